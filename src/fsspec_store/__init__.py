@@ -1,0 +1,61 @@
+"""One store for zarr-style array readers on any fsspec URL."""
+
+from ._version import __version__
+from .buffer import Buffer, BufferPrototype, default_buffer_prototype
+from .contract import (
+    ByteGetter,
+    ByteRequest,
+    ByteSetter,
+    OffsetByteRequest,
+    RangeByteRequest,
+    Store,
+    StorePath,
+    SuffixByteRequest,
+    set_or_delete,
+)
+from .errors import (
+    AccessDeniedError,
+    BackendError,
+    BucketNotFoundError,
+    ByteRangeError,
+    InvalidKeyError,
+    KeyConflictError,
+    KeyNotFoundError,
+    MissingExtraError,
+    ReadOnlyError,
+    StorageOptionError,
+    StoreError,
+    StoreURLError,
+    UnsupportedOperationError,
+)
+from .store import FsspecStore
+
+__all__ = [
+    "AccessDeniedError",
+    "BackendError",
+    "BucketNotFoundError",
+    "Buffer",
+    "BufferPrototype",
+    "ByteGetter",
+    "ByteRangeError",
+    "ByteRequest",
+    "ByteSetter",
+    "FsspecStore",
+    "InvalidKeyError",
+    "KeyConflictError",
+    "KeyNotFoundError",
+    "MissingExtraError",
+    "OffsetByteRequest",
+    "RangeByteRequest",
+    "ReadOnlyError",
+    "StorageOptionError",
+    "Store",
+    "StoreError",
+    "StorePath",
+    "StoreURLError",
+    "SuffixByteRequest",
+    "UnsupportedOperationError",
+    "__version__",
+    "default_buffer_prototype",
+    "set_or_delete",
+]

@@ -1,0 +1,38 @@
+"""Which backend speaks for which filesystem; its library is imported only when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from .base import Backend
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+__all__ = ["Backend", "backend_for"]
+
+#: Filesystem class to backend, for exactly this class: a subclass may do anything its own way.
+_EXACT = {
+    "fsspec.implementations.local.LocalFileSystem": "local:LocalBackend",
+    "fsspec.implementations.memory.MemoryFileSystem": "memory:MemoryBackend",
+}
+#: Filesystem class to backend, for its subclasses too: the backend calls the instance's methods.
+_INHERITED = {"s3fs.core.S3FileSystem": "s3:S3Backend"}
+
+
+def backend_for(fs: AbstractFileSystem) -> Backend:
+    """The backend that knows this filesystem best.
+
+    Raises
+    ------
+    StorageOptionError
+        When the filesystem was configured with an option it cannot use.
+    """
+    names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(fs).__mro__]
+    place = _EXACT.get(names[0]) or next(
+        (_INHERITED[name] for name in names if name in _INHERITED), "generic:GenericBackend"
+    )
+    module, _, cls = place.partition(":")
+    backend: Backend = getattr(import_module(f".{module}", __name__), cls)(fs)
+    return backend

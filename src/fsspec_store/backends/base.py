@@ -1,0 +1,192 @@
+"""What a store asks of a backend: bytes, sizes and listings of full paths.
+
+A backend speaks for one configured filesystem. It knows how its service does each thing best, and
+which of its errors mean what. It knows nothing of keys relative to a root, of buffers, or of zarr.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from ..concurrency import for_each
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from fsspec import AbstractFileSystem
+
+    from ..byte_requests import ByteRequest
+
+__all__ = [
+    "Backend",
+    "BucketMissingError",
+    "Failure",
+    "Page",
+    "RangeNotSatisfiableError",
+    "builtin_failure",
+]
+
+
+class Failure(enum.Enum):
+    """What an exception of a filesystem means to the store."""
+
+    FORBIDDEN = "forbidden"
+    NO_BUCKET = "no bucket"
+    CONFLICT = "conflict"
+    UNSUPPORTED = "unsupported"
+    INVALID_PATH = "invalid path"
+    BACKEND = "backend"
+    #: Not the filesystem's doing: a mistake in the program, raised as it is.
+    NOT_OURS = "not ours"
+
+
+class RangeNotSatisfiableError(Exception):
+    """The object is there and has no byte the request names.
+
+    Parameters
+    ----------
+    size : int or None
+        Size of the object in bytes, where the service said it.
+    """
+
+    def __init__(self, size: int | None) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+class BucketMissingError(Exception):
+    """An object is missing because its whole bucket is."""
+
+
+class Page(NamedTuple):
+    """One page of a listing: full paths of objects with their sizes, and of common prefixes.
+
+    A size is ``None`` where the service lists none. Prefixes have no trailing ``/``.
+    """
+
+    objects: Sequence[tuple[str, int | None]]
+    prefixes: Sequence[str] = ()
+
+
+class Backend(ABC):
+    """Byte-level operations on the full paths of one filesystem.
+
+    Every method takes paths as the filesystem spells them, without its protocol, and raises
+    whatever the filesystem raises; `failure` says what that means. A missing object is ``None``
+    where a method can say so, and never an error of `remove`.
+
+    Parameters
+    ----------
+    fs : AbstractFileSystem
+        The filesystem as the user configured it. It is read, never closed and never changed.
+    """
+
+    supports_writes: bool = True
+    supports_deletes: bool = True
+    supports_listing: bool = True
+    #: Whether `create` has one winner among concurrent writers.
+    supports_atomic_create: bool = True
+    #: How many requests a store keeps in flight on this backend unless it is told otherwise.
+    default_concurrency: ClassVar[int] = 64
+
+    def __init__(self, fs: AbstractFileSystem) -> None:
+        self.fs = fs
+
+    @abstractmethod
+    async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
+        """The bytes a request names, clamped to the object; ``None`` when it is missing.
+
+        Never sent an empty request.
+
+        Raises
+        ------
+        RangeNotSatisfiableError
+            When a range or offset starts at or past the end. A suffix of an empty object is empty.
+        """
+
+    @abstractmethod
+    async def size(self, path: str) -> int | None:
+        """Size of an object in bytes, ``None`` when there is no object at this path."""
+
+    @abstractmethod
+    async def write(self, path: str, data: memoryview) -> None:
+        """Replace the whole object; readers see the old bytes or the new ones."""
+
+    @abstractmethod
+    async def create(self, path: str, data: memoryview) -> bool:
+        """Write the object only if there is none, and say whether this call did."""
+
+    @abstractmethod
+    async def remove(self, path: str) -> None:
+        """Remove an object if it is there. Never a directory."""
+
+    @abstractmethod
+    async def remove_many(self, paths: Sequence[str]) -> None:
+        """Remove objects, in as few requests as the service allows; raise what any one raised."""
+
+    @abstractmethod
+    def pages(
+        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+    ) -> AsyncGenerator[Page, None]:
+        """The objects below ``directory`` whose path goes on with ``stem``, page by page.
+
+        Parameters
+        ----------
+        directory : str
+            A path ending in ``/``, or ``""`` on filesystems whose paths have no common beginning.
+        stem : str
+            The beginning of a name in that directory, without ``/``; often empty.
+        recursive : bool
+            All objects below, or only the direct children and the common prefixes.
+        page_size : int, optional
+            At most this many entries a page, where the service can be told.
+        """
+
+    async def remove_below(self, directory: str) -> None:
+        """Remove every object below a directory, one page's removal beside the next one's listing.
+
+        The directory itself (a bucket, the store's folder) stays.
+        """
+        pages = self.pages(directory, "", recursive=True)
+        async with aclosing(pages):
+            batches = ([path for path, _ in page.objects] async for page in pages)
+            await for_each(self.remove_many, batches, limit=2)
+
+    def check_root(self, root: str) -> str | None:
+        """Why no store can be at this root, if none can. No I/O."""
+        return None
+
+    def check_path(self, path: str) -> str | None:
+        """Why this backend cannot hold an object of this path, if it cannot. No I/O."""
+        return None
+
+    @abstractmethod
+    def failure(self, error: Exception) -> Failure:
+        """What an exception raised by this backend's filesystem means."""
+
+    def close(self) -> None:  # noqa: B027
+        """Release what this backend opened itself; it may be used again afterwards."""
+
+    async def aclose(self) -> None:
+        """As `close`, awaiting what can be awaited."""
+        self.close()
+
+
+def builtin_failure(error: Exception) -> Failure:
+    """What one of Python's own exceptions means, for backends to fall back on."""
+    if isinstance(error, PermissionError):
+        return Failure.FORBIDDEN
+    if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError)):
+        return Failure.CONFLICT
+    if isinstance(error, NotImplementedError):
+        return Failure.UNSUPPORTED
+    if isinstance(error, (OSError, TimeoutError, EOFError)):
+        return Failure.BACKEND
+    return Failure.NOT_OURS if _is_builtin(type(error)) else Failure.BACKEND
+
+
+def _is_builtin(cls: type[Any]) -> bool:
+    return cls.__module__.partition(".")[0] in ("builtins", "asyncio", "fsspec_store")

@@ -1,0 +1,103 @@
+"""The user's s3fs filesystem, made again for each event loop, and its sessions closed.
+
+s3fs binds its session to the loop of the first call and shares instances between callers, so a
+store neither uses nor closes the instance it was given: it makes its own from the same arguments.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import aiobotocore.session
+
+from ..errors import StorageOptionError
+from ..loops import PerLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fsspec import AbstractFileSystem
+
+__all__ = ["check_options", "filesystems"]
+
+
+def filesystems(fs: AbstractFileSystem, *, max_connections: int) -> PerLoop[Any]:
+    """An asynchronous twin of ``fs`` for each event loop.
+
+    Parameters
+    ----------
+    fs : S3FileSystem
+        As the user configured it.
+    max_connections : int
+        Connections a twin keeps, unless the user's ``config_kwargs`` say otherwise. botocore's
+        default of 10 would leave most of a store's concurrent requests waiting in line.
+    """
+    options = dict(fs.storage_options)
+    options.pop("loop", None)
+    options["asynchronous"] = True
+    options["skip_instance_cache"] = True
+    options["config_kwargs"] = {
+        "max_pool_connections": max_connections,
+        **(options.get("config_kwargs") or {}),
+    }
+    return PerLoop(
+        lambda: type(fs)(*fs.storage_args, **options),
+        aclose=_aclose,
+        close_now=_close_now,
+        forget=_forget,
+    )
+
+
+def check_options(fs: AbstractFileSystem) -> None:
+    """Refuse the options that s3fs only hands on, and that would fail at the first request.
+
+    Raises
+    ------
+    StorageOptionError
+        Naming each option that neither s3fs nor the aiobotocore session takes.
+    """
+    session = set(inspect.signature(aiobotocore.session.AioSession.__init__).parameters)
+    unknown = sorted(set(getattr(fs, "kwargs", {})) - session)
+    if not unknown:
+        return
+    known = session | set(inspect.signature(type(fs).__init__).parameters)
+    hints = []
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    raise StorageOptionError(f"s3fs takes no storage option {', '.join(hints)}")
+
+
+async def _aclose(fs: Any) -> None:
+    creator, fs._s3 = getattr(fs, "_s3creator", None), None
+    if creator is not None:
+        await creator.__aexit__(None, None, None)
+
+
+def _close_now(fs: Any) -> None:
+    for session in _http_sessions(fs):
+        connector = session.connector
+        session.detach()
+        if connector is not None:
+            # What aiohttp's own close() does before it waits for transports to say goodbye.
+            connector._close()
+    fs._s3 = None
+
+
+def _forget(fs: Any) -> None:
+    for session in _http_sessions(fs):
+        connector = session.connector
+        session.detach()
+        if connector is not None:
+            # Its sockets are the parent process's: closing them would end TLS sessions there.
+            connector._closed = True
+
+
+def _http_sessions(fs: Any) -> Iterator[Any]:
+    creator = getattr(fs, "_s3creator", None)
+    clients = [fs._s3, *getattr(creator, "_regions", {}).values()]
+    for client in clients:
+        http = getattr(getattr(client, "_endpoint", None), "http_session", None)
+        yield from (getattr(http, "_sessions", None) or {}).values()

@@ -1,0 +1,204 @@
+"""Contiguous bytes that are copied only when asked.
+
+Knows NumPy and Python's buffer protocol. Knows nothing of stores, keys or ranges.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer as BytesLike  # type: ignore[attr-defined,unused-ignore]
+
+    import numpy.typing as npt
+
+    ByteArray = npt.NDArray[np.uint8]
+
+__all__ = ["Buffer", "BufferPrototype", "as_view", "default_buffer_prototype"]
+
+
+class Buffer:
+    """A value: contiguous bytes held as a one-dimensional NumPy ``uint8`` view.
+
+    Making a buffer, slicing it and handing it on never copy; `to_bytes` and ``+`` do.
+
+    Parameters
+    ----------
+    array : numpy.ndarray
+        One-dimensional, C-contiguous, ``uint8``. Use `from_bytes`, `from_array_like` or
+        `from_buffer` for anything else.
+    """
+
+    __slots__ = ("_data",)
+
+    def __init__(self, array: ByteArray) -> None:
+        if array.ndim != 1 or array.dtype != np.uint8 or not array.flags.c_contiguous:
+            raise ValueError(
+                "a Buffer holds one-dimensional contiguous uint8, got "
+                f"dtype {array.dtype}, shape {array.shape}, strides {array.strides}"
+            )
+        self._data = array
+
+    @classmethod
+    def from_bytes(cls, bytes_like: BytesLike) -> Self:
+        """Wrap any object with the buffer protocol, without copying.
+
+        Parameters
+        ----------
+        bytes_like : bytes-like
+            ``bytes``, ``bytearray``, ``memoryview``, ... in C order; items wider than one byte
+            are taken as their raw bytes.
+
+        Raises
+        ------
+        TypeError
+            When the object has no buffer protocol.
+        ValueError
+            When its memory is not contiguous.
+        """
+        view = memoryview(bytes_like)
+        if not view.c_contiguous:
+            raise ValueError(f"{type(bytes_like).__name__} is not contiguous in memory")
+        # NumPy refuses zero-size dimensions in frombuffer, and memoryview refuses to cast them.
+        if view.nbytes == 0:
+            return cls(np.empty(0, dtype=np.uint8))
+        return cls(np.frombuffer(view.cast("B"), dtype=np.uint8))
+
+    @classmethod
+    def from_array_like(cls, array_like: npt.ArrayLike) -> Self:
+        """Take the raw bytes of an array, without copying.
+
+        Parameters
+        ----------
+        array_like : array-like
+            Any dtype without Python objects, any shape, C-contiguous.
+
+        Raises
+        ------
+        TypeError
+            When the array holds Python objects, which have no bytes of their own.
+        ValueError
+            When the array is not C-contiguous: make the copy yourself with
+            ``numpy.ascontiguousarray``.
+        """
+        array = np.asanyarray(array_like)
+        if array.dtype.hasobject:
+            raise TypeError(f"an array of dtype {array.dtype} has no bytes of its own")
+        if not array.flags.c_contiguous:
+            raise ValueError(
+                f"an array of shape {array.shape} and strides {array.strides} is not C-contiguous"
+            )
+        return cls(np.asarray(array).reshape(-1).view(np.uint8))
+
+    @classmethod
+    def from_buffer(cls, buffer: Any) -> Self:
+        """Take the bytes of another buffer: this class, zarr-python's, or any bytes-like.
+
+        Parameters
+        ----------
+        buffer : Buffer or bytes-like
+            An object with ``as_numpy_array()``, or with the buffer protocol.
+        """
+        return cls.from_bytes(as_view(buffer))
+
+    def to_bytes(self) -> bytes:
+        """Copy the bytes out."""
+        return self._data.tobytes()
+
+    def as_array_like(self) -> ByteArray:
+        """The bytes as an array, shared, shape ``(len(self),)``."""
+        return self._data
+
+    def as_numpy_array(self) -> ByteArray:
+        """The bytes as a NumPy ``uint8`` array, shared, shape ``(len(self),)``."""
+        return self._data
+
+    def as_buffer_like(self) -> memoryview:
+        """The bytes as a ``memoryview`` of format ``B``, shared."""
+        return self._data.data
+
+    def __buffer__(self, flags: int) -> memoryview:
+        # PEP 688: only Python 3.12 and later ask for it.
+        return self._data.data
+
+    def __bytes__(self) -> bytes:
+        return self.to_bytes()
+
+    def __len__(self) -> int:
+        return int(self._data.shape[0])
+
+    def __getitem__(self, index: slice) -> Self:
+        if not isinstance(index, slice):
+            raise TypeError(f"a Buffer is sliced, not indexed: got {index!r}")
+        if index.step not in (None, 1):
+            raise ValueError(f"a Buffer is contiguous: a slice step of {index.step} is refused")
+        return type(self)(self._data[index])
+
+    def __add__(self, other: Any) -> Self:
+        try:
+            tail = as_view(other)
+        except TypeError:
+            return NotImplemented
+        joined = np.empty(len(self) + tail.nbytes, dtype=np.uint8)
+        joined[: len(self)] = self._data
+        joined[len(self) :] = np.frombuffer(tail, dtype=np.uint8) if tail.nbytes else 0
+        return type(self)(joined)
+
+    def __eq__(self, other: object) -> bool:
+        try:
+            view = as_view(other)
+        except TypeError:
+            return NotImplemented
+        return self._data.data == view
+
+    # Two views of the same growing array can differ later: buffers are not hashable.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} bytes>"
+
+
+class BufferPrototype(NamedTuple):
+    """Which buffer class a read comes back in.
+
+    A store only ever calls ``prototype.buffer.from_bytes``, so zarr-python's prototypes serve too.
+    """
+
+    buffer: type[Buffer]
+
+
+_DEFAULT_PROTOTYPE = BufferPrototype(buffer=Buffer)
+
+
+def default_buffer_prototype() -> BufferPrototype:
+    """The prototype used where none is given: NumPy-backed `Buffer`."""
+    return _DEFAULT_PROTOTYPE
+
+
+def as_view(value: Any) -> memoryview:
+    """Any buffer as a one-dimensional ``memoryview`` of bytes, copying only what is not contiguous.
+
+    Parameters
+    ----------
+    value : Buffer or bytes-like
+        An object with ``as_numpy_array()`` (this package's buffers, zarr-python's) or with the
+        buffer protocol.
+
+    Raises
+    ------
+    TypeError
+        When it is neither.
+    """
+    to_array = getattr(value, "as_numpy_array", None)
+    if callable(to_array):
+        value = np.ascontiguousarray(to_array())
+        if value.nbytes == 0:
+            return memoryview(b"")
+        flat: memoryview = value.reshape(-1).view(np.uint8).data
+        return flat
+    view = memoryview(value)
+    if view.nbytes == 0:
+        return memoryview(b"")
+    return view.cast("B") if view.c_contiguous else memoryview(view.tobytes())

@@ -1,0 +1,216 @@
+"""From what a user gives (a URL, a filesystem, a UPath, a mapper) to a filesystem and a root path.
+
+Knows fsspec's registry, its URL rules and its wrappers. Does no I/O: a URL that cannot work, an
+unknown protocol or a library that is not installed is refused here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.registry import available_protocols, get_filesystem_class, known_implementations
+
+from .errors import MissingExtraError, StorageOptionError, StoreURLError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fsspec import AbstractFileSystem
+
+__all__ = ["from_mapper", "from_upath", "from_url", "protocols", "public_url", "root_path"]
+
+#: Protocol to the extra of this package that installs its library.
+_EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "abfs": "azure",
+    "abfss": "azure",
+    "adl": "azure",
+    "az": "azure",
+    "http": "http",
+    "https": "http",
+}
+
+#: Protocols whose URL begins with the name of a bucket or container.
+_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(//)?(.*)", re.DOTALL)
+
+
+def from_url(
+    url: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
+) -> tuple[AbstractFileSystem, str]:
+    """The filesystem of a URL, configured, and the path on it.
+
+    Parameters
+    ----------
+    url : str or os.PathLike
+        As fsspec reads it: ``s3://bucket/path``, ``file:///folder``, a plain path, a chain such as
+        ``simplecache::s3://bucket/path``.
+    storage_options : mapping, optional
+        Options of the filesystem, as pandas, xarray and Dask take them.
+
+    Raises
+    ------
+    StoreURLError
+        When the URL names no place, or its protocol is unknown.
+    StorageOptionError
+        When the options are no mapping, or the filesystem's constructor does not take one.
+    MissingExtraError
+        When the library for the protocol is not installed; says what to install.
+    """
+    if storage_options is not None and not hasattr(storage_options, "keys"):
+        raise StorageOptionError(
+            f"storage_options is a mapping, got {type(storage_options).__name__}"
+        )
+    options = dict(storage_options or {})
+    text = _check_url(url)
+    try:
+        return url_to_fs(text, **options)  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise _missing_library(text, error) from error
+    except TypeError as error:
+        # Python names the option and the constructor, never a value.
+        raise StorageOptionError(
+            f"a storage option does not fit {public_url(text)!r}: {error}", url=public_url(text)
+        ) from error
+
+
+def from_upath(upath: Any) -> tuple[AbstractFileSystem, str]:
+    """The filesystem and path of a ``UPath`` (or of anything with ``fs`` and ``path``)."""
+    fs, path = getattr(upath, "fs", None), getattr(upath, "path", None)
+    if fs is None or not isinstance(path, str):
+        raise TypeError(f"a UPath has a filesystem and a path, got {type(upath).__name__}")
+    return fs, path
+
+
+def from_mapper(mapper: Any) -> tuple[AbstractFileSystem, str]:
+    """The filesystem and root of an ``fsspec.FSMap``, as ``fsspec.get_mapper`` returns it."""
+    fs, root = getattr(mapper, "fs", None), getattr(mapper, "root", None)
+    if fs is None or not isinstance(root, str):
+        raise TypeError(f"a mapper has a filesystem and a root, got {type(mapper).__name__}")
+    return fs, root
+
+
+def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, str]:
+    """Look through wrappers that only rename paths or methods, and normalise the root.
+
+    Returns
+    -------
+    AbstractFileSystem, str
+        The filesystem that does the work, and the root as that filesystem spells it, without a
+        trailing ``/``.
+
+    Raises
+    ------
+    TypeError
+        When ``fs`` is no fsspec filesystem.
+    StoreURLError
+        When the path belongs to another protocol, or names no bucket where one is needed.
+    """
+    if not isinstance(fs, fsspec.AbstractFileSystem):
+        raise TypeError(
+            f"fs is an fsspec filesystem, got {type(fs).__name__}; "
+            "for a URL use FsspecStore.from_url"
+        )
+    if not isinstance(path, str):
+        raise TypeError(f"path is a str, got {type(path).__name__}")
+    if "\0" in path:
+        raise StoreURLError(f"a path holds no NUL, got {path!r}")
+    while True:
+        match type(fs).__name__, type(fs).__module__:
+            case "AsyncFileSystemWrapper", "fsspec.implementations.asyn_wrapper":
+                fs = fs.sync_fs
+            case "DirFileSystem", "fsspec.implementations.dirfs":
+                fs, path = fs.fs, fs._join(path)
+            case _:
+                break
+    root = fs._strip_protocol(path).rstrip("/")
+    names = protocols(fs)
+    scheme = _SCHEME.fullmatch(root)
+    if scheme and scheme[2] and scheme[1] not in names:
+        raise StoreURLError(f"{public_url(path)!r} is not a path of {'/'.join(names)}")
+    if _BUCKETS.intersection(names) and not root.strip("/"):
+        raise StoreURLError(f"{public_url(path or names[0] + '://')!r} names no bucket")
+    return fs, root
+
+
+def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
+    """The protocol names of a filesystem, the first one being its usual one."""
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def public_url(url: str) -> str:
+    """The URL without what could be a secret: a user's name and password, a web URL's query."""
+    if "://" not in url:
+        return url
+    head, separator, tail = url.rpartition("::")
+    parts = urlsplit(tail)
+    # Only where "@" ends a user name: buckets and containers are written before one as well
+    # (abfs://container@account), and hold no secret.
+    if ":" in parts.netloc.rpartition("@")[0]:
+        parts = parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2])
+    if parts.scheme in ("http", "https"):
+        parts = parts._replace(query="***" if parts.query else "", fragment="")
+    # urlunsplit would drop the empty authority of memory://name.
+    shown = urlunsplit(parts) if parts.netloc else tail
+    return head + separator + shown
+
+
+def _check_url(url: str | os.PathLike[str]) -> str:
+    text = os.fspath(url) if isinstance(url, os.PathLike) else url
+    if not isinstance(text, str):
+        raise TypeError(f"a URL is a str or a path, got {type(url).__name__}")
+    if not text.strip():
+        raise StoreURLError(f"a URL names a bucket, a server or a folder, got {text!r}")
+    if "\0" in text:
+        raise StoreURLError(f"a URL holds no NUL, got {text!r}")
+    for link in text.split("::"):
+        match = _SCHEME.fullmatch(link)
+        if match is None or (os.name == "nt" and len(match[1]) == 1):
+            continue
+        scheme, slashes, rest = match[1], match[2], match[3]
+        if not slashes:
+            # "s3:bucket" would be taken for a local file of that name.
+            if scheme in _BUCKETS or scheme in ("http", "https"):
+                raise StoreURLError(
+                    f"{public_url(text)!r} is no URL: write {scheme}://{rest.lstrip('/')}"
+                )
+        elif scheme not in available_protocols():
+            near = difflib.get_close_matches(scheme, available_protocols(), n=1)
+            hint = f"; did you mean {near[0]}://?" if near else ""
+            raise StoreURLError(
+                f"unknown protocol {scheme!r} in {public_url(text)!r}{hint}", url=public_url(text)
+            )
+        elif scheme in _BUCKETS and not rest.strip("/"):
+            raise StoreURLError(f"{public_url(text)!r} names no bucket", url=public_url(text))
+    return text
+
+
+def _missing_library(url: str, error: ImportError) -> MissingExtraError:
+    for link in url.split("::"):
+        protocol = link.partition("://")[0]
+        if protocol not in known_implementations:
+            continue
+        try:
+            get_filesystem_class(protocol)
+        except ImportError:
+            extra = _EXTRAS.get(protocol)
+            advice = (
+                f"pip install 'fsspec-store[{extra}]'"
+                if extra
+                else known_implementations[protocol].get("err", str(error))
+            )
+            return MissingExtraError(
+                f"{protocol}:// needs a library that is not installed: {advice}",
+                url=public_url(url),
+            )
+    return MissingExtraError(f"cannot open {public_url(url)!r}: {error}", url=public_url(url))

@@ -1,0 +1,515 @@
+"""`FsspecStore`: the store contract on any fsspec filesystem.
+
+Turns keys into paths and back, requests into answers, and failures into this package's errors. What
+is done on the wire is the backend's business; no service is known by name here.
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from .backends import backend_for
+from .backends.base import Failure, RangeNotSatisfiableError
+from .buffer import as_view
+from .byte_requests import SuffixByteRequest, check_byte_range
+from .concurrency import map_unordered
+from .contract import Store, Values
+from .errors import (
+    AccessDeniedError,
+    BackendError,
+    BucketNotFoundError,
+    InvalidKeyError,
+    KeyConflictError,
+    KeyNotFoundError,
+    ReadOnlyError,
+    StoreError,
+    StoreURLError,
+    UnsupportedOperationError,
+)
+from .filesystem import from_mapper, from_upath, from_url, public_url, root_path
+from .keys import check_key, check_prefix, directory_prefix
+from .range_reads import read_ranges
+from .ranges import is_empty_request
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from types import TracebackType
+
+    from fsspec import AbstractFileSystem
+
+    from .buffer import Buffer, BufferPrototype
+    from .byte_requests import ByteRequest
+
+__all__ = ["FsspecStore"]
+
+
+class FsspecStore(Store):
+    """The store contract on an fsspec filesystem: one place, one set of answers.
+
+    The filesystem given is read for its class and options; it is never closed and never changed.
+    Filesystems whose sessions belong to an event loop are made again for each loop that uses the
+    store, and those are closed by `close`, by the end of their loop, or at exit.
+
+    Parameters
+    ----------
+    fs : AbstractFileSystem
+        An fsspec filesystem, asynchronous or not.
+    path : str, optional
+        The store's root on it: ``bucket/prefix``, ``/folder``. A URL of the same protocol serves.
+    read_only : bool, optional
+        Refuse writes and deletes.
+    out_of_range : {"raise", "empty"}, optional
+        What a byte range is that is empty, or starts at or past the end of the value: a
+        `ByteRangeError`, or an empty buffer.
+    max_concurrency : int, optional
+        Requests that one call (`get_partial_values`, `delete_dir`, ...) keeps in flight, ``>= 1``.
+        The default is the backend's.
+
+    Raises
+    ------
+    StoreURLError
+        When no store can be at this path.
+    StorageOptionError
+        When the filesystem was given an option it cannot use.
+    """
+
+    def __init__(
+        self,
+        fs: AbstractFileSystem,
+        path: str = "",
+        *,
+        read_only: bool = False,
+        out_of_range: Literal["raise", "empty"] = "raise",
+        max_concurrency: int | None = None,
+    ) -> None:
+        super().__init__(read_only=read_only)
+        if out_of_range not in ("raise", "empty"):
+            raise ValueError(f"out_of_range is 'raise' or 'empty', got {out_of_range!r}")
+        if max_concurrency is not None and max_concurrency < 1:
+            raise ValueError(f"max_concurrency is at least 1, got {max_concurrency!r}")
+        self._given = (fs, path)
+        self._options: dict[str, Any] = {
+            "out_of_range": out_of_range,
+            "max_concurrency": max_concurrency,
+        }
+        inner, self._root = root_path(fs, path)
+        self._url = public_url(inner.unstrip_protocol(self._root))
+        self._backend = backend_for(inner)
+        problem = self._backend.check_root(self._root)
+        if problem:
+            raise StoreURLError(f"{self._url!r}: {problem}", url=self._url)
+        # Where paths have no common beginning (zip members), neither have the store's.
+        self._base = self._root + "/" if self._root or inner.root_marker else ""
+
+    @classmethod
+    def from_url(
+        cls,
+        url: str | os.PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+        *,
+        read_only: bool = False,
+        **options: Any,
+    ) -> Self:
+        """A store at a URL.
+
+        Parameters
+        ----------
+        url : str or os.PathLike
+            As fsspec reads it: ``s3://bucket/path``, ``file:///folder``, ``memory://name``, a
+            plain path.
+        storage_options : mapping, optional
+            Options of the filesystem: ``key``, ``secret``, ``endpoint_url``, ``anon``, ...
+        read_only : bool, optional
+            Refuse writes and deletes.
+        **options
+            Further parameters of the constructor.
+
+        Raises
+        ------
+        StoreURLError
+            When the URL names no place, or its protocol is unknown.
+        StorageOptionError
+            When the filesystem takes no such option.
+        MissingExtraError
+            When the protocol's library is not installed; says how to install it.
+        """
+        return cls(*from_url(url, storage_options), read_only=read_only, **options)
+
+    @classmethod
+    def from_upath(cls, upath: Any, *, read_only: bool = False, **options: Any) -> Self:
+        """A store at a ``UPath``; further parameters as the constructor's."""
+        return cls(*from_upath(upath), read_only=read_only, **options)
+
+    @classmethod
+    def from_mapper(cls, mapper: Any, *, read_only: bool = False, **options: Any) -> Self:
+        """A store at the root of an ``fsspec.FSMap``; further parameters as the constructor's."""
+        return cls(*from_mapper(mapper), read_only=read_only, **options)
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        """A store on the same place in the given mode, not opened; this one stays as it is."""
+        return type(self)(*self._given, read_only=read_only, **self._options)
+
+    def close(self) -> None:
+        """Mark the store closed and close the sessions it opened. Harmless when repeated."""
+        super().close()
+        self._backend.close()
+
+    async def aclose(self) -> None:
+        """As `close`, awaiting the sessions of the running loop."""
+        super().close()
+        await self._backend.aclose()
+
+    # -- What this store is and can do ---------------------------------------------------------
+
+    @property
+    def fs(self) -> AbstractFileSystem:
+        """The filesystem the store was given."""
+        return self._given[0]
+
+    @property
+    def path(self) -> str:
+        """The store's root, as the filesystem spells it, without a trailing ``/``."""
+        return self._root
+
+    @property
+    def url(self) -> str:
+        """The URL of the store's root, without any secret."""
+        return self._url
+
+    @property
+    def supports_writes(self) -> bool:
+        """Whether the backend can write; a read-only store refuses all the same."""
+        return self._backend.supports_writes
+
+    @property
+    def supports_deletes(self) -> bool:
+        """Whether the backend can delete; a read-only store refuses all the same."""
+        return self._backend.supports_deletes
+
+    @property
+    def supports_partial_writes(self) -> bool:
+        """Whether `set_partial_values` works: wherever `set` does."""
+        return self._backend.supports_writes
+
+    @property
+    def supports_listing(self) -> bool:
+        """Whether the backend can list keys."""
+        return self._backend.supports_listing
+
+    @property
+    def supports_atomic_create(self) -> bool:
+        """Whether, of many concurrent `set_if_not_exists` of one key, exactly one writes."""
+        return self._backend.supports_atomic_create
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, FsspecStore)
+            and type(self) is type(other)
+            and self._identity() == other._identity()
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._url, self._read_only))
+
+    def _identity(self) -> tuple[object, ...]:
+        fs = self._backend.fs
+        # Not fs == fs: fsspec's tokens hold the process and the thread.
+        options = {
+            name: value
+            for name, value in fs.storage_options.items()
+            if name not in ("asynchronous", "loop", "skip_instance_cache")
+        }
+        # An in-memory filesystem of its own is a place of its own.
+        own = id(fs) if getattr(fs, "global_store", True) is False else None
+        place = (type(fs), fs.storage_args, options, own, self._root)
+        return (*place, self._read_only, self._options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        options = {"read_only": self._read_only, **self._options}
+        return _restore, (type(self), self._given, options)
+
+    def __str__(self) -> str:
+        return self._url
+
+    def __repr__(self) -> str:
+        mode = ", read_only=True" if self._read_only else ""
+        return f"{type(self).__name__}({self._url!r}{mode})"
+
+    # -- Reading -------------------------------------------------------------------------------
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        request = check_byte_range(byte_range)
+        data = await self._read(key, request)
+        return None if data is None else self._buffer_class(prototype).from_bytes(data)
+
+    async def get_partial_values(
+        self,
+        prototype: BufferPrototype | None,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+    ) -> Values:
+        make = self._buffer_class(prototype).from_bytes
+        by_key: dict[str, tuple[list[int], list[ByteRequest | None]]] = {}
+        count = 0
+        for key, byte_range in key_ranges:
+            places, requests = by_key.setdefault(check_key(key), ([], []))
+            places.append(count)
+            requests.append(check_byte_range(byte_range))
+            count += 1
+        values: Values = [None] * count
+
+        async def read_key(key: str) -> None:
+            places, requests = by_key[key]
+            batches = read_ranges(
+                lambda request: self._read(key, request),
+                lambda request, size: self._refuse(key, request, size),
+                requests,
+                limit=self._concurrency,
+            )
+            async with aclosing(batches):
+                async for batch in batches:
+                    for place, data in batch:
+                        values[places[place]] = None if data is None else make(data)
+
+        async with aclosing(map_unordered(read_key, by_key, limit=self._concurrency)) as done:
+            async for _ in done:
+                pass
+        return values
+
+    async def exists(self, key: str) -> bool:
+        path = await self._open_path(key)
+        with self._explaining("look for", key):
+            return await self._backend.size(path) is not None
+
+    async def getsize(self, key: str) -> int:
+        path = await self._open_path(key)
+        with self._explaining("look for", key):
+            size = await self._backend.size(path)
+        if size is None:
+            raise KeyNotFoundError(f"no key {key!r} in {self._url}", key=key, url=self._url)
+        return size
+
+    # -- Writing -------------------------------------------------------------------------------
+
+    async def set(self, key: str, value: Buffer) -> None:
+        path, data = await self._open_write(key, value)
+        with self._explaining("write", key):
+            await self._backend.write(path, data)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write the value if the key is missing; do nothing if it is not.
+
+        Atomic where `supports_atomic_create` is true: of many concurrent writers exactly one wins.
+        Elsewhere the store looks first, and a writer in between is overwritten.
+        """
+        path, data = await self._open_write(key, value)
+        with self._explaining("create", key):
+            await self._backend.create(path, data)
+
+    async def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
+        self._check_writable()
+        await self._set_parts_of_whole_values(key_start_values)
+
+    # -- Deleting ------------------------------------------------------------------------------
+
+    async def delete(self, key: str) -> None:
+        self._check_writable()
+        self._require("deletes")
+        path = await self._open_path(key)
+        with self._explaining("delete", key):
+            await self._backend.remove(path)
+
+    async def delete_dir(self, prefix: str) -> None:
+        self._check_writable()
+        self._require("deletes", "listing")
+        directory = await self._open_directory(prefix)
+        with self._explaining("delete", prefix):
+            await self._backend.remove_below(directory)
+
+    # -- Listing -------------------------------------------------------------------------------
+
+    async def list(self) -> AsyncGenerator[str, None]:
+        async for key in self.list_prefix(""):
+            yield key
+
+    async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
+        check_prefix(prefix)
+        folder, slash, stem = prefix.rpartition("/")
+        async with aclosing(self._entries(folder + slash, stem)) as entries:
+            async for path, _ in entries:
+                yield path[len(self._base) :]
+
+    async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
+        self._require("listing")
+        directory = await self._open_directory(prefix)
+        seen: set[str] = set()
+        with self._explaining("list", prefix):
+            pages = self._backend.pages(directory, "", recursive=False)
+            async with aclosing(pages):
+                async for page in pages:
+                    for path in (*page.prefixes, *(path for path, _ in page.objects)):
+                        name = path[len(directory) :]
+                        # An object whose path is the directory's own is a marker, not a key.
+                        if name and not name.endswith("/") and name not in seen:
+                            seen.add(name)
+                            yield name
+
+    async def is_empty(self, prefix: str) -> bool:
+        # Two, since a directory's own marker is no key.
+        entries = self._entries(directory_prefix(prefix), "", page_size=2)
+        async with aclosing(entries):
+            async for _ in entries:
+                return False
+        return True
+
+    async def getsize_prefix(self, prefix: str) -> int:
+        total = 0
+        async with aclosing(self._entries(directory_prefix(prefix), "")) as entries:
+            async for path, size in entries:
+                total += await self.getsize(path[len(self._base) :]) if size is None else size
+        return total
+
+    # -- What they share -----------------------------------------------------------------------
+
+    @property
+    def _concurrency(self) -> int:
+        return self._options["max_concurrency"] or self._backend.default_concurrency
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            error = ReadOnlyError(
+                "store was opened in read-only mode and does not support writing", url=self._url
+            )
+            error.add_note(f"the store is {self!r}")
+            raise error
+
+    def _refuse(self, key: str, request: ByteRequest, size: int | None) -> memoryview:
+        if self._options["out_of_range"] == "empty":
+            return memoryview(b"")
+        return super()._refuse(key, request, size)
+
+    async def _read(self, key: str, request: ByteRequest | None) -> memoryview | None:
+        """The bytes of a checked request; ``None`` when the key is missing."""
+        path = await self._open_path(key)
+        with self._explaining("read", key):
+            if request is not None and is_empty_request(request):
+                return await self._read_nothing(key, path, request)
+            try:
+                data = await self._backend.read(path, request)
+            except RangeNotSatisfiableError as error:
+                assert request is not None
+                return self._refuse(key, request, error.size)
+        return None if data is None else memoryview(data)
+
+    async def _read_nothing(self, key: str, path: str, request: ByteRequest) -> memoryview | None:
+        nothing = (
+            memoryview(b"")
+            if isinstance(request, SuffixByteRequest)
+            else self._refuse(key, request, None)
+        )
+        # No bytes of a value is not the same as no value.
+        return nothing if await self._backend.size(path) is not None else None
+
+    async def _entries(
+        self, directory: str, stem: str, page_size: int | None = None
+    ) -> AsyncGenerator[tuple[str, int | None], None]:
+        """Paths and sizes of the objects below; no directory markers, no path twice."""
+        self._require("listing")
+        full = await self._open_directory(directory)
+        with self._explaining("list", directory + stem):
+            pages = self._backend.pages(full, stem, recursive=True, page_size=page_size)
+            async with aclosing(pages):
+                async for page in pages:
+                    for entry in page.objects:
+                        if not entry[0].endswith("/"):
+                            yield entry
+
+    async def _open_path(self, key: str) -> str:
+        path = self._base + check_key(key)
+        problem = self._backend.check_path(path)
+        if problem:
+            raise InvalidKeyError(
+                f"{self._url} cannot hold the key {key!r}: {problem}", key=key, url=self._url
+            )
+        await self._ensure_open()
+        return path
+
+    async def _open_directory(self, prefix: str) -> str:
+        directory = directory_prefix(prefix)
+        await self._ensure_open()
+        return self._base + directory
+
+    async def _open_write(self, key: str, value: Buffer) -> tuple[str, memoryview]:
+        self._check_writable()
+        self._require("writes")
+        if not callable(getattr(value, "as_numpy_array", None)):
+            raise TypeError(
+                f"the value of {key!r} is not a buffer, got {type(value).__name__}; "
+                "wrap bytes with Buffer.from_bytes"
+            )
+        return await self._open_path(key), as_view(value)
+
+    def _explaining(self, action: str, key: str) -> _Explaining:
+        return _Explaining(self, action, key)
+
+    def _explained(self, action: str, key: str, error: Exception) -> Exception | None:
+        """The package's error for a filesystem's, or ``None`` for one to be raised as it is."""
+        failure = self._backend.failure(error)
+        where = f"{action} {key!r} in {self._url}"
+        reason = str(error) or type(error).__name__
+        place = {"key": key, "url": self._url}
+        match failure:
+            case Failure.FORBIDDEN:
+                return AccessDeniedError(f"access denied: cannot {where}: {reason}", **place)
+            case Failure.NO_BUCKET:
+                return BucketNotFoundError(f"no such bucket: cannot {where}: {reason}", **place)
+            case Failure.CONFLICT:
+                return KeyConflictError(
+                    f"cannot {where}: the backend cannot hold this key beside others: {reason}",
+                    **place,
+                )
+            case Failure.UNSUPPORTED:
+                return UnsupportedOperationError(f"cannot {where}: {reason}", **place)
+            case Failure.INVALID_PATH:
+                return InvalidKeyError(f"cannot {where}: {reason}", **place)
+            case Failure.BACKEND:
+                return BackendError(f"cannot {where}: {type(error).__name__}: {reason}", **place)
+        return None
+
+
+class _Explaining:
+    """Raises the store's error in place of the backend's, chained to it."""
+
+    __slots__ = ("action", "key", "store")
+
+    def __init__(self, store: FsspecStore, action: str, key: str) -> None:
+        self.store = store
+        self.action = action
+        self.key = key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(exc_value, Exception) or isinstance(exc_value, StoreError):
+            return
+        explained = self.store._explained(self.action, self.key, exc_value)
+        if explained is not None:
+            raise explained from exc_value
+
+
+def _restore(
+    cls: type[FsspecStore], given: tuple[AbstractFileSystem, str], options: dict[str, Any]
+) -> FsspecStore:
+    return cls(*given, **options)
