@@ -1,0 +1,45 @@
+# Two commands on a fresh machine: `make demo` runs the main job, `make test` passes the tests.
+# Both make what they need; nothing but Python 3.11+, Make and git is needed beforehand.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# What `make test ARGS="-k listing"` hands to pytest.
+ARGS ?=
+
+.PHONY: demo test lint format minio clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# A pinned MinIO in .tools/bin, built by the Go toolchain; says how to use Docker where there is none.
+minio:
+	sh tools/build_minio.sh
+
+clean:
+	rm -rf .venv .venv-* .tools build dist site
+
+# Dependency groups need pip 25.1; a fresh environment may bring an older one.
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[s3,zarr]" --group demo
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[s3,http,zarr,dask]" --group test
+	touch $@

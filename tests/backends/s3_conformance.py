@@ -1,0 +1,41 @@
+"""The contract on one S3 server: a bucket for all tests, a prefix for each."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+from conformance import Limits, StoreConformance
+from servers import S3Endpoint
+
+from fsspec_store import FsspecStore
+
+_places = itertools.count()
+
+
+@cache
+def _bucket(endpoint: S3Endpoint) -> str:
+    return endpoint.make_bucket()
+
+
+class S3Conformance(StoreConformance):
+    """The contract on the server of the fixture ``endpoint``."""
+
+    limits = Limits(examples=40)
+
+    @pytest.fixture
+    def make_store(self, endpoint: S3Endpoint) -> Iterator[Any]:
+        root = f"{_bucket(endpoint)}/{next(_places)}"
+        made = []
+
+        def make(below: str = "", **options: Any) -> FsspecStore:
+            url = f"s3://{root}/{below}".rstrip("/")
+            made.append(FsspecStore.from_url(url, endpoint.storage_options(), **options))
+            return made[-1]
+
+        yield make
+        for store in made:
+            store.close()

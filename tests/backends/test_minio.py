@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+from conformance import Limits
+from servers import S3Endpoint
+
+from .s3_conformance import S3Conformance
+
+
+class TestMinIO(S3Conformance):
+    limits = Limits(
+        key_beside_children="MinIO lists the key and not those below it",
+        long_names="MinIO takes segments of at most 255 bytes",
+        examples=40,
+    )
+
+    @pytest.fixture
+    def endpoint(self, minio_endpoint: S3Endpoint) -> S3Endpoint:
+        return minio_endpoint

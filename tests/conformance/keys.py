@@ -1,0 +1,193 @@
+"""Rules of keys: which are refused, and that all others are kept as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsspec_store import InvalidKeyError
+
+from .support import MakeStore, Rules, buf, listed, put, read, run_property, unless
+
+REFUSED = [
+    "",
+    "/",
+    "/a",
+    "a/",
+    "a//b",
+    "//",
+    ".",
+    "..",
+    "./a",
+    "../a",
+    "a/./b",
+    "a/../b",
+    "a/..",
+    "a\0b",
+    "\ud800",
+    None,
+    0,
+    b"a",
+    ("a",),
+]
+
+UNUSUAL = [
+    "with space",
+    " leading and trailing ",
+    "per%cent%20encoded%2F",
+    "plus+plus",
+    "question?mark",
+    "v?versionId=1",
+    "hash#tag",
+    "amp&and=equals",
+    "star*",
+    "br[ack]et[1]",
+    "{cur}ly",
+    "quote'double\"",
+    "back\\slash",
+    "semi;colon:colon",
+    "at@sign$dollar!",
+    "comma,tilde~",
+    "pipe|caret^",
+    "<angle>",
+    "...",
+    ".hidden",
+    "..double",
+    "trailing.",
+    "ünïcödé",
+    "e\u0301 and \u00e9",
+    "日本語/キー",
+    "🧊",
+    "-dash",
+    "file:name",
+    "s3:",
+    "a" * 255,
+]
+
+segments = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0/", exclude_categories=["Cc", "Cs"]),
+    min_size=1,
+    max_size=12,
+).filter(lambda segment: segment not in (".", ".."))
+keys = st.lists(segments, min_size=1, max_size=4).map("/".join)
+
+
+class KeyRules(Rules):
+    @pytest.mark.parametrize("key", REFUSED, ids=repr)
+    async def test_a_bad_key_is_refused(self, make_store: MakeStore, key: Any) -> None:
+        store = make_store()
+        value = buf(b"x")
+        for use in (
+            store.get(key),
+            store.exists(key),
+            store.getsize(key),
+            store.set(key, value),
+            store.set_if_not_exists(key, value),
+            store.set_partial_values([(key, 0, b"x")]),
+            store.get_partial_values(None, [(key, None)]),
+            store.delete(key),
+            anext(aiter(store.get_ranges(key, [None]))),
+        ):
+            with pytest.raises((ValueError, ExceptionGroup)) as caught:
+                await use
+            error: Any = caught.value
+            if isinstance(error, ExceptionGroup):
+                error = error.exceptions[0]
+            assert isinstance(error, InvalidKeyError)
+            assert isinstance(error, ValueError)
+            assert repr(key) in str(error)
+        assert await listed(store.list()) == []
+
+    @pytest.mark.parametrize("prefix", ["/", "/a", "a//", "../", "a/../", "./a", "\0", None, 3])
+    async def test_a_bad_prefix_is_refused(self, make_store: MakeStore, prefix: Any) -> None:
+        store = make_store()
+        for use in (
+            anext(store.list_prefix(prefix)),
+            anext(store.list_dir(prefix)),
+            store.is_empty(prefix),
+            store.getsize_prefix(prefix),
+            store.delete_dir(prefix),
+        ):
+            with pytest.raises(InvalidKeyError):
+                await use
+
+    @pytest.mark.parametrize("key", UNUSUAL, ids=ascii)
+    async def test_unusual_keys_are_kept(self, make_store: MakeStore, key: str) -> None:
+        unless(self.limits.backslash if "\\" in key else None)
+        store = make_store()
+        for name in (key, f"a/{key}/b"):
+            await put(store, name)
+            assert await read(store, name) == name.encode()
+            assert await store.exists(name)
+            assert await store.getsize(name) == len(name.encode())
+        assert await listed(store.list()) == sorted([key, f"a/{key}/b"])
+        assert await listed(store.list_dir("a")) == [key.partition("/")[0]]
+        assert await listed(store.list_prefix(f"a/{key}")) == [f"a/{key}/b"]
+        await store.delete(key)
+        await store.delete_dir(f"a/{key}")
+        assert await listed(store.list()) == []
+
+    async def test_keys_that_look_alike_are_different(self, make_store: MakeStore) -> None:
+        store = make_store()
+        alike = ["v", "v?versionId=1", "a b", "a+b", "a%20b", "A b", "é", "e\u0301"]
+        await put(store, *alike)
+        for key in alike:
+            assert await read(store, key) == key.encode()
+        assert await listed(store.list()) == sorted(alike)
+
+    async def test_a_key_of_1000_characters(self, make_store: MakeStore) -> None:
+        store = make_store()
+        key = "/".join(["twenty-four-characters-"] * 41) + "/" + "e" * 16
+        assert len(key) == 1000
+        await put(store, key)
+        assert await read(store, key) == key.encode()
+        assert await listed(store.list()) == [key]
+
+    async def test_a_segment_of_300_bytes(self, make_store: MakeStore) -> None:
+        store = make_store()
+        key = "c/" + "n" * 300
+        if self.limits.long_names:
+            for write in (store.set, store.set_if_not_exists):
+                with pytest.raises(InvalidKeyError, match="n" * 300):
+                    await write(key, buf(b"x"))
+            assert await listed(store.list()) == []
+        else:
+            await put(store, key)
+            assert await read(store, key) == key.encode()
+
+    async def test_a_key_beside_keys_below_it(self, make_store: MakeStore) -> None:
+        unless(self.limits.key_beside_children)
+        store = make_store()
+        await put(store, "a/b", "a", "a/b/c")
+        for key in ("a", "a/b", "a/b/c"):
+            assert await read(store, key) == key.encode()
+            assert await store.exists(key)
+        assert await listed(store.list()) == ["a", "a/b", "a/b/c"]
+        await store.delete("a/b")
+        assert await listed(store.list()) == ["a", "a/b/c"]
+        await store.delete_dir("a")
+        assert await listed(store.list()) == ["a"]
+
+    async def test_any_key_round_trips(self, make_store: MakeStore) -> None:
+        store = make_store()
+
+        @settings(max_examples=self.limits.examples // 2)
+        @given(keys.filter(lambda key: not (self.limits.backslash and "\\" in key)))
+        async def check(key: str) -> None:
+            await put(store, key)
+            try:
+                assert await read(store, key) == key.encode()
+                assert await listed(store.list()) == [key]
+                children = await listed(store.list_dir(""))
+                if self.limits.prefix_gone_at_once:
+                    assert key.partition("/")[0] in children
+                else:
+                    assert children == [key.partition("/")[0]]
+            finally:
+                await store.delete(key)
+            assert await store.get(key) is None
+
+        await run_property(check)

@@ -1,0 +1,99 @@
+"""What the rules share: values, short ways to read and write them, and what a service cannot do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+import pytest
+
+from fsspec_store import Buffer, Store
+
+T = TypeVar("T")
+
+#: Returns a new, unopened store on the test's own place.
+MakeStore: TypeAlias = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a service cannot do, as reasons; ``None`` is: it can.
+
+    Parameters
+    ----------
+    key_beside_children : str, optional
+        Hold, and list, a key ``a`` beside a key ``a/b``.
+    long_names : str, optional
+        Hold a segment of more than 255 bytes.
+    backslash : str, optional
+        Hold a key with a backslash.
+    prefix_gone_at_once : str, optional
+        Stop listing a prefix once its last key is deleted.
+    atomic_create : str, optional
+        Let exactly one of many concurrent creators win.
+    examples : int, optional
+        How many examples a property test takes; a server's request is dearer than a dictionary's.
+    """
+
+    key_beside_children: str | None = None
+    long_names: str | None = None
+    backslash: str | None = None
+    prefix_gone_at_once: str | None = None
+    atomic_create: str | None = None
+    examples: int = 100
+
+
+class Rules:
+    """Base of the rules: the limits of the service under test."""
+
+    limits = Limits()
+
+
+def unless(reason: str | None) -> None:
+    """Skip the test, visibly, where the service cannot do what it asks."""
+    if reason:
+        pytest.skip(f"cannot: {reason}")
+
+
+def buf(data: bytes) -> Buffer:
+    return Buffer.from_bytes(data)
+
+
+def content(size: int) -> bytes:
+    """``size`` bytes of which no two nearby stretches are equal."""
+    words = (number.to_bytes(4, "big") for number in range(size // 4 + 1))
+    return b"".join(words)[:size]
+
+
+async def put(store: Store, *keys: str, data: bytes | None = None) -> None:
+    """Write each key, with its own name for a value where none is given."""
+    for key in keys:
+        await store.set(key, buf(key.encode() if data is None else data))
+
+
+async def read(store: Store, key: str, byte_range: Any = None) -> bytes | None:
+    value = await store.get(key, byte_range=byte_range)
+    return None if value is None else value.to_bytes()
+
+
+async def collect(items: AsyncIterable[T]) -> list[T]:
+    return [item async for item in items]
+
+
+async def listed(items: AsyncIterable[str]) -> list[str]:
+    """What was listed, sorted; a thing listed twice stays twice."""
+    return sorted(await collect(items))
+
+
+async def run_property(check: Any) -> None:
+    """Run an async hypothesis property in the test's own loop, where its stores' sessions live."""
+    loop = asyncio.get_running_loop()
+    inner = check.hypothesis.inner_test
+
+    def blocking(*args: Any, **kwargs: Any) -> None:
+        asyncio.run_coroutine_threadsafe(inner(*args, **kwargs), loop).result(60)
+
+    check.hypothesis.inner_test = blocking
+    await asyncio.to_thread(check)

@@ -1,0 +1,100 @@
+"""MinIO as an S3 server: one that runs already, or the program that tools/build_minio.sh makes.
+
+Knows where to look for MinIO and how it is configured.
+Does not know how a process is watched and stopped, see `process`, nor how MinIO is built.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from servers.errors import ServerStartError, ServerUnavailable
+from servers.ports import LOOPBACK, port_block
+from servers.process import Launch, running, wait_until_ready
+from servers.s3_endpoint import S3Endpoint
+
+_GIVEN = "FSSPEC_STORE_TEST_MINIO_ENDPOINT"
+_GIVEN_KEY = "FSSPEC_STORE_TEST_MINIO_KEY"
+_GIVEN_SECRET = "FSSPEC_STORE_TEST_MINIO_SECRET"
+
+_BUILT = Path(__file__).resolve().parents[2] / ".tools" / "bin" / "minio"
+
+
+@contextmanager
+def minio_server() -> Iterator[S3Endpoint]:
+    """The MinIO named in the environment, or one run until the block is left.
+
+    The one named in the environment is neither stopped nor cleaned: the buckets of the tests stay.
+    """
+    url = os.environ.get(_GIVEN)
+    if url:
+        yield _given(url)
+        return
+    program = _find_minio()
+    with running("minio", partial(_launch, program)) as endpoint:
+        yield endpoint
+
+
+def _given(url: str) -> S3Endpoint:
+    # Who names a server wants the tests to run against it: to skip them now would hide a mistake.
+    missing = [name for name in (_GIVEN_KEY, _GIVEN_SECRET) if not os.environ.get(name)]
+    if missing:
+        raise ServerStartError(f"{_GIVEN} is set, but not {' and '.join(missing)}")
+    endpoint = S3Endpoint(
+        name="minio",
+        url=url.rstrip("/"),
+        key=os.environ[_GIVEN_KEY],
+        secret=os.environ[_GIVEN_SECRET],
+        enforces_credentials=True,
+    )
+    with endpoint.readiness() as why_not_ready:
+        reason = wait_until_ready(why_not_ready, seconds=10)
+    if reason is not None:
+        raise ServerStartError(f"the MinIO that {_GIVEN} names cannot be used: {reason}")
+    return endpoint
+
+
+def _find_minio() -> str:
+    program = shutil.which(str(_BUILT)) or shutil.which("minio")
+    if program is None:
+        raise ServerUnavailable(
+            "MinIO is missing: not built in .tools/bin, not on the PATH, "
+            f"and {_GIVEN} is not set; run: sh tools/build_minio.sh"
+        )
+    return program
+
+
+@contextmanager
+def _launch(program: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
+    with port_block() as port:
+        endpoint = S3Endpoint(
+            name="minio",
+            url=f"http://{LOOPBACK}:{port}",
+            key=f"key-{secrets.token_hex(8)}",
+            secret=secrets.token_hex(20),
+            enforces_credentials=True,
+        )
+        with endpoint.readiness() as why_not_ready:
+            yield Launch(
+                command=[
+                    program,
+                    "server",
+                    str(folder / "data"),
+                    "--address",
+                    f"{LOOPBACK}:{port}",
+                ],
+                environment={
+                    "MINIO_ROOT_USER": endpoint.key,
+                    "MINIO_ROOT_PASSWORD": endpoint.secret,
+                    # No console, which would need a second port, and no calls to the outside.
+                    "MINIO_BROWSER": "off",
+                    "MINIO_UPDATE": "off",
+                    "MINIO_CALLHOME_ENABLE": "off",
+                },
+                served=endpoint,
+                why_not_ready=why_not_ready,
+            )

