@@ -202,7 +202,8 @@ class Store(ABC):
         Returns
         -------
         Buffer or None
-            ``None`` when the key is missing, and only then.
+            ``None`` when the key is missing, and only then. Ask ``is None``: an empty value is
+            false, as empty bytes are.
 
         Raises
         ------
@@ -240,7 +241,7 @@ class Store(ABC):
         max_concurrency: int = _CONCURRENCY,
         max_gap_bytes: int = MAX_GAP_BYTES,
         max_coalesced_bytes: int = MAX_COALESCED_BYTES,
-    ) -> AsyncGenerator[Sequence[tuple[int, Buffer | None]], None]:
+    ) -> AsyncGenerator[Sequence[tuple[int, Buffer]], None]:
         """Read many parts of one value, nearby ones together.
 
         Parameters
@@ -267,7 +268,8 @@ class Store(ABC):
         Raises
         ------
         ExceptionGroup
-            Of whatever a fetch raised; of ``FileNotFoundError`` when the key is missing.
+            Of whatever a fetch raised; of ``FileNotFoundError`` when the key is missing. Handle it
+            with ``except*``.
         """
         requests = [check_byte_range(byte_range) for byte_range in byte_ranges]
         make = self._buffer_class(prototype).from_bytes
@@ -378,6 +380,7 @@ class Store(ABC):
             await self.set(key, Buffer.from_bytes(patched(await self._read(key, None), parts)))
 
         self._check_writable()
+        self._require("writes")
         writes = group_writes(key_start_values)
         await for_each(patch, writes.items(), limit=self._concurrency)
 

@@ -14,7 +14,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 from fsspec.core import url_to_fs
-from fsspec.registry import available_protocols, get_filesystem_class, known_implementations
+from fsspec.registry import (
+    available_protocols,
+    get_filesystem_class,
+    known_implementations,
+    registry,
+)
 
 from .errors import MissingExtraError, StorageOptionError, StoreURLError
 
@@ -184,7 +189,7 @@ def _check_url(url: str | os.PathLike[str]) -> str:
                 raise StoreURLError(
                     f"{public_url(text)!r} is no URL: write {scheme}://{rest.lstrip('/')}"
                 )
-        elif scheme not in available_protocols():
+        elif scheme not in registry and scheme not in available_protocols():
             near = difflib.get_close_matches(scheme, available_protocols(), n=1)
             hint = f"; did you mean {near[0]}://?" if near else ""
             raise StoreURLError(

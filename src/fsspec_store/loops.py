@@ -16,12 +16,12 @@ import os
 import threading
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable
 
-__all__ = ["PerLoop"]
+__all__ = ["PerLoop", "Resources"]
 
 T = TypeVar("T")
 
@@ -29,50 +29,20 @@ T = TypeVar("T")
 _EXIT_GRACE = 2.0
 
 
-class _Entry(Generic[T]):
-    """A resource with its loop, and the generator by which the loop closes it."""
+class Resources(Protocol[T]):
+    """How a kind of resource is made and ended."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        resource: T,
-        aclose: Callable[[T], Awaitable[None]],
-        close_now: Callable[[T], None],
-    ) -> None:
-        self.loop = loop
-        self.resource = resource
-        self._close_now = close_now
-        self._closed = False
-        self._guard = self._guarded(aclose)
-        # Runs the generator to its yield, which registers it with the loop: the loop closes it in
-        # shutdown_asyncgens, as asyncio.run and every other runner does at the end.
-        _step(self._guard.__anext__())
+    def make(self) -> T:
+        """Make one, on the thread of its loop, without awaiting."""
 
-    async def _guarded(self, aclose: Callable[[T], Awaitable[None]]) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            if not self._closed:
-                self._closed = True
-                await aclose(self.resource)
+    async def aclose(self, resource: T) -> None:
+        """Close one, awaited on its own loop."""
 
-    async def aclose(self) -> None:
-        """Close the resource, on its own loop."""
-        await self._guard.aclose()
+    def close_now(self, resource: T) -> None:
+        """Close one without awaiting: on its loop's thread, or when the loop does not run."""
 
-    def close_now(self) -> None:
-        """Close the resource without awaiting, when its loop is not running in another thread."""
-        if not self._closed:
-            self._closed = True
-            self._close_now(self.resource)
-        # A generator left at its yield would have the loop schedule its end, perhaps too late.
-        _step(self._guard.aclose())
-
-    def forget(self, forget: Callable[[T], None]) -> None:
-        """In a forked child: keep silent about a resource that is the parent's to close."""
-        self._closed = True
-        forget(self.resource)
-        _step(self._guard.aclose())
+    def forget(self, resource: T) -> None:
+        """Silence one that a forked child inherited, without touching the parent's sockets."""
 
 
 class PerLoop(Generic[T]):
@@ -80,33 +50,17 @@ class PerLoop(Generic[T]):
 
     Parameters
     ----------
-    make : callable
-        Makes a resource; called on the loop's own thread, must not await.
-    aclose : callable
-        Closes a resource, awaited on its own loop. Called again after ``close_now``, it must be
-        harmless.
-    close_now : callable
-        Closes a resource without awaiting: on the loop's own thread, or when the loop is not
-        running, or is closed.
-    forget : callable
-        Makes a resource inherited by a forked child silent, without touching the parent's sockets.
+    resources : Resources
+        Makes and ends them; must not refer to this object.
     """
 
-    def __init__(
-        self,
-        make: Callable[[], T],
-        *,
-        aclose: Callable[[T], Awaitable[None]],
-        close_now: Callable[[T], None],
-        forget: Callable[[T], None],
-    ) -> None:
-        self._make = make
-        self._aclose = aclose
-        self._close_now = close_now
-        self._forget = forget
+    def __init__(self, resources: Resources[T]) -> None:
+        self._resources = resources
         self._entries: dict[int, _Entry[T]] = {}
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        # Holds the entries from outside: were they garbage together with this object, the
+        # collector might finalise a session, unclosed, before it comes to closing it.
+        weakref.finalize(self, _close_all, self._entries).atexit = False
 
     def get(self) -> T:
         """The running loop's resource, made on first use.
@@ -118,73 +72,95 @@ class PerLoop(Generic[T]):
         """
         loop = asyncio.get_running_loop()
         entry = self._entries.get(id(loop))
-        # Identity as well: the id of a closed loop is given to a new one.
-        if entry is not None and entry.loop is loop and self._pid == os.getpid():
+        # More than the id, which a closed loop leaves to a new one and a fork to the child's.
+        if entry is not None and entry.loop is loop and entry.pid == os.getpid():
             return entry.resource
         return self._add(loop)
 
     def _add(self, loop: asyncio.AbstractEventLoop) -> T:
         with self._lock:
-            if self._pid != os.getpid():
-                for entry in self._entries.values():
-                    entry.forget(self._forget)
-                    _inherited.append(entry)
-                self._entries.clear()
-                self._pid = os.getpid()
             for key, entry in list(self._entries.items()):
-                if entry.loop.is_closed():
+                if entry.pid != os.getpid() or entry.loop.is_closed():
                     del self._entries[key]
-                    entry.close_now()
-            resource = self._make()
-            self._entries[id(loop)] = _Entry(loop, resource, self._aclose, self._close_now)
+                    entry.close()
+            self._entries[id(loop)] = entry = _Entry(loop, self._resources)
         _close_at_exit(self)
-        return resource
+        return entry.resource
 
     def close(self) -> None:
         """Close every resource: at once where that is possible from here, else on its own loop."""
-        for entry in self._take_all():
-            self._close_entry(entry)
+        with self._lock:
+            _close_all(self._entries)
 
     async def aclose(self) -> None:
-        """Close every resource, and await those of the running loop."""
-        here = asyncio.get_running_loop()
-        for entry in self._take_all():
-            if entry.loop is here:
-                await entry.aclose()
-            else:
-                self._close_entry(entry)
+        """Close every resource, and await the running loop's."""
+        entry = self._entries.get(id(asyncio.get_running_loop()))
+        if entry is not None:
+            await entry.aclose()
+        self.close()
 
     def close_at_exit(self) -> None:
         """Close every resource, and wait a moment for the loops of other threads to do so."""
-        waiting = []
-        for entry in self._take_all():
-            if _runs_elsewhere(entry.loop):
-                with suppress(RuntimeError):
-                    waiting.append(asyncio.run_coroutine_threadsafe(entry.aclose(), entry.loop))
-            else:
-                entry.close_now()
+        waiting = [
+            asyncio.run_coroutine_threadsafe(entry.aclose(), entry.loop)
+            for entry in self._entries.values()
+            if entry.runs_elsewhere()
+        ]
         for future in waiting:
             with suppress(Exception):
                 future.result(timeout=_EXIT_GRACE)
-
-    def __del__(self) -> None:
         self.close()
 
-    @staticmethod
-    def _close_entry(entry: _Entry[T]) -> None:
-        if _runs_elsewhere(entry.loop):
+
+class _Entry(Generic[T]):
+    """A resource with its loop, and the generator by which the loop closes it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, resources: Resources[T]) -> None:
+        self.loop = loop
+        self.pid = os.getpid()
+        self.resource = resources.make()
+        self._resources = resources
+        self._open = True
+        self._guard = self._guarded()
+        # Runs the generator to its yield, which registers it with the loop: the loop closes it in
+        # shutdown_asyncgens, as asyncio.run and every other runner does at the end.
+        _step(self._guard.__anext__())
+
+    async def _guarded(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            if self._open:
+                self._open = False
+                await self._resources.aclose(self.resource)
+
+    def runs_elsewhere(self) -> bool:
+        """Whether the loop runs in another thread of this process."""
+        here = asyncio._get_running_loop()
+        return self.pid == os.getpid() and self.loop.is_running() and self.loop is not here
+
+    async def aclose(self) -> None:
+        """Close the resource, on its own loop."""
+        await self._guard.aclose()
+
+    def close(self) -> None:
+        """Close the resource from anywhere, as soon as that can be done."""
+        if self.pid != os.getpid():
+            _inherited.append(self)
+            self._end(self._resources.forget)
+        elif self.runs_elsewhere():
             # The loop may end in between; then it has closed the resource itself.
             with suppress(RuntimeError):
-                entry.loop.call_soon_threadsafe(entry.close_now)
+                self.loop.call_soon_threadsafe(self._end, self._resources.close_now)
         else:
-            entry.close_now()
+            self._end(self._resources.close_now)
 
-    def _take_all(self) -> list[_Entry[T]]:
-        with self._lock:
-            entries = list(self._entries.values())
-            self._entries.clear()
-        # A forked child leaves the sockets to their owner.
-        return entries if self._pid == os.getpid() else []
+    def _end(self, end: Any) -> None:
+        if self._open:
+            self._open = False
+            end(self.resource)
+        # A generator left at its yield would have the loop schedule its end, perhaps too late.
+        _step(self._guard.aclose())
 
 
 def _step(awaitable: Awaitable[None]) -> None:
@@ -193,8 +169,9 @@ def _step(awaitable: Awaitable[None]) -> None:
         next(awaitable.__await__())
 
 
-def _runs_elsewhere(loop: asyncio.AbstractEventLoop) -> bool:
-    return loop.is_running() and loop is not asyncio._get_running_loop()
+def _close_all(entries: dict[int, _Entry[Any]]) -> None:
+    while entries:
+        entries.popitem()[1].close()
 
 
 #: Resources of a parent process, kept so that they are never finalised in the child.
@@ -208,10 +185,10 @@ def _close_at_exit(resources: PerLoop[Any]) -> None:
     # while the loops that libraries keep in threads (and stop in handlers of theirs) still run.
     if resources not in _live:
         _live.add(resources)
-        atexit.unregister(_close_all)
-        atexit.register(_close_all)
+        atexit.unregister(_close_live)
+        atexit.register(_close_live)
 
 
-def _close_all() -> None:
+def _close_live() -> None:
     for resources in list(_live):
         resources.close_at_exit()

@@ -165,8 +165,8 @@ class FsspecStore(Store):
 
     @property
     def fs(self) -> AbstractFileSystem:
-        """The filesystem the store was given."""
-        return self._given[0]
+        """The filesystem `path` is a path of: the one given, or the one inside a wrapper."""
+        return self._backend.fs
 
     @property
     def path(self) -> str:
@@ -313,7 +313,6 @@ class FsspecStore(Store):
             await self._backend.create(path, data)
 
     async def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
-        self._check_writable()
         await self._set_parts_of_whole_values(key_start_values)
 
     # -- Deleting ------------------------------------------------------------------------------
@@ -335,15 +334,32 @@ class FsspecStore(Store):
     # -- Listing -------------------------------------------------------------------------------
 
     async def list(self) -> AsyncGenerator[str, None]:
-        async for key in self.list_prefix(""):
-            yield key
+        async with aclosing(self.list_prefix("")) as keys:
+            async for key in keys:
+                yield key
 
     async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
+        async with aclosing(self.list_sizes(prefix)) as entries:
+            async for key, _ in entries:
+                yield key
+
+    async def list_sizes(self, prefix: str = "") -> AsyncGenerator[tuple[str, int | None], None]:
+        """Yield every key that starts with the string ``prefix``, with its size.
+
+        Beyond the contract: what `list_prefix` lists, for programs that would ask `getsize` next.
+
+        Yields
+        ------
+        key : str
+            Relative to the store's root.
+        size : int or None
+            In bytes; ``None`` where the backend lists no sizes.
+        """
         check_prefix(prefix)
         folder, slash, stem = prefix.rpartition("/")
         async with aclosing(self._entries(folder + slash, stem)) as entries:
-            async for path, _ in entries:
-                yield path[len(self._base) :]
+            async for path, size in entries:
+                yield path[len(self._base) :], size
 
     async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
         self._require("listing")
@@ -370,9 +386,9 @@ class FsspecStore(Store):
 
     async def getsize_prefix(self, prefix: str) -> int:
         total = 0
-        async with aclosing(self._entries(directory_prefix(prefix), "")) as entries:
-            async for path, size in entries:
-                total += await self.getsize(path[len(self._base) :]) if size is None else size
+        async with aclosing(self.list_sizes(directory_prefix(prefix))) as entries:
+            async for key, size in entries:
+                total += await self.getsize(key) if size is None else size
         return total
 
     # -- What they share -----------------------------------------------------------------------

@@ -16,28 +16,34 @@ class Session:
         self.closed: list[str] = []
 
 
-class Sessions:
-    """Makes sessions, and remembers how each was closed."""
+class Kind:
+    """Makes sessions, and notes in each how it was closed."""
 
-    def __init__(self) -> None:
-        self.made: list[Session] = []
-        self.per_loop = PerLoop(
-            self.make, aclose=self.aclose, close_now=self.close_now, forget=self.close_now
-        )
+    def __init__(self, made: list[Session]) -> None:
+        self.made = made
 
     def make(self) -> Session:
         self.made.append(Session())
         return self.made[-1]
 
-    @staticmethod
-    async def aclose(session: Session) -> None:
+    async def aclose(self, session: Session) -> None:
         assert asyncio.get_running_loop() is session.loop
         session.closed.append("awaited")
 
-    @staticmethod
-    def close_now(session: Session) -> None:
+    def close_now(self, session: Session) -> None:
         assert not session.loop.is_running() or threading.get_ident() == session.thread
         session.closed.append("now")
+
+    def forget(self, session: Session) -> None:
+        session.closed.append("forgotten")
+
+
+class Sessions:
+    """Sessions per loop, and all that were made."""
+
+    def __init__(self) -> None:
+        self.made: list[Session] = []
+        self.per_loop = PerLoop(Kind(self.made))
 
     async def get(self) -> Session:
         return self.per_loop.get()
@@ -142,3 +148,29 @@ def test_dropped_without_a_word_it_closes() -> None:
 
     asyncio.run(use())
     assert sessions.closed == [["now"]]
+
+
+def test_garbage_in_a_cycle_is_closed_before_it_is_finalised() -> None:
+    finalised_open = []
+
+    class Fragile(Session):
+        def __del__(self) -> None:
+            if not self.closed:
+                finalised_open.append(self)
+
+    class FragileKind(Kind):
+        def make(self) -> Session:
+            return Fragile()
+
+    async def use() -> None:
+        for _ in range(20):
+            per_loop = PerLoop(FragileKind([]))
+            session = per_loop.get()
+            # As an exception's traceback ties a store to what it used.
+            session.cycle = [per_loop, session]  # type: ignore[attr-defined]
+        del per_loop, session
+        gc.collect()
+
+    asyncio.run(use())
+    gc.collect()
+    assert finalised_open == []

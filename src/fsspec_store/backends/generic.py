@@ -11,7 +11,6 @@ import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from ..byte_requests import OffsetByteRequest, RangeByteRequest
 from ..concurrency import for_each
 from ..filesystem import protocols
 from ..ranges import is_out_of_range, resolve
@@ -49,12 +48,8 @@ class GenericBackend(Backend):
         try:
             if request is None:
                 return await self._bytes(path)
-            if isinstance(request, RangeByteRequest):
-                data = await self._bytes(path, start=request.start, end=request.end)
-                if len(data) == request.end - request.start:
-                    return data
-            # Not every filesystem can say where an object ends, nor do all that can: ask, and cut
-            # an explicit range.
+            # The size first: a filesystem may not know suffixes, and a server that ignores ranges
+            # may send a whole object just as long as the part that was asked for.
             size = await self.size(path)
             if size is None:
                 return None
@@ -63,15 +58,17 @@ class GenericBackend(Backend):
             start, end = resolve(request, size)
             if start == end:
                 return b""
-            if isinstance(request, OffsetByteRequest) and start == 0:
+            if (start, end) == (0, size):
                 data = await self._bytes(path)
             else:
                 data = await self._bytes(path, start=start, end=end)
         except _NO_FILE:
             return None
-        if len(data) != end - start:
-            raise OSError(f"{len(data)} bytes came for bytes {start} to {end} of {path!r}")
-        return data
+        if len(data) == end - start:
+            return data
+        if len(data) == size:
+            return memoryview(data)[start:end]
+        raise OSError(f"{len(data)} bytes came for bytes {start} to {end} of {path!r}")
 
     async def size(self, path: str) -> int | None:
         try:

@@ -19,6 +19,7 @@ from s3fs.core import _error_wrapper
 
 from ..byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from ..concurrency import for_each
+from ..loops import PerLoop
 from ..ranges import is_out_of_range, resolve
 from .base import (
     Backend,
@@ -28,7 +29,7 @@ from .base import (
     RangeNotSatisfiableError,
     builtin_failure,
 )
-from .s3_session import check_options, filesystems
+from .s3_session import S3Filesystems, check_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -97,7 +98,9 @@ class S3Backend(Backend):
     def __init__(self, fs: AbstractFileSystem) -> None:
         super().__init__(fs)
         check_options(fs)
-        self._filesystems = filesystems(fs, max_connections=self.default_concurrency)
+        self._filesystems: PerLoop[Any] = PerLoop(
+            S3Filesystems(fs, max_connections=self.default_concurrency)
+        )
         self._buckets_seen: set[str] = set()
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any
 import aiobotocore.session
 
 from ..errors import StorageOptionError
-from ..loops import PerLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["check_options", "filesystems"]
+__all__ = ["S3Filesystems", "check_options"]
 
 
-def filesystems(fs: AbstractFileSystem, *, max_connections: int) -> PerLoop[Any]:
-    """An asynchronous twin of ``fs`` for each event loop.
+class S3Filesystems:
+    """Asynchronous twins of a user's s3fs filesystem, each for one event loop.
 
     Parameters
     ----------
@@ -34,20 +33,45 @@ def filesystems(fs: AbstractFileSystem, *, max_connections: int) -> PerLoop[Any]
         Connections a twin keeps, unless the user's ``config_kwargs`` say otherwise. botocore's
         default of 10 would leave most of a store's concurrent requests waiting in line.
     """
-    options = dict(fs.storage_options)
-    options.pop("loop", None)
-    options["asynchronous"] = True
-    options["skip_instance_cache"] = True
-    options["config_kwargs"] = {
-        "max_pool_connections": max_connections,
-        **(options.get("config_kwargs") or {}),
-    }
-    return PerLoop(
-        lambda: type(fs)(*fs.storage_args, **options),
-        aclose=_aclose,
-        close_now=_close_now,
-        forget=_forget,
-    )
+
+    def __init__(self, fs: AbstractFileSystem, *, max_connections: int) -> None:
+        self._fs = fs
+        self._max_connections = max_connections
+
+    def make(self) -> Any:
+        """Make a filesystem of its own, with the same arguments."""
+        options = _copied(self._fs.storage_options)
+        options.pop("loop", None)
+        options["asynchronous"] = True
+        options["skip_instance_cache"] = True
+        config = options.get("config_kwargs") or {}
+        options["config_kwargs"] = {"max_pool_connections": self._max_connections, **config}
+        return type(self._fs)(*self._fs.storage_args, **options)
+
+    async def aclose(self, fs: Any) -> None:
+        """Close its session, and await the connections' end."""
+        creator, fs._s3 = getattr(fs, "_s3creator", None), None
+        if creator is not None:
+            await creator.__aexit__(None, None, None)
+
+    def close_now(self, fs: Any) -> None:
+        """Close its connections at once."""
+        for session in _http_sessions(fs):
+            connector = session.connector
+            session.detach()
+            if connector is not None:
+                # What aiohttp's own close() does before it waits for transports to say goodbye.
+                connector._close()
+        fs._s3 = None
+
+    def forget(self, fs: Any) -> None:
+        """Silence it in a forked child."""
+        for session in _http_sessions(fs):
+            connector = session.connector
+            session.detach()
+            if connector is not None:
+                # Its sockets are the parent's: closing them would end TLS sessions there.
+                connector._closed = True
 
 
 def check_options(fs: AbstractFileSystem) -> None:
@@ -70,29 +94,12 @@ def check_options(fs: AbstractFileSystem) -> None:
     raise StorageOptionError(f"s3fs takes no storage option {', '.join(hints)}")
 
 
-async def _aclose(fs: Any) -> None:
-    creator, fs._s3 = getattr(fs, "_s3creator", None), None
-    if creator is not None:
-        await creator.__aexit__(None, None, None)
-
-
-def _close_now(fs: Any) -> None:
-    for session in _http_sessions(fs):
-        connector = session.connector
-        session.detach()
-        if connector is not None:
-            # What aiohttp's own close() does before it waits for transports to say goodbye.
-            connector._close()
-    fs._s3 = None
-
-
-def _forget(fs: Any) -> None:
-    for session in _http_sessions(fs):
-        connector = session.connector
-        session.detach()
-        if connector is not None:
-            # Its sockets are the parent process's: closing them would end TLS sessions there.
-            connector._closed = True
+def _copied(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with dictionaries of their own: botocore rewrites the ones it is given."""
+    return {
+        name: _copied(value) if isinstance(value, dict) else value
+        for name, value in options.items()
+    }
 
 
 def _http_sessions(fs: Any) -> Iterator[Any]:

@@ -1,0 +1,238 @@
+"""What only local files do: whole values whatever happens, links, folders in the way."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import signal
+import stat
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from conformance.support import buf, listed, put, read
+
+from fsspec_store import FsspecStore, InvalidKeyError, KeyConflictError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FsspecStore:
+    return FsspecStore.from_url(tmp_path / "root")
+
+
+def everything_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+async def test_a_folder_is_a_store_by_path_url_or_string(tmp_path: Path) -> None:
+    await put(FsspecStore.from_url(tmp_path), "a/b")
+    for url in (str(tmp_path), f"file://{tmp_path}", f"local://{tmp_path}", f"{tmp_path}/"):
+        assert await read(FsspecStore.from_url(url), "a/b") == b"a/b"
+    assert (tmp_path / "a" / "b").read_bytes() == b"a/b"
+
+
+async def test_a_relative_path_is_below_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = FsspecStore.from_url("data")
+    monkeypatch.chdir("/")
+    await put(store, "a")
+    assert (tmp_path / "data" / "a").exists()
+
+
+async def test_a_folder_that_is_not_there_is_an_empty_store(store: FsspecStore) -> None:
+    assert await listed(store.list()) == []
+    assert await store.is_empty("")
+    await store.clear()
+    assert not os.path.exists(store.path)
+
+
+async def test_nothing_but_the_value_is_left_behind(store: FsspecStore, tmp_path: Path) -> None:
+    await put(store, "a/b", data=b"1")
+    await put(store, "a/b", data=b"2")
+    await store.set_if_not_exists("a/b", buf(b"3"))
+    await store.set_if_not_exists("a/c", buf(b"4"))
+    assert everything_below(tmp_path) == ["root", "root/a", "root/a/b", "root/a/c"]
+
+
+async def test_files_have_the_mode_every_program_gives(store: FsspecStore, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    await put(store, "set")
+    await store.set_if_not_exists("created", buf(b""))
+    for key in ("set", "created"):
+        assert os.stat(tmp_path / "root" / key).st_mode == plain.stat().st_mode
+
+
+async def test_a_killed_writer_leaves_the_old_value_or_the_new_one(
+    store: FsspecStore, tmp_path: Path
+) -> None:
+    size = 8 * 2**20
+    await put(store, "a", data=b"0" * size)
+    program = textwrap.dedent(
+        f"""
+        import asyncio, sys
+        from fsspec_store import Buffer, FsspecStore
+
+        async def main():
+            store = FsspecStore.from_url({str(tmp_path / "root")!r})
+            values = [Buffer.from_bytes(digit * {size}) for digit in (b"1", b"2", b"3")]
+            print("writing", flush=True)
+            while True:
+                for value in values:
+                    await store.set("a", value)
+                    await store.set_if_not_exists("b", value)
+                    await store.delete("b")
+
+        asyncio.run(main())
+        """
+    )
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"writing\n"
+            seen = set()
+            while len(seen) < 3:
+                value = await read(store, "a")
+                assert value is not None
+                seen.add(value[:1])
+                assert value == value[:1] * size
+            writer.send_signal(signal.SIGKILL)
+        for key in ("a", "b"):
+            value = await read(store, key)
+            assert value is None or value == value[:1] * size
+        assert set(await listed(store.list())) <= {"a", "b"}
+
+
+async def test_what_a_crash_leaves_is_no_key_and_goes_with_the_folder(
+    store: FsspecStore, tmp_path: Path
+) -> None:
+    await put(store, "a/b")
+    old, young = (tmp_path / "root/a" / f".fsspec-store-{digit * 16}.tmp" for digit in "01")
+    for path in (old, young):
+        path.write_bytes(b"half a val")
+    os.utime(old, (0, 0))
+    assert await listed(store.list()) == ["a/b"]
+    assert await listed(store.list_dir("a")) == ["b"]
+    assert await store.getsize_prefix("") == 3
+    with pytest.raises(InvalidKeyError, match="being written"):
+        await store.get(f"a/{old.name}")
+    await store.delete_dir("a")
+    assert not old.exists()
+    # Somebody may be writing it.
+    assert young.exists()
+
+
+async def test_without_hard_links_one_creator_still_wins(
+    store: FsspecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "no hard links on this file system")
+
+    monkeypatch.setattr(os, "link", no_links)
+    await store.set_if_not_exists("a/b", buf(b"first"))
+    await store.set_if_not_exists("a/b", buf(b"second"))
+    assert await read(store, "a/b") == b"first"
+    assert everything_below(tmp_path / "root") == ["a", "a/b"]
+
+
+def _create(url: str, round_: int, number: int, together: object) -> None:
+    import asyncio
+
+    store = FsspecStore.from_url(url)
+    together.wait()  # type: ignore[attr-defined]
+    asyncio.run(store.set_if_not_exists(f"lock/{round_}", buf(b"%d" % number * 10_000)))
+
+
+async def test_of_many_processes_one_creates(store: FsspecStore) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(4)
+    processes = [
+        spawn.Process(target=_create, args=(store.url, 0, number, together)) for number in range(4)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    value = await read(store, "lock/0")
+    assert value in [b"%d" % number * 10_000 for number in range(4)]
+    assert await listed(store.list()) == ["lock/0"]
+
+
+async def test_a_name_is_a_file_or_a_folder(store: FsspecStore) -> None:
+    await put(store, "a/b")
+    for key in ("a", "a/b/c"):
+        with pytest.raises(KeyConflictError, match=repr(key)):
+            await put(store, key)
+        with pytest.raises(KeyConflictError, match=repr(key)):
+            await store.set_if_not_exists(key, buf(b"x"))
+    assert await listed(store.list()) == ["a/b"]
+    assert await read(store, "a/b") == b"a/b"
+    assert everything_below(Path(store.path)) == ["a", "a/b"]
+
+
+async def test_only_files_are_keys(store: FsspecStore, tmp_path: Path) -> None:
+    await put(store, "a")
+    os.mkfifo(tmp_path / "root" / "pipe")
+    os.makedirs(tmp_path / "root" / "empty" / "folder")
+    os.symlink("nowhere", tmp_path / "root" / "dangling")
+    assert await listed(store.list()) == ["a"]
+    assert await listed(store.list_dir("")) == ["a"]
+    for key in ("pipe", "empty", "dangling"):
+        assert await store.get(key) is None
+        assert not await store.exists(key)
+    await store.set_if_not_exists("empty", buf(b"a key now"))
+    assert await read(store, "empty") == b"a key now"
+
+
+async def test_links_are_read_through_and_removed_alone(store: FsspecStore, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / "deep").mkdir(parents=True)
+    (outside / "deep" / "x").write_bytes(b"kept")
+    root = tmp_path / "root"
+    root.mkdir()
+    os.symlink(outside, root / "folder")
+    os.symlink(outside / "deep" / "x", root / "file")
+    os.symlink(root, root / "loop")
+    assert await listed(store.list()) == ["file", "folder/deep/x"]
+    assert await read(store, "folder/deep/x") == b"kept"
+    assert await read(store, "file") == b"kept"
+    await store.clear()
+    assert await listed(store.list()) == []
+    assert everything_below(root) == []
+    assert (outside / "deep" / "x").read_bytes() == b"kept"
+
+
+async def test_writing_through_a_link_replaces_the_link(store: FsspecStore, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "outside").write_bytes(b"kept")
+    os.symlink(tmp_path / "outside", tmp_path / "root" / "file")
+    await put(store, "file", data=b"new")
+    assert (tmp_path / "outside").read_bytes() == b"kept"
+    assert await read(store, "file") == b"new"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+async def test_permission_errors_are_raised(store: FsspecStore, tmp_path: Path) -> None:
+    await put(store, "shut/a")
+    os.chmod(tmp_path / "root" / "shut", 0)
+    try:
+        for use in (store.get("shut/a"), store.exists("shut/a"), listed(store.list())):
+            with pytest.raises(PermissionError, match="shut"):
+                await use
+    finally:
+        os.chmod(tmp_path / "root" / "shut", stat.S_IRWXU)
+
+
+async def test_folders_500_deep(store: FsspecStore) -> None:
+    key = "/".join(["d"] * 500)
+    await put(store, key)
+    assert await listed(store.list()) == [key]
+    assert await listed(store.list_dir("")) == ["d"]
+    await store.clear()
+    assert everything_below(Path(store.path)) == []

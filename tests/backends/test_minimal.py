@@ -1,0 +1,167 @@
+"""The contract on a store that implements only the abstract members: the defaults do the rest."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncGenerator, Iterable
+from typing import Any, Self
+
+import pytest
+from conformance import Limits, StoreConformance
+
+from fsspec_store import (
+    Buffer,
+    BufferPrototype,
+    ByteRangeError,
+    ByteRequest,
+    Store,
+    default_buffer_prototype,
+)
+from fsspec_store.buffer import as_view
+from fsspec_store.byte_requests import check_byte_range
+from fsspec_store.keys import check_key, check_prefix, directory_prefix
+from fsspec_store.ranges import is_out_of_range, resolve
+
+_places: dict[int, dict[str, bytes]] = {}
+_numbers = itertools.count()
+
+
+class DictStore(Store):
+    """Values of a dictionary, by full keys below a root."""
+
+    supports_writes = True
+    supports_deletes = True
+    supports_partial_writes = True
+    supports_listing = True
+
+    def __init__(
+        self, place: int, root: str = "", *, read_only: bool = False, out_of_range: str = "raise"
+    ) -> None:
+        super().__init__(read_only=read_only)
+        self.place, self.root, self.out_of_range = place, root, out_of_range
+
+    @property
+    def values(self) -> dict[str, bytes]:
+        return _places.setdefault(self.place, {})
+
+    def __eq__(self, value: object) -> bool:
+        return isinstance(value, DictStore) and vars(value) | {"_is_open": 0} == vars(self) | {
+            "_is_open": 0
+        }
+
+    def __hash__(self) -> int:
+        return hash((self.place, self.root))
+
+    def __reduce__(self) -> Any:
+        return _restore, (self.place, self.root, self.read_only)
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        return type(self)(self.place, self.root, read_only=read_only)
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        request = check_byte_range(byte_range)
+        check_key(key)
+        await self._ensure_open()
+        data = self.values.get(self.root + key)
+        if data is None:
+            return None
+        if request is not None and is_out_of_range(request, len(data)):
+            if self.out_of_range == "raise":
+                raise ByteRangeError(f"{key}: {request}", key=key, byte_range=request)
+            data = b""
+        start, end = resolve(request, len(data))
+        return (prototype or default_buffer_prototype()).buffer.from_bytes(data[start:end])
+
+    async def get_partial_values(
+        self,
+        prototype: BufferPrototype | None,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+    ) -> list[Buffer | None]:
+        return [await self.get(key, prototype, part) for key, part in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        return await self.get(key) is not None
+
+    async def set(self, key: str, value: Buffer) -> None:
+        self._check_writable()
+        check_key(key)
+        if not hasattr(value, "as_numpy_array"):
+            raise TypeError(f"{key!r}: {type(value).__name__}")
+        await self._ensure_open()
+        self.values[self.root + key] = bytes(as_view(value))
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        if not hasattr(value, "as_numpy_array"):
+            raise TypeError(f"{key!r}: {type(value).__name__}")
+        await super().set_if_not_exists(key, value)
+
+    async def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
+        await self._set_parts_of_whole_values(key_start_values)
+
+    async def delete(self, key: str) -> None:
+        self._check_writable()
+        check_key(key)
+        await self._ensure_open()
+        self.values.pop(self.root + key, None)
+
+    async def list(self) -> AsyncGenerator[str, None]:
+        async for key in self.list_prefix(""):
+            yield key
+
+    async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
+        check_prefix(prefix)
+        await self._ensure_open()
+        for key in sorted(self.values):
+            if key.startswith(self.root + prefix):
+                yield key[len(self.root) :]
+
+    async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
+        directory = directory_prefix(prefix)
+        names = {
+            key[len(directory) :].partition("/")[0] async for key in self.list_prefix(directory)
+        }
+        for name in sorted(names):
+            yield name
+
+
+def _restore(place: int, root: str, read_only: bool) -> DictStore:
+    return DictStore(place, root, read_only=read_only)
+
+
+class TestMinimal(StoreConformance):
+    limits = Limits(atomic_create="the default looks first")
+
+    @pytest.fixture
+    def make_store(self) -> Any:
+        place = next(_numbers)
+
+        def make(below: str = "", **options: Any) -> DictStore:
+            return DictStore(place, directory_prefix(below), **options)
+
+        return make
+
+
+def test_a_store_may_say_no() -> None:
+    class Silent(DictStore):
+        supports_listing = False
+        supports_deletes = False
+
+        def with_read_only(self, read_only: bool = False) -> Any:
+            return Store.with_read_only(self, read_only)
+
+    store = Silent(next(_numbers))
+    for use in (
+        lambda: store.is_empty(""),
+        lambda: store.getsize_prefix(""),
+        lambda: store.delete_dir(""),
+        lambda: store.clear(),
+    ):
+        with pytest.raises(NotImplementedError, match="does not support"):
+            use().send(None)
+    with pytest.raises(NotImplementedError, match="with_read_only is not implemented"):
+        store.with_read_only(True)

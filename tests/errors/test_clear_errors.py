@@ -1,0 +1,267 @@
+"""Wrong input and refused access: an error that names the thing, and holds no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import fsspec
+import pytest
+from conformance.support import buf, listed, put, read
+from fsspec.implementations.memory import MemoryFileSystem
+from servers import S3Endpoint
+
+from fsspec_store import (
+    AccessDeniedError,
+    BucketNotFoundError,
+    FsspecStore,
+    MissingExtraError,
+    StorageOptionError,
+    StoreURLError,
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("", "''"),
+        ("   ", "'   '"),
+        ("s3://", "s3://"),
+        ("s3:///", "s3:///"),
+        ("gs://", "gs://"),
+        ("s3:bucket/x", "s3://bucket/x"),
+        ("s3:/bucket/x", "s3://bucket/x"),
+        ("http:/host/x", "http://host/x"),
+        ("s3://bad bucket!/x", "bad bucket!"),
+        ("s5://bucket/x", "unknown protocol 's5'"),
+        ("htps://host/x", "did you mean https://"),
+        ("memry://x", "did you mean memory://"),
+        ("simplecache::s5://bucket", "unknown protocol 's5'"),
+        ("file:///a\0b", "NUL"),
+    ],
+)
+def test_a_url_that_names_no_place(url: str, names: str) -> None:
+    with pytest.raises(StoreURLError) as caught:
+        FsspecStore.from_url(url)
+    assert names in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("url", [None, 7, b"s3://bucket", ["s3://bucket"]])
+def test_a_url_is_text(url: Any) -> None:
+    with pytest.raises(TypeError, match=type(url).__name__):
+        FsspecStore.from_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "names"),
+    [
+        ("s3://bucket", {"endpoint": "http://x"}, "'endpoint'.*did you mean 'endpoint_url'"),
+        ("s3://bucket", {"acces_key": "x", "region": "y"}, "'acces_key'.*'region'"),
+        ("file:///tmp", [("auto_mkdir", True)], "list"),
+    ],
+)
+def test_a_storage_option_that_is_none(url: str, options: Any, names: str) -> None:
+    with pytest.raises(StorageOptionError, match=names):
+        FsspecStore.from_url(url, options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("out_of_range", "clamp"), ("max_concurrency", 0), ("colour", "red")]
+)
+def test_an_option_of_the_store_that_is_none(option: str, value: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match=option):
+        FsspecStore.from_url("memory://x", **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("protocol", "library", "extra"),
+    [
+        ("s3", "s3fs", "s3"),
+        ("gs", "gcsfs", "gcs"),
+        ("abfs", "adlfs", "azure"),
+        ("https", "aiohttp", "http"),
+    ],
+)
+def test_a_missing_extra_says_what_to_install(protocol: str, library: str, extra: str) -> None:
+    program = f"""
+import sys
+sys.modules[{library!r}] = None
+from fsspec_store import FsspecStore, MissingExtraError
+try:
+    FsspecStore.from_url("{protocol}://bucket/x")
+except MissingExtraError as error:
+    assert isinstance(error, ImportError)
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert f"pip install 'fsspec-store[{extra}]'" in done.stdout
+    assert f"{protocol}://" in done.stdout
+
+
+def test_the_zarr_flavour_without_zarr_says_what_to_install() -> None:
+    program = """
+import sys
+sys.modules["zarr"] = sys.modules["zarr.abc.store"] = None
+import fsspec_store.zarr
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert MissingExtraError.__name__ in done.stderr
+    assert "pip install 'fsspec-store[zarr]'" in done.stderr
+
+
+Use = Callable[[FsspecStore], Any]
+
+READS: dict[str, Use] = {
+    "get": lambda store: store.get("a/b"),
+    "exists": lambda store: store.exists("a/b"),
+    "getsize": lambda store: store.getsize("a/b"),
+    "get_partial_values": lambda store: store.get_partial_values(None, [("a/b", None)]),
+    "list": lambda store: listed(store.list()),
+    "list_prefix": lambda store: listed(store.list_prefix("a/b")),
+    "list_dir": lambda store: listed(store.list_dir("a/b")),
+    "is_empty": lambda store: store.is_empty("a/b"),
+    "getsize_prefix": lambda store: store.getsize_prefix("a/b"),
+}
+WRITES: dict[str, Use] = {
+    "set": lambda store: store.set("a/b", buf(b"x")),
+    "set_if_not_exists": lambda store: store.set_if_not_exists("a/b", buf(b"x")),
+    "set_partial_values": lambda store: store.set_partial_values([("a/b", 0, b"x")]),
+    "delete": lambda store: store.delete("a/b"),
+    "delete_dir": lambda store: store.delete_dir("a/b"),
+}
+USES = READS | WRITES
+
+
+@pytest.fixture(params=["moto", "seaweedfs", "minio"])
+def endpoint(request: pytest.FixtureRequest) -> S3Endpoint:
+    return request.getfixturevalue(f"{request.param}_endpoint")
+
+
+@pytest.fixture(params=["seaweedfs", "minio"])
+def strict_endpoint(request: pytest.FixtureRequest) -> S3Endpoint:
+    endpoint: S3Endpoint = request.getfixturevalue(f"{request.param}_endpoint")
+    assert endpoint.enforces_credentials
+    return endpoint
+
+
+@pytest.mark.parametrize("use", USES)
+async def test_a_missing_bucket_is_an_error_and_not_a_missing_key(
+    endpoint: S3Endpoint, use: str
+) -> None:
+    if endpoint.name == "seaweedfs" and use in WRITES:
+        pytest.skip("cannot: SeaweedFS makes a missing bucket for an administrator's first write")
+    async with FsspecStore.from_url("s3://no-such-bucket/x", endpoint.storage_options()) as store:
+        with pytest.raises(BucketNotFoundError) as caught:
+            await USES[use](store)
+    assert "s3://no-such-bucket/x" in str(caught.value)
+    assert not isinstance(caught.value, FileNotFoundError)
+
+
+def wrong_secret(endpoint: S3Endpoint) -> dict[str, Any]:
+    return {**endpoint.storage_options(), "secret": "wrong-" + "s3cr3t" * 5}
+
+
+def unknown_key(endpoint: S3Endpoint) -> dict[str, Any]:
+    return {**endpoint.storage_options(), "key": "AKIAUNKNOWNUNKNOWN00"}
+
+
+def anonymous(endpoint: S3Endpoint) -> dict[str, Any]:
+    options = {**endpoint.storage_options(), "anon": True}
+    del options["key"], options["secret"]
+    return options
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("credentials", [wrong_secret, unknown_key, anonymous])
+async def test_refused_access_is_an_error_and_never_a_missing_key(
+    strict_endpoint: S3Endpoint, credentials: Callable[[S3Endpoint], dict[str, Any]], use: str
+) -> None:
+    bucket = strict_endpoint.make_bucket()
+    async with FsspecStore.from_url(f"s3://{bucket}", strict_endpoint.storage_options()) as allowed:
+        await put(allowed, "a/b", data=b"kept")
+        options = credentials(strict_endpoint)
+        async with FsspecStore.from_url(f"s3://{bucket}", options) as refused:
+            with pytest.raises(AccessDeniedError) as caught:
+                await USES[use](refused)
+        assert await read(allowed, "a/b") == b"kept"
+    error = caught.value
+    assert isinstance(error, PermissionError)
+    assert error.key in ("a/b", "a/b/", "")
+    assert f"s3://{bucket}" in str(error)
+    shown = "".join(traceback.format_exception(error))
+    for name in ("key", "secret"):
+        if name in options:
+            assert options[name] not in str(error)
+    assert options.get("secret", "no secret") not in shown
+
+
+async def test_no_credentials_at_all(
+    strict_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    options = {"endpoint_url": strict_endpoint.url}
+    async with FsspecStore.from_url("s3://test-bucket", options) as store:
+        with pytest.raises(AccessDeniedError, match="credentials"):
+            await store.get("a")
+
+
+async def test_an_unreachable_server_is_an_error_with_its_cause(moto_endpoint: S3Endpoint) -> None:
+    options = {
+        **moto_endpoint.storage_options(),
+        "endpoint_url": "http://127.0.0.1:9",
+        "config_kwargs": {"retries": {"max_attempts": 0}},
+    }
+    async with FsspecStore.from_url("s3://test-bucket/x", options) as store:
+        with pytest.raises(OSError, match=r"'a' in s3://test-bucket/x.*127\.0\.0\.1:9") as caught:
+            await store.get("a")
+    assert caught.value.__cause__ is not None
+
+
+async def test_secrets_are_never_shown(moto_endpoint: S3Endpoint) -> None:
+    # Put together here, so that a traceback's source lines do not show it.
+    secret = "-".join(["s3cr3t", "value"])
+    options = {**moto_endpoint.storage_options(), "key": "AKIASHOWN", "secret": secret}
+    store = FsspecStore.from_url("s3://test-bucket/x", options)
+    for text in (repr(store), str(store), store.url):
+        assert "s3cr3t" not in text
+        assert "AKIASHOWN" not in text
+    with pytest.raises(StorageOptionError) as caught:
+        FsspecStore.from_url("s3://test-bucket", {**options, "sekret": secret})
+    assert "'sekret'" in str(caught.value)
+    assert secret not in "".join(traceback.format_exception(caught.value))
+    web = FsspecStore.from_url("https://user:s3cr3t@host/data?sig=s3cr3t")
+    assert repr(web) == "FsspecStore('https://***@host/data?***')"
+    assert "s3cr3t" not in str(web)
+
+
+def test_a_web_server_cannot_be_written_to() -> None:
+    store = FsspecStore.from_url("https://host.invalid/data")
+    assert not store.supports_writes
+    assert not store.supports_deletes
+    for use in WRITES.values():
+        with pytest.raises(NotImplementedError, match=r"host\.invalid.*does not support"):
+            asyncio.run(_awaited(use, store))
+
+
+async def _awaited(use: Use, store: FsspecStore) -> None:
+    await use(store)
+
+
+def test_a_protocol_registered_by_the_user_is_known() -> None:
+    class Registered(MemoryFileSystem):
+        protocol = "registered"
+
+    fsspec.register_implementation("registered", Registered, clobber=True)
+    assert type(FsspecStore.from_url("registered://a/b").fs) is Registered

@@ -1,0 +1,173 @@
+"""The zarr flavour under real zarr and xarray, on every backend."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+import zarr.abc.store
+from servers import S3Endpoint
+from zarr.core.buffer import cpu, default_buffer_prototype
+
+import fsspec_store
+from fsspec_store.zarr import FsspecStore
+
+MakeStore = Callable[..., FsspecStore]
+
+
+@pytest.fixture(params=["memory", "local", "moto", "seaweedfs", "minio"])
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeStore]:
+    options: dict[str, Any] = {}
+    if request.param == "memory":
+        root = f"memory://{tmp_path.name}"
+    elif request.param == "local":
+        root = str(tmp_path)
+    else:
+        endpoint: S3Endpoint = request.getfixturevalue(f"{request.param}_endpoint")
+        root, options = f"s3://{endpoint.make_bucket()}/root", endpoint.storage_options()
+    made = []
+
+    def make(below: str = "data.zarr", **kwargs: Any) -> FsspecStore:
+        made.append(FsspecStore.from_url(f"{root}/{below}", options, **kwargs))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+def field(*shape: int) -> np.ndarray[Any, Any]:
+    return np.arange(np.prod(shape), dtype="f4").reshape(shape)
+
+
+@pytest.mark.parametrize("shards", [None, (40, 40)])
+def test_an_array_round_trips(make_store: MakeStore, shards: Any) -> None:
+    data = field(100, 70)
+    array = zarr.create_array(
+        store=make_store(), shape=data.shape, chunks=(20, 20), shards=shards, dtype=data.dtype
+    )
+    array[:] = data
+    reader = zarr.open_array(store=make_store(read_only=True), mode="r")
+    np.testing.assert_array_equal(reader[:], data)
+    np.testing.assert_array_equal(reader[13:57, 5:9], data[13:57, 5:9])
+    array[10:30, 10:30] = -1
+    data[10:30, 10:30] = -1
+    np.testing.assert_array_equal(reader[:], data)
+
+
+def test_groups_and_attributes(make_store: MakeStore) -> None:
+    root = zarr.open_group(store=make_store(), mode="w", attributes={"title": "field"})
+    root.create_array("a", shape=(4,), dtype="i2")
+    below = root.create_group("below")
+    below.create_array("b", shape=(4,), dtype="i2")[:] = 5
+    again = zarr.open_group(store=make_store(), mode="r")
+    assert dict(again.attrs) == {"title": "field"}
+    assert sorted(name for name, _ in again.members(max_depth=None)) == ["a", "below", "below/b"]
+    assert again["below/b"][:].tolist() == [5] * 4
+    del root["below"]
+    assert "below" not in again
+    assert "a" in again
+
+
+def test_zarr_format_2(make_store: MakeStore) -> None:
+    data = field(6, 6)
+    zarr.create_array(store=make_store(), shape=(6, 6), chunks=(4, 4), dtype="f4", zarr_format=2)[
+        :
+    ] = data
+    np.testing.assert_array_equal(zarr.open(store=make_store(), mode="r")[:], data)
+
+
+def test_overwriting_clears_the_place_and_nothing_beside_it(make_store: MakeStore) -> None:
+    beside = zarr.create_array(store=make_store("data.zarr-2"), shape=(4,), dtype="i2")
+    zarr.create_array(store=make_store(), shape=(100,), chunks=(10,), dtype="i2")[:] = 1
+    new = zarr.create_array(store=make_store(), shape=(3,), dtype="i8", overwrite=True)
+    assert new[:].tolist() == [0, 0, 0]
+    assert beside[:].tolist() == [0] * 4
+    with pytest.raises(Exception, match=r"(?i)exist|contains"):
+        zarr.create_array(store=make_store(), shape=(3,), dtype="i8")
+
+
+def test_opening_nothing_is_zarrs_own_error(make_store: MakeStore) -> None:
+    with pytest.raises(FileNotFoundError):
+        zarr.open(store=make_store(), mode="r")
+
+
+def dataset() -> xr.Dataset:
+    time = np.arange(6)
+    return xr.Dataset(
+        {"air": (("time", "y", "x"), field(6, 8, 10)), "mask": (("y", "x"), np.eye(8, 10) > 0)},
+        coords={"time": time, "y": np.linspace(0, 1, 8), "name": ("x", list("abcdefghij"))},
+        attrs={"source": "made here"},
+    )
+
+
+# zarr says so of every consolidated v3 hierarchy, and of text coordinates, on any store.
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
+@pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 specification")
+@pytest.mark.filterwarnings("ignore:.*is currently not part in the Zarr format 3")
+@pytest.mark.parametrize("consolidated", [True, False])
+def test_xarray_round_trips(make_store: MakeStore, consolidated: bool) -> None:
+    ds = dataset()
+    ds.to_zarr(make_store(), mode="w", consolidated=consolidated)
+    with xr.open_zarr(make_store(read_only=True), consolidated=consolidated) as again:
+        xr.testing.assert_identical(again.load(), ds)
+    ds.isel(time=slice(4)).to_zarr(make_store("grown.zarr"), mode="w", consolidated=consolidated)
+    ds.isel(time=slice(4, None)).drop_vars(["mask"]).to_zarr(
+        make_store("grown.zarr"), append_dim="time", consolidated=consolidated
+    )
+    with xr.open_zarr(make_store("grown.zarr"), consolidated=consolidated) as again:
+        xr.testing.assert_identical(again.load(), ds)
+
+
+def test_it_is_both_kinds_of_store(make_store: MakeStore) -> None:
+    store = make_store()
+    assert isinstance(store, zarr.abc.store.Store)
+    assert isinstance(store, fsspec_store.FsspecStore)
+    assert isinstance(store, fsspec_store.Store)
+    assert store.supports_partial_writes is False
+    assert store.supports_consolidated_metadata
+    assert type(store.with_read_only(True)) is FsspecStore
+    assert store != fsspec_store.FsspecStore(store.fs, store.path)
+    again = pickle.loads(pickle.dumps(store))
+    assert again == store
+    assert type(again) is FsspecStore
+
+
+def test_reads_are_zarrs_and_clamp(make_store: MakeStore) -> None:
+    from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+
+    store = make_store()
+
+    async def check() -> None:
+        await store.set("a", cpu.Buffer.from_bytes(b"0123456789"))
+        assert type(await store.get("a")) is cpu.Buffer
+        for request, expected in [
+            (None, b"0123456789"),
+            (RangeByteRequest(2, 4), b"23"),
+            (RangeByteRequest(8, 20), b"89"),
+            (RangeByteRequest(10, 20), b""),
+            (RangeByteRequest(3, 3), b""),
+            (OffsetByteRequest(7), b"789"),
+            (OffsetByteRequest(70), b""),
+            (SuffixByteRequest(2), b"89"),
+            (SuffixByteRequest(0), b""),
+        ]:
+            value = await store.get("a", default_buffer_prototype(), request)  # type: ignore[arg-type]
+            assert isinstance(value, cpu.Buffer)
+            assert value.to_bytes() == expected
+        strict = make_store(out_of_range="raise")
+        with pytest.raises(fsspec_store.ByteRangeError):
+            await strict.get("a", byte_range=RangeByteRequest(10, 20))  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            await store.set("b", b"bytes")  # type: ignore[arg-type]
+        await strict.aclose()
+        await store.aclose()
+
+    asyncio.run(check())
