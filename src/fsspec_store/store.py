@@ -1,7 +1,7 @@
 """`FsspecStore`: the store contract on any fsspec filesystem.
 
-Turns keys into paths and back, requests into answers, and failures into this package's errors. What
-is done on the wire is the backend's business; no service is known by name here.
+Turns keys into paths and back, and requests into answers. What is done on the wire is the backend's
+business; no service is known by name here.
 """
 
 from __future__ import annotations
@@ -10,23 +10,13 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from .backends import backend_for
-from .backends.base import Failure, RangeNotSatisfiableError
+from .backends.base import RangeNotSatisfiableError
 from .buffer import as_view
 from .byte_requests import SuffixByteRequest, check_byte_range
 from .concurrency import map_unordered
 from .contract import Store, Values
-from .errors import (
-    AccessDeniedError,
-    BackendError,
-    BucketNotFoundError,
-    InvalidKeyError,
-    KeyConflictError,
-    KeyNotFoundError,
-    ReadOnlyError,
-    StoreError,
-    StoreURLError,
-    UnsupportedOperationError,
-)
+from .errors import InvalidKeyError, KeyNotFoundError, ReadOnlyError, StoreURLError
+from .explaining import Explaining
 from .filesystem import from_mapper, from_upath, from_url, public_url, root_path
 from .keys import check_key, check_prefix, directory_prefix
 from .range_reads import read_ranges
@@ -35,7 +25,6 @@ from .ranges import is_empty_request
 if TYPE_CHECKING:
     import os
     from collections.abc import AsyncGenerator, Iterable, Mapping
-    from types import TracebackType
 
     from fsspec import AbstractFileSystem
 
@@ -471,58 +460,8 @@ class FsspecStore(Store):
             )
         return await self._open_path(key), as_view(value)
 
-    def _explaining(self, action: str, key: str) -> _Explaining:
-        return _Explaining(self, action, key)
-
-    def _explained(self, action: str, key: str, error: Exception) -> Exception | None:
-        """The package's error for a filesystem's, or ``None`` for one to be raised as it is."""
-        failure = self._backend.failure(error)
-        where = f"{action} {key!r} in {self._url}"
-        reason = str(error) or type(error).__name__
-        place = {"key": key, "url": self._url}
-        match failure:
-            case Failure.FORBIDDEN:
-                return AccessDeniedError(f"access denied: cannot {where}: {reason}", **place)
-            case Failure.NO_BUCKET:
-                return BucketNotFoundError(f"no such bucket: cannot {where}: {reason}", **place)
-            case Failure.CONFLICT:
-                return KeyConflictError(
-                    f"cannot {where}: the backend cannot hold this key beside others: {reason}",
-                    **place,
-                )
-            case Failure.UNSUPPORTED:
-                return UnsupportedOperationError(f"cannot {where}: {reason}", **place)
-            case Failure.INVALID_PATH:
-                return InvalidKeyError(f"cannot {where}: {reason}", **place)
-            case Failure.BACKEND:
-                return BackendError(f"cannot {where}: {type(error).__name__}: {reason}", **place)
-        return None
-
-
-class _Explaining:
-    """Raises the store's error in place of the backend's, chained to it."""
-
-    __slots__ = ("action", "key", "store")
-
-    def __init__(self, store: FsspecStore, action: str, key: str) -> None:
-        self.store = store
-        self.action = action
-        self.key = key
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not isinstance(exc_value, Exception) or isinstance(exc_value, StoreError):
-            return
-        explained = self.store._explained(self.action, self.key, exc_value)
-        if explained is not None:
-            raise explained from exc_value
+    def _explaining(self, action: str, key: str) -> Explaining:
+        return Explaining(self._backend, action, key, self._url)
 
 
 def _restore(

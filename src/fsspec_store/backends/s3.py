@@ -12,15 +12,13 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import aiohttp
 import botocore.exceptions
 from botocore.handlers import VALID_BUCKET
 from s3fs.core import _error_wrapper
 
-from ..byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from ..byte_requests import SuffixByteRequest
 from ..concurrency import for_each
 from ..loops import PerLoop
-from ..ranges import is_out_of_range, resolve
 from .base import (
     Backend,
     BucketMissingError,
@@ -29,6 +27,7 @@ from .base import (
     RangeNotSatisfiableError,
     builtin_failure,
 )
+from .s3_answers import error_code, error_details, range_header, requested_part
 from .s3_session import S3Filesystems, check_options
 
 if TYPE_CHECKING:
@@ -89,7 +88,6 @@ _CONDITION_CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted
 
 #: What XML 1.0 cannot carry, or would normalise away, in the body of a bulk delete.
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
 class S3Backend(Backend):
@@ -130,7 +128,7 @@ class S3Backend(Backend):
                 raise
             if isinstance(request, SuffixByteRequest):
                 return b""
-            size = _error_details(error).get("ActualObjectSize")
+            size = error_details(error).get("ActualObjectSize")
             raise RangeNotSatisfiableError(None if size is None else int(size)) from error
 
     async def size(self, path: str) -> int | None:
@@ -323,78 +321,12 @@ class S3Backend(Backend):
                 _raise_delete_error(failed)
 
 
-def range_header(request: ByteRequest | None) -> str | None:
-    """The ``Range`` header of a request (RFC 9110, section 14.2), ``None`` for the whole object."""
-    if isinstance(request, RangeByteRequest):
-        return f"bytes={request.start}-{request.end - 1}"
-    if isinstance(request, SuffixByteRequest):
-        return f"bytes=-{request.suffix}"
-    if isinstance(request, OffsetByteRequest) and request.offset:
-        return f"bytes={request.offset}-"
-    return None
-
-
-def requested_part(
-    response: Mapping[str, Any], body: bytes, request: ByteRequest | None
-) -> bytes | memoryview:
-    """The bytes that were asked for, cut from what came; never others.
-
-    Raises
-    ------
-    RangeNotSatisfiableError
-        When the object is too short for the request.
-    aiohttp.ClientPayloadError
-        When the body is shorter than announced, or another part than the one asked for.
-    """
-    announced = response.get("ContentLength")
-    if announced is not None and announced != len(body):
-        raise aiohttp.ClientPayloadError(f"{len(body)} bytes came of {announced} announced")
-    if request is None:
-        return body
-    content_range = response.get("ContentRange")
-    match = _CONTENT_RANGE.fullmatch(content_range) if content_range else None
-    if match is None:
-        # No Content-Range: the server did not apply the header, and sent the whole object.
-        if is_out_of_range(request, len(body)):
-            raise RangeNotSatisfiableError(len(body))
-        start, end = resolve(request, len(body))
-        return memoryview(body)[start:end]
-    first, last, total = int(match[1]), int(match[2]), match[3]
-    right = last - first + 1 == len(body)
-    if total != "*":
-        right = right and (first, last + 1) == resolve(request, int(total))
-    elif isinstance(request, RangeByteRequest):
-        right = right and first == request.start and last < request.end
-    if not right:
-        raise aiohttp.ClientPayloadError(
-            f"{content_range!r} with {len(body)} bytes came for {request!r}"
-        )
-    return body
-
-
-def error_code(error: BaseException) -> str | None:
-    """The service's error code (``NoSuchKey``, ``403``, ...); ``None`` for errors on the way."""
-    code = _error_details(error).get("Code")
-    return None if code is None else str(code)
-
-
 def as_bytes(data: memoryview) -> bytes:
     """The view as ``bytes``, which is all botocore takes for a body that can be sent again."""
     whole = data.obj
     if isinstance(whole, bytes) and len(whole) == data.nbytes:
         return whole
     return bytes(data)
-
-
-def _error_details(error: BaseException) -> Mapping[str, Any]:
-    # s3fs puts its own exception around botocore's, once or twice.
-    link: BaseException | None = error
-    while link is not None:
-        response = getattr(link, "response", None)
-        if isinstance(response, dict):
-            return response.get("Error", {})  # type: ignore[no-any-return]
-        link = link.__cause__
-    return {}
 
 
 def _raise_delete_error(failed: Mapping[str, Any]) -> NoReturn:

@@ -1,0 +1,81 @@
+"""From what a filesystem raised to the error this package raises in its place.
+
+The backend says what an exception means; here it gets its words: what was being done, to which key,
+where, and the service's own reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .backends.base import Failure
+from .errors import (
+    AccessDeniedError,
+    BackendError,
+    BucketNotFoundError,
+    InvalidKeyError,
+    KeyConflictError,
+    StoreError,
+    UnsupportedOperationError,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from .backends.base import Backend
+
+__all__ = ["Explaining"]
+
+
+class Explaining:
+    """A context that raises the package's error in place of the filesystem's, chained to it.
+
+    Parameters
+    ----------
+    backend : Backend
+        Says what an exception of its filesystem means.
+    action, key, url : str
+        What is done to which key or prefix of which store: "read", "c/0", "s3://bucket".
+    """
+
+    __slots__ = ("action", "backend", "key", "url")
+
+    def __init__(self, backend: Backend, action: str, key: str, url: str) -> None:
+        self.backend = backend
+        self.action = action
+        self.key = key
+        self.url = url
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(exc_value, Exception) or isinstance(exc_value, StoreError):
+            return
+        failure = self.backend.failure(exc_value)
+        if failure is not Failure.NOT_OURS:
+            raise self._explained(failure, exc_value) from exc_value
+
+    def _explained(self, failure: Failure, error: Exception) -> StoreError:
+        reason = str(error) or type(error).__name__
+        text = f"cannot {self.action} {self.key!r} in {self.url}"
+        place = {"key": self.key, "url": self.url}
+        match failure:
+            case Failure.FORBIDDEN:
+                return AccessDeniedError(f"access denied: {text}: {reason}", **place)
+            case Failure.NO_BUCKET:
+                return BucketNotFoundError(f"no such bucket: {text}: {reason}", **place)
+            case Failure.CONFLICT:
+                return KeyConflictError(
+                    f"{text}: the backend cannot hold this key beside others: {reason}", **place
+                )
+            case Failure.UNSUPPORTED:
+                return UnsupportedOperationError(f"{text}: {reason}", **place)
+            case Failure.INVALID_PATH:
+                return InvalidKeyError(f"{text}: {reason}", **place)
+        return BackendError(f"{text}: {type(error).__name__}: {reason}", **place)

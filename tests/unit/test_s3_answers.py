@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import aiohttp
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store.backends.base import RangeNotSatisfiableError
+from fsspec_store.backends.s3_answers import error_code, range_header, requested_part
+from fsspec_store.byte_requests import ByteRequest
+from fsspec_store.ranges import is_empty_request, is_out_of_range, resolve
+
+DATA = bytes(range(256)) * 4
+
+numbers = st.integers(0, 1200)
+requests = st.one_of(
+    st.tuples(numbers, numbers).map(lambda pair: RangeByteRequest(min(pair), max(pair))),
+    numbers.map(OffsetByteRequest),
+    numbers.map(SuffixByteRequest),
+).filter(lambda request: not is_empty_request(request))
+sizes = st.integers(0, 1024)
+
+
+def answer(data: bytes, start: int, end: int, total: object) -> tuple[dict[str, Any], bytes]:
+    body = data[start:end]
+    return {"ContentLength": len(body), "ContentRange": f"bytes {start}-{end - 1}/{total}"}, body
+
+
+@given(sizes, requests)
+def test_the_part_an_obedient_server_sends(size: int, request: ByteRequest) -> None:
+    data = DATA[:size]
+    start, end = resolve(request, size)
+    if start == end:
+        return
+    assert bytes(requested_part(*answer(data, start, end, size), request)) == data[start:end]
+
+
+@given(sizes, requests)
+def test_the_part_of_what_a_server_that_ignores_ranges_sends(
+    size: int, request: ByteRequest
+) -> None:
+    data = DATA[:size]
+    if is_out_of_range(request, size):
+        with pytest.raises(RangeNotSatisfiableError) as caught:
+            requested_part({"ContentLength": size}, data, request)
+        assert caught.value.size == size
+    else:
+        start, end = resolve(request, size)
+        assert bytes(requested_part({"ContentLength": size}, data, request)) == data[start:end]
+
+
+@given(sizes, requests, st.integers(-3, 3), st.integers(-3, 3))
+def test_another_part_is_never_handed_over(
+    size: int, request: ByteRequest, early: int, late: int
+) -> None:
+    start, end = resolve(request, size)
+    sent, until = start + early, end + late
+    if (early, late) == (0, 0) or not 0 <= sent < until <= size:
+        return
+    with pytest.raises(aiohttp.ClientPayloadError, match="bytes"):
+        requested_part(*answer(DATA[:size], sent, until, size), request)
+
+
+def test_a_body_shorter_than_announced_is_never_handed_over() -> None:
+    with pytest.raises(aiohttp.ClientPayloadError, match="3 bytes came of 10"):
+        requested_part({"ContentLength": 10}, b"012", None)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        requested_part({"ContentRange": "bytes 0-9/20"}, b"012", RangeByteRequest(0, 10))
+
+
+def test_a_server_that_does_not_know_the_size() -> None:
+    request = RangeByteRequest(2, 10)
+    assert requested_part(*answer(DATA[:8], 2, 8, "*"), request) == DATA[2:8]
+    with pytest.raises(aiohttp.ClientPayloadError):
+        requested_part(*answer(DATA, 1, 8, "*"), request)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        requested_part(*answer(DATA, 2, 11, "*"), request)
+
+
+@pytest.mark.parametrize(
+    ("request_", "header"),
+    [
+        (None, None),
+        (RangeByteRequest(0, 1), "bytes=0-0"),
+        (RangeByteRequest(5, 10), "bytes=5-9"),
+        (OffsetByteRequest(5), "bytes=5-"),
+        # All of an object, and no 416 for an empty one.
+        (OffsetByteRequest(0), None),
+        (SuffixByteRequest(5), "bytes=-5"),
+    ],
+)
+def test_range_headers(request_: Any, header: str | None) -> None:
+    assert range_header(request_) == header
+
+
+def test_the_code_is_found_behind_wrapped_errors() -> None:
+    class ClientError(Exception):
+        response: ClassVar = {"Error": {"Code": "NoSuchKey"}}
+
+    inner = OSError()
+    inner.__cause__ = ClientError()
+    outer = FileNotFoundError()
+    outer.__cause__ = inner
+    assert error_code(outer) == "NoSuchKey"
+    assert error_code(OSError("connection reset")) is None
