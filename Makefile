@@ -7,13 +7,18 @@ BIN := $(VENV)/bin
 # What `make test ARGS="-k listing"` hands to pytest.
 ARGS ?=
 
-.PHONY: demo test lint format minio clean
+.PHONY: demo test test-oldest lint format minio clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
+
+# The oldest releases the package says it takes, on what needs no further server than moto.
+test-oldest: $(VENV)/.oldest
+	$(BIN)/python -m pytest $(ARGS) -k "not seaweed and not minio" tests/backends tests/zarr_flavour \
+		tests/process
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -38,6 +43,10 @@ $(BIN)/python:
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[s3,zarr]" --group demo
+	touch $@
+
+$(VENV)/.oldest: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[s3,http,zarr]" --group oldest
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python

@@ -64,6 +64,11 @@ class GenericBackend(Backend):
                 data = await self._bytes(path, start=start, end=end)
         except _NO_FILE:
             return None
+        except KeyError:
+            # How archives of some versions say that a path is no member, or a folder.
+            if await self.size(path) is None:
+                return None
+            raise
         if len(data) == end - start:
             return data
         if len(data) == size:
