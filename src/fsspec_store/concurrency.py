@@ -46,9 +46,10 @@ async def map_unordered(
             if not running:
                 return
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            failed = [task for task in done if task.exception() is not None]
-            if failed:
-                raise failed[0].exception() or AssertionError
+            # Of all that is done, or asyncio reports errors that were never looked at.
+            errors = [error for task in done if (error := task.exception()) is not None]
+            if errors:
+                raise errors[0]
             for task in done:
                 yield task.result()
     finally:

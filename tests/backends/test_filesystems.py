@@ -265,3 +265,6 @@ async def test_a_web_server_that_ignores_ranges(web_server: str, tmp_path: Path)
     assert await read(store, "missing", RangeByteRequest(0, 1)) is None
     assert not await store.exists("missing")
     assert await store.getsize("a") == 10
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c").write_bytes(b"x")
+    assert await listed(store.list_dir("")) == ["a", "b"]

@@ -9,6 +9,12 @@ import sys
 import pytest
 from servers import S3Endpoint
 
+WARNINGS = [
+    "-Walways::ResourceWarning",
+    # Python's own word to whoever forks beside fsspec's thread.
+    "-Wignore:This process:DeprecationWarning",
+]
+
 
 @pytest.fixture
 def run(moto_endpoint: S3Endpoint) -> object:
@@ -31,7 +37,7 @@ async def use(store, data=b"value"):
 
     def run(program: str) -> None:
         done = subprocess.run(
-            [sys.executable, "-W", "always::ResourceWarning", "-c", header + program],
+            [sys.executable, *WARNINGS, "-c", header + program],
             capture_output=True,
             text=True,
             timeout=60,

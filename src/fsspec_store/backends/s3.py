@@ -12,9 +12,9 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import aiohttp
 import botocore.exceptions
 from botocore.handlers import VALID_BUCKET
-from s3fs.core import _error_wrapper
 
 from ..byte_requests import SuffixByteRequest
 from ..concurrency import for_each
@@ -53,6 +53,16 @@ _DELETES_AT_ONCE = 4
 #: A conditional write that met another one under way is asked again (409, S3 API Reference,
 #: "PutObject": "ConditionalRequestConflict").
 _CONFLICT_TRIES = 8
+
+#: What reading a body raises when the connection breaks off, stalls, or sends something else.
+_BROKEN_BODY = (
+    aiohttp.ClientError,
+    botocore.exceptions.HTTPClientError,
+    botocore.exceptions.IncompleteReadError,
+    TimeoutError,
+)
+#: Seconds before each further attempt.
+_BODY_WAITS = (0.1, 0.2, 0.4, 0.8)
 
 _FORBIDDEN = frozenset(
     {
@@ -102,23 +112,11 @@ class S3Backend(Backend):
         self._buckets_seen: set[str] = set()
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
-        fs = self._filesystems.get()
         bucket, key = self._split(path)
         header = range_header(request)
-        extra = {} if header is None else {"Range": header}
-
-        async def get() -> bytes | memoryview:
-            response = await fs._call_s3("get_object", Bucket=bucket, Key=key, **extra)
-            stream = response["Body"]
-            try:
-                body = await stream.read()
-            finally:
-                stream.close()
-            return requested_part(response, body, request)
-
+        params = {"Bucket": bucket, "Key": key} | ({} if header is None else {"Range": header})
         try:
-            # Once more around the body: a connection that breaks after the headers is retried.
-            return await _error_wrapper(get, retries=fs.retries)  # type: ignore[no-any-return]
+            return await self._read_body(params, request)
         except FileNotFoundError as error:
             if error_code(error) == "NoSuchBucket":
                 raise
@@ -241,6 +239,23 @@ class S3Backend(Backend):
 
     async def aclose(self) -> None:
         await self._filesystems.aclose()
+
+    async def _read_body(
+        self, params: Mapping[str, str], request: ByteRequest | None
+    ) -> bytes | memoryview:
+        for wait in (*_BODY_WAITS, None):
+            # s3fs repeats what fails up to the headers; a body that breaks off is ours to repeat.
+            response = await self._call("get_object", **params)
+            stream = response["Body"]
+            try:
+                return requested_part(response, await stream.read(), request)
+            except _BROKEN_BODY:
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)
+            finally:
+                stream.close()
+        raise AssertionError("the last attempt returns or raises")
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         return await self._filesystems.get()._call_s3(method, **params)  # type: ignore[no-any-return]
