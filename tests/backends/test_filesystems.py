@@ -31,6 +31,14 @@ from fsspec_store import (
 )
 
 
+async def test_made_and_opened_in_one_step(tmp_path: Path) -> None:
+    store = await FsspecStore.open(fsspec.filesystem("file"), str(tmp_path), read_only=True)
+    assert store._is_open
+    assert store.read_only
+    with pytest.raises(ValueError, match="already open"):
+        await store._open()
+
+
 async def test_from_upath(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1")
     store = FsspecStore.from_upath(UPath(tmp_path), read_only=True)

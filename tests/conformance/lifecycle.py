@@ -129,7 +129,7 @@ class LifecycleRules(Rules):
     def test_one_store_serves_loops_in_threads_at_once(self, make_store: MakeStore) -> None:
         store = make_store()
         asyncio.run(put(store, "a", data=b"shared"))
-        together = threading.Barrier(4)
+        together = threading.Barrier(4, timeout=30)
         answers: list[bytes | None] = []
 
         async def work(number: int) -> None:
