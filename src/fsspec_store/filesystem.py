@@ -155,19 +155,20 @@ def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
 
 def public_url(url: str) -> str:
     """The URL without what could be a secret: a user's name and password, a web URL's query."""
-    if "://" not in url:
-        return url
-    head, separator, tail = url.rpartition("::")
-    parts = urlsplit(tail)
-    # Only where "@" ends a user name: buckets and containers are written before one as well
-    # (abfs://container@account), and hold no secret.
-    if ":" in parts.netloc.rpartition("@")[0]:
+    return "::".join(_public_link(link) for link in url.split("::"))
+
+
+def _public_link(link: str) -> str:
+    if "://" not in link:
+        return link
+    parts = urlsplit(link)
+    # What stands before "@" is a container in abfs://container@account, elsewhere a user or token.
+    if "@" in parts.netloc and parts.scheme not in _BUCKETS:
         parts = parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2])
     if parts.scheme in ("http", "https"):
         parts = parts._replace(query="***" if parts.query else "", fragment="")
-    # urlunsplit would drop the empty authority of memory://name.
-    shown = urlunsplit(parts) if parts.netloc else tail
-    return head + separator + shown
+    # urlunsplit would drop the empty authority of memory:///name.
+    return urlunsplit(parts) if parts.netloc else link
 
 
 def _check_url(url: str | os.PathLike[str]) -> str:

@@ -23,6 +23,7 @@ from fsspec_store import (
     StorageOptionError,
     StoreURLError,
 )
+from fsspec_store.filesystem import public_url
 
 
 @pytest.mark.parametrize(
@@ -240,6 +241,10 @@ async def test_secrets_are_never_shown(moto_endpoint: S3Endpoint) -> None:
         FsspecStore.from_url("s3://test-bucket", {**options, "sekret": secret})
     assert "'sekret'" in str(caught.value)
     assert secret not in "".join(traceback.format_exception(caught.value))
+    for url in ("ftp://s3cr3t@host/x", "zip://a.zip::sftp://u:s3cr3t@host/b", "s5://s3cr3t@x"):
+        assert "s3cr3t" not in public_url(url)
+    assert public_url("abfs://container@account/x") == "abfs://container@account/x"
+    assert public_url("s3://bucket/v?versionId=1#x") == "s3://bucket/v?versionId=1#x"
     web = FsspecStore.from_url("https://user:s3cr3t@host/data?sig=s3cr3t")
     assert repr(web) == "FsspecStore('https://***@host/data?***')"
     assert "s3cr3t" not in str(web)
