@@ -303,8 +303,9 @@ class Store(ABC):
         ) -> tuple[str, Buffer | None]:
             return request[0], await self.get(*request)
 
-        async for answer in map_unordered(get_one, requests, limit=self._concurrency):
-            yield answer
+        async with aclosing(map_unordered(get_one, requests, limit=self._concurrency)) as answers:
+            async for answer in answers:
+                yield answer
 
     @abstractmethod
     async def exists(self, key: str) -> bool:

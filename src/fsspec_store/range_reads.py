@@ -6,6 +6,7 @@ what was read. Knows neither stores nor keys: reading is a function it is given.
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -87,5 +88,6 @@ async def read_ranges(
         for group in groups
     ]
     jobs += [partial(read_alone, *other) for other in others]
-    async for batch in map_unordered(lambda job: job(), jobs, limit=limit):
-        yield batch
+    async with aclosing(map_unordered(lambda job: job(), jobs, limit=limit)) as batches:
+        async for batch in batches:
+            yield batch
