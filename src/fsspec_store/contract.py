@@ -29,7 +29,7 @@ from .byte_requests import (
 )
 from .concurrency import for_each, map_unordered
 from .errors import ByteRangeError, KeyNotFoundError, ReadOnlyError, UnsupportedOperationError
-from .keys import directory_prefix
+from .keys import check_key, directory_prefix
 from .partial_writes import group_writes, patched
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, read_ranges
 from .store_path import ByteGetter, ByteSetter, StorePath, set_or_delete
@@ -95,7 +95,12 @@ class Store(ABC):
 
     async def _ensure_open(self) -> None:
         if not self._is_open:
-            await self._open()
+            try:
+                await self._open()
+            except ValueError:
+                # Another thread was quicker.
+                if not self._is_open:
+                    raise
 
     def close(self) -> None:
         """Mark the store closed and release what it opened itself. Harmless when repeated."""
@@ -271,6 +276,9 @@ class Store(ABC):
             Of whatever a fetch raised; of ``FileNotFoundError`` when the key is missing. Handle it
             with ``except*``.
         """
+        check_key(key)
+        if max_concurrency < 1:
+            raise ValueError(f"max_concurrency is at least 1, got {max_concurrency!r}")
         requests = [check_byte_range(byte_range) for byte_range in byte_ranges]
         make = self._buffer_class(prototype).from_bytes
         batches = read_ranges(

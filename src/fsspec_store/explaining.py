@@ -18,6 +18,7 @@ from .errors import (
     StoreError,
     UnsupportedOperationError,
 )
+from .redaction import public_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -62,7 +63,7 @@ class Explaining:
             raise self._explained(failure, exc_value) from exc_value
 
     def _explained(self, failure: Failure, error: Exception) -> StoreError:
-        reason = str(error) or type(error).__name__
+        reason = public_text(str(error)) or type(error).__name__
         text = f"cannot {self.action} {self.key!r} in {self.url}"
         place = {"key": self.key, "url": self.url}
         match failure:

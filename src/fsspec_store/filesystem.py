@@ -10,7 +10,6 @@ import difflib
 import os
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -22,13 +21,14 @@ from fsspec.registry import (
 )
 
 from .errors import MissingExtraError, StorageOptionError, StoreURLError
+from .redaction import public_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["from_mapper", "from_upath", "from_url", "protocols", "public_url", "root_path"]
+__all__ = ["from_mapper", "from_upath", "from_url", "protocols", "root_path"]
 
 #: Protocol to the extra of this package that installs its library.
 _EXTRAS = {
@@ -153,24 +153,6 @@ def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
-def public_url(url: str) -> str:
-    """The URL without what could be a secret: a user's name and password, a web URL's query."""
-    return "::".join(_public_link(link) for link in url.split("::"))
-
-
-def _public_link(link: str) -> str:
-    if "://" not in link:
-        return link
-    parts = urlsplit(link)
-    # What stands before "@" is a container in abfs://container@account, elsewhere a user or token.
-    if "@" in parts.netloc and parts.scheme not in _BUCKETS:
-        parts = parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2])
-    if parts.scheme in ("http", "https"):
-        parts = parts._replace(query="***" if parts.query else "", fragment="")
-    # urlunsplit would drop the empty authority of memory:///name.
-    return urlunsplit(parts) if parts.netloc else link
-
-
 def _check_url(url: str | os.PathLike[str]) -> str:
     text = os.fspath(url) if isinstance(url, os.PathLike) else url
     if not isinstance(text, str):
@@ -188,7 +170,8 @@ def _check_url(url: str | os.PathLike[str]) -> str:
             # "s3:bucket" would be taken for a local file of that name.
             if scheme in _BUCKETS or scheme in ("http", "https"):
                 raise StoreURLError(
-                    f"{public_url(text)!r} is no URL: write {scheme}://{rest.lstrip('/')}"
+                    f"{public_url(text)!r} is no URL: write "
+                    + public_url(f"{scheme}://{rest.lstrip('/')}")
                 )
         elif scheme not in registry and scheme not in available_protocols():
             near = difflib.get_close_matches(scheme, available_protocols(), n=1)

@@ -5,9 +5,14 @@ Pure functions. What one service cannot hold (a file name of 300 bytes) is that 
 
 from __future__ import annotations
 
+import re
+
 from .errors import InvalidKeyError
 
-__all__ = ["check_key", "check_prefix", "directory_prefix"]
+__all__ = ["check_key", "check_prefix", "directory_prefix", "is_listable"]
+
+#: An empty, ``.`` or ``..`` segment.
+_BAD_SEGMENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
 def check_key(key: object) -> str:
@@ -66,6 +71,11 @@ def directory_prefix(prefix: object) -> str:
     if not text:
         return ""
     return check_prefix(text if text.endswith("/") else text + "/")
+
+
+def is_listable(path: str) -> bool:
+    """Whether what a service lists is a key: markers and some other objects are none."""
+    return _BAD_SEGMENT.search(path) is None
 
 
 def _check_text(text: str, what: str) -> None:

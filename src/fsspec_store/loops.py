@@ -94,10 +94,12 @@ class PerLoop(Generic[T]):
 
     async def aclose(self) -> None:
         """Close every resource, and await the running loop's."""
-        entry = self._entries.get(id(asyncio.get_running_loop()))
-        if entry is not None:
-            await entry.aclose()
+        with self._lock:
+            # Taken out first: whoever closes as well finds nothing, whoever reads makes a new one.
+            here = self._entries.pop(id(asyncio.get_running_loop()), None)
         self.close()
+        if here is not None and here.loop is asyncio.get_running_loop():
+            await here.aclose()
 
     def close_at_exit(self) -> None:
         """Close every resource, and wait a moment for the loops of other threads to do so."""

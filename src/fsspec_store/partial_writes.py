@@ -9,6 +9,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from .buffer import as_view
+from .keys import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,13 +27,13 @@ def group_writes(
     TypeError
         When a start is not an integer, or what is written is not bytes.
     ValueError
-        When a start is negative, or two writes of one key overlap.
+        When a key is none, a start is negative, or two writes of one key overlap.
     """
     writes: dict[str, list[tuple[int, memoryview]]] = {}
     for key, start, value in key_start_values:
         if index(start) < 0:
             raise ValueError(f"a part of {key!r} starts at {start}, before the value")
-        writes.setdefault(key, []).append((index(start), as_view(value)))
+        writes.setdefault(check_key(key), []).append((index(start), as_view(value)))
     for key, parts in writes.items():
         parts.sort(key=lambda part: (part[0], part[1].nbytes))
         end = 0

@@ -6,6 +6,7 @@ business; no service is known by name here.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -13,14 +14,15 @@ from .backends import backend_for
 from .backends.base import RangeNotSatisfiableError
 from .buffer import as_view
 from .byte_requests import SuffixByteRequest, check_byte_range
-from .concurrency import map_unordered
+from .concurrency import for_each
 from .contract import Store, Values
 from .errors import InvalidKeyError, KeyNotFoundError, ReadOnlyError, StoreURLError
 from .explaining import Explaining
-from .filesystem import from_mapper, from_upath, from_url, public_url, root_path
-from .keys import check_key, check_prefix, directory_prefix
+from .filesystem import from_mapper, from_upath, from_url, root_path
+from .keys import check_key, check_prefix, directory_prefix, is_listable
 from .range_reads import read_ranges
 from .ranges import is_empty_request
+from .redaction import public_url
 
 if TYPE_CHECKING:
     import os
@@ -252,11 +254,17 @@ class FsspecStore(Store):
             requests.append(check_byte_range(byte_range))
             count += 1
         values: Values = [None] * count
+        # One bound for all keys and all ranges of each.
+        in_flight = asyncio.Semaphore(self._concurrency)
+
+        async def read_one(key: str, request: ByteRequest | None) -> memoryview | None:
+            async with in_flight:
+                return await self._read(key, request)
 
         async def read_key(key: str) -> None:
             places, requests = by_key[key]
             batches = read_ranges(
-                lambda request: self._read(key, request),
+                lambda request: read_one(key, request),
                 lambda request, size: self._refuse(key, request, size),
                 requests,
                 limit=self._concurrency,
@@ -266,9 +274,7 @@ class FsspecStore(Store):
                     for place, data in batch:
                         values[places[place]] = None if data is None else make(data)
 
-        async with aclosing(map_unordered(read_key, by_key, limit=self._concurrency)) as done:
-            async for _ in done:
-                pass
+        await for_each(read_key, by_key, limit=self._concurrency)
         return values
 
     async def exists(self, key: str) -> bool:
@@ -318,7 +324,9 @@ class FsspecStore(Store):
         self._require("deletes", "listing")
         directory = await self._open_directory(prefix)
         with self._explaining("delete", prefix):
-            await self._backend.remove_below(directory)
+            await self._backend.remove_below(
+                directory, limit=self._concurrency, is_root=directory == self._base
+            )
 
     # -- Listing -------------------------------------------------------------------------------
 
@@ -360,8 +368,7 @@ class FsspecStore(Store):
                 async for page in pages:
                     for path in (*page.prefixes, *(path for path, _ in page.objects)):
                         name = path[len(directory) :]
-                        # An object whose path is the directory's own is a marker, not a key.
-                        if name and not name.endswith("/") and name not in seen:
+                        if is_listable(name) and name not in seen:
                             seen.add(name)
                             yield name
 
@@ -432,7 +439,7 @@ class FsspecStore(Store):
             async with aclosing(pages):
                 async for page in pages:
                     for entry in page.objects:
-                        if not entry[0].endswith("/"):
+                        if is_listable(entry[0][len(self._base) :]):
                             yield entry
 
     async def _open_path(self, key: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from contextlib import suppress
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -26,12 +26,26 @@ _pool: ThreadPoolExecutor | None = None
 
 
 async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """Await a blocking function that runs in the pool."""
+    """Await a blocking function that runs in the pool.
+
+    A cancelled call is over when its thread is: what it does never happens after the cancellation
+    was seen, when somebody else may have changed the same thing since.
+    """
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="fsspec-store")
-    call = partial(func, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_pool, call)
+    job = _pool.submit(func, *args, **kwargs)
+    waiter = asyncio.wrap_future(job)
+    try:
+        return await asyncio.shield(waiter)
+    except asyncio.CancelledError:
+        if not job.cancel():
+            while not waiter.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([waiter])
+            # Looked at, or asyncio would report it as never retrieved.
+            waiter.exception()
+        raise
 
 
 def _forget_pool() -> None:

@@ -276,3 +276,27 @@ async def test_a_web_server_that_ignores_ranges(web_server: str, tmp_path: Path)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c").write_bytes(b"x")
     assert await listed(store.list_dir("")) == ["a", "b"]
+
+
+async def test_max_concurrency_bounds_the_requests_of_one_call() -> None:
+    running = most = 0
+
+    class Counting(FsspecStore):
+        async def _read(self, key: str, request: Any) -> memoryview | None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+            return await super()._read(key, request)
+
+    store = Counting.from_url("memory://bounded", max_concurrency=3)
+    await put(store, *"abcdefgh", data=bytes(100))
+    far = [RangeByteRequest(start, start + 1) for start in range(0, 100, 10)]
+    wanted = [(key, part) for key in "abcdefgh" for part in far]
+    # Suffixes are never merged.
+    suffixes = [(key, SuffixByteRequest(part.end)) for key, part in wanted]
+    values = await store.get_partial_values(None, wanted + suffixes)
+    assert [len(value) for value in values] == [1] * 80 + [part.end for _, part in wanted]
+    assert most == 3
+    await store.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import multiprocessing
 import os
@@ -10,6 +11,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -236,3 +238,109 @@ async def test_folders_500_deep(store: FsspecStore) -> None:
     assert await listed(store.list_dir("")) == ["d"]
     await store.clear()
     assert everything_below(Path(store.path)) == []
+
+
+async def test_a_link_to_a_folder_is_neither_deleted_nor_written_over_as_a_key(
+    store: FsspecStore, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "a").write_bytes(b"kept")
+    await put(store, "b")
+    os.symlink(outside, tmp_path / "root" / "link")
+    await store.delete("link")
+    for write in (store.set, store.set_if_not_exists):
+        with pytest.raises(KeyConflictError, match="'link'"):
+            await write("link", buf(b"x"))
+    assert await listed(store.list()) == ["b", "link/a"]
+    linked = FsspecStore.from_url(tmp_path / "root" / "link")
+    await store.delete_dir("link")
+    assert await listed(store.list()) == ["b"]
+    assert everything_below(outside) == ["a"]
+    # A root may be a link itself, and is emptied as any other.
+    os.symlink(outside, tmp_path / "root" / "link")
+    await linked.clear()
+    assert everything_below(outside) == []
+    assert (tmp_path / "root" / "link").is_symlink()
+
+
+async def test_odd_links_are_no_keys(store: FsspecStore, tmp_path: Path) -> None:
+    await put(store, "f")
+    os.symlink("f/y", tmp_path / "root" / "through-a-file")
+    os.symlink("itself", tmp_path / "root" / "itself")
+    os.symlink("nowhere", tmp_path / "root" / "dangling")
+    assert await listed(store.list()) == ["f"]
+    assert await listed(store.list_dir("")) == ["f"]
+    for key in ("through-a-file", "itself", "dangling"):
+        assert await store.get(key) is None
+        assert not await store.exists(key)
+        with pytest.raises(KeyConflictError, match=key):
+            await store.set_if_not_exists(key, buf(b"x"))
+        await put(store, key)
+        assert await read(store, key) == key.encode()
+
+
+async def test_a_folder_named_like_a_temporary_file_is_a_folder(store: FsspecStore) -> None:
+    key = ".fsspec-store-0123456789abcdef.tmp/x"
+    await put(store, key)
+    assert await listed(store.list()) == [key]
+    assert not await store.is_empty("")
+
+
+@pytest.mark.parametrize("prefix", ["x" * 300, "x/" * 2500 + "x"])
+async def test_a_prefix_too_long_to_be_there_is_empty(store: FsspecStore, prefix: str) -> None:
+    await put(store, "a")
+    assert await store.is_empty(prefix)
+    assert await listed(store.list_dir(prefix)) == []
+    assert await listed(store.list_prefix(prefix + "/")) == []
+    await store.delete_dir(prefix)
+    assert await listed(store.list()) == ["a"]
+
+
+async def test_what_was_cancelled_changes_nothing_later(
+    store: FsspecStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, started, go_on = os.replace, threading.Event(), threading.Event()
+
+    def slow(source: str, target: str) -> None:
+        started.set()
+        assert go_on.wait(30)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", slow)
+    writing = asyncio.create_task(put(store, "a", data=b"cancelled"))
+    await asyncio.to_thread(started.wait)
+    writing.cancel()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    # It is not over before its thread is, however often it is cancelled.
+    writing.cancel()
+    await asyncio.sleep(0)
+    assert not writing.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    monkeypatch.undo()
+    await put(store, "a", data=b"newer")
+    assert await read(store, "a") == b"newer"
+
+
+async def test_a_listing_can_be_cancelled(
+    store: FsspecStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(store, "a", "b")
+    scandir, started, go_on = os.scandir, threading.Event(), threading.Event()
+
+    def slow(folder: str) -> object:
+        started.set()
+        assert go_on.wait(30)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", slow)
+    listing = asyncio.create_task(listed(store.list()))
+    await asyncio.to_thread(started.wait)
+    listing.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await listing

@@ -58,6 +58,18 @@ class LifecycleRules(Rules):
         assert await read(store, "a") == b"a"
         await store.aclose()
 
+    async def test_closing_at_the_same_time_is_harmless(self, make_store: MakeStore) -> None:
+        store = make_store()
+        await put(store, "a")
+        await asyncio.gather(store.aclose(), store.aclose())
+        await put(store, "a")
+        closing = asyncio.create_task(store.aclose())
+        await asyncio.sleep(0)
+        store.close()
+        await closing
+        assert await read(store, "a") == b"a"
+        await store.aclose()
+
     async def test_context_managers_close(self, make_store: MakeStore) -> None:
         async with make_store() as store:
             assert store._is_open

@@ -99,6 +99,10 @@ class ManyRules(Rules):
             await collect(make_store().get_ranges("missing", [RangeByteRequest(0, 1), None]))
         assert caught.value.subgroup(FileNotFoundError) is not None
 
+    async def test_get_ranges_needs_room_for_one(self, make_store: MakeStore) -> None:
+        with pytest.raises(ValueError, match="max_concurrency"):
+            await collect(make_store().get_ranges("a", [None], max_concurrency=0))
+
     async def test_get_ranges_of_nothing(self, make_store: MakeStore) -> None:
         assert await collect(make_store().get_ranges("missing", [])) == []
 

@@ -23,7 +23,7 @@ from fsspec_store import (
     StorageOptionError,
     StoreURLError,
 )
-from fsspec_store.filesystem import public_url
+from fsspec_store.redaction import public_text, public_url
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,9 @@ def test_a_url_is_text(url: Any) -> None:
 @pytest.mark.parametrize(
     ("url", "options", "names"),
     [
+        ("s3://bucket", {"endpoint_url": "127.0.0.1:9000"}, "endpoint_url is http"),
+        ("s3://bucket", {"endpoint_url": "http://u:p@host"}, "endpoint_url is http"),
+        ("s3://bucket", {"client_kwargs": {"endpoint_url": "host?t=1"}}, "endpoint_url is http"),
         ("s3://bucket", {"endpoint": "http://x"}, "'endpoint'.*did you mean 'endpoint_url'"),
         ("s3://bucket", {"acces_key": "x", "region": "y"}, "'acces_key'.*'region'"),
         ("file:///tmp", [("auto_mkdir", True)], "list"),
@@ -245,6 +248,22 @@ async def test_secrets_are_never_shown(moto_endpoint: S3Endpoint) -> None:
         assert "s3cr3t" not in public_url(url)
     assert public_url("abfs://container@account/x") == "abfs://container@account/x"
     assert public_url("s3://bucket/v?versionId=1#x") == "s3://bucket/v?versionId=1#x"
+    for url in (
+        "s3://AKIA:s3cr3t@bucket/x",
+        "s3://AKIA:s3/s3cr3t@bucket/x",
+        "s3:AKIA:s3cr3t@bucket/x",
+        "https://u:s3#s3cr3t@host/x",
+        "https://host/x#s3cr3t",
+    ):
+        assert "s3cr3t" not in public_url(url)
+    for url in ("s3://AKIA:s3cr3t@bucket/x", "s3://AK:a/s3cr3t@bucket", "s3:AKIA:s3cr3t@bucket"):
+        with pytest.raises(StoreURLError) as refused:
+            FsspecStore.from_url(url)
+        assert "s3cr3t" not in str(refused.value)
+    for url in ("http://host:8080/a@b", "s3://bucket/a@b", "file:///a:b/c", "memory:///x"):
+        assert public_url(url) == url
+    shown = public_text('Could not reach "http://u:s3cr3t@host:9/x?sig=s3cr3t" in time')
+    assert shown == 'Could not reach "http://***@host:9/x?***" in time'
     web = FsspecStore.from_url("https://user:s3cr3t@host/data?sig=s3cr3t")
     assert repr(web) == "FsspecStore('https://***@host/data?***')"
     assert "s3cr3t" not in str(web)

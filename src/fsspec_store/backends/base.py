@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..concurrency import for_each
@@ -124,8 +125,14 @@ class Backend(ABC):
         """Remove an object if it is there. Never a directory."""
 
     @abstractmethod
-    async def remove_many(self, paths: Sequence[str]) -> None:
-        """Remove objects, in as few requests as the service allows; raise what any one raised."""
+    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
+        """Remove objects, in as few requests as the service allows; raise what any one raised.
+
+        Parameters
+        ----------
+        limit : int
+            Requests in flight, ``>= 1``.
+        """
 
     @abstractmethod
     def pages(
@@ -145,15 +152,27 @@ class Backend(ABC):
             At most this many entries a page, where the service can be told.
         """
 
-    async def remove_below(self, directory: str) -> None:
+    async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         """Remove every object below a directory, one page's removal beside the next one's listing.
 
         The directory itself (a bucket, the store's folder) stays.
+
+        Parameters
+        ----------
+        limit : int
+            Requests in flight, ``>= 1``.
+        is_root : bool
+            Whether the directory is the store's root, which may be a link to another place.
         """
+        pages_at_once = min(2, limit)
         pages = self.pages(directory, "", recursive=True)
         async with aclosing(pages):
             batches = ([path for path, _ in page.objects] async for page in pages)
-            await for_each(self.remove_many, batches, limit=2)
+            await for_each(
+                partial(self.remove_many, limit=limit // pages_at_once),
+                batches,
+                limit=pages_at_once,
+            )
 
     def check_root(self, root: str) -> str | None:
         """Why no store can be at this root, if none can. No I/O."""

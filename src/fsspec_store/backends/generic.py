@@ -108,8 +108,8 @@ class GenericBackend(Backend):
         except _NO_FILE:
             pass
 
-    async def remove_many(self, paths: Sequence[str]) -> None:
-        await for_each(self.remove, paths, limit=self.default_concurrency)
+    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
+        await for_each(self.remove, paths, limit=limit)
 
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None

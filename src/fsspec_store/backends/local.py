@@ -39,8 +39,9 @@ _TEMPORARY = re.compile(r"\.fsspec-store-[0-9a-f]{16}\.tmp")
 #: Seconds after which a temporary file that nobody writes to was left by a crash.
 _ABANDONED_AFTER = 3600
 
-#: What a path that leads to no file says: nothing there, or a file where a folder would have to be.
-_NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+#: What a path that leads to no file says: nothing there, a file where a folder would have to be, a
+#: link that leads back to itself, a name longer than any there is.
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 #: What file systems without hard links answer.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -69,7 +70,7 @@ class LocalBackend(Backend):
     async def remove(self, path: str) -> None:
         await in_thread(_remove, path)
 
-    async def remove_many(self, paths: Sequence[str]) -> None:
+    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         await in_thread(_remove_all, paths)
 
     async def pages(
@@ -82,8 +83,8 @@ class LocalBackend(Backend):
         finally:
             await in_thread(walk.close)
 
-    async def remove_below(self, directory: str) -> None:
-        await in_thread(_remove_below, directory)
+    async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
+        await in_thread(_remove_below, directory, is_root)
 
     def check_path(self, path: str) -> str | None:
         name = path.rpartition("/")[2]
@@ -106,8 +107,10 @@ def _read(path: str, request: ByteRequest | None) -> bytes | None:
     try:
         # A pipe of that name would otherwise wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except _NO_FILE:
-        return None
+    except OSError as error:
+        if _no_file(error):
+            return None
+        raise
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -135,14 +138,18 @@ def _read_between(descriptor: int, start: int, end: int) -> bytes:
 def _size(path: str) -> int | None:
     try:
         status = os.stat(path)
-    except _NO_FILE:
-        return None
+    except OSError as error:
+        if _no_file(error):
+            return None
+        raise
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _write(path: str, data: memoryview) -> None:
     temporary = _write_temporary(path, data)
     try:
+        if _is_folder_link(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         try:
             os.replace(temporary, path)
         except IsADirectoryError:
@@ -162,8 +169,10 @@ def _create(path: str, data: memoryview) -> bool:
             try:
                 os.link(temporary, path)
             except FileExistsError:
-                if not os.path.isdir(path):
+                if _size(path) is not None:
                     return False
+                if os.path.islink(path) or not os.path.isdir(path):
+                    raise
                 _prune(path + "/", itself=True)
             except OSError as error:
                 if error.errno not in _NO_LINKS:
@@ -224,13 +233,13 @@ def _write_descriptor(descriptor: int, data: memoryview) -> None:
 
 
 def _remove(path: str) -> None:
+    if _is_folder_link(path):
+        return
     try:
         os.unlink(path)
-    except _NO_FILE:
-        pass
-    except PermissionError:
-        # What macOS answers for a folder.
-        if not os.path.isdir(path):
+    except OSError as error:
+        # EPERM is what macOS answers for a folder.
+        if not _no_file(error) and not (error.errno == errno.EPERM and os.path.isdir(path)):
             raise
 
 
@@ -266,18 +275,20 @@ def _walk(
         folder, above = waiting.pop()
         here = above | {os.path.realpath(folder)}
         for entry in _entries(folder):
-            if not entry.name.startswith(stem) or _TEMPORARY.fullmatch(entry.name):
+            if not entry.name.startswith(stem):
                 continue
             path = folder + entry.name
             try:
                 if not entry.is_dir():
                     status = entry.stat()
-                    if stat.S_ISREG(status.st_mode):
+                    if stat.S_ISREG(status.st_mode) and not _TEMPORARY.fullmatch(entry.name):
                         yield path, status.st_size
                     continue
-            except FileNotFoundError:
+            except OSError as error:
                 # Removed since, or a link to nothing.
-                continue
+                if _no_file(error):
+                    continue
+                raise
             if entry.is_symlink() and os.path.realpath(path) in here:
                 continue
             if recursive:
@@ -290,14 +301,19 @@ def _walk(
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
     try:
         entries = os.scandir(folder)
-    except _NO_FILE:
-        return
+    except OSError as error:
+        if _no_file(error):
+            return
+        raise
     with entries:
         yield from entries
 
 
-def _remove_below(directory: str) -> None:
+def _remove_below(directory: str, is_root: bool) -> None:
     """Remove every file below, links themselves and not what they lead to, then empty folders."""
+    if not is_root and _is_folder_link(directory.rstrip("/")):
+        os.unlink(directory.rstrip("/"))
+        return
     folders = [directory]
     for folder in folders:
         for entry in _entries(folder):
@@ -305,7 +321,8 @@ def _remove_below(directory: str) -> None:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(path + "/")
             elif not _being_written(entry):
-                _remove(path)
+                with suppress(FileNotFoundError):
+                    os.unlink(path)
     _prune(directory)
 
 
@@ -317,6 +334,14 @@ def _being_written(entry: os.DirEntry[str]) -> bool:
     except FileNotFoundError:
         return True
     return age < _ABANDONED_AFTER
+
+
+def _no_file(error: OSError) -> bool:
+    return error.errno in _NO_FILE
+
+
+def _is_folder_link(path: str) -> bool:
+    return os.path.islink(path) and os.path.isdir(path)
 
 
 def _prune(directory: str, *, itself: bool = False) -> None:

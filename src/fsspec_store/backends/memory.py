@@ -56,7 +56,7 @@ class MemoryBackend(Backend):
     async def remove(self, path: str) -> None:
         self.fs.store.pop(path, None)
 
-    async def remove_many(self, paths: Sequence[str]) -> None:
+    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         for path in paths:
             self.fs.store.pop(path, None)
 

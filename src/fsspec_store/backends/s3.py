@@ -166,7 +166,7 @@ class S3Backend(Backend):
             if error_code(error) == "NoSuchBucket":
                 raise
 
-    async def remove_many(self, paths: Sequence[str]) -> None:
+    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         bulk: dict[str, list[str]] = {}
         single = []
         for path in paths:
@@ -180,8 +180,8 @@ class S3Backend(Backend):
             for bucket, keys in bulk.items()
             for start in range(0, len(keys), _MAX_DELETES)
         ]
-        await for_each(self._delete_chunk, chunks, limit=_DELETES_AT_ONCE)
-        await for_each(self.remove, single, limit=self.default_concurrency)
+        await for_each(self._delete_chunk, chunks, limit=min(limit, _DELETES_AT_ONCE))
+        await for_each(self.remove, single, limit=limit)
 
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
@@ -213,7 +213,7 @@ class S3Backend(Backend):
         bucket, _ = self._split(root + "/")
         if bucket.startswith("arn:") or VALID_BUCKET.search(bucket):
             return None
-        return f"{bucket!r} is no bucket name"
+        return "this is no bucket name"
 
     def check_path(self, path: str) -> str | None:
         key = self._split(path)[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
 import aiobotocore.session
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fsspec import AbstractFileSystem
+
+_ENDPOINT = re.compile(r"https?://[^@?#]+")
 
 __all__ = ["S3Filesystems", "check_options"]
 
@@ -51,6 +54,7 @@ class S3Filesystems:
     async def aclose(self, fs: Any) -> None:
         """Close its session, and await the connections' end."""
         creator, fs._s3 = getattr(fs, "_s3creator", None), None
+        fs.set_session = _refuse
         if creator is not None:
             await creator.__aexit__(None, None, None)
 
@@ -63,6 +67,7 @@ class S3Filesystems:
                 # What aiohttp's own close() does before it waits for transports to say goodbye.
                 connector._close()
         fs._s3 = None
+        fs.set_session = _refuse
 
     def forget(self, fs: Any) -> None:
         """Silence it in a forked child."""
@@ -80,8 +85,15 @@ def check_options(fs: AbstractFileSystem) -> None:
     Raises
     ------
     StorageOptionError
-        Naming each option that neither s3fs nor the aiobotocore session takes.
+        Naming each option that neither s3fs nor the aiobotocore session takes, or an endpoint that
+        is no URL, or that holds a user name: libraries print it in their errors.
     """
+    endpoint = (fs.client_kwargs or {}).get("endpoint_url") or fs.endpoint_url
+    if endpoint is not None and not _ENDPOINT.fullmatch(str(endpoint)):
+        raise StorageOptionError(
+            "endpoint_url is http(s)://host[:port][/path], without a user name or a query; "
+            "credentials are given as key and secret"
+        )
     session = set(inspect.signature(aiobotocore.session.AioSession.__init__).parameters)
     unknown = sorted(set(getattr(fs, "kwargs", {})) - session)
     if not unknown:
@@ -92,6 +104,11 @@ def check_options(fs: AbstractFileSystem) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
     raise StorageOptionError(f"s3fs takes no storage option {', '.join(hints)}")
+
+
+async def _refuse(*_: Any, **__: Any) -> None:
+    # s3fs would open a session again, which nobody would close.
+    raise RuntimeError("the store was closed while this request was under way")
 
 
 def _copied(options: Mapping[str, Any]) -> dict[str, Any]:

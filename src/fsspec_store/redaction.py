@@ -1,0 +1,41 @@
+"""URLs and messages without what could be a secret.
+
+Pure functions. They work on text rather than on parsed URLs, which a secret with ``/``, ``#`` or
+``?`` in it would split in the wrong place.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["public_text", "public_url"]
+
+#: ``user:password@`` after a scheme; a port's digits are no password.
+_USER_AND_PASSWORD = re.compile(r"^([A-Za-z][\w+.\-]*:(?://)?)[^/@:]*:(?!\d+/)[^@]*(?:@[^/@]*)*@")
+#: ``token@``: before the first ``/`` all the same, but a container in abfs://container@account.
+_USER = re.compile(r"^([A-Za-z][\w+.\-]*://)[^/@]*@")
+_CONTAINERS = ("abfs://", "abfss://", "az://", "s3://", "s3a://", "gs://", "gcs://")
+
+_USER_IN_TEXT = re.compile(r"(://)[^/\s@'\"]*@")
+_QUERY_IN_TEXT = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+
+
+def public_url(url: str) -> str:
+    """The URL without a user's name, password or token, and without a web URL's query."""
+    return "::".join(_public_link(link) for link in url.split("::"))
+
+
+def public_text(text: str) -> str:
+    """A library's message without the secrets of the URLs in it."""
+    return _QUERY_IN_TEXT.sub(r"\1?***", _USER_IN_TEXT.sub(r"\1***@", text))
+
+
+def _public_link(link: str) -> str:
+    shown = _USER_AND_PASSWORD.sub(r"\1***@", link)
+    if not shown.startswith(_CONTAINERS):
+        shown = _USER.sub(r"\1***@", shown)
+    if shown.startswith(("http://", "https://")):
+        shown = shown.partition("#")[0]
+        place, question, _ = shown.partition("?")
+        shown = place + (question and "?***")
+    return shown
