@@ -47,8 +47,7 @@ class S3Conformance(StoreConformance):
         store = make_store()
         bucket, _, root = store.path.partition("/")
         client = endpoint.client()
-        # The last one has an empty segment, which no key has.
-        for marker in ("", "folder/", "folder/empty/", "/foreign"):
+        for marker in ("", "folder/", "folder/empty/"):
             client.put_object(Bucket=bucket, Key=f"{root}/{marker}", Body=b"")
         await put(store, "folder/a")
         assert await listed(store.list()) == ["folder/a"]

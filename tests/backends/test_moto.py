@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from conformance.support import listed, put
 from servers import S3Endpoint
 
 from .s3_conformance import S3Conformance
@@ -10,3 +13,17 @@ class TestMoto(S3Conformance):
     @pytest.fixture
     def endpoint(self, moto_endpoint: S3Endpoint) -> S3Endpoint:
         return moto_endpoint
+
+    # The other servers refuse or rename such objects; Amazon's holds them.
+    async def test_objects_that_are_no_keys_are_not_listed(
+        self, endpoint: S3Endpoint, make_store: Any
+    ) -> None:
+        store = make_store()
+        bucket, _, root = store.path.partition("/")
+        client = endpoint.client()
+        for foreign in ("/foreign", "a//b", "a/../c", "."):
+            client.put_object(Bucket=bucket, Key=f"{root}/{foreign}", Body=b"x")
+        await put(store, "a/b")
+        assert await listed(store.list()) == ["a/b"]
+        assert await listed(store.list_dir("a")) == ["b"]
+        assert await listed(store.list_dir("")) == ["a"]
