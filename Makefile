@@ -7,13 +7,17 @@ BIN := $(VENV)/bin
 # What `make test ARGS="-k listing"` hands to pytest.
 ARGS ?=
 
-.PHONY: demo test test-oldest lint format minio clean
+.PHONY: demo test matrix test-oldest lint format servers minio azurite nginx clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
+
+# Which service keeps which rule, on every server there is here; rewrites the page of the docs.
+matrix: $(VENV)/.test
+	$(BIN)/python -m pytest --conformance-matrix docs/conformance.md tests/backends
 
 # The oldest releases the package says it takes, on what needs no further server than moto.
 test-oldest: $(VENV)/.oldest
@@ -29,9 +33,20 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The servers that no Python package brings along.
+servers: minio azurite nginx
+
 # A pinned MinIO in .tools/bin, built by the Go toolchain; says how to use Docker where there is none.
 minio:
 	sh tools/build_minio.sh
+
+# A pinned Azurite in .tools/azurite, installed by npm.
+azurite:
+	sh tools/install_azurite.sh
+
+# nginx from the packages of the system, by apt-get as root or with sudo; says what to do elsewhere.
+nginx:
+	sh tools/install_nginx.sh
 
 clean:
 	rm -rf .venv .venv-* .tools build dist site
@@ -50,5 +65,5 @@ $(VENV)/.oldest: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[s3,http,zarr,dask]" --group test
+	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,zarr,dask]" --group test
 	touch $@

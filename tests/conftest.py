@@ -8,10 +8,27 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("conformance")
+pytest_plugins = ["conformance.matrix"]
 
-from servers.fixtures import minio_endpoint, moto_endpoint, seaweedfs_endpoint  # noqa: E402
+from servers.fixtures import (  # noqa: E402
+    azurite_endpoint,
+    fake_gcs_endpoint,
+    minio_endpoint,
+    moto_endpoint,
+    nginx_endpoint,
+    rclone_endpoint,
+    seaweedfs_endpoint,
+)
 
-__all__ = ["minio_endpoint", "moto_endpoint", "seaweedfs_endpoint"]
+__all__ = [
+    "azurite_endpoint",
+    "fake_gcs_endpoint",
+    "minio_endpoint",
+    "moto_endpoint",
+    "nginx_endpoint",
+    "rclone_endpoint",
+    "seaweedfs_endpoint",
+]
 
 # A server's answer takes the time it takes, and a store made for a test serves all its examples.
 settings.register_profile(

@@ -7,14 +7,21 @@ Does not know how any server is started.
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import TypeVar
 
 import pytest
 
+from servers.azurite import AzureEndpoint, azurite_server
 from servers.errors import ServerUnavailable
+from servers.fake_gcs import GCSEndpoint, fake_gcs_server
 from servers.minio import minio_server
 from servers.moto import moto_server
+from servers.nginx import HTTPEndpoint, nginx_server
+from servers.rclone import rclone_server
 from servers.s3_endpoint import S3Endpoint
 from servers.seaweedfs import seaweedfs_server
+
+Endpoint = TypeVar("Endpoint")
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +42,32 @@ def minio_endpoint() -> Iterator[S3Endpoint]:
         yield endpoint
 
 
+@pytest.fixture(scope="session")
+def rclone_endpoint() -> Iterator[S3Endpoint]:
+    with or_skip(rclone_server()) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def azurite_endpoint() -> Iterator[AzureEndpoint]:
+    with or_skip(azurite_server()) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def fake_gcs_endpoint() -> Iterator[GCSEndpoint]:
+    with or_skip(fake_gcs_server()) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def nginx_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTTPEndpoint]:
+    with or_skip(nginx_server(folder=tmp_path_factory.mktemp("served"))) as endpoint:
+        yield endpoint
+
+
 @contextmanager
-def or_skip(server: AbstractContextManager[S3Endpoint]) -> Iterator[S3Endpoint]:
+def or_skip(server: AbstractContextManager[Endpoint]) -> Iterator[Endpoint]:
     """Enters `server`; one that is not installed skips the test, but fails it on CI."""
     with ExitStack() as stack:
         try:

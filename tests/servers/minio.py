@@ -5,7 +5,6 @@ Does not know how a process is watched and stopped, see `process`, nor how MinIO
 """
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,13 +70,7 @@ def _find_minio() -> str:
 @contextmanager
 def _launch(program: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
     with port_block() as port:
-        endpoint = S3Endpoint(
-            name="minio",
-            url=f"http://{LOOPBACK}:{port}",
-            key=f"key-{secrets.token_hex(8)}",
-            secret=secrets.token_hex(20),
-            enforces_credentials=True,
-        )
+        endpoint = S3Endpoint.about_to_start("minio", port)
         with endpoint.readiness() as why_not_ready:
             yield Launch(
                 command=[

@@ -4,6 +4,7 @@ Knows botocore and what s3fs wants to be told.
 Does not know how servers are started or stopped, nor anything of the package under test.
 """
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from uuid import uuid4
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from servers.ports import LOOPBACK
 
 REGION = "us-east-1"
 
@@ -29,6 +32,17 @@ class S3Endpoint:
     key: str
     secret: str = field(repr=False)
     enforces_credentials: bool
+
+    @classmethod
+    def about_to_start(cls, name: str, port: int) -> "S3Endpoint":
+        """A server of our own on `port`, with a key pair that nobody else has."""
+        return cls(
+            name=name,
+            url=f"http://{LOOPBACK}:{port}",
+            key=f"key-{secrets.token_hex(8)}",
+            secret=secrets.token_hex(20),
+            enforces_credentials=True,
+        )
 
     def storage_options(self) -> dict[str, Any]:
         """What s3fs needs to reach this server."""

@@ -4,7 +4,6 @@ Knows the command line of `weed mini` and what it leaves lying about.
 Does not know how a process is watched and stopped, see `process`.
 """
 
-import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -42,13 +41,7 @@ def _find_weed() -> str:
 @contextmanager
 def _launch(weed: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
     with port_block() as base:
-        endpoint = S3Endpoint(
-            name="seaweedfs",
-            url=f"http://{LOOPBACK}:{base + 3}",
-            key=f"key-{secrets.token_hex(8)}",
-            secret=secrets.token_hex(20),
-            enforces_credentials=True,
-        )
+        endpoint = S3Endpoint.about_to_start("seaweedfs", base + 3)
         # weed makes the bucket last, long after S3 answers: when it is there, the start is over.
         with endpoint.readiness(_BUCKET) as why_not_ready:
             try:
