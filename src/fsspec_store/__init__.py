@@ -27,8 +27,10 @@ from .errors import (
     StoreError,
     StoreURLError,
     UnsupportedOperationError,
+    VersionMismatchError,
 )
-from .store import FsspecStore
+from .sending import Stats
+from .store import FsspecStore, Versioned
 
 __all__ = [
     "AccessDeniedError",
@@ -48,6 +50,7 @@ __all__ = [
     "OffsetByteRequest",
     "RangeByteRequest",
     "ReadOnlyError",
+    "Stats",
     "StorageOptionError",
     "Store",
     "StoreError",
@@ -55,6 +58,8 @@ __all__ = [
     "StoreURLError",
     "SuffixByteRequest",
     "UnsupportedOperationError",
+    "VersionMismatchError",
+    "Versioned",
     "__version__",
     "default_buffer_prototype",
     "set_or_delete",

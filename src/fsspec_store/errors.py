@@ -23,6 +23,7 @@ __all__ = [
     "StoreError",
     "StoreURLError",
     "UnsupportedOperationError",
+    "VersionMismatchError",
 ]
 
 
@@ -115,6 +116,10 @@ class AccessDeniedError(StoreError, PermissionError):
 
 class KeyConflictError(StoreError, OSError):
     """The backend cannot hold this key beside the ones it has (a file where a folder is)."""
+
+
+class VersionMismatchError(StoreError, RuntimeError):
+    """The key no longer has the version that was to be replaced; nothing was written."""
 
 
 class BackendError(StoreError, OSError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .backends.base import Failure
+from .backends.base import Failure, RangeNotSatisfiableError
 from .errors import (
     AccessDeniedError,
     BackendError,
@@ -56,14 +56,17 @@ class Explaining:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not isinstance(exc_value, Exception) or isinstance(exc_value, StoreError):
+        if not isinstance(exc_value, Exception):
+            return
+        if isinstance(exc_value, (StoreError, RangeNotSatisfiableError)):
             return
         failure = self.backend.failure(exc_value)
         if failure is not Failure.NOT_OURS:
             raise self._explained(failure, exc_value) from exc_value
 
     def _explained(self, failure: Failure, error: Exception) -> StoreError:
-        reason = public_text(str(error)) or type(error).__name__
+        said = [self.backend.reason(error), *getattr(error, "__notes__", ())]
+        reason = public_text("; ".join(said))
         text = f"cannot {self.action} {self.key!r} in {self.url}"
         place = {"key": self.key, "url": self.url}
         match failure:

@@ -87,6 +87,21 @@ class PerLoop(Generic[T]):
         _close_at_exit(self)
         return entry.resource
 
+    def renew(self, resource: T) -> None:
+        """Make the running loop a new resource in place of this one, unless that was done already.
+
+        Others may still be using the old one: it is closed with the loop, or by the next renewal.
+        """
+        loop = asyncio.get_running_loop()
+        if self.get() is not resource:
+            return
+        with self._lock:
+            retired = self._entries.pop(~id(loop), None)
+            self._entries[~id(loop)] = self._entries.pop(id(loop))
+            self._entries[id(loop)] = _Entry(loop, self._resources)
+        if retired is not None:
+            retired.close()
+
     def close(self) -> None:
         """Close every resource: at once where that is possible from here, else on its own loop."""
         with self._lock:

@@ -7,22 +7,33 @@ business; no service is known by name here.
 from __future__ import annotations
 
 import asyncio
+import random
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
 
 from .backends import backend_for
 from .backends.base import RangeNotSatisfiableError
-from .buffer import as_view
+from .buffer import Buffer, as_view
 from .byte_requests import SuffixByteRequest, check_byte_range
 from .concurrency import for_each
 from .contract import Store, Values
-from .errors import InvalidKeyError, KeyNotFoundError, ReadOnlyError, StoreURLError
+from .errors import (
+    AccessDeniedError,
+    InvalidKeyError,
+    KeyNotFoundError,
+    ReadOnlyError,
+    StoreURLError,
+    VersionMismatchError,
+)
 from .explaining import Explaining
 from .filesystem import from_mapper, from_upath, from_url, root_path
 from .keys import check_key, check_prefix, directory_prefix, is_listable
+from .partial_writes import group_writes, patched
 from .range_reads import read_ranges
 from .ranges import is_empty_request
 from .redaction import public_url
+from .retries import RetryPolicy
+from .sending import Stats
 
 if TYPE_CHECKING:
     import os
@@ -30,10 +41,23 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from .buffer import Buffer, BufferPrototype
+    from .buffer import BufferPrototype
     from .byte_requests import ByteRequest
 
-__all__ = ["FsspecStore"]
+__all__ = ["FsspecStore", "Versioned"]
+
+#: Parts to be written into one value, by their start.
+Parts: TypeAlias = list[tuple[int, memoryview]]
+
+#: Of many writers of one key each round lets one through.
+_PATCH_TRIES = 200
+
+
+class Versioned(NamedTuple):
+    """A value, and which version of its key it is."""
+
+    value: Buffer
+    version: str
 
 
 class FsspecStore(Store):
@@ -56,7 +80,19 @@ class FsspecStore(Store):
         `ByteRangeError`, or an empty buffer.
     max_concurrency : int, optional
         Requests that one call (`get_partial_values`, `delete_dir`, ...) keeps in flight, ``>= 1``.
-        The default is the backend's.
+        The default is the backend's. All calls of the process together keep to a limit for each
+        service, which falls when the service asks for fewer requests.
+    timeout : float, optional
+        Seconds that one attempt of a request waits for a sign of the server, ``> 0``. Connecting
+        takes at most 5 of them; no attempt begins later than twice this after the first.
+    retries : int, optional
+        How often a request that failed in passing is sent again, ``>= 0``.
+    missing_on_forbidden : bool, optional
+        Take a refusal to read a key for "this key is missing", as buckets answer that hide missing
+        keys behind 403. How many were is `stats.forbidden_as_missing`.
+    allow_racy_create : bool, optional
+        Let `set_if_not_exists` look first and then write where the backend cannot create
+        atomically. Without it such a backend refuses.
 
     Raises
     ------
@@ -74,6 +110,10 @@ class FsspecStore(Store):
         read_only: bool = False,
         out_of_range: Literal["raise", "empty"] = "raise",
         max_concurrency: int | None = None,
+        timeout: float = RetryPolicy.timeout,
+        retries: int = RetryPolicy.retries,
+        missing_on_forbidden: bool = False,
+        allow_racy_create: bool = False,
     ) -> None:
         super().__init__(read_only=read_only)
         if out_of_range not in ("raise", "empty"):
@@ -84,10 +124,16 @@ class FsspecStore(Store):
         self._options: dict[str, Any] = {
             "out_of_range": out_of_range,
             "max_concurrency": max_concurrency,
+            "timeout": timeout,
+            "retries": retries,
+            "missing_on_forbidden": missing_on_forbidden,
+            "allow_racy_create": allow_racy_create,
         }
+        policy = RetryPolicy(timeout, retries)
+        self._stats = Stats()
         inner, self._root = root_path(fs, path)
         self._url = public_url(inner.unstrip_protocol(self._root))
-        self._backend = backend_for(inner)
+        self._backend = backend_for(inner, policy, self._stats)
         problem = self._backend.check_root(self._root)
         if problem:
             raise StoreURLError(f"{self._url!r}: {problem}", url=self._url)
@@ -142,6 +188,11 @@ class FsspecStore(Store):
         """A store on the same place in the given mode, not opened; this one stays as it is."""
         return type(self)(*self._given, read_only=read_only, **self._options)
 
+    async def _open(self) -> None:
+        """Open the store; on a web server this asks whether it lists. Operations need not wait."""
+        await super()._open()
+        await self._backend.discover(self._base)
+
     def close(self) -> None:
         """Mark the store closed and close the sessions it opened. Harmless when repeated."""
         super().close()
@@ -170,6 +221,11 @@ class FsspecStore(Store):
         return self._url
 
     @property
+    def stats(self) -> Stats:
+        """What this store's requests came to so far."""
+        return self._stats
+
+    @property
     def supports_writes(self) -> bool:
         """Whether the backend can write; a read-only store refuses all the same."""
         return self._backend.supports_writes
@@ -191,8 +247,19 @@ class FsspecStore(Store):
 
     @property
     def supports_atomic_create(self) -> bool:
-        """Whether, of many concurrent `set_if_not_exists` of one key, exactly one writes."""
+        """Whether, of many concurrent `set_if_not_exists` of one key, exactly one writes.
+
+        Services that only look like one that can are found out on first use; true until then.
+        """
         return self._backend.supports_atomic_create
+
+    @property
+    def supports_compare_and_swap(self) -> bool:
+        """Whether `get_version` and ``set(..., if_match=...)`` work.
+
+        Services that only look like one that can are found out on first use; true until then.
+        """
+        return self._backend.supports_replace
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -240,6 +307,40 @@ class FsspecStore(Store):
         data = await self._read(key, request)
         return None if data is None else self._buffer_class(prototype).from_bytes(data)
 
+    async def get_version(
+        self, key: str, prototype: BufferPrototype | None = None
+    ) -> Versioned | None:
+        """Read a value with its version, the only one that ``set(..., if_match=...)`` replaces.
+
+        Beyond the contract: what changes a value without losing another writer's change.
+
+        Parameters
+        ----------
+        key, prototype
+            See `get`.
+
+        Returns
+        -------
+        Versioned or None
+            The value and its version, ``None`` when the key is missing.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            Where `supports_compare_and_swap` is false.
+        """
+        path = await self._open_path(key)
+        try:
+            with self._explaining("read", key):
+                found = await self._backend.read_version(path)
+        except AccessDeniedError:
+            self._forbidden()
+            return None
+        if found is None:
+            return None
+        data, version = found
+        return Versioned(self._buffer_class(prototype).from_bytes(memoryview(data)), version)
+
     async def get_partial_values(
         self,
         prototype: BufferPrototype | None,
@@ -278,37 +379,73 @@ class FsspecStore(Store):
         return values
 
     async def exists(self, key: str) -> bool:
-        path = await self._open_path(key)
-        with self._explaining("look for", key):
-            return await self._backend.size(path) is not None
+        return await self._size(key) is not None
 
     async def getsize(self, key: str) -> int:
-        path = await self._open_path(key)
-        with self._explaining("look for", key):
-            size = await self._backend.size(path)
+        size = await self._size(key)
         if size is None:
             raise KeyNotFoundError(f"no key {key!r} in {self._url}", key=key, url=self._url)
         return size
 
     # -- Writing -------------------------------------------------------------------------------
 
-    async def set(self, key: str, value: Buffer) -> None:
+    async def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
+        """Replace the whole value, visible all at once.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        value : Buffer
+            The value.
+        if_match : str, optional
+            Replace only this version, as `get_version` returned it.
+
+        Raises
+        ------
+        VersionMismatchError
+            When the key has another version than ``if_match``, or is missing; nothing is written.
+        UnsupportedOperationError
+            When ``if_match`` is given and `supports_compare_and_swap` is false.
+        """
         path, data = await self._open_write(key, value)
         with self._explaining("write", key):
-            await self._backend.write(path, data)
+            if if_match is None:
+                await self._backend.write(path, data)
+            elif not await self._backend.replace(path, data, if_match):
+                raise VersionMismatchError(
+                    f"{key!r} in {self._url} no longer is version {if_match!r}",
+                    key=key,
+                    url=self._url,
+                )
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing; do nothing if it is not.
 
         Atomic where `supports_atomic_create` is true: of many concurrent writers exactly one wins.
-        Elsewhere the store looks first, and a writer in between is overwritten.
+        Elsewhere refused, unless the store was made with ``allow_racy_create``: then it looks
+        first, and a writer in between is overwritten.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When the backend cannot create atomically, and a race was not allowed.
         """
         path, data = await self._open_write(key, value)
         with self._explaining("create", key):
-            await self._backend.create(path, data)
+            await self._create(path, data)
 
     async def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
-        await self._set_parts_of_whole_values(key_start_values)
+        """Overwrite parts of values, leaving their other bytes as they are.
+
+        Concurrent writers of one key lose nothing where `supports_compare_and_swap` is true: each
+        replaces only the version it read. Elsewhere the later of two undoes the other's change.
+        See `Store.set_partial_values`.
+        """
+        self._check_writable()
+        self._require("writes")
+        writes = group_writes(key_start_values)
+        await for_each(self._patch, writes.items(), limit=self._concurrency)
 
     # -- Deleting ------------------------------------------------------------------------------
 
@@ -408,25 +545,97 @@ class FsspecStore(Store):
 
     async def _read(self, key: str, request: ByteRequest | None) -> memoryview | None:
         """The bytes of a checked request; ``None`` when the key is missing."""
+        if request is not None and is_empty_request(request):
+            return await self._read_nothing(key, request)
         path = await self._open_path(key)
-        with self._explaining("read", key):
-            if request is not None and is_empty_request(request):
-                return await self._read_nothing(key, path, request)
-            try:
+        try:
+            with self._explaining("read", key):
                 data = await self._backend.read(path, request)
-            except RangeNotSatisfiableError as error:
-                assert request is not None
-                return self._refuse(key, request, error.size)
+        except RangeNotSatisfiableError as error:
+            assert request is not None
+            return self._refuse(key, request, error.size)
+        except AccessDeniedError:
+            self._forbidden()
+            return None
         return None if data is None else memoryview(data)
 
-    async def _read_nothing(self, key: str, path: str, request: ByteRequest) -> memoryview | None:
+    async def _size(self, key: str) -> int | None:
+        """Size of a value in bytes; ``None`` when the key is missing."""
+        path = await self._open_path(key)
+        try:
+            with self._explaining("look for", key):
+                return await self._backend.size(path)
+        except AccessDeniedError:
+            self._forbidden()
+            return None
+
+    def _forbidden(self) -> None:
+        """Answer a refusal to read, while it is handled: raise it, or count it as missing."""
+        if not self._options["missing_on_forbidden"]:
+            raise
+        self._stats.forbidden_as_missing += 1
+
+    async def _create(self, path: str, data: memoryview) -> bool:
+        if self._backend.supports_atomic_create:
+            try:
+                return await self._backend.create(path, data)
+            except NotImplementedError:
+                if not self._options["allow_racy_create"]:
+                    raise
+        elif not self._options["allow_racy_create"]:
+            raise NotImplementedError(
+                "this backend cannot create atomically; allow_racy_create=True allows to look "
+                "first and then write, which of two writers at once loses one"
+            )
+        if await self._backend.size(path) is not None:
+            return False
+        await self._backend.write(path, data)
+        return True
+
+    async def _patch(self, item: tuple[str, Parts]) -> None:
+        key, parts = item
+        path = await self._open_path(key)
+        with self._explaining("write parts of", key):
+            for attempt in range(_PATCH_TRIES):
+                if await self._try_patch(path, parts):
+                    return
+                # Whoever else writes parts of this key got in between: let them finish.
+                await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 1)))
+        raise VersionMismatchError(
+            f"{key!r} in {self._url} was changed by others {_PATCH_TRIES} times while parts of it "
+            "were to be written",
+            key=key,
+            url=self._url,
+        )
+
+    async def _try_patch(self, path: str, parts: Parts) -> bool:
+        """Read, patch and write a value; false when another writer got in between."""
+        backend = self._backend
+        if backend.supports_replace:
+            try:
+                found = await backend.read_version(path)
+                if found is None:
+                    return await self._create(path, memoryview(patched(None, parts)))
+                data, version = found
+                value = memoryview(patched(memoryview(data), parts))
+                return await backend.replace(path, value, version)
+            except NotImplementedError:
+                # Found out just now.
+                if backend.supports_replace:
+                    raise
+        found_data = await backend.read(path, None)
+        old = None if found_data is None else memoryview(found_data)
+        await backend.write(path, memoryview(patched(old, parts)))
+        return True
+
+    async def _read_nothing(self, key: str, request: ByteRequest) -> memoryview | None:
         nothing = (
             memoryview(b"")
             if isinstance(request, SuffixByteRequest)
             else self._refuse(key, request, None)
         )
         # No bytes of a value is not the same as no value.
-        return nothing if await self._backend.size(path) is not None else None
+        return nothing if await self._size(key) is not None else None
 
     async def _entries(
         self, directory: str, stem: str, page_size: int | None = None
@@ -449,12 +658,12 @@ class FsspecStore(Store):
             raise InvalidKeyError(
                 f"{self._url} cannot hold the key {key!r}: {problem}", key=key, url=self._url
             )
-        await self._ensure_open()
+        self._is_open = True
         return path
 
     async def _open_directory(self, prefix: str) -> str:
         directory = directory_prefix(prefix)
-        await self._ensure_open()
+        self._is_open = True
         return self._base + directory
 
     async def _open_write(self, key: str, value: Buffer) -> tuple[str, memoryview]:

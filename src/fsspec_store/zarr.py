@@ -18,6 +18,7 @@ except ImportError as error:
     ) from error
 
 from . import store as core
+from .retries import RetryPolicy
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -28,13 +29,16 @@ __all__ = ["FsspecStore"]
 class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
     """`fsspec_store.FsspecStore` as a ``zarr.abc.store.Store``.
 
-    Two defaults are zarr's own: a byte range outside the value is an empty buffer, and reads come
-    back in zarr's buffers. `supports_partial_writes` is false, as zarr requires of every store;
-    `set_partial_values` works all the same.
+    Three defaults are zarr's own: a byte range outside the value is an empty buffer, reads come
+    back in zarr's buffers, and a backend that cannot create atomically looks first and then writes
+    (zarr creates nothing but the metadata of parent groups this way, the same for every writer).
+    `supports_partial_writes` is false, as zarr requires of every store; `set_partial_values` works
+    all the same.
 
     Parameters
     ----------
-    fs, path, read_only, out_of_range, max_concurrency
+    fs, path, read_only, out_of_range, max_concurrency, timeout, retries, missing_on_forbidden, \
+    allow_racy_create
         See `fsspec_store.FsspecStore`.
     """
 
@@ -46,6 +50,10 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         read_only: bool = False,
         out_of_range: Literal["raise", "empty"] = "empty",
         max_concurrency: int | None = None,
+        timeout: float = RetryPolicy.timeout,
+        retries: int = RetryPolicy.retries,
+        missing_on_forbidden: bool = False,
+        allow_racy_create: bool = True,
     ) -> None:
         super().__init__(
             fs,
@@ -53,6 +61,10 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
             read_only=read_only,
             out_of_range=out_of_range,
             max_concurrency=max_concurrency,
+            timeout=timeout,
+            retries=retries,
+            missing_on_forbidden=missing_on_forbidden,
+            allow_racy_create=allow_racy_create,
         )
 
     @property

@@ -20,6 +20,7 @@ class TestGeneric(StoreConformance):
     limits = Limits(
         key_beside_children="fsspec's in-memory filesystem knows files and folders",
         atomic_create="fsspec promises no atomic create",
+        compare_and_swap="fsspec knows no versions",
     )
 
     @pytest.fixture
@@ -27,6 +28,7 @@ class TestGeneric(StoreConformance):
         root = f"/{uuid.uuid4()}"
 
         def make(below: str = "", **options: Any) -> FsspecStore:
+            options.setdefault("allow_racy_create", True)
             return FsspecStore(UnknownFileSystem(), f"{root}/{below}", **options)
 
         return make

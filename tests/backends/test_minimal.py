@@ -134,7 +134,9 @@ def _restore(place: int, root: str, read_only: bool) -> DictStore:
 
 
 class TestMinimal(StoreConformance):
-    limits = Limits(atomic_create="the default looks first")
+    limits = Limits(
+        atomic_create="the default looks first", compare_and_swap="the contract knows no versions"
+    )
 
     @pytest.fixture
     def make_store(self) -> Any:

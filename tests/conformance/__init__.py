@@ -16,6 +16,7 @@ from .partial_writes import PartialWriteRules
 from .ranges import RangeRules
 from .reading import ReadingRules
 from .support import Limits
+from .versions import VersionRules
 from .writing import WritingRules
 
 __all__ = ["Limits", "StoreConformance"]
@@ -28,6 +29,7 @@ class StoreConformance(
     WritingRules,
     CreatingRules,
     PartialWriteRules,
+    VersionRules,
     DeletingRules,
     ListingRules,
     KeyRules,

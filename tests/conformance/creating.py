@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from fsspec_store import UnsupportedOperationError
+
 from .support import MakeStore, Rules, buf, put, read, unless
 
 
@@ -31,6 +35,19 @@ class CreatingRules(Rules):
         await store.delete("a")
         await store.set_if_not_exists("a", buf(b"second"))
         assert await read(store, "a") == b"second"
+
+    async def test_what_cannot_create_atomically_refuses_a_race(
+        self, make_store: MakeStore
+    ) -> None:
+        store = make_store()
+        if not hasattr(store, "supports_atomic_create"):
+            pytest.skip("cannot: a store of the contract alone does not say")
+        assert store.supports_atomic_create == (self.limits.atomic_create is None)
+        if not store.supports_atomic_create:
+            strict = make_store(allow_racy_create=False)
+            with pytest.raises(UnsupportedOperationError, match="allow_racy_create"):
+                await strict.set_if_not_exists("a", buf(b"x"))
+            assert not await store.exists("a")
 
     async def test_one_of_many_writers_wins(self, make_store: MakeStore) -> None:
         unless(self.limits.atomic_create)

@@ -33,6 +33,8 @@ class Limits:
         Stop listing a prefix once its last key is deleted.
     atomic_create : str, optional
         Let exactly one of many concurrent creators win.
+    compare_and_swap : str, optional
+        Replace only the version of a value that was read.
     examples : int, optional
         How many examples a property test takes; a server's request is dearer than a dictionary's.
     """
@@ -42,6 +44,7 @@ class Limits:
     backslash: str | None = None
     prefix_gone_at_once: str | None = None
     atomic_create: str | None = None
+    compare_and_swap: str | None = None
     examples: int = 100
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from fsspec_store.backends.base import RangeNotSatisfiableError
-from fsspec_store.backends.s3_answers import error_code, range_header, requested_part
+from fsspec_store.backends.s3_answers import error_code, requested_part
 from fsspec_store.byte_requests import ByteRequest
 from fsspec_store.ranges import is_empty_request, is_out_of_range, resolve
 
@@ -71,6 +71,12 @@ def test_a_body_shorter_than_announced_is_never_handed_over() -> None:
         requested_part({"ContentRange": "bytes 0-9/20"}, b"012", RangeByteRequest(0, 10))
 
 
+def test_a_part_that_does_not_say_which_is_never_handed_over() -> None:
+    response = {"ResponseMetadata": {"HTTPStatusCode": 206}, "ContentLength": 3}
+    with pytest.raises(aiohttp.ClientPayloadError, match="not which"):
+        requested_part(response, b"012", RangeByteRequest(0, 3))
+
+
 def test_a_server_that_does_not_know_the_size() -> None:
     request = RangeByteRequest(2, 10)
     assert requested_part(*answer(DATA[:8], 2, 8, "*"), request) == DATA[2:8]
@@ -78,22 +84,6 @@ def test_a_server_that_does_not_know_the_size() -> None:
         requested_part(*answer(DATA, 1, 8, "*"), request)
     with pytest.raises(aiohttp.ClientPayloadError):
         requested_part(*answer(DATA, 2, 11, "*"), request)
-
-
-@pytest.mark.parametrize(
-    ("request_", "header"),
-    [
-        (None, None),
-        (RangeByteRequest(0, 1), "bytes=0-0"),
-        (RangeByteRequest(5, 10), "bytes=5-9"),
-        (OffsetByteRequest(5), "bytes=5-"),
-        # All of an object, and no 416 for an empty one.
-        (OffsetByteRequest(0), None),
-        (SuffixByteRequest(5), "bytes=-5"),
-    ],
-)
-def test_range_headers(request_: Any, header: str | None) -> None:
-    assert range_header(request_) == header
 
 
 def test_the_code_is_found_behind_wrapped_errors() -> None:

@@ -10,19 +10,36 @@ from .base import Backend
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
+    from ..retries import RetryPolicy
+    from ..sending import Stats
+
 __all__ = ["Backend", "backend_for"]
 
 #: Filesystem class to backend, for exactly this class: a subclass may do anything its own way.
 _EXACT = {
+    "fsspec.implementations.http.HTTPFileSystem": "http:HTTPBackend",
     "fsspec.implementations.local.LocalFileSystem": "local:LocalBackend",
     "fsspec.implementations.memory.MemoryFileSystem": "memory:MemoryBackend",
 }
 #: Filesystem class to backend, for its subclasses too: the backend calls the instance's methods.
-_INHERITED = {"s3fs.core.S3FileSystem": "s3:S3Backend"}
+_INHERITED = {
+    "adlfs.spec.AzureBlobFileSystem": "azure:AzureBackend",
+    "gcsfs.core.GCSFileSystem": "gcs:GCSBackend",
+    "s3fs.core.S3FileSystem": "s3:S3Backend",
+}
 
 
-def backend_for(fs: AbstractFileSystem) -> Backend:
+def backend_for(fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> Backend:
     """The backend that knows this filesystem best.
+
+    Parameters
+    ----------
+    fs : AbstractFileSystem
+        The filesystem as the user configured it.
+    policy : RetryPolicy
+        How long to wait for the service, and how often to ask again.
+    stats : Stats
+        Where requests are counted.
 
     Raises
     ------
@@ -34,5 +51,5 @@ def backend_for(fs: AbstractFileSystem) -> Backend:
         (_INHERITED[name] for name in names if name in _INHERITED), "generic:GenericBackend"
     )
     module, _, cls = place.partition(":")
-    backend: Backend = getattr(import_module(f".{module}", __name__), cls)(fs)
+    backend: Backend = getattr(import_module(f".{module}", __name__), cls)(fs, policy, stats)
     return backend

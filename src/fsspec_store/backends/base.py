@@ -7,6 +7,7 @@ which of its errors mean what. It knows nothing of keys relative to a root, of b
 from __future__ import annotations
 
 import enum
+import hashlib
 from abc import ABC, abstractmethod
 from contextlib import aclosing
 from functools import partial
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..byte_requests import ByteRequest
+    from ..retries import RetryPolicy
+    from ..sending import Stats
 
 __all__ = [
     "Backend",
@@ -28,6 +31,7 @@ __all__ = [
     "Page",
     "RangeNotSatisfiableError",
     "builtin_failure",
+    "content_version",
 ]
 
 
@@ -83,6 +87,10 @@ class Backend(ABC):
     ----------
     fs : AbstractFileSystem
         The filesystem as the user configured it. It is read, never closed and never changed.
+    policy : RetryPolicy
+        How long to wait for the service, and how often to ask again.
+    stats : Stats
+        Where requests are counted.
     """
 
     supports_writes: bool = True
@@ -90,11 +98,21 @@ class Backend(ABC):
     supports_listing: bool = True
     #: Whether `create` has one winner among concurrent writers.
     supports_atomic_create: bool = True
+    #: Whether `read_version` and `replace` work, and of concurrent replacements one wins.
+    supports_replace: bool = True
     #: How many requests a store keeps in flight on this backend unless it is told otherwise.
     default_concurrency: ClassVar[int] = 64
 
-    def __init__(self, fs: AbstractFileSystem) -> None:
+    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
         self.fs = fs
+        self.policy = policy
+        self.stats = stats
+
+    async def discover(self, directory: str) -> None:  # noqa: B027
+        """Find out what the service can do for this directory, where that takes asking.
+
+        Called as a store is opened. Never raises: what could not be found out stays as assumed.
+        """
 
     @abstractmethod
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
@@ -118,7 +136,28 @@ class Backend(ABC):
 
     @abstractmethod
     async def create(self, path: str, data: memoryview) -> bool:
-        """Write the object only if there is none, and say whether this call did."""
+        """Write the object only if there is none, and say whether this call did.
+
+        An attempt whose answer was lost may have written all the same; an object that is there
+        afterwards, with these very bytes, counts as this call's.
+
+        Raises
+        ------
+        NotImplementedError
+            When the service turns out to ignore the condition; `supports_atomic_create` is false
+            from then on.
+        """
+
+    async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
+        """The whole object with the version that `replace` takes: an ETag, a generation."""
+        raise NotImplementedError("versions of objects")
+
+    async def replace(self, path: str, data: memoryview, version: str) -> bool:
+        """Replace the object if it still is this version, and say whether this call did.
+
+        As for `create`, an answer that was lost is made up for by reading back.
+        """
+        raise NotImplementedError("replacing one version of an object")
 
     @abstractmethod
     async def remove(self, path: str) -> None:
@@ -186,6 +225,10 @@ class Backend(ABC):
     def failure(self, error: Exception) -> Failure:
         """What an exception raised by this backend's filesystem means."""
 
+    def reason(self, error: Exception) -> str:
+        """What the service said, for people."""
+        return str(error) or type(error).__name__
+
     def close(self) -> None:  # noqa: B027
         """Release what this backend opened itself; it may be used again afterwards."""
 
@@ -205,6 +248,11 @@ def builtin_failure(error: Exception) -> Failure:
     if isinstance(error, (OSError, TimeoutError, EOFError)):
         return Failure.BACKEND
     return Failure.NOT_OURS if _is_builtin(type(error)) else Failure.BACKEND
+
+
+def content_version(data: bytes | memoryview) -> str:
+    """A version for backends that keep none: equal bytes are the same version."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _is_builtin(cls: type[Any]) -> bool:

@@ -9,17 +9,25 @@ the new one. It is not forced to the disk (no ``fsync``): a power cut may undo t
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import secrets
 import stat
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..ranges import is_out_of_range, resolve
 from ..threads import in_thread
-from .base import Backend, Failure, Page, RangeNotSatisfiableError, builtin_failure
+from .base import (
+    Backend,
+    Failure,
+    Page,
+    RangeNotSatisfiableError,
+    builtin_failure,
+    content_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
@@ -66,6 +74,16 @@ class LocalBackend(Backend):
 
     async def create(self, path: str, data: memoryview) -> bool:
         return await in_thread(_create, path, data)
+
+    async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
+        return await in_thread(_read_version, path)
+
+    async def replace(self, path: str, data: memoryview, version: str) -> bool:
+        try:
+            return await in_thread(_replace, path, data, version)
+        except NotImplementedError:
+            self.supports_replace = False
+            raise
 
     async def remove(self, path: str) -> None:
         await in_thread(_remove, path)
@@ -150,16 +168,59 @@ def _write(path: str, data: memoryview) -> None:
     try:
         if _is_folder_link(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        try:
-            os.replace(temporary, path)
-        except IsADirectoryError:
-            # Folders without a file are no keys and hold no place.
-            _prune(path + "/", itself=True)
-            os.replace(temporary, path)
+        with _folder_lock(path, exclusive=False):
+            try:
+                os.replace(temporary, path)
+            except IsADirectoryError:
+                # Folders without a file are no keys and hold no place.
+                _prune(path + "/", itself=True)
+                os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _read_version(path: str) -> tuple[bytes, str] | None:
+    data = _read(path, None)
+    return None if data is None else (data, content_version(data))
+
+
+def _replace(path: str, data: memoryview, version: str) -> bool:
+    if _size(path) is None:
+        return False
+    temporary = _write_temporary(path, data)
+    try:
+        with _folder_lock(path, exclusive=True):
+            found = _read_version(path)
+            if found is None or found[1] != version:
+                return False
+            os.replace(temporary, path)
+            return True
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+
+
+@contextmanager
+def _folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
+    """Hold the key's folder: alone, to replace what was just looked at; else among other writers.
+
+    Locks belong to a folder and a process that dies leaves none (flock(2)).
+    """
+    descriptor = None
+    try:
+        try:
+            descriptor = os.open(path.rpartition("/")[0] or "/", os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+        except OSError as error:
+            # Folders may be hidden and file systems have no locks; only the comparison needs one.
+            if exclusive:
+                raise NotImplementedError("this folder cannot be locked") from error
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _create(path: str, data: memoryview) -> bool:
@@ -236,7 +297,8 @@ def _remove(path: str) -> None:
     if _is_folder_link(path):
         return
     try:
-        os.unlink(path)
+        with _folder_lock(path, exclusive=False):
+            os.unlink(path)
     except OSError as error:
         # EPERM is what macOS answers for a folder.
         if not _no_file(error) and not (error.errno == errno.EPERM and os.path.isdir(path)):

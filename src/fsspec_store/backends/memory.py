@@ -6,12 +6,21 @@ time than handing them to a thread would.
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.memory import MemoryFile
 
 from ..ranges import is_out_of_range, resolve
-from .base import Backend, Failure, Page, RangeNotSatisfiableError, builtin_failure
+from .base import (
+    Backend,
+    Failure,
+    Page,
+    RangeNotSatisfiableError,
+    builtin_failure,
+    content_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -21,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["MemoryBackend"]
 
 _PAGE_SIZE = 1000
+
+#: Held while one version of a value replaces another, and while anything else is written.
+_writing = threading.Lock()
 
 
 class MemoryBackend(Backend):
@@ -46,19 +58,39 @@ class MemoryBackend(Backend):
         return None if file is None else int(file.getbuffer().nbytes)
 
     async def write(self, path: str, data: memoryview) -> None:
-        self.fs.store[path] = MemoryFile(self.fs, path, bytes(data))
+        file = MemoryFile(self.fs, path, bytes(data))
+        with _writing:
+            self.fs.store[path] = file
 
     async def create(self, path: str, data: memoryview) -> bool:
         file = MemoryFile(self.fs, path, bytes(data))
-        # One step for the interpreter: of several threads, one inserts.
-        return self.fs.store.setdefault(path, file) is file
+        with _writing:
+            return self.fs.store.setdefault(path, file) is file
+
+    async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
+        file = self.fs.store.get(path)
+        if file is None:
+            return None
+        data: bytes = file.getvalue()
+        return data, content_version(data)
+
+    async def replace(self, path: str, data: memoryview, version: str) -> bool:
+        file = MemoryFile(self.fs, path, bytes(data))
+        with _writing:
+            old = self.fs.store.get(path)
+            if old is None or content_version(old.getvalue()) != version:
+                return False
+            self.fs.store[path] = file
+            return True
 
     async def remove(self, path: str) -> None:
-        self.fs.store.pop(path, None)
+        with _writing:
+            self.fs.store.pop(path, None)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        for path in paths:
-            self.fs.store.pop(path, None)
+        with _writing:
+            for path in paths:
+                self.fs.store.pop(path, None)
 
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
@@ -84,3 +116,13 @@ class MemoryBackend(Backend):
 
     def failure(self, error: Exception) -> Failure:
         return builtin_failure(error)
+
+
+def _forget_lock() -> None:
+    # A thread of the parent may have held it.
+    global _writing
+    _writing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)

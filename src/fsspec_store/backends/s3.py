@@ -8,17 +8,17 @@ regions, retries) is used as it is.
 
 from __future__ import annotations
 
-import asyncio
 import re
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiohttp
 import botocore.exceptions
 from botocore.handlers import VALID_BUCKET
 
 from ..byte_requests import SuffixByteRequest
 from ..concurrency import for_each
+from ..limiter import MAX_IN_FLIGHT
 from ..loops import PerLoop
+from ..sending import Sender
 from .base import (
     Backend,
     BucketMissingError,
@@ -27,42 +27,30 @@ from .base import (
     RangeNotSatisfiableError,
     builtin_failure,
 )
-from .s3_answers import error_code, error_details, range_header, requested_part
-from .s3_session import S3Filesystems, check_options
+from .byte_ranges import range_header
+from .s3_answers import error_code, error_details, requested_part, verdict
+from .s3_conditions import conditions_of
+from .s3_session import S3Filesystems, check_options, endpoint_of, without_own_repeats
+from .s3_uploads import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
     from ..byte_requests import ByteRequest
+    from ..retries import RetryPolicy
+    from ..sending import Stats
 
 __all__ = ["S3Backend"]
+
+T = TypeVar("T")
 
 #: Largest key, in bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects").
 _MAX_KEY_BYTES = 1024
 #: Most keys one DeleteObjects request takes (S3 API Reference, "DeleteObjects").
 _MAX_DELETES = 1000
-#: Most parts of a multipart upload (S3 User Guide, "Multipart upload limits").
-_MAX_PARTS = 10_000
-#: From here on a value is uploaded in parts, several at a time.
-_MULTIPART_THRESHOLD = 64 * 2**20
-_PART_BYTES = 16 * 2**20
-_PARTS_AT_ONCE = 4
 _DELETES_AT_ONCE = 4
-#: A conditional write that met another one under way is asked again (409, S3 API Reference,
-#: "PutObject": "ConditionalRequestConflict").
-_CONFLICT_TRIES = 8
-
-#: What reading a body raises when the connection breaks off, stalls, or sends something else.
-_BROKEN_BODY = (
-    aiohttp.ClientError,
-    botocore.exceptions.HTTPClientError,
-    botocore.exceptions.IncompleteReadError,
-    TimeoutError,
-)
-#: Seconds before each further attempt.
-_BODY_WAITS = (0.1, 0.2, 0.4, 0.8)
 
 _FORBIDDEN = frozenset(
     {
@@ -76,6 +64,7 @@ _FORBIDDEN = frozenset(
         "InvalidAccessKeyId",
         "InvalidToken",
         "NotSignedUp",
+        "RequestExpired",
         "RequestTimeTooSkewed",
         "SignatureDoesNotMatch",
         "TokenRefreshRequired",
@@ -93,8 +82,8 @@ _CREDENTIAL_ERRORS = (
 _INVALID_PATH = frozenset({"KeyTooLongError", "XMinioInvalidObjectName", "InvalidURI"})
 _CONFLICT = frozenset({"XMinioParentIsObject", "XMinioObjectExistsAsDirectory"})
 _OUT_OF_RANGE = frozenset({"InvalidRange", "416"})
-_PRECONDITION_FAILED = frozenset({"PreconditionFailed", "412"})
-_CONDITION_CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
+#: What services without bulk deletes answer.
+_NO_BULK_DELETE = frozenset({"NotImplemented", "MethodNotAllowed", "405", "501"})
 
 #: What XML 1.0 cannot carry, or would normalise away, in the body of a bulk delete.
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -103,24 +92,30 @@ _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 class S3Backend(Backend):
     """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
-    def __init__(self, fs: AbstractFileSystem) -> None:
-        super().__init__(fs)
+    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
+        super().__init__(fs, policy, stats)
         check_options(fs)
         self._filesystems: PerLoop[Any] = PerLoop(
-            S3Filesystems(fs, max_connections=self.default_concurrency)
+            S3Filesystems(fs, policy, max_connections=MAX_IN_FLIGHT)
         )
+        service = f"s3 {endpoint_of(fs)}"
+        self._sender = Sender(service, policy, verdict, stats)
+        self._conditions = conditions_of(service)
         self._buckets_seen: set[str] = set()
+        self._deletes_in_bulk = True
+
+    @property
+    def supports_atomic_create(self) -> bool:  # type: ignore[override]
+        return self._conditions.create is not False
+
+    @property
+    def supports_replace(self) -> bool:  # type: ignore[override]
+        return self._conditions.replace is not False
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
-        bucket, key = self._split(path)
-        header = range_header(request)
-        params = {"Bucket": bucket, "Key": key} | ({} if header is None else {"Range": header})
         try:
-            return await self._read_body(params, request)
-        except FileNotFoundError as error:
-            if error_code(error) == "NoSuchBucket":
-                raise
-            return None
+            found = await self._send(lambda: self._read_once(path, request))
+            return None if found is None else found[0]
         except OSError as error:
             if error_code(error) not in _OUT_OF_RANGE:
                 raise
@@ -141,22 +136,24 @@ class S3Backend(Backend):
         return int(response["ContentLength"])
 
     async def write(self, path: str, data: memoryview) -> None:
-        await self._put(path, data, {})
+        await self._put(path, data)
 
     async def create(self, path: str, data: memoryview) -> bool:
-        for attempt in range(_CONFLICT_TRIES):
-            try:
-                await self._put(path, data, {"IfNoneMatch": "*"})
-            except OSError as error:
-                code = error_code(error)
-                if code in _PRECONDITION_FAILED:
-                    return False
-                if code not in _CONDITION_CONFLICT or attempt == _CONFLICT_TRIES - 1:
-                    raise
-                await asyncio.sleep(0.05 * 2**attempt)
-            else:
-                return True
-        raise AssertionError("the last attempt returns or raises")
+        await self._find_out_conditions(path)
+        if not self.supports_atomic_create:
+            raise NotImplementedError(
+                "this service ignores If-None-Match, and cannot create atomically"
+            )
+        return await self._put(path, data, IfNoneMatch="*")
+
+    async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
+        return await self._send(lambda: self._read_once(path, None))
+
+    async def replace(self, path: str, data: memoryview, version: str) -> bool:
+        await self._find_out_conditions(path)
+        if not self.supports_replace:
+            raise NotImplementedError("this service ignores If-Match, and cannot compare and swap")
+        return await self._put(path, data, IfMatch=version)
 
     async def remove(self, path: str) -> None:
         bucket, key = self._split(path)
@@ -171,7 +168,7 @@ class S3Backend(Backend):
         single = []
         for path in paths:
             bucket, key = self._split(path)
-            if _NOT_IN_XML.search(key):
+            if not self._deletes_in_bulk or _NOT_IN_XML.search(key):
                 single.append(path)
             else:
                 bulk.setdefault(bucket, []).append(key)
@@ -194,6 +191,8 @@ class S3Backend(Backend):
             params["MaxKeys"] = page_size
         while True:
             response = await self._call("list_objects_v2", **params)
+            if "IsTruncated" not in response:
+                raise OSError("what answered is no list of objects")
             yield Page(
                 [
                     (f"{bucket}/{item['Key']}", item["Size"])
@@ -234,31 +233,49 @@ class S3Backend(Backend):
             return Failure.CONFLICT
         return builtin_failure(error) if code is None else Failure.BACKEND
 
+    def reason(self, error: Exception) -> str:
+        code, text = error_code(error), super().reason(error)
+        return text if code is None or code in text else f"{code}: {text}"
+
     def close(self) -> None:
         self._filesystems.close()
 
     async def aclose(self) -> None:
         await self._filesystems.aclose()
 
-    async def _read_body(
-        self, params: Mapping[str, str], request: ByteRequest | None
-    ) -> bytes | memoryview:
-        for wait in (*_BODY_WAITS, None):
-            # s3fs repeats what fails up to the headers; a body that breaks off is ours to repeat.
-            response = await self._call("get_object", **params)
-            stream = response["Body"]
-            try:
-                return requested_part(response, await stream.read(), request)
-            except _BROKEN_BODY:
-                if wait is None:
-                    raise
-                await asyncio.sleep(wait)
-            finally:
-                stream.close()
-        raise AssertionError("the last attempt returns or raises")
+    async def _read_once(
+        self, path: str, request: ByteRequest | None
+    ) -> tuple[bytes | memoryview, str] | None:
+        """The bytes and the ETag, in one attempt."""
+        bucket, key = self._split(path)
+        header = range_header(request)
+        params = {"Bucket": bucket, "Key": key}
+        params |= {"ChecksumMode": "ENABLED"} if header is None else {"Range": header}
+        try:
+            response = await self._call_once("get_object", **params)
+        except FileNotFoundError as error:
+            if error_code(error) == "NoSuchBucket":
+                raise
+            return None
+        stream = response["Body"]
+        try:
+            return requested_part(response, await stream.read(), request), response["ETag"]
+        finally:
+            stream.close()
+
+    async def _send(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        async def renew() -> None:
+            self._filesystems.renew(used)
+
+        used = self._filesystems.get()
+        return await self._sender.send(attempt, renew=renew)
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
-        return await self._filesystems.get()._call_s3(method, **params)  # type: ignore[no-any-return]
+        return await self._send(lambda: self._call_once(method, **params))
+
+    async def _call_once(self, method: str, **params: Any) -> dict[str, Any]:
+        fs = without_own_repeats(self._filesystems.get())
+        return await fs._call_s3(method, **params)  # type: ignore[no-any-return]
 
     def _split(self, path: str) -> tuple[str, str]:
         if path.startswith("arn:"):
@@ -280,71 +297,60 @@ class S3Backend(Backend):
             pass
         self._buckets_seen.add(bucket)
 
-    async def _put(self, path: str, data: memoryview, condition: Mapping[str, str]) -> None:
+    async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
         bucket, key = self._split(path)
-        target = {"Bucket": bucket, "Key": key}
-        if data.nbytes < _MULTIPART_THRESHOLD:
-            await self._call("put_object", **target, Body=as_bytes(data), **condition)
-        else:
-            await self._put_parts(target, data, condition)
+
+        async def read() -> bytes | memoryview | None:
+            found = await self._read_once(path, None)
+            return None if found is None else found[0]
+
+        upload = Upload(self._call_once, self._send, read, bucket, key, data, condition)
+        done = await upload.run()
         self._buckets_seen.add(bucket)
+        return done
 
-    async def _put_parts(
-        self, target: Mapping[str, str], data: memoryview, condition: Mapping[str, str]
-    ) -> None:
-        upload = await self._call("create_multipart_upload", **target)
-        target = {**target, "UploadId": upload["UploadId"]}
-        part_bytes = max(_PART_BYTES, -(-data.nbytes // _MAX_PARTS))
-        etags: dict[int, str] = {}
-
-        async def put_part(start: int) -> None:
-            number = start // part_bytes + 1
-            body = as_bytes(data[start : start + part_bytes])
-            part = await self._call("upload_part", **target, PartNumber=number, Body=body)
-            etags[number] = part["ETag"]
-
-        try:
-            await for_each(put_part, range(0, data.nbytes, part_bytes), limit=_PARTS_AT_ONCE)
-            parts = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
-            await self._call(
-                "complete_multipart_upload",
-                **target,
-                MultipartUpload={"Parts": parts},
-                **condition,
-            )
-        except BaseException:
-            # Parts without an end stay in the bucket, unseen and paid for.
-            await asyncio.shield(self._abort(target))
-            raise
-
-    async def _abort(self, target: Mapping[str, str]) -> None:
-        try:
-            await self._call("abort_multipart_upload", **target)
-        except OSError:
-            # The error that led here is the one to report.
-            pass
+    async def _find_out_conditions(self, path: str) -> None:
+        bucket, key = self._split(path)
+        if self._conditions.create is None:
+            fs = self._filesystems.get()
+            await fs.set_session()
+            endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
+            directory = key[: key.rfind("/") + 1]
+            await self._conditions.find_out(self._call, endpoint, bucket, directory)
 
     async def _delete_chunk(self, chunk: tuple[str, Sequence[str]]) -> None:
         bucket, keys = chunk
         objects = [{"Key": key} for key in keys]
-        response = await self._call(
-            "delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True}
-        )
-        # The answer is 200 even when single keys were refused.
-        for failed in response.get("Errors", ()):
-            if failed.get("Code") != "NoSuchKey":
-                _raise_delete_error(failed)
+
+        async def attempt() -> None:
+            response = await self._call_once(
+                "delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True}
+            )
+            # The answer is 200 even when single keys were refused.
+            for failed in response.get("Errors", ()):
+                if failed.get("Code") != "NoSuchKey":
+                    raise DeleteRefusedError(failed)
+
+        try:
+            await self._send(attempt)
+        except OSError as error:
+            if isinstance(error, DeleteRefusedError) or error_code(error) not in _NO_BULK_DELETE:
+                raise
+            self._deletes_in_bulk = False
+            paths = [f"{bucket}/{key}" for key in keys]
+            await for_each(self.remove, paths, limit=_DELETES_AT_ONCE)
 
 
-def as_bytes(data: memoryview) -> bytes:
-    """The view as ``bytes``, which is all botocore takes for a body that can be sent again."""
-    whole = data.obj
-    if isinstance(whole, bytes) and len(whole) == data.nbytes:
-        return whole
-    return bytes(data)
+class DeleteRefusedError(OSError):
+    """A bulk delete removed other keys, and not this one.
 
+    Parameters
+    ----------
+    failed : mapping
+        The ``Error`` element that the answer has for the key.
+    """
 
-def _raise_delete_error(failed: Mapping[str, Any]) -> NoReturn:
-    code, message = failed.get("Code"), failed.get("Message", "")
-    text = f"{failed.get('Key')!r}: {code}: {message}"
-    raise (PermissionError if code in _FORBIDDEN else OSError)(text)
+    def __init__(self, failed: Mapping[str, Any]) -> None:
+        super().__init__(f"{failed.get('Key')!r}: {failed.get('Code')}: {failed.get('Message')}")
+        # As botocore's errors have it: read like the error of a request of its own.
+        self.response = {"Error": failed}

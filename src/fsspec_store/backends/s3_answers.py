@@ -1,38 +1,66 @@
-"""What S3 answers mean: which bytes came for a range, and which error.
+"""What S3 answers mean: which bytes came for a range, which error, and whether to ask again.
 
 Pure functions on parsed responses and exceptions, no I/O.
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import botocore.exceptions
+from botocore.parsers import ResponseParserError
 
-from ..byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from ..ranges import is_out_of_range, resolve
-from .base import RangeNotSatisfiableError
+from ..retries import EXPIRED, TRANSIENT, Verdict, status_verdict
+from .byte_ranges import requested_part as checked_part
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ..byte_requests import ByteRequest
 
-__all__ = ["error_code", "error_details", "range_header", "requested_part"]
+__all__ = [
+    "CONFLICT",
+    "PRECONDITION_FAILED",
+    "error_code",
+    "error_details",
+    "requested_part",
+    "verdict",
+]
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+#: A condition was not met.
+PRECONDITION_FAILED = frozenset({"PreconditionFailed", "412"})
+#: A conditional write met another one under way (S3 API Reference, "PutObject").
+CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
 
-
-def range_header(request: ByteRequest | None) -> str | None:
-    """The ``Range`` header of a request (RFC 9110, section 14.2), ``None`` for the whole object."""
-    if isinstance(request, RangeByteRequest):
-        return f"bytes={request.start}-{request.end - 1}"
-    if isinstance(request, SuffixByteRequest):
-        return f"bytes=-{request.suffix}"
-    if isinstance(request, OffsetByteRequest) and request.offset:
-        return f"bytes={request.offset}-"
-    return None
+#: Credentials that were good once (S3 API Reference, "Error responses").
+_EXPIRED = frozenset({"ExpiredToken", "TokenRefreshRequired", "RequestExpired"})
+#: Requests for fewer requests; some services say so with a status of 400 or 500.
+_THROTTLED = frozenset(
+    {
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "RequestLimitExceeded",
+        "BandwidthLimitExceeded",
+        "TooManyRequests",
+    }
+)
+_TRANSIENT = frozenset(
+    {"InternalError", "RequestTimeout", "ServiceUnavailable", "XMinioServerNotInitialized"}
+)
+#: What a request raises that breaks off, stalls, or is answered with something else.
+_BROKEN = (
+    aiohttp.ClientError,
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.HTTPClientError,
+    botocore.exceptions.IncompleteReadError,
+    ResponseParserError,
+    ConnectionError,
+    TimeoutError,
+)
+#: Among those, what would break again.
+_LASTING = (botocore.exceptions.SSLError, aiohttp.ClientSSLError, aiohttp.InvalidURL)
 
 
 def requested_part(
@@ -47,30 +75,13 @@ def requested_part(
     aiohttp.ClientPayloadError
         When the body is shorter than announced, or another part than the one asked for.
     """
-    announced = response.get("ContentLength")
-    if announced is not None and announced != len(body):
-        raise aiohttp.ClientPayloadError(f"{len(body)} bytes came of {announced} announced")
-    if request is None:
-        return body
-    content_range = response.get("ContentRange")
-    match = _CONTENT_RANGE.fullmatch(content_range) if content_range else None
-    if match is None:
-        # No Content-Range: the server did not apply the header, and sent the whole object.
-        if is_out_of_range(request, len(body)):
-            raise RangeNotSatisfiableError(len(body))
-        start, end = resolve(request, len(body))
-        return memoryview(body)[start:end]
-    first, last, total = int(match[1]), int(match[2]), match[3]
-    right = last - first + 1 == len(body)
-    if total != "*":
-        right = right and (first, last + 1) == resolve(request, int(total))
-    elif isinstance(request, RangeByteRequest):
-        right = right and first == request.start and last < request.end
-    if not right:
-        raise aiohttp.ClientPayloadError(
-            f"{content_range!r} with {len(body)} bytes came for {request!r}"
-        )
-    return body
+    return checked_part(
+        body,
+        request,
+        status=response.get("ResponseMetadata", {}).get("HTTPStatusCode"),
+        content_range=response.get("ContentRange"),
+        length=response.get("ContentLength"),
+    )
 
 
 def error_code(error: BaseException) -> str | None:
@@ -81,11 +92,43 @@ def error_code(error: BaseException) -> str | None:
 
 def error_details(error: BaseException) -> Mapping[str, Any]:
     """The ``Error`` element of the service's answer, empty for errors on the way."""
+    return _response(error).get("Error", {})  # type: ignore[no-any-return]
+
+
+def verdict(error: Exception) -> Verdict | None:
+    """Why a request that failed this way may be repeated, ``None`` where that is no use."""
+    response = _response(error)
+    code = response.get("Error", {}).get("Code")
+    if code in _EXPIRED:
+        return EXPIRED
+    if code in CONFLICT:
+        return TRANSIENT
+    metadata = response.get("ResponseMetadata", {})
+    headers = metadata.get("HTTPHeaders", {})
+    if code in _THROTTLED:
+        return status_verdict(429, headers)
+    if code in _TRANSIENT:
+        return status_verdict(500, headers)
+    if response:
+        return status_verdict(metadata.get("HTTPStatusCode", 0), headers)
+    causes = list(_causes(error))
+    if any(isinstance(cause, _LASTING) for cause in causes):
+        return None
+    return TRANSIENT if any(isinstance(cause, _BROKEN) for cause in causes) else None
+
+
+def _response(error: BaseException) -> Mapping[str, Any]:
+    """The service's parsed answer behind an exception, empty for errors on the way."""
+    for cause in _causes(error):
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict):
+            return response
+    return {}
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
     # s3fs puts its own exception around botocore's, once or twice.
     link: BaseException | None = error
     while link is not None:
-        response = getattr(link, "response", None)
-        if isinstance(response, dict):
-            return response.get("Error", {})  # type: ignore[no-any-return]
+        yield link
         link = link.__cause__
-    return {}

@@ -12,17 +12,21 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import aiobotocore.session
+from botocore.config import Config
 
 from ..errors import StorageOptionError
+from .sessions import close_now, forget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fsspec import AbstractFileSystem
 
+    from ..retries import RetryPolicy
+
 _ENDPOINT = re.compile(r"https?://[^@?#]+")
 
-__all__ = ["S3Filesystems", "check_options"]
+__all__ = ["S3Filesystems", "check_options", "endpoint_of", "without_own_repeats"]
 
 
 class S3Filesystems:
@@ -32,14 +36,27 @@ class S3Filesystems:
     ----------
     fs : S3FileSystem
         As the user configured it.
+    policy : RetryPolicy
+        Its timeouts. Retries are the store's own: a twin has none, neither s3fs's nor botocore's.
     max_connections : int
         Connections a twin keeps, unless the user's ``config_kwargs`` say otherwise. botocore's
         default of 10 would leave most of a store's concurrent requests waiting in line.
     """
 
-    def __init__(self, fs: AbstractFileSystem, *, max_connections: int) -> None:
+    def __init__(
+        self, fs: AbstractFileSystem, policy: RetryPolicy, *, max_connections: int
+    ) -> None:
         self._fs = fs
-        self._max_connections = max_connections
+        self._own_config: dict[str, Any] = {"max_pool_connections": max_connections}
+        if "response_checksum_validation" in Config.OPTION_DEFAULTS:
+            # Some services send a whole object's checksum with a part of it: asked for where whole
+            # objects are read, and not here for all.
+            self._own_config["response_checksum_validation"] = "when_required"
+        self._policy_config = {
+            "connect_timeout": policy.connect_timeout,
+            "read_timeout": policy.timeout,
+            "retries": {"total_max_attempts": 1, "mode": "standard"},
+        }
 
     def make(self) -> Any:
         """Make a filesystem of its own, with the same arguments."""
@@ -48,8 +65,11 @@ class S3Filesystems:
         options["asynchronous"] = True
         options["skip_instance_cache"] = True
         config = options.get("config_kwargs") or {}
-        options["config_kwargs"] = {"max_pool_connections": self._max_connections, **config}
-        return type(self._fs)(*self._fs.storage_args, **options)
+        options["config_kwargs"] = {**self._own_config, **config, **self._policy_config}
+        fs = type(self._fs)(*self._fs.storage_args, **options)
+        # How many attempts s3fs makes of a request.
+        fs.retries = 1
+        return fs
 
     async def aclose(self, fs: Any) -> None:
         """Close its session, and await the connections' end."""
@@ -61,22 +81,31 @@ class S3Filesystems:
     def close_now(self, fs: Any) -> None:
         """Close its connections at once."""
         for session in _http_sessions(fs):
-            connector = session.connector
-            session.detach()
-            if connector is not None:
-                # What aiohttp's own close() does before it waits for transports to say goodbye.
-                connector._close()
+            close_now(session)
         fs._s3 = None
         fs.set_session = _refuse
 
     def forget(self, fs: Any) -> None:
         """Silence it in a forked child."""
         for session in _http_sessions(fs):
-            connector = session.connector
-            session.detach()
-            if connector is not None:
-                # Its sockets are the parent's: closing them would end TLS sessions there.
-                connector._closed = True
+            forget(session)
+
+
+def endpoint_of(fs: AbstractFileSystem) -> str | None:
+    """The endpoint the user gave, ``None`` where s3fs finds it elsewhere."""
+    endpoint: str | None = (fs.client_kwargs or {}).get("endpoint_url") or fs.endpoint_url
+    return endpoint
+
+
+def without_own_repeats(fs: Any) -> Any:
+    """The filesystem, whose connections repeat nothing by themselves from now on.
+
+    aiohttp sends a PUT again when a kept connection breaks, and does not say so: a conditional
+    write would then fail for its own success.
+    """
+    for session in _http_sessions(fs):
+        session._retry_connection = False
+    return fs
 
 
 def check_options(fs: AbstractFileSystem) -> None:
@@ -88,7 +117,7 @@ def check_options(fs: AbstractFileSystem) -> None:
         Naming each option that neither s3fs nor the aiobotocore session takes, or an endpoint that
         is no URL, or that holds a user name: libraries print it in their errors.
     """
-    endpoint = (fs.client_kwargs or {}).get("endpoint_url") or fs.endpoint_url
+    endpoint = endpoint_of(fs)
     if endpoint is not None and not _ENDPOINT.fullmatch(str(endpoint)):
         raise StorageOptionError(
             "endpoint_url is http(s)://host[:port][/path], without a user name or a query; "
@@ -121,7 +150,7 @@ def _copied(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _http_sessions(fs: Any) -> Iterator[Any]:
     creator = getattr(fs, "_s3creator", None)
-    clients = [fs._s3, *getattr(creator, "_regions", {}).values()]
+    clients = [getattr(fs, "_s3", None), *getattr(creator, "_regions", {}).values()]
     for client in clients:
         http = getattr(getattr(client, "_endpoint", None), "http_session", None)
         yield from (getattr(http, "_sessions", None) or {}).values()

@@ -1,0 +1,159 @@
+"""Byte ranges in HTTP: how one is asked for, and whether what came is what was asked.
+
+Pure functions on headers and bodies, no I/O; knows RFC 9110, section 14, and no service.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from ..byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from ..ranges import is_out_of_range, resolve
+from .base import RangeNotSatisfiableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..byte_requests import ByteRequest
+
+__all__ = [
+    "content_coding",
+    "content_length",
+    "part_of_answer",
+    "range_header",
+    "refuse_encoded_part",
+    "requested_part",
+    "total_size",
+]
+
+#: The last byte of no bytes is -1, which Azurite says of an empty object.
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(-1|\d+)/(\d+|\*)", re.IGNORECASE)
+_TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
+
+
+def range_header(request: ByteRequest | None) -> str | None:
+    """The ``Range`` header of a request (RFC 9110, section 14.2), ``None`` for the whole object."""
+    if isinstance(request, RangeByteRequest):
+        return f"bytes={request.start}-{request.end - 1}"
+    if isinstance(request, SuffixByteRequest):
+        return f"bytes=-{request.suffix}"
+    if isinstance(request, OffsetByteRequest) and request.offset:
+        return f"bytes={request.offset}-"
+    return None
+
+
+def requested_part(
+    body: bytes,
+    request: ByteRequest | None,
+    *,
+    status: int | None = None,
+    content_range: str | None = None,
+    length: int | None = None,
+) -> bytes | memoryview:
+    """The bytes that were asked for, cut from what came; never others.
+
+    Parameters
+    ----------
+    body : bytes
+        What came.
+    request : ByteRequest or None
+        What was asked for.
+    status : int, optional
+        Of the answer, where it is known: 206 has to say which part it is.
+    content_range : str, optional
+        The answer's ``Content-Range``. Without one the body is the whole object: a server may
+        ignore ranges.
+    length : int, optional
+        How long the body was announced to be.
+
+    Raises
+    ------
+    RangeNotSatisfiableError
+        When the object is too short for the request.
+    aiohttp.ClientPayloadError
+        When the body is shorter than announced, or another part than the one asked for.
+    """
+    if length is not None and length != len(body):
+        raise aiohttp.ClientPayloadError(f"{len(body)} bytes came of {length} announced")
+    match = _CONTENT_RANGE.fullmatch(content_range) if content_range else None
+    if match is None:
+        if status == 206:
+            raise aiohttp.ClientPayloadError(
+                f"part of an object came for {request!r}, and not which: "
+                f"Content-Range is {content_range!r}"
+            )
+        return _part_of_whole(body, request)
+    first, last, total = int(match[1]), int(match[2]), match[3]
+    if last - first + 1 != len(body) or not _is_asked(first, last, total, request):
+        raise aiohttp.ClientPayloadError(
+            f"{content_range!r} with {len(body)} bytes came for {request!r}"
+        )
+    if total != "*" and is_out_of_range(request, int(total)):
+        # No bytes instead of a refusal.
+        raise RangeNotSatisfiableError(int(total))
+    return body
+
+
+def part_of_answer(
+    status: int, headers: Mapping[str, str], body: bytes, request: ByteRequest | None
+) -> bytes | memoryview:
+    """As `requested_part`, from an HTTP answer whose body was decoded.
+
+    Raises
+    ------
+    OSError
+        When the answer is part of a compressed body, which is no part of the object.
+    """
+    refuse_encoded_part(status, headers)
+    # An encoded body's announced length is that of the encoding, and the HTTP library's to check.
+    length = None if content_coding(headers) else content_length(headers)
+    content_range = headers.get("Content-Range")
+    return requested_part(body, request, status=status, content_range=content_range, length=length)
+
+
+def refuse_encoded_part(status: int, headers: Mapping[str, str]) -> None:
+    """Raise ``OSError`` when an answer is part of a compressed body; to be asked before reading."""
+    coding = content_coding(headers)
+    if coding and (status == 206 or "Content-Range" in headers):
+        raise OSError(f"the server sent a part of the object's {coding} form, not of the object")
+
+
+def content_coding(headers: Mapping[str, str]) -> str:
+    """How the body was encoded on its way, ``""`` when it was not."""
+    coding = headers.get("Content-Encoding", "").strip().lower()
+    return "" if coding == "identity" else coding
+
+
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """The announced length of a body as it was sent."""
+    value = headers.get("Content-Length", "")
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+def total_size(content_range: str | None) -> int | None:
+    """The object's size from the ``Content-Range`` of a part, or of a range out of bounds."""
+    match = _TOTAL.fullmatch(content_range or "")
+    return int(match[1]) if match else None
+
+
+def _part_of_whole(body: bytes, request: ByteRequest | None) -> bytes | memoryview:
+    if request is None:
+        return body
+    if is_out_of_range(request, len(body)):
+        raise RangeNotSatisfiableError(len(body))
+    start, end = resolve(request, len(body))
+    return body if end - start == len(body) else memoryview(body)[start:end]
+
+
+def _is_asked(first: int, last: int, total: str, request: ByteRequest | None) -> bool:
+    if total != "*":
+        return (first, last + 1) == resolve(request, int(total))
+    # Of an object whose size the server does not know.
+    if isinstance(request, RangeByteRequest):
+        return first == request.start and last < request.end
+    if isinstance(request, SuffixByteRequest):
+        return last - first < request.suffix
+    return first == (0 if request is None else request.offset)

@@ -1,0 +1,140 @@
+"""How a value gets to S3: in one request, or in parts that become an object at the end.
+
+An answer that was lost on its way is made up for: the write may have happened all the same, and
+then its repetition fails. Knows S3's calls, and not how one is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..concurrency import for_each
+from .s3_answers import CONFLICT, PRECONDITION_FAILED, error_code
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+__all__ = ["Upload"]
+
+#: Most parts of a multipart upload (S3 User Guide, "Multipart upload limits").
+_MAX_PARTS = 10_000
+#: From here on a value is uploaded in parts, several at a time.
+_MULTIPART_THRESHOLD = 64 * 2**20
+_PART_BYTES = 16 * 2**20
+_PARTS_AT_ONCE = 4
+#: What a repeated completion, or a repeated replacement, may meet.
+_GONE = frozenset({"NoSuchUpload", "NoSuchKey"})
+
+
+class Upload:
+    """One write of one value, under a condition or none.
+
+    Parameters
+    ----------
+    call : callable
+        ``await call(method, **params)`` sends one of S3's requests once.
+    send : callable
+        ``await send(attempt)`` awaits ``attempt()``, again where it failed in passing.
+    read : callable
+        ``await read()`` returns what is stored at the key, ``None`` if nothing.
+    bucket, key : str
+        Where to.
+    data : memoryview
+        The value.
+    condition : mapping
+        ``{}``, ``{"IfNoneMatch": "*"}`` or ``{"IfMatch": etag}``.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., Awaitable[dict[str, Any]]],
+        send: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]],
+        read: Callable[[], Awaitable[bytes | memoryview | None]],
+        bucket: str,
+        key: str,
+        data: memoryview,
+        condition: Mapping[str, str],
+    ) -> None:
+        self._call = call
+        self._send = send
+        self._read = read
+        self._target = {"Bucket": bucket, "Key": key}
+        self._data = data
+        self._condition = condition
+
+    async def run(self) -> bool:
+        """Write, and say whether this did: ``False`` when the condition was not met."""
+        if self._data.nbytes < _MULTIPART_THRESHOLD:
+            return await self._finish("put_object", Body=as_bytes(self._data))
+        return await self._run_parts()
+
+    async def _finish(self, method: str, **params: Any) -> bool:
+        """Send the request that makes the object appear."""
+        answer_lost = False
+
+        async def attempt() -> bool:
+            nonlocal answer_lost
+            try:
+                await self._call(method, **self._target, **params, **self._condition)
+            except Exception as error:
+                code = error_code(error)
+                may_be_done = answer_lost and code in PRECONDITION_FAILED | _GONE
+                if may_be_done and await self._read() == self._data:
+                    # By an earlier attempt of this very write.
+                    return True
+                if code in PRECONDITION_FAILED:
+                    return False
+                if code == "NoSuchKey" and "IfMatch" in self._condition:
+                    return False
+                answer_lost = answer_lost or code not in CONFLICT
+                raise
+            return True
+
+        done: bool = await self._send(attempt)
+        return done
+
+    async def _run_parts(self) -> bool:
+        upload = await self._send(lambda: self._call("create_multipart_upload", **self._target))
+        target = {**self._target, "UploadId": upload["UploadId"]}
+        size = self._data.nbytes
+        part_bytes = max(_PART_BYTES, -(-size // _MAX_PARTS))
+        etags: dict[int, str] = {}
+
+        async def put_part(start: int) -> None:
+            number = start // part_bytes + 1
+            body = as_bytes(self._data[start : start + part_bytes])
+            part = await self._send(
+                lambda: self._call("upload_part", **target, PartNumber=number, Body=body)
+            )
+            etags[number] = part["ETag"]
+
+        done = False
+        try:
+            await for_each(put_part, range(0, size, part_bytes), limit=_PARTS_AT_ONCE)
+            parts = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
+            done = await self._finish(
+                "complete_multipart_upload",
+                UploadId=upload["UploadId"],
+                MultipartUpload={"Parts": parts},
+            )
+        finally:
+            if not done:
+                # Parts without an end stay in the bucket, unseen and paid for.
+                await asyncio.shield(self._abort(target))
+        return done
+
+    async def _abort(self, target: Mapping[str, str]) -> None:
+        try:
+            await self._send(lambda: self._call("abort_multipart_upload", **target))
+        except OSError:
+            # What led here is the one to report.
+            pass
+
+
+def as_bytes(data: memoryview) -> bytes:
+    """The view as ``bytes``, which is all botocore takes for a body that can be sent again."""
+    whole = data.obj
+    if isinstance(whole, bytes) and len(whole) == data.nbytes:
+        return whole
+    return bytes(data)

@@ -1,0 +1,62 @@
+"""aiohttp sessions, one for each event loop, and how one ends where nothing can be awaited.
+
+Knows aiohttp, and nothing of what is asked through a session.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp import ClientSession
+
+__all__ = ["Sessions", "close_now", "forget"]
+
+
+class Sessions:
+    """Makes and ends the sessions of a `fsspec_store.loops.PerLoop`.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a new session; called on the loop it is for. Must not hold the `PerLoop` itself.
+    """
+
+    def __init__(self, make: Callable[[], ClientSession]) -> None:
+        self._make = make
+
+    def make(self) -> ClientSession:
+        """Make one."""
+        return self._make()
+
+    async def aclose(self, session: ClientSession) -> None:
+        """Close one, and await the connections' end."""
+        await session.close()
+
+    def close_now(self, session: ClientSession) -> None:
+        """Close one at once."""
+        close_now(session)
+
+    def forget(self, session: ClientSession) -> None:
+        """Silence one in a forked child."""
+        forget(session)
+
+
+def close_now(session: ClientSession) -> None:
+    """Close a session's connections without awaiting."""
+    connector = session.connector
+    session.detach()
+    if connector is not None:
+        # What aiohttp's own close() does before it waits for transports to say goodbye.
+        connector._close()  # type: ignore[no-untyped-call, unused-ignore]
+
+
+def forget(session: ClientSession) -> None:
+    """Silence a session that a forked child inherited."""
+    connector = session.connector
+    session.detach()
+    if connector is not None:
+        # Its sockets are the parent's: closing them would end TLS sessions there.
+        connector._closed = True

@@ -1,0 +1,325 @@
+"""What S3 may answer, and what becomes of it; each answer once, through a proxy before a server."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance.support import buf, collect, content, listed, put, read
+from servers import S3Endpoint
+from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, no_faults, the_first
+
+from fsspec_store import (
+    AccessDeniedError,
+    BackendError,
+    FsspecStore,
+    RangeByteRequest,
+    StoreError,
+    UnsupportedOperationError,
+)
+
+
+@pytest.fixture
+def proxy(minio_endpoint: S3Endpoint) -> Iterator[FaultProxy]:
+    with fault_proxy(minio_endpoint.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def options(minio_endpoint: S3Endpoint, proxy: FaultProxy) -> dict[str, Any]:
+    return dataclasses.replace(minio_endpoint, url=proxy.url).storage_options()
+
+
+@pytest.fixture
+def make_store(minio_endpoint: S3Endpoint, options: dict[str, Any]) -> Iterator[Any]:
+    bucket = minio_endpoint.make_bucket()
+    made = []
+
+    def make(**more: Any) -> FsspecStore:
+        made.append(FsspecStore.from_url(f"s3://{bucket}/data", options, **{"timeout": 5, **more}))
+        return made[-1]
+
+    yield make
+    for store in made:
+        store.close()
+
+
+def error(status: int, code: str) -> Answer:
+    body = f"<Error><Code>{code}</Code><Message>from the test</Message></Error>"
+    return Answer(status, {"Content-Type": "application/xml"}, body.encode())
+
+
+def only(method: str, target: str, answer: Fault | Answer) -> Any:
+    """A plan that breaks the requests of one kind."""
+    return lambda asked, where, headers: answer if (asked == method and target in where) else None
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.DELAYED])
+async def test_a_creation_whose_answer_was_lost_is_a_creation(
+    make_store: Any, proxy: FaultProxy, fault: Fault
+) -> None:
+    store = make_store(timeout=1)
+    backend = store._backend
+    # The service is asked what it can do before, so that the next write is the one that counts.
+    await store.set_if_not_exists("first", buf(b"1"))
+    path = f"{store.path}/a"
+    proxy.plan = the_first(1, fault, method="PUT")
+    assert await backend.create(path, memoryview(b"mine")) is True
+    assert await backend.create(path, memoryview(b"other")) is False
+    proxy.plan = the_first(1, fault, method="PUT")
+    assert await backend.create(path, memoryview(b"other")) is False
+    assert await read(store, "a") == b"mine"
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.DELAYED])
+async def test_a_replacement_whose_answer_was_lost_is_a_replacement(
+    make_store: Any, proxy: FaultProxy, fault: Fault
+) -> None:
+    store = make_store(timeout=1)
+    await put(store, "a", data=b"first")
+    version = (await store.get_version("a")).version
+    await store.set("a", buf(b"second"), if_match=version)
+    version = (await store.get_version("a")).version
+    proxy.plan = the_first(1, fault, method="PUT")
+    await store.set("a", buf(b"third"), if_match=version)
+    assert await read(store, "a") == b"third"
+
+
+async def test_a_large_value_whose_last_answer_was_lost_is_there(
+    make_store: Any, proxy: FaultProxy, minio_endpoint: S3Endpoint
+) -> None:
+    store = make_store()
+    large = content(66 * 2**20)
+    proxy.plan = the_first(1, Fault.LOST, method="POST")
+    await put(store, "first", data=large)
+    lost = []
+
+    def the_completion(method: str, target: str, headers: Any) -> Fault | None:
+        if method == "POST" and "uploadId=" in target and not lost:
+            lost.append(target)
+            return Fault.LOST
+        return None
+
+    proxy.plan = the_completion
+    await put(store, "a", data=large)
+    assert lost
+    assert await read(store, "a") == large
+    bucket, _, root = store.path.partition("/")
+    left = minio_endpoint.client().list_multipart_uploads(Bucket=bucket, Prefix=f"{root}/a")
+    assert "Uploads" not in left
+
+
+async def test_a_server_that_never_answers_is_a_clear_error(
+    make_store: Any, proxy: FaultProxy
+) -> None:
+    store = make_store(timeout=0.3, retries=1)
+    proxy.plan = lambda method, target, headers: Fault.DELAYED
+    with pytest.raises(BackendError, match=r"cannot read 'a' in s3://.*tried 2 times in"):
+        await store.get("a")
+    assert store.stats.requests == 2
+
+
+async def test_a_server_that_is_not_there_is_a_clear_error(
+    options: dict[str, Any], unused_tcp_port: int
+) -> None:
+    options["endpoint_url"] = f"http://127.0.0.1:{unused_tcp_port}"
+    async with FsspecStore.from_url("s3://bucket/x", options, retries=2) as store:
+        with pytest.raises(BackendError, match=r"cannot read 'a' in s3://bucket/x.*tried 3 times"):
+            await store.get("a")
+        with pytest.raises(BackendError, match="cannot list"):
+            await listed(store.list())
+        assert store.stats.requests == 6
+
+
+async def test_no_retries_are_none(make_store: Any, proxy: FaultProxy) -> None:
+    store = make_store(retries=0)
+    await put(store, "a")
+    for fault in (Fault.RESET, Answer(503), error(500, "InternalError"), Fault.TRUNCATED):
+        proxy.plan = lambda method, target, headers, fault=fault: fault
+        with proxy.watching() as seen, pytest.raises(BackendError):
+            await store.get("a")
+        assert len(seen) == 1
+
+
+async def test_a_service_that_complains_is_asked_less(make_store: Any, proxy: FaultProxy) -> None:
+    store = make_store()
+    await put(store, "a")
+    proxy.plan = the_first(3, error(503, "SlowDown"))
+    assert await read(store, "a") == b"a"
+    assert store.stats.throttled == 3
+    assert store.stats.retries == 3
+
+
+async def test_a_listing_that_breaks_off_is_an_error(make_store: Any, proxy: FaultProxy) -> None:
+    store = make_store(retries=1)
+    await store._set_many((f"c/{number}", buf(b"x")) for number in range(1001))
+    proxy.plan = only("GET", "continuation-token", error(403, "AccessDenied"))
+    with pytest.raises(AccessDeniedError):
+        await listed(store.list())
+    for answer in (error(500, "InternalError"), Fault.TRUNCATED, Answer(200, {}, b"<html></html>")):
+        proxy.plan = only("GET", "continuation-token", answer)
+        with pytest.raises(BackendError):
+            await listed(store.list())
+        with pytest.raises(BackendError):
+            await store.getsize_prefix("c")
+    proxy.plan = no_faults
+    assert len(await collect(store.list())) == 1001
+
+
+async def test_a_key_that_a_bulk_delete_refuses_is_an_error(
+    make_store: Any, proxy: FaultProxy
+) -> None:
+    store = make_store()
+    await put(store, "c/0", "c/1")
+
+    def refusal(code: str) -> Answer:
+        entry = f"<Error><Key>data/c/1</Key><Code>{code}</Code><Message>no</Message></Error>"
+        return Answer(200, {}, f"<DeleteResult>{entry}</DeleteResult>".encode())
+
+    proxy.plan = only("POST", "?delete", refusal("AccessDenied"))
+    with pytest.raises(AccessDeniedError, match="data/c/1"):
+        await store.delete_dir("c")
+    proxy.plan = only("POST", "?delete", refusal("MethodNotAllowed"))
+    with pytest.raises(StoreError, match="data/c/1"):
+        await store.delete_dir("c")
+    # Passing, for one key as for a whole request.
+    proxy.plan = the_first(1, refusal("InternalError"), method="POST")
+    await store.delete_dir("c")
+    assert await listed(store.list()) == []
+
+
+@pytest.mark.parametrize("answer", [error(501, "NotImplemented"), error(405, "MethodNotAllowed")])
+async def test_a_service_without_bulk_deletes_gets_single_ones(
+    make_store: Any, proxy: FaultProxy, answer: Answer
+) -> None:
+    store = make_store()
+    await put(store, *(f"c/{number}" for number in range(20)), "d")
+    proxy.plan = only("POST", "?delete", answer)
+    with proxy.watching() as seen:
+        await store.delete_dir("c")
+    assert await listed(store.list()) == ["d"]
+    assert [each.method for each in seen].count("POST") == 1
+    assert [each.method for each in seen].count("DELETE") == 20
+    await put(store, "c/0")
+    with proxy.watching() as seen:
+        await store.delete_dir("c")
+    assert "POST" not in {each.method for each in seen}
+
+
+async def test_what_a_bucket_hides_behind_403_may_be_missing(
+    make_store: Any, proxy: FaultProxy
+) -> None:
+    store = make_store(missing_on_forbidden=True)
+    strict = make_store()
+    await put(strict, "a")
+    proxy.plan = lambda method, target, headers: error(403, "AccessDenied")
+    assert await store.get("a") is None
+    assert not await store.exists("a")
+    assert await store.get_version("a") is None
+    with pytest.raises(FileNotFoundError):
+        await store.getsize("a")
+    assert await store.get_partial_values(None, [("a", RangeByteRequest(0, 1)), ("b", None)]) == [
+        None,
+        None,
+    ]
+    assert store.stats.forbidden_as_missing == 6
+    # Only what is read may be missing.
+    for use in (store.set("a", buf(b"x")), store.delete("a"), listed(store.list())):
+        with pytest.raises(AccessDeniedError):
+            await use
+    for use in (strict.get("a"), strict.exists("a"), strict.getsize("a")):
+        with pytest.raises(AccessDeniedError, match="'a'"):
+            await use
+    assert strict.stats.forbidden_as_missing == 0
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "TokenRefreshRequired", "RequestExpired"])
+async def test_expired_credentials_are_read_anew_once(
+    minio_endpoint: S3Endpoint,
+    proxy: FaultProxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+) -> None:
+    bucket = minio_endpoint.make_bucket()
+    credentials = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    def write(key: str) -> None:
+        credentials.write_text(
+            f"[default]\naws_access_key_id={key}\naws_secret_access_key={minio_endpoint.secret}\n"
+        )
+
+    write("OLDKEY")
+    options = {"endpoint_url": proxy.url, "client_kwargs": {"region_name": "us-east-1"}}
+
+    def expire(method: str, target: str, headers: Any) -> Answer | None:
+        return error(400, code) if "Credential=OLDKEY/" in headers["authorization"] else None
+
+    proxy.plan = expire
+    async with FsspecStore.from_url(f"s3://{bucket}/x", options, retries=0) as store:
+        with proxy.watching() as seen, pytest.raises(AccessDeniedError, match=code):
+            await store.get("a")
+        # As often as there might be something new, and no more often.
+        assert len(seen) == 2
+        write(minio_endpoint.key)
+        with proxy.watching() as seen:
+            assert await store.get("a") is None
+            await asyncio.gather(*(store.set(f"k/{n}", buf(b"x")) for n in range(20)))
+        assert [each.status for each in seen].count(400) == 1
+    assert len(proxy.seen) >= 2
+
+
+async def test_many_at_once_find_their_credentials_expired(
+    make_store: Any, proxy: FaultProxy
+) -> None:
+    store = make_store()
+    await put(store, "a", data=json.dumps({"zarr_format": 3}).encode())
+    proxy.plan = the_first(16, error(400, "ExpiredToken"))
+    values = await asyncio.gather(*(read(store, "a") for _ in range(16)))
+    assert set(values) == {b'{"zarr_format": 3}'}
+
+
+async def test_a_service_that_ignores_conditions_is_found_out(rclone_endpoint: S3Endpoint) -> None:
+    bucket = rclone_endpoint.make_bucket()
+    url, options = f"s3://{bucket}/x", rclone_endpoint.storage_options()
+    async with FsspecStore.from_url(url, options) as store:
+        await put(store, "a", data=b"first")
+        with pytest.raises(UnsupportedOperationError, match=r"'a'.*If-None-Match"):
+            await store.set_if_not_exists("a", buf(b"second"))
+        assert await read(store, "a") == b"first"
+        assert not store.supports_atomic_create
+        version = (await store.get_version("a")).version
+        with pytest.raises(UnsupportedOperationError, match="If-Match"):
+            await store.set("a", buf(b"second"), if_match=version)
+        assert not store.supports_compare_and_swap
+        assert await read(store, "a") == b"first"
+        # Parts are written all the same, as far as one writer goes.
+        await store.set_partial_values([("a", 1, b"IR"), ("new", 1, b"x")])
+        assert await read(store, "a") == b"fIRst"
+        assert await read(store, "new") == b"\0x"
+        assert await listed(store.list()) == ["a", "new"]
+    async with FsspecStore.from_url(url, options, allow_racy_create=True) as store:
+        await store.set_if_not_exists("a", buf(b"second"))
+        await store.set_if_not_exists("b", buf(b"second"))
+        assert await read(store, "a") == b"fIRst"
+        assert await read(store, "b") == b"second"
+        assert not store.supports_atomic_create
+
+
+async def test_a_service_that_sends_a_whole_checksum_with_a_part(
+    rclone_endpoint: S3Endpoint,
+) -> None:
+    bucket = rclone_endpoint.make_bucket()
+    options = rclone_endpoint.storage_options()
+    async with FsspecStore.from_url(f"s3://{bucket}/x", options) as store:
+        data = content(1000)
+        await put(store, "a", data=data)
+        assert await read(store, "a") == data
+        assert await read(store, "a", RangeByteRequest(10, 20)) == data[10:20]

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import pytest
+
+from fsspec_store.backends.http_listing import parse_index
+
+URL = "http://host:8080/data/a%20b/"
+
+NGINX = """<html>
+<head><title>Index of /data/a b/</title></head>
+<body>
+<h1>Index of /data/a b/</h1><hr><pre><a href="../">../</a>
+<a href="sub/">sub/</a>                             23-Nov-2026 17:49                   -
+<a href="zarr.json">zarr.json</a>                   23-Nov-2026 17:49                 512
+<a href="a%26b%3Cc%3E">a&amp;b&lt;c&gt;</a>         23-Nov-2026 17:49                   0
+<a href="per%2520c">per%20c</a>                     23-Nov-2026 17:49                   0
+<a href="%C3%BCn%C3%AF">ünï</a>                     23-Nov-2026 17:49                   0
+</pre><hr></body>
+</html>
+"""
+APACHE = """<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 3.2 Final//EN">
+<html><head><title>Index of /data/a b</title></head><body>
+<h1>Index of /data/a b</h1>
+<table><tr><th valign="top"><img src="/icons/blank.gif" alt="[ICO]"></th>
+<th><a href="?C=N;O=D">Name</a></th><th><a href="?C=M;O=A">Last modified</a></th></tr>
+<tr><td><a href="/data/">Parent Directory</a></td><td>&nbsp;</td></tr>
+<tr><td><A HREF="sub/">sub/</A></td><td>2026-11-23 17:49</td></tr>
+<tr><td><a href="a&amp;b">a&amp;b</a></td><td>2026-11-23 17:49</td></tr>
+</table><address>Apache Server at host Port 8080</address></body></html>
+"""
+LIGHTTPD = """<!DOCTYPE html><html><head><title>Index of /data/a b/</title></head><body>
+<h2>Index of /data/a b/</h2><table summary="Directory Listing"><tbody>
+<tr class="d"><td class="n"><a href="../">..</a>/</td><td class="t">Directory</td></tr>
+<tr class="d"><td class="n"><a href="sub/">sub</a>/</td><td class="t">Directory</td></tr>
+<tr><td class="n"><a href="file%3Aname">file:name</a></td><td class="s">0.0K</td></tr>
+</tbody></table><div class="foot">lighttpd/1.4.69</div></body></html>
+"""
+PYTHON = """<!DOCTYPE HTML><html lang="en"><head><title>Directory listing for /data/a b/</title>
+</head><body><h1>Directory listing for /data/a b/</h1><hr><ul>
+<li><a href=".hidden">.hidden</a></li><li><a href="sub/">sub/</a></li>
+</ul><hr></body></html>
+"""
+CADDY = """<!DOCTYPE html><html><head><title>a b</title></head><body onload='initFilter()'>
+<header><h1><a href="../../">/</a><a href="../">data</a>/<a href="">a b</a>/</h1></header>
+<main><b>1</b> directory <a href="?sort=namedirfirst&order=desc">S</a>
+<a href="?sort=size&order=asc">Size</a> <a href=".."><span class="goup">Go up</span></a>
+<a href="./sub/"><span class="name">sub/</span></a>
+<a href="./file:name"><span class="name">file:name</span></a></main>
+<footer>Served with <a href="https://caddyserver.com">Caddy</a></footer></body></html>
+"""
+GO = """<!doctype html>\n<meta name="viewport" content="width=device-width">
+<pre>\n<a href="zarr.json">zarr.json</a>\n<a href="sub/">sub/</a>\n</pre>\n"""
+IIS = """<html><head><title>host - /data/a b/</title></head><body><H1>host - /data/a b/</H1><hr>
+<pre><A HREF="/data/">[To Parent Directory]</A><br><br>
+ 11/23/2026  5:49 PM  &lt;dir&gt; <A HREF="/data/a%20b/sub/">sub</A><br>
+ 11/23/2026  5:49 PM  12 <A HREF="/data/a%20b/zarr.json">zarr.json</A><br></pre><hr></body></html>
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "objects"),
+    [
+        (NGINX, ["zarr.json", "a&b<c>", "per%20c", "ünï"]),
+        (APACHE, ["a&b"]),
+        (LIGHTTPD, ["file:name"]),
+        (PYTHON, [".hidden"]),
+        (CADDY, ["file:name"]),
+        (GO, ["zarr.json"]),
+        (IIS, ["zarr.json"]),
+    ],
+    ids=["nginx", "apache", "lighttpd", "python", "caddy", "go", "iis"],
+)
+def test_the_pages_of_servers(page: str, objects: list[str]) -> None:
+    assert parse_index(page, URL) == (objects, ["sub"])
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<title>Index of /x/</title><pre><a href='../'>../</a></pre>",
+        "<h1>Directory listing for /x/</h1><ul></ul>",
+        "<pre>\n</pre>\n",
+    ],
+)
+def test_an_empty_directory(page: str) -> None:
+    assert parse_index(page, URL) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "<html><body></body></html>",
+        # Links to children, and words.
+        "<h1>Our data</h1><p>Read <a href='zarr.json'>this</a> first.</p>",
+        "<p>Read <a href='zarr.json'>this</a> first.</p>",
+        "<pre>See <a href='zarr.json'>zarr.json</a></pre>",
+        "<pre><a href='zarr.json'>zarr.json</a><a href='https://example.org/'>more</a></pre>",
+        # No word besides the links, which is what a menu has.
+        "<ul><li><a href='intro.html'>Introduction</a></li></ul>",
+        "<title>404 Not Found</title><h1>404 Not Found</h1>",
+        "<title>App</title><div id='app'></div><script>document.write('Index of /')</script>",
+        "<title>Shop</title><a href='?sort=name&order=asc'>by name</a><a href='hat'>hat</a>",
+        "<title>About the index of everything</title><a href='a'>a</a>",
+    ],
+)
+def test_other_pages_list_nothing_rather_than_something(page: str) -> None:
+    assert parse_index(page, URL) is None
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "?C=N;O=D",
+        "/",
+        "../",
+        "..",
+        ".",
+        "",
+        "./",
+        "/data/",
+        "/data/a%20b/",
+        "/data/a%20b",
+        "/data/a%20bc",
+        "/other/x",
+        "sub/deeper",
+        "//elsewhere/data/a%20b/x",
+        "http://elsewhere/data/a%20b/x",
+        "http://host:8080/data/x",
+        "https://[broken/x",
+        "mailto:someone@host",
+        "javascript:void(0)",
+        "x?download=1",
+        "x#top",
+        "a%2Fb",
+        "%2E%2E",
+        "a%00b",
+        "%FF",
+        "\udcff",
+    ],
+)
+def test_links_that_are_no_children(href: str) -> None:
+    page = f"<title>Index of /</title><a href='{href}'>it</a><a href='child'>child</a>"
+    assert parse_index(page, URL) == (["child"], [])
+
+
+@pytest.mark.parametrize(
+    ("href", "name"),
+    [
+        ("/data/a%20b/x", "x"),
+        ("http://host:8080/data/a%20b/x", "x"),
+        ("./x", "x"),
+        ("../a b/x", "x"),
+        ("x%2520y", "x%20y"),
+        ("semi;colon", "semi;colon"),
+        ("q%3Fm%23", "q?m#"),
+        ("...", "..."),
+        ("  x  ", "x"),
+    ],
+)
+def test_links_that_are(href: str, name: str) -> None:
+    page = f"<title>Index of /</title><a name='no href'></a><a href='{href}'>it</a>"
+    assert parse_index(page, URL) == ([name], [])
+
+
+def test_a_child_linked_twice_is_listed_once_and_an_object_beside_its_prefix() -> None:
+    page = "<h1>Index of /</h1>" + "<a href='x'>icon</a><a href='x'>x</a><a href='x/'>x/</a>" * 2
+    assert parse_index(page, URL) == (["x"], ["x"])
+
+
+def test_links_may_carry_the_query_that_the_directory_was_asked_with() -> None:
+    page = "<h1>Index of /</h1><a href='x?token=t'>x</a><a href='y?token=other'>y</a>"
+    assert parse_index(page, URL + "?token=t") == (["x"], [])

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsspec_store.retries import TRANSIENT, RetryPolicy, Verdict, status_verdict
+
+
+@given(
+    st.floats(0.1, 1000),
+    st.integers(0, 50),
+    st.integers(1, 60),
+    st.floats(0, 3000),
+    st.floats(0, 60),
+)
+def test_no_attempt_begins_later_than_twice_the_timeout(
+    timeout: float, retries: int, retry: int, elapsed: float, after: float
+) -> None:
+    policy = RetryPolicy(timeout, retries)
+    wait = policy.wait_before(retry, Verdict(after=after), elapsed)
+    if wait is not None:
+        assert retry <= retries
+        assert elapsed + wait <= 2 * timeout
+        assert wait >= after
+
+
+def test_waits_grow_to_a_bound_and_vary() -> None:
+    policy = RetryPolicy(timeout=1000, retries=100)
+    waits = [policy.wait_before(retry, TRANSIENT, 0) for retry in range(1, 20)]
+    for retry, wait in enumerate(waits, 1):
+        longest = min(0.1 * 2 ** (retry - 1), 5)
+        assert wait is not None
+        assert longest / 2 <= wait <= longest
+    assert len({policy.wait_before(1, TRANSIENT, 0) for _ in range(20)}) > 1
+
+
+def test_after_the_last_retry_it_gives_up() -> None:
+    assert RetryPolicy(retries=2).wait_before(2, TRANSIENT, 0) is not None
+    assert RetryPolicy(retries=2).wait_before(3, TRANSIENT, 0) is None
+    assert RetryPolicy(retries=0).wait_before(1, TRANSIENT, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"timeout": 0}, ValueError),
+        ({"timeout": -1.0}, ValueError),
+        ({"timeout": float("inf")}, ValueError),
+        ({"timeout": float("nan")}, ValueError),
+        ({"timeout": "5"}, TypeError),
+        ({"timeout": True}, TypeError),
+        ({"timeout": None}, TypeError),
+        ({"retries": -1}, ValueError),
+        ({"retries": 1.5}, TypeError),
+        ({"retries": True}, TypeError),
+    ],
+    ids=repr,
+)
+def test_a_bound_that_is_none_is_refused(options: dict[str, Any], error: type[Exception]) -> None:
+    (name,) = options
+    with pytest.raises(error, match=name):
+        RetryPolicy(**options)
+
+
+@pytest.mark.parametrize("status", [200, 301, 304, 400, 401, 403, 404, 409, 412, 416, 501, 505])
+def test_statuses_that_stay_as_they_are(status: int) -> None:
+    assert status_verdict(status, {"retry-after": "1"}) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "throttled"),
+    [(408, False), (429, True), (500, False), (502, False), (503, True), (504, False)],
+)
+def test_statuses_that_may_pass(status: int, throttled: bool) -> None:
+    assert status_verdict(status, {}) == Verdict(throttled=throttled)
+
+
+def test_the_service_says_how_long_to_wait() -> None:
+    def after(value: str) -> float | None:
+        verdict = status_verdict(503, {"retry-after": value})
+        assert verdict is not None
+        return verdict.after
+
+    assert after("7") == 7
+    assert after("0.5") == 0.5
+    assert after("-3") == 0
+    assert after("soon") is None
+    now = datetime.now(UTC)
+    assert after(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0
+    later = after(format_datetime(now + timedelta(hours=1), usegmt=True))
+    assert later is not None
+    assert 3500 < later <= 3600

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import pytest
+
+from fsspec_store.limiter import limiter_for
+from fsspec_store.retries import EXPIRED, TRANSIENT, RetryPolicy, Verdict
+from fsspec_store.sending import Sender, Stats
+
+_services = itertools.count()
+
+
+class Passing(Exception):
+    pass
+
+
+class Throttling(Exception):
+    pass
+
+
+class Expired(Exception):
+    pass
+
+
+def judge(error: Exception) -> Verdict | None:
+    verdicts = {
+        Passing: TRANSIENT,
+        Throttling: Verdict(throttled=True, after=0.0),
+        Expired: EXPIRED,
+    }
+    return verdicts.get(type(error))
+
+
+@pytest.fixture
+def service() -> str:
+    return f"test {next(_services)}"
+
+
+@pytest.fixture
+def make_sender(service: str) -> Callable[..., tuple[Sender, Stats]]:
+    def make(retries: int = 3) -> tuple[Sender, Stats]:
+        stats = Stats()
+        return Sender(service, RetryPolicy(5, retries), judge, stats), stats
+
+    return make
+
+
+def failing(*errors: Exception) -> Callable[[], object]:
+    """An attempt that raises each error in turn, then answers."""
+    waiting = list(errors)
+
+    async def attempt() -> str:
+        if waiting:
+            raise waiting.pop(0)
+        return "answer"
+
+    return attempt
+
+
+async def test_what_fails_in_passing_is_sent_again(make_sender: Callable[..., tuple]) -> None:
+    sender, stats = make_sender()
+    assert await sender.send(failing(Passing(), Passing())) == "answer"
+    assert stats == Stats(requests=3, retries=2)
+
+
+async def test_what_fails_for_good_is_sent_once(make_sender: Callable[..., tuple]) -> None:
+    sender, stats = make_sender()
+    error = KeyError("lasting")
+    with pytest.raises(KeyError) as caught:
+        await sender.send(failing(error))
+    assert caught.value is error
+    assert not hasattr(error, "__notes__")
+    assert stats == Stats(requests=1)
+
+
+async def test_the_last_error_says_how_often_it_was_tried(
+    make_sender: Callable[..., tuple],
+) -> None:
+    sender, stats = make_sender(retries=2)
+    last = Passing("third")
+    with pytest.raises(Passing, match="third") as caught:
+        await sender.send(failing(Passing("first"), Passing("second"), last))
+    assert caught.value.__notes__[0].startswith("tried 3 times in ")
+    assert stats == Stats(requests=3, retries=2)
+
+
+async def test_a_service_that_complains_gets_fewer_requests(
+    make_sender: Callable[..., tuple], service: str
+) -> None:
+    sender, stats = make_sender()
+    assert limiter_for(service).limit == 16
+    assert await sender.send(failing(Throttling())) == "answer"
+    assert limiter_for(service).limit == 8
+    assert stats == Stats(requests=2, retries=1, throttled=1)
+    assert limiter_for(service).in_flight == 0
+
+
+async def test_expired_credentials_are_renewed_once(make_sender: Callable[..., tuple]) -> None:
+    sender, stats = make_sender(retries=0)
+    renewed = []
+
+    async def renew() -> None:
+        renewed.append(1)
+
+    assert await sender.send(failing(Expired()), renew=renew) == "answer"
+    assert renewed == [1]
+    with pytest.raises(Expired):
+        await sender.send(failing(Expired(), Expired()), renew=renew)
+    assert renewed == [1, 1]
+    with pytest.raises(Expired):
+        await sender.send(failing(Expired()))
+    assert stats.requests == 5
