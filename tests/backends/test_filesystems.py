@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 import zipfile
-from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,6 @@ from upath import UPath
 
 from fsspec_store import (
     Buffer,
-    ByteRangeError,
     FsspecStore,
     RangeByteRequest,
     SuffixByteRequest,
@@ -242,40 +238,6 @@ async def test_list_sizes(tmp_path: Path) -> None:
     await put(store, "c/0", "c/1", "cc", data=b"0123")
     assert sorted(await collect(store.list_sizes())) == [("c/0", 4), ("c/1", 4), ("cc", 4)]
     assert sorted(await collect(store.list_sizes("c/"))) == [("c/0", 4), ("c/1", 4)]
-
-
-@pytest.fixture
-def web_server(tmp_path: Path) -> Iterator[str]:
-    """Python's own web server, which ignores Range and sends the whole file."""
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=tmp_path)) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-async def test_a_web_server_that_ignores_ranges(web_server: str, tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"0123456789")
-    store = FsspecStore.from_url(web_server)
-    assert await read(store, "a") == b"0123456789"
-    assert await read(store, "a", RangeByteRequest(5, 20)) == b"56789"
-    assert await read(store, "a", SuffixByteRequest(3)) == b"789"
-    # As long as the whole file, and not the whole file.
-    with pytest.raises(ByteRangeError):
-        await read(store, "a", RangeByteRequest(10, 20))
-    assert await read(store, "missing") is None
-    assert await read(store, "missing", RangeByteRequest(0, 1)) is None
-    assert not await store.exists("missing")
-    assert await store.getsize("a") == 10
-    (tmp_path / "b").mkdir()
-    (tmp_path / "b" / "c").write_bytes(b"x")
-    assert await listed(store.list_dir("")) == ["a", "b"]
 
 
 async def test_max_concurrency_bounds_the_requests_of_one_call() -> None:

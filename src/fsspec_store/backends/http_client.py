@@ -1,0 +1,197 @@
+"""Requests over HTTP, for the backends that speak a service's protocol themselves.
+
+A request is sent on the running loop's own session, within the process's limit for the service,
+again when it failed in passing, and returns a whole answer: a body that breaks off is a failure.
+Knows aiohttp, and no service.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from ..loops import PerLoop
+from ..retries import TRANSIENT, Verdict, status_verdict
+from ..sending import Sender
+from .base import Failure, builtin_failure
+from .sessions import Sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+    from ..retries import RetryPolicy
+    from ..sending import Stats
+
+__all__ = ["Answer", "HTTPClient", "StatusError", "http_failure", "http_verdict"]
+
+T = TypeVar("T")
+
+#: How much of an error's body a message quotes.
+_QUOTED = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer: status, headers (looked up in any case), body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class StatusError(Exception):
+    """A service answered with a status that is no answer to the request.
+
+    Parameters
+    ----------
+    answer : Answer
+        What it answered.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        text = answer.body[:_QUOTED].decode("utf-8", "replace").strip()
+        super().__init__(f"status {answer.status}" + (f": {text}" if text else ""))
+        self.answer = answer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.answer,)
+
+
+class HTTPClient:
+    """Sends requests to one service.
+
+    Parameters
+    ----------
+    service : str
+        Scheme, host and port, whose limit all stores of the process share.
+    make_session : callable
+        Returns a new session for the running loop; must not hold this object.
+    policy : RetryPolicy
+        Timeouts and retries.
+    stats : Stats
+        Counts.
+    judge : callable, optional
+        Says of an exception why its request may be repeated; `http_verdict` when left out.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        make_session: Callable[[], aiohttp.ClientSession],
+        policy: RetryPolicy,
+        stats: Stats,
+        judge: Callable[[Exception], Verdict | None] | None = None,
+    ) -> None:
+        self._sessions: PerLoop[aiohttp.ClientSession] = PerLoop(Sessions(make_session))
+        self._sender = Sender(service, policy, judge or http_verdict, stats)
+        # Of a whole answer nothing is bounded: a large object takes its time. A pause is.
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, sock_connect=policy.connect_timeout, sock_read=policy.timeout
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        expect: Collection[int],
+        headers: Callable[[], Awaitable[Mapping[str, str]]] | Mapping[str, str] | None = None,
+        read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]] = aiohttp.ClientResponse.read,
+        renew: Callable[[], Awaitable[object]] | None = None,
+        **options: Any,
+    ) -> Answer:
+        """Send a request until it is answered.
+
+        Parameters
+        ----------
+        method, url : str
+            The URL is sent as it is: already quoted.
+        expect : collection of int
+            Statuses that are answers. Any other raises `StatusError`.
+        headers : mapping or callable, optional
+            Asked for before each attempt where it is a callable: tokens expire.
+        read : callable, optional
+            Reads the body of an expected answer.
+        renew : callable, optional
+            Reads expired credentials anew, see `fsspec_store.sending.Sender.send`.
+        **options
+            Further arguments of ``aiohttp.ClientSession.request``.
+
+        Raises
+        ------
+        StatusError
+            When the status is none of ``expect``.
+        aiohttp.ClientError, TimeoutError, OSError
+            When the last attempt failed on the way.
+        """
+
+        async def attempt() -> Answer:
+            sent = await headers() if callable(headers) else headers
+            return await self.once(method, url, expect=expect, headers=sent, read=read, **options)
+
+        return await self.send(attempt, renew=renew)
+
+    async def send(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        renew: Callable[[], Awaitable[object]] | None = None,
+    ) -> T:
+        """Await ``attempt()``, which sends by `once`, until it succeeds or fails for good.
+
+        See `fsspec_store.sending.Sender.send`.
+        """
+        return await self._sender.send(attempt, renew=renew)
+
+    async def once(
+        self,
+        method: str,
+        url: str,
+        *,
+        expect: Collection[int],
+        headers: Mapping[str, str] | None = None,
+        read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]] = aiohttp.ClientResponse.read,
+        **options: Any,
+    ) -> Answer:
+        """Send a request a single time, for an attempt of `send`; parameters as of `request`."""
+        async with self._sessions.get().request(
+            method, URL(url, encoded=True), headers=headers, timeout=self._timeout, **options
+        ) as response:
+            if response.status in expect:
+                return Answer(response.status, response.headers, await read(response))
+            raise StatusError(
+                Answer(response.status, response.headers, await response.content.read(4096))
+            )
+
+    def close(self) -> None:
+        """Close the sessions; new ones are made when requests follow."""
+        self._sessions.close()
+
+    async def aclose(self) -> None:
+        """As `close`, awaiting the running loop's."""
+        await self._sessions.aclose()
+
+
+def http_verdict(error: Exception) -> Verdict | None:
+    """Why a request that failed this way may be repeated, ``None`` where that is no use."""
+    if isinstance(error, StatusError):
+        return status_verdict(error.answer.status, error.answer.headers)
+    if isinstance(error, (aiohttp.ClientSSLError, aiohttp.InvalidURL, aiohttp.TooManyRedirects)):
+        return None
+    if isinstance(error, (aiohttp.ClientError, TimeoutError, ConnectionError)):
+        return TRANSIENT
+    return None
+
+
+def http_failure(error: Exception) -> Failure:
+    """What an exception of `HTTPClient.request` means, for backends to fall back on."""
+    if isinstance(error, StatusError):
+        if error.answer.status in (401, 403):
+            return Failure.FORBIDDEN
+        return Failure.BACKEND
+    if isinstance(error, aiohttp.ClientError):
+        return Failure.BACKEND
+    return builtin_failure(error)

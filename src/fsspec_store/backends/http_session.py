@@ -1,0 +1,118 @@
+"""The user's options of fsspec's HTTP filesystem, and sessions made by them.
+
+fsspec binds its session to the loop of the first call, so a store makes its own, in the same way.
+Knows aiohttp's and fsspec's options, and nothing of what is requested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from fsspec.implementations.http import get_client
+from multidict import CIMultiDict
+
+from ..errors import StorageOptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable
+
+    from fsspec import AbstractFileSystem
+
+__all__ = ["check_options", "make_session", "request_options"]
+
+#: Options that the store's own policy and checks take the place of.
+_OURS = ("timeout", "raise_for_status")
+
+
+def check_options(fs: AbstractFileSystem) -> None:
+    """Refuse the options that aiohttp does not take, or that a store cannot keep to.
+
+    Raises
+    ------
+    StorageOptionError
+        Naming each of them.
+    """
+    if fs.get_client is get_client:
+        # Whoever makes other sessions may have other options.
+        _refuse_unknown("client_kwargs", fs.client_kwargs, aiohttp.ClientSession.__init__)
+        _refuse_unknown("storage option", fs.kwargs, aiohttp.ClientSession._request)
+    if fs.client_kwargs.get("connector") is not None:
+        raise StorageOptionError(
+            "client_kwargs: a connector belongs to one event loop, and a store is used from any; "
+            "give get_client=..., which makes one for each session"
+        )
+    for options in (fs.client_kwargs, fs.kwargs):
+        if options.get("auto_decompress") is False:
+            raise StorageOptionError("auto_decompress=False: values are stored as they were given")
+        for header in ("Range", "If-Range"):
+            if header in CIMultiDict(options.get("headers") or {}):
+                raise StorageOptionError(f"headers: {header} is what a store says with each read")
+
+
+def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
+    """The options that go with each request; ``headers`` among them, case-insensitive.
+
+    Raises
+    ------
+    StorageOptionError
+        When ``auth`` is of no use.
+    """
+    options = {name: value for name, value in fs.kwargs.items() if name not in _OURS}
+    headers = CIMultiDict(options.get("headers") or {})
+    auth = options.pop("auth", None)
+    if auth is None and fs.get_client is get_client:
+        # aiohttp sends a session's own to whatever host it is redirected to; headers it does not.
+        auth = fs.client_kwargs.get("auth")
+    if auth is not None:
+        if not isinstance(auth, aiohttp.BasicAuth):
+            raise StorageOptionError(f"auth is an aiohttp.BasicAuth, got {type(auth).__name__}")
+        if "Authorization" in headers:
+            raise StorageOptionError("auth and an Authorization header exclude each other")
+        headers["Authorization"] = auth.encode()
+    return options | {"headers": headers, "raise_for_status": False}
+
+
+def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:
+    """A session for the running loop, as the filesystem would make one.
+
+    Raises
+    ------
+    StorageOptionError
+        When ``get_client`` makes something else, or takes its time.
+    """
+    options = dict(fs.client_kwargs)
+    if fs.get_client is get_client:
+        options.pop("auth", None)
+    session = _now(fs.get_client(loop=asyncio.get_running_loop(), **options))
+    if not isinstance(session, aiohttp.ClientSession):
+        raise StorageOptionError(
+            f"get_client makes an aiohttp.ClientSession, got {type(session).__name__}"
+        )
+    return session
+
+
+def _now(making: Awaitable[Any]) -> Any:
+    """The result of an awaitable that has nothing to wait for."""
+    steps = making.__await__()
+    try:
+        next(steps)
+    except StopIteration as made:
+        return made.value
+    close = getattr(steps, "close", None)
+    if close is not None:
+        close()
+    raise StorageOptionError("get_client makes a session without waiting for anything")
+
+
+def _refuse_unknown(what: str, options: Iterable[str], function: Any) -> None:
+    known = set(inspect.signature(function).parameters) - {"self", "method", "str_or_url"}
+    hints = []
+    for name in sorted(set(options) - known):
+        near = difflib.get_close_matches(name, known, n=1)
+        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    if hints:
+        raise StorageOptionError(f"aiohttp takes no {what} {', '.join(hints)}")
