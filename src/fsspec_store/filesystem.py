@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["from_mapper", "from_upath", "from_url", "protocols", "root_path"]
+__all__ = ["from_mapper", "from_upath", "from_url", "protocols", "root_path", "root_url"]
 
 #: Protocol to the extra of this package that installs its library.
 _EXTRAS = {
@@ -46,6 +46,8 @@ _EXTRAS = {
 
 #: Protocols whose URL begins with the name of a bucket or container.
 _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
+
+_WEB = frozenset({"http", "https"})
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(//)?(.*)", re.DOTALL)
 
@@ -138,8 +140,11 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
                 fs, path = fs.fs, fs._join(path)
             case _:
                 break
-    root = fs._strip_protocol(path).rstrip("/")
+    root = fs._strip_protocol(path)
     names = protocols(fs)
+    if not ("?" in root and _WEB.intersection(names)):
+        # What ends in "/" after a "?" is a token.
+        root = root.rstrip("/")
     scheme = _SCHEME.fullmatch(root)
     if scheme and scheme[2] and scheme[1] not in names:
         raise StoreURLError(f"{public_url(path)!r} is not a path of {'/'.join(names)}")
@@ -148,8 +153,17 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
     return fs, root
 
 
+def root_url(fs: AbstractFileSystem, root: str) -> str:
+    """The URL of a root that `root_path` returned."""
+    # A web server's paths are URLs; some versions of fsspec would give them a second protocol.
+    return root if _WEB.intersection(protocols(fs)) else fs.unstrip_protocol(root)
+
+
 def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
     """The protocol names of a filesystem, the first one being its usual one."""
+    if any(cls.__module__ == "fsspec.implementations.http" for cls in type(fs).__mro__):
+        # Some versions of fsspec put the name that was asked for last into the class.
+        return ("http", "https")
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
@@ -168,7 +182,7 @@ def _check_url(url: str | os.PathLike[str]) -> str:
         scheme, slashes, rest = match[1], match[2], match[3]
         if not slashes:
             # "s3:bucket" would be taken for a local file of that name.
-            if scheme in _BUCKETS or scheme in ("http", "https"):
+            if scheme in _BUCKETS or scheme in _WEB:
                 raise StoreURLError(
                     f"{public_url(text)!r} is no URL: write "
                     + public_url(f"{scheme}://{rest.lstrip('/')}")

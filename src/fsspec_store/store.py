@@ -15,7 +15,7 @@ from .backends import backend_for
 from .backends.base import RangeNotSatisfiableError
 from .buffer import Buffer, as_view
 from .byte_requests import SuffixByteRequest, check_byte_range
-from .concurrency import for_each
+from .concurrency import for_each, map_unordered
 from .contract import Store, Values
 from .errors import (
     AccessDeniedError,
@@ -26,7 +26,7 @@ from .errors import (
     VersionMismatchError,
 )
 from .explaining import Explaining
-from .filesystem import from_mapper, from_upath, from_url, root_path
+from .filesystem import from_mapper, from_upath, from_url, root_path, root_url
 from .keys import check_key, check_prefix, directory_prefix, is_listable
 from .partial_writes import group_writes, patched
 from .range_reads import read_ranges
@@ -132,7 +132,7 @@ class FsspecStore(Store):
         policy = RetryPolicy(timeout, retries)
         self._stats = Stats()
         inner, self._root = root_path(fs, path)
-        self._url = public_url(inner.unstrip_protocol(self._root))
+        self._url = public_url(root_url(inner, self._root))
         self._backend = backend_for(inner, policy, self._stats)
         problem = self._backend.check_root(self._root)
         if problem:
@@ -519,9 +519,20 @@ class FsspecStore(Store):
 
     async def getsize_prefix(self, prefix: str) -> int:
         total = 0
-        async with aclosing(self.list_sizes(directory_prefix(prefix))) as entries:
-            async for key, size in entries:
-                total += await self.getsize(key) if size is None else size
+
+        async def without_size() -> AsyncGenerator[str, None]:
+            nonlocal total
+            async with aclosing(self.list_sizes(directory_prefix(prefix))) as entries:
+                async for key, size in entries:
+                    if size is None:
+                        yield key
+                    else:
+                        total += size
+
+        sizes = map_unordered(self.getsize, without_size(), limit=self._concurrency)
+        async with aclosing(sizes):
+            async for size in sizes:
+                total += size
         return total
 
     # -- What they share -----------------------------------------------------------------------

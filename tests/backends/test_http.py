@@ -20,16 +20,9 @@ from typing import Any, NamedTuple
 import aiohttp
 import fsspec
 import pytest
-from conformance import Limits
-from conformance.keys import UNUSUAL, KeyRules, keys
-from conformance.lifecycle import LifecycleRules
-from conformance.listing import ListingRules
-from conformance.many import ManyRules
-from conformance.ranges import RangeRules
-from conformance.reading import ReadingRules
-from conformance.support import collect, content, listed, put, read, run_property, unless
+from conformance import Limits, StoreConformance
+from conformance.support import collect, content, listed, read
 from fsspec.implementations.http import HTTPFileSystem
-from hypothesis import given, settings
 from servers import HTTPEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, the_first
 
@@ -104,13 +97,16 @@ def folder(nginx_endpoint: HTTPEndpoint) -> Path:
     return folder
 
 
-class TestHTTP(ReadingRules, RangeRules, ManyRules, ListingRules, KeyRules, LifecycleRules):
+class TestHTTP(StoreConformance):
+    service = "nginx"
     limits = Limits(
+        writes="web servers are only read",
         key_beside_children="a name is a file or a folder, not both",
         long_names="a file's name has at most 255 bytes",
+        prefix_gone_at_once="nginx lists folders that hold no file",
+        hidden_names="nginx does not list names that begin with a dot",
         examples=40,
     )
-    hidden_names = "nginx does not list names that begin with a dot"
 
     @pytest.fixture
     def make_store(self, nginx_endpoint: HTTPEndpoint, folder: Path) -> Iterator[Any]:
@@ -125,34 +121,6 @@ class TestHTTP(ReadingRules, RangeRules, ManyRules, ListingRules, KeyRules, Life
         yield make
         for store in made:
             store.close()
-
-    @pytest.mark.parametrize("key", UNUSUAL, ids=ascii)
-    async def test_unusual_keys_are_kept(self, make_store: Any, key: str) -> None:
-        if key.startswith("."):
-            store = make_store()
-            await put(store, key)
-            assert await read(store, key) == key.encode()
-            assert await store.getsize(key) == len(key)
-            unless(self.hidden_names)
-        await super().test_unusual_keys_are_kept(make_store, key)
-
-    async def test_any_key_round_trips(self, make_store: Any) -> None:
-        store = make_store()
-
-        @settings(max_examples=self.limits.examples)
-        @given(keys)
-        async def check(key: str) -> None:
-            await put(store, key)
-            try:
-                assert await read(store, key) == key.encode()
-                assert await store.getsize(key) == len(key.encode())
-                hidden = any(name.startswith(".") for name in key.split("/"))
-                assert await listed(store.list()) == ([] if hidden else [key])
-            finally:
-                await store.delete_dir("")
-            assert await store.get(key) is None
-
-        await run_property(check)
 
 
 class Odd(NamedTuple):

@@ -12,6 +12,8 @@ from .support import MakeStore, Rules, buf, put, read, unless
 
 
 class CreatingRules(Rules):
+    of_writing = True
+
     async def test_creates_a_missing_key(self, make_store: MakeStore) -> None:
         store = make_store()
         await store.set_if_not_exists("a/b", buf(b"first"))

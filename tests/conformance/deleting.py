@@ -6,6 +6,8 @@ from .support import MakeStore, Rules, buf, listed, put, unless
 
 
 class DeletingRules(Rules):
+    of_writing = True
+
     async def test_delete(self, make_store: MakeStore) -> None:
         store = make_store()
         await put(store, "a/b", "a/c")

@@ -120,6 +120,7 @@ class KeyRules(Rules):
             assert await read(store, name) == name.encode()
             assert await store.exists(name)
             assert await store.getsize(name) == len(name.encode())
+        unless(self.limits.hidden_names if key.startswith(".") else None)
         assert await listed(store.list()) == sorted([key, f"a/{key}/b"])
         assert await listed(store.list_dir("a")) == [key.partition("/")[0]]
         assert await listed(store.list_prefix(f"a/{key}")) == [f"a/{key}/b"]
@@ -168,11 +169,16 @@ class KeyRules(Rules):
         await store.delete_dir("a")
         assert await listed(store.list()) == ["a"]
 
+    def _can_hold(self, key: str) -> bool:
+        backslash = self.limits.backslash and "\\" in key
+        hidden = self.limits.hidden_names and "/." in "/" + key
+        return not (backslash or hidden)
+
     async def test_any_key_round_trips(self, make_store: MakeStore) -> None:
         store = make_store()
 
         @settings(max_examples=self.limits.examples // 2)
-        @given(keys.filter(lambda key: not (self.limits.backslash and "\\" in key)))
+        @given(keys.filter(self._can_hold))
         async def check(key: str) -> None:
             await put(store, key)
             try:

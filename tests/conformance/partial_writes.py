@@ -10,6 +10,8 @@ from .support import MakeStore, Rules, buf, put, read
 
 
 class PartialWriteRules(Rules):
+    of_writing = True
+
     async def test_other_bytes_stay_as_they_are(self, make_store: MakeStore) -> None:
         store = make_store()
         await put(store, "a", "b/c", data=b"0123456789")

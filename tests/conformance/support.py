@@ -23,12 +23,16 @@ class Limits:
 
     Parameters
     ----------
+    writes : str, optional
+        Write at all; what rules need to be there is then put there behind the store's back.
     key_beside_children : str, optional
         Hold, and list, a key ``a`` beside a key ``a/b``.
     long_names : str, optional
         Hold a segment of more than 255 bytes.
     backslash : str, optional
         Hold a key with a backslash.
+    hidden_names : str, optional
+        List a key with a segment that begins with a dot.
     prefix_gone_at_once : str, optional
         Stop listing a prefix once its last key is deleted.
     atomic_create : str, optional
@@ -39,9 +43,11 @@ class Limits:
         How many examples a property test takes; a server's request is dearer than a dictionary's.
     """
 
+    writes: str | None = None
     key_beside_children: str | None = None
     long_names: str | None = None
     backslash: str | None = None
+    hidden_names: str | None = None
     prefix_gone_at_once: str | None = None
     atomic_create: str | None = None
     compare_and_swap: str | None = None
@@ -52,6 +58,13 @@ class Rules:
     """Base of the rules: the limits of the service under test."""
 
     limits = Limits()
+
+    @pytest.fixture(autouse=True)
+    def _rules_of_writing_need_writes(self, request: pytest.FixtureRequest) -> None:
+        name = request.function.__name__
+        stated_in = next(cls for cls in type(self).__mro__ if name in vars(cls))
+        if vars(stated_in).get("of_writing"):
+            unless(self.limits.writes)
 
 
 def unless(reason: str | None) -> None:

@@ -12,6 +12,8 @@ from .support import MakeStore, Rules, buf, put, read, unless
 
 
 class VersionRules(Rules):
+    of_writing = True
+
     async def test_it_says_whether_it_can_compare_and_swap(self, make_store: MakeStore) -> None:
         store = make_store()
         can = getattr(store, "supports_compare_and_swap", False)

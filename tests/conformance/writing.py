@@ -14,6 +14,8 @@ from .support import MakeStore, Rules, buf, content, put, read
 
 
 class WritingRules(Rules):
+    of_writing = True
+
     async def test_set_replaces_the_whole_value(self, make_store: MakeStore) -> None:
         store = make_store()
         await put(store, "a", data=b"a long first value")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from ..loops import PerLoop
@@ -57,7 +58,9 @@ class StatusError(Exception):
         self.answer = answer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.answer,)
+        # What aiohttp hands out of headers is a view, which does not travel.
+        headers = CIMultiDict(self.answer.headers)
+        return type(self), (Answer(self.answer.status, headers, self.answer.body),)
 
 
 class HTTPClient:
