@@ -95,47 +95,9 @@ class HTTPClient:
             total=None, sock_connect=policy.connect_timeout, sock_read=policy.timeout
         )
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        expect: Collection[int],
-        headers: Callable[[], Awaitable[Mapping[str, str]]] | Mapping[str, str] | None = None,
-        read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]] = aiohttp.ClientResponse.read,
-        renew: Callable[[], Awaitable[object]] | None = None,
-        **options: Any,
-    ) -> Answer:
-        """Send a request until it is answered.
-
-        Parameters
-        ----------
-        method, url : str
-            The URL is sent as it is: already quoted.
-        expect : collection of int
-            Statuses that are answers. Any other raises `StatusError`.
-        headers : mapping or callable, optional
-            Asked for before each attempt where it is a callable: tokens expire.
-        read : callable, optional
-            Reads the body of an expected answer.
-        renew : callable, optional
-            Reads expired credentials anew, see `fsspec_store.sending.Sender.send`.
-        **options
-            Further arguments of ``aiohttp.ClientSession.request``.
-
-        Raises
-        ------
-        StatusError
-            When the status is none of ``expect``.
-        aiohttp.ClientError, TimeoutError, OSError
-            When the last attempt failed on the way.
-        """
-
-        async def attempt() -> Answer:
-            sent = await headers() if callable(headers) else headers
-            return await self.once(method, url, expect=expect, headers=sent, read=read, **options)
-
-        return await self.send(attempt, renew=renew)
+    async def request(self, method: str, url: str, **options: Any) -> Answer:
+        """Send a request until it is answered, or fails for good; parameters as of `once`."""
+        return await self.send(lambda: self.once(method, url, **options))
 
     async def send(
         self,
@@ -159,7 +121,28 @@ class HTTPClient:
         read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]] = aiohttp.ClientResponse.read,
         **options: Any,
     ) -> Answer:
-        """Send a request a single time, for an attempt of `send`; parameters as of `request`."""
+        """Send a request a single time, for an attempt of `send`.
+
+        Parameters
+        ----------
+        method, url : str
+            The URL is sent as it is: already quoted.
+        expect : collection of int
+            Statuses that are answers. Any other raises `StatusError`.
+        headers : mapping, optional
+            Sent with it.
+        read : callable, optional
+            Reads the body of an expected answer.
+        **options
+            Further arguments of ``aiohttp.ClientSession.request``.
+
+        Raises
+        ------
+        StatusError
+            When the status is none of ``expect``.
+        aiohttp.ClientError, TimeoutError, OSError
+            When it failed on the way.
+        """
         async with self._sessions.get().request(
             method, URL(url, encoded=True), headers=headers, timeout=self._timeout, **options
         ) as response:

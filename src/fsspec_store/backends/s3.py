@@ -30,7 +30,7 @@ from .base import (
 from .byte_ranges import range_header
 from .s3_answers import error_code, error_details, requested_part, verdict
 from .s3_conditions import conditions_of
-from .s3_session import S3Filesystems, check_options, endpoint_of, without_own_repeats
+from .s3_session import S3Filesystems, check_options, endpoint_of, with_one_attempt
 from .s3_uploads import Upload
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ class S3Backend(Backend):
         return await self._send(lambda: self._call_once(method, **params))
 
     async def _call_once(self, method: str, **params: Any) -> dict[str, Any]:
-        fs = without_own_repeats(self._filesystems.get())
+        fs = with_one_attempt(self._filesystems.get())
         return await fs._call_s3(method, **params)  # type: ignore[no-any-return]
 
     def _split(self, path: str) -> tuple[str, str]:

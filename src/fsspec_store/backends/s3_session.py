@@ -15,7 +15,7 @@ import aiobotocore.session
 from botocore.config import Config
 
 from ..errors import StorageOptionError
-from .sessions import close_now, forget
+from .sessions import close_now, forget, without_own_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _ENDPOINT = re.compile(r"https?://[^@?#]+")
 
-__all__ = ["S3Filesystems", "check_options", "endpoint_of", "without_own_repeats"]
+__all__ = ["S3Filesystems", "check_options", "endpoint_of", "with_one_attempt"]
 
 
 class S3Filesystems:
@@ -97,14 +97,13 @@ def endpoint_of(fs: AbstractFileSystem) -> str | None:
     return endpoint
 
 
-def without_own_repeats(fs: Any) -> Any:
+def with_one_attempt(fs: Any) -> Any:
     """The filesystem, whose connections repeat nothing by themselves from now on.
 
-    aiohttp sends a PUT again when a kept connection breaks, and does not say so: a conditional
-    write would then fail for its own success.
+    They are made one by one, so this is asked for before each request.
     """
     for session in _http_sessions(fs):
-        session._retry_connection = False
+        without_own_repeats(session)
     return fs
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
-__all__ = ["Sessions", "close_now", "forget"]
+__all__ = ["Sessions", "close_now", "forget", "without_own_repeats"]
 
 
 class Sessions:
@@ -29,7 +29,7 @@ class Sessions:
 
     def make(self) -> ClientSession:
         """Make one."""
-        return self._make()
+        return without_own_repeats(self._make())
 
     async def aclose(self, session: ClientSession) -> None:
         """Close one, and await the connections' end."""
@@ -42,6 +42,16 @@ class Sessions:
     def forget(self, session: ClientSession) -> None:
         """Silence one in a forked child."""
         forget(session)
+
+
+def without_own_repeats(session: ClientSession) -> ClientSession:
+    """The session, which repeats nothing by itself from now on.
+
+    aiohttp sends a PUT again when a kept connection breaks, and does not say so: a conditional
+    write would then fail for its own success.
+    """
+    session._retry_connection = False
+    return session
 
 
 def close_now(session: ClientSession) -> None:

@@ -1,0 +1,188 @@
+"""What Azure's answers mean: which error, which blobs a listing names, how a batch's parts went.
+
+Pure functions on statuses, headers and bodies, no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from email.parser import BytesParser
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote
+from xml.etree import ElementTree
+from xml.sax.saxutils import unescape
+
+from .base import Failure
+from .http_client import Answer, StatusError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["AzureError", "Listing", "batch_statuses", "error_code", "is_folder", "listing"]
+
+_CODE = re.compile(r"<Code>([^<]*)</Code>")
+#: The first line: what follows are identifiers, and in some errors the text that was to be signed.
+_MESSAGE = re.compile(r"<Message>([^<\r\n]*)")
+_STATUS_LINE = re.compile(r"HTTP/1\.1 (\d{3})")
+
+# Codes as in "Blob service error codes" and "Common REST API error codes".
+_FORBIDDEN = frozenset(
+    {
+        # What an anonymous reader is told of a container that is not public.
+        "NoAuthenticationInformation",
+        "PublicAccessNotPermitted",
+        "ResourceNotFound",
+    }
+)
+_NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
+_INVALID_PATH = frozenset({"InvalidResourceName", "InvalidUri", "OutOfRangeInput"})
+#: With a hierarchical namespace a name is a file or a directory.
+_CONFLICT = frozenset(
+    {"DirectoryIsNotEmpty", "PathAlreadyExists", "PathConflict", "ResourceTypeMismatch"}
+)
+
+
+class AzureError(StatusError):
+    """An answer that is an error; says the service's code and reason, and nothing more.
+
+    Parameters
+    ----------
+    answer : Answer
+        What the service answered.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer)
+        self.code = error_code(answer)
+        text = f"status {answer.status}"
+        if self.code:
+            text += f", {self.code}"
+        match = _MESSAGE.search(answer.body.decode("utf-8", "replace"))
+        if match and match[1]:
+            text += f": {unescape(match[1])}"
+        self.args = (text,)
+
+    @property
+    def meaning(self) -> Failure:
+        """What it means to the store."""
+        if self.code in _NO_CONTAINER:
+            return Failure.NO_BUCKET
+        if self.answer.status in (401, 403) or self.code in _FORBIDDEN:
+            return Failure.FORBIDDEN
+        if self.code in _INVALID_PATH:
+            return Failure.INVALID_PATH
+        if self.code in _CONFLICT:
+            return Failure.CONFLICT
+        return Failure.BACKEND
+
+
+def error_code(answer: Answer) -> str | None:
+    """The service's code of an error (``BlobNotFound``), ``None`` where it said none."""
+    # The header comes with answers to HEAD as well, which have no body.
+    code = answer.headers.get("x-ms-error-code")
+    if code is None and (match := _CODE.search(answer.body.decode("utf-8", "replace"))):
+        code = match[1]
+    return code
+
+
+def is_folder(headers: Mapping[str, str]) -> bool:
+    """Whether an answer's headers are those of a directory, or of an object that stands for one."""
+    return (
+        headers.get("x-ms-meta-hdi_isfolder", "").lower() == "true"
+        or headers.get("x-ms-resource-type") == "directory"
+    )
+
+
+class Listing(NamedTuple):
+    """One page of a container's listing.
+
+    Parameters
+    ----------
+    blobs : list of tuple
+        Names and sizes.
+    prefixes : list of str
+        With the ``/`` at their end.
+    folders : list of str
+        Names of directories, and of objects that stand for one: no blobs.
+    marker : str or None
+        Where the next page begins, ``None`` after the last.
+    """
+
+    blobs: list[tuple[str, int]]
+    prefixes: list[str]
+    folders: list[str]
+    marker: str | None
+
+
+def listing(body: bytes) -> Listing:
+    """Read a page of a listing that was asked for with metadata.
+
+    Raises
+    ------
+    OSError
+        When the body is no listing.
+    """
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError as error:
+        raise OSError(f"the service's listing is no XML: {error}") from error
+    items = root.find("Blobs")
+    if items is None:
+        raise OSError(f"the service answered a listing with <{root.tag}>")
+    blobs: list[tuple[str, int]] = []
+    prefixes: list[str] = []
+    folders: list[str] = []
+    for item in items:
+        name = _name(item)
+        if item.tag == "BlobPrefix":
+            prefixes.append(name)
+        elif _stands_for_folder(item):
+            folders.append(name)
+        else:
+            blobs.append((name, int(item.findtext("Properties/Content-Length", ""))))
+    return Listing(blobs, prefixes, folders, root.findtext("NextMarker") or None)
+
+
+def _name(item: ElementTree.Element) -> str:
+    name = item.find("Name")
+    if name is None or not name.text:
+        raise OSError("the service listed a blob without a name")
+    # Names that XML cannot carry are quoted.
+    return unquote(name.text) if name.get("Encoded") == "true" else name.text
+
+
+def _stands_for_folder(item: ElementTree.Element) -> bool:
+    if item.findtext("Properties/ResourceType") == "directory":
+        return True
+    metadata = item.find("Metadata")
+    if metadata is None:
+        return False
+    return any(
+        entry.tag.lower() == "hdi_isfolder" and (entry.text or "").lower() == "true"
+        for entry in metadata
+    )
+
+
+def batch_statuses(content_type: str, body: bytes) -> dict[int, Answer]:
+    """The answers to a batch's parts, by the number each part was given.
+
+    An answer of the service to the batch as a whole has no number, and is left out.
+    """
+    message = BytesParser().parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
+    answers: dict[int, Answer] = {}
+    for part in message.walk():
+        number = part.get("Content-ID", "").strip()
+        payload = part.get_payload(decode=True)
+        if not number.isdigit() or not isinstance(payload, bytes):
+            continue
+        line, _, rest = payload.partition(b"\r\n")
+        match = _STATUS_LINE.match(line.decode("latin-1"))
+        if match:
+            inner = BytesParser().parsebytes(rest)
+            text = inner.get_payload(decode=True)
+            answers[int(number)] = Answer(
+                int(match[1]),
+                {name.lower(): value.strip() for name, value in inner.items()},
+                text if isinstance(text, bytes) else b"",
+            )
+    return answers

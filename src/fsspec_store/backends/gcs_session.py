@@ -1,0 +1,180 @@
+"""What the user's gcsfs filesystem was told: where the service is, who asks, and how to connect.
+
+The filesystem is read and never used: requests go on sessions of the store's own. gcsfs's timeouts,
+retries, block sizes and listing caches are left aside: the store has its own policy and no cache,
+and verifies every write whatever ``consistency`` says. Knows gcsfs and Google's credentials, and no
+request.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from gcsfs import core
+from google.auth.transport.requests import Request
+
+from ..errors import StorageOptionError
+from ..limiter import MAX_IN_FLIGHT
+from ..threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["Authorization", "billed_project", "check_options", "endpoint", "session_maker"]
+
+_ENDPOINT = re.compile(r"https?://[^@?#\s]+")
+#: What fsspec takes for any filesystem, and gcsfs without naming it in a signature.
+_UNNAMED = frozenset(
+    {
+        "batch_size",
+        "listings_expiry_time",
+        "max_paths",
+        "memmove_max_workers",
+        "retry_initial",
+        "retry_maximum",
+        "retry_multiplier",
+        "retry_timeout",
+        "skip_instance_cache",
+        "use_listings_cache",
+    }
+)
+
+
+def endpoint(fs: Any) -> str:
+    """The service's URL, without a trailing ``/``.
+
+    Raises
+    ------
+    StorageOptionError
+        When it is no URL, or holds a user name: libraries print it in their errors.
+    """
+    location = str(fs._location).rstrip("/")
+    if not _ENDPOINT.fullmatch(location):
+        raise StorageOptionError(
+            "endpoint_url (or STORAGE_EMULATOR_HOST) is http(s)://host[:port], without a user name "
+            "or a query; credentials are given as token"
+        )
+    return location
+
+
+def billed_project(fs: Any) -> str | None:
+    """The project that pays for requests, ``None`` where the bucket's own does.
+
+    Raises
+    ------
+    StorageOptionError
+        When requests are to be paid for, and no project is known.
+    """
+    if not fs.requester_pays:
+        return None
+    project = fs.requester_pays if isinstance(fs.requester_pays, str) else fs.project
+    if not project:
+        raise StorageOptionError(
+            "requester_pays=True needs a project: give project, or its name as requester_pays"
+        )
+    return str(project)
+
+
+def check_options(fs: Any) -> None:
+    """Refuse the options that gcsfs swallows, or that would fail at the first request.
+
+    Raises
+    ------
+    StorageOptionError
+        Naming each option that neither gcsfs nor the HTTP session takes.
+    """
+    cls = type(fs)
+    # Another package's class may take options without naming them.
+    if cls.__module__.partition(".")[0] == "gcsfs":
+        known = {*_parameters(*cls.__mro__), *_UNNAMED}
+        _refuse_unknown("gcsfs takes no storage option", fs.storage_options, known)
+    known = {*_parameters(aiohttp.ClientSession)}
+    _refuse_unknown("session_kwargs: an aiohttp session takes no", fs.session_kwargs, known)
+    if "connector" in fs.session_kwargs:
+        raise StorageOptionError(
+            "session_kwargs: a connector belongs to one event loop, and a store to none; "
+            "for a proxy give trust_env or proxy"
+        )
+
+
+def session_maker(fs: Any) -> Callable[[], aiohttp.ClientSession]:
+    """What makes a session for the running loop, with the user's ``session_kwargs``."""
+    options = dict(fs.session_kwargs)
+    # Releases of gcsfs before this option present no client certificate.
+    presents_certificate = getattr(fs, "_use_client_cert", False)
+    uses_tls = endpoint(fs).startswith("https://")
+
+    def make() -> aiohttp.ClientSession:
+        tls = {"ssl": core._client_cert_ssl_context()} if presents_certificate and uses_tls else {}
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_IN_FLIGHT, **tls), **options
+        )
+
+    return make
+
+
+class Authorization:
+    """The credentials of the user's filesystem; what blocks is done in threads.
+
+    Parameters
+    ----------
+    fs : GCSFileSystem
+        As the user configured it.
+    """
+
+    def __init__(self, fs: Any) -> None:
+        self._credentials = fs.credentials
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether there is nothing to sign with, and nothing to renew."""
+        return self._credentials.credentials is None
+
+    @property
+    def token(self) -> object:
+        """What stands for the credentials as they are now, to tell them from renewed ones."""
+        return getattr(self._credentials.credentials, "token", None)
+
+    async def sign(self, headers: dict[str, str]) -> None:
+        """Add what says who asks: nothing, for somebody anonymous."""
+        google = self._credentials.credentials
+        if google is None:
+            return
+        if not google.valid:
+            await in_thread(self._credentials.maybe_refresh)
+        google.apply(headers)
+
+    async def renew(self, refused: object) -> None:
+        """Get a new token, unless somebody got one since `token` was the refused one."""
+        await in_thread(self._renew, refused)
+
+    def _renew(self, refused: object) -> None:
+        google = self._credentials.credentials
+        with self._credentials.lock:
+            if google is not None and self.token == refused:
+                google.refresh(Request())
+
+
+def _parameters(*classes: type) -> set[str]:
+    return {
+        name
+        for cls in classes
+        if "__init__" in vars(cls)
+        for name, parameter in inspect.signature(cls.__init__).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+
+
+def _refuse_unknown(words: str, given: Iterable[str], known: set[str]) -> None:
+    unknown = sorted(set(given) - known)
+    if not unknown:
+        return
+    hints = []
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+    raise StorageOptionError(f"{words} {', '.join(hints)}")

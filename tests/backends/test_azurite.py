@@ -1,0 +1,610 @@
+"""The contract on Azurite: a container for all tests, a prefix for each. And Azure's own cases."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import itertools
+import subprocess
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+from typing import Any
+
+import pytest
+from azure.storage.blob import ContainerSasPermissions, ContentSettings, generate_container_sas
+from conformance import Limits, StoreConformance
+from conformance.keys import UNUSUAL, keys
+from conformance.support import buf, content, listed, put, read, run_property, unless
+from hypothesis import given, settings
+from servers.azurite import AzureEndpoint
+from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, the_first
+
+from fsspec_store import (
+    AccessDeniedError,
+    BackendError,
+    BucketNotFoundError,
+    ByteRangeError,
+    FsspecStore,
+    InvalidKeyError,
+    OffsetByteRequest,
+    RangeByteRequest,
+    StorageOptionError,
+    StoreURLError,
+    SuffixByteRequest,
+    VersionMismatchError,
+)
+from fsspec_store.backends import azure_uploads
+
+_places = itertools.count()
+
+
+@cache
+def _container(endpoint: AzureEndpoint) -> str:
+    return endpoint.make_container()
+
+
+class TestAzurite(StoreConformance):
+    limits = Limits(backslash="the service takes it for a slash", examples=40)
+
+    @pytest.fixture
+    def make_store(self, azurite_endpoint: AzureEndpoint) -> Iterator[Any]:
+        root = f"{_container(azurite_endpoint)}/{next(_places)}"
+        made = []
+
+        def make(below: str = "", **options: Any) -> FsspecStore:
+            url = f"az://{root}/{below}".rstrip("/")
+            made.append(FsspecStore.from_url(url, azurite_endpoint.storage_options(), **options))
+            return made[-1]
+
+        yield make
+        for store in made:
+            store.close()
+
+    @pytest.mark.parametrize("key", UNUSUAL, ids=ascii)
+    async def test_unusual_keys_are_kept(self, make_store: Any, key: str) -> None:
+        unless("the service drops dots at the end of a segment" if key.endswith(".") else None)
+        await super().test_unusual_keys_are_kept(make_store, key)
+
+    async def test_any_key_round_trips(self, make_store: Any) -> None:
+        store = make_store()
+
+        @settings(max_examples=self.limits.examples // 2)
+        @given(keys.filter(lambda key: store._backend.check_path("container/" + key) is None))
+        async def check(key: str) -> None:
+            await put(store, key)
+            try:
+                assert await read(store, key) == key.encode()
+                assert await listed(store.list()) == [key]
+                assert await listed(store.list_dir("")) == [key.partition("/")[0]]
+            finally:
+                await store.delete(key)
+            assert await store.get(key) is None
+
+        await run_property(check)
+
+    async def test_directory_markers_are_no_keys(
+        self, azurite_endpoint: AzureEndpoint, make_store: Any
+    ) -> None:
+        store = make_store()
+        container, _, root = store.path.partition("/")
+        with closing(azurite_endpoint.client()) as client:
+            blobs = client.get_container_client(container)
+            for marker in ("folder", "folder/empty", "folder/slash/"):
+                blobs.upload_blob(f"{root}/{marker}", b"", metadata={"hdi_isfolder": "true"})
+            await put(store, "folder/a")
+            assert await listed(store.list()) == ["folder/a"]
+            assert await listed(store.list_dir("")) == ["folder"]
+            assert await listed(store.list_prefix("fol")) == ["folder/a"]
+            for folder in ("folder", "folder/empty"):
+                assert not await store.exists(folder)
+                assert await store.get(folder) is None
+                for part in (RangeByteRequest(0, 1), SuffixByteRequest(1)):
+                    assert await store.get(folder, byte_range=part) is None
+            await store.delete("folder/a")
+            assert await store.is_empty("folder")
+            await store.clear()
+            assert list(blobs.list_blob_names(name_starts_with=f"{root}/")) == []
+
+
+@pytest.fixture
+def proxy(azurite_endpoint: AzureEndpoint) -> Iterator[FaultProxy]:
+    with fault_proxy(azurite_endpoint.url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def beyond(azurite_endpoint: AzureEndpoint, proxy: FaultProxy) -> AzureEndpoint:
+    """The server, seen through the proxy."""
+    return AzureEndpoint(proxy.url, azurite_endpoint.account, azurite_endpoint.key)
+
+
+@pytest.fixture
+def store(azurite_endpoint: AzureEndpoint, beyond: AzureEndpoint) -> Iterator[FsspecStore]:
+    url = f"az://{_container(azurite_endpoint)}/{next(_places)}"
+    with FsspecStore.from_url(url, beyond.storage_options()) as store:
+        yield store
+
+
+def sent(proxy: FaultProxy) -> list[str]:
+    """The methods of all requests since this was asked last."""
+    methods = [seen.method for seen in proxy.seen]
+    proxy.seen.clear()
+    return methods
+
+
+async def test_requests_are_few(store: FsspecStore, proxy: FaultProxy) -> None:
+    await put(store, "a/b", data=b"0123456789")
+    assert sent(proxy) == ["PUT"]
+    assert await read(store, "a/b") == b"0123456789"
+    assert await read(store, "a/b", RangeByteRequest(2, 5)) == b"234"
+    assert await read(store, "a/b", OffsetByteRequest(8)) == b"89"
+    assert sent(proxy) == ["GET"] * 3
+    assert await read(store, "a/b", SuffixByteRequest(3)) == b"789"
+    assert sent(proxy) == ["HEAD", "GET"]
+    with pytest.raises(ByteRangeError, match="10"):
+        await store.get("a/b", byte_range=OffsetByteRequest(11))
+    assert sent(proxy) == ["GET"]
+    await put(store, "empty", data=b"")
+    assert await read(store, "empty") == b""
+    assert sent(proxy) == ["PUT", "GET"]
+    assert await store.get("missing") is None
+    assert await store.get("missing", byte_range=RangeByteRequest(0, 1)) is None
+    assert not await store.exists("missing")
+    assert await store.exists("a/b")
+    assert sent(proxy) == ["GET", "GET", "HEAD", "HEAD"]
+    await store.set_if_not_exists("a/b", buf(b"other"))
+    await store.set_if_not_exists("new", buf(b"other"))
+    assert sent(proxy) == ["PUT", "PUT"]
+    await store.delete("new")
+    await store.delete("missing")
+    assert sent(proxy) == ["DELETE", "DELETE"]
+    assert await listed(store.list_dir("")) == ["a", "empty"]
+    assert await store.getsize_prefix("") == 10
+    assert not await store.is_empty("")
+    assert sent(proxy) == ["GET"] * 3
+
+
+async def test_many_are_removed_by_few_requests(store: FsspecStore, proxy: FaultProxy) -> None:
+    names = [f"c/{number}" for number in range(297)] + ["c/ü %20 ?#", "c/'\"", "c/ "]
+    await store._set_many((name, buf(b"x")) for name in names)
+    sent(proxy)
+    await store.delete_dir("c")
+    assert Counter(sent(proxy)) == {"GET": 1, "POST": 2}
+    assert await listed(store.list()) == []
+
+
+async def test_what_a_batch_does_not_remove_is_said(
+    store: FsspecStore, azurite_endpoint: AzureEndpoint
+) -> None:
+    await put(store, "c/a", "c/held", "c/z")
+    container, _, root = store.path.partition("/")
+    with closing(azurite_endpoint.client()) as client:
+        lease = client.get_blob_client(container, f"{root}/c/held").acquire_lease()
+        with pytest.raises(BackendError, match="412, LeaseIdMissing"):
+            await store.delete_dir("c")
+        assert await listed(store.list()) == ["c/held"]
+        lease.break_lease(0)
+    await store.delete_dir("c")
+    assert await store.is_empty("")
+
+
+async def test_without_batches_blobs_are_removed_one_by_one(
+    store: FsspecStore, proxy: FaultProxy
+) -> None:
+    await put(store, "c/a", "c/b", "c/c")
+    proxy.plan = lambda method, target, headers: Answer(400) if method == "POST" else None
+    sent(proxy)
+    await store.delete_dir("c")
+    assert Counter(sent(proxy)) == {"GET": 1, "POST": 1, "DELETE": 3}
+    assert await store.is_empty("")
+
+
+async def test_a_blob_with_snapshots_is_not_removed(
+    store: FsspecStore, azurite_endpoint: AzureEndpoint
+) -> None:
+    await put(store, "a", "b")
+    container, _, root = store.path.partition("/")
+    with closing(azurite_endpoint.client()) as client:
+        blob = client.get_blob_client(container, f"{root}/a")
+        blob.create_snapshot()
+        for remove in (partial(store.delete, "a"), store.clear):
+            with pytest.raises(BackendError, match="SnapshotsPresent"):
+                await remove()
+        assert await listed(store.list()) == ["a"]
+        blob.delete_blob(delete_snapshots="include")
+
+
+@pytest.mark.parametrize("new", [b"", b"new", content(300_000)], ids=len)
+async def test_an_end_is_never_stitched_from_two_values(
+    store: FsspecStore, proxy: FaultProxy, azurite_endpoint: AzureEndpoint, new: bytes
+) -> None:
+    await put(store, "a", data=b"old" * 100)
+    container, _, root = store.path.partition("/")
+    values = iter([new])
+
+    def overwrite(method: str, target: str, headers: Any) -> None:
+        if method == "GET" and (value := next(values, None)) is not None:
+            client.get_blob_client(container, f"{root}/a").upload_blob(value, overwrite=True)
+
+    with closing(azurite_endpoint.client()) as client:
+        proxy.plan = overwrite
+        assert await read(store, "a", SuffixByteRequest(200)) == new[-200:]
+    assert sent(proxy) == ["PUT", "HEAD", "GET", "HEAD"] + ["GET"] * bool(new)
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.UNAVAILABLE, Fault.LOST])
+async def test_what_fails_in_passing_is_tried_again(
+    store: FsspecStore, proxy: FaultProxy, fault: Fault
+) -> None:
+    for use in (
+        lambda: put(store, "a", data=b"value"),
+        lambda: read(store, "a"),
+        lambda: store.exists("a"),
+        lambda: listed(store.list()),
+        lambda: put(store, "b"),
+        lambda: store.delete_dir(""),
+    ):
+        # aiohttp itself repeats most of them once.
+        proxy.plan = the_first(2, fault)
+        await use()
+    assert store.stats.retries >= 6
+    assert await store.is_empty("")
+
+
+async def test_a_body_that_breaks_off_is_read_again(store: FsspecStore, proxy: FaultProxy) -> None:
+    data = content(100_000)
+    await put(store, "a", data=data)
+    for request, expected in (
+        (None, data),
+        (RangeByteRequest(10, 90_000), data[10:90_000]),
+        (SuffixByteRequest(50_000), data[-50_000:]),
+    ):
+        proxy.plan = the_first(2, Fault.TRUNCATED, method="GET")
+        assert await read(store, "a", request) == expected
+    assert store.stats.retries == 6
+
+
+async def test_a_write_whose_answer_was_lost_is_this_ones(
+    store: FsspecStore, proxy: FaultProxy
+) -> None:
+    backend, path = store._backend, f"{store.path}/lock"
+    proxy.plan = the_first(1, Fault.LOST)
+    assert await backend.create(path, memoryview(b"first"))
+    version = (await store.get_version("lock")).version
+    proxy.plan = the_first(1, Fault.LOST, method="PUT")
+    await store.set("lock", buf(b"second"), if_match=version)
+    assert await read(store, "lock") == b"second"
+    proxy.plan = the_first(1, Fault.LOST, method="PUT")
+    assert not await backend.create(path, memoryview(b"third"))
+    proxy.plan = the_first(1, Fault.LOST, method="PUT")
+    with pytest.raises(VersionMismatchError):
+        await store.set("lock", buf(b"third"), if_match=version)
+    assert await read(store, "lock") == b"second"
+
+
+@pytest.mark.parametrize("value", [b"", b"mine", content(2_000_000)], ids=len)
+async def test_a_kept_connection_that_was_closed_loses_no_creation(
+    store: FsspecStore, proxy: FaultProxy, value: bytes
+) -> None:
+    await put(store, "other")
+    # aiohttp repeats this one itself: no attempt of the store's fails.
+    proxy.plan = the_first(1, Fault.LOST, method="PUT")
+    assert await store._backend.create(f"{store.path}/lock", memoryview(value))
+
+
+@pytest.fixture
+def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(azure_uploads, "_BLOCKS_THRESHOLD", 1000)
+    monkeypatch.setattr(azure_uploads, "_BLOCK_BYTES", 1000)
+
+
+@pytest.mark.usefixtures("in_blocks")
+class TestBlocks:
+    async def test_a_large_value_appears_at_once(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
+        data = content(10_500)
+        await put(store, "a", data=data)
+        assert sent(proxy) == ["PUT"] * 12
+        assert await read(store, "a") == data
+
+    async def test_its_conditions_are_those_of_a_small_one(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
+        await store.set_if_not_exists("a", buf(content(3000)))
+        await store.set_if_not_exists("a", buf(content(5000)))
+        assert await read(store, "a") == content(3000)
+        version = (await store.get_version("a")).version
+        await store.set("a", buf(content(4000)), if_match=version)
+        for key in ("a", "missing"):
+            with pytest.raises(VersionMismatchError):
+                await store.set(key, buf(content(6000)), if_match=version)
+        assert await read(store, "a") == content(4000)
+        assert not await store.exists("missing")
+        # The commit's answer is lost.
+        proxy.plan = lambda method, target, headers: (
+            next(lost, None) if "comp=blocklist" in target else None
+        )
+        lost = iter([Fault.LOST])
+        assert await store._backend.create(f"{store.path}/b", memoryview(content(2000)))
+
+    async def test_writers_of_one_key_do_not_mix(self, store: FsspecStore) -> None:
+        values = [bytes([number]) * 5000 for number in range(6)]
+        for _ in range(3):
+            await asyncio.gather(*(put(store, "a", data=value) for value in values))
+            assert await read(store, "a") in values
+
+
+async def test_damage_on_the_way_is_noticed(store: FsspecStore) -> None:
+    backend = store._backend
+    body = azure_uploads.Body(b"damaged")
+    headers = {"x-ms-blob-type": "BlockBlob", **await azure_uploads._sums(b"whole..")}
+    with pytest.raises(Exception, match=r"status 400.*(?i:md5)"):
+        await backend._send("PUT", f"{store.path}/a", expect={201}, headers=headers, data=body)
+    assert not await store.exists("a")
+
+
+async def test_a_missing_container_is_not_a_missing_key(beyond: AzureEndpoint) -> None:
+    with FsspecStore.from_url("az://no-such-container/x", beyond.storage_options()) as store:
+        for use in (
+            store.get("a"),
+            store.get("a", byte_range=SuffixByteRequest(1)),
+            store.get("a", byte_range=RangeByteRequest(0, 1)),
+            store.exists("a"),
+            put(store, "a"),
+            store.set_if_not_exists("a", buf(b"x")),
+            store.delete("a"),
+            store.clear(),
+            listed(store.list()),
+            listed(store.list_dir("")),
+        ):
+            with pytest.raises(BucketNotFoundError, match="ContainerNotFound") as caught:
+                await use
+            assert "RequestId" not in str(caught.value)
+
+
+async def test_a_blob_kept_compressed_comes_as_it_is_kept(
+    store: FsspecStore, azurite_endpoint: AzureEndpoint
+) -> None:
+    container, _, root = store.path.partition("/")
+    kept = gzip.compress(content(1000))
+    with closing(azurite_endpoint.client()) as client:
+        client.get_blob_client(container, f"{root}/a").upload_blob(
+            kept, content_settings=ContentSettings(content_encoding="gzip")
+        )
+    assert await read(store, "a") == kept
+    assert await read(store, "a", RangeByteRequest(3, 30)) == kept[3:30]
+
+
+@pytest.mark.parametrize(
+    "key", ["a.", "a./b", "...", "back\\slash", "a\x07b", "a\x7f", "n" * 1025, "a/" * 254 + "a"]
+)
+async def test_a_name_azure_does_not_hold_is_refused(
+    store: FsspecStore, proxy: FaultProxy, key: str
+) -> None:
+    for use in (store.get(key), put(store, key), store.exists(key), store.delete(key)):
+        with pytest.raises(InvalidKeyError, match="Azure"):
+            await use
+    assert proxy.count == 0
+
+
+async def test_a_name_as_long_as_azure_holds(store: FsspecStore) -> None:
+    key = "é" * (1024 - len(store.path.partition("/")[2]) - 1)
+    await put(store, key, data=b"x")
+    assert await listed(store.list()) == [key]
+    with pytest.raises(InvalidKeyError, match="1024"):
+        await put(store, key + "e")
+    # Two units of UTF-16, in which names are counted.
+    with pytest.raises(InvalidKeyError, match="1024"):
+        await put(store, key[:-1] + "🧊")
+
+
+@pytest.mark.parametrize(
+    "container", ["Upper", "ab", "under_score", "-dash", "dash-", "two--dashes", "x" * 64, "a.b"]
+)
+def test_what_is_no_container_name(container: str, azurite_endpoint: AzureEndpoint) -> None:
+    with pytest.raises(StoreURLError, match="no container name"):
+        FsspecStore.from_url(f"az://{container}/x", azurite_endpoint.storage_options())
+
+
+def test_urls_with_the_account_in_them() -> None:
+    key = {"account_key": "c2VjcmV0"}
+    for url in (
+        "abfs://container@account.dfs.core.windows.net/some/path",
+        "abfss://container@account.dfs.core.windows.net/some/path/",
+        "abfs://account.dfs.core.windows.net/container/some/path",
+    ):
+        store = FsspecStore.from_url(url, key)
+        assert store.path == "container/some/path"
+        assert store.url == "abfs://container/some/path"
+        account = store._backend._account  # type: ignore[attr-defined]
+        assert account.endpoint == "https://account.blob.core.windows.net"
+    with pytest.raises(StoreURLError, match="version of a blob"):
+        FsspecStore.from_url("abfs://c0c@account.dfs.core.windows.net/a?versionid=1", key)
+
+
+SECRET = "c2VjcmV0"
+HOST = "https://h.example"
+LOCAL = "http://127.0.0.1:1/x"
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"acount_key": SECRET}, "'acount_key' .did you mean 'account_key'"),
+        ({"colour": "red", "batch_size": 3}, "option 'colour'$"),
+        ({"account_key": "no key!"}, "account_key is no key"),
+        ({"request_session": object()}, "request_session"),
+        ({"location_mode": "tertiary"}, "location_mode is"),
+        ({"account_host": f"user:{SECRET}@host"}, "without a user name"),
+        (
+            {"connection_string": f"BlobEndpoint={LOCAL};AccountName=x;AccountKey={SECRET}"}
+            | {"location_mode": "secondary", "account_name": None},
+            "secondary endpoint",
+        ),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_refused(options: dict[str, Any], names: str) -> None:
+    given = {"account_name": "account", "anon": True, **options}
+    with pytest.raises(StorageOptionError, match=names) as caught:
+        FsspecStore.from_url("az://container/x", given)
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_secondary_endpoint_is_read_only() -> None:
+    names = f"BlobEndpoint={HOST}/p;BlobSecondaryEndpoint={HOST}/s;AccountName=x"
+    options = {"connection_string": f"{names};AccountKey={SECRET}", "location_mode": "secondary"}
+    store = FsspecStore.from_url("az://container/x", options)
+    assert store._backend._account.endpoint == f"{HOST}/s"  # type: ignore[attr-defined]
+    assert not store.supports_writes
+    assert not store.supports_deletes
+
+
+def _signed(endpoint: AzureEndpoint, container: str, **permissions: bool) -> str:
+    return str(
+        generate_container_sas(
+            endpoint.account,
+            container,
+            endpoint.key,
+            permission=ContainerSasPermissions(**permissions),
+            expiry=datetime.now(UTC) + timedelta(hours=1),
+        )
+    )
+
+
+def _with_signature(endpoint: AzureEndpoint, url: str, signature: str) -> FsspecStore:
+    place = f"BlobEndpoint={endpoint.url};SharedAccessSignature={signature}"
+    return FsspecStore.from_url(url, {"connection_string": place})
+
+
+async def test_a_signature_is_all_a_store_needs(beyond: AzureEndpoint, proxy: FaultProxy) -> None:
+    container = _container(beyond)
+    all_of_it = _signed(
+        beyond, container, read=True, write=True, create=True, delete=True, list=True
+    )
+    url = f"az://{container}/{next(_places)}"
+    async with _with_signature(beyond, url, all_of_it) as store:
+        await put(store, "a", "b/c", "b/ü?d#")
+        assert await read(store, "b/ü?d#", SuffixByteRequest(1)) == b"#"
+        sent(proxy)
+        await store.delete_dir("b")
+        assert sent(proxy) == ["GET", "POST"]
+        assert await listed(store.list()) == ["a"]
+        assert "sig=" not in repr(store) + store.url
+
+
+@pytest.mark.parametrize("kind", ["signature", "key"])
+async def test_refused_access_says_so_and_shows_no_secret(beyond: AzureEndpoint, kind: str) -> None:
+    container = _container(beyond)
+    url = f"az://{container}/{next(_places)}"
+    if kind == "signature":
+        good = _signed(beyond, container, read=True, list=True)
+        secret = "x" + good.partition("sig=")[2][1:]
+        store = _with_signature(beyond, url, good.partition("sig=")[0] + "sig=" + secret)
+    else:
+        secret = "c2VjcmV0"
+        wrong = AzureEndpoint(beyond.url, beyond.account, secret)
+        store = FsspecStore.from_url(url, wrong.storage_options())
+    async with store:
+        for use in (read(store, "a"), store.exists("a"), put(store, "a"), listed(store.list())):
+            with pytest.raises(AccessDeniedError) as caught:
+                await use
+            said = "".join(traceback.format_exception(caught.value))
+            assert secret not in said
+            assert "sig=" not in said
+            assert "SharedKey" not in said
+
+
+async def test_a_signature_to_read_does_not_write(beyond: AzureEndpoint) -> None:
+    container = _container(beyond)
+    url = f"az://{container}/{next(_places)}"
+    async with FsspecStore.from_url(url, beyond.storage_options()) as owner:
+        await put(owner, "a", "b")
+    async with _with_signature(beyond, url, _signed(beyond, container, read=True, list=True)) as it:
+        assert await read(it, "a") == b"a"
+        for use in (put(it, "c"), it.delete("a"), it.clear()):
+            with pytest.raises(AccessDeniedError):
+                await use
+        assert await listed(it.list()) == ["a", "b"]
+
+
+async def test_anybody_reads_what_is_public(beyond: AzureEndpoint) -> None:
+    private, public = _container(beyond), f"public-{next(_places)}"
+    with closing(beyond.client()) as client:
+        client.create_container(public, public_access="container").upload_blob("x/a", b"value")
+    place = {"connection_string": f"BlobEndpoint={beyond.url}", "anon": True}
+    async with FsspecStore.from_url(f"az://{public}/x", place) as store:
+        assert await read(store, "a") == b"value"
+        assert await store.get("missing") is None
+        assert await listed(store.list()) == ["a"]
+        with pytest.raises(AccessDeniedError):
+            await put(store, "b")
+    async with FsspecStore.from_url(f"az://{private}/x", place) as store:
+        for use in (store.get("a"), store.exists("a"), listed(store.list())):
+            with pytest.raises(AccessDeniedError):
+                await use
+
+
+PROGRAMS = {
+    "never closed": "asyncio.run(use(kept))",
+    "dropped inside the loop": """
+async def main():
+    global kept
+    await use(kept)
+    del kept
+    gc.collect()
+asyncio.run(main())
+""",
+    "a loop in a daemon thread, at exit": """
+loop = asyncio.new_event_loop()
+threading.Thread(target=loop.run_forever, daemon=True).start()
+asyncio.run_coroutine_threadsafe(use(kept), loop).result()
+""",
+    # os._exit: at exit, adlfs's own filesystem waits for a thread that a child does not have.
+    "forked": """
+asyncio.run(use(kept))
+child = os.fork()
+asyncio.run(use(kept, b"child" if child == 0 else b"parent"))
+if child == 0:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+""",
+    "pickled": "asyncio.run(use(pickle.loads(pickle.dumps(kept))))",
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_nothing_is_printed(azurite_endpoint: AzureEndpoint, name: str) -> None:
+    url = f"az://{azurite_endpoint.make_container()}/x"
+    program = f"""
+import asyncio, gc, os, pickle, threading
+from fsspec_store import Buffer, FsspecStore
+
+async def use(store, data=b"value"):
+    key = data.decode()
+    await store.set(key, Buffer.from_bytes(data))
+    assert (await store.get(key)).to_bytes() == data
+    assert key in [key async for key in store.list()]
+
+kept = FsspecStore.from_url({url!r}, {azurite_endpoint.storage_options()!r})
+{PROGRAMS[name]}
+print("done")
+"""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-Walways::ResourceWarning",
+            "-Wignore:This process:DeprecationWarning",
+            "-c",
+            program,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.stderr, done.stdout, done.returncode) == ("", "done\n", 0)

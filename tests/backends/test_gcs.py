@@ -1,0 +1,732 @@
+"""Google Cloud Storage, as fake-gcs-server plays it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import itertools
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from http import HTTPStatus
+from typing import Any
+
+import google.auth.credentials
+import google.auth.exceptions
+import pytest
+from conformance import Limits, StoreConformance
+from conformance.support import buf, content, listed, put, read
+from gcsfs.core import GCSFileSystem
+from servers import GCSEndpoint
+from servers.fault_proxy import Answer, Fault, FaultProxy, Plan, fault_proxy, the_first
+
+from fsspec_store import (
+    AccessDeniedError,
+    BackendError,
+    BucketNotFoundError,
+    FsspecStore,
+    InvalidKeyError,
+    OffsetByteRequest,
+    RangeByteRequest,
+    StorageOptionError,
+    StoreURLError,
+    SuffixByteRequest,
+    UnsupportedOperationError,
+    VersionMismatchError,
+)
+from fsspec_store.backends import gcs_uploads
+
+_places = itertools.count()
+
+
+@cache
+def _bucket(endpoint: GCSEndpoint) -> str:
+    return endpoint.make_bucket()
+
+
+class TestFakeGCS(StoreConformance):
+    service = "fake-gcs-server"
+    limits = Limits(examples=40)
+
+    @pytest.fixture
+    def make_store(self, fake_gcs_endpoint: GCSEndpoint) -> Iterator[Any]:
+        root = f"{_bucket(fake_gcs_endpoint)}/{next(_places)}"
+        made = []
+
+        def make(below: str = "", **options: Any) -> FsspecStore:
+            url = f"gs://{root}/{below}".rstrip("/")
+            made.append(FsspecStore.from_url(url, fake_gcs_endpoint.storage_options(), **options))
+            return made[-1]
+
+        yield make
+        for store in made:
+            store.close()
+
+    async def test_directory_markers_are_no_keys(
+        self, fake_gcs_endpoint: GCSEndpoint, make_store: Any
+    ) -> None:
+        store = make_store()
+        bucket, _, root = store.path.partition("/")
+        with fake_gcs_endpoint.client() as client:
+            for marker in ("", "folder/", "folder/empty/"):
+                client.bucket(bucket).blob(f"{root}/{marker}").upload_from_string(b"")
+        await put(store, "folder/a")
+        assert await listed(store.list()) == ["folder/a"]
+        assert set(await listed(store.list_dir(""))) == {"folder"}
+        assert not await store.exists("folder")
+        await store.clear()
+        with fake_gcs_endpoint.client() as client:
+            assert list(client.list_blobs(bucket, prefix=f"{root}/")) == []
+
+    async def test_an_object_stored_compressed_comes_as_it_is_stored(
+        self, fake_gcs_endpoint: GCSEndpoint, make_store: Any
+    ) -> None:
+        store = make_store()
+        bucket, _, root = store.path.partition("/")
+        packed = gzip.compress(b"0123456789")
+        with fake_gcs_endpoint.client() as client:
+            blob = client.bucket(bucket).blob(f"{root}/a")
+            blob.content_encoding = "gzip"
+            blob.upload_from_string(packed)
+        assert await read(store, "a") == packed
+        assert await read(store, "a", RangeByteRequest(1, 4)) == packed[1:4]
+        assert await store.getsize("a") == len(packed)
+
+    async def test_of_many_creators_of_the_same_bytes_one_wins(self, make_store: Any) -> None:
+        backends = [make_store()._backend for _ in range(4)]
+        root = make_store().path
+        for round_ in range(3):
+            path = f"{root}/lock/{round_}"
+            won = await asyncio.gather(
+                *(backends[n % 4].create(path, memoryview(b"same")) for n in range(64))
+            )
+            assert sum(won) == 1
+        for backend in backends:
+            await backend.aclose()
+
+
+@pytest.fixture(scope="module")
+def proxy(fake_gcs_endpoint: GCSEndpoint) -> Iterator[FaultProxy]:
+    with fault_proxy(fake_gcs_endpoint.url) as running:
+        yield running
+
+
+@pytest.fixture
+async def make(proxy: FaultProxy, fake_gcs_endpoint: GCSEndpoint) -> Any:
+    """Makes stores behind the proxy, on the test's own place."""
+    root = f"{_bucket(fake_gcs_endpoint)}/{next(_places)}"
+    made = []
+
+    def make(path: str = root, *, retries: int = 6, **options: Any) -> FsspecStore:
+        options = {"token": "anon", "project": "test", "endpoint_url": proxy.url} | options
+        fs = GCSFileSystem(skip_instance_cache=True, **options)
+        made.append(FsspecStore(fs, path, retries=retries))
+        return made[-1]
+
+    yield make
+    proxy.plan = lambda *_: None
+    for store in made:
+        await store.aclose()
+
+
+def to_path(part: str, fault: Fault | Answer, *, times: int = 1, method: str = "") -> Plan:
+    """The first requests with this in their target meet the fault."""
+    left = itertools.repeat(fault, times)
+
+    def plan(asked: str, target: str, headers: Any) -> Fault | Answer | None:
+        return next(left, None) if part in target and method in ("", asked) else None
+
+    return plan
+
+
+def refusal(status: int, message: str) -> Answer:
+    body = json.dumps({"error": {"code": status, "message": message}}, indent=1).encode()
+    return Answer(status, {"Content-Type": "application/json"}, body)
+
+
+async def test_one_request_is_enough(make: Any, proxy: FaultProxy) -> None:
+    store = make()
+    await put(store, "a", "b")
+    version = await store.get_version("a")
+    assert version is not None
+    for use in (
+        lambda: store.get("a"),
+        lambda: store.get("a", byte_range=RangeByteRequest(0, 1)),
+        lambda: store.get("a", byte_range=OffsetByteRequest(0)),
+        lambda: store.get("a", byte_range=SuffixByteRequest(1)),
+        lambda: store.get("missing"),
+        lambda: store.exists("a"),
+        lambda: store.exists("missing"),
+        lambda: store.getsize("a"),
+        lambda: store.get_version("b"),
+        lambda: store.set("a", buf(b"new"), if_match=version.version),
+        lambda: store.set("c", buf(b"new")),
+        lambda: store.set_if_not_exists("c", buf(b"new")),
+        lambda: store.delete("c"),
+        lambda: store.delete("missing"),
+        lambda: listed(store.list()),
+        lambda: store.is_empty(""),
+        lambda: store.getsize_prefix(""),
+    ):
+        with proxy.watching() as seen:
+            await use()
+        assert len(seen) == 1, [(request.method, request.target) for request in seen]
+
+
+async def test_keys_are_deleted_a_hundred_at_a_time(make: Any, proxy: FaultProxy) -> None:
+    store = make()
+    await asyncio.gather(*(put(store, f"c/{number} #%?/ü") for number in range(250)))
+    with proxy.watching() as seen:
+        await store.delete_dir("c")
+    assert [request.method for request in seen] == ["GET", "POST", "POST", "POST"]
+    assert await listed(store.list()) == []
+
+
+async def test_a_service_without_batches_deletes_one_by_one(make: Any, proxy: FaultProxy) -> None:
+    store = make()
+    await put(store, "c/1", "c/2")
+    proxy.plan = to_path("/batch", Answer(404), times=9)
+    await store.delete_dir("c")
+    assert await listed(store.list()) == []
+
+
+def batch(*statuses: int) -> Answer:
+    parts = [
+        f"--b\r\nContent-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\n"
+        f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n\r\n"
+        f'{{"error": {{"message": "status {status} for {number}"}}}}\r\n'
+        for number, status in enumerate(statuses)
+    ]
+    body = "".join(parts) + "--b--"
+    return Answer(200, {"Content-Type": "multipart/mixed; boundary=b"}, body.encode())
+
+
+async def test_only_what_failed_of_a_batch_is_asked_again(make: Any, proxy: FaultProxy) -> None:
+    store = make()
+    await put(store, "c/1", "c/2", "c/3")
+    proxy.plan = to_path("/batch", batch(204, 503, 404))
+    await store.delete_dir("c")
+    assert await listed(store.list()) == ["c/1", "c/3"]
+    assert store.stats.retries == store.stats.throttled == 1
+
+
+async def test_a_batch_that_is_short_of_answers_is_asked_again(
+    make: Any, proxy: FaultProxy
+) -> None:
+    store = make()
+    await put(store, "c/1", "c/2")
+    proxy.plan = to_path("/batch", batch(204))
+    await store.delete_dir("c")
+    assert await listed(store.list()) == ["c/1"]
+
+
+async def test_a_refusal_within_a_batch_is_raised(make: Any, proxy: FaultProxy) -> None:
+    store = make()
+    await put(store, "c/1", "c/2", "c/3")
+    proxy.plan = to_path("/batch", batch(503, 403, 204))
+    with pytest.raises(AccessDeniedError, match="status 403 for 1"):
+        await store.delete_dir("c")
+
+
+@pytest.mark.parametrize("message", ["", "The specified bucket does not exist."])
+async def test_a_missing_bucket_is_not_a_missing_key(
+    make: Any, proxy: FaultProxy, message: str
+) -> None:
+    # The emulator's "Not Found" says nothing; Google's sentence saves a request.
+    if message:
+        proxy.plan = to_path("/b/", refusal(404, message), times=100)
+    for use in (
+        lambda store: store.get("a"),
+        lambda store: store.get("a", byte_range=RangeByteRequest(0, 1)),
+        lambda store: store.get_version("a"),
+        lambda store: store.exists("a"),
+        lambda store: store.set("a", buf(b"x")),
+        lambda store: store.set_if_not_exists("a", buf(b"x")),
+        lambda store: store.set("a", buf(b"x"), if_match="1"),
+        lambda store: store.delete("a"),
+        lambda store: store.delete_dir("a"),
+        lambda store: store._backend.remove_many([f"{store.path}/{n}" for n in "ab"], limit=2),
+        lambda store: listed(store.list()),
+        lambda store: listed(store.list_dir("")),
+    ):
+        store = make("no-such-bucket/x")
+        with proxy.watching() as seen, pytest.raises(Exception) as caught:  # noqa: PT011
+            await use(store)
+        if not isinstance(caught.value, BucketNotFoundError):
+            # Raised by the backend itself.
+            assert store._backend.failure(caught.value).value == "no bucket"
+        assert len(seen) == 1 or not message or "/batch" in seen[0].target
+        assert len(seen) <= 2
+
+
+async def test_google_says_which_of_the_two_is_missing(make: Any, proxy: FaultProxy) -> None:
+    store = make("no-such-bucket/x")
+    proxy.plan = to_path("", Answer(404, {}, b"No such object: no-such-bucket/x/a"), times=2)
+    with proxy.watching() as seen:
+        assert await store.get("a") is None
+        assert not await store.exists("a")
+    assert len(seen) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_is_told_in_the_services_words(
+    make: Any, proxy: FaultProxy, status: int
+) -> None:
+    store = make()
+    proxy.plan = to_path("", refusal(status, "you may not"), times=100)
+    for use in (
+        store.get("a"),
+        store.exists("a"),
+        store.set("a", buf(b"x")),
+        store.delete("a"),
+        listed(store.list()),
+    ):
+        with proxy.watching() as seen, pytest.raises(AccessDeniedError) as caught:
+            await use
+        assert str(caught.value).endswith(f"status {status}: you may not")
+        assert len(seen) == 1
+
+
+async def test_a_bucket_nobody_may_ask_for_is_taken_for_there(make: Any, proxy: FaultProxy) -> None:
+    store = make("no-such-bucket/x")
+
+    def plan(method: str, target: str, headers: Any) -> Answer | None:
+        return refusal(403, "no") if re.search(r"/b/[^/]*\?", target) else None
+
+    proxy.plan = plan
+    assert await store.get("a") is None
+
+
+async def test_a_zonal_bucket_is_told_apart(make: Any, proxy: FaultProxy) -> None:
+    store = make()
+    proxy.plan = the_first(1, refusal(400, "This bucket requires appendable objects."))
+    with pytest.raises(UnsupportedOperationError, match="requires appendable objects"):
+        await store.set("a", buf(b"x"))
+
+
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.RESET, Fault.TRUNCATED, Fault.LOST])
+async def test_what_fails_in_passing_is_repeated(
+    make: Any, proxy: FaultProxy, fault: Fault
+) -> None:
+    store = make()
+
+    async def check(awaitable: Any, expected: Any = None) -> None:
+        proxy.plan = to_path("storage/v1", fault)
+        with proxy.watching() as seen:
+            assert await awaitable == expected
+        # A repeated creation whose first answer was lost reads back whose value is there.
+        assert [request.fault for request in seen] in ([fault, None], [fault, None, None])
+
+    await check(store.set("a", buf(b"0123456789")))
+    await check(store.set_if_not_exists("b", buf(b"b")))
+    await check(read(store, "a"), b"0123456789")
+    await check(read(store, "a", RangeByteRequest(2, 9)), b"2345678")
+    await check(store.getsize("a"), 10)
+    await check(listed(store.list()), ["a", "b"])
+    await check(store.delete("b"))
+    await put(store, "c")
+    await check(store._backend.remove_many([f"{store.path}/{key}" for key in "ac"], limit=2))
+    assert await listed(store.list()) == []
+
+
+async def test_bytes_that_do_not_fit_their_checksum_are_asked_for_again(
+    make: Any, proxy: FaultProxy
+) -> None:
+    store = make()
+    await put(store, "a", data=b"right")
+    # Two headers, as Google sends them, would do as well as one.
+    flipped = Answer(200, {"X-Goog-Hash": "crc32c=AAAAAA==,md5=x"}, b"wrong")
+    proxy.plan = to_path("alt=media", flipped)
+    assert await read(store, "a") == b"right"
+    assert store.stats.retries == 1
+
+
+async def test_a_range_that_is_not_the_one_asked_for_is_never_handed_over(
+    make: Any, proxy: FaultProxy
+) -> None:
+    store = make(retries=0)
+    await put(store, "a", data=b"0123456789")
+    for headers in ({"Content-Range": "bytes 0-1/10"}, {}):
+        proxy.plan = to_path("alt=media", Answer(206, headers, b"01"))
+        with pytest.raises(BackendError, match="came for"):
+            await read(store, "a", RangeByteRequest(2, 4))
+    # A server that ignores ranges sends all.
+    proxy.plan = to_path("alt=media", Answer(200, {}, b"0123456789"))
+    assert await read(store, "a", RangeByteRequest(2, 4)) == b"23"
+
+
+async def test_a_write_whose_answer_was_lost_is_this_writers(make: Any, proxy: FaultProxy) -> None:
+    store = make()
+    backend, path = store._backend, f"{store.path}/a"
+    proxy.plan = to_path("/upload", Fault.LOST)
+    assert await backend.create(path, memoryview(b"mine"))
+    found = await store.get_version("a")
+    assert found is not None
+    proxy.plan = to_path("/upload", Fault.LOST)
+    await store.set("a", buf(b"mine too"), if_match=found.version)
+    assert await read(store, "a") == b"mine too"
+    # Another's bytes, found on the second try.
+    proxy.plan = to_path("/upload", Fault.RESET)
+    assert not await backend.create(path, memoryview(b"other"))
+    # The same bytes, but nothing was lost: they are another's.
+    proxy.plan = to_path("/upload", Answer(429))
+    assert not await backend.create(path, memoryview(b"mine too"))
+
+
+async def test_only_a_generation_is_a_version(make: Any) -> None:
+    store = make()
+    for version in ("0", "-1", "", "x", "1&a=b", "٣"):
+        with pytest.raises(VersionMismatchError):
+            await store.set("missing", buf(b"x"), if_match=version)
+    assert not await store.exists("missing")
+
+
+async def test_what_was_stored_is_held_against_what_was_sent(make: Any, proxy: FaultProxy) -> None:
+    store = make()
+    for stored in ({"size": "2"}, {"size": "1", "crc32c": "AAAAAA=="}):
+        proxy.plan = to_path("/upload", Answer(200, {}, json.dumps(stored).encode()))
+        with pytest.raises(BackendError, match="stored other bytes"):
+            await store.set("a", buf(b"x"))
+
+
+async def test_a_large_value_goes_in_one_request_where_uploads_do_not_resume(
+    make: Any, proxy: FaultProxy
+) -> None:
+    store = make()
+    value = content(70 * 2**20)
+    with proxy.watching() as seen:
+        await store.set_if_not_exists("a", buf(value))
+        await store.set_if_not_exists("a", buf(b"other"))
+    assert len(seen) == 2
+    assert await store.getsize("a") == len(value)
+    assert await read(store, "a") == value
+
+
+class TestResumableUploads:
+    """Uploads in chunks, as Google's own hosts take them; the emulator does when nothing fails."""
+
+    @pytest.fixture
+    def store(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> FsspecStore:
+        monkeypatch.setattr(gcs_uploads, "_RESUMABLE_THRESHOLD", 1)
+        monkeypatch.setattr(gcs_uploads, "_CHUNK_BYTES", 2**18)
+        store: FsspecStore = make()
+        store._backend._resumes = True  # type: ignore[attr-defined]
+        return store
+
+    VALUE = content(2**19 + 1000)
+
+    async def test_a_value_goes_in_chunks(self, store: FsspecStore, proxy: FaultProxy) -> None:
+        with proxy.watching() as seen:
+            await store.set("a #?%/ü", buf(self.VALUE))
+        assert [request.method for request in seen] == ["POST", "PUT", "PUT", "PUT"]
+        assert seen[-1].headers["content-range"] == "bytes 524288-525287/525288"
+        assert await read(store, "a #?%/ü") == self.VALUE
+        assert await store.getsize("a #?%/ü") == len(self.VALUE)
+
+    async def test_a_chunk_is_repeated(self, store: FsspecStore, proxy: FaultProxy) -> None:
+        proxy.plan = the_first(2, Fault.UNAVAILABLE, method="PUT")
+        await store.set("a", buf(self.VALUE))
+        assert await read(store, "a") == self.VALUE
+        assert store.stats.retries == 2
+
+    async def test_the_next_chunk_begins_where_the_service_says(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
+        starts: list[str] = []
+
+        def plan(method: str, target: str, headers: Any) -> Answer | None:
+            if method != "PUT":
+                return None
+            starts.append(headers["content-range"])
+            if len(starts) == 1:
+                return Answer(308, {"Range": "bytes=0-99"})
+            # The answer to the last chunk, of which the server has not seen the beginning.
+            end = starts[-1].partition("-")[2].partition("/")[0]
+            if int(end) + 1 == len(self.VALUE):
+                return Answer(200, {}, b"{}")
+            return Answer(308, {"Range": f"bytes=0-{end}"})
+
+        proxy.plan = plan
+        await store.set("a", buf(self.VALUE))
+        assert starts[1].startswith("bytes 100-")
+
+    async def test_a_session_that_is_gone_is_begun_again(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
+        proxy.plan = the_first(1, Answer(410), method="PUT")
+        with proxy.watching() as seen:
+            await store.set("a", buf(self.VALUE))
+        assert [request.method for request in seen] == ["POST", "PUT", "POST", "PUT", "PUT", "PUT"]
+        assert await read(store, "a") == self.VALUE
+
+    async def test_an_upload_that_fails_is_cancelled(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
+        proxy.plan = to_path("upload_id", refusal(403, "no"), method="PUT", times=9)
+        with proxy.watching() as seen, pytest.raises(AccessDeniedError):
+            await store.set("a", buf(self.VALUE))
+        assert [request.method for request in seen] == ["POST", "PUT", "DELETE"]
+        assert not await store.exists("a")
+
+    async def test_no_progress_is_an_error(self, store: FsspecStore, proxy: FaultProxy) -> None:
+        for answer in (Answer(308), Answer(308, {"Range": "bytes=0-99999999"})):
+            proxy.plan = to_path("upload_id", answer, method="PUT", times=99)
+            with pytest.raises(BackendError, match="the service kept"):
+                await store.set("a", buf(self.VALUE))
+
+    async def test_a_condition_is_sent_with_the_session(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
+        proxy.plan = to_path("ifGenerationMatch=0", Answer(412))
+        with proxy.watching() as seen:
+            await store.set_if_not_exists("a", buf(self.VALUE))
+        assert len(seen) == 1
+        assert not await store.exists("a")
+        # At the end it holds too.
+        proxy.plan = to_path("upload_id", Answer(412), method="PUT")
+        await store.set_if_not_exists("a", buf(self.VALUE))
+        assert not await store.exists("a")
+
+    async def test_a_last_answer_that_was_lost_is_made_up_for(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
+        last = f"-{len(self.VALUE) - 1}/"
+
+        def plan(method: str, target: str, headers: Any) -> Fault | None:
+            ends = last in headers.get("content-range", "")
+            return Fault.LOST if ends and not store.stats.retries else None
+
+        proxy.plan = plan
+        await store.set("a", buf(self.VALUE))
+        assert await read(store, "a") == self.VALUE
+        assert store.stats.retries == 1
+
+
+class Token(google.auth.credentials.Credentials):  # type: ignore[misc]
+    """Credentials whose token is good for the numbers it has not lost yet."""
+
+    def __init__(self, refresh: Callable[[], str]) -> None:
+        super().__init__()
+        self._refresh = refresh
+
+    def refresh(self, request: Any) -> None:
+        self.token = self._refresh()
+
+
+def wants(token: str) -> Plan:
+    """Who comes without this token is told that it does not hold any more."""
+
+    def plan(method: str, target: str, headers: Any) -> Answer | None:
+        good = headers.get("authorization") == f"Bearer {token}"
+        return None if good else refusal(401, "Invalid Credentials")
+
+    return plan
+
+
+async def test_every_request_is_signed_and_a_token_renewed_once(
+    make: Any, proxy: FaultProxy
+) -> None:
+    tokens = (f"t{number}" for number in itertools.count())
+    credentials = Token(lambda: next(tokens))
+    store = make(token=credentials)
+    proxy.plan = wants("t0")
+    await put(store, "a", "b")
+    assert await read(store, "a") == b"a"
+    await store.delete_dir("")
+    assert credentials.token == "t0"
+    # Refused, and then renewed by one for all.
+    proxy.plan = wants("t1")
+    await asyncio.gather(*(store.get("a") for _ in range(40)))
+    assert credentials.token == "t1"
+    # Renewed credentials that are refused are no good.
+    proxy.plan = wants("never")
+    with pytest.raises(AccessDeniedError, match="Invalid Credentials"):
+        await store.get("a")
+    assert credentials.token == "t2"
+
+
+async def test_credentials_that_cannot_be_had_are_a_refusal(make: Any, proxy: FaultProxy) -> None:
+    def fail() -> str:
+        raise google.auth.exceptions.RefreshError("no such account")
+
+    store = make(token=Token(fail))
+    with proxy.watching() as seen, pytest.raises(AccessDeniedError):
+        await store.get("a")
+    assert seen == []
+
+
+async def test_a_passing_failure_to_get_credentials_is_repeated(make: Any) -> None:
+    failures = iter([google.auth.exceptions.TransportError("try again")])
+
+    def refresh() -> str:
+        for failure in failures:
+            raise failure
+        return "t"
+
+    store = make(token=Token(refresh))
+    assert await store.get("a") is None
+    assert store.stats.retries == 1
+
+
+async def test_the_users_options_reach_every_request(make: Any, proxy: FaultProxy) -> None:
+    header = {"x-goog-encryption-algorithm": "AES256"}
+    session = {"headers": header, "auto_decompress": True, "raise_for_status": True}
+    store = make(requester_pays="who-pays", session_kwargs=session)
+    with proxy.watching() as seen:
+        await put(store, "c/1", "c/2", "c/3")
+        assert await store.get("c/1") is not None
+        assert await store.get("missing") is None
+        assert await store.exists("c/1")
+        await store.delete("c/1")
+        await store.delete_dir("c")
+    batches = [request for request in seen if "/batch" in request.target]
+    assert len(batches) == 1
+    assert all("userProject=who-pays" in one.target for one in seen if one not in batches)
+    assert all(one.headers["x-goog-encryption-algorithm"] == "AES256" for one in seen)
+    assert await listed(store.list()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"tokenn": "anon"}, "'tokenn' (did you mean 'token'?)"),
+        ({"anon": True}, "'anon'"),
+        ({"session_kwargs": {"trust_enf": True}}, "did you mean 'trust_env'"),
+        ({"session_kwargs": {"connector": object()}}, "one event loop"),
+        ({"endpoint_url": "http://me:secret@host"}, "without a user name"),
+        ({"endpoint_url": "host:80"}, "http(s)://"),
+        ({"requester_pays": True, "project": ""}, "needs a project"),
+    ],
+    ids=str,
+)
+def test_an_option_that_cannot_be_kept_to_is_refused(
+    make: Any, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(StorageOptionError) as caught:
+        make(**options)
+    assert words in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("root", ["B", "ab", "-abc", "a b c/x", "a" * 223])
+def test_what_is_no_bucket_name_is_refused(make: Any, root: str) -> None:
+    with pytest.raises(StoreURLError, match="no bucket name"):
+        make(root)
+
+
+async def test_names_the_service_does_not_hold_are_refused(
+    make: Any, proxy: FaultProxy, fake_gcs_endpoint: GCSEndpoint
+) -> None:
+    store = make()
+    spare = 1024 - len(store.path.partition("/")[2]) - 1
+    with proxy.watching() as seen:
+        for key in ("a" * (spare + 1), "é" * (spare // 2 + 1), "a\nb", "a\rb"):
+            with pytest.raises(InvalidKeyError, match="object names"):
+                await store.get(key)
+        with pytest.raises(InvalidKeyError, match="acme-challenge"):
+            await make(_bucket(fake_gcs_endpoint)).get(".well-known/acme-challenge/a")
+    assert seen == []
+    await put(store, "a" * spare)
+    assert await store.exists("a" * spare)
+
+
+async def test_a_generation_in_a_path_is_refused_where_gcsfs_looks_for_one(make: Any) -> None:
+    store = make(version_aware=True)
+    await put(store, "a", "a#b")
+    assert await read(store, "a#b") == b"a#b"
+    for key in ("a#123", "a?generation=5"):
+        with pytest.raises(InvalidKeyError, match="version_aware"):
+            await store.get(key)
+    with pytest.raises(StoreURLError, match="version_aware"):
+        make("some-bucket/a#123", version_aware=True)
+    plain = make()
+    await put(plain, "a#123", "a?generation=5")
+    assert await listed(plain.list_prefix("a")) == ["a", "a#123", "a#b", "a?generation=5"]
+
+
+async def test_pages_follow_each_other(make: Any, proxy: FaultProxy) -> None:
+    store = make()
+    directory = f"{store.path}/"
+    bucket, _, prefix = directory.partition("/")
+
+    def page(token: str | None, *names: str) -> Answer:
+        items = [{"name": prefix + name, "size": "1"} for name in names]
+        return Answer(200, {}, json.dumps({"items": items, "nextPageToken": token}).encode())
+
+    pages = iter([page("x y", "a"), page("z"), page(None, "b")])
+    proxy.plan = lambda *_: next(pages)
+    with proxy.watching() as seen:
+        found = [page async for page in store._backend.pages(directory, "", recursive=True)]
+    assert [page.objects for page in found] == [
+        [(f"{directory}a", 1)],
+        [],
+        [(f"{directory}b", 1)],
+    ]
+    assert "pageToken=x%20y" in seen[1].target
+    assert bucket in seen[2].target
+
+
+async def test_a_listing_that_breaks_off_is_an_error(make: Any, proxy: FaultProxy) -> None:
+    store = make(retries=0)
+    proxy.plan = to_path("/o", Answer(HTTPStatus.BAD_GATEWAY), times=9)
+    with pytest.raises(BackendError, match="502"):
+        await listed(store.list())
+
+
+SILENT = """
+import asyncio, gc, os, sys, threading
+from fsspec_store import Buffer, FsspecStore
+
+def store():
+    return FsspecStore.from_url({url!r}, {options!r})
+
+async def use(store, data=b"value"):
+    await store.set("a/b", Buffer.from_bytes(data))
+    assert (await store.get("a/b")).to_bytes() == data
+    assert [key async for key in store.list()] == ["a/b"]
+
+kept = store()
+asyncio.run(use(kept))
+asyncio.run(use(kept))
+
+async def dropped():
+    await use(store())
+    gc.collect()
+asyncio.run(dropped())
+
+loop = asyncio.new_event_loop()
+threading.Thread(target=loop.run_forever, daemon=True).start()
+asyncio.run_coroutine_threadsafe(use(kept), loop).result()
+
+child = os.fork()
+if child == 0:
+    asyncio.run(use(kept, b"child"))
+    sys.stdout.flush()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print("done")
+"""
+
+
+def test_nothing_is_printed_at_exit(fake_gcs_endpoint: GCSEndpoint) -> None:
+    program = SILENT.format(
+        url=f"gs://{_bucket(fake_gcs_endpoint)}/{next(_places)}",
+        options=fake_gcs_endpoint.storage_options(),
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-Walways::ResourceWarning",
+            # Python's own word to whoever forks beside fsspec's thread.
+            "-Wignore:This process:DeprecationWarning",
+            "-c",
+            program,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stderr, done.stdout, done.returncode) == ("", "done\n", 0)

@@ -1,0 +1,213 @@
+"""What lets a request into an Azure account: keys as the SDK uses them, tokens fetched once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import threading
+import time
+from typing import Any
+from urllib.parse import quote
+
+import fsspec
+import pytest
+from azure.core.credentials import AccessToken, AzureNamedKeyCredential, AzureSasCredential
+from azure.core.pipeline import PipelineContext, PipelineRequest
+from azure.core.pipeline.transport import HttpRequest
+from azure.storage.blob.aio import BlobServiceClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsspec_store.backends.azure_account import SharedKey, Tokens, account_of
+
+KEY = base64.b64encode(b"secret" * 5).decode()
+
+header = st.fixed_dictionaries(
+    {"x-ms-date": st.just("Mon, 27 Jul 2026 00:00:00 GMT"), "x-ms-version": st.just("2021-12-02")},
+    optional={
+        "Content-Length": st.integers(0, 10**9).map(str),
+        "Content-MD5": st.binary(min_size=16, max_size=16).map(
+            lambda digest: base64.b64encode(digest).decode()
+        ),
+        "Content-Type": st.sampled_from(
+            ["application/octet-stream", "multipart/mixed; boundary=b"]
+        ),
+        "If-Match": st.just('"0x8D"'),
+        "If-None-Match": st.just("*"),
+        "x-ms-blob-type": st.just("BlockBlob"),
+        "x-ms-range": st.sampled_from(["bytes=0-1", "bytes=7-"]),
+    },
+)
+text = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=20)
+query = st.dictionaries(
+    st.sampled_from(["restype", "comp", "prefix", "marker", "delimiter", "blockid", "maxresults"]),
+    text.map(lambda value: quote(value, safe="/~")),
+).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs.items()))
+
+
+@given(st.sampled_from(["GET", "HEAD", "PUT", "POST", "DELETE"]), text, query, header)
+def test_requests_are_signed_as_the_sdk_signs_them(
+    method: str, name: str, query: str, headers: dict[str, str]
+) -> None:
+    path = "/container/" + quote(name, safe="/~")
+    ours = asyncio.run(SharedKey("account", KEY).authorization(method, path, query, headers))
+    client = BlobServiceClient(
+        "https://account.blob.core.windows.net", {"account_name": "account", "account_key": KEY}
+    )
+    url = f"https://account.blob.core.windows.net{path}" + ("?" + query if query else "")
+    request = HttpRequest(method, url, headers=headers)
+    client.credential.on_request(PipelineRequest(request, PipelineContext(None)))
+    assert ours == request.headers["Authorization"]
+
+
+def account(**options: Any) -> Any:
+    options = {"account_name": "account", **options}
+    return account_of(fsspec.filesystem("az", skip_instance_cache=True, **options))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"account_key": KEY},
+        {"credential": KEY},
+        {"credential": AzureNamedKeyCredential("account", KEY)},
+        {"connection_string": f"AccountName=account;AccountKey={KEY}"},
+        {"account_key": KEY, "account_host": "account.blob.core.chinacloudapi.cn"},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_a_key_signs(options: dict[str, Any]) -> None:
+    found = account(**options)
+    headers = asyncio.run(found.headers("GET", "/c/b", "", {}))
+    assert headers["Authorization"].startswith("SharedKey account:")
+    host = options.get("account_host", "account.blob.core.windows.net")
+    assert found.url("/c/b", "comp=list") == f"https://{host}/c/b?comp=list"
+
+
+SIGNATURE = "sv=2022-11-02&sr=c&sp=rl&sig=abc%3D"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sas_token": SIGNATURE},
+        {"sas_token": "?" + SIGNATURE},
+        {"credential": SIGNATURE},
+        {"credential": AzureSasCredential(SIGNATURE)},
+        {"connection_string": f"AccountName=account;SharedAccessSignature={SIGNATURE}"},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_a_signature_is_in_every_url(options: dict[str, Any]) -> None:
+    found = account(**options)
+    place = "https://account.blob.core.windows.net/c"
+    assert found.url("/c", "") == f"{place}?{SIGNATURE}"
+    assert found.url("/c", "comp=list") == f"{place}?comp=list&{SIGNATURE}"
+    assert "Authorization" not in asyncio.run(found.headers("GET", "/c", "", {}))
+    assert SIGNATURE not in found.service
+
+
+def test_a_signature_may_be_changed() -> None:
+    credential = AzureSasCredential("sig=old")
+    found = account(credential=credential)
+    credential.update("sig=new")
+    assert found.url("/c", "").endswith("/c?sig=new")
+
+
+def test_an_anonymous_reader_sends_nothing() -> None:
+    found = account(anon=True)
+    assert found.url("/c", "") == "https://account.blob.core.windows.net/c"
+    assert "Authorization" not in asyncio.run(found.headers("GET", "/c", "", {}))
+
+
+class Asked:
+    """A credential that counts, and waits until it is let go on."""
+
+    def __init__(self, lifetime: float = 3600) -> None:
+        self.lifetime = lifetime
+        self.times = 0
+        self.threads: set[str] = set()
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.error: Exception | None = None
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        assert scopes == ("https://storage.azure.com/.default",)
+        self.times += 1
+        self.threads.add(threading.current_thread().name)
+        self.go_on.wait(10)
+        if self.error is not None:
+            raise self.error
+        return AccessToken(f"token-{self.times}", int(time.time() + self.lifetime))
+
+
+class AskedAsync(Asked):
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:  # type: ignore[override]
+        return Asked.get_token(self, *scopes, **options)
+
+
+async def ask(tokens: Tokens) -> str | None:
+    return await tokens.authorization("GET", "/", "", {})
+
+
+@pytest.mark.parametrize("kind", [Asked, AskedAsync])
+def test_a_token_is_fetched_once_for_all_loops(kind: type[Asked]) -> None:
+    credential = kind()
+    tokens = Tokens(credential)
+
+    async def many() -> set[str | None]:
+        return set(await asyncio.gather(*(ask(tokens) for _ in range(10))))
+
+    assert asyncio.run(many()) == {"Bearer token-1"}
+    assert asyncio.run(many()) == {"Bearer token-1"}
+    assert credential.times == 1
+    # Never on the loop that asks.
+    assert threading.main_thread().name not in credential.threads
+
+
+@pytest.mark.parametrize("kind", [Asked, AskedAsync])
+async def test_a_token_about_to_end_is_fetched_anew(kind: type[Asked]) -> None:
+    tokens = Tokens(kind(lifetime=200))
+    assert await ask(tokens) == "Bearer token-1"
+    assert await ask(tokens) == "Bearer token-2"
+
+
+async def test_a_refused_token_is_fetched_anew() -> None:
+    tokens = Tokens(Asked())
+    assert await ask(tokens) == "Bearer token-1"
+    await tokens.renew()
+    assert await ask(tokens) == "Bearer token-2"
+
+
+async def test_a_failure_is_everybodys_and_not_for_ever() -> None:
+    credential = Asked()
+    credential.error = OSError("no way to the token")
+    tokens = Tokens(credential)
+    credential.go_on.clear()
+    waiting = [asyncio.create_task(ask(tokens)) for _ in range(3)]
+    await asyncio.sleep(0)
+    credential.go_on.set()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(answer) for answer in answers] == ["no way to the token"] * 3
+    assert credential.times == 1
+    credential.error = None
+    assert await ask(tokens) == "Bearer token-2"
+
+
+async def test_who_gives_up_takes_the_token_from_nobody() -> None:
+    credential = Asked()
+    credential.go_on.clear()
+    tokens = Tokens(credential)
+    first, second = (asyncio.create_task(ask(tokens)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    credential.go_on.set()
+    assert await second == "Bearer token-1"
+    assert first.cancelled()
+
+
+def test_credentials_that_adlfs_made_are_asked_in_a_thread() -> None:
+    found = account(tenant_id="t", client_id="c", client_secret="s")
+    assert isinstance(found.credential, Tokens)
+    assert found.credential.renewable
+    assert "aio" not in type(found.credential._credential).__module__

@@ -1,0 +1,166 @@
+"""What Azure's answers mean, from answers as its documentation gives them."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import pytest
+
+from fsspec_store.backends.azure_answers import (
+    AzureError,
+    batch_statuses,
+    error_code,
+    is_folder,
+    listing,
+)
+from fsspec_store.backends.base import Failure
+from fsspec_store.backends.http_client import Answer
+
+REFUSAL = b"""\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><Error>\
+<Code>AuthenticationFailed</Code><Message>Server failed to authenticate the request &amp; refused.
+RequestId:55ea2a3c-701e-0000-3a53-1f5a17000000
+Time:2026-07-27T00:00:00.0000000Z</Message><AuthenticationErrorDetail>The MAC signature found in \
+the HTTP request 'c2lnbmF0dXJl' is not the same as any computed signature. Server used following \
+string to sign: 'GET'.</AuthenticationErrorDetail></Error>"""
+
+
+def test_an_error_says_what_and_why_and_no_signature() -> None:
+    error = AzureError(Answer(403, {}, REFUSAL))
+    assert str(error) == (
+        "status 403, AuthenticationFailed: Server failed to authenticate the request & refused."
+    )
+    again = pickle.loads(pickle.dumps(error))
+    assert str(again) == str(error)
+    assert again.meaning is Failure.FORBIDDEN
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "meaning"),
+    [
+        (404, "ContainerNotFound", Failure.NO_BUCKET),
+        (409, "ContainerBeingDeleted", Failure.NO_BUCKET),
+        (403, "AuthorizationPermissionMismatch", Failure.FORBIDDEN),
+        (401, "InvalidAuthenticationInfo", Failure.FORBIDDEN),
+        (409, "PublicAccessNotPermitted", Failure.FORBIDDEN),
+        # What an anonymous reader is told of a private container, or of none.
+        (404, "ResourceNotFound", Failure.FORBIDDEN),
+        (400, "InvalidUri", Failure.INVALID_PATH),
+        (400, "InvalidResourceName", Failure.INVALID_PATH),
+        (409, "ResourceTypeMismatch", Failure.CONFLICT),
+        (412, "LeaseIdMissing", Failure.BACKEND),
+        (500, "InternalError", Failure.BACKEND),
+        (404, None, Failure.BACKEND),
+    ],
+)
+def test_what_an_error_means(status: int, code: str | None, meaning: Failure) -> None:
+    # As a HEAD is answered: without a body.
+    headers = {} if code is None else {"x-ms-error-code": code}
+    error = AzureError(Answer(status, headers, b""))
+    assert error.code == code
+    assert error.meaning is meaning
+
+
+def test_the_code_of_a_body() -> None:
+    assert error_code(Answer(403, {}, REFUSAL)) == "AuthenticationFailed"
+    assert error_code(Answer(403, {}, b"<html>")) is None
+
+
+PAGE = """\ufeff<?xml version="1.0" encoding="utf-8"?>
+<EnumerationResults ServiceEndpoint="https://account.blob.core.windows.net/" ContainerName="c">
+<Prefix>a/</Prefix><Delimiter>/</Delimiter><Blobs>{}</Blobs><NextMarker{}</EnumerationResults>"""
+
+
+def page(items: str, marker: str = " />") -> Any:
+    return listing(PAGE.format(items, marker).encode())
+
+
+def item(name: str, size: int, more: str = "", metadata: str = "") -> str:
+    return (
+        f"<Blob><Name>{name}</Name><Properties><Content-Length>{size}</Content-Length>"
+        f"<BlobType>BlockBlob</BlobType>{more}</Properties><Metadata>{metadata}</Metadata></Blob>"
+    )
+
+
+def test_a_page_of_a_listing() -> None:
+    found = page(
+        item("a/1", 7) + item("a/ &amp;&lt;ü ", 0) + "<BlobPrefix><Name>a/b/</Name></BlobPrefix>",
+        ">2!72!MDAw</NextMarker>",
+    )
+    assert found == ([("a/1", 7), ("a/ &<ü ", 0)], ["a/b/"], [], "2!72!MDAw")
+    assert page("") == ([], [], [], None)
+
+
+def test_a_name_that_xml_cannot_carry() -> None:
+    found = page(
+        "<Blob><Name Encoded='true'>a/%EF%BF%BE%20b</Name><Properties>"
+        "<Content-Length>1</Content-Length></Properties></Blob>" + item("a/%20", 2)
+    )
+    assert found.blobs == [("a/\ufffe b", 1), ("a/%20", 2)]
+
+
+def test_directories_are_no_blobs() -> None:
+    found = page(
+        item("a/file", 1, "<ResourceType>file</ResourceType>")
+        + item("a/dir", 0, "<ResourceType>directory</ResourceType>")
+        + item("a/marker", 0, metadata="<Hdi_isfolder>true</Hdi_isfolder>")
+        + item("a/other", 0, metadata="<hdi_isfolder>false</hdi_isfolder><x>true</x>")
+    )
+    assert found.blobs == [("a/file", 1), ("a/other", 0)]
+    assert found.folders == ["a/dir", "a/marker"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<EnumerationResults><Blobs>", b"<html></html>", b"<Blobs><Blob/></Blobs>"]
+)
+def test_what_is_no_listing(body: bytes) -> None:
+    with pytest.raises(OSError, match="service"):
+        listing(body)
+
+
+@pytest.mark.parametrize(
+    ("headers", "folder"),
+    [
+        ({}, False),
+        ({"x-ms-meta-hdi_isfolder": "true"}, True),
+        ({"x-ms-meta-hdi_isfolder": "false"}, False),
+        ({"x-ms-resource-type": "directory"}, True),
+        ({"x-ms-resource-type": "file"}, False),
+    ],
+)
+def test_what_a_directory_answers(headers: dict[str, str], folder: bool) -> None:
+    assert is_folder(headers) is folder
+
+
+BATCH = b"""--batchresponse_66925647\r
+Content-Type: application/http \r
+Content-ID: 0 \r
+\r
+HTTP/1.1 202 Accepted \r
+x-ms-delete-type-permanent: true \r
+x-ms-request-id: 778fdc83-801e-0000-62ff-0334671e284f \r
+\r
+--batchresponse_66925647\r
+Content-Type: application/http \r
+Content-ID: 12 \r
+\r
+HTTP/1.1 404 The specified blob does not exist. \r
+x-ms-error-code: BlobNotFound \r
+Content-Length: 216 \r
+Content-Type: application/xml \r
+\r
+<?xml version="1.0" encoding="utf-8"?><Error><Code>BlobNotFound</Code></Error>\r
+--batchresponse_66925647--\r
+"""
+
+
+def test_the_parts_of_a_batch() -> None:
+    parts = batch_statuses("multipart/mixed; boundary=batchresponse_66925647", BATCH)
+    assert {number: part.status for number, part in parts.items()} == {0: 202, 12: 404}
+    assert error_code(parts[12]) == "BlobNotFound"
+
+
+def test_an_answer_to_the_batch_as_a_whole_is_no_parts() -> None:
+    body = BATCH.replace(b"Content-ID: 0 \r\n", b"").replace(b"Content-ID: 12 \r\n", b"")
+    assert batch_statuses("multipart/mixed; boundary=batchresponse_66925647", body) == {}
+    assert batch_statuses("application/xml", b"<Error/>") == {}
