@@ -31,6 +31,8 @@ class Limits:
         Hold a segment of more than 255 bytes.
     backslash : str, optional
         Hold a key with a backslash.
+    trailing_dot : str, optional
+        Hold a segment that ends with a dot.
     hidden_names : str, optional
         List a key with a segment that begins with a dot.
     prefix_gone_at_once : str, optional
@@ -47,6 +49,7 @@ class Limits:
     key_beside_children: str | None = None
     long_names: str | None = None
     backslash: str | None = None
+    trailing_dot: str | None = None
     hidden_names: str | None = None
     prefix_gone_at_once: str | None = None
     atomic_create: str | None = None

@@ -338,19 +338,22 @@ class AzureBackend(Backend):
         read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]] = aiohttp.ClientResponse.read,
     ) -> Answer:
         url_path, url = self._address(path, query)
-        try:
-            return await self._http.request(
+
+        async def attempt() -> Answer:
+            return await self._http.once(
                 method,
                 url,
                 expect=expect,
                 # Signed anew for each attempt: a signature holds for a quarter of an hour.
-                headers=lambda: self._account.headers(method, url_path, query, headers or {}),
+                headers=await self._account.headers(method, url_path, query, headers or {}),
                 read=read,
-                renew=self._account.credential.renew,
                 data=data,
                 allow_redirects=False,
                 proxy=self._account.proxy,
             )
+
+        try:
+            return await self._http.send(attempt, renew=self._account.credential.renew)
         except StatusError as error:
             told = AzureError(error.answer)
             for note in getattr(error, "__notes__", ()):

@@ -5,7 +5,8 @@ Knows aiohttp, and nothing of what is asked through a session.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,12 +56,17 @@ def without_own_repeats(session: ClientSession) -> ClientSession:
 
 
 def close_now(session: ClientSession) -> None:
-    """Close a session's connections without awaiting."""
+    """Close a session's connections without awaiting, on its loop's thread or when that is over."""
     connector = session.connector
     session.detach()
-    if connector is not None:
-        # What aiohttp's own close() does before it waits for transports to say goodbye.
-        connector._close()  # type: ignore[no-untyped-call, unused-ignore]
+    if connector is None:
+        return
+    if not connector._loop.is_running():
+        # A transport's own close() leaves its end to the loop, which may never run again.
+        for transport in _transports(connector):
+            _end(transport)
+    # What aiohttp's own close() does before it waits for transports to say goodbye.
+    connector._close()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def forget(session: ClientSession) -> None:
@@ -70,3 +76,20 @@ def forget(session: ClientSession) -> None:
     if connector is not None:
         # Its sockets are the parent's: closing them would end TLS sessions there.
         connector._closed = True
+
+
+def _transports(connector: Any) -> list[Any]:
+    idle = [entry[0] for entries in connector._conns.values() for entry in entries]
+    return [protocol.transport for protocol in {*idle, *connector._acquired}]
+
+
+def _end(transport: Any) -> None:
+    """Do what a loop does to a transport that was closed. Other loops than asyncio's know how."""
+    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
+    if getattr(inner, "_sock", None) is None or not hasattr(inner, "_call_connection_lost"):
+        return
+    # A closed loop watches nothing, and lets nobody know.
+    with suppress(RuntimeError):
+        inner._loop._remove_reader(inner._sock_fd)
+    with suppress(RuntimeError):
+        inner._call_connection_lost(None)
