@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fsspec_store.backends.azure_answers import (
+from fsspec_store.backends.azure.answers import (
     AzureError,
     batch_statuses,
     error_code,

@@ -6,8 +6,8 @@ import google.auth.exceptions
 import pytest
 from multidict import CIMultiDict
 
-from fsspec_store.backends import gcs_requests
-from fsspec_store.backends.gcs_answers import (
+from fsspec_store.backends.gcs import requests as gcs_requests
+from fsspec_store.backends.gcs.answers import (
     check_stored,
     check_whole,
     failures_of_batch,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fsspec_store.backends.http_listing import parse_index
+from fsspec_store.backends.http.listing import parse_index
 
 URL = "http://host:8080/data/a%20b/"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from fsspec_store.backends.base import RangeNotSatisfiableError
-from fsspec_store.backends.s3_answers import error_code, requested_part
+from fsspec_store.backends.s3.answers import error_code, requested_part
 from fsspec_store.byte_requests import ByteRequest
 from fsspec_store.ranges import is_empty_request, is_out_of_range, resolve
 

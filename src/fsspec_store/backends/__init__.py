@@ -17,15 +17,15 @@ __all__ = ["Backend", "backend_for"]
 
 #: Filesystem class to backend, for exactly this class: a subclass may do anything its own way.
 _EXACT = {
-    "fsspec.implementations.http.HTTPFileSystem": "http:HTTPBackend",
+    "fsspec.implementations.http.HTTPFileSystem": "http.backend:HTTPBackend",
     "fsspec.implementations.local.LocalFileSystem": "local:LocalBackend",
     "fsspec.implementations.memory.MemoryFileSystem": "memory:MemoryBackend",
 }
 #: Filesystem class to backend, for its subclasses too: the backend calls the instance's methods.
 _INHERITED = {
-    "adlfs.spec.AzureBlobFileSystem": "azure:AzureBackend",
-    "gcsfs.core.GCSFileSystem": "gcs:GCSBackend",
-    "s3fs.core.S3FileSystem": "s3:S3Backend",
+    "adlfs.spec.AzureBlobFileSystem": "azure.backend:AzureBackend",
+    "gcsfs.core.GCSFileSystem": "gcs.backend:GCSBackend",
+    "s3fs.core.S3FileSystem": "s3.backend:S3Backend",
 }
 
 

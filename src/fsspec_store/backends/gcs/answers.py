@@ -15,9 +15,9 @@ import aiohttp
 import gcsfs.retry
 import google.auth.exceptions
 
-from ..retries import EXPIRED, TRANSIENT, Verdict
-from .gcs_requests import crc32c
-from .http_client import Answer, StatusError, http_verdict
+from ...retries import EXPIRED, TRANSIENT, Verdict
+from ..http_client import Answer, StatusError, http_verdict
+from .requests import crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..concurrency import for_each
-from .s3_answers import CONFLICT, PRECONDITION_FAILED, error_code
+from ...concurrency import for_each
+from .answers import CONFLICT, PRECONDITION_FAILED, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -16,12 +16,12 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from ..byte_requests import RangeByteRequest, SuffixByteRequest
-from ..ranges import is_out_of_range, resolve
-from ..redaction import public_text
-from ..threads import in_thread
-from .base import Backend, Failure, Page, RangeNotSatisfiableError
-from .byte_ranges import (
+from ...byte_requests import RangeByteRequest, SuffixByteRequest
+from ...ranges import is_out_of_range, resolve
+from ...redaction import public_text
+from ...threads import in_thread
+from ..base import Backend, Failure, Page, RangeNotSatisfiableError
+from ..byte_ranges import (
     content_coding,
     content_length,
     part_of_answer,
@@ -29,19 +29,19 @@ from .byte_ranges import (
     refuse_encoded_part,
     total_size,
 )
-from .http_bodies import WholeSentError, counted, cut_from_whole, drain, whole_length
-from .http_client import Answer, HTTPClient, StatusError, http_failure
-from .http_listing import Listing, parse_index
-from .http_session import check_options, make_session, request_options
+from ..http_client import Answer, HTTPClient, StatusError, http_failure
+from .bodies import WholeSentError, counted, cut_from_whole, drain, whole_length
+from .listing import Listing, parse_index
+from .session import check_options, make_session, request_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
-    from ..byte_requests import ByteRequest
-    from ..retries import RetryPolicy
-    from ..sending import Stats
+    from ...byte_requests import ByteRequest
+    from ...retries import RetryPolicy
+    from ...sending import Stats
 
 __all__ = ["HTTPBackend"]
 

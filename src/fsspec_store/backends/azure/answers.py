@@ -12,8 +12,8 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
-from .base import Failure
-from .http_client import Answer, StatusError
+from ..base import Failure
+from ..http_client import Answer, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

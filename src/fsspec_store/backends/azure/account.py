@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import difflib
 import hmac
 import inspect
 import os
@@ -24,7 +23,8 @@ from urllib.request import getproxies, proxy_bypass
 
 from fsspec.asyn import get_loop
 
-from ..errors import StorageOptionError
+from ...errors import StorageOptionError
+from ..options import refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -368,11 +368,6 @@ def _check_options(fs: AbstractFileSystem) -> None:
             "adlfs makes no use of request_session, and a session serves one event loop only"
         )
     known = _FSSPEC_OPTIONS | _IDENTITY_OPTIONS
-    unknown = sorted(set(fs.kwargs) - known)
-    if unknown:
+    if not known.issuperset(fs.kwargs):
         known |= set(inspect.signature(type(fs).__init__).parameters)
-        hints = []
-        for name in unknown:
-            near = difflib.get_close_matches(name, known, n=1)
-            hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-        raise StorageOptionError(f"adlfs takes no storage option {', '.join(hints)}")
+        refuse_unknown("adlfs takes no storage option", fs.kwargs, known)

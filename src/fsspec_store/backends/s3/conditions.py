@@ -13,7 +13,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .s3_answers import CONFLICT, PRECONDITION_FAILED, error_code
+from .answers import CONFLICT, PRECONDITION_FAILED, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,13 +11,13 @@ import aiohttp
 import botocore.exceptions
 from botocore.parsers import ResponseParserError
 
-from ..retries import EXPIRED, TRANSIENT, Verdict, status_verdict
-from .byte_ranges import requested_part as checked_part
+from ...retries import EXPIRED, TRANSIENT, Verdict, status_verdict
+from ..byte_ranges import requested_part as checked_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ..byte_requests import ByteRequest
+    from ...byte_requests import ByteRequest
 
 __all__ = [
     "CONFLICT",

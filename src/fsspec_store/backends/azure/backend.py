@@ -21,12 +21,15 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from ..byte_requests import RangeByteRequest, SuffixByteRequest
-from ..concurrency import for_each
-from ..ranges import is_out_of_range, resolve
-from ..retries import EXPIRED, TRANSIENT, status_verdict
-from .azure_account import account_of
-from .azure_answers import (
+from ...byte_requests import RangeByteRequest, SuffixByteRequest
+from ...concurrency import for_each
+from ...ranges import is_out_of_range, resolve
+from ...retries import EXPIRED, TRANSIENT, status_verdict
+from ..base import Backend, Failure, Page, RangeNotSatisfiableError
+from ..byte_ranges import content_length, range_header, requested_part, total_size
+from ..http_client import Answer, HTTPClient, StatusError, http_failure, http_verdict
+from .account import account_of
+from .answers import (
     AzureError,
     Listing,
     batch_statuses,
@@ -34,20 +37,17 @@ from .azure_answers import (
     is_folder,
     listing,
 )
-from .azure_uploads import Body, put_blob
-from .base import Backend, Failure, Page, RangeNotSatisfiableError
-from .byte_ranges import content_length, range_header, requested_part, total_size
-from .http_client import Answer, HTTPClient, StatusError, http_failure, http_verdict
+from .uploads import Body, put_blob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
-    from ..byte_requests import ByteRequest
-    from ..retries import RetryPolicy, Verdict
-    from ..sending import Stats
-    from .azure_account import Credential
+    from ...byte_requests import ByteRequest
+    from ...retries import RetryPolicy, Verdict
+    from ...sending import Stats
+    from .account import Credential
 
 __all__ = ["AzureBackend"]
 

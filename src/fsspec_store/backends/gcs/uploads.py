@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
-from ..threads import in_thread
-from .gcs_answers import check_stored
-from .gcs_requests import LONG_TO_HASH, Body, checksum, multipart_upload
-from .http_client import Answer, StatusError
+from ...threads import in_thread
+from ..http_client import Answer, StatusError
+from .answers import check_stored
+from .requests import LONG_TO_HASH, Body, checksum, multipart_upload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

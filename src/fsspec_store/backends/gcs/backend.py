@@ -15,13 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from .._version import __version__
-from ..byte_requests import SuffixByteRequest
-from ..concurrency import for_each
-from ..threads import in_thread
-from .base import Backend, BucketMissingError, Failure, Page, RangeNotSatisfiableError
-from .byte_ranges import content_length, range_header, requested_part, total_size
-from .gcs_answers import (
+from ..._version import __version__
+from ...byte_requests import SuffixByteRequest
+from ...concurrency import for_each
+from ...threads import in_thread
+from ..base import Backend, BucketMissingError, Failure, Page, RangeNotSatisfiableError
+from ..byte_ranges import content_length, range_header, requested_part, total_size
+from ..http_client import Answer, HTTPClient, StatusError, http_failure
+from .answers import (
     CREDENTIAL_ERRORS,
     check_whole,
     failures_of_batch,
@@ -32,19 +33,18 @@ from .gcs_answers import (
     outcomes_of_batch,
     verdict,
 )
-from .gcs_requests import LONG_TO_HASH, batch_of_deletions
-from .gcs_session import Authorization, billed_project, check_options, endpoint, session_maker
-from .gcs_uploads import Upload
-from .http_client import Answer, HTTPClient, StatusError, http_failure
+from .requests import LONG_TO_HASH, batch_of_deletions
+from .session import Authorization, billed_project, check_options, endpoint, session_maker
+from .uploads import Upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
-    from ..byte_requests import ByteRequest
-    from ..retries import RetryPolicy
-    from ..sending import Stats
+    from ...byte_requests import ByteRequest
+    from ...retries import RetryPolicy
+    from ...sending import Stats
 
 __all__ = ["GCSBackend"]
 

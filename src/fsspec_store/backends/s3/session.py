@@ -6,7 +6,6 @@ store neither uses nor closes the instance it was given: it makes its own from t
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import aiobotocore.session
 from botocore.config import Config
 
-from ..errors import StorageOptionError
-from .sessions import close_now, forget, without_own_repeats
+from ...errors import StorageOptionError
+from ..options import refuse_unknown
+from ..sessions import close_now, forget, without_own_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from fsspec import AbstractFileSystem
 
-    from ..retries import RetryPolicy
+    from ...retries import RetryPolicy
 
 _ENDPOINT = re.compile(r"https?://[^@?#]+")
 
@@ -125,15 +125,10 @@ def check_options(fs: AbstractFileSystem) -> None:
             "credentials are given as key and secret"
         )
     session = set(inspect.signature(aiobotocore.session.AioSession.__init__).parameters)
-    unknown = sorted(set(getattr(fs, "kwargs", {})) - session)
-    if not unknown:
-        return
-    known = session | set(inspect.signature(type(fs).__init__).parameters)
-    hints = []
-    for name in unknown:
-        near = difflib.get_close_matches(name, known, n=1)
-        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-    raise StorageOptionError(f"s3fs takes no storage option {', '.join(hints)}")
+    given = set(getattr(fs, "kwargs", {}))
+    if not given <= session:
+        known = session | set(inspect.signature(type(fs).__init__).parameters)
+        refuse_unknown("s3fs takes no storage option", given, known)
 
 
 def _session(options: Mapping[str, Any]) -> Any:

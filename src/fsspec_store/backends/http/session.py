@@ -7,7 +7,6 @@ Knows aiohttp's and fsspec's options, and nothing of what is requested.
 from __future__ import annotations
 
 import asyncio
-import difflib
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,11 @@ import aiohttp
 from fsspec.implementations.http import get_client
 from multidict import CIMultiDict
 
-from ..errors import StorageOptionError
+from ...errors import StorageOptionError
+from ..options import refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable
 
     from fsspec import AbstractFileSystem
 
@@ -38,8 +38,16 @@ def check_options(fs: AbstractFileSystem) -> None:
     """
     if fs.get_client is get_client:
         # Whoever makes other sessions may have other options.
-        _refuse_unknown("client_kwargs", fs.client_kwargs, aiohttp.ClientSession.__init__)
-        _refuse_unknown("storage option", fs.kwargs, aiohttp.ClientSession._request)
+        refuse_unknown(
+            "aiohttp takes no client_kwargs",
+            fs.client_kwargs,
+            _parameters(aiohttp.ClientSession.__init__),
+        )
+        refuse_unknown(
+            "aiohttp takes no storage option",
+            fs.kwargs,
+            _parameters(aiohttp.ClientSession._request),
+        )
     if fs.client_kwargs.get("connector") is not None:
         raise StorageOptionError(
             "client_kwargs: a connector belongs to one event loop, and a store is used from any; "
@@ -108,11 +116,5 @@ def _now(making: Awaitable[Any]) -> Any:
     raise StorageOptionError("get_client makes a session without waiting for anything")
 
 
-def _refuse_unknown(what: str, options: Iterable[str], function: Any) -> None:
-    known = set(inspect.signature(function).parameters) - {"self", "method", "str_or_url"}
-    hints = []
-    for name in sorted(set(options) - known):
-        near = difflib.get_close_matches(name, known, n=1)
-        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-    if hints:
-        raise StorageOptionError(f"aiohttp takes no {what} {', '.join(hints)}")
+def _parameters(function: Any) -> set[str]:
+    return set(inspect.signature(function).parameters) - {"self", "method", "str_or_url"}

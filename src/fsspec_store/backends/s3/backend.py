@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import botocore.exceptions
 from botocore.handlers import VALID_BUCKET
 
-from ..byte_requests import SuffixByteRequest
-from ..concurrency import for_each
-from ..limiter import MAX_IN_FLIGHT
-from ..loops import PerLoop
-from ..sending import Sender
-from .base import (
+from ...byte_requests import SuffixByteRequest
+from ...concurrency import for_each
+from ...limiter import MAX_IN_FLIGHT
+from ...loops import PerLoop
+from ...sending import Sender
+from ..base import (
     Backend,
     BucketMissingError,
     Failure,
@@ -27,20 +27,20 @@ from .base import (
     RangeNotSatisfiableError,
     builtin_failure,
 )
-from .byte_ranges import range_header
-from .s3_answers import error_code, error_details, requested_part, verdict
-from .s3_conditions import conditions_of
-from .s3_session import S3Filesystems, check_options, endpoint_of, with_one_attempt
-from .s3_uploads import Upload
+from ..byte_ranges import range_header
+from .answers import error_code, error_details, requested_part, verdict
+from .conditions import conditions_of
+from .session import S3Filesystems, check_options, endpoint_of, with_one_attempt
+from .uploads import Upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
-    from ..byte_requests import ByteRequest
-    from ..retries import RetryPolicy
-    from ..sending import Stats
+    from ...byte_requests import ByteRequest
+    from ...retries import RetryPolicy
+    from ...sending import Stats
 
 __all__ = ["S3Backend"]
 

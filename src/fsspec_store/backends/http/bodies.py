@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from ..ranges import is_out_of_range, resolve
-from .base import RangeNotSatisfiableError
-from .byte_ranges import content_coding, content_length
+from ...byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from ...ranges import is_out_of_range, resolve
+from ..base import RangeNotSatisfiableError
+from ..byte_ranges import content_coding, content_length
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp import ClientResponse
 
-    from ..byte_requests import ByteRequest
+    from ...byte_requests import ByteRequest
 
 __all__ = [
     "MOST_WASTED",

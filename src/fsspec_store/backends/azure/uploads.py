@@ -14,16 +14,16 @@ from urllib.parse import quote
 
 from aiohttp import Payload
 
-from ..concurrency import for_each
-from ..threads import in_thread
-from .azure_answers import AzureError, error_code
+from ...concurrency import for_each
+from ...threads import in_thread
+from .answers import AzureError, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
 
-    from .http_client import Answer
+    from ..http_client import Answer
 
 __all__ = ["Body", "put_blob"]
 

@@ -8,7 +8,6 @@ request.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 from typing import TYPE_CHECKING, Any
@@ -17,12 +16,13 @@ import aiohttp
 from gcsfs import core
 from google.auth.transport.requests import Request
 
-from ..errors import StorageOptionError
-from ..limiter import MAX_IN_FLIGHT
-from ..threads import in_thread
+from ...errors import StorageOptionError
+from ...limiter import MAX_IN_FLIGHT
+from ...threads import in_thread
+from ..options import refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 __all__ = ["Authorization", "billed_project", "check_options", "endpoint", "session_maker"]
 
@@ -91,9 +91,9 @@ def check_options(fs: Any) -> None:
     # Another package's class may take options without naming them.
     if cls.__module__.partition(".")[0] == "gcsfs":
         known = {*_parameters(*cls.__mro__), *_UNNAMED}
-        _refuse_unknown("gcsfs takes no storage option", fs.storage_options, known)
+        refuse_unknown("gcsfs takes no storage option", fs.storage_options, known)
     known = {*_parameters(aiohttp.ClientSession)}
-    _refuse_unknown("session_kwargs: an aiohttp session takes no", fs.session_kwargs, known)
+    refuse_unknown("session_kwargs: an aiohttp session takes no", fs.session_kwargs, known)
     if "connector" in fs.session_kwargs:
         raise StorageOptionError(
             "session_kwargs: a connector belongs to one event loop, and a store to none; "
@@ -164,17 +164,6 @@ def _parameters(*classes: type) -> set[str]:
         name
         for cls in classes
         if "__init__" in vars(cls)
-        for name, parameter in inspect.signature(cls.__init__).parameters.items()
+        for name, parameter in inspect.signature(vars(cls)["__init__"]).parameters.items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
-
-
-def _refuse_unknown(words: str, given: Iterable[str], known: set[str]) -> None:
-    unknown = sorted(set(given) - known)
-    if not unknown:
-        return
-    hints = []
-    for name in unknown:
-        near = difflib.get_close_matches(name, known, n=1)
-        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
-    raise StorageOptionError(f"{words} {', '.join(hints)}")
