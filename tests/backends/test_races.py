@@ -1,21 +1,22 @@
-"""Many writers of one key, each with connections of its own: exactly one creates it."""
+"""Sixty-four writers of one key, of four processes: exactly one creates it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.support import read
 
 from fsspec_store import FsspecStore
 
-WRITERS = 64
+PROCESSES = 4
 #: Protocol, fixture, how a bucket is made, and rounds at once: SeaweedFS makes losers wait.
 SERVICES = {
     "moto": ("s3", "moto_endpoint", "make_bucket", 1),
@@ -27,74 +28,58 @@ SERVICES = {
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_one_of_many_writers_creates_a_key(
+def test_one_of_many_writers_creates_a_key(
     request: pytest.FixtureRequest, service: str, race_rounds: int
 ) -> None:
     protocol, fixture, make, at_once = SERVICES[service]
     endpoint: Any = request.getfixturevalue(fixture)
     url = f"{protocol}://{getattr(endpoint, make)()}/races"
-    # Losers of a race wait for each other on some services, longer than anybody else has to.
-    stores = [
-        FsspecStore.from_url(url, endpoint.storage_options(), timeout=60) for _ in range(WRITERS)
-    ]
-
-    async def race(number: int) -> None:
-        key = f"lock/{number}"
-        created = []
-
-        async def contend(writer: int) -> None:
-            store, value = stores[writer], b"%d" % writer * 100
-            if await store._backend.create(f"{store.path}/{key}", memoryview(value)):
-                created.append(value)
-
-        await asyncio.gather(*(contend(writer) for writer in range(WRITERS)))
-        assert created == [await read(stores[0], key)]
-
-    for start in range(0, race_rounds, at_once):
-        await asyncio.gather(*map(race, range(start, min(start + at_once, race_rounds))))
-    for store in stores:
-        await store.aclose()
+    race(url, endpoint.storage_options(), race_rounds, at_once)
 
 
-def test_one_of_many_processes_creates_a_file(tmp_path: Path, race_rounds: int) -> None:
-    processes = 16
-    program = """
-import asyncio, sys
-from fsspec_store import Buffer, FsspecStore
+def test_one_of_many_writers_creates_a_file(tmp_path: Path, race_rounds: int) -> None:
+    race(str(tmp_path), {}, race_rounds * 20, at_once=5)
 
-async def main():
-    store = FsspecStore.from_url(sys.argv[1])
-    value = sys.argv[2].encode() * 100
-    # Nobody starts before everybody is here.
-    print("here", flush=True)
-    sys.stdin.readline()
-    for number in range(int(sys.argv[3])):
-        await asyncio.gather(
-            *(store.set_if_not_exists(f"lock/{number}", Buffer.from_bytes(value)) for _ in range(4))
-        )
-        found = (await store.get(f"lock/{number}")).to_bytes()
-        assert len(found) == 200, found
-        print(found[:2].decode())
-asyncio.run(main())
-"""
-    running = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path), f"{number:02}", str(race_rounds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(processes)
-    ]
-    for process in running:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "here\n"
-    seen = [process.communicate("go\n", timeout=120)[0].split() for process in running]
-    assert [process.returncode for process in running] == [0] * processes
-    # Whoever comes back from a creation finds the same winner, and everybody finds one.
-    assert all(winners == seen[0] for winners in seen)
-    assert len(seen[0]) == race_rounds
-    assert set(seen[0]) <= {f"{number:02}" for number in range(processes)}
+
+def race(url: str, options: dict[str, Any], rounds: int, at_once: int) -> None:
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, str(Path(__file__).with_name("race.py"))],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    bufsize=1,
+                )
+            )
+            for _ in range(PROCESSES)
+        ]
+        for process in running:
+            stack.callback(process.kill)
+        for number, process in enumerate(running):
+            say(process, json.dumps([url, options, number, rounds, at_once]))
+        winners = []
+        for _ in range(0, rounds, at_once):
+            # Nobody starts before everybody is here.
+            assert [answer(process) for process in running] == ["ready\n"] * PROCESSES
+            for process in running:
+                say(process, "go")
+            for process in running:
+                winners += json.loads(answer(process))
+        assert [process.wait(60) for process in running] == [0] * PROCESSES
+        assert sorted(winners) == list(range(rounds))
+
+
+def say(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+def answer(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def test_one_of_many_threads_creates_a_value_in_memory(race_rounds: int) -> None:

@@ -14,14 +14,14 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..loops import PerLoop
 from ..retries import TRANSIENT, Verdict, status_verdict
 from ..sending import Sender
+from ..sharing import Shared
 from .base import Failure, builtin_failure
 from .sessions import Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 
     from ..retries import RetryPolicy
     from ..sending import Stats
@@ -72,6 +72,8 @@ class HTTPClient:
         Scheme, host and port, whose limit all stores of the process share.
     make_session : callable
         Returns a new session for the running loop; must not hold this object.
+    share : hashable
+        Equal for clients whose ``make_session`` makes equal sessions: they share them.
     policy : RetryPolicy
         Timeouts and retries.
     stats : Stats
@@ -84,11 +86,14 @@ class HTTPClient:
         self,
         service: str,
         make_session: Callable[[], aiohttp.ClientSession],
+        share: Hashable,
         policy: RetryPolicy,
         stats: Stats,
         judge: Callable[[Exception], Verdict | None] | None = None,
     ) -> None:
-        self._sessions: PerLoop[aiohttp.ClientSession] = PerLoop(Sessions(make_session))
+        self._sessions: Shared[aiohttp.ClientSession] = Shared(
+            share, lambda: Sessions(make_session)
+        )
         self._sender = Sender(service, policy, judge or http_verdict, stats)
         # Of a whole answer nothing is bounded: a large object takes its time. A pause is.
         self._timeout = aiohttp.ClientTimeout(

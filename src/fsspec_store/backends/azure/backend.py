@@ -76,7 +76,7 @@ class AzureBackend(Backend):
         super().__init__(fs, policy, stats)
         self._account = account_of(fs)
         judge = partial(_verdict, self._account.credential)
-        self._http = HTTPClient(self._account.service, _new_session, policy, stats, judge)
+        self._http = HTTPClient(self._account.service, _new_session, "azure", policy, stats, judge)
         # The secondary place of an account is a copy that the service itself keeps.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
 

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from ..._version import __version__
 from ...byte_requests import SuffixByteRequest
 from ...concurrency import for_each
+from ...sharing import frozen
 from ...threads import in_thread
 from ..base import Backend, BucketMissingError, Failure, Page, RangeNotSatisfiableError
 from ..byte_ranges import content_length, range_header, requested_part, total_size
@@ -82,7 +83,8 @@ class GCSBackend(Backend):
         self._authorization = Authorization(fs)
         parts = urlsplit(self._endpoint)
         service = f"{parts.scheme}://{parts.netloc}"
-        self._client = HTTPClient(service, session_maker(fs), policy, stats, verdict)
+        share = ("gcs", frozen(fs.storage_options), self._endpoint)
+        self._client = HTTPClient(service, session_maker(fs), share, policy, stats, verdict)
         self._resumes = bool(fs.on_google or _GOOGLE.fullmatch(parts.hostname or ""))
         self._batches = True
         self._buckets_seen: set[str] = set()

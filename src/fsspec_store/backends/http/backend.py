@@ -19,6 +19,7 @@ from yarl import URL
 from ...byte_requests import RangeByteRequest, SuffixByteRequest
 from ...ranges import is_out_of_range, resolve
 from ...redaction import public_text
+from ...sharing import frozen
 from ...threads import in_thread
 from ..base import Backend, Failure, Page, RangeNotSatisfiableError
 from ..byte_ranges import (
@@ -115,6 +116,7 @@ class HTTPBackend(Backend):
         self._client = HTTPClient(
             f"{url.scheme}://{url.host}:{port}",
             partial(make_session, self.fs),
+            ("http", frozen(self.fs.client_kwargs), frozen(self.fs.get_client)),
             self.policy,
             self.stats,
         )

@@ -17,8 +17,8 @@ from botocore.handlers import VALID_BUCKET
 from ...byte_requests import SuffixByteRequest
 from ...concurrency import for_each
 from ...limiter import MAX_IN_FLIGHT
-from ...loops import PerLoop
 from ...sending import Sender
+from ...sharing import Shared, frozen
 from ..base import (
     Backend,
     BucketMissingError,
@@ -85,6 +85,9 @@ _OUT_OF_RANGE = frozenset({"InvalidRange", "416"})
 #: What services without bulk deletes answer.
 _NO_BULK_DELETE = frozenset({"NotImplemented", "MethodNotAllowed", "405", "501"})
 
+#: Options that make no other sessions.
+_OF_FSSPEC = frozenset({"asynchronous", "loop", "skip_instance_cache", "use_listings_cache"})
+
 #: What XML 1.0 cannot carry, or would normalise away, in the body of a bulk delete.
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 
@@ -95,8 +98,12 @@ class S3Backend(Backend):
     def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
         super().__init__(fs, policy, stats)
         check_options(fs)
-        self._filesystems: PerLoop[Any] = PerLoop(
-            S3Filesystems(fs, policy, max_connections=MAX_IN_FLIGHT)
+        options = {
+            name: value for name, value in fs.storage_options.items() if name not in _OF_FSSPEC
+        }
+        self._filesystems: Shared[Any] = Shared(
+            ("s3", type(fs), frozen(fs.storage_args), frozen(options), policy),
+            lambda: S3Filesystems(fs, policy, max_connections=MAX_IN_FLIGHT),
         )
         service = f"s3 {endpoint_of(fs)}"
         self._sender = Sender(service, policy, verdict, stats)
