@@ -12,8 +12,11 @@ ARGS ?=
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
+# Most tests wait for a server: more of them than cores, each file's on servers of their own.
+PARALLEL := -n 4 --dist loadfile
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # Which service keeps which rule, on every server there is here; rewrites the page of the docs.
 matrix: $(VENV)/.test
@@ -21,7 +24,7 @@ matrix: $(VENV)/.test
 
 # The oldest releases the package says it takes, on one server of a kind.
 test-oldest: $(VENV)/.oldest
-	$(BIN)/python -m pytest $(ARGS) -k "not seaweed and not minio and not race" tests/backends \
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "not seaweed and not minio and not race" tests/backends \
 		tests/zarr_flavour tests/process
 
 lint: $(VENV)/.test

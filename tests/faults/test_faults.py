@@ -17,10 +17,17 @@ from fsspec_store import FsspecStore
 from .workload import Worker
 
 OPERATIONS = 2000
-WORKERS = 8
+WORKERS = 20
 #: Seconds until a delayed answer counts as lost.
-TIMEOUT = 2.0
-FAULTS = [*Fault, Answer(503, {"Retry-After": "0"}), Answer(500, {}, b"<broken"), Answer(429)]
+TIMEOUT = 1.0
+QUICK = [
+    *(fault for fault in Fault if fault is not Fault.DELAYED),
+    Answer(503, {"Retry-After": "0"}),
+    Answer(500, {}, b"<broken"),
+    Answer(429),
+]
+#: Those that take their time strike half as often as any other.
+FAULTS = [Fault.DELAYED, *QUICK, *QUICK]
 
 BUCKETS = {
     "minio": ("s3", "minio_endpoint"),
