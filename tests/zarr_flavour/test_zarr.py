@@ -13,7 +13,6 @@ import pytest
 import xarray as xr
 import zarr
 import zarr.abc.store
-from servers import S3Endpoint
 from zarr.core.buffer import cpu, default_buffer_prototype
 
 import fsspec_store
@@ -22,7 +21,16 @@ from fsspec_store.zarr import FsspecStore
 MakeStore = Callable[..., FsspecStore]
 
 
-@pytest.fixture(params=["memory", "local", "moto", "seaweedfs", "minio"])
+BUCKETS = {
+    "moto": ("s3", "make_bucket"),
+    "seaweedfs": ("s3", "make_bucket"),
+    "minio": ("s3", "make_bucket"),
+    "fake_gcs": ("gs", "make_bucket"),
+    "azurite": ("abfs", "make_container"),
+}
+
+
+@pytest.fixture(params=["memory", "local", *BUCKETS])
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeStore]:
     options: dict[str, Any] = {}
     if request.param == "memory":
@@ -30,8 +38,10 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeS
     elif request.param == "local":
         root = str(tmp_path)
     else:
-        endpoint: S3Endpoint = request.getfixturevalue(f"{request.param}_endpoint")
-        root, options = f"s3://{endpoint.make_bucket()}/root", endpoint.storage_options()
+        protocol, make_bucket = BUCKETS[request.param]
+        endpoint = request.getfixturevalue(f"{request.param}_endpoint")
+        root = f"{protocol}://{getattr(endpoint, make_bucket)()}/root"
+        options = endpoint.storage_options()
     made = []
 
     def make(below: str = "data.zarr", **kwargs: Any) -> FsspecStore:
