@@ -146,8 +146,15 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
         # What ends in "/" after a "?" is a token.
         root = root.rstrip("/")
     scheme = _SCHEME.fullmatch(root)
-    if scheme and scheme[2] and scheme[1] not in names:
-        raise StoreURLError(f"{public_url(path)!r} is not a path of {'/'.join(names)}")
+    if scheme and scheme[2]:
+        # A caching layer's paths are those of the filesystem below it.
+        below = getattr(fs, "fs", None)
+        known = {*names, *(protocols(below) if below is not None else ())}
+        if scheme[1] not in known:
+            raise StoreURLError(f"{public_url(path)!r} is not a path of {'/'.join(names)}")
+        if not _WEB.intersection(known):
+            # obstore's class leaves it, since only its instances have a protocol.
+            root = scheme[3].rstrip("/")
     if _BUCKETS.intersection(names) and not root.strip("/"):
         raise StoreURLError(f"{public_url(path or names[0] + '://')!r} names no bucket")
     return fs, root
