@@ -26,6 +26,7 @@ from .errors import (
     StorageOptionError,
     StoreError,
     StoreURLError,
+    UnauthenticatedError,
     UnsupportedOperationError,
     VersionMismatchError,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "StorePath",
     "StoreURLError",
     "SuffixByteRequest",
+    "UnauthenticatedError",
     "UnsupportedOperationError",
     "VersionMismatchError",
     "Versioned",

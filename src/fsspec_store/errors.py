@@ -22,6 +22,7 @@ __all__ = [
     "StorageOptionError",
     "StoreError",
     "StoreURLError",
+    "UnauthenticatedError",
     "UnsupportedOperationError",
     "VersionMismatchError",
 ]
@@ -112,6 +113,10 @@ class BucketNotFoundError(StoreError, OSError):
 
 class AccessDeniedError(StoreError, PermissionError):
     """The service refused the credentials, or the credentials do not allow this."""
+
+
+class UnauthenticatedError(AccessDeniedError):
+    """The service does not know who asks: no credentials, wrong ones, or expired ones."""
 
 
 class KeyConflictError(StoreError, OSError):

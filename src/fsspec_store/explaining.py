@@ -16,6 +16,7 @@ from .errors import (
     InvalidKeyError,
     KeyConflictError,
     StoreError,
+    UnauthenticatedError,
     UnsupportedOperationError,
 )
 from .redaction import public_text
@@ -72,6 +73,8 @@ class Explaining:
         match failure:
             case Failure.FORBIDDEN:
                 return AccessDeniedError(f"access denied: {text}: {reason}", **place)
+            case Failure.UNAUTHENTICATED:
+                return UnauthenticatedError(f"access denied: {text}: {reason}", **place)
             case Failure.NO_BUCKET:
                 return BucketNotFoundError(f"no such bucket: {text}: {reason}", **place)
             case Failure.CONFLICT:

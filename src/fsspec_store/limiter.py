@@ -15,13 +15,14 @@ import os
 import threading
 from collections import deque
 from contextlib import suppress
+from typing import NamedTuple
 
 try:
     import resource
 except ImportError:  # Windows has no such limit.
     resource = None  # type: ignore[assignment]
 
-__all__ = ["MAX_IN_FLIGHT", "Limiter", "limiter_for"]
+__all__ = ["MAX_IN_FLIGHT", "Limiter", "Permit", "limiter_for"]
 
 #: More than this gains nothing: an event loop is busy long before.
 MAX_IN_FLIGHT = 128
@@ -44,39 +45,43 @@ class Limiter:
 
     def _reset(self) -> None:
         self.limit = float(min(_START, self._most))
-        self.in_flight = 0
+        self._held: set[Permit] = set()
         self._starting = True
         # Permits given since the limit was lowered tell news from old news.
         self._era = 0
-        self._waiting: deque[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Waiter] = deque()
 
-    async def acquire(self) -> int:
-        """Wait for a permit; what is returned is handed back to `release`."""
+    @property
+    def in_flight(self) -> int:
+        """How many permits are held."""
+        return len(self._held)
+
+    async def acquire(self) -> Permit:
+        """Wait for a permit, to be handed back to `release`."""
+        loop = asyncio.get_running_loop()
         with _lock:
+            if self._waiting or not self._has_room():
+                _reap()
             if not self._waiting and self._has_room():
-                self._take()
-                return self._era
-            loop = asyncio.get_running_loop()
-            permit = loop.create_future()
-            self._waiting.append((loop, permit))
-            _with_waiters.add(self)
+                return self._take(loop)
+            waiter = _Waiter(loop, loop.create_future())
+            self._waiting.append(waiter)
         try:
-            await permit
-        except asyncio.CancelledError:
+            return await waiter.permit
+        except BaseException:
             with _lock, suppress(ValueError):
-                self._waiting.remove((loop, permit))
-            if permit.done() and not permit.cancelled():
+                self._waiting.remove(waiter)
+            if waiter.permit.done() and not waiter.permit.cancelled():
                 # Given in the same moment: somebody else can have it.
-                self._give_back()
+                self.release(waiter.permit.result())
             raise
-        return self._era
 
-    def release(self, era: int, *, throttled: bool = False, succeeded: bool = False) -> None:
+    def release(self, permit: Permit, *, throttled: bool = False, succeeded: bool = False) -> None:
         """Give a permit back, and say how the request went."""
         with _lock:
             if throttled:
                 # Of all that was in flight when the service complained, one complaint counts.
-                if era == self._era:
+                if permit.era == self._era:
                     self._era += 1
                     self._starting = False
                     self.limit = max(self.limit / 2, _LEAST)
@@ -84,38 +89,75 @@ class Limiter:
                 # Only a limit that was reached has shown that it is too low.
                 step = 1.0 if self._starting else 1 / self.limit
                 self.limit = min(self.limit + step, self._most)
-        self._give_back()
-
-    def _give_back(self) -> None:
-        with _lock:
-            self.in_flight -= 1
-            _all.in_flight -= 1
+            self._drop(permit)
+            self._wake()
             # Another service's requests may be waiting for this one's socket.
-            for limiter in (self, *(other for other in _with_waiters if other is not self)):
-                limiter._wake()
+            if _all.in_flight >= _all.most - 1:
+                for limiter in _limiters.values():
+                    limiter._wake()
 
     def _has_room(self) -> bool:
-        return self.in_flight < int(self.limit) and _all.in_flight < _all.most
+        return len(self._held) < int(self.limit) and _all.in_flight < _all.most
 
-    def _take(self) -> None:
-        self.in_flight += 1
+    def _take(self, loop: asyncio.AbstractEventLoop) -> Permit:
+        permit = Permit(loop, self._era)
+        self._held.add(permit)
         _all.in_flight += 1
+        return permit
+
+    def _drop(self, permit: Permit) -> None:
+        if permit in self._held:
+            self._held.remove(permit)
+            _all.in_flight -= 1
 
     def _wake(self) -> None:
+        passed_over = []
         while self._waiting and self._has_room():
-            loop, permit = self._waiting.popleft()
-            # A loop that was closed with requests waiting has nobody to tell.
-            with suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._grant, permit)
-                self._take()
-        if not self._waiting:
-            _with_waiters.discard(self)
+            waiter = self._waiting.popleft()
+            if waiter.loop.is_running():
+                permit = self._take(waiter.loop)
+                waiter.loop.call_soon_threadsafe(self._grant, waiter, permit)
+            elif not waiter.loop.is_closed():
+                # It may run again.
+                passed_over.append(waiter)
+        self._waiting.extendleft(reversed(passed_over))
 
-    def _grant(self, permit: asyncio.Future[None]) -> None:
-        if permit.done():
-            self._give_back()
+    def _grant(self, waiter: _Waiter, permit: Permit) -> None:
+        if waiter.permit.done():
+            self.release(permit)
         else:
-            permit.set_result(None)
+            waiter.permit.set_result(permit)
+
+
+class Permit:
+    """Leave to send one request.
+
+    Parameters
+    ----------
+    loop : asyncio.AbstractEventLoop
+        Where it is held.
+    era : int
+        How often the limit had been lowered when it was given.
+    """
+
+    __slots__ = ("era", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, era: int) -> None:
+        self.loop = loop
+        self.era = era
+
+
+class _Waiter(NamedTuple):
+    loop: asyncio.AbstractEventLoop
+    permit: asyncio.Future[Permit]
+
+
+def _reap() -> None:
+    """Take back what loops hold that do not run any more: their requests go nowhere."""
+    for limiter in _limiters.values():
+        for permit in [held for held in limiter._held if not held.loop.is_running()]:
+            limiter._drop(permit)
+        limiter._wake()
 
 
 class _Process:
@@ -139,7 +181,6 @@ def _sockets() -> int:
 _lock = threading.RLock()
 _all = _Process()
 _limiters: dict[str, Limiter] = {}
-_with_waiters: set[Limiter] = set()
 
 
 def limiter_for(service: str) -> Limiter:
@@ -162,7 +203,6 @@ def _start_again_in_child() -> None:
     global _lock, _all
     _lock = threading.RLock()
     _all = _Process()
-    _with_waiters.clear()
     for limiter in _limiters.values():
         limiter._reset()
 

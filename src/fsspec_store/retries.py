@@ -18,6 +18,8 @@ __all__ = ["EXPIRED", "TRANSIENT", "RetryPolicy", "Verdict", "status_verdict"]
 
 #: Nobody answers a connection later than this who answers it at all.
 _MAX_CONNECT_SECONDS = 5.0
+#: Bytes a second of an upload that is not given up.
+_SLOWEST_UPLOAD = 64 * 2**10
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 5.0
 #: Statuses after which the same request may succeed (RFC 9110, section 15; Google Cloud Storage,
@@ -90,6 +92,10 @@ class RetryPolicy:
         """Seconds to wait for a connection."""
         return min(self.timeout, _MAX_CONNECT_SECONDS)
 
+    def upload_timeout(self, size: int) -> float:
+        """Seconds an attempt that sends so many bytes may take: no sign comes until it has."""
+        return self.timeout + size / _SLOWEST_UPLOAD
+
     def wait_before(self, retry: int, verdict: Verdict, elapsed: float) -> float | None:
         """Seconds to wait before a further attempt; ``None`` to give up.
 
@@ -104,7 +110,7 @@ class RetryPolicy:
         """
         if retry > self.retries:
             return None
-        longest = min(_FIRST_WAIT * 2 ** (retry - 1), _LONGEST_WAIT)
+        longest = min(_FIRST_WAIT * 2 ** min(retry - 1, 10), _LONGEST_WAIT)
         # Jitter need not be secret.
         wait = random.uniform(longest / 2, longest)
         if verdict.after is not None:
@@ -139,7 +145,7 @@ def _retry_after(value: str | None) -> float | None:
         pass
     try:
         then = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if then.tzinfo is None:
         then = then.replace(tzinfo=UTC)

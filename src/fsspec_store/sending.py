@@ -92,11 +92,13 @@ class Sender:
         Exception
             What the last attempt raised, with a note when there were several.
         """
-        began = time.monotonic()
+        elapsed = 0.0
         retry = 0
         while True:
             throttled = succeeded = False
-            era = await self._limiter.acquire()
+            permit = await self._limiter.acquire()
+            # Waiting for others is not waiting for the service.
+            began = time.monotonic()
             self._stats.requests += 1
             try:
                 answer = await attempt()
@@ -106,32 +108,33 @@ class Sender:
                 verdict = self._judge(error)
                 throttled = verdict is not None and verdict.throttled
                 retry += 1
-                wait = self._wait(verdict, retry, began, renew)
+                elapsed += time.monotonic() - began
+                wait = self._wait(verdict, retry, elapsed, renew)
                 if wait is None:
                     if retry > 1:
-                        seconds = time.monotonic() - began
-                        error.add_note(f"tried {retry} times in {seconds:.1f} s")
+                        error.add_note(f"tried {retry} times in {elapsed:.1f} s")
                     raise
             finally:
                 self._stats.throttled += throttled
-                self._limiter.release(era, throttled=throttled, succeeded=succeeded)
+                self._limiter.release(permit, throttled=throttled, succeeded=succeeded)
             assert verdict is not None
             if verdict.expired:
                 assert renew is not None
                 await renew()
                 renew = None
             self._stats.retries += 1
+            elapsed += wait
             await asyncio.sleep(wait)
 
     def _wait(
         self,
         verdict: Verdict | None,
         retry: int,
-        began: float,
+        elapsed: float,
         renew: Callable[[], Awaitable[object]] | None,
     ) -> float | None:
         if verdict is None:
             return None
         if verdict.expired:
             return None if renew is None else 0.0
-        return self.policy.wait_before(retry, verdict, time.monotonic() - began)
+        return self.policy.wait_before(retry, verdict, elapsed)

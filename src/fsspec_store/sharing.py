@@ -60,25 +60,33 @@ class Shared(Generic[T]):
 
     def close(self) -> None:
         """Leave; the last one closes the resources. May be used again afterwards."""
-        if self._leave():
-            self._pool.per_loop.close()
+        left = self._leave()
+        if left is not None:
+            left.close()
 
     async def aclose(self) -> None:
         """As `close`, awaiting the running loop's."""
-        if self._leave():
-            await self._pool.per_loop.aclose()
+        left = self._leave()
+        if left is not None:
+            await left.aclose()
 
-    def _leave(self) -> bool:
+    def _leave(self) -> PerLoop[T] | None:
+        """What nobody uses any more, to be closed: whoever comes next gets another one."""
         with _lock:
             self._takes_part = False
             self._pool.users.discard(self)
-            return not self._pool.users
+            return None if self._pool.users else self._pool.replaced()
 
 
 class _Pool(Generic[T]):
     def __init__(self, resources: Resources[T]) -> None:
+        self._resources = resources
         self.per_loop = PerLoop(resources)
         self.users: weakref.WeakSet[Shared[T]] = weakref.WeakSet()
+
+    def replaced(self) -> PerLoop[T]:
+        old, self.per_loop = self.per_loop, PerLoop(self._resources)
+        return old
 
 
 def frozen(value: Any) -> Hashable:

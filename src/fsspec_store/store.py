@@ -23,6 +23,7 @@ from .errors import (
     KeyNotFoundError,
     ReadOnlyError,
     StoreURLError,
+    UnauthenticatedError,
     VersionMismatchError,
 )
 from .explaining import Explaining
@@ -89,7 +90,8 @@ class FsspecStore(Store):
         How often a request that failed in passing is sent again, ``>= 0``.
     missing_on_forbidden : bool, optional
         Take a refusal to read a key for "this key is missing", as buckets answer that hide missing
-        keys behind 403. How many were is `stats.forbidden_as_missing`.
+        keys behind 403. How many were is `stats.forbidden_as_missing`. Missing, wrong or expired
+        credentials stay an error.
     allow_racy_create : bool, optional
         Let `set_if_not_exists` look first and then write where the backend cannot create
         atomically. Without it such a backend refuses.
@@ -333,8 +335,8 @@ class FsspecStore(Store):
         try:
             with self._explaining("read", key):
                 found = await self._backend.read_version(path)
-        except AccessDeniedError:
-            self._forbidden()
+        except AccessDeniedError as error:
+            self._forbidden(error)
             return None
         if found is None:
             return None
@@ -408,6 +410,8 @@ class FsspecStore(Store):
         UnsupportedOperationError
             When ``if_match`` is given and `supports_compare_and_swap` is false.
         """
+        if if_match is not None and not isinstance(if_match, str):
+            raise TypeError(f"if_match is a version of {key!r}, got {type(if_match).__name__}")
         path, data = await self._open_write(key, value)
         with self._explaining("write", key):
             if if_match is None:
@@ -565,8 +569,8 @@ class FsspecStore(Store):
         except RangeNotSatisfiableError as error:
             assert request is not None
             return self._refuse(key, request, error.size)
-        except AccessDeniedError:
-            self._forbidden()
+        except AccessDeniedError as error:
+            self._forbidden(error)
             return None
         return None if data is None else memoryview(data)
 
@@ -576,14 +580,16 @@ class FsspecStore(Store):
         try:
             with self._explaining("look for", key):
                 return await self._backend.size(path)
-        except AccessDeniedError:
-            self._forbidden()
+        except AccessDeniedError as error:
+            self._forbidden(error)
             return None
 
-    def _forbidden(self) -> None:
-        """Answer a refusal to read, while it is handled: raise it, or count it as missing."""
-        if not self._options["missing_on_forbidden"]:
-            raise
+    def _forbidden(self, error: AccessDeniedError) -> None:
+        """Raise a refusal to read, or count it as missing."""
+        # Of credentials that are no good no bucket says anything about its keys.
+        hides = not isinstance(error, UnauthenticatedError)
+        if not (self._options["missing_on_forbidden"] and hides):
+            raise error
         self._stats.forbidden_as_missing += 1
 
     async def _create(self, path: str, data: memoryview) -> bool:
@@ -626,13 +632,13 @@ class FsspecStore(Store):
             try:
                 found = await backend.read_version(path)
                 if found is None:
-                    return await self._create(path, memoryview(patched(None, parts)))
+                    return await backend.create(path, memoryview(patched(None, parts)))
                 data, version = found
                 value = memoryview(patched(memoryview(data), parts))
                 return await backend.replace(path, value, version)
             except NotImplementedError:
                 # Found out just now.
-                if backend.supports_replace:
+                if backend.supports_replace and backend.supports_atomic_create:
                     raise
         found_data = await backend.read(path, None)
         old = None if found_data is None else memoryview(found_data)

@@ -18,7 +18,7 @@ import google.auth.credentials
 import google.auth.exceptions
 import pytest
 from conformance import Limits, StoreConformance
-from conformance.support import buf, content, listed, put, read
+from conformance.support import buf, content, listed, named, put, read
 from gcsfs.core import GCSFileSystem
 from servers import GCSEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, Plan, fault_proxy, the_first
@@ -600,7 +600,7 @@ async def test_the_users_options_reach_every_request(make: Any, proxy: FaultProx
         ({"endpoint_url": "host:80"}, "http(s)://"),
         ({"requester_pays": True, "project": ""}, "needs a project"),
     ],
-    ids=str,
+    ids=named,
 )
 def test_an_option_that_cannot_be_kept_to_is_refused(
     make: Any, options: dict[str, Any], words: str

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fsspec_store import InvalidKeyError
 
-from .support import MakeStore, Rules, buf, listed, put, read, run_property, unless
+from .support import MakeStore, Rules, buf, listed, named, put, read, run_property, unless
 
 REFUSED = [
     "",
@@ -76,7 +76,7 @@ keys = st.lists(segments, min_size=1, max_size=4).map("/".join)
 
 
 class KeyRules(Rules):
-    @pytest.mark.parametrize("key", REFUSED, ids=repr)
+    @pytest.mark.parametrize("key", REFUSED, ids=named)
     async def test_a_bad_key_is_refused(self, make_store: MakeStore, key: Any) -> None:
         store = make_store()
         value = buf(b"x")

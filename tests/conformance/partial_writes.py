@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .support import MakeStore, Rules, buf, put, read
+from .support import MakeStore, Rules, buf, named, put, read
 
 
 class PartialWriteRules(Rules):
@@ -49,7 +49,7 @@ class PartialWriteRules(Rules):
             [("a", 0, b"x"), ("a", 0, b"y")],
             [("b", 0, b"x"), ("a", -1, b"y")],
         ],
-        ids=repr,
+        ids=named,
     )
     async def test_overlapping_or_negative_parts_are_refused_whole(
         self, make_store: MakeStore, parts: list[tuple[str, int, bytes]]
@@ -61,7 +61,7 @@ class PartialWriteRules(Rules):
         assert await read(store, "a") == b"0123"
         assert not await store.exists("b")
 
-    @pytest.mark.parametrize("part", [("a", 0, "text"), ("a", 0, 7), ("a", 1.5, b"x")], ids=repr)
+    @pytest.mark.parametrize("part", [("a", 0, "text"), ("a", 0, 7), ("a", 1.5, b"x")], ids=named)
     async def test_what_is_no_part_is_refused(self, make_store: MakeStore, part: Any) -> None:
         store = make_store()
         with pytest.raises(TypeError):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fsspec_store import ByteRangeError, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 
-from .support import MakeStore, Rules, content, put, read, run_property
+from .support import MakeStore, Rules, content, named, put, read, run_property
 
 VALUE = content(100)
 
@@ -50,7 +50,7 @@ class RangeRules(Rules):
             (SuffixByteRequest(100), VALUE),
             (SuffixByteRequest(1000), VALUE),
         ],
-        ids=str,
+        ids=named,
     )
     async def test_part_of_a_value(
         self, make_store: MakeStore, request_: Any, expected: bytes
@@ -70,7 +70,7 @@ class RangeRules(Rules):
             OffsetByteRequest(100),
             OffsetByteRequest(5000),
         ],
-        ids=str,
+        ids=named,
     )
     async def test_empty_or_past_the_end_is_a_byte_range_error(
         self, make_store: MakeStore, request_: Any
@@ -85,7 +85,7 @@ class RangeRules(Rules):
         assert caught.value.size in (None, 100)
         assert await read(make_store(out_of_range="empty"), "c/0", request_) == b""
 
-    @pytest.mark.parametrize("request_", [RangeByteRequest(0, 1), OffsetByteRequest(0)], ids=str)
+    @pytest.mark.parametrize("request_", [RangeByteRequest(0, 1), OffsetByteRequest(0)], ids=named)
     async def test_an_empty_value_has_no_first_byte(
         self, make_store: MakeStore, request_: Any
     ) -> None:
@@ -112,7 +112,7 @@ class RangeRules(Rules):
             SuffixByteRequest(3),
             SuffixByteRequest(0),
         ],
-        ids=str,
+        ids=named,
     )
     async def test_no_part_of_a_missing_key(self, make_store: MakeStore, request_: Any) -> None:
         store = make_store(out_of_range="empty")
@@ -138,7 +138,7 @@ class RangeRules(Rules):
             OffsetByteRequest(None),  # type: ignore[arg-type]
             SuffixByteRequest(-3),
         ],
-        ids=str,
+        ids=named,
     )
     async def test_what_is_no_request_is_refused(
         self, make_store: MakeStore, request_: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -74,6 +75,11 @@ def unless(reason: str | None) -> None:
     """Skip the test, visibly, where the service cannot do what it asks."""
     if reason:
         pytest.skip(f"cannot: {reason}")
+
+
+def named(value: object) -> str:
+    """The value in a test's name, the same in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 
 def buf(data: bytes) -> Buffer:

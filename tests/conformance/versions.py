@@ -54,6 +54,22 @@ class VersionRules(Rules):
         await store.set("a", buf(b"third"), if_match=(await store.get_version("a")).version)
         assert await read(store, "a") == b"third"
 
+    @pytest.mark.parametrize(
+        "version", ["", "*", "1", '"a', '"a", "b"', 'W/""', "é", '"a\r\nX: y"']
+    )
+    async def test_what_is_no_version_replaces_nothing(
+        self, make_store: MakeStore, version: str
+    ) -> None:
+        unless(self.limits.compare_and_swap)
+        store = make_store()
+        await put(store, "a")
+        with pytest.raises(VersionMismatchError):
+            await store.set("a", buf(b"new"), if_match=version)
+        for number in (1, b"1"):
+            with pytest.raises(TypeError, match="if_match"):
+                await store.set("a", buf(b"new"), if_match=number)
+        assert await read(store, "a") == b"a"
+
     async def test_no_version_of_a_missing_key_is_replaced(self, make_store: MakeStore) -> None:
         unless(self.limits.compare_and_swap)
         store = make_store()

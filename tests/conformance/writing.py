@@ -10,7 +10,7 @@ import pytest
 
 from fsspec_store import Buffer
 
-from .support import MakeStore, Rules, buf, content, put, read
+from .support import MakeStore, Rules, buf, content, named, put, read
 
 
 class WritingRules(Rules):
@@ -24,7 +24,7 @@ class WritingRules(Rules):
         assert await store.getsize("a") == 5
 
     @pytest.mark.parametrize(
-        "value", [b"bytes", bytearray(b"x"), memoryview(b"x"), "text", 0, None, [1, 2]], ids=repr
+        "value", [b"bytes", bytearray(b"x"), memoryview(b"x"), "text", 0, None, [1, 2]], ids=named
     )
     async def test_a_value_that_is_not_a_buffer_is_refused(
         self, make_store: MakeStore, value: Any

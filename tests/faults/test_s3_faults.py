@@ -20,6 +20,7 @@ from fsspec_store import (
     FsspecStore,
     RangeByteRequest,
     StoreError,
+    UnauthenticatedError,
     UnsupportedOperationError,
 )
 
@@ -236,6 +237,56 @@ async def test_what_a_bucket_hides_behind_403_may_be_missing(
         with pytest.raises(AccessDeniedError, match="'a'"):
             await use
     assert strict.stats.forbidden_as_missing == 0
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "SignatureDoesNotMatch", "InvalidAccessKeyId"])
+async def test_credentials_that_are_no_good_hide_no_keys(
+    make_store: Any, proxy: FaultProxy, code: str
+) -> None:
+    store = make_store(missing_on_forbidden=True)
+    await put(store, "a")
+    proxy.plan = lambda method, target, headers: error(403, code)
+    with pytest.raises(UnauthenticatedError, match=code):
+        await store.get("a")
+    assert store.stats.forbidden_as_missing == 0
+
+
+async def test_a_condition_is_met_by_none_that_was_not_set(
+    make_store: Any, proxy: FaultProxy
+) -> None:
+    store = make_store()
+    proxy.plan = only("PUT", "", error(412, "PreconditionFailed"))
+    with pytest.raises(BackendError, match="PreconditionFailed"):
+        await put(store, "a")
+
+
+async def test_many_first_creations_ask_the_service_once(
+    make_store: Any, proxy: FaultProxy
+) -> None:
+    store = make_store()
+    with proxy.watching() as seen:
+        await asyncio.gather(*(store.set_if_not_exists(f"k/{n}", buf(b"x")) for n in range(20)))
+    probes = [each for each in seen if ".fsspec-store-" in each.target]
+    assert len([each for each in probes if each.method == "PUT"]) == 3
+    assert len(seen) == 20 + len(probes)
+    assert len(await listed(store.list())) == 20
+
+
+async def test_an_upload_that_nobody_reads_is_given_up(options: dict[str, Any]) -> None:
+    async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await gone.wait()
+        writer.close()
+
+    gone = asyncio.Event()
+    server = await asyncio.start_server(ignore, "127.0.0.1", 0, limit=2**10)
+    options["endpoint_url"] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    policy = {"timeout": 0.5, "retries": 0}
+    async with FsspecStore.from_url("s3://bucket/x", options, **policy) as store:
+        with pytest.raises(BackendError, match="TimeoutError"):
+            await put(store, "a", data=bytes(2**16))
+    gone.set()
+    server.close()
+    await server.wait_closed()
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "TokenRefreshRequired", "RequestExpired"])

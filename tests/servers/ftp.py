@@ -1,6 +1,7 @@
 """pyftpdlib as an FTP server: in a thread of the test process, below a folder of its own.
 
-Knows how to run pyftpdlib's server quietly, with one user who may write and one who may only look.
+Knows how to run pyftpdlib's server quietly, with a user who may do anything, one who may only
+look, and one who may only read.
 Does not know how stores reach it: that is the user's `storage_options`.
 """
 
@@ -20,8 +21,10 @@ from servers.ports import LOOPBACK
 
 #: Enter and list folders, read, append, delete, rename, make folders, store, change times.
 _EVERYTHING = "elradfmwMT"
-#: Enter and list folders.
+#: Enter and list folders, and nothing that is in them.
 _LOOK = "el"
+#: Enter folders and read files, whose names one has to know.
+_READ = "er"
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class FTPEndpoint:
     _server: Any = field(repr=False)
 
     def storage_options(self, user: str = "writer") -> dict[str, Any]:
-        """What fsspec's FTP filesystem needs to reach this server as "writer" or as "looker"."""
+        """What fsspec's FTP filesystem needs to log in as "writer", "looker" or "reader"."""
         return {
             "host": LOOPBACK,
             "port": self.port,
@@ -77,6 +80,7 @@ def ftp_server() -> Iterator[FTPEndpoint]:
         authorizer = DummyAuthorizer()
         authorizer.add_user("writer", password, folder, perm=_EVERYTHING)
         authorizer.add_user("looker", password, folder, perm=_LOOK)
+        authorizer.add_user("reader", password, folder, perm=_READ)
 
         class Handler(FTPHandler):  # type: ignore[misc]
             pass

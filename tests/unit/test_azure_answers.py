@@ -32,7 +32,7 @@ def test_an_error_says_what_and_why_and_no_signature() -> None:
     )
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error)
-    assert again.meaning is Failure.FORBIDDEN
+    assert again.meaning is Failure.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_an_error_says_what_and_why_and_no_signature() -> None:
         (404, "ContainerNotFound", Failure.NO_BUCKET),
         (409, "ContainerBeingDeleted", Failure.NO_BUCKET),
         (403, "AuthorizationPermissionMismatch", Failure.FORBIDDEN),
-        (401, "InvalidAuthenticationInfo", Failure.FORBIDDEN),
+        (401, "InvalidAuthenticationInfo", Failure.UNAUTHENTICATED),
         (409, "PublicAccessNotPermitted", Failure.FORBIDDEN),
         # What an anonymous reader is told of a private container, or of none.
         (404, "ResourceNotFound", Failure.FORBIDDEN),

@@ -24,7 +24,7 @@ async def sent(body: Body) -> bytes:
 async def test_a_body_is_the_same_each_time_it_is_sent(size: int) -> None:
     value = bytes(range(256)) * (size // 256 + 1)
     body = Body(b"head", memoryview(value)[:size], b"tail")
-    assert body.nbytes == size + 8
+    assert body.size == size + 8
     for _ in range(2):
         assert await sent(body) == b"head" + value[:size] + b"tail"
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from fsspec_store import limiter
-from fsspec_store.limiter import MAX_IN_FLIGHT, Limiter, limiter_for
+from fsspec_store.limiter import MAX_IN_FLIGHT, Limiter, Permit, limiter_for
 
 
 @pytest.fixture(autouse=True)
@@ -182,3 +182,33 @@ def test_a_forked_child_starts_with_nothing_in_flight() -> None:
     assert permits.in_flight == 16
     for era in eras:
         permits.release(era)
+
+
+def test_what_a_dead_loop_held_is_taken_back() -> None:
+    permits = limiter_for("test http://dead loop")
+    loop = asyncio.new_event_loop()
+
+    async def hold() -> None:
+        await permits.acquire()
+
+    async def interrupted() -> None:
+        held = [asyncio.create_task(hold()) for _ in range(16)]
+        await asyncio.gather(*held)
+        # More than there are, who wait when the loop stops for good.
+        waiting.extend(asyncio.create_task(permits.acquire()) for _ in range(3))
+        await asyncio.sleep(0)
+
+    waiting: list[asyncio.Task[Permit]] = []
+    loop.run_until_complete(interrupted())
+    assert permits.in_flight == 16
+
+    async def on_another_loop() -> None:
+        async with asyncio.timeout(10):
+            permits.release(await permits.acquire())
+
+    asyncio.run(on_another_loop())
+    for task in waiting:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+    loop.close()
+    assert permits.in_flight == 0

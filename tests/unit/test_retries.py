@@ -39,6 +39,15 @@ def test_waits_grow_to_a_bound_and_vary() -> None:
     assert len({policy.wait_before(1, TRANSIENT, 0) for _ in range(20)}) > 1
 
 
+def test_many_retries_are_no_trouble() -> None:
+    assert RetryPolicy(timeout=1000, retries=5000).wait_before(5000, TRANSIENT, 0) is not None
+
+
+def test_an_upload_gets_its_time() -> None:
+    assert RetryPolicy(timeout=5).upload_timeout(0) == 5
+    assert RetryPolicy(timeout=5).upload_timeout(2**20) == 21
+
+
 def test_after_the_last_retry_it_gives_up() -> None:
     assert RetryPolicy(retries=2).wait_before(2, TRANSIENT, 0) is not None
     assert RetryPolicy(retries=2).wait_before(3, TRANSIENT, 0) is None
@@ -90,6 +99,7 @@ def test_the_service_says_how_long_to_wait() -> None:
     assert after("0.5") == 0.5
     assert after("-3") == 0
     assert after("soon") is None
+    assert after("Mon, 01 Jan 99999999999 00:00:00 GMT") is None
     now = datetime.now(UTC)
     assert after(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0
     later = after(format_datetime(now + timedelta(hours=1), usegmt=True))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import Callable
 
@@ -112,3 +113,17 @@ async def test_expired_credentials_are_renewed_once(make_sender: Callable[..., t
     with pytest.raises(Expired):
         await sender.send(failing(Expired()))
     assert stats.requests == 5
+
+
+async def test_waiting_for_others_is_not_waiting_for_the_service(service: str) -> None:
+    stats = Stats()
+    sender = Sender(service, RetryPolicy(0.05, 3), judge, stats)
+    limiter = limiter_for(service)
+    held = [await limiter.acquire() for _ in range(16)]
+    sending = asyncio.create_task(sender.send(failing(Passing())))
+    # Longer than anybody may be retried.
+    await asyncio.sleep(0.2)
+    for permit in held:
+        limiter.release(permit)
+    assert await sending == "answer"
+    assert stats == Stats(requests=2, retries=1)

@@ -48,7 +48,7 @@ def backend_for(fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> Ba
     """
     names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(fs).__mro__]
     place = _EXACT.get(names[0]) or next(
-        (_INHERITED[name] for name in names if name in _INHERITED), "generic:GenericBackend"
+        (_INHERITED[name] for name in names if name in _INHERITED), "generic.backend:GenericBackend"
     )
     module, _, cls = place.partition(":")
     backend: Backend = getattr(import_module(f".{module}", __name__), cls)(fs, policy, stats)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import re
 from abc import ABC, abstractmethod
 from contextlib import aclosing
 from functools import partial
@@ -32,13 +33,20 @@ __all__ = [
     "RangeNotSatisfiableError",
     "builtin_failure",
     "content_version",
+    "is_etag",
 ]
+
+
+_ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]+"')
 
 
 class Failure(enum.Enum):
     """What an exception of a filesystem means to the store."""
 
+    #: Whoever asks may not have this, or may not know that it is missing.
     FORBIDDEN = "forbidden"
+    #: Nobody knows who asks: no credentials, wrong ones, or expired ones.
+    UNAUTHENTICATED = "unauthenticated"
     NO_BUCKET = "no bucket"
     CONFLICT = "conflict"
     UNSUPPORTED = "unsupported"
@@ -134,7 +142,6 @@ class Backend(ABC):
     async def write(self, path: str, data: memoryview) -> None:
         """Replace the whole object; readers see the old bytes or the new ones."""
 
-    @abstractmethod
     async def create(self, path: str, data: memoryview) -> bool:
         """Write the object only if there is none, and say whether this call did.
 
@@ -145,8 +152,9 @@ class Backend(ABC):
         ------
         NotImplementedError
             When the service turns out to ignore the condition; `supports_atomic_create` is false
-            from then on.
+            from then on. Where it was false before, `create` is never called.
         """
+        raise NotImplementedError("creating atomically")
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         """The whole object with the version that `replace` takes: an ETag, a generation."""
@@ -253,6 +261,11 @@ def builtin_failure(error: Exception) -> Failure:
 def content_version(data: bytes | memoryview) -> str:
     """A version for backends that keep none: equal bytes are the same version."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def is_etag(version: str) -> bool:
+    """Whether it names one version of an object (RFC 9110, section 8.8.3), and not any or none."""
+    return _ETAG.fullmatch(version) is not None
 
 
 def _is_builtin(cls: type[Any]) -> bool:

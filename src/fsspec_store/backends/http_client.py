@@ -7,6 +7,7 @@ Knows aiohttp, and no service.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +15,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from ..redaction import public_text
 from ..retries import TRANSIENT, Verdict, status_verdict
 from ..sending import Sender
 from ..sharing import Shared
@@ -94,6 +96,7 @@ class HTTPClient:
         self._sessions: Shared[aiohttp.ClientSession] = Shared(
             share, lambda: Sessions(make_session)
         )
+        self._policy = policy
         self._sender = Sender(service, policy, judge or http_verdict, stats)
         # Of a whole answer nothing is bounded: a large object takes its time. A pause is.
         self._timeout = aiohttp.ClientTimeout(
@@ -148,14 +151,30 @@ class HTTPClient:
         aiohttp.ClientError, TimeoutError, OSError
             When it failed on the way.
         """
-        async with self._sessions.get().request(
-            method, URL(url, encoded=True), headers=headers, timeout=self._timeout, **options
-        ) as response:
-            if response.status in expect:
-                return Answer(response.status, response.headers, await read(response))
-            raise StatusError(
-                Answer(response.status, response.headers, await response.content.read(4096))
-            )
+        # Its own timeouts begin when the body is sent.
+        size = getattr(options.get("data"), "size", None)
+        longest = None if size is None else self._policy.upload_timeout(size)
+        try:
+            async with (
+                asyncio.timeout(longest),
+                self._sessions.get().request(
+                    method,
+                    URL(url, encoded=True),
+                    headers=headers,
+                    timeout=self._timeout,
+                    **options,
+                ) as response,
+            ):
+                if response.status in expect:
+                    return Answer(response.status, response.headers, await read(response))
+                raise StatusError(
+                    Answer(response.status, response.headers, await response.content.read(4096))
+                )
+        except aiohttp.ClientError as error:
+            clean = _without_secrets(error)
+            if clean is None:
+                raise
+            raise clean from None
 
     def close(self) -> None:
         """Close the sessions; new ones are made when requests follow."""
@@ -164,6 +183,16 @@ class HTTPClient:
     async def aclose(self) -> None:
         """As `close`, awaiting the running loop's."""
         await self._sessions.aclose()
+
+
+def _without_secrets(error: aiohttp.ClientError) -> Exception | None:
+    """The error in other words, where its message has a URL with a secret."""
+    text = str(error)
+    public = public_text(text)
+    if public == text:
+        return None
+    told = f"{type(error).__name__}: {public}"
+    return OSError(told) if http_verdict(error) is None else aiohttp.ClientConnectionError(told)
 
 
 def http_verdict(error: Exception) -> Verdict | None:
@@ -180,7 +209,9 @@ def http_verdict(error: Exception) -> Verdict | None:
 def http_failure(error: Exception) -> Failure:
     """What an exception of `HTTPClient.request` means, for backends to fall back on."""
     if isinstance(error, StatusError):
-        if error.answer.status in (401, 403):
+        if error.answer.status == 401:
+            return Failure.UNAUTHENTICATED
+        if error.answer.status == 403:
             return Failure.FORBIDDEN
         return Failure.BACKEND
     if isinstance(error, aiohttp.ClientError):

@@ -11,8 +11,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
-import secrets
 import stat
 import time
 from contextlib import contextmanager, suppress
@@ -28,6 +26,7 @@ from .base import (
     builtin_failure,
     content_version,
 )
+from .temporary import REFUSED, is_temporary, temporary_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
@@ -41,9 +40,6 @@ _PAGE_SIZE = 1000
 _MAX_NAME_BYTES = 255
 #: Bytes of a whole path: PATH_MAX of Linux is 4096, less room for a temporary name.
 _MAX_PATH_BYTES = 4000
-#: Names of values not yet in place; never keys, never listed.
-_TEMPORARY = re.compile(r"\.fsspec-store-[0-9a-f]{16}\.tmp")
-
 #: Seconds after which a temporary file that nobody writes to was left by a crash.
 _ABANDONED_AFTER = 3600
 
@@ -105,9 +101,8 @@ class LocalBackend(Backend):
         await in_thread(_remove_below, directory, is_root)
 
     def check_path(self, path: str) -> str | None:
-        name = path.rpartition("/")[2]
-        if _TEMPORARY.fullmatch(name):
-            return "names of this form are used for values that are being written"
+        if is_temporary(path):
+            return REFUSED
         # A quick look first: a character takes four bytes at most.
         if len(path) * 4 <= _MAX_NAME_BYTES:
             return None
@@ -265,7 +260,7 @@ def _create_in_place(path: str, data: memoryview) -> bool:
 def _write_temporary(path: str, data: memoryview) -> str:
     folder = path.rpartition("/")[0]
     for attempt in range(_FOLDER_TRIES):
-        temporary = f"{folder}/.fsspec-store-{secrets.token_hex(8)}.tmp"
+        temporary = f"{folder}/{temporary_name()}"
         try:
             # 0o666 less the umask: the mode any program's new file has, unlike tempfile's 0o600.
             descriptor = os.open(
@@ -343,7 +338,7 @@ def _walk(
             try:
                 if not entry.is_dir():
                     status = entry.stat()
-                    if stat.S_ISREG(status.st_mode) and not _TEMPORARY.fullmatch(entry.name):
+                    if stat.S_ISREG(status.st_mode) and not is_temporary(entry.name):
                         yield path, status.st_size
                     continue
             except OSError as error:
@@ -389,7 +384,7 @@ def _remove_below(directory: str, is_root: bool) -> None:
 
 
 def _being_written(entry: os.DirEntry[str]) -> bool:
-    if not _TEMPORARY.fullmatch(entry.name):
+    if not is_temporary(entry.name):
         return False
     try:
         age = time.time() - entry.stat(follow_symlinks=False).st_mtime

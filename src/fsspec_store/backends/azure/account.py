@@ -109,8 +109,11 @@ class Credential(Protocol):
     def signature(self) -> str:
         """What goes into every URL's query, ``""`` for nothing."""
 
-    async def renew(self) -> None:
-        """Forget what may have expired."""
+    def used(self) -> object:
+        """What a request that was just authorized was authorized with."""
+
+    async def renew(self, refused: object) -> None:
+        """Forget what was refused, unless that was done already."""
 
 
 class Account:
@@ -191,7 +194,10 @@ class Signature:
         text = self._source if isinstance(self._source, str) else self._source.signature
         return str(text).lstrip("?")
 
-    async def renew(self) -> None:
+    def used(self) -> object:
+        return None
+
+    async def renew(self, refused: object) -> None:
         pass
 
 
@@ -238,7 +244,10 @@ class SharedKey:
     def signature(self) -> str:
         return ""
 
-    async def renew(self) -> None:
+    def used(self) -> object:
+        return None
+
+    async def renew(self, refused: object) -> None:
         pass
 
 
@@ -279,8 +288,14 @@ class Tokens:
     def signature(self) -> str:
         return ""
 
-    async def renew(self) -> None:
-        self._fetch = None
+    def used(self) -> object:
+        return self._fetch
+
+    async def renew(self, refused: object) -> None:
+        # Of many requests with one refused token, the first has another fetched for all.
+        with self._lock:
+            if self._fetch is refused:
+                self._fetch = None
 
     def _current(self) -> Future[Any]:
         if self._pid != os.getpid():

@@ -67,7 +67,9 @@ class AzureError(StatusError):
         """What it means to the store."""
         if self.code in _NO_CONTAINER:
             return Failure.NO_BUCKET
-        if self.answer.status in (401, 403) or self.code in _FORBIDDEN:
+        if self.answer.status == 401 or self.code == "AuthenticationFailed":
+            return Failure.UNAUTHENTICATED
+        if self.answer.status == 403 or self.code in _FORBIDDEN:
             return Failure.FORBIDDEN
         if self.code in _INVALID_PATH:
             return Failure.INVALID_PATH

@@ -25,7 +25,7 @@ from ...byte_requests import RangeByteRequest, SuffixByteRequest
 from ...concurrency import for_each
 from ...ranges import is_out_of_range, resolve
 from ...retries import EXPIRED, TRANSIENT, status_verdict
-from ..base import Backend, Failure, Page, RangeNotSatisfiableError
+from ..base import Backend, Failure, Page, RangeNotSatisfiableError, is_etag
 from ..byte_ranges import content_length, range_header, requested_part, total_size
 from ..http_client import Answer, HTTPClient, StatusError, http_failure, http_verdict
 from .account import account_of
@@ -95,13 +95,15 @@ class AzureBackend(Backend):
         return None if found is None else found[0]
 
     async def write(self, path: str, data: memoryview) -> None:
-        await self._put(path, data, {})
+        if not await self._put(path, data, {}):
+            raise OSError("the service speaks of a condition, and there was none")
 
     async def create(self, path: str, data: memoryview) -> bool:
         return await self._put(path, data, {"If-None-Match": "*"})
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
-        return await self._put(path, data, {"If-Match": version})
+        # "*" would stand for any version, and "" for no condition at all.
+        return is_etag(version) and await self._put(path, data, {"If-Match": version})
 
     async def remove(self, path: str) -> None:
         answer = await self._send("DELETE", path, expect={202, 404, 409})
@@ -174,7 +176,7 @@ class AzureBackend(Backend):
         if isinstance(error, AzureError):
             return error.meaning
         if isinstance(error, ClientAuthenticationError):
-            return Failure.FORBIDDEN
+            return Failure.UNAUTHENTICATED
         return http_failure(error)
 
     def close(self) -> None:
@@ -338,14 +340,19 @@ class AzureBackend(Backend):
         read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]] = aiohttp.ClientResponse.read,
     ) -> Answer:
         url_path, url = self._address(path, query)
+        credential = self._account.credential
+        used: object = None
 
         async def attempt() -> Answer:
+            nonlocal used
+            # Signed anew for each attempt: a signature holds for a quarter of an hour.
+            sent = await self._account.headers(method, url_path, query, headers or {})
+            used = credential.used()
             return await self._http.once(
                 method,
                 url,
                 expect=expect,
-                # Signed anew for each attempt: a signature holds for a quarter of an hour.
-                headers=await self._account.headers(method, url_path, query, headers or {}),
+                headers=sent,
                 read=read,
                 data=data,
                 allow_redirects=False,
@@ -353,7 +360,7 @@ class AzureBackend(Backend):
             )
 
         try:
-            return await self._http.send(attempt, renew=self._account.credential.renew)
+            return await self._http.send(attempt, renew=lambda: credential.renew(used))
         except StatusError as error:
             told = AzureError(error.answer)
             for note in getattr(error, "__notes__", ()):

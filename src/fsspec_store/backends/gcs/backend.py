@@ -117,7 +117,7 @@ class GCSBackend(Backend):
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         # No object has another version than these, and 0 would stand for no object.
-        if not re.fullmatch("[1-9][0-9]*", version):
+        if not re.fullmatch("[1-9][0-9]{0,18}", version):
             return False
         return await self._put(path, data, ifGenerationMatch=version)
 
@@ -183,11 +183,14 @@ class GCSBackend(Backend):
         if isinstance(error, BucketMissingError):
             return Failure.NO_BUCKET
         if isinstance(error, CREDENTIAL_ERRORS):
-            return Failure.FORBIDDEN if verdict(error) is None else Failure.BACKEND
+            return Failure.UNAUTHENTICATED if verdict(error) is None else Failure.BACKEND
         if isinstance(error, StatusError):
             answer = error.answer
             if is_missing_bucket(answer):
                 return Failure.NO_BUCKET
+            if answer.status == 401 and self._authorization.is_anonymous:
+                # What anybody else is told by 403.
+                return Failure.FORBIDDEN
             if answer.status == 400 and _ZONAL.search(answer.body):
                 return Failure.UNSUPPORTED
         return http_failure(error)
@@ -265,7 +268,7 @@ class GCSBackend(Backend):
                     "POST",
                     f"{self._endpoint}/batch/storage/v1",
                     expect=(200,),
-                    headers={"Content-Type": content_type, "Content-Length": str(body.nbytes)},
+                    headers={"Content-Type": content_type, "Content-Length": str(body.size)},
                     data=body,
                 )
             except StatusError as error:

@@ -48,10 +48,10 @@ class Body:
 
     def __init__(self, *pieces: bytes | memoryview) -> None:
         self._pieces = [memoryview(piece) for piece in pieces]
-        self.nbytes = sum(piece.nbytes for piece in self._pieces)
+        self.size = sum(piece.nbytes for piece in self._pieces)
 
     async def __aiter__(self) -> AsyncGenerator[bytes | memoryview, None]:
-        if self.nbytes <= _ONE_PIECE:
+        if self.size <= _ONE_PIECE:
             yield b"".join(self._pieces)
             return
         for piece in self._pieces:

@@ -109,7 +109,7 @@ class Upload:
                 "POST",
                 url,
                 expect=(200,),
-                headers={"Content-Type": content_type, "Content-Length": str(body.nbytes)},
+                headers={"Content-Type": content_type, "Content-Length": str(body.size)},
                 data=body,
             )
 
@@ -143,7 +143,7 @@ class Upload:
             lambda: self._once(
                 "POST",
                 url,
-                expect=(200, 412),
+                expect=(200, 412) if self._condition else (200,),
                 headers={
                     "Content-Type": "application/json; charset=UTF-8",
                     "X-Upload-Content-Type": _CONTENT_TYPE,
@@ -161,7 +161,7 @@ class Upload:
             end = min(start + _CHUNK_BYTES, size)
             body = Body(self._data[start:end])
             headers = {
-                "Content-Length": str(body.nbytes),
+                "Content-Length": str(body.size),
                 "Content-Range": f"bytes {start}-{end - 1}/{size}",
                 "Content-Type": _CONTENT_TYPE,
             }
@@ -198,7 +198,7 @@ class Upload:
                 status = error.answer.status if isinstance(error, StatusError) else None
                 if answer_lost and status in _MAY_BE_DONE and await self._read() == self._data:
                     return True
-                if status == 412:
+                if status == 412 and self._condition:
                     return False
                 answer_lost = answer_lost or status not in _NOT_DONE
                 raise

@@ -13,7 +13,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
-import aiohttp
 from yarl import URL
 
 from ...byte_requests import RangeByteRequest, SuffixByteRequest
@@ -38,6 +37,7 @@ from .session import check_options, make_session, request_options
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 
+    import aiohttp
     from fsspec import AbstractFileSystem
 
     from ...byte_requests import ByteRequest
@@ -171,9 +171,6 @@ class HTTPBackend(Backend):
         return size
 
     async def write(self, path: str, data: memoryview) -> None:
-        raise NotImplementedError("web servers are only read")
-
-    async def create(self, path: str, data: memoryview) -> bool:
         raise NotImplementedError("web servers are only read")
 
     async def remove(self, path: str) -> None:
@@ -384,11 +381,6 @@ class HTTPBackend(Backend):
             )
         except _DirectoryError:
             return None
-        except aiohttp.ClientError as error:
-            clean = _without_secrets(error)
-            if clean is None:
-                raise
-            raise clean from None
         return None if answer.status in _MISSING else answer
 
 
@@ -405,15 +397,3 @@ def _whole_size(answer: Answer) -> int | None:
     if answer.status == 200:
         return content_length(answer.headers)
     return total_size(answer.headers.get("Content-Range"))
-
-
-def _without_secrets(error: aiohttp.ClientError) -> Exception | None:
-    """The error in other words, where its message has a URL with a secret."""
-    text = str(error)
-    public = public_text(text)
-    if public == text:
-        return None
-    clean = OSError(f"{type(error).__name__}: {public}")
-    for note in getattr(error, "__notes__", ()):
-        clean.add_note(note)
-    return clean

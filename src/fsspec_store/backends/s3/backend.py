@@ -8,6 +8,8 @@ regions, retries) is used as it is.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,10 +28,12 @@ from ..base import (
     Page,
     RangeNotSatisfiableError,
     builtin_failure,
+    is_etag,
 )
 from ..byte_ranges import range_header
+from ..temporary import REFUSED, is_temporary
 from .answers import error_code, error_details, requested_part, verdict
-from .conditions import conditions_of
+from .conditions import Conditions, conditions_of
 from .session import S3Filesystems, check_options, endpoint_of, with_one_attempt
 from .uploads import Upload
 
@@ -54,13 +58,17 @@ _DELETES_AT_ONCE = 4
 
 _FORBIDDEN = frozenset(
     {
-        "401",
         "403",
         "AccessDenied",
-        "AccountProblem",
         "AllAccessDisabled",
-        "ExpiredToken",
         "Forbidden",
+    }
+)
+_UNAUTHENTICATED = frozenset(
+    {
+        "401",
+        "AccountProblem",
+        "ExpiredToken",
         "InvalidAccessKeyId",
         "InvalidToken",
         "NotSignedUp",
@@ -102,12 +110,13 @@ class S3Backend(Backend):
             name: value for name, value in fs.storage_options.items() if name not in _OF_FSSPEC
         }
         self._filesystems: Shared[Any] = Shared(
-            ("s3", type(fs), frozen(fs.storage_args), frozen(options), policy),
+            ("s3", type(fs), frozen(fs.storage_args), frozen(options), frozen(_settings()), policy),
             lambda: S3Filesystems(fs, policy, max_connections=MAX_IN_FLIGHT),
         )
         service = f"s3 {endpoint_of(fs)}"
         self._sender = Sender(service, policy, verdict, stats)
-        self._conditions = conditions_of(service)
+        #: Those of the endpoint, once it is known which that is.
+        self._conditions = Conditions()
         self._buckets_seen: set[str] = set()
         self._deletes_in_bulk = True
 
@@ -154,13 +163,17 @@ class S3Backend(Backend):
         return await self._put(path, data, IfNoneMatch="*")
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
-        return await self._send(lambda: self._read_once(path, None))
+        found = await self._send(lambda: self._read_once(path, None))
+        if found is not None and not is_etag(found[1]):
+            raise NotImplementedError(f"this service gives an object no ETag, but {found[1]!r}")
+        return found
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         await self._find_out_conditions(path)
         if not self.supports_replace:
             raise NotImplementedError("this service ignores If-Match, and cannot compare and swap")
-        return await self._put(path, data, IfMatch=version)
+        # "*" would stand for any version, and "" for no condition at all.
+        return is_etag(version) and await self._put(path, data, IfMatch=version)
 
     async def remove(self, path: str) -> None:
         bucket, key = self._split(path)
@@ -204,6 +217,7 @@ class S3Backend(Backend):
                 [
                     (f"{bucket}/{item['Key']}", item["Size"])
                     for item in response.get("Contents", ())
+                    if not is_temporary(item["Key"])
                 ],
                 [
                     f"{bucket}/{item['Prefix'].removesuffix('/')}"
@@ -223,6 +237,8 @@ class S3Backend(Backend):
 
     def check_path(self, path: str) -> str | None:
         key = self._split(path)[1]
+        if is_temporary(key):
+            return REFUSED
         # A quick look first: a character takes four bytes at most.
         if len(key) * 4 > _MAX_KEY_BYTES and len(key.encode()) > _MAX_KEY_BYTES:
             return f"S3 keys have at most {_MAX_KEY_BYTES} bytes, prefix included"
@@ -232,7 +248,9 @@ class S3Backend(Backend):
         code = error_code(error)
         if code == "NoSuchBucket" or isinstance(error, BucketMissingError):
             return Failure.NO_BUCKET
-        if code in _FORBIDDEN or isinstance(error, _CREDENTIAL_ERRORS):
+        if code in _UNAUTHENTICATED or isinstance(error, _CREDENTIAL_ERRORS):
+            return Failure.UNAUTHENTICATED
+        if code in _FORBIDDEN:
             return Failure.FORBIDDEN
         if code in _INVALID_PATH:
             return Failure.INVALID_PATH
@@ -266,7 +284,8 @@ class S3Backend(Backend):
             return None
         stream = response["Body"]
         try:
-            return requested_part(response, await stream.read(), request), response["ETag"]
+            part = requested_part(response, await stream.read(), request)
+            return part, response.get("ETag", "")
         finally:
             stream.close()
 
@@ -282,7 +301,11 @@ class S3Backend(Backend):
 
     async def _call_once(self, method: str, **params: Any) -> dict[str, Any]:
         fs = with_one_attempt(self._filesystems.get())
-        return await fs._call_s3(method, **params)  # type: ignore[no-any-return]
+        body = params.get("Body")
+        # The timeouts of a request begin when its body is sent.
+        longest = None if body is None else self.policy.upload_timeout(len(body))
+        async with asyncio.timeout(longest):
+            return await fs._call_s3(method, **params)  # type: ignore[no-any-return]
 
     def _split(self, path: str) -> tuple[str, str]:
         if path.startswith("arn:"):
@@ -323,6 +346,7 @@ class S3Backend(Backend):
             await fs.set_session()
             endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
             directory = key[: key.rfind("/") + 1]
+            self._conditions = conditions_of(endpoint)
             await self._conditions.find_out(self._call, endpoint, bucket, directory)
 
     async def _delete_chunk(self, chunk: tuple[str, Sequence[str]]) -> None:
@@ -346,6 +370,11 @@ class S3Backend(Backend):
             self._deletes_in_bulk = False
             paths = [f"{bucket}/{key}" for key in keys]
             await for_each(self.remove, paths, limit=_DELETES_AT_ONCE)
+
+
+def _settings() -> dict[str, str]:
+    """What botocore reads of the environment: profiles, files, keys, endpoints."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 
 class DeleteRefusedError(OSError):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
+from ..temporary import temporary_name
 from .answers import CONFLICT, PRECONDITION_FAILED, error_code
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Conditions:
 
     create: bool | None = None
     replace: bool | None = None
+    #: Many writers at once ask once.
+    _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = field(
+        default_factory=WeakKeyDictionary, repr=False
+    )
 
     async def find_out(
         self,
@@ -59,12 +64,22 @@ class Conditions:
         bucket, directory : str
             Where an object may be written for a moment.
         """
-        if self.create is not None:
-            return
+        lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with lock:
+            if self.create is None:
+                await self._ask(call, endpoint, bucket, directory)
+
+    async def _ask(
+        self,
+        call: Callable[..., Awaitable[dict[str, Any]]],
+        endpoint: str,
+        bucket: str,
+        directory: str,
+    ) -> None:
         if _AMAZON.fullmatch(endpoint):
             self.create = self.replace = True
             return
-        key = f"{directory}.fsspec-store-probe-{secrets.token_hex(8)}"
+        key = directory + temporary_name()
         target = {"Bucket": bucket, "Key": key}
 
         async def is_refused(**condition: str) -> bool | None:
@@ -92,7 +107,7 @@ class Conditions:
 async def _remove(call: Callable[..., Awaitable[dict[str, Any]]], target: dict[str, str]) -> None:
     try:
         await call("delete_object", **target)
-    except OSError:
+    except Exception:
         # Whoever may write need not be allowed to delete.
         pass
 
@@ -100,6 +115,6 @@ async def _remove(call: Callable[..., Awaitable[dict[str, Any]]], target: dict[s
 _known: dict[str, Conditions] = {}
 
 
-def conditions_of(service: str) -> Conditions:
-    """What this process knows of a service, by the name its requests are limited under."""
-    return _known.setdefault(service, Conditions())
+def conditions_of(endpoint: str) -> Conditions:
+    """What this process knows of the service at an endpoint."""
+    return _known.setdefault(endpoint, Conditions())

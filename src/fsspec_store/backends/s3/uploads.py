@@ -83,7 +83,7 @@ class Upload:
                 if may_be_done and await self._read() == self._data:
                     # By an earlier attempt of this very write.
                     return True
-                if code in PRECONDITION_FAILED:
+                if self._condition and code in PRECONDITION_FAILED:
                     return False
                 if code == "NoSuchKey" and "IfMatch" in self._condition:
                     return False
@@ -127,7 +127,7 @@ class Upload:
     async def _abort(self, target: Mapping[str, str]) -> None:
         try:
             await self._send(lambda: self._call("abort_multipart_upload", **target))
-        except OSError:
+        except Exception:
             # What led here is the one to report.
             pass
 

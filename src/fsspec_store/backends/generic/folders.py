@@ -1,0 +1,143 @@
+"""What is in a folder; folders that a value needs, and empty ones that nobody does.
+
+Knows what filesystems list that is no key. Buckets have no folders, and nothing is made or removed
+there.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..temporary import is_temporary
+from .errors import NO_FILE, is_broken, is_forbidden, is_surely_forbidden, raise_if_no_bucket
+from .ftp import check_listable
+from .lookups import info_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .calls import Calls
+
+__all__ = ["children", "holds_a_file", "make_room", "prune"]
+
+
+async def children(calls: Calls, folder: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Files and folders in a folder, with what is listed of them; none where it is missing."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for info in await _listed(calls, folder):
+        path = info["name"].rstrip("/")
+        # Markers of a folder itself, and files listed for their own path, are no children.
+        if path == folder or is_temporary(path):
+            continue
+        if info["type"] == "link":
+            # A link to a file is one; a link to a folder may lead back here.
+            target = await info_of(calls, path)
+            if target is None or target["type"] != "file":
+                continue
+            info = target
+        if info["type"] in ("file", "directory"):
+            found[path, info["type"]] = info
+    return [(path, info) for (path, _), info in found.items()]
+
+
+async def holds_a_file(calls: Calls, folder: str) -> bool:
+    """Whether a file lies somewhere below."""
+    waiting = [folder]
+    while waiting:
+        for path, info in await children(calls, waiting.pop()):
+            if info["type"] == "file":
+                return True
+            waiting.append(path)
+    return False
+
+
+async def make_room(calls: Calls, path: str, error: Exception) -> bool:
+    """Make the folders a value needs, or remove empty ones in its place.
+
+    Parameters
+    ----------
+    calls : Calls
+        The filesystem's.
+    path : str
+        Of the value.
+    error : Exception
+        What writing it has raised. Raised again where that has nothing to do with folders.
+
+    Returns
+    -------
+    bool
+        Whether writing may succeed now.
+
+    Raises
+    ------
+    OSError
+        When a file is in the place of a folder, or a folder that holds files in the value's.
+    """
+    if calls.facts.flat or is_broken(error):
+        raise error
+    here = await info_of(calls, path)
+    if here is not None and here["type"] == "directory":
+        if await holds_a_file(calls, path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from error
+        await prune(calls, path, itself=True)
+        return True
+    folder = path.rpartition("/")[0]
+    above = folder
+    while above and (info := await info_of(calls, above)) is None:
+        above = above.rpartition("/")[0]
+    if above and info is not None and info["type"] != "directory":
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
+    if above == folder:
+        # Somebody else made the folder meanwhile, or the value cannot be written at all.
+        return isinstance(error, FileNotFoundError)
+    try:
+        await calls.call("makedirs", folder, exist_ok=True)
+    except Exception:
+        # Another writer may have made a part of it first.
+        if is_forbidden(error) or await info_of(calls, folder) is None:
+            raise
+    return True
+
+
+async def prune(calls: Calls, folder: str, *, itself: bool) -> None:
+    """Remove the folders below that hold nothing, and perhaps the folder itself."""
+    folders = [folder]
+    for above in folders:
+        inside = await children(calls, above)
+        folders += [path for path, info in inside if info["type"] == "directory"]
+    for empty in reversed(folders if itself else folders[1:]):
+        # What still holds something stays.
+        with suppress(Exception):
+            await calls.call("rmdir", empty)
+
+
+async def _listed(calls: Calls, folder: str) -> list[Mapping[str, Any]]:
+    """What ``ls`` says, where that can be believed."""
+    options = {"refresh": True} if calls.facts.refreshes else {}
+    try:
+        infos: list[Mapping[str, Any]] = await calls.call("ls", folder, detail=True, **options)
+        if len(infos) < 2 and calls.facts.ftp:
+            # An empty folder, or one that may not be listed; a folder of one file, or the file.
+            if not await _is_folder(calls, folder):
+                return []
+            if not infos:
+                await calls.run(check_listable, folder)
+    except NO_FILE as error:
+        raise_if_no_bucket(error, folder)
+        if calls.facts.ftp:
+            await calls.run(check_listable, folder)
+        return []
+    except Exception as error:
+        raise_if_no_bucket(error, folder)
+        if is_surely_forbidden(error) or await _is_folder(calls, folder):
+            raise
+        return []
+    return infos
+
+
+async def _is_folder(calls: Calls, path: str) -> bool:
+    info = await info_of(calls, path)
+    return info is not None and info["type"] == "directory"

@@ -1,0 +1,23 @@
+"""Names of what is written for a moment, and is no key: never listed, and refused as a key."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+__all__ = ["REFUSED", "is_temporary", "temporary_name"]
+
+_NAME = re.compile(r"\.fsspec-store-[0-9a-f]{16}\.tmp")
+
+#: Why a key cannot have such a name.
+REFUSED = "names of this form are used for values that are being written"
+
+
+def temporary_name() -> str:
+    """A name nobody else has."""
+    return f".fsspec-store-{secrets.token_hex(8)}.tmp"
+
+
+def is_temporary(path: str) -> bool:
+    """Whether the last segment of a path is such a name."""
+    return path.endswith(".tmp") and _NAME.fullmatch(path, path.rfind("/") + 1) is not None

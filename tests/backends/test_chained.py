@@ -1,0 +1,258 @@
+"""Chained URLs: a caching layer gives copies of values, and nothing else is a copy."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from conformance import Limits, StoreConformance
+from conformance.keys import UNUSUAL
+from conformance.support import content, listed, put, read
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+from servers import S3Endpoint
+
+from fsspec_store import (
+    AccessDeniedError,
+    BackendError,
+    FsspecStore,
+    InvalidKeyError,
+    RangeByteRequest,
+    SuffixByteRequest,
+)
+
+LAYERS = [
+    "simplecache",
+    "filecache",
+    # fsspec leaves the file of each copy open.
+    pytest.param(
+        "blockcache",
+        marks=[
+            pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+            pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+        ],
+    ),
+]
+
+
+class TestFilecacheOnS3(StoreConformance):
+    """A layer that looks whether its copy is still good."""
+
+    limits = Limits(
+        key_beside_children="s3fs takes a path for a file or a folder",
+        atomic_create="a filesystem below a caching layer is used without conditions",
+        compare_and_swap="a filesystem below a caching layer is used without conditions",
+        examples=10,
+    )
+    service = "filecache on S3"
+
+    @pytest.fixture
+    def make_store(self, moto_endpoint: S3Endpoint, tmp_path: Path) -> Iterator[Any]:
+        root = f"{moto_endpoint.make_bucket()}/{uuid.uuid4()}"
+        options = {
+            "s3": moto_endpoint.storage_options(),
+            "filecache": {"cache_storage": str(tmp_path / "copies"), "check_files": True},
+        }
+        made = []
+
+        def make(below: str = "", **more: Any) -> FsspecStore:
+            more.setdefault("allow_racy_create", True)
+            url = f"filecache::s3://{root}/{below}".rstrip("/")
+            made.append(FsspecStore.from_url(url, options, **more))
+            return made[-1]
+
+        yield make
+        for store in made:
+            store.close()
+
+    @pytest.mark.parametrize("key", [key for key in UNUSUAL if "?versionId=" not in key], ids=ascii)
+    async def test_unusual_keys_are_kept(self, make_store: Any, key: str) -> None:
+        await super().test_unusual_keys_are_kept(make_store, key)
+
+    async def test_keys_that_look_alike_are_different(self, make_store: Any) -> None:
+        # s3fs would write another key.
+        with pytest.raises(InvalidKeyError, match="versionId"):
+            await put(make_store(), "v?versionId=1")
+
+
+@pytest.fixture
+def plain(moto_endpoint: S3Endpoint) -> Iterator[FsspecStore]:
+    """A store beside the layer, on the same place."""
+    bucket = moto_endpoint.make_bucket()
+    store = FsspecStore.from_url(f"s3://{bucket}/x", moto_endpoint.storage_options())
+    yield store
+    store.close()
+
+
+def over(plain: FsspecStore, layer: str, endpoint: S3Endpoint, **options: Any) -> FsspecStore:
+    chain = {"s3": endpoint.storage_options(), layer: options}
+    return FsspecStore.from_url(f"{layer}::{plain.url}", chain, allow_racy_create=True)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_values_come_from_copies_and_everything_else_from_the_service(
+    layer: str, plain: FsspecStore, moto_endpoint: S3Endpoint, tmp_path: Path
+) -> None:
+    store = over(plain, layer, moto_endpoint, cache_storage=str(tmp_path))
+    assert await read(store, "a") is None
+    assert not await store.exists("a")
+    assert await listed(store.list()) == []
+    await put(plain, "a", "b/c", data=b"0123456789")
+    assert await read(store, "a", RangeByteRequest(2, 4)) == b"23"
+    assert await read(store, "a", SuffixByteRequest(3)) == b"789"
+    assert await read(store, "a") == b"0123456789"
+    assert await listed(store.list()) == ["a", "b/c"]
+    assert await listed(store.list_dir("")) == ["a", "b"]
+    # Another writer's change: the copy is what the user asked for.
+    await put(plain, "a", data=b"longer than before")
+    assert await read(store, "a") == b"0123456789"
+    assert await read(store, "a", SuffixByteRequest(3)) == b"789"
+    assert await store.getsize("a") == len(b"longer than before")
+    await plain.delete("b/c")
+    assert not await store.exists("b/c")
+    assert await listed(store.list()) == ["a"]
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_a_stores_own_changes_are_seen_at_once(
+    layer: str, plain: FsspecStore, moto_endpoint: S3Endpoint, tmp_path: Path
+) -> None:
+    store = over(plain, layer, moto_endpoint, cache_storage=str(tmp_path))
+    for value in (b"first", b"second", b"", content(300_000)):
+        await put(store, "a/b", data=value)
+        assert await read(store, "a/b") == value
+        assert await read(plain, "a/b") == value
+        assert await read(store, "a/b", SuffixByteRequest(2)) == value[-2:]
+    await store.delete("a/b")
+    assert await read(store, "a/b") is None
+    assert await read(plain, "a/b") is None
+    await put(store, "c/d")
+    await store.delete_dir("c")
+    assert await read(store, "c/d") is None
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_many_readers_of_keys_that_are_not_copied_yet(
+    layer: str, plain: FsspecStore, moto_endpoint: S3Endpoint, tmp_path: Path
+) -> None:
+    store = over(plain, layer, moto_endpoint, cache_storage=str(tmp_path))
+    value = content(200_000)
+    await put(plain, *"abc", data=value)
+    parts = await asyncio.gather(
+        *(
+            read(store, key, RangeByteRequest(start, start + 1000))
+            for start in range(0, 200_000, 20_000)
+            for key in "abc"
+        )
+    )
+    assert parts == [
+        value[start : start + 1000] for start in range(0, 200_000, 20_000) for _ in "abc"
+    ]
+
+
+class HalvingFileSystem(MemoryFileSystem):
+    """Copies half of a value, and says that all is well."""
+
+    halves = True
+
+    def get_file(self, rpath: str, lpath: str, **_: Any) -> None:
+        data = self.cat_file(rpath)
+        Path(lpath).write_bytes(data[: len(data) // 2] if self.halves else data)
+
+
+@pytest.mark.parametrize("layer", ["simplecache", "filecache"])
+async def test_a_copy_of_half_a_value_is_not_kept(layer: str, tmp_path: Path) -> None:
+    fs = HalvingFileSystem(skip_instance_cache=True)
+    cached = fsspec.filesystem(layer, fs=fs, cache_storage=str(tmp_path))
+    store = FsspecStore(cached, f"/{uuid.uuid4()}")
+    await put(store, "a", data=content(1000))
+    for request in (None, RangeByteRequest(0, 10)):
+        with pytest.raises(BackendError, match="not copied whole"):
+            await read(store, "a", request)
+    fs.halves = False
+    assert await read(store, "a") == content(1000)
+
+
+async def test_the_users_layer_and_its_filesystem_are_left_alone(
+    plain: FsspecStore, moto_endpoint: S3Endpoint, tmp_path: Path
+) -> None:
+    await put(plain, "a")
+    s3 = fsspec.filesystem("s3", **moto_endpoint.storage_options(), skip_instance_cache=True)
+    layer = fsspec.filesystem("simplecache", fs=s3, cache_storage=str(tmp_path))
+    store = FsspecStore(layer, plain.path)
+    assert store.url == plain.url
+    assert await read(store, "a") == b"a"
+    assert await listed(store.list()) == ["a"]
+    assert not s3.dircache
+    # Its copies are shared all the same.
+    assert len(list(tmp_path.iterdir())) == 1
+    with layer.open(f"{plain.path}/a") as file:
+        assert file.read() == b"a"
+
+
+async def test_compressed_values_are_read_and_not_written(
+    plain: FsspecStore, moto_endpoint: S3Endpoint, tmp_path: Path
+) -> None:
+    value = content(10_000)
+    await put(plain, "a", data=gzip.compress(value))
+    store = over(
+        plain, "simplecache", moto_endpoint, cache_storage=str(tmp_path), compression="gzip"
+    )
+    assert await store.getsize("a") == len(value)
+    assert await read(store, "a") == value
+    assert await read(store, "a", SuffixByteRequest(5)) == value[-5:]
+    assert await read(store, "missing") is None
+    assert await store.getsize_prefix("") == len(value)
+    assert not store.supports_writes
+    assert not store.supports_deletes
+
+
+async def test_a_refusal_of_the_service_is_no_missing_key(seaweedfs_endpoint: S3Endpoint) -> None:
+    bucket = seaweedfs_endpoint.make_bucket()
+    options = {**seaweedfs_endpoint.storage_options(), "secret": "wrong"}
+    store = FsspecStore.from_url(f"simplecache::s3://{bucket}/x", {"s3": options})
+    for use in (
+        lambda: read(store, "a"),
+        lambda: read(store, "a", SuffixByteRequest(1)),
+        lambda: store.exists("a"),
+        lambda: listed(store.list()),
+        lambda: put(store, "a"),
+    ):
+        with pytest.raises(AccessDeniedError):
+            await use()
+
+
+def test_a_forked_child_uses_the_layer(
+    plain: FsspecStore, moto_endpoint: S3Endpoint, tmp_path: Path
+) -> None:
+    store = over(plain, "simplecache", moto_endpoint, cache_storage=str(tmp_path))
+    asyncio.run(put(store, "a", "b"))
+    assert asyncio.run(read(store, "a")) == b"a"
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if asyncio.run(read(store, "b")) == b"b" else 1
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+async def test_folders_of_a_chain(tmp_path: Path) -> None:
+    store = FsspecStore.from_url(f"dir://below::file://{tmp_path}")
+    await put(store, "a/b", data=b"0123456789")
+    assert (tmp_path / "below" / "a" / "b").read_bytes() == b"0123456789"
+    assert await read(store, "a/b", SuffixByteRequest(2)) == b"89"
+    # What a folder leads to is the service's own backend's.
+    assert store.supports_atomic_create
+    memory = FsspecStore(DirFileSystem("/dirfs", fsspec.filesystem("memory")))
+    await put(memory, "c")
+    assert await read(memory, "c") == b"c"
+    await memory.clear()

@@ -1,0 +1,200 @@
+"""The contract on an FTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from conformance import Limits, StoreConformance
+from conformance.support import content, listed, put, read
+from fsspec.implementations.ftp import FTPFileSystem
+from servers.fixtures import or_skip
+from servers.ftp import FTPEndpoint, ftp_server
+
+from fsspec_store import (
+    AccessDeniedError,
+    BackendError,
+    FsspecStore,
+    InvalidKeyError,
+    OffsetByteRequest,
+    RangeByteRequest,
+    SuffixByteRequest,
+)
+
+
+def in_forked_child(check: Callable[[], bool]) -> bool:
+    """Whether it holds in a forked child, which ends without what a process does at its end."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if check() else 1
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
+
+
+@pytest.fixture(scope="module")
+def ftp_endpoint() -> Iterator[FTPEndpoint]:
+    with or_skip(ftp_server()) as endpoint:
+        yield endpoint
+
+
+class TestFTP(StoreConformance):
+    service = "FTP"
+    limits = Limits(
+        key_beside_children="a name is a file or a folder",
+        long_names="a file's name has at most 255 bytes",
+        atomic_create="fsspec's FTP filesystem promises no atomic create",
+        compare_and_swap="FTP knows no versions",
+        examples=20,
+    )
+
+    @pytest.fixture
+    def make_store(self, ftp_endpoint: FTPEndpoint) -> Iterator[Any]:
+        root = f"/{uuid.uuid4()}"
+        made = []
+
+        def make(below: str = "", **options: Any) -> FsspecStore:
+            options.setdefault("allow_racy_create", True)
+            url = f"ftp://{root}/{below}".rstrip("/")
+            made.append(FsspecStore.from_url(url, ftp_endpoint.storage_options(), **options))
+            return made[-1]
+
+        yield make
+        for store in made:
+            store.close()
+
+
+@pytest.fixture
+def root() -> str:
+    return f"/{uuid.uuid4()}"
+
+
+@pytest.fixture
+def open_store(ftp_endpoint: FTPEndpoint, root: str) -> Iterator[Any]:
+    made = []
+
+    def open_store(user: str = "writer", cls: Any = FTPFileSystem) -> FsspecStore:
+        fs = cls(**ftp_endpoint.storage_options(user))
+        made.append(FsspecStore(fs, root))
+        return made[-1]
+
+    yield open_store
+    for store in made:
+        store.close()
+
+
+async def test_a_connection_that_breaks_is_made_again(
+    open_store: Any, ftp_endpoint: FTPEndpoint
+) -> None:
+    store = open_store()
+    await put(store, "a/b", data=content(100_000))
+    for _ in range(2):
+        ftp_endpoint.drop_connections()
+        assert await read(store, "a/b") == content(100_000)
+        ftp_endpoint.drop_connections()
+        assert (
+            await read(store, "a/b", RangeByteRequest(70_000, 70_010))
+            == (content(100_000)[70_000:70_010])
+        )
+        ftp_endpoint.drop_connections()
+        await put(store, "a/b", data=content(100_000))
+
+
+async def test_who_may_not_read_is_denied_and_not_told_that_nothing_is_there(
+    open_store: Any,
+) -> None:
+    writer, looker = open_store(), open_store("looker")
+    await put(writer, "a/b")
+    assert await looker.getsize("a/b") == 3
+    assert await read(looker, "missing") is None
+    for use in (
+        lambda: read(looker, "a/b"),
+        lambda: read(looker, "a/b", RangeByteRequest(0, 1)),
+        lambda: read(looker, "a/b", SuffixByteRequest(1)),
+        lambda: put(looker, "a/c"),
+        lambda: put(looker, "c/d"),
+        lambda: looker.delete("a/b"),
+    ):
+        with pytest.raises(AccessDeniedError):
+            await use()
+    assert await read(writer, "a/b") == b"a/b"
+
+
+async def test_a_folder_that_may_not_be_listed_is_not_empty(open_store: Any) -> None:
+    writer, reader = open_store(), open_store("reader")
+    await put(writer, "a/b")
+    assert await read(reader, "a/b") == b"a/b"
+    for use in (
+        lambda: listed(reader.list()),
+        lambda: listed(reader.list_dir("a")),
+        lambda: reader.is_empty("a"),
+        lambda: reader.exists("a/b"),
+        lambda: read(reader, "a/missing"),
+    ):
+        with pytest.raises(AccessDeniedError):
+            await use()
+
+
+class ChangingFTPFileSystem(FTPFileSystem):
+    """Somebody else writes, in place, between what is asked of it."""
+
+    changes: ClassVar[list[tuple[Path, bytes]]] = []
+
+    def info(self, path: str, **kwargs: Any) -> Any:
+        info = super().info(path, **kwargs)
+        if self.changes:
+            file, data = self.changes.pop(0)
+            file.write_bytes(data)
+        return info
+
+
+async def test_a_value_that_changes_while_it_is_read_is_read_again_or_refused(
+    open_store: Any, ftp_endpoint: FTPEndpoint, root: str
+) -> None:
+    store = open_store(cls=ChangingFTPFileSystem)
+    file = ftp_endpoint.folder / root[1:] / "a"
+    for request, expected in (
+        (SuffixByteRequest(4), b"wxyz"),
+        (RangeByteRequest(2, 6), b"cdef"),
+        (OffsetByteRequest(8), b"ijklmnopqrstuvwxyz"),
+    ):
+        await put(store, "a", data=b"0123456789")
+        ChangingFTPFileSystem.changes = [(file, b"abcdefghijklmnopqrstuvwxyz")]
+        assert await read(store, "a", request) == expected
+        assert ChangingFTPFileSystem.changes == []
+    ChangingFTPFileSystem.changes = [(file, bytes(100 + number)) for number in range(100)]
+    with pytest.raises(BackendError, match="changed each time"):
+        await read(store, "a", SuffixByteRequest(4))
+    ChangingFTPFileSystem.changes = []
+
+
+async def test_the_users_filesystem_is_left_alone(ftp_endpoint: FTPEndpoint, root: str) -> None:
+    fs = FTPFileSystem(**ftp_endpoint.storage_options())
+    store = FsspecStore(fs, root)
+    await put(store, "a/b")
+    assert await listed(store.list()) == ["a/b"]
+    assert not fs.dircache
+    store.close()
+    assert fs.cat_file(f"{root}/a/b") == b"a/b"
+
+
+async def test_a_key_that_the_protocol_cannot_spell_is_refused(open_store: Any) -> None:
+    store = open_store()
+    for key in ("a\nb", "a\r/b"):
+        with pytest.raises(InvalidKeyError, match="ends a line"):
+            await put(store, key)
+    assert await listed(store.list()) == []
+
+
+def test_a_forked_child_has_a_connection_of_its_own(open_store: Any) -> None:
+    store = open_store()
+    asyncio.run(put(store, "a", data=content(50_000)))
+    assert in_forked_child(lambda: asyncio.run(read(store, "a")) == content(50_000))
+    assert asyncio.run(read(store, "a")) == content(50_000)
