@@ -61,8 +61,9 @@ class Limiter:
         loop = asyncio.get_running_loop()
         with _lock:
             if self._waiting or not self._has_room():
+                # Afterwards there is room only if nobody waits whose loop runs.
                 _reap()
-            if not self._waiting and self._has_room():
+            if self._has_room():
                 return self._take(loop)
             waiter = _Waiter(loop, loop.create_future())
             self._waiting.append(waiter)

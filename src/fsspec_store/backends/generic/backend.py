@@ -145,8 +145,6 @@ class GenericBackend(Backend):
     def check_root(self, root: str) -> str | None:
         if self._facts.connected and not root and not self.fs.root_marker:
             return "name a folder: the server's root cannot be told from the folder of the login"
-        if not self._facts.forks and "://" in root:
-            return "obstore's filesystem takes a bucket and a path here, without the protocol"
         return None
 
     def check_path(self, path: str) -> str | None:
