@@ -13,7 +13,6 @@ from typing import Any
 import fsspec
 import pytest
 from conformance import Limits, StoreConformance
-from conformance.keys import UNUSUAL
 from conformance.support import content, listed, put, read
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
@@ -23,7 +22,6 @@ from fsspec_store import (
     AccessDeniedError,
     BackendError,
     FsspecStore,
-    InvalidKeyError,
     RangeByteRequest,
     SuffixByteRequest,
 )
@@ -46,6 +44,7 @@ class TestFilecacheOnS3(StoreConformance):
     """A layer that looks whether its copy is still good."""
 
     limits = Limits(
+        version_in_key="s3fs takes it for a version of another key",
         key_beside_children="s3fs takes a path for a file or a folder",
         atomic_create="a filesystem below a caching layer is used without conditions",
         compare_and_swap="a filesystem below a caching layer is used without conditions",
@@ -71,15 +70,6 @@ class TestFilecacheOnS3(StoreConformance):
         yield make
         for store in made:
             store.close()
-
-    @pytest.mark.parametrize("key", [key for key in UNUSUAL if "?versionId=" not in key], ids=ascii)
-    async def test_unusual_keys_are_kept(self, make_store: Any, key: str) -> None:
-        await super().test_unusual_keys_are_kept(make_store, key)
-
-    async def test_keys_that_look_alike_are_different(self, make_store: Any) -> None:
-        # s3fs would write another key.
-        with pytest.raises(InvalidKeyError, match="versionId"):
-            await put(make_store(), "v?versionId=1")
 
 
 @pytest.fixture

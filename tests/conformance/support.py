@@ -32,6 +32,8 @@ class Limits:
         Hold a segment of more than 255 bytes.
     backslash : str, optional
         Hold a key with a backslash.
+    version_in_key : str, optional
+        Hold a key with ``?versionId=`` in it.
     trailing_dot : str, optional
         Hold a segment that ends with a dot.
     hidden_names : str, optional
@@ -50,6 +52,7 @@ class Limits:
     key_beside_children: str | None = None
     long_names: str | None = None
     backslash: str | None = None
+    version_in_key: str | None = None
     trailing_dot: str | None = None
     hidden_names: str | None = None
     prefix_gone_at_once: str | None = None
