@@ -29,8 +29,11 @@ _NO_BUCKET = re.compile(
 )
 #: FTP's replies to who may not (RFC 959, section 4.2); 550 is also said of what is not there.
 _FTP_FORBIDDEN = re.compile(r"(530|532|550|553)\b")
+#: The one of them that speaks of the login.
+_FTP_UNAUTHENTICATED = re.compile(r"530\b")
 #: obstore's and paramiko's names for it.
-_FORBIDDEN = frozenset({"PermissionDeniedError", "UnauthenticatedError", "AuthenticationException"})
+_FORBIDDEN = frozenset({"PermissionDeniedError"})
+_UNAUTHENTICATED = frozenset({"UnauthenticatedError", "AuthenticationException"})
 #: What leaves a connection in any state, or without one.
 _BROKEN = (
     EOFError,
@@ -48,6 +51,8 @@ def failure_of(error: Exception) -> Failure:
         return Failure.NO_BUCKET
     reason: BaseException | None = error
     while reason is not None:
+        if _is_unauthenticated(reason):
+            return Failure.UNAUTHENTICATED
         if is_forbidden(reason):
             return Failure.FORBIDDEN
         # A filesystem over another one (references, archives) has the other's error as a cause.
@@ -57,12 +62,22 @@ def failure_of(error: Exception) -> Failure:
 
 def is_forbidden(error: BaseException) -> bool:
     """Whether whoever asks may not, or what is asked for is missing: FTP says one of both."""
-    status = getattr(error, "status", None) or getattr(error, "status_code", None)
-    if isinstance(error, PermissionError) or status in (401, 403):
+    if isinstance(error, PermissionError) or _status(error) == 403:
         return True
     if isinstance(error, ftplib.error_perm):
         return _FTP_FORBIDDEN.match(str(error)) is not None
-    return type(error).__name__ in _FORBIDDEN
+    return type(error).__name__ in _FORBIDDEN or _is_unauthenticated(error)
+
+
+def _is_unauthenticated(error: BaseException) -> bool:
+    """Whether nobody knows who asks."""
+    if isinstance(error, ftplib.error_perm):
+        return _FTP_UNAUTHENTICATED.match(str(error)) is not None
+    return _status(error) == 401 or type(error).__name__ in _UNAUTHENTICATED
+
+
+def _status(error: BaseException) -> object:
+    return getattr(error, "status", None) or getattr(error, "status_code", None)
 
 
 def is_surely_forbidden(error: BaseException) -> bool:
