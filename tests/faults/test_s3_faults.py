@@ -118,7 +118,7 @@ async def test_a_large_value_whose_last_answer_was_lost_is_there(
 async def test_a_server_that_never_answers_is_a_clear_error(
     make_store: Any, proxy: FaultProxy
 ) -> None:
-    store = make_store(timeout=0.3, retries=1)
+    store = make_store(timeout=1, retries=1)
     proxy.plan = lambda method, target, headers: Fault.DELAYED
     with pytest.raises(BackendError, match=r"cannot read 'a' in s3://.*tried 2 times in"):
         await store.get("a")

@@ -27,6 +27,8 @@ __all__ = ["Copies"]
 
 #: Copies of different keys are fetched at once, the copy of one key once.
 _LOCKS = 64
+#: A value that changes while it is copied is copied again so often.
+_TRIES = 5
 
 
 class Copies:
@@ -55,18 +57,29 @@ class Copies:
         """The bytes of a copy, which is fetched first where there is none."""
         with self._lock(path):
             layer = self._layer(below)
-            if isinstance(layer, WholeFileCacheFileSystem) and not layer._check_file(path):
-                self._fetch(layer, path)
-            with layer.open(path, "rb") as file:
-                if request is None:
-                    return file.read()  # type: ignore[no-any-return]
-                # The copy's size, whatever the service's is by now.
-                size = file.seek(0, os.SEEK_END)
-                if is_out_of_range(request, size):
-                    raise RangeNotSatisfiableError(size)
-                start, end = resolve(request, size)
-                file.seek(start)
-                data: bytes = file.read(end - start)
+            for _ in range(_TRIES):
+                try:
+                    return self._read(layer, path, request)
+                except TypeError:
+                    # What a layer that compares copies with the service trips over when the value
+                    # is changed while it is copied.
+                    if layer._check_file(path):
+                        raise
+        raise OSError(f"{path!r} was changed each time it was copied")
+
+    def _read(self, layer: Any, path: str, request: ByteRequest | None) -> bytes:
+        if isinstance(layer, WholeFileCacheFileSystem) and not layer._check_file(path):
+            self._fetch(layer, path)
+        with layer.open(path, "rb") as file:
+            if request is None:
+                return file.read()  # type: ignore[no-any-return]
+            # The copy's size, whatever the service's is by now.
+            size = file.seek(0, os.SEEK_END)
+            if is_out_of_range(request, size):
+                raise RangeNotSatisfiableError(size)
+            start, end = resolve(request, size)
+            file.seek(start)
+            data: bytes = file.read(end - start)
         if len(data) != end - start:
             raise OSError(f"{len(data)} bytes came for bytes {start} to {end} of {path!r}")
         return data
