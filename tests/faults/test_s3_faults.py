@@ -118,11 +118,12 @@ async def test_a_large_value_whose_last_answer_was_lost_is_there(
 async def test_a_server_that_never_answers_is_a_clear_error(
     make_store: Any, proxy: FaultProxy
 ) -> None:
-    store = make_store(timeout=1, retries=1)
+    store = make_store(timeout=3, retries=1)
+    assert await store.get("a") is None
     proxy.plan = lambda method, target, headers: Fault.DELAYED
     with pytest.raises(BackendError, match=r"cannot read 'a' in s3://.*tried 2 times in"):
         await store.get("a")
-    assert store.stats.requests == 2
+    assert store.stats.requests == 3
 
 
 async def test_a_server_that_is_not_there_is_a_clear_error(
