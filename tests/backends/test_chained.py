@@ -204,9 +204,9 @@ async def test_compressed_values_are_read_and_not_written(
     assert not store.supports_deletes
 
 
-async def test_a_refusal_of_the_service_is_no_missing_key(seaweedfs_endpoint: S3Endpoint) -> None:
-    bucket = seaweedfs_endpoint.make_bucket()
-    options = {**seaweedfs_endpoint.storage_options(), "secret": "wrong"}
+async def test_a_refusal_of_the_service_is_no_missing_key(minio_endpoint: S3Endpoint) -> None:
+    bucket = minio_endpoint.make_bucket()
+    options = {**minio_endpoint.storage_options(), "secret": "wrong"}
     store = FsspecStore.from_url(f"simplecache::s3://{bucket}/x", {"s3": options})
     for use in (
         lambda: read(store, "a"),

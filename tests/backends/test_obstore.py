@@ -93,9 +93,9 @@ async def test_a_missing_bucket_is_no_missing_key(moto_endpoint: S3Endpoint) -> 
             await read(store, "a", request)
 
 
-async def test_a_wrong_secret_is_access_denied(seaweedfs_endpoint: S3Endpoint) -> None:
-    bucket = seaweedfs_endpoint.make_bucket()
-    store = FsspecStore(filesystem(seaweedfs_endpoint, secret_access_key="wrong"), bucket)
+async def test_a_wrong_secret_is_access_denied(minio_endpoint: S3Endpoint) -> None:
+    bucket = minio_endpoint.make_bucket()
+    store = FsspecStore(filesystem(minio_endpoint, secret_access_key="wrong"), bucket)
     for use in (read(store, "a"), read(store, "a", SuffixByteRequest(2)), store.exists("a")):
         with pytest.raises(AccessDeniedError) as caught:
             await use

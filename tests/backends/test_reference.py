@@ -159,10 +159,10 @@ async def test_a_target_that_is_missing_is_an_error_and_not_a_missing_key(
 
 
 async def test_a_target_that_may_not_be_read_is_access_denied(
-    seaweedfs_endpoint: S3Endpoint,
+    minio_endpoint: S3Endpoint,
 ) -> None:
-    bucket = seaweedfs_endpoint.make_bucket()
-    options = {**seaweedfs_endpoint.storage_options(), "secret": "wrong"}
+    bucket = minio_endpoint.make_bucket()
+    options = {**minio_endpoint.storage_options(), "secret": "wrong"}
     store = FsspecStore.from_url(
         "reference://",
         {
