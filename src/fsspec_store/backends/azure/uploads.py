@@ -59,8 +59,7 @@ class Body(Payload):
         super().__init__(data, content_type="application/octet-stream")
         self._size = len(data)
         self.data = data
-        #: How often it was sent. aiohttp repeats a PUT of its own accord when a connection that it
-        #: had kept turns out to be closed.
+        #: How often it was sent: of more than once, an earlier answer may have been lost.
         self.sent = 0
 
     async def write(self, writer: AbstractStreamWriter) -> None:
