@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +24,8 @@ from fsspec_store import (
     RangeByteRequest,
     SuffixByteRequest,
 )
+
+from .forking import in_forked_child
 
 LAYERS = [
     "simplecache",
@@ -225,14 +226,7 @@ def test_a_forked_child_uses_the_layer(
     store = over(plain, "simplecache", moto_endpoint, cache_storage=str(tmp_path))
     asyncio.run(put(store, "a", "b"))
     assert asyncio.run(read(store, "a")) == b"a"
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if asyncio.run(read(store, "b")) == b"b" else 1
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
+    assert in_forked_child(lambda: asyncio.run(read(store, "b")) == b"b")
 
 
 async def test_folders_of_a_chain(tmp_path: Path) -> None:
