@@ -1,0 +1,603 @@
+"""S3's documents: what every service writes is read as it was meant, the fast way and the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, quote_plus
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+import pytest
+from botocore.handlers import decode_list_object_v2
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from fsspec_store.backends.s3.documents import (
+    ListPage,
+    _parsed_page,
+    _plain_page,
+    delete_body,
+    parse_delete,
+    parse_error,
+    parse_list,
+)
+
+DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def escaped(quotation: str, apostrophe: str, reference: str) -> Callable[[str], str]:
+    """A writer of character data: what it makes of quotes, and of tabs and ends of lines."""
+    table = {'"': quotation, "'": apostrophe}
+    if reference:
+        table |= {character: reference % ord(character) for character in "\t\n\r"}
+    return lambda text: escape(text, table)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a service writes a page."""
+
+    escape: Callable[[str], str]
+    quote: Callable[[str], str]
+    item: str
+    page: str
+    declaration: str = DECLARATION
+    #: Lines end as they are in the key, and a parser reads another key.
+    raw_returns: bool = False
+
+    def write(self, page: ListPage, *, encoded: bool) -> bytes:
+        write = (lambda key: self.escape(self.quote(key))) if encoded else self.escape
+        token = page.next_token
+        body = self.page.format(
+            contents="".join(
+                self.item.format(key=write(key), size=size) for key, size in page.objects
+            ),
+            common="".join(
+                f"<CommonPrefixes><Prefix>{write(prefix)}</Prefix></CommonPrefixes>"
+                for prefix in page.prefixes
+            ),
+            encoding="<EncodingType>url</EncodingType>" if encoded else "",
+            truncated="false" if token is None else "true",
+            token=""
+            if token is None
+            else f"<NextContinuationToken>{self.escape(token)}</NextContinuationToken>",
+        )
+        return (
+            f"{self.declaration}<ListBucketResult {NAMESPACE}>{body}</ListBucketResult>"
+        ).encode()
+
+
+AMAZON = Style(
+    escaped("&quot;", "'", "&#%d;"),
+    lambda key: quote_plus(key, safe="/*"),
+    "<Contents><Key>{key}</Key><LastModified>2024-12-01T10:00:00.000Z</LastModified>"
+    "<ETag>&quot;d16fb36f0911f878998c136191af705e&quot;</ETag>"
+    "<ChecksumAlgorithm>CRC32</ChecksumAlgorithm><ChecksumType>FULL_OBJECT</ChecksumType>"
+    "<Size>{size}</Size><StorageClass>STANDARD</StorageClass></Contents>",
+    "<Name>bucket</Name><Prefix></Prefix>{token}<KeyCount>1</KeyCount><MaxKeys>1000</MaxKeys>"
+    "{encoding}<IsTruncated>{truncated}</IsTruncated>{contents}{common}",
+)
+MINIO = Style(
+    escaped("&#34;", "&#39;", "&#x%X;"),
+    lambda key: quote_plus(key, safe="/").replace("~", "%7E"),
+    "<Contents><Key>{key}</Key><LastModified>2026-11-23T20:59:21.131Z</LastModified>"
+    "<ETag>&#34;d16fb36f0911f878998c136191af705e-1&#34;</ETag><Size>{size}</Size>"
+    "<Owner><ID>02d6176db174dc93cb1b899f7c6078f0</ID><DisplayName>minio</DisplayName></Owner>"
+    "<StorageClass>STANDARD</StorageClass></Contents>",
+    "<Name>bucket</Name><Prefix></Prefix>{token}<KeyCount>8</KeyCount><MaxKeys>1000</MaxKeys>"
+    "<Delimiter>/</Delimiter><IsTruncated>{truncated}</IsTruncated>{contents}{common}{encoding}",
+)
+SEAWEEDFS = Style(
+    escaped("&#34;", "&#39;", "&#x%X;"),
+    lambda key: quote_plus(key, safe="/"),
+    "<Contents><Key>{key}</Key><ETag>&#34;d16fb36f0911f878998c136191af705e&#34;</ETag>"
+    "<Size>{size}</Size><Owner><ID>admin</ID><DisplayName></DisplayName></Owner>"
+    "<StorageClass>STANDARD</StorageClass><LastModified>2026-11-23T20:59:20Z</LastModified>"
+    "</Contents>",
+    "<Name>bucket</Name><Prefix></Prefix><MaxKeys>1000</MaxKeys>"
+    "<IsTruncated>{truncated}</IsTruncated>{contents}{common}{token}{encoding}"
+    "<KeyCount>2</KeyCount>",
+)
+MOTO = Style(
+    escaped('"', "'", ""),
+    lambda key: quote(key, safe="/~"),
+    "<Contents><Key>{key}</Key><LastModified>2026-11-23T20:58:23.000Z</LastModified>"
+    '<ETag>"d16fb36f0911f878998c136191af705e"</ETag><Size>{size}</Size>'
+    "<StorageClass>STANDARD</StorageClass></Contents>",
+    "<IsTruncated>{truncated}</IsTruncated>{contents}<Name>bucket</Name><Prefix/>"
+    "<MaxKeys>1000</MaxKeys>{common}{encoding}<KeyCount>7</KeyCount>{token}",
+    declaration='<?xml version="1.0" encoding="utf-8"?>\n',
+    raw_returns=True,
+)
+CEPH = Style(
+    escaped("&quot;", "&apos;", ""),
+    lambda key: quote(key, safe=""),
+    "<Contents><Key>{key}</Key><LastModified>2024-12-01T10:00:00.000Z</LastModified>"
+    "<ETag>&quot;d16fb36f0911f878998c136191af705e&quot;</ETag><Size>{size}</Size>"
+    "<StorageClass>STANDARD</StorageClass><Owner><ID>tester</ID><DisplayName/></Owner>"
+    "<Type>Normal</Type></Contents>",
+    "<Name>bucket</Name><Prefix></Prefix><MaxKeys>1000</MaxKeys>{encoding}"
+    "<IsTruncated>{truncated}</IsTruncated>{token}{contents}{common}",
+    declaration='<?xml version="1.0" encoding="UTF-8"?>',
+    raw_returns=True,
+)
+STYLES = {
+    "amazon": AMAZON,
+    "minio": MINIO,
+    "seaweedfs": SEAWEEDFS,
+    "moto": MOTO,
+    "ceph": CEPH,
+}
+style = st.sampled_from([*STYLES.values()])
+
+characters = st.characters(exclude_categories=["Cs"])
+key = st.one_of(
+    st.sampled_from(["a/b/c", "a+b %2F%", "<Key>&amp;</Key>", "]]>", "a\nb", "\t", "%0A", "é😀"]),
+    st.text(
+        st.one_of(st.sampled_from("&<>\"'%+ /\n\r\t~]0A"), characters), min_size=1, max_size=12
+    ),
+)
+size = st.one_of(st.integers(0, 9), st.integers(0, 5 * 2**40))
+token = st.one_of(
+    st.none(),
+    st.sampled_from(["1ueGcxLPRx1Tr/XYExHnhbYLgveDs2J/wm36Hy4vbOwM=", "a+b%41 ~é", "a&<b>\"'"]),
+)
+page = st.builds(
+    ListPage, st.lists(st.tuples(key, size), max_size=6), st.lists(key, max_size=4), token
+)
+
+
+def carried(style: Style, page: ListPage, *, encoded: bool) -> bool:
+    """Whether a page without quoting comes through at all."""
+    names = "".join([*(key for key, _ in page.objects), *page.prefixes])
+    return encoded or not (NO_XML.search(names) or (style.raw_returns and "\r" in names))
+
+
+def plain(inside: str) -> bytes:
+    return f"{DECLARATION}<ListBucketResult {NAMESPACE}>{inside}</ListBucketResult>".encode()
+
+
+NOT_TRUNCATED = "<IsTruncated>false</IsTruncated>"
+
+
+@given(style, page, st.booleans())
+@example(MINIO, ListPage([("a", 1)], [], None), True)
+@example(SEAWEEDFS, ListPage([], ["a/", "b/"], "t"), False)
+@example(MOTO, ListPage([], [], None), True)
+@example(CEPH, ListPage([("a%", 0), ("b\n+", 1)], ["c d"], "t"), True)
+def test_what_a_service_writes_is_read_either_way(
+    style: Style, page: ListPage, encoded: bool
+) -> None:
+    assume(carried(style, page, encoded=encoded))
+    body = style.write(page, encoded=encoded)
+    assert parse_list(body) == page
+    # Neither stands in for the other.
+    assert _plain_page(body) == page
+    assert _parsed_page(body) == page
+
+
+@given(st.lists(st.text("%+25aCc3fF9é\n", max_size=8), max_size=5))
+def test_quoted_keys_are_read_as_botocore_reads_them(quoted: list[str]) -> None:
+    as_they_are = replace(MINIO, quote=lambda key: key)
+    body = as_they_are.write(ListPage([(key, 1) for key in quoted], [], None), encoded=True)
+    theirs: dict[str, Any] = {
+        "EncodingType": "url",
+        "Contents": [{"Key": key} for key in quoted],
+    }
+    decode_list_object_v2(theirs, {"encoding_type_auto_set": True})
+    keys = [key for key, _ in parse_list(body).objects]
+    assert keys == [item["Key"] for item in theirs["Contents"]]
+
+
+PAGE = ListPage([("a/b", 12), ("a & <b>", 0), ("c", 7)], ["d/", "e&/"], "token")
+
+
+def with_prefixes(body: str) -> str:
+    body = re.sub(r"<(/?)(\w)", r"<\1s3:\2", body).replace("xmlns=", "xmlns:s3=")
+    return body.replace("<s3:?", "<?")
+
+
+OTHER_FORMS: dict[str, Callable[[str], str]] = {
+    "indented": lambda body: body.replace("><", ">\n  <"),
+    "with a namespace prefix": with_prefixes,
+    "without a namespace": lambda body: body.replace(" " + NAMESPACE, ""),
+    "without a declaration": lambda body: body.replace(DECLARATION, ""),
+    "with a byte order mark": lambda body: "\ufeff" + body,
+    "with attributes": lambda body: body.replace("<Contents>", '<Contents a="b">'),
+    "with attributes inside": lambda body: body.replace("<Size>", '<Size unit="B">', 1),
+    "with CDATA": lambda body: body.replace("<Key>c<", "<Key><![CDATA[c]]><"),
+    "with comments": lambda body: body.replace("<Size>", "<!-- <Size>8</Size> --><Size>"),
+    "with a comment in a key": lambda body: body.replace("<Key>a/b", "<Key>a<!-- x -->/b"),
+    "with comments between": lambda body: body.replace("</Contents>", "</Contents><!-- -->"),
+    "with a comment around": lambda body: body.replace(
+        "<Name>", "<!-- <Contents><Key>x</Key><Size>1</Size></Contents> --><Name>"
+    ),
+    "with an instruction": lambda body: body.replace("<Contents>", "<?go on?><Contents>", 1),
+    "with unknown elements": lambda body: body.replace("<Size>", "<Weight>1</Weight><Size>", 1),
+    "with elements in elements": lambda body: body.replace(
+        "<Size>",
+        "<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress></RestoreStatus><Size>",
+    ),
+    "with spaces in tags": lambda body: body.replace("Contents>", "Contents >"),
+    "the size first": lambda body: re.sub(
+        r"(<Key>[^<]*</Key>)(.*?)(<Size>\d+</Size>)", r"\3\2\1", body
+    ),
+    "mixed with prefixes": lambda body: body.replace(
+        "<CommonPrefixes><Prefix>d/</Prefix></CommonPrefixes>", ""
+    ).replace(
+        "</Contents><Contents>",
+        "</Contents><CommonPrefixes><Prefix>d/</Prefix></CommonPrefixes><Contents>",
+        1,
+    ),
+    "with prefixes in one": lambda body: body.replace(
+        "</CommonPrefixes><CommonPrefixes>", "</CommonPrefixes> <CommonPrefixes>"
+    ),
+    "with keys by their numbers": lambda body: body.replace("<Key>c<", "<Key>&#x63;<").replace(
+        "a/b", "&#97;/b"
+    ),
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_other_forms_of_a_page_are_read_as_well(form: str) -> None:
+    written = AMAZON.write(PAGE, encoded=False).decode()
+    body = OTHER_FORMS[form](written)
+    assert body != written
+    assert parse_list(body.encode()) == PAGE
+
+
+def test_a_declared_encoding_is_followed() -> None:
+    body = '<?xml version="1.0" encoding="ISO-8859-1"?><ListBucketResult><IsTruncated>false'
+    body += "</IsTruncated><Contents><Key>Ã©</Key><Size>1</Size></Contents></ListBucketResult>"
+    assert parse_list(body.encode("latin-1")).objects == [("Ã©", 1)]
+
+
+@given(
+    style,
+    page,
+    st.data(),
+)
+def test_the_fast_way_takes_nothing_that_a_parser_reads_otherwise(
+    style: Style, page: ListPage, data: st.DataObject
+) -> None:
+    assume(carried(style, page, encoded=False))
+    body = style.write(page, encoded=data.draw(st.booleans()))
+    for _ in range(data.draw(st.integers(1, 2))):
+        start = data.draw(st.integers(0, len(body)))
+        end = min(len(body), start + data.draw(st.sampled_from([0, 0, 1, 2, 40, 400])))
+        put = data.draw(
+            st.one_of(
+                st.sampled_from(
+                    [
+                        *(b"", b"<!--", b"-->", b"<![CDATA[", b"]]>", b"<?p ", b"?>", b"&", b";"),
+                        *(b"<Contents/>", b"<Contents>", b"</Contents>", b"<Key>x</Key>", b"\r\n"),
+                        *(b"<Size>1</Size>", b"<x>", b"</x>", b"&#0;", b"&#10;", b"&lt", b"\xff"),
+                        *(b"<CommonPrefixes/>", b"\xef\xbf\xbf", b"\x01", b"<a b='", b"'>"),
+                    ]
+                ),
+                st.binary(max_size=2),
+            )
+        )
+        body = body[:start] + put + body[end:]
+    try:
+        fast = _plain_page(body)
+    except ValueError:
+        return
+    assert fast == _parsed_page(body)
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [
+        # A parser makes one line feed of any end of a line (XML 1.0, 2.11).
+        ("a\rb", "a\nb"),
+        ("a\r\nb", "a\nb"),
+        ("a]]>b", None),
+        ("a\x01b", None),
+        ("a\x0bb", None),
+        ("a\ufffeb", None),
+        ("a&b", None),
+        ("a&amp b", None),
+        ("a&nbsp;b", None),
+        ("a&#0;b", None),
+        ("a&#xD800;b", None),
+        ("a&#x110000;b", None),
+        ("a</Key ><Key>b", None),
+        ("a</Key><Size>1<Size><Key>b", None),
+    ],
+)
+def test_only_a_parser_decides_on_keys_in_doubt(written: str, key: str | None) -> None:
+    body = plain(f"{NOT_TRUNCATED}<Contents><Key>{written}</Key><Size>1</Size></Contents>")
+    with pytest.raises(ValueError, match=r"not the plain form|chr\(\) arg|what came is no"):
+        _plain_page(body)
+    if key is None:
+        with pytest.raises(ValueError, match=r"what came is no XML document|has no Key"):
+            parse_list(body)
+    else:
+        assert parse_list(body).objects == [(key, 1)]
+
+
+def test_a_size_has_to_end() -> None:
+    body = plain(f"{NOT_TRUNCATED}<Contents><Key>a</Key><Size>1<Size></Contents>")
+    with pytest.raises(ValueError, match="no XML document"):
+        parse_list(body)
+
+
+@given(style, page, st.data())
+def test_a_page_cut_off_anywhere_is_refused(
+    style: Style, page: ListPage, data: st.DataObject
+) -> None:
+    body = style.write(page, encoded=True)
+    with pytest.raises(ValueError, match="what came is no"):
+        parse_list(body[: data.draw(st.integers(0, len(body) - 1))])
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "no XML document"),
+        (b"<html><body>Welcome</body></html>", "no ListBucketResult, but 'html'"),
+        (b"<!DOCTYPE html><html></html>", "with a type"),
+        (b"<Error><Code>SlowDown</Code></Error>", "no ListBucketResult, but 'Error SlowDown'"),
+        (plain(""), "IsTruncated"),
+        (plain(NOT_TRUNCATED * 2), "IsTruncated"),
+        (plain("<IsTruncated>maybe</IsTruncated>"), "IsTruncated .* is 'maybe'"),
+        (plain("<IsTruncated>true</IsTruncated>"), "no token"),
+        (
+            plain("<IsTruncated>true</IsTruncated><NextContinuationToken></NextContinuationToken>"),
+            "no token",
+        ),
+        (plain(NOT_TRUNCATED + "<EncodingType>base64</EncodingType>"), "unknown encoding"),
+        (plain(NOT_TRUNCATED + "<Contents/>"), "Size"),
+        (plain(NOT_TRUNCATED + "<Contents><Size>1</Size></Contents>"), "Key"),
+        (plain(NOT_TRUNCATED + "<Contents><Key>a</Key></Contents>"), "Size"),
+        (plain(NOT_TRUNCATED + "<Contents><Key>a</Key><Size>-1</Size></Contents>"), "'-1'"),
+        (plain(NOT_TRUNCATED + "<Contents><Key>a</Key><Size>٣</Size></Contents>"), "size"),
+        (
+            plain(NOT_TRUNCATED + "<Contents><Key>a</Key><Key>b</Key><Size>1</Size></Contents>"),
+            "Key",
+        ),
+        (plain(NOT_TRUNCATED + "<Contents><Key>a<b/>c</Key><Size>1</Size></Contents>"), "Key"),
+        (plain(NOT_TRUNCATED + "<Contents><Key>&#1;</Key><Size>1</Size></Contents>"), "no XML"),
+        (plain(NOT_TRUNCATED + "<Contents><Key>&x;</Key><Size>1</Size></Contents>"), "no XML"),
+        (plain(NOT_TRUNCATED + "<CommonPrefixes/>"), "Prefix"),
+        (plain(NOT_TRUNCATED).decode().encode("utf-16"), "wide encoding"),
+        (plain(NOT_TRUNCATED).replace(b"UTF-8", b"no-such"), "no XML document"),
+        (b"\n" + plain(NOT_TRUNCATED), "no XML document"),
+        (plain(NOT_TRUNCATED) + b"<more/>", "no XML document"),
+        (plain(NOT_TRUNCATED + "<Name>\xff</Name>").replace(b"\xc3", b""), "no XML document"),
+    ],
+)
+def test_what_is_no_page_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        parse_list(body)
+    # What the fast way made of it is nobody's concern.
+    assert not isinstance(caught.value.__context__, ValueError)
+
+
+def test_a_document_may_not_define_entities() -> None:
+    bomb = (
+        '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;"><!ENTITY c SYSTEM "file:///etc/passwd">]>'
+    )
+    for entity in ("b", "c"):
+        inside = f"{NOT_TRUNCATED}<Contents><Key>&{entity};</Key><Size>1</Size></Contents>"
+        body = plain(inside).decode().replace(DECLARATION, DECLARATION + bomb)
+        with pytest.raises(ValueError, match="with a type"):
+            parse_list(body.encode())
+        assert parse_error(f"{bomb}<Error><Code>&{entity};</Code></Error>".encode()) == {}
+
+
+ETAG = "d16fb36f0911f878998c136191af705e"
+ODD = "a&b <c> \"q\" 'x'"
+# What servers sent, most of their keys left out.
+SAMPLES = {
+    "moto": (
+        b'<?xml version="1.0" encoding="utf-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com'
+        b'/doc/2006-03-01/"><IsTruncated>true</IsTruncated><Contents><Key>a%26b%20%3Cc%3E%20%22q'
+        b"%22%20%27x%27</Key><LastModified>2026-11-23T20:58:23.000Z</LastModified><ETag>"
+        b'"d16fb36f0911f878998c136191af705e"</ETag><Size>3</Size><StorageClass>STANDARD'
+        b"</StorageClass><Owner><DisplayName>webfile</DisplayName><ID>75aa57f09aa0c8caeab4f8c24e99"
+        b"d10f8e7faeebf76c078efc7c6caea54ba06a</ID></Owner></Contents><Name>test-4918</Name>"
+        b"<Prefix/><Delimiter>/</Delimiter><MaxKeys>2</MaxKeys><CommonPrefixes><Prefix>d/</Prefix>"
+        b"</CommonPrefixes><EncodingType>url</EncodingType><KeyCount>2</KeyCount>"
+        b"<NextContinuationToken>4a98ae0262073bfa9b4b7c5225a75e08</NextContinuationToken>"
+        b"</ListBucketResult>",
+        ListPage([(ODD, 3)], ["d/"], "4a98ae0262073bfa9b4b7c5225a75e08"),
+    ),
+    "SeaweedFS": (
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com'
+        b'/doc/2006-03-01/"><Name>test-e63d</Name><Prefix></Prefix><MaxKeys>2</MaxKeys>'
+        b"<IsTruncated>true</IsTruncated><Contents><Key>a%26b+%3Cc%3E+%22q%22+%27x%27</Key><ETag>"
+        b"&#34;d16fb36f0911f878998c136191af705e&#34;</ETag><Size>3</Size><StorageClass>STANDARD"
+        b"</StorageClass><LastModified>2026-11-23T20:59:20Z</LastModified></Contents><Contents>"
+        b"<Key>a%2Bb%2541+~%C3%A9%F0%9F%98%80</Key><ETag>&#34;d16fb36f0911f878998c136191af705e"
+        b"&#34;</ETag><Size>3</Size><StorageClass>STANDARD</StorageClass><LastModified>"
+        b"2026-11-23T20:59:20Z</LastModified></Contents><NextContinuationToken>a+b%41 ~\xc3\xa9"
+        b"\xf0\x9f\x98\x80</NextContinuationToken><EncodingType>url</EncodingType><KeyCount>2"
+        b"</KeyCount></ListBucketResult>",
+        ListPage([(ODD, 3), ("a+b%41 ~é😀", 3)], [], "a+b%41 ~é😀"),
+    ),
+    "SeaweedFS, not quoted": (
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com'
+        b'/doc/2006-03-01/"><Name>test-e63d</Name><Prefix></Prefix><MaxKeys>1000</MaxKeys>'
+        b"<IsTruncated>false</IsTruncated><Contents><Key>a&amp;b &lt;c&gt; &#34;q&#34; &#39;x&#39;"
+        b"</Key><ETag>&#34;d16fb36f0911f878998c136191af705e&#34;</ETag><Size>3</Size>"
+        b"<StorageClass>STANDARD</StorageClass><LastModified>2026-11-23T20:58:25Z</LastModified>"
+        b"</Contents><Contents><Key>cr&#xD;x</Key><ETag>&#34;d16fb36f0911f878998c136191af705e"
+        b"&#34;</ETag><Size>3</Size><StorageClass>STANDARD</StorageClass><LastModified>"
+        b"2026-11-23T20:58:26Z</LastModified></Contents><KeyCount>2</KeyCount></ListBucketResult>",
+        ListPage([(ODD, 3), ("cr\rx", 3)], [], None),
+    ),
+    "MinIO": (
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com'
+        b'/doc/2006-03-01/"><Name>test-eede</Name><Prefix></Prefix><NextContinuationToken>YStiJTQx'
+        b"IH7DqfCfmIBbbWluaW9fY2FjaGU6djIscmV0dXJuOl0=</NextContinuationToken><KeyCount>2"
+        b"</KeyCount><MaxKeys>2</MaxKeys><Delimiter>/</Delimiter><IsTruncated>true</IsTruncated>"
+        b"<Contents><Key>a%2Bb%2541+%7E%C3%A9%F0%9F%98%80</Key><LastModified>2026-11-23T20:58:26.8"
+        b"26Z</LastModified><ETag>&#34;d16fb36f0911f878998c136191af705e&#34;</ETag><Size>3</Size>"
+        b"<Owner><ID>02d6176db174dc93cb1b899f7c6078f08654445fe8cf1b6ce98d8855f66bdbf4</ID>"
+        b"<DisplayName>minio</DisplayName></Owner><StorageClass>STANDARD</StorageClass></Contents>"
+        b"<CommonPrefixes><Prefix>d/</Prefix></CommonPrefixes><EncodingType>url</EncodingType>"
+        b"</ListBucketResult>",
+        ListPage(
+            [("a+b%41 ~é😀", 3)], ["d/"], "YStiJTQxIH7DqfCfmIBbbWluaW9fY2FjaGU6djIscmV0dXJuOl0="
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("server", SAMPLES)
+def test_what_servers_sent_is_read_either_way(server: str) -> None:
+    body, page = SAMPLES[server]
+    assert _plain_page(body) == page
+    assert _parsed_page(body) == page
+
+
+def test_a_page_that_is_not_truncated_has_no_token() -> None:
+    for token in ("", "left over"):
+        inside = f"{NOT_TRUNCATED}<NextContinuationToken>{token}</NextContinuationToken>"
+        assert parse_list(plain(inside)) == ListPage([], [], None)
+
+
+def keys_in(body: bytes) -> list[str | None]:
+    root = ElementTree.fromstring(body)
+    assert [child.text for child in root if child.tag.endswith("}Quiet")] == ["true"]
+    return [element.text for element in root.iter() if element.tag.endswith("}Key")]
+
+
+@given(st.lists(key.filter(lambda key: not NO_XML.search(key)), max_size=5))
+@example(["a\rb\r\nc\nd\te", " \x85\u2028 ", "<Key>&amp;]]>"])
+def test_keys_to_delete_are_what_a_parser_reads(keys: list[str]) -> None:
+    body = delete_body(keys)
+    assert keys_in(body) == keys
+    # A raw return would be read as the end of a line: another key.
+    assert b"\r" not in body
+
+
+def test_a_body_of_keys_to_delete_is_what_the_service_expects() -> None:
+    assert delete_body(["a/b", "c&d"]) == (
+        b'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>'
+        b"<Object><Key>a/b</Key></Object><Object><Key>c&amp;d</Key></Object></Delete>"
+    )
+
+
+@pytest.mark.parametrize("key", ["a\0b", "\x01", "\x1f", "\ufffe", "\uffff", "\ud800"])
+def test_a_key_that_no_document_can_carry_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="no XML document can carry") as caught:
+        delete_body(["fine", key])
+    assert repr(key) in str(caught.value)
+
+
+def test_refused_deletes_are_named() -> None:
+    body = (
+        DECLARATION + f"<DeleteResult {NAMESPACE}><Deleted><Key>a</Key></Deleted>"
+        "<Error><Key>b&amp;c</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        "<Error><Key>d</Key><VersionId></VersionId><Code>InternalError</Code></Error>"
+        "</DeleteResult>"
+    )
+    assert parse_delete(body.encode()) == [
+        {"Key": "b&c", "Code": "AccessDenied", "Message": "Access Denied"},
+        {"Key": "d", "Code": "InternalError"},
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        # MinIO, SeaweedFS; moto, which names what it deleted all the same.
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<DeleteResult xmlns="http://s3.amazonaws.com/doc/'
+        b'2006-03-01/"></DeleteResult>',
+        b'<?xml version="1.0" encoding="utf-8"?>\n<DeleteResult xmlns="http://s3.amazonaws.com/doc/'
+        b'2006-03-01/"><Deleted><Key>z</Key></Deleted><Deleted><Key>nope</Key></Deleted>'
+        b"</DeleteResult>",
+    ],
+)
+def test_nothing_refused_is_an_empty_list(body: bytes) -> None:
+    assert parse_delete(body) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "no XML document"),
+        (b"<Error><Code>InternalError</Code></Error>", "but 'Error InternalError'"),
+        (b"<DeleteResult><Error><Key>a</Key></Error>", "no XML document"),
+        (plain(NOT_TRUNCATED), "no DeleteResult, but 'ListBucketResult'"),
+    ],
+)
+def test_what_is_no_result_of_a_delete_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_delete(body)
+
+
+def test_errors_are_read_with_all_that_they_say() -> None:
+    minio = (
+        b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InvalidRange</Code><Message>The '
+        b"requested range &#39;bytes=10--1&#39; is not satisfiable</Message><Key>d/e</Key>"
+        b"<BucketName>test-eede</BucketName><Resource>/test-eede/d/e</Resource><RequestId>"
+        b"18EAC82F47E39C7D</RequestId><HostId></HostId><ActualObjectSize>3</ActualObjectSize>"
+        b"<RangeRequested>10--1</RangeRequested></Error>"
+    )
+    assert parse_error(minio) == {
+        "Code": "InvalidRange",
+        "Message": "The requested range 'bytes=10--1' is not satisfiable",
+        "Key": "d/e",
+        "BucketName": "test-eede",
+        "Resource": "/test-eede/d/e",
+        "RequestId": "18EAC82F47E39C7D",
+        "ActualObjectSize": "3",
+        "RangeRequested": "10--1",
+    }
+
+
+def test_errors_show_nothing_of_what_let_a_request_in() -> None:
+    inside = "".join(
+        f"<{name}>my-secret</{name}>"
+        for name in (
+            "AWSAccessKeyId",
+            "StringToSign",
+            "StringToSignBytes",
+            "SignatureProvided",
+            "CanonicalRequest",
+            "CanonicalRequestBytes",
+            "Token-0",
+            "X_Amz_Credential",
+        )
+    )
+    kept = "<Code>SignatureDoesNotMatch</Code><Region>eu-west-1</Region>"
+    assert parse_error(f"<Error>{kept}{inside}</Error>".encode()) == {
+        "Code": "SignatureDoesNotMatch",
+        "Region": "eu-west-1",
+    }
+    argument = "<ArgumentName>{}</ArgumentName><ArgumentValue>2</ArgumentValue>"
+    for name, shown in (("Authorization", False), ("max-keys", True)):
+        found = parse_error(f"<Error>{argument.format(name)}</Error>".encode())
+        assert found["ArgumentName"] == name
+        assert ("ArgumentValue" in found) is shown
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not found",
+        b"<html><Error><Code>x</Code></Error></html>",
+        b"<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n",
+        b"<Error><Code>SlowDown</Code><Message>Please",
+        b"<Error><Code>\xff</Code></Error>",
+        b"\x1f\x8b\x08\x00",
+    ],
+)
+def test_what_is_no_error_document_says_nothing(body: bytes) -> None:
+    assert parse_error(body) == {}
+
+
+@given(st.binary(max_size=60))
+def test_an_error_s_body_may_be_anything(body: bytes) -> None:
+    assert parse_error(body) == {}
+    assert parse_error(b"<Error>" + body) == {}
