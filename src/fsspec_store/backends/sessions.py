@@ -5,8 +5,9 @@ Knows aiohttp, and nothing of what is asked through a session.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from .transports import end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ def close_now(session: ClientSession) -> None:
     if not connector._loop.is_running():
         # A transport's own close() leaves its end to the loop, which may never run again.
         for transport in _transports(connector):
-            _end(transport)
+            end(transport)
     # What aiohttp's own close() does before it waits for transports to say goodbye.
     connector._close()  # type: ignore[no-untyped-call, unused-ignore]
 
@@ -81,15 +82,3 @@ def forget(session: ClientSession) -> None:
 def _transports(connector: Any) -> list[Any]:
     idle = [entry[0] for entries in connector._conns.values() for entry in entries]
     return [protocol.transport for protocol in {*idle, *connector._acquired}]
-
-
-def _end(transport: Any) -> None:
-    """Do what a loop does to a transport that was closed. Other loops than asyncio's know how."""
-    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
-    if getattr(inner, "_sock", None) is None or not hasattr(inner, "_call_connection_lost"):
-        return
-    # A closed loop watches nothing, and lets nobody know.
-    with suppress(RuntimeError):
-        inner._loop._remove_reader(inner._sock_fd)
-    with suppress(RuntimeError):
-        inner._call_connection_lost(None)

@@ -1,0 +1,198 @@
+"""A server on the test's own event loop that sends exactly the bytes a test tells it to.
+
+Knows sockets, where a request ends, and certificates. Does not know what an answer is.
+"""
+
+import asyncio
+import gc
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from socket import SO_LINGER, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from servers.ports import LOOPBACK
+
+
+class Peer:
+    """The server's end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def request(self) -> bytes:
+        """The next request, with its body."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = 0
+        for line in head.lower().split(b"\r\n"):
+            if line.startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        return head + await self.reader.readexactly(length)
+
+    async def send(self, *pieces: bytes) -> None:
+        """Sends one piece after the other, each when the one before it can have been read."""
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+            # On loopback what was sent is there at once, and is read in the loop's next round.
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    def finish(self) -> None:
+        """Says that nothing more will be sent, and goes on reading."""
+        self.writer.write_eof()
+
+    def reset(self) -> None:
+        """Breaks the connection off: the client's side sees an error, and not an end."""
+        # Not to linger is to send a reset (RFC 9293, section 3.10.7).
+        socket = self.writer.get_extra_info("socket")
+        socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def closed(self) -> None:
+        """Returns when the client has closed the connection."""
+        try:
+            while await self.reader.read(2**16):
+                pass
+        except ConnectionError:
+            pass
+
+
+def narrow(transport: asyncio.BaseTransport) -> None:
+    """Has the system hold little of what is on its way; on loopback it takes tens of MB."""
+    socket = transport.get_extra_info("socket")
+    for option in (SO_RCVBUF, SO_SNDBUF):
+        socket.setsockopt(SOL_SOCKET, option, 2**17)
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+@dataclass
+class ScriptedServer:
+    """Where it listens, and what came of it."""
+
+    host: str
+    port: int = 0
+    #: Of the connections so far, in the order in which they were made.
+    peers: list[Peer] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def done(self) -> None:
+        """Returns when all scripts so far are over; raises what one of them raised."""
+        await asyncio.gather(*self._tasks)
+
+
+@asynccontextmanager
+async def scripted_server(
+    script: Script,
+    *,
+    tls: ssl.SSLContext | None = None,
+    host: str = LOOPBACK,
+    is_narrow: bool = False,
+) -> AsyncIterator[ScriptedServer]:
+    """Runs `script` for each connection, and closes the connection after it."""
+    served = ScriptedServer(host)
+
+    async def run(peer: Peer) -> None:
+        try:
+            await script(peer)
+        finally:
+            peer.writer.close()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(reader, writer)
+        served.peers.append(peer)
+        if is_narrow:
+            narrow(writer.transport)
+        served._tasks.add(asyncio.create_task(run(peer)))
+
+    server = await asyncio.start_server(connected, host, 0, ssl=tls)
+    served.port = server.sockets[0].getsockname()[1]
+    try:
+        yield served
+    finally:
+        server.close()
+        for task in served._tasks:
+            task.cancel()
+        # What a script raised, the test has seen if it asked for it.
+        await asyncio.gather(*served._tasks, return_exceptions=True)
+        for peer in served.peers:
+            peer.writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def nothing_left() -> AsyncIterator[None]:
+    """Finds that no task is left when the block is, and nothing that the loop complains of."""
+    loop = asyncio.get_running_loop()
+    said: list[dict[str, Any]] = []
+    before = asyncio.all_tasks()
+    loop.set_exception_handler(lambda _, context: said.append(context))
+    yield
+    for _ in range(5):
+        await asyncio.sleep(0)
+    gc.collect()
+    assert said == []
+    assert asyncio.all_tasks() - before <= {asyncio.current_task()}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A server's, signed by itself."""
+
+    file: Path
+
+    def server_context(self) -> ssl.SSLContext:
+        """For the server."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.file)
+        return context
+
+    def client_context(self) -> ssl.SSLContext:
+        """For a client that trusts it."""
+        return ssl.create_default_context(cafile=self.file)
+
+
+def make_certificate(folder: Path, names: Iterable[str] = (LOOPBACK, "localhost")) -> Certificate:
+    """Writes a certificate for hosts of these names or addresses, good for a day."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([_general_name(n) for n in names]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    file = folder / "certificate.pem"
+    file.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(pem)
+    )
+    return Certificate(file)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)

@@ -1,0 +1,666 @@
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from servers.ports import LOOPBACK
+from servers.scripted import (
+    Certificate,
+    Peer,
+    Script,
+    ScriptedServer,
+    make_certificate,
+    nothing_left,
+    scripted_server,
+)
+
+from fsspec_store.backends.wire.connection import Response
+from fsspec_store.backends.wire.pool import Origin, Pool, Stream
+from fsspec_store.loops import PerLoop
+
+REQUEST = b"GET /x HTTP/1.1\r\nhost: test\r\n\r\n"
+LONG_BODY = bytes(range(256)) * 2000
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
+def response(body: bytes = b"ok") -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+async def keep_answering(peer: Peer) -> None:
+    """Answers until the client goes; requests for ``/long`` with a long body."""
+    try:
+        while True:
+            request = await peer.request()
+            if request.startswith(b"GET /silent "):
+                await peer.closed()
+                return
+            long = request.startswith(b"GET /long ")
+            peer.writer.write(response(LONG_BODY if long else b"ok"))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        pass
+
+
+async def ask(pool: Pool, origin: Origin, path: str = "/x") -> tuple[Response, Stream | None]:
+    head = REQUEST.replace(b"/x", path.encode())
+    return await pool.ask(origin, head, whole_up_to=2**16)
+
+
+async def get(pool: Pool, origin: Origin) -> None:
+    answer, stream = await ask(pool, origin)
+    assert stream is None
+    assert answer.body is not None
+    assert bytes(answer.body) == b"ok"
+
+
+@asynccontextmanager
+async def serving(
+    script: Script = keep_answering,
+    *,
+    tls: Certificate | None = None,
+    host: str = LOOPBACK,
+    **options: Any,
+) -> AsyncIterator[tuple[Pool, Origin, ScriptedServer]]:
+    """A server, and a pool of connections to it; nothing is left of either."""
+    async with nothing_left():
+        context = None if tls is None else tls.server_context()
+        pool = Pool(**{"timeout": 20.0, "connect_timeout": 5.0, **options})
+        async with scripted_server(script, tls=context, host=host) as server:
+            client = None if tls is None else tls.client_context()
+            yield pool, Origin(host, server.port, client), server
+            await pool.aclose()
+
+
+# -- Reuse -------------------------------------------------------------------------------------
+
+
+async def test_one_connection_serves_one_request_after_the_other() -> None:
+    async with serving() as (pool, origin, server):
+        for _ in range(20):
+            await get(pool, origin)
+        assert len(server.peers) == 1
+
+
+async def test_there_are_as_many_connections_as_requests_at_once() -> None:
+    async with serving() as (pool, origin, server):
+        for at_once in (3, 8, 5, 8, 1):
+            await asyncio.gather(*(get(pool, origin) for _ in range(at_once)))
+        assert len(server.peers) == 8
+
+
+async def test_every_server_has_its_own(certificate: Certificate) -> None:
+    async with (
+        serving() as (pool, origin, server),
+        serving() as (_, other, other_server),
+        serving(tls=certificate) as (_, with_tls, server_with_tls),
+    ):
+        for _ in range(2):
+            for each in (origin, other, with_tls):
+                await get(pool, each)
+        assert [len(s.peers) for s in (server, other_server, server_with_tls)] == [1, 1, 1]
+        # Who trusts others must not use a connection to whom these trust.
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await get(pool, with_tls._replace(tls=ssl.create_default_context()))
+        await pool.aclose()
+
+
+async def test_connections_that_nobody_used_for_a_while_are_closed() -> None:
+    async with serving(kept=0.1) as (pool, origin, server):
+        await asyncio.gather(*(get(pool, origin) for _ in range(4)))
+        # Each of its scripts waits for the end of its connection.
+        await server.done()
+        assert len(server.peers) == 4
+        await get(pool, origin)
+        assert len(server.peers) == 5
+        await server.done()
+
+
+async def test_of_many_the_one_that_is_used_stays() -> None:
+    async with serving(kept=0.2) as (pool, origin, server):
+        await asyncio.gather(get(pool, origin), get(pool, origin))
+        while not any(peer.reader.at_eof() for peer in server.peers):
+            await get(pool, origin)
+        assert sum(peer.reader.at_eof() for peer in server.peers) == 1
+        assert len(server.peers) == 2
+
+
+async def test_what_is_too_old_is_not_used_again() -> None:
+    async with serving(kept=0.0) as (pool, origin, server):
+        for _ in range(3):
+            await get(pool, origin)
+        assert len(server.peers) == 3
+        await server.done()
+
+
+async def test_a_server_that_hangs_up_between_requests_costs_no_request() -> None:
+    async def once(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(response())
+
+    async with serving(once) as (pool, origin, server):
+        for _ in range(5):
+            await get(pool, origin)
+            await server.done()
+            # Until the loop has learned of it.
+            for _ in range(5):
+                await asyncio.sleep(0)
+        assert len(server.peers) == 5
+
+
+async def test_a_request_that_failed_leaves_nothing_for_the_next() -> None:
+    async def script(peer: Peer) -> None:
+        if len(server.peers) == 1:
+            await peer.request()
+            await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf")
+        else:
+            await keep_answering(peer)
+
+    async with serving(script) as (pool, origin, server):
+        with pytest.raises(ConnectionResetError):
+            await get(pool, origin)
+        await get(pool, origin)
+        assert len(server.peers) == 2
+
+
+async def test_an_answer_too_many_is_nobodys() -> None:
+    async def script(peer: Peer) -> None:
+        number = len(server.peers)
+        await peer.request()
+        peer.writer.write(response(b"%d" % number * 70_000) + response(b"surplus"))
+        await peer.closed()
+
+    async with serving(script) as (pool, origin, server):
+        for number in range(1, 6):
+            answer, _ = await pool.ask(origin, REQUEST, whole_up_to=2**20)
+            assert answer.body is not None
+            assert bytes(answer.body) == b"%d" % number * 70_000
+        assert len(server.peers) == 5
+
+
+# -- Streams -----------------------------------------------------------------------------------
+
+
+async def test_a_stream_that_was_read_leaves_its_connection_to_others() -> None:
+    async with serving() as (pool, origin, server):
+        for _ in range(3):
+            answer, stream = await ask(pool, origin, "/long")
+            assert answer.body is None
+            assert stream is not None
+            memory = bytearray(answer.length)
+            await stream.read_into(memoryview(memory)[:1000])
+            await stream.read_into(memoryview(memory)[1000:])
+            assert memory == LONG_BODY
+            stream.close()
+            stream.close()
+            await get(pool, origin)
+        assert len(server.peers) == 1
+
+
+@pytest.mark.parametrize("read", [0, 1000, len(LONG_BODY) - 1])
+async def test_a_stream_that_was_not_read_closes_its_connection(read: int) -> None:
+    async with serving() as (pool, origin, server):
+        _, stream = await ask(pool, origin, "/long")
+        assert stream is not None
+        await stream.read_into(memoryview(bytearray(read)))
+        stream.close()
+        await server.done()
+        await get(pool, origin)
+        assert len(server.peers) == 2
+
+
+async def test_a_stream_that_is_closed_while_it_is_read_is_nobodys() -> None:
+    async with serving() as (pool, origin, server):
+        _, stream = await ask(pool, origin, "/long")
+        assert stream is not None
+        reading = asyncio.create_task(stream.read_into(memoryview(bytearray(len(LONG_BODY)))))
+        await asyncio.sleep(0)
+        stream.close()
+        await get(pool, origin)
+        with pytest.raises(ConnectionResetError):
+            await reading
+        assert len(server.peers) == 2
+
+
+# -- Connecting --------------------------------------------------------------------------------
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+async def test_an_ipv6_address() -> None:
+    async with serving(host="::1") as (pool, origin, server):
+        await get(pool, origin)
+        assert len(server.peers) == 1
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port on which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        yield taken.getsockname()[1]
+
+
+async def test_nobody_listens(free_port: int) -> None:
+    async with serving() as (pool, _, _):
+        with pytest.raises(ConnectionError, match=rf"cannot connect to 127\.0\.0\.1:{free_port}: "):
+            await get(pool, Origin(LOOPBACK, free_port, None))
+        with pytest.raises(ConnectionError, match=rf"cannot connect to \[::1\]:{free_port}: "):
+            await get(pool, Origin("::1", free_port, None))
+
+
+async def test_a_name_that_nobody_has() -> None:
+    async with serving() as (pool, _, _):
+        with pytest.raises(ConnectionError, match=r"cannot connect to unknown\.invalid:80: "):
+            await get(pool, Origin("unknown.invalid", 80, None))
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "a..invalid"])
+async def test_a_name_that_nobody_can_have(host: str) -> None:
+    async with serving() as (pool, _, _):
+        with pytest.raises(OSError, match="is no name of a server") as caught:
+            await get(pool, Origin(host, 80, None))
+        assert not isinstance(caught.value, ConnectionError)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port at which connections are neither taken nor refused."""
+    with ExitStack() as sockets:
+        listening = sockets.enter_context(socket.socket())
+        listening.bind((LOOPBACK, 0))
+        listening.listen(0)
+        # As many as the system takes for it.
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+async def test_a_server_that_takes_no_connection(silent_port: int) -> None:
+    async with serving(connect_timeout=0.2) as (pool, _, _):
+        place = rf"127\.0\.0\.1:{silent_port}"
+        with pytest.raises(TimeoutError, match=rf"no connection to {place} in 0\.2 s"):
+            await get(pool, Origin(LOOPBACK, silent_port, None))
+
+
+def resolving(addresses: list[tuple[str, int]]) -> Callable[..., Any]:
+    """A resolver that knows a name of several addresses, of which there is none otherwise."""
+
+    async def getaddrinfo(*_: object, **__: object) -> list[tuple[Any, ...]]:
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
+        return [(*kind, address) for address in addresses]
+
+    return getaddrinfo
+
+
+async def test_of_several_addresses_the_first_that_takes_the_connection(
+    silent_port: int, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with serving() as (pool, origin, server):
+        silent, refused, good = ((LOOPBACK, port) for port in (silent_port, free_port, origin.port))
+        for addresses in ([refused, good], [silent, good], [silent, refused, good], [good, good]):
+            monkeypatch.setattr(loop, "getaddrinfo", resolving(addresses))
+            await get(pool, origin._replace(host="many.invalid", port=len(addresses)))
+            await pool.aclose()
+            pool = Pool(timeout=20.0, connect_timeout=5.0)
+        assert len(server.peers) == 4
+        await server.done()
+        monkeypatch.setattr(loop, "getaddrinfo", resolving([refused, refused]))
+        with pytest.raises(ConnectionError, match=r": .+; .+"):
+            await get(pool, origin._replace(host="many.invalid"))
+
+
+@pytest.mark.parametrize("rounds", range(8))
+async def test_giving_up_while_connecting_leaves_nothing(
+    rounds: int, certificate: Certificate
+) -> None:
+    async with serving(Peer.closed) as (pool, origin, server):
+        with_tls = origin._replace(tls=certificate.client_context())
+        asking = asyncio.create_task(get(pool, with_tls))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await get_another_word_in(server)
+        await server.done()
+
+
+async def get_another_word_in(server: ScriptedServer) -> None:
+    """Returns when the server has seen every connection that was made before."""
+    _, writer = await asyncio.open_connection(server.host, server.port)
+    writer.close()
+    await writer.wait_closed()
+
+
+# -- TLS ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", [LOOPBACK, "localhost"])
+async def test_a_server_that_is_who_it_says(host: str, certificate: Certificate) -> None:
+    async with serving(tls=certificate) as (pool, origin, server):
+        await get(pool, origin._replace(host=host))
+        await get(pool, origin._replace(host=host))
+        assert len(server.peers) == 1
+
+
+async def test_a_server_that_is_somebody_else(certificate: Certificate, tmp_path: Path) -> None:
+    others = make_certificate(tmp_path, ["other.invalid"])
+    async with serving(tls=certificate) as (pool, origin, _):
+        for stranger in (others.client_context(), ssl.create_default_context()):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await get(pool, origin._replace(tls=stranger))
+    async with serving(tls=others) as (pool, origin, _):
+        with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
+            await get(pool, origin)
+
+
+async def test_a_server_that_speaks_no_tls(certificate: Certificate) -> None:
+    async def plain(peer: Peer) -> None:
+        await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await peer.closed()
+
+    async with serving(plain) as (pool, origin, _):
+        with pytest.raises(ssl.SSLError) as caught:
+            await get(pool, origin._replace(tls=certificate.client_context()))
+        assert not isinstance(caught.value, (ConnectionError, TimeoutError))
+
+
+async def test_a_server_that_breaks_off_or_stalls_while_tls_begins(
+    certificate: Certificate,
+) -> None:
+    async def go(peer: Peer) -> None:
+        await peer.reader.read(1)
+
+    async with serving(go) as (pool, origin, _):
+        with pytest.raises(ConnectionError, match="cannot connect to"):
+            await get(pool, origin._replace(tls=certificate.client_context()))
+    async with serving(Peer.closed, connect_timeout=0.2) as (pool, origin, server):
+        with pytest.raises(TimeoutError, match="no connection to"):
+            await get(pool, origin._replace(tls=certificate.client_context()))
+        await server.done()
+
+
+# -- The end -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["aclose", "close_now"])
+@pytest.mark.parametrize("with_tls", [False, True])
+async def test_closing_closes_whatever_the_connections_do(
+    how: str, with_tls: bool, certificate: Certificate
+) -> None:
+    async with serving(tls=certificate if with_tls else None) as (pool, origin, server):
+        _, abandoned = await ask(pool, origin, "/long")
+        _, kept_open = await ask(pool, origin, "/long")
+        assert abandoned is not None
+        assert kept_open is not None
+        await asyncio.gather(get(pool, origin), get(pool, origin))
+        waiting = asyncio.create_task(ask(pool, origin, "/silent"))
+        reading = asyncio.create_task(kept_open.read_into(memoryview(bytearray(len(LONG_BODY)))))
+        await asyncio.sleep(0)
+        if how == "aclose":
+            await pool.aclose()
+            await pool.aclose()
+        else:
+            pool.close_now()
+            pool.close_now()
+        with pytest.raises(ConnectionError):
+            await waiting
+        with pytest.raises(ConnectionError):
+            await reading
+        abandoned.close()
+        kept_open.close()
+        await server.done()
+        with pytest.raises(RuntimeError, match="the store was closed"):
+            await get(pool, origin)
+        assert len(server.peers) == 4
+
+
+async def test_a_connection_that_is_made_while_the_pool_is_closed_is_closed_as_well() -> None:
+    async with serving() as (pool, origin, server):
+        asking = asyncio.create_task(get(pool, origin))
+        await asyncio.sleep(0)
+        await pool.aclose()
+        with pytest.raises(RuntimeError, match="the store was closed"):
+            await asking
+        await server.done()
+
+
+class ServerThread:
+    """A server on a loop of its own, for clients whose loops come and go."""
+
+    def __init__(self, tls: Certificate | None) -> None:
+        self._tls = tls
+        self._client_tls = None if tls is None else tls.client_context()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> ServerThread:
+        self._thread.start()
+        context = None if self._tls is None else self._tls.server_context()
+        self._serving = scripted_server(keep_answering, tls=context)
+        self.server = self.run(self._serving.__aenter__())
+        self.origin = Origin(self.server.host, self.server.port, self._client_tls)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.run(self._serving.__aexit__(None, None, None))
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, awaitable: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(awaitable, self._loop).result(20)
+
+
+@contextmanager
+def nothing_said() -> Iterator[None]:
+    """No warning, and nothing that a loop complains of."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield
+        gc.collect()
+    assert [str(each.message) for each in said] == []
+
+
+async def use(pool: Pool, origin: Origin) -> Stream:
+    """Leaves two connections idle, and one in the middle of a body."""
+    await asyncio.gather(get(pool, origin), get(pool, origin), get(pool, origin))
+    _, stream = await ask(pool, origin, "/long")
+    assert stream is not None
+    await stream.read_into(memoryview(bytearray(1000)))
+    return stream
+
+
+async def make_pool() -> Pool:
+    return Pool(timeout=20.0, connect_timeout=5.0)
+
+
+def _uvloop() -> asyncio.AbstractEventLoop:
+    loop: asyncio.AbstractEventLoop = pytest.importorskip("uvloop").new_event_loop()
+    return loop
+
+
+LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, _uvloop]
+
+
+@pytest.mark.parametrize("make_loop", LOOPS)
+@pytest.mark.parametrize("with_tls", [False, True])
+@pytest.mark.parametrize(
+    "how", ["aclose", "in the loop", "loop stands", "loop runs again", "loop is closed"]
+)
+def test_closing_from_anywhere_leaves_no_connection_and_no_word(
+    how: str,
+    with_tls: bool,
+    make_loop: Callable[[], asyncio.AbstractEventLoop],
+    certificate: Certificate,
+) -> None:
+    if make_loop is _uvloop and how in ("loop stands", "loop is closed"):
+        pytest.skip("uvloop ends connections only while it runs")
+    with ServerThread(certificate if with_tls else None) as place, nothing_said():
+        use_and_close(how, place, make_loop())
+
+
+def use_and_close(how: str, place: ServerThread, loop: asyncio.AbstractEventLoop) -> None:
+    complaints: list[object] = []
+    loop.set_debug(True)
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    pool = loop.run_until_complete(make_pool())
+    stream = loop.run_until_complete(use(pool, place.origin))
+
+    async def close_now() -> None:
+        pool.close_now()
+
+    if how == "aclose":
+        loop.run_until_complete(pool.aclose())
+    elif how == "in the loop":
+        loop.run_until_complete(close_now())
+    elif how == "loop stands":
+        pool.close_now()
+    elif how == "loop runs again":
+        waiting = loop.create_task(ask(pool, place.origin, "/silent"))
+        loop.run_until_complete(asyncio.sleep(0.05))
+        pool.close_now()
+        pool.close_now()
+        with pytest.raises(ConnectionError):
+            loop.run_until_complete(waiting)
+        # The numbers of its sockets are others' now.
+        fresh = loop.run_until_complete(make_pool())
+        loop.run_until_complete(use(fresh, place.origin)).close()
+        loop.run_until_complete(fresh.aclose())
+    else:
+        loop.close()
+        pool.close_now()
+    stream.close()
+    if not loop.is_closed():
+        loop.close()
+    place.run(place.server.done())
+    assert complaints == []
+
+
+class Pools:
+    """As the fast lanes do it."""
+
+    def make(self) -> Pool:
+        return Pool(timeout=20.0, connect_timeout=5.0)
+
+    async def aclose(self, pool: Pool) -> None:
+        await pool.aclose()
+
+    def close_now(self, pool: Pool) -> None:
+        pool.close_now()
+
+    def forget(self, pool: Pool) -> None:
+        pass
+
+
+@pytest.mark.parametrize("with_tls", [False, True])
+@pytest.mark.parametrize("how", ["close", "close_at_exit", "dropped"])
+def test_closing_from_another_thread(how: str, with_tls: bool, certificate: Certificate) -> None:
+    with ServerThread(certificate if with_tls else None) as place, nothing_said():
+        per_loop = [PerLoop(Pools())]
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+
+        async def use_it() -> None:
+            await get(per_loop[0].get(), place.origin)
+
+        asyncio.run_coroutine_threadsafe(use_it(), loop).result(20)
+        if how == "dropped":
+            per_loop.clear()
+            gc.collect()
+        else:
+            getattr(per_loop[0], how)()
+        place.run(place.server.done())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+        assert len(place.server.peers) == 1
+
+
+FORK = """
+import asyncio, gc, os, sys
+sys.path[:0] = {path}
+from pathlib import Path
+from test_wire_pool import *
+tls = {tls}
+per_loop = PerLoop(Pools())
+
+async def use_all(place):
+    return await use(per_loop.get(), place.origin)
+
+async def child(origin):
+    # The parent's are forgotten, this one's are new.
+    gc.collect()
+    await get(per_loop.get(), origin)
+    per_loop.close()
+
+async def parent(place, stream):
+    # All of its connections are still good, with whatever was on its way.
+    memory = bytearray(len(LONG_BODY) - 1000)
+    await stream.read_into(memoryview(memory))
+    stream.close()
+    assert memory == LONG_BODY[1000:]
+    await asyncio.gather(*(get(per_loop.get(), place.origin) for _ in range(3)))
+    assert len(place.server.peers) == 4, place.server.peers
+
+with ServerThread(None if tls is None else Certificate(Path(tls))) as place:
+    loop = asyncio.new_event_loop()
+    stream = loop.run_until_complete(use_all(place))
+    forked = os.fork()
+    if forked == 0:
+        asyncio.run(child(place.origin))
+        sys.stderr.flush()
+        os._exit(0)
+    assert os.waitpid(forked, 0)[1] == 0
+    loop.run_until_complete(parent(place, stream))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+print("done")
+"""
+
+
+@pytest.mark.parametrize("with_tls", [False, True])
+def test_a_forked_child_does_not_disturb_its_parent(
+    with_tls: bool, certificate: Certificate
+) -> None:
+    here = Path(__file__).parent
+    program = FORK.format(
+        path=[str(here), str(here.parent)], tls=repr(str(certificate.file)) if with_tls else None
+    )
+    done = subprocess.run(
+        [sys.executable, "-Walways::ResourceWarning", "-Wignore:This process", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert (done.stderr, done.stdout, done.returncode) == ("", "done\n", 0)
