@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from conformance import Limits, StoreConformance
-from conformance.support import listed, put
+from conformance.support import listed, put, read
 from servers import S3Endpoint
 
-from fsspec_store import FsspecStore
+from fsspec_store import FsspecStore, RangeByteRequest
 
 _places = itertools.count()
 
@@ -26,6 +26,8 @@ class S3Conformance(StoreConformance):
     """The contract on the server of the fixture ``endpoint``."""
 
     limits = Limits(examples=40)
+    #: Which lane the stores use, unless a test says otherwise.
+    fast = True
 
     @pytest.fixture
     def make_store(self, endpoint: S3Endpoint) -> Iterator[Any]:
@@ -34,12 +36,25 @@ class S3Conformance(StoreConformance):
 
         def make(below: str = "", **options: Any) -> FsspecStore:
             url = f"s3://{root}/{below}".rstrip("/")
+            options = {"fast": self.fast, **options}
             made.append(FsspecStore.from_url(url, endpoint.storage_options(), **options))
             return made[-1]
 
         yield make
         for store in made:
             store.close()
+
+    async def test_the_lane_that_is_claimed_serves(self, make_store: Any) -> None:
+        store = make_store()
+        await put(store, "a/b", "a/c")
+        assert await read(store, "a/b") == b"a/b"
+        assert await read(store, "a/b", RangeByteRequest(0, 1)) == b"a"
+        assert await read(store, "missing") is None
+        assert await store.exists("a/c")
+        assert await listed(store.list()) == ["a/b", "a/c"]
+        await store.delete("a/b")
+        await store.delete_dir("a")
+        assert store.stats.fast == (store.stats.requests if self.fast else 0)
 
     async def test_directory_markers_are_no_keys(
         self, endpoint: S3Endpoint, make_store: Any

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from conformance import Limits
 from servers import S3Endpoint
@@ -17,3 +19,11 @@ class TestMinIO(S3Conformance):
     @pytest.fixture
     def endpoint(self, minio_endpoint: S3Endpoint) -> S3Endpoint:
         return minio_endpoint
+
+
+class TestMinIOByS3fs(TestMinIO):
+    """The same answers without the fast lane."""
+
+    limits = dataclasses.replace(TestMinIO.limits, examples=10)
+    service = "MinIO, by s3fs"
+    fast = False

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -27,3 +28,11 @@ class TestMoto(S3Conformance):
         assert await listed(store.list()) == ["a/b"]
         assert await listed(store.list_dir("a")) == ["b"]
         assert await listed(store.list_dir("")) == ["a"]
+
+
+class TestMotoByS3fs(TestMoto):
+    """The same answers without the fast lane."""
+
+    limits = dataclasses.replace(TestMoto.limits, examples=10)
+    service = "Moto, by s3fs"
+    fast = False

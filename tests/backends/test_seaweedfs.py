@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 from conformance import Limits
+from conformance.support import listed, put
 from servers import S3Endpoint
 
 from .s3_conformance import S3Conformance
@@ -18,3 +22,21 @@ class TestSeaweedFS(S3Conformance):
     @pytest.fixture
     def endpoint(self, seaweedfs_endpoint: S3Endpoint) -> S3Endpoint:
         return seaweedfs_endpoint
+
+    async def test_a_marker_at_the_end_of_a_page_is_not_the_end(
+        self, endpoint: S3Endpoint, make_store: Any
+    ) -> None:
+        store = make_store()
+        keys = [f"a/{number:03}" for number in range(999)] + ["b/0", "b/1"]
+        await put(store, *keys)
+        bucket, _, root = store.path.partition("/")
+        endpoint.client().put_object(Bucket=bucket, Key=f"{root}/b/", Body=b"")
+        assert await listed(store.list()) == keys
+
+
+class TestSeaweedFSByS3fs(TestSeaweedFS):
+    """The same answers without the fast lane."""
+
+    limits = dataclasses.replace(TestSeaweedFS.limits, examples=10)
+    service = "SeaweedFS, by s3fs"
+    fast = False

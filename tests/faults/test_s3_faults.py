@@ -36,18 +36,26 @@ def options(minio_endpoint: S3Endpoint, proxy: FaultProxy) -> dict[str, Any]:
     return dataclasses.replace(minio_endpoint, url=proxy.url).storage_options()
 
 
+@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
+def fast(request: pytest.FixtureRequest) -> bool:
+    """Whether plain requests go past s3fs."""
+    return bool(request.param)
+
+
 @pytest.fixture
-def make_store(minio_endpoint: S3Endpoint, options: dict[str, Any]) -> Iterator[Any]:
+def make_store(minio_endpoint: S3Endpoint, options: dict[str, Any], fast: bool) -> Iterator[Any]:
     bucket = minio_endpoint.make_bucket()
     made = []
 
     def make(**more: Any) -> FsspecStore:
-        made.append(FsspecStore.from_url(f"s3://{bucket}/data", options, **{"timeout": 5, **more}))
+        more = {"timeout": 5, "fast": fast, **more}
+        made.append(FsspecStore.from_url(f"s3://{bucket}/data", options, **more))
         return made[-1]
 
     yield make
     for store in made:
         store.close()
+        assert fast or not store.stats.fast
 
 
 def error(status: int, code: str) -> Answer:
@@ -127,10 +135,10 @@ async def test_a_server_that_never_answers_is_a_clear_error(
 
 
 async def test_a_server_that_is_not_there_is_a_clear_error(
-    options: dict[str, Any], unused_tcp_port: int
+    options: dict[str, Any], unused_tcp_port: int, fast: bool
 ) -> None:
     options["endpoint_url"] = f"http://127.0.0.1:{unused_tcp_port}"
-    async with FsspecStore.from_url("s3://bucket/x", options, retries=2) as store:
+    async with FsspecStore.from_url("s3://bucket/x", options, retries=2, fast=fast) as store:
         with pytest.raises(BackendError, match=r"cannot read 'a' in s3://bucket/x.*tried 3 times"):
             await store.get("a")
         with pytest.raises(BackendError, match="cannot list"):
@@ -273,7 +281,7 @@ async def test_many_first_creations_ask_the_service_once(
     assert len(await listed(store.list())) == 20
 
 
-async def test_an_upload_that_nobody_reads_is_given_up(options: dict[str, Any]) -> None:
+async def test_an_upload_that_nobody_reads_is_given_up(options: dict[str, Any], fast: bool) -> None:
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await gone.wait()
         writer.close()
@@ -281,7 +289,7 @@ async def test_an_upload_that_nobody_reads_is_given_up(options: dict[str, Any]) 
     gone = asyncio.Event()
     server = await asyncio.start_server(ignore, "127.0.0.1", 0, limit=2**10)
     options["endpoint_url"] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    policy = {"timeout": 0.5, "retries": 0}
+    policy: dict[str, Any] = {"timeout": 0.5, "retries": 0, "fast": fast}
     async with FsspecStore.from_url("s3://bucket/x", options, **policy) as store:
         with pytest.raises(BackendError, match="TimeoutError"):
             await put(store, "a", data=bytes(2**16))
@@ -297,6 +305,7 @@ async def test_expired_credentials_are_read_anew_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     code: str,
+    fast: bool,
 ) -> None:
     bucket = minio_endpoint.make_bucket()
     credentials = tmp_path / "credentials"
@@ -315,7 +324,7 @@ async def test_expired_credentials_are_read_anew_once(
         return error(400, code) if "Credential=OLDKEY/" in headers["authorization"] else None
 
     proxy.plan = expire
-    async with FsspecStore.from_url(f"s3://{bucket}/x", options, retries=0) as store:
+    async with FsspecStore.from_url(f"s3://{bucket}/x", options, retries=0, fast=fast) as store:
         with proxy.watching() as seen, pytest.raises(AccessDeniedError, match=code):
             await store.get("a")
         # As often as there might be something new, and no more often.
@@ -366,11 +375,11 @@ async def test_a_service_that_ignores_conditions_is_found_out(rclone_endpoint: S
 
 
 async def test_a_service_that_sends_a_whole_checksum_with_a_part(
-    rclone_endpoint: S3Endpoint,
+    rclone_endpoint: S3Endpoint, fast: bool
 ) -> None:
     bucket = rclone_endpoint.make_bucket()
     options = rclone_endpoint.storage_options()
-    async with FsspecStore.from_url(f"s3://{bucket}/x", options) as store:
+    async with FsspecStore.from_url(f"s3://{bucket}/x", options, fast=fast) as store:
         data = content(1000)
         await put(store, "a", data=data)
         assert await read(store, "a") == data

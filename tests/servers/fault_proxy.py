@@ -56,6 +56,16 @@ class Fault(enum.Enum):
     """The server does what is asked; the connection is reset before a byte of its answer."""
 
 
+class Damage(enum.Enum):
+    """One byte in the middle of a body is another, and nothing else shows it."""
+
+    REQUEST = enum.auto()
+    """The server gets another body than the client sent."""
+
+    ANSWER = enum.auto()
+    """The client gets another body than the server sent."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """An answer the proxy gives itself, without asking the server.
@@ -68,7 +78,7 @@ class Answer:
     body: bytes = b""
 
 
-Plan = Callable[[str, str, Mapping[str, str]], Fault | Answer | None]
+Plan = Callable[[str, str, Mapping[str, str]], Fault | Damage | Answer | None]
 """Method, target and headers (names in lower case) of a request to what shall befall it.
 
 It is asked once for each request, in the order they come in, on the proxy's thread.
@@ -83,7 +93,7 @@ class Seen:
     target: str
     # Signatures and tokens are in here, and a failed assertion prints what it compared.
     headers: Mapping[str, str] = field(repr=False)
-    fault: Fault | Answer | None
+    fault: Fault | Damage | Answer | None
     status: int | None = None
     """None as long as no answer has been sent, and for ever when none will be."""
 
@@ -105,11 +115,11 @@ def every_nth(n: int, faults: Sequence[Fault | Answer], seed: int = 0) -> Plan:
     return plan
 
 
-def the_first(n: int, fault: Fault | Answer, *, method: str | None = None) -> Plan:
+def the_first(n: int, fault: Fault | Damage | Answer, *, method: str | None = None) -> Plan:
     """The first `n` requests meet `fault`, or the first `n` of one method."""
     left = itertools.repeat(fault, n)
 
-    def plan(asked: str, target: str, headers: Mapping[str, str]) -> Fault | Answer | None:
+    def plan(asked: str, target: str, headers: Mapping[str, str]) -> Fault | Damage | Answer | None:
         return next(left, None) if method in (None, asked) else None
 
     return plan
@@ -223,9 +233,13 @@ class FaultProxy:
                 reply = _own_reply(Answer(HTTPStatus.SERVICE_UNAVAILABLE), seen.method)
             case Answer() as answer:
                 reply = _own_reply(answer, seen.method)
+            case Damage.REQUEST:
+                reply = await line.ask(request._replace(body=_damaged(request.body)))
             case _:
                 reply = await line.ask(request)
 
+        if seen.fault is Damage.ANSWER:
+            reply = reply._replace(body=_damaged(reply.body))
         cut = seen.fault is Fault.TRUNCATED
         if seen.fault is Fault.LOST or (cut and not (reply.body and reply.delimited)):
             _reset(writer)
@@ -400,6 +414,13 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
         # Trailers, up to the empty line that ends them.
         parts.append(await reader.readuntil(b"\r\n"))
     return b"".join(parts)
+
+
+def _damaged(body: bytes) -> bytes:
+    damaged = bytearray(body)
+    if damaged:
+        damaged[len(body) // 2] ^= 1
+    return bytes(damaged)
 
 
 def _own_reply(answer: Answer, method: str) -> _Reply:

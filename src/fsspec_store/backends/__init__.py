@@ -29,7 +29,9 @@ _INHERITED = {
 }
 
 
-def backend_for(fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> Backend:
+def backend_for(
+    fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats, *, fast: bool = True
+) -> Backend:
     """The backend that knows this filesystem best.
 
     Parameters
@@ -40,6 +42,8 @@ def backend_for(fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> Ba
         How long to wait for the service, and how often to ask again.
     stats : Stats
         Where requests are counted.
+    fast : bool, optional
+        Whether plain requests may bypass the filesystem's library, where there is a choice.
 
     Raises
     ------
@@ -51,5 +55,7 @@ def backend_for(fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> Ba
         (_INHERITED[name] for name in names if name in _INHERITED), "generic.backend:GenericBackend"
     )
     module, _, cls = place.partition(":")
-    backend: Backend = getattr(import_module(f".{module}", __name__), cls)(fs, policy, stats)
-    return backend
+    backend: type[Backend] = getattr(import_module(f".{module}", __name__), cls)
+    if backend.has_choice_of_lanes:
+        return backend(fs, policy, stats, fast=fast)  # type: ignore[call-arg]
+    return backend(fs, policy, stats)

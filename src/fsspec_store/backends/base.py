@@ -108,8 +108,12 @@ class Backend(ABC):
     supports_atomic_create: bool = True
     #: Whether `read_version` and `replace` work, and of concurrent replacements one wins.
     supports_replace: bool = True
+    #: Whether parts of a listing side by side may come sooner than the whole.
+    fans_out: ClassVar[bool] = True
     #: How many requests a store keeps in flight on this backend unless it is told otherwise.
     default_concurrency: ClassVar[int] = 64
+    #: Whether plain requests can be left to the filesystem's library: ``fast=False``.
+    has_choice_of_lanes: ClassVar[bool] = False
 
     def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
         self.fs = fs

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CONFLICT",
     "PRECONDITION_FAILED",
+    "MissingError",
     "error_code",
     "error_details",
     "requested_part",
@@ -63,8 +64,22 @@ _BROKEN = (
 _LASTING = (botocore.exceptions.SSLError, aiohttp.ClientSSLError, aiohttp.InvalidURL)
 
 
+class MissingError(FileNotFoundError):
+    """An object that is not there, with the service's answer as botocore's errors have it.
+
+    Parameters
+    ----------
+    response : mapping
+        With an ``Error`` element.
+    """
+
+    def __init__(self, response: Mapping[str, Any]) -> None:
+        super().__init__(response["Error"].get("Message", ""))
+        self.response = response
+
+
 def requested_part(
-    response: Mapping[str, Any], body: bytes, request: ByteRequest | None
+    response: Mapping[str, Any], body: bytes | memoryview, request: ByteRequest | None
 ) -> bytes | memoryview:
     """The bytes that were asked for, cut from what came; never others.
 

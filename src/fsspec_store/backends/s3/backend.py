@@ -1,9 +1,8 @@
-"""S3 and the services that speak its protocol, through the calls of s3fs.
+"""S3 and the services that speak its protocol, as the user's s3fs is configured for them.
 
-Requests go through ``S3FileSystem._call_s3`` with bucket and key spelled out: s3fs's own methods
-send a HEAD before a whole read and a LIST after a miss, answer from a directory cache, and take
-``?versionId=`` in a key for something else. What s3fs does for a session (credentials, endpoints,
-regions, retries) is used as it is.
+Calls have bucket and key spelled out, and go to S3 by `fsspec_store.backends.s3.lanes`, never by
+s3fs's own methods of reading and listing: those send a HEAD before a whole read and a LIST after a
+miss, answer from a directory cache, and take ``?versionId=`` in a key for something else.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.exceptions
 from botocore.handlers import VALID_BUCKET
 
-from ...byte_requests import SuffixByteRequest
+from ...byte_requests import RangeByteRequest, SuffixByteRequest
 from ...concurrency import for_each
 from ...limiter import MAX_IN_FLIGHT
 from ...sending import Sender
@@ -30,11 +30,12 @@ from ..base import (
     builtin_failure,
     is_etag,
 )
-from ..byte_ranges import range_header
+from ..byte_ranges import part_start, range_header, total_size
+from ..large_reads import read_all, read_large
 from ..temporary import REFUSED, is_temporary
-from .answers import error_code, error_details, requested_part, verdict
+from .answers import PRECONDITION_FAILED, error_code, error_details, requested_part, verdict
 from .conditions import Conditions, conditions_of
-from .session import S3Filesystems, check_options, endpoint_of, with_one_attempt
+from .session import S3Filesystems, check_options, endpoint_of
 from .uploads import Upload
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ...byte_requests import ByteRequest
     from ...retries import RetryPolicy
     from ...sending import Stats
+    from .lanes import Lanes
 
 __all__ = ["S3Backend"]
 
@@ -55,6 +57,10 @@ _MAX_KEY_BYTES = 1024
 #: Most keys one DeleteObjects request takes (S3 API Reference, "DeleteObjects").
 _MAX_DELETES = 1000
 _DELETES_AT_ONCE = 4
+#: Entries of a page, unless fewer are asked for (S3 API Reference, "ListObjectsV2").
+_PAGE_KEYS = 1000
+#: A large value that others go on replacing is begun anew so often.
+_READ_TRIES = 5
 
 _FORBIDDEN = frozenset(
     {
@@ -101,17 +107,30 @@ _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
 class S3Backend(Backend):
-    """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
+    """Objects of S3 buckets, by paths such as ``bucket/prefix/key``.
 
-    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
+    Parameters
+    ----------
+    fs, policy, stats
+        See `Backend`.
+    fast : bool, optional
+        Whether plain requests bypass s3fs.
+    """
+
+    has_choice_of_lanes = True
+
+    def __init__(
+        self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats, *, fast: bool = True
+    ) -> None:
         super().__init__(fs, policy, stats)
         check_options(fs)
         options = {
             name: value for name, value in fs.storage_options.items() if name not in _OF_FSSPEC
         }
-        self._filesystems: Shared[Any] = Shared(
-            ("s3", type(fs), frozen(fs.storage_args), frozen(options), frozen(_settings()), policy),
-            lambda: S3Filesystems(fs, policy, max_connections=MAX_IN_FLIGHT),
+        user = (type(fs), frozen(fs.storage_args), frozen(options), frozen(_settings()))
+        self._lanes: Shared[Lanes] = Shared(
+            ("s3", *user, policy, fast),
+            lambda: S3Filesystems(fs, policy, fast=fast, max_connections=MAX_IN_FLIGHT),
         )
         service = f"s3 {endpoint_of(fs)}"
         self._sender = Sender(service, policy, verdict, stats)
@@ -130,7 +149,7 @@ class S3Backend(Backend):
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         try:
-            found = await self._send(lambda: self._read_once(path, request))
+            found = await self._read(path, request)
             return None if found is None else found[0]
         except OSError as error:
             if error_code(error) not in _OUT_OF_RANGE:
@@ -142,13 +161,12 @@ class S3Backend(Backend):
 
     async def size(self, path: str) -> int | None:
         bucket, key = self._split(path)
+        if bucket not in self._buckets_seen:
+            return await self._first_size(path, bucket)
         try:
             response = await self._call("head_object", Bucket=bucket, Key=key)
         except FileNotFoundError:
-            # A HEAD has no body to say which of the two is missing.
-            await self._require_bucket(bucket)
             return None
-        self._buckets_seen.add(bucket)
         return int(response["ContentLength"])
 
     async def write(self, path: str, data: memoryview) -> None:
@@ -163,7 +181,7 @@ class S3Backend(Backend):
         return await self._put(path, data, IfNoneMatch="*")
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
-        found = await self._send(lambda: self._read_once(path, None))
+        found = await self._read(path, None)
         if found is not None and not is_etag(found[1]):
             raise NotImplementedError(f"this service gives an object no ETag, but {found[1]!r}")
         return found
@@ -211,23 +229,24 @@ class S3Backend(Backend):
             params["MaxKeys"] = page_size
         while True:
             response = await self._call("list_objects_v2", **params)
-            if "IsTruncated" not in response:
-                raise OSError("what answered is no list of objects")
             yield Page(
                 [
-                    (f"{bucket}/{item['Key']}", item["Size"])
-                    for item in response.get("Contents", ())
-                    if not is_temporary(item["Key"])
+                    (f"{bucket}/{key}", size)
+                    for key, size in response["Objects"]
+                    if not is_temporary(key)
                 ],
-                [
-                    f"{bucket}/{item['Prefix'].removesuffix('/')}"
-                    for item in response.get("CommonPrefixes", ())
-                ],
+                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in response["Prefixes"]],
             )
-            if not response.get("IsTruncated"):
+            if response["Next"] is not None:
+                params["ContinuationToken"] = response["Next"]
+            elif len(response["Objects"]) >= _PAGE_KEYS and response["Objects"][-1][0].endswith(
+                "/"
+            ):
+                # SeaweedFS takes a directory's marker that fills a page for the end.
+                params.pop("ContinuationToken", None)
+                params["StartAfter"] = response["Objects"][-1][0]
+            else:
                 return
-            # The token and not the last key: not every service lists in byte order.
-            params["ContinuationToken"] = response["NextContinuationToken"]
 
     def check_root(self, root: str) -> str | None:
         bucket, _ = self._split(root + "/")
@@ -263,49 +282,136 @@ class S3Backend(Backend):
         return text if code is None or code in text else f"{code}: {text}"
 
     def close(self) -> None:
-        self._filesystems.close()
+        self._lanes.close()
 
     async def aclose(self) -> None:
-        await self._filesystems.aclose()
+        await self._lanes.aclose()
+
+    async def _read(
+        self, path: str, request: ByteRequest | None
+    ) -> tuple[bytes | memoryview, str] | None:
+        """The bytes and the ETag."""
+        for _ in range(_READ_TRIES):
+            found = await self._send(lambda: self._read_once(path, request))
+            if found is None:
+                return None
+            part, response = found
+            if part is None:
+                part = await self._read_large(path, request, response)
+            if part is not None:
+                return part, response["ETag"]
+        raise OSError(f"the object was replaced {_READ_TRIES} times while it was read")
 
     async def _read_once(
         self, path: str, request: ByteRequest | None
-    ) -> tuple[bytes | memoryview, str] | None:
-        """The bytes and the ETag, in one attempt."""
-        bucket, key = self._split(path)
+    ) -> tuple[bytes | memoryview | None, dict[str, Any]] | None:
+        """The bytes with the answer they came in, in one attempt; a large body is left in it."""
         header = range_header(request)
-        params = {"Bucket": bucket, "Key": key}
-        params |= {"ChecksumMode": "ENABLED"} if header is None else {"Range": header}
-        try:
-            response = await self._call_once("get_object", **params)
-        except FileNotFoundError as error:
-            if error_code(error) == "NoSuchBucket":
-                raise
+        params = {"ChecksumMode": "ENABLED"} if header is None else {"Range": header}
+        response = await self._get_once(path, **params)
+        if response is None:
             return None
-        stream = response["Body"]
+        body = response["Body"]
+        if isinstance(body, (bytes, memoryview)):
+            return requested_part(response, body, request), response
+        return None, response
+
+    async def _get_once(self, path: str, **params: Any) -> dict[str, Any] | None:
+        bucket, key = self._split(path)
         try:
-            part = requested_part(response, await stream.read(), request)
-            return part, response.get("ETag", "")
-        finally:
-            stream.close()
+            response = await self._call_once("get_object", Bucket=bucket, Key=key, **params)
+        except FileNotFoundError as error:
+            code = error_code(error)
+            if code == "NoSuchBucket":
+                raise
+            if code == "NoSuchKey":
+                self._buckets_seen.add(bucket)
+            return None
+        self._buckets_seen.add(bucket)
+        return response
+
+    async def _read_large(
+        self, path: str, request: ByteRequest | None, response: dict[str, Any]
+    ) -> bytes | memoryview | None:
+        """The rest of an answer, by several requests; ``None`` when the object was replaced."""
+        etag = response["ETag"]
+        first = part_start(response["ContentRange"])
+
+        async def fetch(start: int, sink: memoryview) -> None:
+            begin = first + start
+            part = RangeByteRequest(begin, begin + sink.nbytes)
+
+            async def attempt() -> None:
+                answer = await self._get_once(
+                    path, Range=range_header(part), IfMatch=etag, Into=sink
+                )
+                if answer is None:
+                    raise _ReplacedError
+                came = requested_part(answer, answer["Body"], part)
+                if came is not sink:
+                    sink[:] = came
+
+            await self._send(attempt)
+
+        size = int(response["ContentLength"])
+        try:
+            if is_etag(etag):
+                memory = await read_large(response["Body"], size, fetch)
+            else:
+                # Parts of who knows how many versions are no object.
+                memory = await read_all(response["Body"], size)
+        except _ReplacedError:
+            return None
+        except OSError as error:
+            if error_code(error) in PRECONDITION_FAILED:
+                return None
+            raise
+        if response["Check"] is not None:
+            await asyncio.to_thread(response["Check"], memory)
+        return requested_part(response, memory, request)
+
+    async def _stored(self, path: str) -> bytes | memoryview | None:
+        """What is at a path, within another request's attempt."""
+        found = await self._read_once(path, None)
+        if found is None:
+            return None
+        part, response = found
+        if part is not None:
+            return part
+        return await read_all(response["Body"], int(response["ContentLength"]))
+
+    async def _first_size(self, path: str, bucket: str) -> int | None:
+        """As `size`, by an answer that says which is missing, the object or its bucket.
+
+        A HEAD has no body to say so.
+        """
+        try:
+            found = await self._send(lambda: self._get_once(path, Range="bytes=0-0"))
+        except OSError as error:
+            if error_code(error) not in _OUT_OF_RANGE:
+                raise
+            # An empty object has no first byte.
+            return 0
+        if found is None:
+            await self._require_bucket(bucket)
+            return None
+        if hasattr(found["Body"], "close"):
+            found["Body"].close()
+        total = total_size(found["ContentRange"])
+        return int(found["ContentLength"]) if total is None else total
 
     async def _send(self, attempt: Callable[[], Awaitable[T]]) -> T:
         async def renew() -> None:
-            self._filesystems.renew(used)
+            self._lanes.renew(used)
 
-        used = self._filesystems.get()
+        used = self._lanes.get()
         return await self._sender.send(attempt, renew=renew)
 
     async def _call(self, method: str, **params: Any) -> dict[str, Any]:
         return await self._send(lambda: self._call_once(method, **params))
 
     async def _call_once(self, method: str, **params: Any) -> dict[str, Any]:
-        fs = with_one_attempt(self._filesystems.get())
-        body = params.get("Body")
-        # The timeouts of a request begin when its body is sent.
-        longest = None if body is None else self.policy.upload_timeout(len(body))
-        async with asyncio.timeout(longest):
-            return await fs._call_s3(method, **params)  # type: ignore[no-any-return]
+        return await self._lanes.get().call(method, params, self.stats)
 
     def _split(self, path: str) -> tuple[str, str]:
         if path.startswith("arn:"):
@@ -330,11 +436,8 @@ class S3Backend(Backend):
     async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
         bucket, key = self._split(path)
 
-        async def read() -> bytes | memoryview | None:
-            found = await self._read_once(path, None)
-            return None if found is None else found[0]
-
-        upload = Upload(self._call_once, self._send, read, bucket, key, data, condition)
+        stored = partial(self._stored, path)
+        upload = Upload(self._call_once, self._send, stored, bucket, key, data, condition)
         done = await upload.run()
         self._buckets_seen.add(bucket)
         return done
@@ -342,7 +445,7 @@ class S3Backend(Backend):
     async def _find_out_conditions(self, path: str) -> None:
         bucket, key = self._split(path)
         if self._conditions.create is None:
-            fs = self._filesystems.get()
+            fs = self._lanes.get().fs
             await fs.set_session()
             endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
             directory = key[: key.rfind("/") + 1]
@@ -375,6 +478,10 @@ class S3Backend(Backend):
 def _settings() -> dict[str, str]:
     """What botocore reads of the environment: profiles, files, keys, endpoints."""
     return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+class _ReplacedError(Exception):
+    """An object is gone whose beginning was read."""
 
 
 class DeleteRefusedError(OSError):

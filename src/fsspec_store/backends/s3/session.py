@@ -15,10 +15,11 @@ from botocore.config import Config
 
 from ...errors import StorageOptionError
 from ..options import refuse_unknown
-from ..sessions import close_now, forget, without_own_repeats
+from ..sessions import close_now, forget
+from .lanes import Lanes, http_sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from fsspec import AbstractFileSystem
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _ENDPOINT = re.compile(r"https?://[^@?#]+")
 
-__all__ = ["S3Filesystems", "check_options", "endpoint_of", "with_one_attempt"]
+__all__ = ["S3Filesystems", "check_options", "endpoint_of"]
 
 
 class S3Filesystems:
@@ -38,15 +39,19 @@ class S3Filesystems:
         As the user configured it.
     policy : RetryPolicy
         Its timeouts. Retries are the store's own: a twin has none, neither s3fs's nor botocore's.
+    fast : bool
+        Whether plain requests bypass s3fs.
     max_connections : int
         Connections a twin keeps, unless the user's ``config_kwargs`` say otherwise. botocore's
         default of 10 would leave most of a store's concurrent requests waiting in line.
     """
 
     def __init__(
-        self, fs: AbstractFileSystem, policy: RetryPolicy, *, max_connections: int
+        self, fs: AbstractFileSystem, policy: RetryPolicy, *, fast: bool, max_connections: int
     ) -> None:
         self._fs = fs
+        self._policy = policy
+        self._fast = fast
         self._own_config: dict[str, Any] = {"max_pool_connections": max_connections}
         if "response_checksum_validation" in Config.OPTION_DEFAULTS:
             # Some services send a whole object's checksum with a part of it: asked for where whole
@@ -58,7 +63,7 @@ class S3Filesystems:
             "retries": {"total_max_attempts": 1, "mode": "standard"},
         }
 
-    def make(self) -> Any:
+    def make(self) -> Lanes:
         """Make a filesystem of its own, with the same arguments."""
         options = _copied(self._fs.storage_options)
         options.pop("loop", None)
@@ -71,25 +76,32 @@ class S3Filesystems:
         fs = type(self._fs)(*self._fs.storage_args, **options)
         # How many attempts s3fs makes of a request.
         fs.retries = 1
-        return fs
+        return Lanes(fs, self._policy, fast=self._fast)
 
-    async def aclose(self, fs: Any) -> None:
-        """Close its session, and await the connections' end."""
+    async def aclose(self, lanes: Lanes) -> None:
+        """Close its sessions, and await the connections' end."""
+        fs = lanes.fs
+        if lanes.fast is not None:
+            await lanes.fast.aclose()
         creator, fs._s3 = getattr(fs, "_s3creator", None), None
         fs.set_session = _refuse
         if creator is not None:
             await creator.__aexit__(None, None, None)
 
-    def close_now(self, fs: Any) -> None:
+    def close_now(self, lanes: Lanes) -> None:
         """Close its connections at once."""
-        for session in _http_sessions(fs):
+        fs = lanes.fs
+        if lanes.fast is not None:
+            lanes.fast.close_now()
+        for session in http_sessions(fs):
             close_now(session)
         fs._s3 = None
         fs.set_session = _refuse
 
-    def forget(self, fs: Any) -> None:
+    def forget(self, lanes: Lanes) -> None:
         """Silence it in a forked child."""
-        for session in _http_sessions(fs):
+        # The sockets of the fast lane do nothing of their own accord.
+        for session in http_sessions(lanes.fs):
             forget(session)
 
 
@@ -97,16 +109,6 @@ def endpoint_of(fs: AbstractFileSystem) -> str | None:
     """The endpoint the user gave, ``None`` where s3fs finds it elsewhere."""
     endpoint: str | None = (fs.client_kwargs or {}).get("endpoint_url") or fs.endpoint_url
     return endpoint
-
-
-def with_one_attempt(fs: Any) -> Any:
-    """The filesystem, whose connections repeat nothing by themselves from now on.
-
-    They are made one by one, so this is asked for before each request.
-    """
-    for session in _http_sessions(fs):
-        without_own_repeats(session)
-    return fs
 
 
 def check_options(fs: AbstractFileSystem) -> None:
@@ -158,11 +160,3 @@ def _copied(options: Mapping[str, Any]) -> dict[str, Any]:
         name: _copied(value) if isinstance(value, dict) else value
         for name, value in options.items()
     }
-
-
-def _http_sessions(fs: Any) -> Iterator[Any]:
-    creator = getattr(fs, "_s3creator", None)
-    clients = [getattr(fs, "_s3", None), *getattr(creator, "_regions", {}).values()]
-    for client in clients:
-        http = getattr(getattr(client, "_endpoint", None), "http_session", None)
-        yield from (getattr(http, "_sessions", None) or {}).values()

@@ -66,7 +66,7 @@ class Upload:
     async def run(self) -> bool:
         """Write, and say whether this did: ``False`` when the condition was not met."""
         if self._data.nbytes < _MULTIPART_THRESHOLD:
-            return await self._finish("put_object", Body=as_bytes(self._data))
+            return await self._finish("put_object", Body=self._data)
         return await self._run_parts()
 
     async def _finish(self, method: str, **params: Any) -> bool:
@@ -99,20 +99,26 @@ class Upload:
         target = {**self._target, "UploadId": upload["UploadId"]}
         size = self._data.nbytes
         part_bytes = max(_PART_BYTES, -(-size // _MAX_PARTS))
-        etags: dict[int, str] = {}
+        # Where the upload was begun with an algorithm, its end has to repeat the checksums of its
+        # parts (S3 API Reference, "CompleteMultipartUpload").
+        checksum = f"Checksum{upload.get('ChecksumAlgorithm')}"
+        done_parts: dict[int, dict[str, Any]] = {}
 
         async def put_part(start: int) -> None:
             number = start // part_bytes + 1
-            body = as_bytes(self._data[start : start + part_bytes])
+            body = self._data[start : start + part_bytes]
             part = await self._send(
                 lambda: self._call("upload_part", **target, PartNumber=number, Body=body)
             )
-            etags[number] = part["ETag"]
+            done_parts[number] = {
+                "PartNumber": number,
+                **{name: part[name] for name in ("ETag", checksum) if name in part},
+            }
 
         done = False
         try:
             await for_each(put_part, range(0, size, part_bytes), limit=_PARTS_AT_ONCE)
-            parts = [{"PartNumber": number, "ETag": etags[number]} for number in sorted(etags)]
+            parts = [done_parts[number] for number in sorted(done_parts)]
             done = await self._finish(
                 "complete_multipart_upload",
                 UploadId=upload["UploadId"],
@@ -130,11 +136,3 @@ class Upload:
         except Exception:
             # What led here is the one to report.
             pass
-
-
-def as_bytes(data: memoryview) -> bytes:
-    """The view as ``bytes``, which is all botocore takes for a body that can be sent again."""
-    whole = data.obj
-    if isinstance(whole, bytes) and len(whole) == data.nbytes:
-        return whole
-    return bytes(data)

@@ -1,0 +1,404 @@
+"""The fast lane: S3's plain requests signed and sent here, by the settings of the user's s3fs.
+
+Takes the calls that cost most when there are millions of them, and understands the answers that
+every service gives. Whatever is unusual about a request or an answer is left to s3fs, whose word
+counts. Knows neither policy nor limit: a call is one attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import logging
+from collections import Counter
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import botocore.exceptions
+from s3fs.errors import translate_boto_error
+
+from ..large_reads import LARGE_BYTES
+from ..wire.pool import Pool
+from .answers import MissingError
+from .checksums import crc32, stated_checksum
+from .documents import delete_body, parse_delete, parse_error, parse_list
+from .routes import METHODS, Route, UnusualError, find_route, tls_context
+from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from ...retries import RetryPolicy
+    from ..wire.connection import Response
+    from ..wire.pool import Stream
+
+__all__ = ["FastLane", "OddAnswerError"]
+
+logger = logging.getLogger("fsspec_store.s3")
+
+#: Longer bodies are summed up in a thread, which lets the event loop go on.
+_SUMMED_HERE_BYTES = 2**20
+
+#: From a bucket that s3fs had no trouble with.
+_MOST_ODD_ANSWERS = 3
+
+#: Codes that s3fs may be able to do something about: it finds a bucket's region, and signs in other
+#: ways.
+_FOR_S3FS = frozenset(
+    {
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+        "PermanentRedirect",
+        "SignatureDoesNotMatch",
+        "TemporaryRedirect",
+    }
+)
+
+
+#: Where requests go, and the client of botocore's that holds their credentials.
+Way: TypeAlias = tuple[Route, Any]
+
+
+class OddAnswerError(Exception):
+    """An answer that s3fs has to be asked for again; the message says what was odd about it.
+
+    Parameters
+    ----------
+    what : str
+        The message.
+    lasting : bool, optional
+        Whether the next answer would be no other: the request went to the wrong place, or was
+        signed in the wrong way.
+    """
+
+    def __init__(self, what: str, *, lasting: bool = False) -> None:
+        super().__init__(what)
+        self.lasting = lasting
+
+
+class FastLane:
+    """Sends the plain calls of one s3fs filesystem, on one event loop.
+
+    Parameters
+    ----------
+    fs : S3FileSystem
+        The loop's own s3fs filesystem.
+    policy : RetryPolicy
+        Its timeouts.
+    """
+
+    def __init__(self, fs: Any, policy: RetryPolicy) -> None:
+        self._fs = fs
+        self._policy = policy
+        self._pool = Pool(timeout=policy.timeout, connect_timeout=policy.connect_timeout)
+        self._ways: dict[tuple[str, str], tuple[Route, Any] | None] = {}
+        self._odd: Counter[str] = Counter()
+        self._left: set[str] = set()
+        self._learning = asyncio.Lock()
+        self._tls: ssl.SSLContext | None = None
+        self._methods: dict[str, Callable[[Way, dict[str, Any]], Awaitable[dict[str, Any]]]] = {
+            "get_object": self._get_object,
+            "head_object": self._head_object,
+            "put_object": self._put,
+            "upload_part": self._put,
+            "delete_object": self._delete_object,
+            "delete_objects": self._delete_objects,
+            "list_objects_v2": self._list_objects,
+        }
+
+    async def way(self, bucket: str, method: str) -> Way | None:
+        """How calls of a method to a bucket are made; ``None`` for calls that are s3fs's."""
+        try:
+            return self._ways[bucket, method]
+        except KeyError:
+            return await self._learn(bucket, method)
+
+    async def call(self, way: Way, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Send a call once, with botocore's name and parameters.
+
+        Parameters
+        ----------
+        way : tuple
+            What `way` returned for the bucket and the method.
+        method : str
+            botocore's name of the call.
+        params : dict
+            As of `fsspec_store.backends.s3.lanes`.
+
+        Raises
+        ------
+        OddAnswerError
+            When s3fs has to be asked what the answer means.
+        OSError
+            As s3fs raises it.
+        """
+        return await self._methods[method](way, params)
+
+    def doubt(self, bucket: str, odd: OddAnswerError) -> None:
+        """Take note that s3fs knew what to do about an odd answer.
+
+        Single ones come from whatever stands between here and the service. When they last, nothing
+        more is sent to the bucket from here.
+        """
+        if bucket in self._left:
+            return
+        self._odd[bucket] += 1
+        if not odd.lasting and self._odd[bucket] < _MOST_ODD_ANSWERS:
+            logger.info("a request to the S3 bucket %r went through s3fs: %s", bucket, odd)
+            return
+        logger.info("requests to the S3 bucket %r go through s3fs: %s", bucket, odd)
+        self._left.add(bucket)
+        for method in METHODS:
+            self._ways[bucket, method] = None
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._pool.aclose()
+
+    def close_now(self) -> None:
+        """Close its connections from where nothing can be awaited."""
+        self._pool.close_now()
+
+    # -- Calls ---------------------------------------------------------------------------------
+
+    async def _get_object(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+        headers = {}
+        if "Range" in params:
+            headers["range"] = params["Range"]
+        if "IfMatch" in params:
+            headers["if-match"] = params["IfMatch"]
+        if "ChecksumMode" in params:
+            headers["x-amz-checksum-mode"] = params["ChecksumMode"]
+        path = way[0].path + quote_key(params["Key"])
+        response, stream = await self._ask(
+            way, "GET", path, headers=headers, into=params.get("Into")
+        )
+        status, found = response.status, response.headers
+        if status not in (200, 206):
+            raise _refusal(response, "GetObject")
+        # Of a part some services state the whole object's.
+        check = None if "Range" in params else stated_checksum(found)
+        if check is not None and response.body is not None:
+            await _summed(check, response.body)
+            check = None
+        return {
+            "Body": response.body if stream is None else stream,
+            "Check": check,
+            "ContentLength": response.length if response.body is None else len(response.body),
+            "ContentRange": found.get("content-range"),
+            "ETag": found.get("etag", ""),
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        }
+
+    async def _head_object(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+        path = way[0].path + quote_key(params["Key"])
+        response = await self._ask_whole(way, "HEAD", path)
+        length = response.headers.get("content-length", "")
+        if not _is_success(response):
+            raise _refusal(response, "HeadObject")
+        if not (length.isascii() and length.isdigit()):
+            raise OddAnswerError("a HEAD without a length")
+        return {"ContentLength": int(length), "ETag": response.headers.get("etag", "")}
+
+    async def _put(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+        body = memoryview(params["Body"])
+        headers = {}
+        query = ""
+        operation = "PutObject"
+        if "IfNoneMatch" in params:
+            headers["if-none-match"] = params["IfNoneMatch"]
+        if "IfMatch" in params:
+            headers["if-match"] = params["IfMatch"]
+        if "UploadId" in params:
+            operation = "UploadPart"
+            query = canonical_query(
+                {"partNumber": str(params["PartNumber"]), "uploadId": params["UploadId"]}
+            )
+        if way[0].crc32:
+            headers["x-amz-checksum-crc32"] = await _summed(crc32, body)
+        path = way[0].path + quote_key(params["Key"])
+        # A connection's own timeout begins when the body is sent.
+        async with asyncio.timeout(self._policy.upload_timeout(body.nbytes)):
+            response = await self._ask_whole(way, "PUT", path, query, headers=headers, body=body)
+        if not _is_success(response):
+            raise _refusal(response, operation)
+        etag = response.headers.get("etag", "")
+        if not etag and response.length:
+            # Not by s3fs at once: whether this was a write is as open as after a lost answer.
+            raise ConnectionError("what answered was not S3")
+        return {"ETag": etag}
+
+    async def _delete_object(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+        path = way[0].path + quote_key(params["Key"])
+        response = await self._ask_whole(way, "DELETE", path)
+        if not _is_success(response):
+            raise _refusal(response, "DeleteObject")
+        if response.body:
+            raise ConnectionError("what answered was not S3")
+        return {}
+
+    async def _delete_objects(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+        body = delete_body(item["Key"] for item in params["Delete"]["Objects"])
+        # Every service takes this one; some know no other.
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        headers = {
+            "content-md5": base64.b64encode(digest).decode(),
+            "content-type": "application/xml",
+        }
+        response = await self._ask_whole(
+            way, "POST", way[0].path, "delete=", headers=headers, body=memoryview(body)
+        )
+        if not _is_success(response):
+            raise _refusal(response, "DeleteObjects")
+        said = bytes(response.body or b"")
+        try:
+            return {"Errors": parse_delete(said)}
+        except ValueError as error:
+            if said and not parse_error(said):
+                # s3fs would take any document for one that names no failures.
+                raise ConnectionError(f"what answered was not S3: {error}") from None
+            raise OddAnswerError(str(error)) from None
+
+    async def _list_objects(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+        query = {"encoding-type": "url", "list-type": "2", "prefix": params["Prefix"]}
+        for param, name in _LIST_PARAMS.items():
+            if param in params:
+                query[name] = str(params[param])
+        response = await self._ask_whole(way, "GET", way[0].path, canonical_query(query))
+        if not _is_success(response):
+            raise _refusal(response, "ListObjectsV2")
+        try:
+            page = parse_list(bytes(response.body or b""))
+        except ValueError as error:
+            raise OddAnswerError(str(error)) from None
+        return {"Objects": page.objects, "Prefixes": page.prefixes, "Next": page.next_token}
+
+    # -- What they share -----------------------------------------------------------------------
+
+    async def _ask(
+        self,
+        way: Way,
+        verb: str,
+        path: str,
+        query: str = "",
+        *,
+        headers: Mapping[str, str] = {},
+        body: memoryview | None = None,
+        into: memoryview | None = None,
+    ) -> tuple[Response, Stream | None]:
+        """Sign a request, and send it."""
+        route, client = way
+        if route.signer is None:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            signed = f"host: {route.host}\r\n{lines}"
+        else:
+            summed = EMPTY_SHA256 if body is None else await _summed(payload_hash, body)
+            signed = route.signer.sign(
+                verb, path, query, route.host, headers, summed, await _credentials(client)
+            )
+        length = "" if body is None else f"content-length: {body.nbytes}\r\n"
+        head = (
+            f"{verb} {path}{'?' if query else ''}{query} HTTP/1.1\r\n{signed}{length}"
+            f"accept-encoding: identity\r\nuser-agent: {route.agent}\r\n\r\n"
+        )
+        return await self._pool.ask(
+            route.origin,
+            head.encode("latin-1"),
+            body,
+            bodiless=verb == "HEAD",
+            whole_up_to=LARGE_BYTES,
+            into=into,
+        )
+
+    async def _ask_whole(self, way: Way, verb: str, path: str, *rest: Any, **more: Any) -> Response:
+        """As `_ask`, where no answer is large."""
+        response, stream = await self._ask(way, verb, path, *rest, **more)
+        if stream is not None:
+            stream.close()
+            raise OddAnswerError(f"{response.length} bytes in answer to a {verb}")
+        return response
+
+    async def _learn(self, bucket: str, method: str) -> Way | None:
+        if method not in METHODS:
+            return None
+        async with self._learning:
+            # Many ask at once, and one finds out.
+            if (bucket, method) in self._ways:
+                return self._ways[bucket, method]
+            try:
+                way: Way | None = await find_route(self._fs, bucket, method, self._trust)
+            except UnusualError as what:
+                logger.info("%s of the S3 bucket %r goes through s3fs: %s", method, bucket, what)
+                way = None
+            except Exception as error:
+                # No credentials, for example: s3fs says so better, and they may come.
+                logger.debug("s3fs made no %s for %r: %r", method, bucket, type(error))
+                return None
+            if bucket in self._left:
+                # Meanwhile.
+                way = None
+            self._ways[bucket, method] = way
+            return way
+
+    async def _trust(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = await tls_context(self._fs)
+        return self._tls
+
+
+_LIST_PARAMS = {
+    "Delimiter": "delimiter",
+    "MaxKeys": "max-keys",
+    "ContinuationToken": "continuation-token",
+    "StartAfter": "start-after",
+}
+
+
+async def _credentials(client: Any) -> Credentials:
+    # Each time: they may be renewed at any moment, which is the provider's business.
+    found = await client._request_signer._credentials.get_frozen_credentials()
+    return Credentials(found.access_key, found.secret_key, found.token)
+
+
+async def _summed(sum_up: Callable[[memoryview], Any], data: memoryview) -> Any:
+    if data.nbytes <= _SUMMED_HERE_BYTES:
+        return sum_up(data)
+    return await asyncio.to_thread(sum_up, data)
+
+
+def _is_success(response: Response) -> bool:
+    """Whether botocore would take it for one; not every service is particular about statuses."""
+    return 200 <= response.status < 300
+
+
+def _refusal(response: Response, operation: str) -> Exception:
+    """What s3fs would raise for an answer."""
+    status = response.status
+    if 300 <= status < 400:
+        return OddAnswerError(f"the status {status}", lasting=True)
+    body = b"" if response.body is None else bytes(response.body)
+    error = parse_error(body)
+    if not error:
+        if body and status < 500 and status != 429:
+            return OddAnswerError(f"the status {status} without an error of S3")
+        if not body and status == 400:
+            # A HEAD in the wrong region, among others.
+            return OddAnswerError("the status 400 without a reason", lasting=True)
+        try:
+            phrase = HTTPStatus(status).phrase
+        except ValueError:
+            phrase = ""
+        error = {"Code": str(status), "Message": phrase}
+    if error.get("Code") in _FOR_S3FS:
+        return OddAnswerError(f"the error {error['Code']}", lasting=True)
+    parsed = {
+        "Error": error,
+        "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": response.headers},
+    }
+    if status == 404 and error.get("Code") in ("NoSuchKey", "404"):
+        return MissingError(parsed)
+    refused = botocore.exceptions.ClientError(parsed, operation)
+    translated: Exception = translate_boto_error(refused)
+    return translated

@@ -1,0 +1,215 @@
+"""S3's calls, in the fast lane where they are plain and by s3fs where they are not.
+
+A call has botocore's name and parameters; ``Body`` may be a view, and ``Into`` is memory that the
+body of a part goes to. An answer has these of botocore's members, and some in another form:
+
+``get_object``
+    ``Body``: the bytes, or of more than `LARGE_BYTES` a `Stream`; ``ContentLength``,
+    ``ContentRange``, ``ETag``, ``ResponseMetadata``; ``Check``: beside a stream of a whole object
+    whose checksum the service stated, what raises for other bytes.
+``list_objects_v2``
+    ``Objects``: pairs of key and size; ``Prefixes``: with their ``/``; ``Next``: the token of the
+    next page, or ``None``.
+
+Knows neither policy nor limit: a call is one attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import botocore.exceptions
+
+from ..large_reads import LARGE_BYTES
+from ..sessions import without_own_repeats
+from .answers import error_code
+from .checksums import ChecksumError, stated_checksum
+from .fast import FastLane, OddAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...retries import RetryPolicy
+    from ...sending import Stats
+
+__all__ = ["Lanes", "http_sessions"]
+
+#: A body was not the one that was sent (S3 API Reference, "Error responses").
+_DAMAGED = frozenset(
+    {"BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+)
+#: Calls whose answers have no body.
+_WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
+#: What is read of s3fs's streams in one go.
+_READ_BYTES = 2**20
+
+
+class Lanes:
+    """One s3fs filesystem on one event loop, and the ways to S3 by it.
+
+    Parameters
+    ----------
+    fs : S3FileSystem
+        The loop's own.
+    policy : RetryPolicy
+        Its timeouts.
+    fast : bool
+        Whether there is a fast lane.
+    """
+
+    def __init__(self, fs: Any, policy: RetryPolicy, *, fast: bool) -> None:
+        self.fs = fs
+        self.fast = FastLane(fs, policy) if fast else None
+        self._policy = policy
+
+    async def call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
+        """Send a call once.
+
+        Raises
+        ------
+        ChecksumError
+            When a body was changed on its way, there or back.
+        OSError
+            As s3fs raises it.
+        """
+        try:
+            return await self._call(method, params, stats)
+        except OSError as error:
+            if error_code(error) in _DAMAGED:
+                # From here, and not by the service's answer, since that is no reason to give up.
+                raise ChecksumError(f"{error_code(error)}: {error}") from None
+            raise
+
+    async def _call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
+        if self.fast is None:
+            return await self._call_s3fs(method, params)
+        bucket = params["Bucket"]
+        way = await self.fast.way(bucket, method)
+        if way is None:
+            return await self._call_s3fs(method, params)
+        stats.fast += 1
+        try:
+            return await self.fast.call(way, method, params)
+        except OddAnswerError as odd:
+            # Two requests, in one attempt.
+            stats.requests += 1
+            try:
+                answer = await self._call_s3fs(method, params)
+            except FileNotFoundError:
+                self.fast.doubt(bucket, odd)
+                raise
+            self.fast.doubt(bucket, odd)
+            return answer
+
+    async def _call_s3fs(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        for session in http_sessions(self.fs):
+            # They are made one by one, so this is asked for before each request.
+            without_own_repeats(session)
+        given = {name: value for name, value in params.items() if name != "Into"}
+        longest = None
+        if "Body" in given:
+            given["Body"] = _as_bytes(given["Body"])
+            # The timeouts of a request begin when its body is sent.
+            longest = self._policy.upload_timeout(len(given["Body"]))
+        async with asyncio.timeout(longest):
+            # Older releases of s3fs leave it to each caller to say who pays.
+            response: dict[str, Any] = await self.fs._call_s3(method, self.fs.req_kw, **given)
+        if method == "get_object":
+            return await _with_body(response, params)
+        if method == "list_objects_v2":
+            return _page(response)
+        if method in _WITHOUT_DOCUMENT:
+            _check_bodiless(response)
+        if method == "head_object" and "ContentLength" not in response:
+            raise OSError("what answered did not say how long the object is")
+        return response
+
+
+class _S3fsStream:
+    """A large body that s3fs reads."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    async def read_into(self, sink: memoryview) -> None:
+        filled = 0
+        while filled < sink.nbytes:
+            data = await self._body.read(min(_READ_BYTES, sink.nbytes - filled))
+            if not data:
+                raise aiohttp.ClientPayloadError("the body broke off")
+            sink[filled : filled + len(data)] = data
+            filled += len(data)
+
+    def close(self) -> None:
+        self._body.close()
+
+
+async def _with_body(response: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    body, into = response["Body"], params.get("Into")
+    metadata = response.get("ResponseMetadata", {})
+    if metadata.get("HTTPStatusCode") not in (200, 206):
+        body.close()
+        raise OSError(f"what answered with the status {metadata.get('HTTPStatusCode')} was not S3")
+    response = {
+        "ContentRange": response.get("ContentRange"),
+        "ContentLength": response.get("ContentLength"),
+        "ETag": response.get("ETag", ""),
+        "ResponseMetadata": metadata,
+        "Check": None,
+    }
+    if into is None and (response["ContentLength"] or 0) > LARGE_BYTES:
+        if "Range" not in params:
+            response["Check"] = stated_checksum(metadata["HTTPHeaders"])
+        return {**response, "Body": _S3fsStream(body)}
+    try:
+        data = await body.read()
+    except botocore.exceptions.FlexibleChecksumError as error:
+        raise ChecksumError(str(error)) from error
+    finally:
+        body.close()
+    if response["ContentLength"] is None:
+        response["ContentLength"] = len(data)
+    if into is not None and len(data) == into.nbytes:
+        into[:] = data
+        data = into
+    return {**response, "Body": data}
+
+
+def _check_bodiless(response: dict[str, Any]) -> None:
+    """Raise for a page of somebody else's, which botocore would not look at."""
+    length = response["ResponseMetadata"]["HTTPHeaders"].get("content-length", "0")
+    if length != "0" and "ETag" not in response:
+        raise ConnectionError("what answered was not S3")
+
+
+def _page(response: dict[str, Any]) -> dict[str, Any]:
+    if "IsTruncated" not in response:
+        raise OSError("what answered is no list of objects")
+    try:
+        return {
+            "Objects": [(item["Key"], item["Size"]) for item in response.get("Contents", ())],
+            "Prefixes": [item["Prefix"] for item in response.get("CommonPrefixes", ())],
+            # The token and not the last key: not every service lists in byte order.
+            "Next": response["NextContinuationToken"] if response["IsTruncated"] else None,
+        }
+    except KeyError as missing:
+        raise OSError(f"a list of objects came without {missing}") from missing
+
+
+def _as_bytes(data: bytes | memoryview) -> bytes:
+    """The view as ``bytes``, which is all botocore takes for a body that can be sent again."""
+    whole = data.obj if isinstance(data, memoryview) else data
+    if isinstance(whole, bytes) and len(whole) == len(data):
+        return whole
+    return bytes(data)
+
+
+def http_sessions(fs: Any) -> Iterator[Any]:
+    """The aiohttp sessions of an s3fs filesystem so far."""
+    creator = getattr(fs, "_s3creator", None)
+    clients = [getattr(fs, "_s3", None), *getattr(creator, "_regions", {}).values()]
+    for client in clients:
+        http = getattr(getattr(client, "_endpoint", None), "http_session", None)
+        yield from (getattr(http, "_sessions", None) or {}).values()

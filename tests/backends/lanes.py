@@ -1,0 +1,83 @@
+"""What the tests of S3's two lanes share: a store used once over, and what was seen of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from conformance.support import buf, listed, put, read
+from servers import S3Endpoint
+from servers.fault_proxy import FaultProxy, Seen
+
+from fsspec_store import FsspecStore, RangeByteRequest
+
+#: What differs from one request to the next, or from one HTTP library to another.
+_OF_THE_MOMENT = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "authorization",
+        "content-md5",
+        "content-type",
+        "expect",
+        "user-agent",
+        "x-amz-checksum-crc32",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amz-sdk-checksum-algorithm",
+    }
+)
+
+
+def options_of(endpoint: S3Endpoint, proxy: FaultProxy | None = None, **more: Any) -> Any:
+    """Storage options by which a server is reached, or a proxy before it."""
+    url = endpoint.url if proxy is None else proxy.url
+    options = dataclasses.replace(endpoint, url=url).storage_options()
+    for name, value in more.items():
+        if isinstance(value, Mapping):
+            value = {**options.get(name, {}), **value}
+        options[name] = value
+    return {name: value for name, value in options.items() if value is not None}
+
+
+async def use(store: FsspecStore) -> None:
+    """Each call that has a fast lane, but for parts of large values."""
+    await put(store, "a", "c/0", "c/1")
+    assert await read(store, "a") == b"a"
+    assert await read(store, "c/0", RangeByteRequest(1, 3)) == b"/0"
+    assert await read(store, "missing") is None
+    assert await store.exists("a")
+    assert await store.getsize("c/0") == 3
+    assert await listed(store.list()) == ["a", "c/0", "c/1"]
+    await store.delete("a")
+    await store.delete_dir("c")
+    assert await listed(store.list_dir("")) == []
+    await store.set("left", buf(b"over"))
+
+
+def wire(seen: Sequence[Seen]) -> list[tuple[str, str, dict[str, str]]]:
+    """What the requests ask for, whoever sent them: method, target, and the headers that matter."""
+    asked = []
+    for request in seen:
+        path, _, query = request.target.partition("?")
+        # "uploads" and "uploads=" are the same.
+        names = sorted(part.removesuffix("=") for part in query.split("&"))
+        headers = {
+            name: value for name, value in request.headers.items() if name not in _OF_THE_MOMENT
+        }
+        asked.append((request.method, f"{path}?{'&'.join(names)}", headers))
+    return asked
+
+
+@contextmanager
+def opened(url: str, options: Any, **more: Any) -> Iterator[FsspecStore]:
+    """A store that gives up soon, closed at the end."""
+    store = FsspecStore.from_url(url, options, **{"timeout": 5, "retries": 2, **more})
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,283 @@
+"""The fast lane signs with what s3fs would sign with, and asks again when that ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import pytest
+from conformance.support import put, read
+from servers import S3Endpoint
+from servers.fault_proxy import FaultProxy, Seen, fault_proxy
+
+from fsspec_store import AccessDeniedError, FsspecStore, StoreError, UnauthenticatedError
+
+from .lanes import opened, options_of, use
+
+#: Nothing of the endpoint's own credentials.
+NONE = {"key": None, "secret": None}
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No credentials but those that a test puts there."""
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def proxy(minio_endpoint: S3Endpoint) -> Iterator[FaultProxy]:
+    with fault_proxy(minio_endpoint.url) as running:
+        yield running
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
+def fast(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def temporary(endpoint: S3Endpoint) -> dict[str, Any]:
+    """Credentials with a token, by AssumeRole of the service's own STS."""
+    client = botocore.session.Session().create_client(
+        "sts",
+        region_name="us-east-1",
+        endpoint_url=endpoint.url,
+        aws_access_key_id=endpoint.key,
+        aws_secret_access_key=endpoint.secret,
+    )
+    with closing(client):
+        found: dict[str, Any] = client.assume_role(
+            RoleArn="arn:aws:iam::123456789012:role/any", RoleSessionName="lanes"
+        )["Credentials"]
+    return found
+
+
+def signers(seen: list[Seen]) -> list[str]:
+    """The access keys by which requests were signed."""
+    found = [re.search("Credential=([^/]+)/", each.headers["authorization"]) for each in seen]
+    return [match[1] for match in found if match]
+
+
+def check_lane(store: FsspecStore, fast: bool) -> None:
+    assert store.stats.fast == (store.stats.requests if fast else 0)
+
+
+async def test_a_session_token_is_signed_and_sent(
+    minio_endpoint: S3Endpoint, proxy: FaultProxy, fast: bool
+) -> None:
+    found = temporary(minio_endpoint)
+    options = options_of(
+        minio_endpoint,
+        proxy,
+        key=found["AccessKeyId"],
+        secret=found["SecretAccessKey"],
+        token=found["SessionToken"],
+    )
+    bucket = minio_endpoint.make_bucket()
+    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+        await use(store)
+        check_lane(store, fast)
+    assert set(signers(proxy.seen)) == {found["AccessKeyId"]}
+    tokens = {each.headers["x-amz-security-token"] for each in proxy.seen}
+    assert tokens == {found["SessionToken"]}
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+async def test_a_profile_is_read(
+    minio_endpoint: S3Endpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+    fast: bool,
+) -> None:
+    (tmp_path / "credentials").write_text(
+        "[default]\naws_access_key_id=wrong\naws_secret_access_key=wrong\n"
+        f"[lanes]\naws_access_key_id={minio_endpoint.key}\n"
+        f"aws_secret_access_key={minio_endpoint.secret}\n"
+    )
+    options = options_of(minio_endpoint, **NONE)
+    if by == "option":
+        options["profile"] = "lanes"
+    else:
+        monkeypatch.setenv("AWS_PROFILE", "lanes")
+    with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, fast=fast) as store:
+        await use(store)
+        check_lane(store, fast)
+
+
+async def test_the_environment_is_read(
+    minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    found = temporary(minio_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", found["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", found["SecretAccessKey"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", found["SessionToken"])
+    options = options_of(minio_endpoint, **NONE)
+    with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, fast=fast) as store:
+        await use(store)
+        check_lane(store, fast)
+
+
+async def test_a_provider_is_asked_again_when_what_it_gave_ends(
+    minio_endpoint: S3Endpoint, proxy: FaultProxy, tmp_path: Path, fast: bool
+) -> None:
+    gives, calls = tmp_path / "gives.json", tmp_path / "calls"
+    program = tmp_path / "provider"
+    program.write_text(
+        f"""#!{sys.executable} -S
+import datetime, json
+with open({str(calls)!r}, "a") as calls:
+    calls.write("call\\n")
+minutes, found = json.load(open({str(gives)!r}))
+end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
+print(json.dumps({{"Version": 1, **found, "Expiration": end.isoformat()}}))
+"""
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / "config").write_text(f"[profile short]\ncredential_process = {program}\n")
+
+    def give(minutes: int) -> str:
+        found = temporary(minio_endpoint)
+        gives.write_text(json.dumps([minutes, {**found, "Expiration": None}]))
+        return str(found["AccessKeyId"])
+
+    def asked() -> int:
+        return len(calls.read_text().splitlines())
+
+    options = options_of(minio_endpoint, proxy, **NONE, profile="short")
+    with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, fast=fast) as store:
+        # botocore renews what ends within ten minutes before it is used.
+        first = give(minutes=5)
+        await put(store, "a")
+        await read(store, "a")
+        before = asked()
+        await read(store, "a")
+        assert asked() == before + 1
+        second = give(minutes=60)
+        await use(store)
+        assert asked() == before + 2
+        check_lane(store, fast)
+    keys = signers(proxy.seen)
+    assert keys == [*[first] * 3, *[second] * (len(keys) - 3)]
+
+
+async def test_a_provider_that_fails_is_an_error_that_names_it(
+    minio_endpoint: S3Endpoint, tmp_path: Path, fast: bool
+) -> None:
+    (tmp_path / "config").write_text("[profile broken]\ncredential_process = false\n")
+    options = options_of(minio_endpoint, **NONE, profile="broken")
+    with opened("s3://bucket/x", options, fast=fast) as store:
+        with pytest.raises(UnauthenticatedError, match="custom-process"):
+            await store.get("a")
+        with pytest.raises(UnauthenticatedError, match="custom-process"):
+            await put(store, "a")
+
+
+async def test_no_credentials_are_needed_where_everybody_is_let_in(
+    minio_endpoint: S3Endpoint, proxy: FaultProxy, fast: bool
+) -> None:
+    bucket = minio_endpoint.make_bucket()
+    actions = ["GetObject", "PutObject", "DeleteObject", "ListBucket"]
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": ["*"]},
+                "Action": [f"s3:{action}" for action in actions],
+                "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+            }
+        ],
+    }
+    with closing(minio_endpoint.client()) as client:
+        client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+    # With anon=True, s3fs passes over keys that are there.
+    options = options_of(minio_endpoint, proxy, anon=True)
+    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+        await use(store)
+        check_lane(store, fast)
+    assert not any("authorization" in each.headers for each in proxy.seen)
+    puts = [each.headers for each in proxy.seen if each.method == "PUT"]
+    # Nothing is signed, and still nothing may change on the way.
+    assert all("x-amz-checksum-crc32" in headers or "content-md5" in headers for headers in puts)
+    closed = minio_endpoint.make_bucket()
+    with opened(f"s3://{closed}/x", options, fast=fast) as store, pytest.raises(AccessDeniedError):
+        await store.get("a")
+
+
+async def test_missing_credentials_are_a_clear_error(
+    minio_endpoint: S3Endpoint, fast: bool
+) -> None:
+    with opened("s3://bucket/x", options_of(minio_endpoint, **NONE), fast=fast) as store:
+        with pytest.raises(UnauthenticatedError, match="Unable to locate credentials"):
+            await store.get("a")
+        with pytest.raises(UnauthenticatedError, match="Unable to locate credentials"):
+            await put(store, "a")
+    options = options_of(minio_endpoint, **NONE, profile="nobody")
+    with (
+        opened("s3://bucket/x", options, fast=fast) as store,
+        pytest.raises(UnauthenticatedError, match="nobody"),
+    ):
+        await store.get("a")
+
+
+async def test_credentials_that_come_later_are_used(
+    minio_endpoint: S3Endpoint, tmp_path: Path, fast: bool
+) -> None:
+    bucket = minio_endpoint.make_bucket()
+    options = options_of(minio_endpoint, **NONE, profile="lanes")
+    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+        with pytest.raises(UnauthenticatedError):
+            await store.get("a")
+        (tmp_path / "credentials").write_text(
+            f"[lanes]\naws_access_key_id={minio_endpoint.key}\n"
+            f"aws_secret_access_key={minio_endpoint.secret}\n"
+        )
+        await put(store, "a")
+        assert await read(store, "a") == b"a"
+        assert store.stats.fast == (2 if fast else 0)
+
+
+async def test_a_wrong_secret_is_the_same_error_in_both_lanes(
+    minio_endpoint: S3Endpoint,
+) -> None:
+    bucket = minio_endpoint.make_bucket()
+    secret = "not-the-right-one"
+    options = options_of(minio_endpoint, secret=secret)
+    said = []
+    for fast in (True, False):
+        with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+            for call in (store.get("a"), store.exists("a"), store.delete("a"), put(store, "a")):
+                with pytest.raises(UnauthenticatedError, match="SignatureDoesNotMatch") as caught:
+                    await call
+                assert secret not in str(caught.value)
+            said.append(str(caught.value))
+            assert bool(store.stats.fast) is fast
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("name", ["key", "token"])
+@pytest.mark.parametrize("value", ["with space", "line\nbreak", "\u00fcnicode", "a/slash"])
+async def test_credentials_that_hardly_any_header_holds_fare_as_by_s3fs(
+    minio_endpoint: S3Endpoint, name: str, value: str
+) -> None:
+    options = options_of(minio_endpoint, **{name: value})
+    said = []
+    for fast in (True, False):
+        with opened("s3://bucket/x", options, fast=fast, retries=0) as store:
+            with pytest.raises(StoreError) as caught:
+                await store.get("a")
+            said.append((type(caught.value), str(caught.value).partition("(")[0]))
+            assert minio_endpoint.secret not in f"{caught.value!r} {caught.value.__cause__!r}"
+            assert bool(store.stats.fast) is (fast and value == "a/slash")
+    assert said[0] == said[1]

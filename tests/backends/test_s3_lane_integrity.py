@@ -1,0 +1,306 @@
+"""Bytes that change on their way, and answers that are none: both lanes notice."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from conformance.support import buf, content, listed, put, read
+from servers import S3Endpoint
+from servers.fault_proxy import Answer, Damage, Fault, FaultProxy, fault_proxy, no_faults, the_first
+
+from fsspec_store import (
+    BackendError,
+    FsspecStore,
+    OffsetByteRequest,
+    RangeByteRequest,
+    StoreError,
+    SuffixByteRequest,
+)
+from fsspec_store.backends.s3 import fast as fast_lane
+from fsspec_store.backends.s3 import lanes, uploads
+
+from .lanes import opened, options_of
+
+
+@pytest.fixture(params=["minio_endpoint", "seaweedfs_endpoint"], ids=["minio", "seaweedfs"])
+def endpoint(request: pytest.FixtureRequest) -> S3Endpoint:
+    endpoint: S3Endpoint = request.getfixturevalue(request.param)
+    return endpoint
+
+
+@pytest.fixture
+def proxy(endpoint: S3Endpoint) -> Iterator[FaultProxy]:
+    with fault_proxy(endpoint.url) as running:
+        yield running
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
+def fast(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def store(endpoint: S3Endpoint, proxy: FaultProxy, fast: bool) -> Iterator[FsspecStore]:
+    bucket = endpoint.make_bucket()
+    with opened(f"s3://{bucket}/x", options_of(endpoint, proxy), fast=fast) as store:
+        yield store
+        assert bool(store.stats.fast) is fast
+
+
+# -- Bodies that change ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 3 * 2**20])
+async def test_an_upload_that_changes_on_its_way_is_sent_again(
+    store: FsspecStore, proxy: FaultProxy, size: int
+) -> None:
+    await put(store, "before")
+    data = content(size)
+    proxy.plan = the_first(2, Damage.REQUEST, method="PUT")
+    with proxy.watching() as seen:
+        await put(store, "a", data=data)
+    assert [each.status for each in seen] == [400, 400, 200]
+    assert await read(store, "a") == data
+    assert store.stats.retries == 2
+
+
+async def test_an_upload_that_always_changes_is_an_error_and_never_stored(
+    store: FsspecStore, proxy: FaultProxy
+) -> None:
+    await put(store, "a", data=b"old")
+    proxy.plan = lambda method, target, headers: Damage.REQUEST if method == "PUT" else None
+    for call in (put(store, "a", data=b"new"), put(store, "b", data=b"new")):
+        with pytest.raises(BackendError, match=r"BadDigest|SHA256Mismatch|ChecksumMismatch"):
+            await call
+    proxy.plan = no_faults
+    assert await read(store, "a") == b"old"
+    assert await store.get("b") is None
+
+
+async def test_a_condition_does_not_hide_a_change(store: FsspecStore, proxy: FaultProxy) -> None:
+    await store.set_if_not_exists("first", buf(b"x"))
+    proxy.plan = the_first(1, Damage.REQUEST, method="PUT")
+    await store.set_if_not_exists("a", buf(b"right"))
+    assert await read(store, "a") == b"right"
+    version = (await store.get_version("a")).version
+    proxy.plan = the_first(1, Damage.REQUEST, method="PUT")
+    await store.set("a", buf(b"other"), if_match=version)
+    assert await read(store, "a") == b"other"
+
+
+async def test_a_part_of_an_upload_that_changes_is_sent_again(
+    store: FsspecStore, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As few bytes as the services allow.
+    monkeypatch.setattr(uploads, "_MULTIPART_THRESHOLD", 6 * 2**20)
+    monkeypatch.setattr(uploads, "_PART_BYTES", 5 * 2**20)
+    data = content(6 * 2**20)
+    proxy.plan = the_first(1, Damage.REQUEST, method="PUT")
+    await put(store, "a", data=data)
+    assert [each.status for each in proxy.seen if each.method == "PUT"] == [400, 200, 200]
+    assert await read(store, "a") == data
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 3 * 2**20])
+async def test_a_whole_value_that_changes_on_its_way_is_read_again(
+    endpoint: S3Endpoint, store: FsspecStore, proxy: FaultProxy, size: int
+) -> None:
+    data = content(size)
+    await put(store, "a", data=data)
+    bucket, _, root = store.path.partition("/")
+    with closing(endpoint.client()) as client:
+        found = client.head_object(Bucket=bucket, Key=f"{root}/a", ChecksumMode="ENABLED")
+    if "ChecksumCRC32" not in found:
+        pytest.skip(f"cannot: {endpoint.name} states no checksum")
+    proxy.plan = the_first(1, Damage.ANSWER, method="GET")
+    assert await read(store, "a") == data
+    assert store.stats.retries == 1
+    proxy.plan = lambda method, target, headers: Damage.ANSWER
+    with pytest.raises(BackendError, match=r"(?i)checksum|crc"):
+        await store.get("a")
+
+
+async def test_a_large_value_that_changes_on_its_way_is_no_answer(
+    store: FsspecStore, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (fast_lane, lanes):
+        monkeypatch.setattr(module, "LARGE_BYTES", 2**20)
+    data = content(9 * 2**20)
+    await put(store, "a", data=data)
+    with proxy.watching() as seen:
+        assert await read(store, "a") == data
+    # The end of it by another request.
+    assert len(seen) == 2
+    proxy.plan = the_first(1, Damage.ANSWER, method="GET")
+    try:
+        found = await read(store, "a")
+    except BackendError as error:
+        assert "crc32" in str(error)
+    else:
+        assert found == data
+
+
+REQUESTS = [None, RangeByteRequest(10, 2000), OffsetByteRequest(5), SuffixByteRequest(100)]
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=str)
+async def test_an_answer_that_breaks_off_is_read_again(
+    store: FsspecStore, proxy: FaultProxy, request_: Any
+) -> None:
+    data = content(5000)
+    await put(store, "a", data=data)
+    whole = await read(store, "a", request_)
+    proxy.plan = the_first(2, Fault.TRUNCATED, method="GET")
+    assert await read(store, "a", request_) == whole
+    assert store.stats.retries == 2
+    proxy.plan = lambda method, target, headers: Fault.TRUNCATED
+    with pytest.raises(BackendError):
+        await store.get("a", byte_range=request_)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(206, {}, b"x" * 100),
+        Answer(206, {"Content-Range": "bytes 0-99/5000"}, b"x" * 100),
+        Answer(206, {"Content-Range": "bytes 10-109/5000"}, b"x" * 99),
+        Answer(206, {"Content-Range": "bytes 10-108/5000"}, b"x" * 99),
+        Answer(206, {"Content-Range": "bytes 10-110/5000"}, b"x" * 101),
+        Answer(206, {"Content-Range": "10-109"}, b"x" * 100),
+        Answer(206, {"Content-Range": "bytes 10-109/5000"}, b""),
+    ],
+    ids=lambda answer: f"{answer.headers.get('Content-Range')} with {len(answer.body)}",
+)
+async def test_another_part_is_no_answer(
+    store: FsspecStore, proxy: FaultProxy, answer: Answer
+) -> None:
+    await put(store, "a", data=content(5000))
+    proxy.plan = lambda method, target, headers: answer
+    with pytest.raises(BackendError):
+        await store.get("a", byte_range=RangeByteRequest(10, 110))
+    proxy.plan = the_first(1, answer)
+    assert await read(store, "a", RangeByteRequest(10, 110)) == content(5000)[10:110]
+
+
+async def test_compressed_values_come_as_they_are_stored(
+    endpoint: S3Endpoint, store: FsspecStore
+) -> None:
+    data = gzip.compress(b"value" * 1000, mtime=0)
+    bucket, _, root = store.path.partition("/")
+    with closing(endpoint.client()) as client:
+        client.put_object(Bucket=bucket, Key=f"{root}/a", Body=data, ContentEncoding="gzip")
+    assert await read(store, "a") == data
+    assert await read(store, "a", RangeByteRequest(1, 5)) == data[1:5]
+    assert await store.getsize("a") == len(data)
+
+
+# -- Answers that are none -------------------------------------------------------------------------
+
+PAGE = b"<!DOCTYPE html><p>oops<br>"
+DOCUMENT = b"<html><body>oops</body></html>"
+LIST = b"<ListBucketResult><IsTruncated>%s</IsTruncated>%s</ListBucketResult>"
+ODD = {
+    **{f"{status}, a page": Answer(status, {}, PAGE) for status in (200, 400, 403, 404, 500)},
+    **{f"{status}, XML": Answer(status, {}, DOCUMENT) for status in (200, 403, 404, 500)},
+    **{f"{status}, nothing": Answer(status) for status in (400, 403, 404, 500)},
+    "403, no code": Answer(403, {}, b"<Error><Message>oops</Message></Error>"),
+    "200, an error": Answer(200, {}, b"<Error><Code>InternalError</Code></Error>"),
+    "200, another list": Answer(200, {}, b"<ListAllMyBucketsResult/>"),
+    "200, no next page": Answer(200, {}, LIST % (b"true", b"")),
+    "200, no sizes": Answer(200, {}, LIST % (b"false", b"<Contents><Key>x/a</Key></Contents>")),
+    "200, no length": Answer(200, {"Content-Length": "\xb2"}),
+    # Last, since s3fs is content with some of these: three of them, and the lane is left.
+    **{f"{status}, nothing": Answer(status) for status in (200, 204, 206)},
+}
+Call = Callable[[FsspecStore], Awaitable[Any]]
+CALLS: dict[str, tuple[str, Call]] = {
+    "get": ("GET", lambda store: read(store, "a")),
+    "get a range": ("GET", lambda store: read(store, "a", RangeByteRequest(1, 3))),
+    "exists": ("HEAD", lambda store: store.exists("a")),
+    "getsize": ("HEAD", lambda store: store.getsize("a")),
+    "set": ("PUT", lambda store: put(store, "b")),
+    "delete": ("DELETE", lambda store: store.delete("b")),
+    "delete_dir": ("POST", lambda store: store.delete_dir("c")),
+    "list": ("GET", lambda store: listed(store.list())),
+}
+#: Documents that s3fs takes for a list of failures without any.
+NOT_NOTICED = {"200, XML", "200, another list", "200, no next page", "200, no sizes"}
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_an_odd_answer_means_the_same_in_both_lanes(
+    minio_endpoint: S3Endpoint, call: str
+) -> None:
+    verb, act = CALLS[call]
+    bucket = minio_endpoint.make_bucket()
+    found: dict[bool, dict[str, str]] = {True: {}, False: {}}
+    with fault_proxy(minio_endpoint.url) as proxy:
+        for fast in found:
+            url, options = f"s3://{bucket}/x", options_of(minio_endpoint, proxy)
+            with opened(url, options, fast=fast, retries=0) as store:
+                await put(store, "a", "c/0")
+                await store.exists("a")
+                for odd, answer in ODD.items():
+                    before = store.stats.requests
+                    proxy.plan = lambda method, target, headers, answer=answer: (
+                        answer if method == verb else None
+                    )
+                    with proxy.watching() as seen:
+                        try:
+                            found[fast][odd] = repr(await act(store))
+                        except StoreError as error:
+                            found[fast][odd] = type(error).__name__
+                    # botocore asks for the bucket by itself when a HEAD gets 400.
+                    asked = [each for each in seen if each.target != f"/{bucket}"]
+                    assert store.stats.requests - before == len(asked), odd
+                proxy.plan = no_faults
+                # A lane that was left would make it too easy.
+                assert not fast or store.stats.fast > len(ODD)
+                await store.aclose()
+    for odd in NOT_NOTICED if call == "delete_dir" else ():
+        assert found[True].pop(odd) == "BackendError"
+        assert found[False].pop(odd) == "None"
+    assert found[True] == found[False]
+    if call == "list":
+        # Whatever it was, it was no list.
+        assert set(found[True].values()) <= {"BackendError", "AccessDeniedError"}
+
+
+async def test_single_odd_answers_do_not_end_the_fast_lane(
+    minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "fsspec_store.s3")
+    bucket = minio_endpoint.make_bucket()
+    with (
+        fault_proxy(minio_endpoint.url) as proxy,
+        opened(f"s3://{bucket}/x", options_of(minio_endpoint, proxy)) as store,
+    ):
+        await put(store, "a")
+        for _ in range(2):
+            proxy.plan = the_first(1, Answer(404, {}, PAGE), method="GET")
+            # Not missing: that was not S3's word.
+            assert await read(store, "a") == b"a"
+        fast = store.stats.fast
+        assert await read(store, "a") == b"a"
+        assert store.stats.fast == fast + 1
+        # The third is no accident any more.
+        proxy.plan = the_first(1, Answer(404, {}, PAGE), method="GET")
+        assert await read(store, "a") == b"a"
+        fast = store.stats.fast
+        assert await read(store, "a") == b"a"
+        assert store.stats.fast == fast
+        assert store.stats.requests == len(proxy.seen)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        *[
+            f"a request to the S3 bucket {bucket!r} went through s3fs: "
+            "the status 404 without an error of S3"
+        ]
+        * 2,
+        f"requests to the S3 bucket {bucket!r} go through s3fs: "
+        "the status 404 without an error of S3",
+    ]
