@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Buffer", "BufferPrototype", "as_view", "default_buffer_prototype"]
 
+_BYTE = np.dtype(np.uint8)
+
 
 class Buffer:
     """A value: contiguous bytes held as a one-dimensional NumPy ``uint8`` view.
@@ -34,7 +36,9 @@ class Buffer:
     __slots__ = ("_data",)
 
     def __init__(self, array: ByteArray) -> None:
-        if array.ndim != 1 or array.dtype != np.uint8 or not array.flags.c_contiguous:
+        # Strides say both in one comparison, except of arrays of less than two bytes.
+        plain = array.strides == (1,) and array.dtype == _BYTE
+        if not plain and (array.ndim != 1 or array.dtype != _BYTE or not array.flags.c_contiguous):
             raise ValueError(
                 "a Buffer holds one-dimensional contiguous uint8, got "
                 f"dtype {array.dtype}, shape {array.shape}, strides {array.strides}"
@@ -58,13 +62,11 @@ class Buffer:
         ValueError
             When its memory is not contiguous.
         """
-        view = memoryview(bytes_like)
-        if not view.c_contiguous:
-            raise ValueError(f"{type(bytes_like).__name__} is not contiguous in memory")
-        # NumPy refuses zero-size dimensions in frombuffer, and memoryview refuses to cast them.
-        if view.nbytes == 0:
-            return cls(np.empty(0, dtype=np.uint8))
-        return cls(np.frombuffer(view.cast("B"), dtype=np.uint8))
+        try:
+            array = np.frombuffer(bytes_like, _BYTE)
+        except (BufferError, ValueError) as error:
+            raise ValueError(f"{type(bytes_like).__name__} is not contiguous in memory") from error
+        return cls(array)
 
     @classmethod
     def from_array_like(cls, array_like: npt.ArrayLike) -> Self:

@@ -107,6 +107,9 @@ def check_byte_range(byte_range: Any) -> ByteRequest | None:
 
 
 def _bound(value: Any, byte_range: Any) -> int:
+    if type(value) is int and 0 <= value <= _MAX_OFFSET:
+        # As nearly all are.
+        return value
     if isinstance(value, bool):
         raise TypeError(f"Unexpected byte_range, got {byte_range!r}: a bound is a bool")
     try:

@@ -6,16 +6,28 @@ Knows asyncio, and nothing of what is run.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+import itertools
+from collections import deque
+from collections.abc import AsyncIterable, Sized
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Collection,
+        Iterable,
+    )
 
 __all__ = ["for_each", "map_unordered"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+#: After so many items a worker lets others run: some functions never wait for anything.
+_FAIR = 32
 
 
 async def map_unordered(
@@ -23,8 +35,9 @@ async def map_unordered(
 ) -> AsyncGenerator[R, None]:
     """Yield ``await func(item)`` for every item, in completion order, ``limit`` at a time.
 
-    Items are taken from a lazy source only when there is room to run them. The first failure
-    cancels what is under way and is raised as itself; so does closing the generator.
+    Items are taken from a lazy source only when there is room to run them; a result that nobody
+    has asked for yet takes up room too. The first failure cancels what is under way and is raised
+    as itself; so does closing the generator.
 
     Parameters
     ----------
@@ -32,7 +45,21 @@ async def map_unordered(
         How many run at once, ``>= 1``.
     """
     source = _aiter(items)
+    if _nothing_beside(items):
+        async for item in source:
+            yield await func(item)
+        return
+    loop = asyncio.get_running_loop()
     running: set[asyncio.Task[R]] = set()
+    done: deque[asyncio.Task[R]] = deque()
+    awake = loop.create_future()
+
+    # A callback for each, since asyncio.wait looks at all that run whenever one of them is done.
+    def note(task: asyncio.Task[R]) -> None:
+        done.append(task)
+        if not awake.done():
+            awake.set_result(None)
+
     exhausted = False
     try:
         while True:
@@ -42,29 +69,96 @@ async def map_unordered(
                 except StopAsyncIteration:
                     exhausted = True
                 else:
-                    running.add(asyncio.ensure_future(_call(func, item)))
+                    task = loop.create_task(_call(func, item))
+                    running.add(task)
+                    task.add_done_callback(note)
             if not running:
                 return
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            # Of all that is done, or asyncio reports errors that were never looked at.
-            errors = [error for task in done if (error := task.exception()) is not None]
-            if errors:
-                raise errors[0]
-            for task in done:
-                yield task.result()
+            if not done:
+                awake = loop.create_future()
+                await awake
+            task = done.popleft()
+            result = task.result()
+            running.remove(task)
+            yield result
     finally:
-        for task in running:
-            task.cancel()
-        # Awaiting what was cancelled keeps "exception was never retrieved" from being printed.
-        await asyncio.gather(*running, return_exceptions=True)
+        await _cancel(running)
 
 
 async def for_each(
     func: Callable[[T], Awaitable[object]], items: Iterable[T] | AsyncIterable[T], *, limit: int
 ) -> None:
-    """Await ``func(item)`` for every item, ``limit`` at a time; the first failure is raised."""
-    async for _ in map_unordered(func, items, limit=limit):
-        pass
+    """Await ``func(item)`` for every item, ``limit`` at a time; the first failure is raised.
+
+    Otherwise as `map_unordered`, for less: there is a task for each of the ``limit`` places, not
+    for each item.
+    """
+    source = _aiter(items)
+    if _nothing_beside(items):
+        async for item in source:
+            await func(item)
+        return
+    loop = asyncio.get_running_loop()
+    # An asynchronous generator cannot be asked for two items at once.
+    turn = asyncio.Lock()
+    workers: set[asyncio.Task[None]] = set()
+    #: The worker that failed, or none when all is done.
+    end: asyncio.Future[asyncio.Task[None] | None] = loop.create_future()
+    is_starting = False
+
+    async def work() -> None:
+        nonlocal is_starting
+        is_starting = False
+        for number in itertools.count(1):
+            async with turn:
+                try:
+                    item = await anext(source)
+                except StopAsyncIteration:
+                    return
+            # Where there was an item there may be more.
+            if len(workers) < limit and not is_starting:
+                start()
+            await func(item)
+            if number % _FAIR == 0:
+                await asyncio.sleep(0)
+
+    def start() -> None:
+        nonlocal is_starting
+        is_starting = True
+        worker = loop.create_task(work())
+        workers.add(worker)
+        worker.add_done_callback(note)
+
+    def note(worker: asyncio.Task[None]) -> None:
+        if end.done():
+            return
+        if worker.cancelled() or worker.exception() is not None:
+            end.set_result(worker)
+            return
+        workers.remove(worker)
+        if not workers:
+            end.set_result(None)
+
+    start()
+    try:
+        failed = await end
+        if failed is not None:
+            failed.result()
+    finally:
+        await _cancel(workers)
+
+
+async def _cancel(tasks: Collection[asyncio.Task[R]]) -> None:
+    if tasks:
+        for task in tasks:
+            task.cancel()
+        # Awaiting what was cancelled keeps "exception was never retrieved" from being printed.
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _nothing_beside(items: object) -> bool:
+    """Whether nothing could run beside anything else, so that no task is needed."""
+    return isinstance(items, Sized) and len(items) < 2
 
 
 async def _call(func: Callable[[T], Awaitable[R]], item: T) -> R:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import aclosing
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from .buffer import (
@@ -25,18 +24,19 @@ from .byte_requests import (
     OffsetByteRequest,
     RangeByteRequest,
     SuffixByteRequest,
-    check_byte_range,
 )
 from .concurrency import for_each, map_unordered
 from .errors import ByteRangeError, KeyNotFoundError, ReadOnlyError, UnsupportedOperationError
 from .keys import check_key, directory_prefix
 from .partial_writes import group_writes, patched
-from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, read_ranges
+from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, check_bounds, plan, read_job
 from .store_path import ByteGetter, ByteSetter, StorePath, set_or_delete
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
     from types import TracebackType
+
+    from .range_reads import Answers, Job
 
 __all__ = [
     "Buffer",
@@ -243,11 +243,14 @@ class Store(ABC):
         byte_ranges: Sequence[ByteRequest | None],
         *,
         prototype: BufferPrototype | None = None,
-        max_concurrency: int = _CONCURRENCY,
+        max_concurrency: int | None = None,
         max_gap_bytes: int = MAX_GAP_BYTES,
         max_coalesced_bytes: int = MAX_COALESCED_BYTES,
     ) -> AsyncGenerator[Sequence[tuple[int, Buffer]], None]:
         """Read many parts of one value, nearby ones together.
+
+        What is asked for twice, or lies inside of something else that is asked for, is fetched
+        once; when the whole value is among it, nothing else is fetched.
 
         Parameters
         ----------
@@ -258,17 +261,25 @@ class Store(ABC):
         prototype : BufferPrototype, optional
             Which buffer class to return.
         max_concurrency : int, optional
-            How many fetches run at once, ``>= 1``.
+            How many fetches run at once, ``>= 1``; as many as the store keeps in flight when left
+            out.
         max_gap_bytes : int, optional
-            Ranges with at most this many bytes between them are fetched together.
+            Ranges with at most this many bytes between them are fetched together, ``>= 0``. The
+            default, 64 KiB, is about what a further request costs: with gaps of it 100 ranges came
+            2.6 to 23 times sooner by merged fetches, at distances of 0 to 50 ms, and with gaps of
+            256 KiB they came later at some. A slow network is better served by less, a distant
+            and fast one by more; for ``0`` only what touches or overlaps is merged.
         max_coalesced_bytes : int, optional
-            A merged fetch spans at most this many bytes.
+            A merged fetch spans at most this many bytes, ``>= 0``, but for a single range that is
+            larger and what lies inside it. The default, 8 MiB, is enough for a connection's full
+            speed, and lets several run side by side.
 
         Yields
         ------
         sequence of (int, Buffer)
             For each fetch, in completion order, the parts it served: their place in
-            ``byte_ranges`` and their bytes.
+            ``byte_ranges`` and their bytes. Parts of one fetch are views of the same memory, which
+            is kept as long as any of them.
 
         Raises
         ------
@@ -277,19 +288,17 @@ class Store(ABC):
             with ``except*``.
         """
         check_key(key)
-        if max_concurrency < 1:
+        if max_concurrency is not None and max_concurrency < 1:
             raise ValueError(f"max_concurrency is at least 1, got {max_concurrency!r}")
-        requests = [check_byte_range(byte_range) for byte_range in byte_ranges]
-        make = self._buffer_class(prototype).from_bytes
-        batches = read_ranges(
-            partial(self._read, key),
-            partial(self._refuse, key),
-            requests,
-            limit=max_concurrency,
+        check_bounds(max_gap_bytes, max_coalesced_bytes)
+        jobs = plan(
+            [(key, byte_range) for byte_range in byte_ranges],
             max_gap_bytes=max_gap_bytes,
             max_coalesced_bytes=max_coalesced_bytes,
         )
-        async with aclosing(batches):
+        make = self._buffer_class(prototype).from_bytes
+        limit = max_concurrency or self._concurrency
+        async with aclosing(map_unordered(self._read_job, jobs, limit=limit)) as batches:
             try:
                 async for batch in batches:
                     answers = []
@@ -304,16 +313,19 @@ class Store(ABC):
     async def _get_many(
         self, requests: Iterable[tuple[str, BufferPrototype | None, ByteRequest | None]]
     ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
-        """Yield ``(key, value or None)`` for each ``(key, prototype, byte_range)``, as read."""
+        """Yield ``(key, value or None)`` for each ``(key, prototype, byte_range)``, as read.
 
-        async def get_one(
-            request: tuple[str, BufferPrototype | None, ByteRequest | None],
-        ) -> tuple[str, Buffer | None]:
-            return request[0], await self.get(*request)
-
-        async with aclosing(map_unordered(get_one, requests, limit=self._concurrency)) as answers:
-            async for answer in answers:
-                yield answer
+        Nearby ranges of one key are read together.
+        """
+        asked = list(requests)
+        jobs = plan((key, byte_range) for key, _, byte_range in asked)
+        reads = map_unordered(self._read_job, jobs, limit=self._concurrency)
+        async with aclosing(reads) as batches:
+            async for batch in batches:
+                for place, data in batch:
+                    key, prototype, _ = asked[place]
+                    make = self._buffer_class(prototype).from_bytes
+                    yield key, None if data is None else make(data)
 
     @abstractmethod
     async def exists(self, key: str) -> bool:
@@ -454,6 +466,15 @@ class Store(ABC):
     async def _read(self, key: str, request: ByteRequest | None) -> memoryview | None:
         value = await self.get(key, default_buffer_prototype(), request)
         return None if value is None else as_view(value)
+
+    async def _read_job(self, job: Job) -> Answers:
+        return await read_job(self._read, self._read_out_of_range, job)
+
+    async def _read_out_of_range(
+        self, key: str, request: ByteRequest, size: int | None
+    ) -> memoryview | None:
+        """What reading a part that turned out to be out of range alone gives, or raises."""
+        return await self._read(key, request)
 
     def _refuse(self, key: str, request: ByteRequest, size: int | None) -> memoryview:
         """Answer a request that is out of range."""

@@ -5,17 +5,33 @@ Pure functions, no I/O.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from .byte_requests import ByteRequest, OffsetByteRequest, RangeByteRequest
+from .byte_requests import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+__all__ = [
+    "Fetch",
+    "Placed",
+    "coalesce",
+    "cut",
+    "is_empty_request",
+    "is_out_of_range",
+    "resolve",
+    "shown_size",
+]
 
-__all__ = ["coalesce", "is_empty_request", "is_out_of_range", "resolve"]
+#: A request with its place among all that the caller asks for.
+Placed: TypeAlias = tuple[int, ByteRequest | None]
 
-#: A request with its place in the caller's sequence.
-Indexed: TypeAlias = tuple[int, RangeByteRequest]
+#: The end of what has no end yet: past every bound that a request may have.
+_NO_END = 2**64
+
+
+class Fetch(NamedTuple):
+    """One read of an object, and the requests that are answered from it."""
+
+    request: ByteRequest | None
+    members: list[Placed]
 
 
 def resolve(request: ByteRequest | None, size: int) -> tuple[int, int]:
@@ -68,47 +84,144 @@ def is_empty_request(request: ByteRequest | None) -> bool:
     return request.suffix == 0
 
 
-def coalesce(
-    requests: Sequence[ByteRequest | None], *, max_gap_bytes: int, max_coalesced_bytes: int
-) -> tuple[list[list[Indexed]], list[tuple[int, ByteRequest | None]]]:
-    """Group the ranges of one object that are worth fetching together.
+def coalesce(asked: list[Placed], *, max_gap_bytes: int, max_coalesced_bytes: int) -> list[Fetch]:
+    """Plan the fewest reads of one object that answer all requests on it.
+
+    What is asked for twice is read once, and so is what lies inside of something else that is read
+    in any case: all there is inside the whole object, a later offset inside an earlier one, a
+    shorter suffix inside a longer one. Where a suffix begins is unknown before it is read, so
+    nothing else is cut from one, nor one from anything but the whole. Requests for no bytes, which
+    ask only whether there is an object, are answered by any read of it.
 
     Parameters
     ----------
-    requests : sequence of ByteRequest or None
-        Checked requests on one object, in any order, overlapping or repeated.
+    asked : list of (int, ByteRequest or None)
+        Checked requests on one object with the caller's places for them, no two of them equal; in
+        any order, overlapping or repeated.
     max_gap_bytes : int
-        Two ranges join when at most this many bytes lie between them.
+        Two ranges join when at most this many bytes lie between them, ``>= 0``.
     max_coalesced_bytes : int
-        A group never spans more than this, unless one range alone does.
+        Ranges join when together they span at most this, ``>= 0``, or one holds the other.
 
     Returns
     -------
-    groups : list of list of (int, RangeByteRequest)
-        Each group is one fetch, from the first member's start to the largest end; members are
-        sorted by start and keep their place in ``requests``.
-    others : list of (int, ByteRequest or None)
-        What is fetched alone: whole, offset, suffix, and empty requests.
+    list of Fetch
+        Each request is a member of exactly one.
     """
-    ranged: list[Indexed] = []
-    others: list[tuple[int, ByteRequest | None]] = []
-    for place, request in enumerate(requests):
-        if isinstance(request, RangeByteRequest) and not is_empty_request(request):
-            ranged.append((place, request))
+    if len(asked) == 1:
+        return [Fetch(asked[0][1], asked)]
+    # Begin, end downwards so that of two with one begin the longer comes first, place (so that
+    # requests need no order), member.
+    spans: list[tuple[int, int, int, Placed]] = []
+    suffixes: list[Placed] = []
+    longest = 0
+    empty: list[Placed] = []
+    for member in asked:
+        place, request = member
+        if request is None:
+            return [Fetch(None, asked)]
+        if isinstance(request, RangeByteRequest):
+            if request.start < request.end:
+                spans.append((request.start, -request.end, place, member))
+            else:
+                empty.append(member)
+        elif isinstance(request, OffsetByteRequest):
+            spans.append((request.offset, -_NO_END, place, member))
+        elif request.suffix:
+            suffixes.append(member)
+            longest = max(longest, request.suffix)
         else:
-            others.append((place, request))
-    ranged.sort(key=lambda member: (member[1].start, member[1].end))
+            empty.append(member)
+    spans.sort()
 
-    groups: list[list[Indexed]] = []
-    group_start = group_end = 0
-    for member in ranged:
-        request = member[1]
-        near = request.start - group_end <= max_gap_bytes
-        joined_end = max(group_end, request.end)
-        if groups and near and joined_end - group_start <= max_coalesced_bytes:
-            groups[-1].append(member)
-            group_end = joined_end
+    fetches: list[Fetch] = []
+    members: list[Placed] = []
+    first = last = 0
+    for start, minus_end, _, member in spans:
+        end = -minus_end
+        if members and (
+            end <= last or (start - last <= max_gap_bytes and end - first <= max_coalesced_bytes)
+        ):
+            members.append(member)
+            last = max(last, end)
+            continue
+        if members:
+            fetches.append(_fetch(members, first, last))
+        members = [member]
+        first, last = start, end
+    if members:
+        fetches.append(_fetch(members, first, last))
+    if suffixes:
+        fetches.append(Fetch(SuffixByteRequest(longest), suffixes))
+    if empty and fetches:
+        fetches[0].members.extend(empty)
+    elif empty:
+        fetches.append(Fetch(empty[0][1], empty))
+    return fetches
+
+
+def cut(
+    data: memoryview, fetched: ByteRequest | None, members: list[Placed]
+) -> list[tuple[int, memoryview]]:
+    """Views of the bytes of each member of a fetch, with its place.
+
+    Parameters
+    ----------
+    data : memoryview
+        What was fetched: less than was asked for where the object ends there.
+    fetched : ByteRequest or None
+        What was asked for.
+    members : list of (int, ByteRequest or None)
+        The members of that fetch.
+
+    Returns
+    -------
+    list of (int, memoryview)
+        No bytes where the request names none of the object's.
+    """
+    # The first byte of a suffix is unknown; members of one are suffixes, or name no bytes.
+    begin = 0
+    if isinstance(fetched, RangeByteRequest):
+        begin = fetched.start
+    elif isinstance(fetched, OffsetByteRequest):
+        begin = fetched.offset
+    size = len(data)
+    parts = []
+    for place, request in members:
+        if isinstance(request, RangeByteRequest):
+            part = data[request.start - begin : request.end - begin]
+        elif isinstance(request, OffsetByteRequest):
+            part = data[request.offset - begin :]
+        elif isinstance(request, SuffixByteRequest):
+            part = data[max(size - request.suffix, 0) :]
         else:
-            groups.append([member])
-            group_start, group_end = request.start, request.end
-    return groups, others
+            part = data
+        parts.append((place, part))
+    return parts
+
+
+def shown_size(fetched: ByteRequest | None, length: int) -> int | None:
+    """The size of the object as far as the bytes that came for a request show it.
+
+    Parameters
+    ----------
+    fetched : ByteRequest or None
+        What was asked for, and was not out of range.
+    length : int
+        How many bytes came.
+    """
+    if fetched is None:
+        return length
+    if isinstance(fetched, OffsetByteRequest):
+        return fetched.offset + length
+    if isinstance(fetched, RangeByteRequest):
+        return fetched.start + length if length < fetched.end - fetched.start else None
+    return length if length < fetched.suffix else None
+
+
+def _fetch(members: list[Placed], start: int, end: int) -> Fetch:
+    if len(members) == 1:
+        return Fetch(members[0][1], members)
+    if end == _NO_END:
+        return Fetch(OffsetByteRequest(start), members)
+    return Fetch(RangeByteRequest(start, end), members)

@@ -16,11 +16,14 @@ from .support import MakeStore, Rules, buf, collect, content, put, read, run_pro
 SIZE = 5000
 VALUE = content(SIZE)
 
-places = st.integers(0, SIZE + 500)
-parts = st.none() | st.one_of(
-    st.tuples(places, places).map(lambda pair: RangeByteRequest(min(pair), max(pair))),
+# Often near the end, and near each other: that is where merged reads could differ.
+places = st.integers(0, SIZE + 500) | st.integers(SIZE - 30, SIZE + 30)
+lengths = st.integers(0, 40) | st.integers(0, SIZE)
+parts = st.one_of(
+    st.builds(lambda start, length: RangeByteRequest(start, start + length), places, lengths),
     places.map(OffsetByteRequest),
     places.map(SuffixByteRequest),
+    st.none(),
 )
 
 
@@ -107,22 +110,44 @@ class ManyRules(Rules):
         assert await collect(make_store().get_ranges("missing", [])) == []
 
     async def test_many_ranges_are_pythons_slices(self, make_store: MakeStore) -> None:
-        store = make_store(out_of_range="empty")
+        store, strict = make_store(out_of_range="empty"), make_store()
         await put(store, "value", data=VALUE)
+
+        async def by_every_call(store: Any, asked: list[Any], **bounds: int) -> list[list[bytes]]:
+            got: dict[int, bytes] = {}
+            async for batch in store.get_ranges("value", asked, max_concurrency=3, **bounds):
+                got.update({place: value.to_bytes() for place, value in batch})
+            values = await store.get_partial_values(None, [("value", part) for part in asked])
+            many = [
+                value async for _, value in store._get_many([("value", None, p) for p in asked])
+            ]
+            return [
+                [got[place] for place in range(len(asked))],
+                [value.to_bytes() for value in values],
+                # As read, so in any order.
+                sorted(value.to_bytes() for value in many),
+            ]
 
         @settings(max_examples=self.limits.examples)
         @given(st.lists(parts, max_size=20), st.integers(0, 600), st.integers(1, 3000))
         async def check(asked: list[Any], gap: int, most: int) -> None:
+            bounds = {"max_gap_bytes": gap, "max_coalesced_bytes": most}
             expected = [expected_part(request) for request in asked]
-            got: dict[int, bytes] = {}
-            ranges = store.get_ranges(
-                "value", asked, max_gap_bytes=gap, max_coalesced_bytes=most, max_concurrency=3
-            )
-            async for batch in ranges:
-                got.update({place: value.to_bytes() for place, value in batch})
-            assert [got[place] for place in range(len(asked))] == expected
-            values = await store.get_partial_values(None, [("value", part) for part in asked])
-            assert [value.to_bytes() for value in values] == expected
+            answers = [expected, expected, sorted(expected)]
+            assert await by_every_call(store, asked, **bounds) == answers
+            within = [part for part in asked if part is None or sliced(VALUE, part) is not None]
+            if within == asked:
+                assert await by_every_call(strict, asked, **bounds) == answers
+                return
+            with pytest.raises(ExceptionGroup) as group:
+                await collect(strict.get_ranges("value", asked, **bounds))
+            assert group.value.subgroup(ByteRangeError) is not None
+            with pytest.raises(ByteRangeError) as caught:
+                await strict.get_partial_values(None, [("value", part) for part in asked])
+            assert caught.value.byte_range not in within
+            with pytest.raises(ByteRangeError) as caught:
+                await collect(strict._get_many([("value", None, part) for part in asked]))
+            assert caught.value.byte_range not in within
 
         await run_property(check)
 
@@ -130,12 +155,18 @@ class ManyRules(Rules):
         store = make_store()
         keys = [f"c/{number}" for number in range(25)]
         await put(store, *keys)
-        requests = [(key, None, RangeByteRequest(2, 9)) for key in [*keys, "missing"]]
-        got = {
-            key: None if value is None else value.to_bytes()
+        requests = [
+            (key, None, part)
+            for key in [*keys, "missing"]
+            for part in (RangeByteRequest(2, 9), RangeByteRequest(0, 1))
+        ]
+        got = [
+            (key, None if value is None else value.to_bytes())
             async for key, value in store._get_many(iter(requests))
-        }
-        assert got == {**{key: key[2:].encode() for key in keys}, "missing": None}
+        ]
+        expected = [(key, part) for key in keys for part in (key[2:].encode(), b"c")]
+        assert sorted(answer for answer in got if answer[1] is not None) == sorted(expected)
+        assert [answer for answer in got if answer[1] is None] == [("missing", None)] * 2
 
     async def test_set_many(self, make_store: MakeStore) -> None:
         store = make_store()

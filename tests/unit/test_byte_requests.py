@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import pickle
 from dataclasses import FrozenInstanceError
 from typing import Any
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from fsspec_store.byte_requests import check_byte_range
-from fsspec_store.ranges import coalesce, is_empty_request, is_out_of_range, resolve
+from fsspec_store.ranges import is_empty_request, is_out_of_range, resolve
 
 sizes = st.integers(0, 200_000)
 numbers = st.integers(0, 400_000)
@@ -50,37 +49,6 @@ def test_the_whole_value_is_never_out_of_range() -> None:
     assert resolve(None, 7) == (0, 7)
     assert not is_out_of_range(None, 0)
     assert not is_empty_request(None)
-
-
-@given(st.lists(st.none() | requests, max_size=30), st.integers(0, 2000), st.integers(0, 50_000))
-def test_groups_hold_each_request_once_and_keep_their_bounds(
-    asked: list[Any], gap: int, most: int
-) -> None:
-    groups, others = coalesce(asked, max_gap_bytes=gap, max_coalesced_bytes=most)
-    placed = [member for group in groups for member in group] + others
-    assert sorted(place for place, _ in placed) == list(range(len(asked)))
-    assert all(asked[place] == request for place, request in placed)
-    for group in groups:
-        starts = [request.start for _, request in group]
-        assert starts == sorted(starts)
-        reach = starts[0]
-        for _, request in group:
-            assert request.start - reach <= gap
-            reach = max(reach, request.end)
-        assert len(group) == 1 or reach - starts[0] <= most
-    assert all(not isinstance(r, RangeByteRequest) or is_empty_request(r) for _, r in others)
-
-
-@given(st.lists(ranges, max_size=30), st.integers(0, 2000))
-def test_neighbours_join_whatever_their_order(asked: list[RangeByteRequest], gap: int) -> None:
-    def spans(requests: list[RangeByteRequest]) -> set[tuple[int, int]]:
-        groups, _ = coalesce(requests, max_gap_bytes=gap, max_coalesced_bytes=10**9)
-        return {(group[0][1].start, max(r.end for _, r in group)) for group in groups}
-
-    assert spans(asked) == spans(asked[::-1])
-    found = sorted(spans(asked))
-    # Nothing that is near enough is left apart.
-    assert all(right[0] - left[1] > gap for left, right in itertools.pairwise(found))
 
 
 def test_numpy_bounds_are_integers() -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import pytest
 
@@ -87,3 +88,174 @@ async def test_leaving_early_cancels_what_is_under_way() -> None:
     assert await anext(results) == 0
     await results.aclose()
     assert sorted(cancelled) == [1, 2]
+
+
+async def every_result(work: Any, items: Any, *, limit: int) -> None:
+    async for _ in map_unordered(work, items, limit=limit):
+        pass
+
+
+both = pytest.mark.parametrize("run", [for_each, every_result])
+
+
+async def lazily(items: Iterable[int]) -> AsyncIterator[int]:
+    for item in items:
+        await asyncio.sleep(0)
+        yield item
+
+
+@both
+@pytest.mark.parametrize("limit", [1, 3, 50])
+@pytest.mark.parametrize("source", [list, iter, lazily])
+@pytest.mark.parametrize("count", [0, 1, 2, 20])
+async def test_every_item_is_taken_once_and_at_most_limit_run(
+    run: Any, limit: int, source: Any, count: int
+) -> None:
+    running = most = 0
+    seen = []
+
+    async def work(item: int) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        for _ in range(item % 3):
+            await asyncio.sleep(0)
+        running -= 1
+        seen.append(item)
+
+    await run(work, source(range(count)), limit=limit)
+    assert sorted(seen) == list(range(count))
+    assert most <= limit
+
+
+@both
+async def test_as_many_run_as_may(run: Any) -> None:
+    together = asyncio.Barrier(5)
+
+    async def work(item: int) -> None:
+        async with asyncio.timeout(10):
+            await together.wait()
+
+    await run(work, range(20), limit=5)
+    await run(work, lazily(range(20)), limit=5)
+    assert together.n_waiting == 0
+
+
+@both
+async def test_items_are_taken_only_when_there_is_room(run: Any) -> None:
+    taken: list[int] = []
+    gate = asyncio.Event()
+
+    def items() -> Iterable[int]:
+        for item in range(10):
+            taken.append(item)
+            yield item
+
+    async def work(item: int) -> None:
+        await gate.wait()
+
+    task = asyncio.create_task(run(work, items(), limit=4))
+    # Turns of the loop in which more could be taken.
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert taken == [0, 1, 2, 3]
+    gate.set()
+    await task
+    assert taken == list(range(10))
+
+
+async def test_results_that_nobody_takes_keep_more_from_running() -> None:
+    begun = []
+
+    async def work(item: int) -> int:
+        begun.append(item)
+        return item
+
+    results = map_unordered(work, iter(range(10)), limit=3)
+    assert await anext(results) == 0
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert begun == [0, 1, 2]
+    assert [item async for item in results] == list(range(1, 10))
+
+
+@both
+async def test_a_source_that_fails_cancels_what_is_under_way(run: Any) -> None:
+    cancelled = []
+    both_run = asyncio.Event()
+
+    async def items() -> AsyncIterator[int]:
+        yield 0
+        yield 1
+        await both_run.wait()
+        raise KeyError("page")
+
+    async def work(item: int) -> None:
+        if item == 1:
+            both_run.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(item)
+            raise
+
+    with pytest.raises(KeyError, match="page"):
+        await run(work, items(), limit=5)
+    assert sorted(cancelled) == [0, 1]
+
+
+@both
+async def test_who_is_cancelled_cancels_what_is_under_way(run: Any) -> None:
+    running: set[int] = set()
+    full = asyncio.Event()
+
+    async def work(item: int) -> None:
+        running.add(item)
+        if len(running) == 3:
+            full.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            running.remove(item)
+
+    task = asyncio.create_task(run(work, range(10), limit=3))
+    await full.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not running
+
+
+async def test_a_failure_shows_while_the_source_has_nothing_to_give() -> None:
+    closed = False
+
+    async def items() -> AsyncIterator[int]:
+        nonlocal closed
+        yield 0
+        try:
+            await asyncio.Event().wait()
+        finally:
+            closed = True
+
+    async def work(item: int) -> None:
+        raise KeyError(item)
+
+    with pytest.raises(KeyError):
+        async with asyncio.timeout(10):
+            await for_each(work, items(), limit=3)
+    assert closed
+
+
+async def test_functions_that_never_wait_let_others_run() -> None:
+    seen = []
+    begun = asyncio.Event()
+
+    async def work(item: int) -> None:
+        seen.append(item)
+        begun.set()
+
+    task = asyncio.create_task(for_each(work, range(10_000), limit=8))
+    await begun.wait()
+    assert len(seen) < 10_000
+    await task
+    assert len(seen) == 10_000

@@ -1,0 +1,132 @@
+"""Which requests are read together, and what is cut from a read."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store.ranges import (
+    Fetch,
+    coalesce,
+    cut,
+    is_empty_request,
+    is_out_of_range,
+    resolve,
+    shown_size,
+)
+
+numbers = st.integers(0, 3000)
+ranges = st.tuples(numbers, numbers).map(lambda pair: RangeByteRequest(min(pair), max(pair)))
+requests = st.one_of(
+    ranges, numbers.map(OffsetByteRequest), numbers.map(SuffixByteRequest), st.none()
+)
+gaps, spans = st.integers(0, 300), st.integers(0, 3000)
+
+DATA = bytes(range(256)) * 12
+
+
+def plan(asked: list[Any], gap: int = 0, span: int = 10**9) -> list[Fetch]:
+    return coalesce(list(enumerate(asked)), max_gap_bytes=gap, max_coalesced_bytes=span)
+
+
+def fetched(*asked: Any, gap: int = 0, span: int = 10**9) -> list[Any]:
+    return [fetch.request for fetch in plan(list(asked), gap, span)]
+
+
+@given(st.lists(requests, max_size=30), gaps, spans)
+def test_each_request_is_a_member_once_and_bounds_are_kept(
+    asked: list[Any], gap: int, span: int
+) -> None:
+    fetches = plan(asked, gap, span)
+    members = [member for fetch in fetches for member in fetch.members]
+    assert sorted(place for place, _ in members) == list(range(len(asked)))
+    assert all(asked[place] == request for place, request in members)
+    for fetch in fetches:
+        if not isinstance(fetch.request, RangeByteRequest):
+            continue
+        inside = [request for _, request in fetch.members if not is_empty_request(request)]
+        inside.sort(key=lambda request: request.start)
+        reach = fetch.request.start
+        for request in inside:
+            assert request.start - reach <= gap
+            reach = max(reach, request.end)
+        if inside:
+            assert reach == fetch.request.end
+            assert reach - fetch.request.start <= max(span, *(r.end - r.start for r in inside))
+
+
+@given(st.lists(requests, max_size=30), gaps, spans)
+def test_nothing_is_read_that_is_read_anyway(asked: list[Any], gap: int, span: int) -> None:
+    wanted = [fetch.request for fetch in plan(asked, gap, span)]
+    assert None not in wanted or wanted == [None]
+    assert sum(isinstance(request, OffsetByteRequest) for request in wanted) <= 1
+    assert sum(isinstance(request, SuffixByteRequest) for request in wanted) <= 1
+    assert not any(map(is_empty_request, wanted)) or len(wanted) == 1
+    held = [resolve(r, 10**6) for r in wanted if not isinstance(r, SuffixByteRequest)]
+    for (start, end), (other_start, other_end) in itertools.permutations(held, 2):
+        assert not (other_start <= start and end <= other_end)
+
+
+@given(st.integers(0, len(DATA)), st.lists(requests, max_size=20), gaps, spans)
+def test_what_is_cut_from_a_read_is_what_was_asked_for(
+    size: int, asked: list[Any], gap: int, span: int
+) -> None:
+    for request, members in plan(asked, gap, span):
+        start, end = resolve(request, size)
+        data = memoryview(DATA)[start:end]
+        parts = cut(data, request, members)
+        assert [place for place, _ in parts] == [place for place, _ in members]
+        for (_, member), (_, part) in zip(members, parts, strict=True):
+            assert part == DATA[slice(*resolve(member, size))]
+            assert part.obj is DATA
+        if not is_out_of_range(request, size):
+            assert shown_size(request, len(data)) in (None, size)
+
+
+@given(st.lists(ranges, max_size=30), st.integers(0, 300))
+def test_neighbours_join_whatever_their_order(asked: list[RangeByteRequest], gap: int) -> None:
+    nonempty = [request for request in asked if request.start < request.end]
+
+    def bounds(requests: list[RangeByteRequest]) -> set[tuple[int, int]]:
+        return {(r.start, r.end) for r in fetched(*requests, gap=gap)}
+
+    assert bounds(nonempty) == bounds(nonempty[::-1])
+    found = sorted(bounds(nonempty))
+    # Nothing that is near enough is left apart.
+    assert all(right[0] - left[1] > gap for left, right in itertools.pairwise(found))
+
+
+def test_a_range_larger_than_the_bound_is_read_by_itself_with_what_lies_inside() -> None:
+    large, inside, beside = (
+        RangeByteRequest(0, 100),
+        RangeByteRequest(40, 60),
+        RangeByteRequest(100, 101),
+    )
+    assert fetched(inside, large, beside, large, span=50) == [large, beside]
+    assert fetched(RangeByteRequest(0, 10), large, span=50) == [large]
+
+
+def test_what_begins_inside_an_offset_is_cut_from_it() -> None:
+    offset = OffsetByteRequest(50)
+    asked = [RangeByteRequest(60, 70), OffsetByteRequest(90), offset, RangeByteRequest(1000, 1001)]
+    assert fetched(*asked) == [offset]
+    # Its own bytes would be read whatever it costs: the end is not known.
+    assert fetched(RangeByteRequest(40, 60), offset) == [RangeByteRequest(40, 60), offset]
+
+
+def test_of_suffixes_the_longest_is_read_and_nothing_else_is_cut_from_it() -> None:
+    asked = [SuffixByteRequest(5), SuffixByteRequest(9), SuffixByteRequest(9)]
+    assert fetched(*asked) == [SuffixByteRequest(9)]
+    assert fetched(*asked, RangeByteRequest(0, 1)) == [RangeByteRequest(0, 1), SuffixByteRequest(9)]
+
+
+def test_requests_for_no_bytes_are_answered_by_any_read() -> None:
+    nothing = [RangeByteRequest(7, 7), SuffixByteRequest(0)]
+    for other in (None, RangeByteRequest(1, 2), OffsetByteRequest(3), SuffixByteRequest(4)):
+        assert fetched(*nothing, other) == [other]
+    assert fetched(*nothing) == [RangeByteRequest(7, 7)]
+    assert fetched() == []
