@@ -29,8 +29,9 @@ from .errors import (
 from .explaining import Explaining
 from .filesystem import from_mapper, from_upath, from_url, root_path, root_url
 from .keys import check_key, check_prefix, directory_prefix, is_listable
+from .listing import batches, children
 from .partial_writes import group_writes, patched
-from .range_reads import read_ranges
+from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, check_bounds, plan
 from .ranges import is_empty_request
 from .redaction import public_url
 from .retries import RetryPolicy
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
     from .buffer import BufferPrototype
     from .byte_requests import ByteRequest
+    from .listing import Batch
+    from .range_reads import Job
 
 __all__ = ["FsspecStore", "Versioned"]
 
@@ -95,6 +98,10 @@ class FsspecStore(Store):
     allow_racy_create : bool, optional
         Let `set_if_not_exists` look first and then write where the backend cannot create
         atomically. Without it such a backend refuses.
+    fast : bool, optional
+        Send plain requests to S3 without going through s3fs, by its credentials and settings. What
+        is unusual goes through s3fs in any case; `stats.fast` counts what did not. Answers are the
+        same. On other services there is no choice.
 
     Raises
     ------
@@ -116,6 +123,7 @@ class FsspecStore(Store):
         retries: int = RetryPolicy.retries,
         missing_on_forbidden: bool = False,
         allow_racy_create: bool = False,
+        fast: bool = True,
     ) -> None:
         super().__init__(read_only=read_only)
         if out_of_range not in ("raise", "empty"):
@@ -130,12 +138,13 @@ class FsspecStore(Store):
             "retries": retries,
             "missing_on_forbidden": missing_on_forbidden,
             "allow_racy_create": allow_racy_create,
+            "fast": fast,
         }
         policy = RetryPolicy(timeout, retries)
         self._stats = Stats()
         inner, self._root = root_path(fs, path)
         self._url = public_url(root_url(inner, self._root))
-        self._backend = backend_for(inner, policy, self._stats)
+        self._backend = backend_for(inner, policy, self._stats, fast=fast)
         problem = self._backend.check_root(self._root)
         if problem:
             raise StoreURLError(f"{self._url!r}: {problem}", url=self._url)
@@ -347,37 +356,44 @@ class FsspecStore(Store):
         self,
         prototype: BufferPrototype | None,
         key_ranges: Iterable[tuple[str, ByteRequest | None]],
+        *,
+        max_gap_bytes: int = MAX_GAP_BYTES,
+        max_coalesced_bytes: int = MAX_COALESCED_BYTES,
     ) -> Values:
+        """Read parts of many values, nearby parts of one value together.
+
+        Parameters
+        ----------
+        prototype : BufferPrototype or None
+            Which buffer class to return.
+        key_ranges : iterable of (str, ByteRequest or None)
+            Keys with the bytes wanted of them; read once, a key may repeat.
+        max_gap_bytes, max_coalesced_bytes : int, optional
+            Which ranges of one value are fetched together, in bytes: see `get_ranges`.
+
+        Returns
+        -------
+        list of Buffer or None
+            In the order of ``key_ranges``, ``None`` for a missing key. Parts that were fetched
+            together are views of the same memory, which is kept as long as any of them.
+        """
+        check_bounds(max_gap_bytes, max_coalesced_bytes)
+        asked = list(key_ranges)
         make = self._buffer_class(prototype).from_bytes
-        by_key: dict[str, tuple[list[int], list[ByteRequest | None]]] = {}
-        count = 0
-        for key, byte_range in key_ranges:
-            places, requests = by_key.setdefault(check_key(key), ([], []))
-            places.append(count)
-            requests.append(check_byte_range(byte_range))
-            count += 1
-        values: Values = [None] * count
-        # One bound for all keys and all ranges of each.
-        in_flight = asyncio.Semaphore(self._concurrency)
+        if len(asked) == 1:
+            # As `get` does: what is read alone needs no plan.
+            key, byte_range = asked[0]
+            alone = await self._read(key, check_byte_range(byte_range))
+            return [None if alone is None else make(alone)]
+        jobs = plan(asked, max_gap_bytes=max_gap_bytes, max_coalesced_bytes=max_coalesced_bytes)
+        values: Values = [None] * len(asked)
 
-        async def read_one(key: str, request: ByteRequest | None) -> memoryview | None:
-            async with in_flight:
-                return await self._read(key, request)
+        async def read(job: Job) -> None:
+            for place, data in await self._read_job(job):
+                if data is not None:
+                    values[place] = make(data)
 
-        async def read_key(key: str) -> None:
-            places, requests = by_key[key]
-            batches = read_ranges(
-                lambda request: read_one(key, request),
-                lambda request, size: self._refuse(key, request, size),
-                requests,
-                limit=self._concurrency,
-            )
-            async with aclosing(batches):
-                async for batch in batches:
-                    for place, data in batch:
-                        values[places[place]] = None if data is None else make(data)
-
-        await for_each(read_key, by_key, limit=self._concurrency)
+        await for_each(read, jobs, limit=self._concurrency)
         return values
 
     async def exists(self, key: str) -> bool:
@@ -472,19 +488,45 @@ class FsspecStore(Store):
     # -- Listing -------------------------------------------------------------------------------
 
     async def list(self) -> AsyncGenerator[str, None]:
-        async with aclosing(self.list_prefix("")) as keys:
-            async for key in keys:
-                yield key
+        # This and its siblings yield keys themselves: each generator more that a key passes
+        # through costs as much as its parsing.
+        async with aclosing(self._below("")) as found:
+            async for batch in found:
+                for key in batch.keys:
+                    yield key
 
-    async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
-        async with aclosing(self.list_sizes(prefix)) as entries:
-            async for key, _ in entries:
-                yield key
+    async def list_prefix(self, prefix: str, *, fan_out: int = 1) -> AsyncGenerator[str, None]:
+        """Yield every key that starts with the string ``prefix``, relative to the store's root.
 
-    async def list_sizes(self, prefix: str = "") -> AsyncGenerator[tuple[str, int | None], None]:
+        The next page is asked for while the caller uses this one.
+
+        Parameters
+        ----------
+        prefix : str
+            ``""``, or the beginning of a key.
+        fan_out : int, optional
+            Beyond the contract: list so many of the common prefixes below at once, ``>= 1``. The
+            order stays as it is on services that list in the order of the keys' bytes. Worth it
+            for very many keys below several prefixes of a service far away; costs a request for
+            each prefix and for the level they are on, and room for the 100,000 keys that may wait
+            for their turn. Local files and memory list as without it.
+        """
+        async with aclosing(self._below(prefix, fan_out=fan_out)) as found:
+            async for batch in found:
+                for key in batch.keys:
+                    yield key
+
+    async def list_sizes(
+        self, prefix: str = "", *, fan_out: int = 1
+    ) -> AsyncGenerator[tuple[str, int | None], None]:
         """Yield every key that starts with the string ``prefix``, with its size.
 
         Beyond the contract: what `list_prefix` lists, for programs that would ask `getsize` next.
+
+        Parameters
+        ----------
+        prefix, fan_out
+            See `list_prefix`.
 
         Yields
         ------
@@ -493,45 +535,62 @@ class FsspecStore(Store):
         size : int or None
             In bytes; ``None`` where the backend lists no sizes.
         """
-        check_prefix(prefix)
-        folder, slash, stem = prefix.rpartition("/")
-        async with aclosing(self._entries(folder + slash, stem)) as entries:
-            async for path, size in entries:
-                yield path[len(self._base) :], size
+        async with aclosing(self._below(prefix, fan_out=fan_out)) as found:
+            async for batch in found:
+                for entry in zip(batch.keys, batch.sizes, strict=True):
+                    yield entry
 
     async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
         self._require("listing")
         directory = await self._open_directory(prefix)
-        seen: set[str] = set()
         with self._explaining("list", prefix):
-            pages = self._backend.pages(directory, "", recursive=False)
-            async with aclosing(pages):
-                async for page in pages:
-                    for path in (*page.prefixes, *(path for path, _ in page.objects)):
-                        name = path[len(directory) :]
-                        if is_listable(name) and name not in seen:
-                            seen.add(name)
-                            yield name
+            async with aclosing(children(self._backend, directory)) as pages:
+                async for names in pages:
+                    for name in names:
+                        yield name
 
     async def is_empty(self, prefix: str) -> bool:
-        # Two, since a directory's own marker is no key.
-        entries = self._entries(directory_prefix(prefix), "", page_size=2)
-        async with aclosing(entries):
-            async for _ in entries:
-                return False
-        return True
+        self._require("listing")
+        directory = await self._open_directory(prefix)
+        # One entry says enough, unless it is no key but a directory's marker. Then all is listed
+        # anew: there may be many, and some services take one that fills a page for the last entry.
+        page_size: int | None = 1
+        while True:
+            with self._explaining("list", prefix):
+                pages = self._backend.pages(directory, "", recursive=True, page_size=page_size)
+                async with aclosing(pages):
+                    async for page in pages:
+                        keys = (path[len(self._base) :] for path, _ in page.objects)
+                        if any(map(is_listable, keys)):
+                            return False
+                        if page.objects and page_size is not None:
+                            break
+                    else:
+                        return True
+            page_size = None
 
-    async def getsize_prefix(self, prefix: str) -> int:
+    async def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
+        """Sum of the sizes, in bytes, of all values under ``prefix/``.
+
+        Parameters
+        ----------
+        prefix : str
+            As for `list_dir`.
+        fan_out : int, optional
+            See `list_prefix`; here no key waits for its turn.
+        """
         total = 0
 
         async def without_size() -> AsyncGenerator[str, None]:
             nonlocal total
-            async with aclosing(self.list_sizes(directory_prefix(prefix))) as entries:
-                async for key, size in entries:
-                    if size is None:
-                        yield key
-                    else:
-                        total += size
+            below = self._below(directory_prefix(prefix), fan_out=fan_out, in_order=False)
+            async with aclosing(below) as found:
+                async for keys, sizes in found:
+                    total += sum(size for size in sizes if size is not None)
+                    if None in sizes:
+                        for key, size in zip(keys, sizes, strict=True):
+                            if size is None:
+                                yield key
 
         sizes = map_unordered(self.getsize, without_size(), limit=self._concurrency)
         async with aclosing(sizes):
@@ -557,6 +616,11 @@ class FsspecStore(Store):
         if self._options["out_of_range"] == "empty":
             return memoryview(b"")
         return super()._refuse(key, request, size)
+
+    async def _read_out_of_range(
+        self, key: str, request: ByteRequest, size: int | None
+    ) -> memoryview | None:
+        return self._refuse(key, request, size)
 
     async def _read(self, key: str, request: ByteRequest | None) -> memoryview | None:
         """The bytes of a checked request; ``None`` when the key is missing."""
@@ -654,19 +718,27 @@ class FsspecStore(Store):
         # No bytes of a value is not the same as no value.
         return nothing if await self._size(key) is not None else None
 
-    async def _entries(
-        self, directory: str, stem: str, page_size: int | None = None
-    ) -> AsyncGenerator[tuple[str, int | None], None]:
-        """Paths and sizes of the objects below; no directory markers, no path twice."""
+    async def _below(
+        self, prefix: str, *, fan_out: int = 1, in_order: bool = True
+    ) -> AsyncGenerator[Batch, None]:
+        """Keys that start with a prefix, and their sizes; see `listing.batches`."""
+        if fan_out < 1:
+            raise ValueError(f"fan_out is at least 1, got {fan_out!r}")
         self._require("listing")
-        full = await self._open_directory(directory)
-        with self._explaining("list", directory + stem):
-            pages = self._backend.pages(full, stem, recursive=True, page_size=page_size)
-            async with aclosing(pages):
-                async for page in pages:
-                    for entry in page.objects:
-                        if is_listable(entry[0][len(self._base) :]):
-                            yield entry
+        folder, slash, stem = check_prefix(prefix).rpartition("/")
+        directory = await self._open_directory(folder + slash)
+        with self._explaining("list", prefix):
+            found = batches(
+                self._backend,
+                directory,
+                stem,
+                root=len(self._base),
+                fan_out=fan_out,
+                in_order=in_order,
+            )
+            async with aclosing(found):
+                async for batch in found:
+                    yield batch
 
     async def _open_path(self, key: str) -> str:
         path = self._base + check_key(key)

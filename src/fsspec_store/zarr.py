@@ -38,7 +38,7 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
     Parameters
     ----------
     fs, path, read_only, out_of_range, max_concurrency, timeout, retries, missing_on_forbidden, \
-    allow_racy_create
+    allow_racy_create, fast
         See `fsspec_store.FsspecStore`.
     """
 
@@ -54,6 +54,7 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         retries: int = RetryPolicy.retries,
         missing_on_forbidden: bool = False,
         allow_racy_create: bool = True,
+        fast: bool = True,
     ) -> None:
         super().__init__(
             fs,
@@ -65,6 +66,7 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
             retries=retries,
             missing_on_forbidden=missing_on_forbidden,
             allow_racy_create=allow_racy_create,
+            fast=fast,
         )
 
     @property

@@ -48,6 +48,20 @@ class ListingRules(Rules):
         expected = sorted(key for key in TREE if key.startswith(prefix))
         assert await listed(store.list_prefix(prefix)) == expected
 
+    @pytest.mark.parametrize("prefix", ["", "c", "c/", "c/0/1", "group", "no/"])
+    async def test_listing_prefixes_side_by_side_changes_nothing(
+        self, make_store: MakeStore, prefix: str
+    ) -> None:
+        store = make_store()
+        await put(store, *TREE)
+        # The contract's own listing knows nothing of it.
+        fan_out = {"fan_out": 3} if hasattr(store, "list_sizes") else {}
+        expected = sorted(key for key in TREE if key.startswith(prefix))
+        assert await listed(store.list_prefix(prefix, **fan_out)) == expected
+        if not prefix or prefix.endswith("/"):
+            size = sum(len(key) for key in expected)
+            assert await store.getsize_prefix(prefix, **fan_out) == size
+
     @pytest.mark.parametrize(
         ("prefix", "children"),
         [

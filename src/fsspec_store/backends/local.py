@@ -56,6 +56,8 @@ _FOLDER_TRIES = 100
 class LocalBackend(Backend):
     """Regular files, by absolute paths."""
 
+    #: Which links lead back to a folder above is known only to a walk that came through it.
+    fans_out = False
     #: More than the threads there are would only wait.
     default_concurrency = 32
 

@@ -38,6 +38,9 @@ _writing = threading.Lock()
 class MemoryBackend(Backend):
     """Values of ``MemoryFileSystem.store``, by paths such as ``/folder/key``."""
 
+    #: Each part would look at all there is.
+    fans_out = False
+
     fs: Any
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
