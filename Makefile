@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What `make test ARGS="-k listing"` hands to pytest.
 ARGS ?=
 
-.PHONY: demo test matrix test-oldest lint format servers minio azurite nginx clean
+.PHONY: demo test matrix test-oldest bench lint format servers minio azurite nginx clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -26,6 +26,10 @@ matrix: $(VENV)/.test
 test-oldest: $(VENV)/.oldest
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "not seaweed and not minio and not race" tests/backends \
 		tests/zarr_flavour tests/process
+
+# This store beside its peers: docs/performance.md. `make bench ARGS=--quick` does less of it.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -65,6 +69,10 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/.oldest: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,zarr]" --group oldest
+	touch $@
+
+$(VENV)/.bench: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,zarr]" --group bench
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python

@@ -1,0 +1,160 @@
+"""What the benchmarks make of their measurements, and how they measure: no server."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from benchmarks import contents, tables
+from benchmarks.candidates import CANDIDATES, OBSTORE, THIS, ZARR_FSSPEC, ZARR_OBJECT
+from benchmarks.catalogue import OPERATIONS
+from benchmarks.goals import GOALS, outcomes
+from benchmarks.measuring import Sample, drive, measured
+from benchmarks.operation import plain
+from benchmarks.results import Comparison, Figures, Spread
+from benchmarks.scale import FULL, LARGE, QUICK, Scale
+
+
+def figures(*seconds: float, cpu: float = 0.001, amount: float = 1) -> Figures:
+    samples = [Sample(10, each, cpu, 1000 * turn) for turn, each in enumerate(seconds)]
+    return Figures(1.0, amount, samples)
+
+
+def comparison(operation: str = "get-whole", latency_ms: float = 0, **named: Figures) -> Comparison:
+    names = {"this": THIS, "fsspec": ZARR_FSSPEC, "rust": ZARR_OBJECT, "bare": OBSTORE}
+    found = {names[name]: of for name, of in named.items()}
+    return Comparison(operation, operation, "operation", latency_ms, found)
+
+
+def test_rates_are_of_units() -> None:
+    found = figures(2.0, 5.0, amount=100)
+    assert found.rates == [500, 200]
+    assert found.cpu_us == [1, 1]
+    assert found.grown_bytes == 1000
+    found.warming = Sample(1, 1, 1, 5000)
+    assert found.grown_bytes == 5000
+
+
+def test_ratios_are_of_the_same_round() -> None:
+    # The second round was slow for both.
+    one = comparison(this=figures(1, 10, 1), fsspec=figures(2, 40, 3))
+    assert one.ratio(THIS, ZARR_FSSPEC) == Spread(3, 2.5, 3.5, 2, 4)
+    assert one.ratio_of_medians(THIS, ZARR_FSSPEC) == 3
+
+
+def test_rounds_that_a_candidate_sat_out_are_left_out() -> None:
+    one = comparison(this=figures(1, 1, 1), fsspec=figures(4))
+    assert one.ratio(THIS, ZARR_FSSPEC) == Spread(4, 4, 4, 4, 4)
+
+
+def test_who_was_not_measured_has_no_ratio() -> None:
+    one = comparison(this=figures(1))
+    assert one.ratio(THIS, OBSTORE) is None
+    assert one.ratio_of_medians(THIS, OBSTORE) is None
+    assert one.cpu_ratio_of_medians(THIS, OBSTORE) is None
+
+
+def test_goals_are_reached_or_missed() -> None:
+    near = comparison(
+        this=figures(1, cpu=0.002),
+        fsspec=figures(8),
+        rust=figures(1.2),
+        bare=figures(9, cpu=0.003),
+    )
+    far = comparison(latency_ms=5, this=figures(9), fsspec=figures(1))
+    found = {(one.goal.peer, one.goal.of): one for one in outcomes([far, near])}
+    reached = {key: (one.reached, one.ratio) for key, one in found.items()}
+    assert reached == {
+        (ZARR_FSSPEC, "rate"): (True, 8),
+        (ZARR_OBJECT, "rate"): (False, pytest.approx(1.2)),
+        (OBSTORE, "CPU"): (True, 1.5),
+    }
+    lines = list(tables.goals(found.values()))
+    assert [line.split()[0] for line in lines] == ["reached", "MISSED", "reached", "2"]
+
+
+def test_goals_are_of_what_there_is() -> None:
+    assert {goal.operation for goal in GOALS} <= set(OPERATIONS)
+    assert {goal.peer for goal in GOALS} <= set(CANDIDATES)
+    assert len({(goal.operation, goal.peer, goal.of) for goal in GOALS}) == len(GOALS)
+
+
+def test_a_table_has_a_line_for_each_candidate() -> None:
+    one = comparison(this=figures(1), fsspec=figures(2))
+    one.left_out[OBSTORE] = "it is tired"
+    lines = tables.block(one).splitlines()
+    assert lines[0] == "get-whole, operations"
+    assert [line.split()[0] for line in lines[1:]] == ["fsspec-store", "zarr", "obstore"]
+    assert "2.00x (2.00-2.00)" in lines[2]
+    assert lines[3].endswith("left out: it is tired")
+    assert max(map(len, lines)) <= 100
+
+
+async def test_work_goes_on_at_once_and_as_often_as_told() -> None:
+    turns: list[int] = []
+    at_once = most = 0
+
+    async def call(turn: int) -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0)
+        turns.append(turn)
+        at_once -= 1
+
+    assert await drive(call, calls=10, seconds=0, at_once=3) == 10
+    assert sorted(turns) == list(range(10))
+    assert most == 3
+
+
+async def test_work_for_some_seconds_is_done_at_least_once_by_each() -> None:
+    async def call(turn: int) -> None:
+        await asyncio.sleep(0)
+
+    assert await drive(call, calls=None, seconds=0, at_once=4) == 4
+
+
+async def test_a_failing_call_ends_the_work() -> None:
+    async def call(turn: int) -> None:
+        raise LookupError(turn)
+
+    with pytest.raises(ExceptionGroup) as failed:
+        await drive(call, calls=5, seconds=0, at_once=2)
+    assert isinstance(failed.value.exceptions[0], LookupError)
+
+
+async def test_cpu_and_memory_are_of_the_work() -> None:
+    kept: list[bytes] = []
+
+    async def work() -> int:
+        kept.append(b"x" * (64 << 20))
+        return 7
+
+    sample = await measured(work, from_little=True)
+    assert sample.calls == 7
+    assert sample.seconds > 0
+    assert sample.cpu_seconds >= 0
+    assert sample.grown_bytes is None or sample.grown_bytes >= 60 << 20
+
+
+def test_answers_are_compared_as_plain_objects() -> None:
+    assert plain(["b", "a"]) == ["a", "b"]
+    assert plain([memoryview(b"b"), b"a"]) == [b"b", b"a"]
+    assert plain(True) is True
+    assert plain(None) is None
+
+
+@pytest.mark.parametrize("scale", [FULL, QUICK])
+def test_the_listed_keys_are_as_many_as_the_titles_say(scale: Scale) -> None:
+    keys = contents.listed_keys(scale)
+    assert len(set(keys)) == scale.keys
+    assert len(contents.listed_children(scale)) == 2 * scale.children
+    assert contents.ranges(scale)[-1][1] <= LARGE
+
+
+def test_titles_speak_of_the_scale() -> None:
+    titles = {name: operation.title_at(FULL) for name, operation in OPERATIONS.items()}
+    assert titles["list"] == "list 10,000 keys"
+    assert len(set(titles.values())) == len(OPERATIONS)
+    assert not any("{" in title for title in titles.values())
