@@ -23,6 +23,7 @@ __all__ = [
     "content_coding",
     "content_length",
     "part_of_answer",
+    "part_start",
     "range_header",
     "refuse_encoded_part",
     "requested_part",
@@ -46,7 +47,7 @@ def range_header(request: ByteRequest | None) -> str | None:
 
 
 def requested_part(
-    body: bytes,
+    body: bytes | memoryview,
     request: ByteRequest | None,
     *,
     status: int | None = None,
@@ -57,7 +58,7 @@ def requested_part(
 
     Parameters
     ----------
-    body : bytes
+    body : bytes or memoryview
         What came.
     request : ByteRequest or None
         What was asked for.
@@ -139,7 +140,13 @@ def total_size(content_range: str | None) -> int | None:
     return int(match[1]) if match else None
 
 
-def _part_of_whole(body: bytes, request: ByteRequest | None) -> bytes | memoryview:
+def part_start(content_range: str | None) -> int:
+    """Where the part begins whose ``Content-Range`` this is; 0 for a whole object."""
+    match = _CONTENT_RANGE.fullmatch(content_range or "")
+    return int(match[1]) if match else 0
+
+
+def _part_of_whole(body: bytes | memoryview, request: ByteRequest | None) -> bytes | memoryview:
     if request is None:
         return body
     if is_out_of_range(request, len(body)):

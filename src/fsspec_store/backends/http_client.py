@@ -2,47 +2,84 @@
 
 A request is sent on the running loop's own session, within the process's limit for the service,
 again when it failed in passing, and returns a whole answer: a body that breaks off is a failure.
-Knows aiohttp, and no service.
+Only a large body may be left to be read afterwards. Knows aiohttp, and no service.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from ..byte_requests import RangeByteRequest
 from ..redaction import public_text
 from ..retries import TRANSIENT, Verdict, status_verdict
 from ..sending import Sender
 from ..sharing import Shared
 from .base import Failure, builtin_failure
+from .byte_ranges import content_length, requested_part
+from .large_reads import LARGE_BYTES
 from .sessions import Sessions
+from .streams import BodyStream, read_body, read_part
+from .wire.heads import ProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 
     from ..retries import RetryPolicy
     from ..sending import Stats
+    from .large_reads import Stream
+    from .plain_client import PlainClient
+    from .wire.connection import Response
 
-__all__ = ["Answer", "HTTPClient", "StatusError", "http_failure", "http_verdict"]
+__all__ = [
+    "Answer",
+    "HTTPClient",
+    "LargeBody",
+    "Received",
+    "RequestBody",
+    "StatusError",
+    "TornError",
+    "http_failure",
+    "http_verdict",
+]
 
 T = TypeVar("T")
 
 #: How much of an error's body a message quotes.
 _QUOTED = 300
+#: How much of an error's body is looked at.
+_ERROR_BYTES = 4096
+#: What may come for a part of an object that was there a moment ago.
+_PART_STATUSES = frozenset({200, 206, 404, 410, 412, 416})
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer: status, headers (looked up in any case), body."""
+class Received(Generic[T]):
+    """An answer: status, headers (looked up in any case), and what was made of its body."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: T
+
+
+class Answer(Received[bytes]):
+    """A whole answer."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LargeBody:
+    """A body that is not read yet, and the size of it in bytes; to be closed."""
+
+    stream: Stream
+    size: int
 
 
 class StatusError(Exception):
@@ -65,6 +102,24 @@ class StatusError(Exception):
         return type(self), (Answer(self.answer.status, headers, self.answer.body),)
 
 
+class TornError(Exception):
+    """Parts of what was one object are not: it was replaced, or they came damaged.
+
+    To be read again, and as a whole.
+    """
+
+
+class RequestBody(Protocol):
+    """What a request sends, as often as it takes; aiohttp takes it for a body as well."""
+
+    @property
+    def size(self) -> int | None:
+        """How many bytes it has."""
+
+    def in_one_piece(self) -> memoryview | None:
+        """All of it, to be sent now; ``None`` where that would copy much."""
+
+
 class HTTPClient:
     """Sends requests to one service.
 
@@ -82,6 +137,8 @@ class HTTPClient:
         Counts.
     judge : callable, optional
         Says of an exception why its request may be repeated; `http_verdict` when left out.
+    plain : PlainClient, optional
+        Sends what it can, for users who configured nothing of a session that it does not know.
     """
 
     def __init__(
@@ -92,7 +149,10 @@ class HTTPClient:
         policy: RetryPolicy,
         stats: Stats,
         judge: Callable[[Exception], Verdict | None] | None = None,
+        plain: PlainClient | None = None,
     ) -> None:
+        self._plain = plain
+        self._is_plain = plain is not None
         self._sessions: Shared[aiohttp.ClientSession] = Shared(
             share, lambda: Sessions(make_session)
         )
@@ -102,10 +162,6 @@ class HTTPClient:
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=policy.connect_timeout, sock_read=policy.timeout
         )
-
-    async def request(self, method: str, url: str, **options: Any) -> Answer:
-        """Send a request until it is answered, or fails for good; parameters as of `once`."""
-        return await self.send(lambda: self.once(method, url, **options))
 
     async def send(
         self,
@@ -125,10 +181,142 @@ class HTTPClient:
         url: str,
         *,
         expect: Collection[int],
-        headers: Mapping[str, str] | None = None,
-        read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]] = aiohttp.ClientResponse.read,
+        headers: Mapping[str, str],
+        data: RequestBody | None = None,
         **options: Any,
     ) -> Answer:
+        """Send a request a single time, for an attempt of `send`; parameters as of `receive`."""
+        # What is encoded on its way is aiohttp's.
+        if self._is_plain and not options.get("auto_decompress"):
+            body = None if data is None else data.in_one_piece()
+            if data is None or body is not None:
+                # Its own timeouts begin when the body is sent.
+                longest = None if body is None else self._policy.upload_timeout(body.nbytes)
+                async with asyncio.timeout(longest):
+                    response, _ = await self._ask(
+                        method, url, headers, body, whole_up_to=sys.maxsize
+                    )
+                found = _expected(response, expect)
+                return Answer(response.status, found, bytes(response.body or b""))
+        received = await self.receive(
+            method,
+            url,
+            expect=expect,
+            headers=headers,
+            read=aiohttp.ClientResponse.read,
+            data=data,
+            **options,
+        )
+        return Answer(received.status, received.headers, received.body)
+
+    async def fetch(
+        self, url: str, *, expect: Collection[int], headers: Mapping[str, str], **options: Any
+    ) -> Received[bytes | memoryview | LargeBody]:
+        """Send a GET a single time, whose answer may be large; parameters as of `receive`.
+
+        Returns
+        -------
+        Received
+            With a `LargeBody`, to be closed, where the body of a status of 200 or 206 is of more
+            than `LARGE_BYTES`; with the bytes as they were sent otherwise.
+        """
+        if self._is_plain:
+            response, stream = await self._ask("GET", url, headers, whole_up_to=LARGE_BYTES)
+            if stream is not None and response.status not in expect:
+                stream.close()
+            found = _expected(response, expect)
+            if stream is not None:
+                return Received(response.status, found, LargeBody(stream, response.length))
+            return Received(response.status, found, response.body or b"")
+
+        async def read(response: aiohttp.ClientResponse) -> bytes | memoryview | LargeBody:
+            size = content_length(response.headers)
+            if size is not None and size > LARGE_BYTES and response.status in (200, 206):
+                return LargeBody(BodyStream(response), size)
+            return await read_body(response, size)
+
+        return await self.receive("GET", url, expect=expect, headers=headers, read=read, **options)
+
+    async def fetch_part(
+        self,
+        url: str,
+        start: int,
+        sink: memoryview,
+        *,
+        headers: Mapping[str, str],
+        is_same: Callable[[Mapping[str, str]], bool],
+        **options: Any,
+    ) -> None:
+        """Ask a single time for part of an object, whose other parts come with other answers.
+
+        Parameters
+        ----------
+        url : str
+            As of `receive`.
+        start : int
+            Of the part, in bytes.
+        sink : memoryview
+            Where it goes; says how long it is.
+        headers : mapping
+            Sent with it; they ask for the part, and for no other version of the object.
+        is_same : callable
+            Says by the answer's headers whether it is of that version.
+        **options
+            As of `receive`.
+
+        Raises
+        ------
+        TornError
+            When the part does not belong to the others.
+        """
+        part = RangeByteRequest(start, start + sink.nbytes)
+
+        def check(status: int, headers: Mapping[str, str]) -> None:
+            if status != 206 or not is_same(headers):
+                raise TornError
+            requested_part(sink, part, status=206, content_range=headers.get("Content-Range"))
+
+        if self._is_plain:
+            response, stream = await self._ask(
+                "GET", url, headers, whole_up_to=LARGE_BYTES, into=sink
+            )
+            if stream is not None:
+                stream.close()
+            check(response.status, _expected(response, _PART_STATUSES))
+            body = response.body
+            if body is None or body.nbytes != sink.nbytes:
+                raise aiohttp.ClientPayloadError(f"{response.length} bytes came for {part!r}")
+            if body is not sink:
+                sink[:] = body
+            return
+
+        async def read(response: aiohttp.ClientResponse) -> None:
+            check(response.status, response.headers)
+            await read_part(response, sink)
+
+        await self.receive("GET", url, expect=_PART_STATUSES, headers=headers, read=read, **options)
+
+    async def _ask(
+        self, method: str, url: str, *args: Any, **options: Any
+    ) -> tuple[Response, Stream | None]:
+        assert self._plain is not None
+        try:
+            return await self._plain.ask(method, url, *args, **options)
+        except ProtocolError:
+            # From now on this is aiohttp's, which takes what is almost HTTP.
+            self._is_plain = False
+            raise
+
+    async def receive(
+        self,
+        method: str,
+        url: str,
+        *,
+        expect: Collection[int],
+        headers: Mapping[str, str] | None = None,
+        read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
+        **options: Any,
+    ) -> Received[T]:
         """Send a request a single time, for an attempt of `send`.
 
         Parameters
@@ -139,8 +327,9 @@ class HTTPClient:
             Statuses that are answers. Any other raises `StatusError`.
         headers : mapping, optional
             Sent with it.
-        read : callable, optional
-            Reads the body of an expected answer.
+        read : callable
+            Reads the body of an expected answer. A `LargeBody` that it returns keeps the answer
+            open.
         **options
             Further arguments of ``aiohttp.ClientSession.request``.
 
@@ -151,38 +340,65 @@ class HTTPClient:
         aiohttp.ClientError, TimeoutError, OSError
             When it failed on the way.
         """
-        # Its own timeouts begin when the body is sent.
         size = getattr(options.get("data"), "size", None)
-        longest = None if size is None else self._policy.upload_timeout(size)
         try:
-            async with (
-                asyncio.timeout(longest),
-                self._sessions.get().request(
-                    method,
-                    URL(url, encoded=True),
-                    headers=headers,
-                    timeout=self._timeout,
-                    **options,
-                ) as response,
-            ):
-                if response.status in expect:
-                    return Answer(response.status, response.headers, await read(response))
-                raise StatusError(
-                    Answer(response.status, response.headers, await response.content.read(4096))
-                )
+            if size is None:
+                return await self._receive(method, url, expect, headers, read, options)
+            # Its own timeouts begin when the body is sent.
+            async with asyncio.timeout(self._policy.upload_timeout(size)):
+                return await self._receive(method, url, expect, headers, read, options)
         except aiohttp.ClientError as error:
             clean = _without_secrets(error)
             if clean is None:
                 raise
             raise clean from None
 
+    async def _receive(
+        self,
+        method: str,
+        url: str,
+        expect: Collection[int],
+        headers: Mapping[str, str] | None,
+        read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
+        options: Mapping[str, Any],
+    ) -> Received[T]:
+        response = await self._sessions.get().request(
+            method, URL(url, encoded=True), headers=headers, timeout=self._timeout, **options
+        )
+        is_left_open = False
+        try:
+            if response.status not in expect:
+                told = await response.content.read(_ERROR_BYTES)
+                raise StatusError(Answer(response.status, response.headers, told))
+            body = await read(response)
+            is_left_open = isinstance(body, LargeBody)
+            return Received(response.status, response.headers, body)
+        finally:
+            if not is_left_open:
+                # Not read to its end, it costs the connection.
+                response.release()
+                await response.wait_for_close()
+
     def close(self) -> None:
         """Close the sessions; new ones are made when requests follow."""
         self._sessions.close()
+        if self._plain is not None:
+            self._plain.close()
 
     async def aclose(self) -> None:
         """As `close`, awaiting the running loop's."""
         await self._sessions.aclose()
+        if self._plain is not None:
+            await self._plain.aclose()
+
+
+def _expected(response: Response, expect: Collection[int]) -> Mapping[str, str]:
+    """The headers of an answer, if its status is one of these."""
+    headers = CIMultiDict(response.headers)
+    if response.status not in expect:
+        body = b"" if response.body is None else bytes(response.body[:_ERROR_BYTES])
+        raise StatusError(Answer(response.status, headers, body))
+    return headers
 
 
 def _without_secrets(error: aiohttp.ClientError) -> Exception | None:

@@ -17,6 +17,7 @@ import threading
 import time
 from concurrent.futures import Future
 from email.utils import formatdate
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 from urllib.request import getproxies, proxy_bypass
@@ -153,13 +154,13 @@ class Account:
             method,
             path,
             query,
-            {**headers, "x-ms-version": _API_VERSION, "x-ms-date": formatdate(usegmt=True)},
+            {**headers, "x-ms-version": _API_VERSION, "x-ms-date": _now()},
         )
 
     async def part_headers(self, method: str, path: str) -> dict[str, str]:
         """All headers of a request inside a batch, whose version is the batch's."""
         return await self._authorized(
-            method, path, "", {"Content-Length": "0", "x-ms-date": formatdate(usegmt=True)}
+            method, path, "", {"Content-Length": "0", "x-ms-date": _now()}
         )
 
     async def _authorized(
@@ -320,6 +321,16 @@ class Tokens:
 
         threading.Thread(target=run, name="fsspec-store-token", daemon=True).start()
         return future
+
+
+def _now() -> str:
+    return _date(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> str:
+    """A time as HTTP has it: to spell it out takes as long as to sign it."""
+    return formatdate(seconds, usegmt=True)
 
 
 def _is_over(fetch: Future[Any]) -> bool:

@@ -5,6 +5,8 @@ Pure functions on statuses, headers and bodies, no I/O.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from email.parser import BytesParser
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,13 +14,23 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
+import aiohttp
+
 from ..base import Failure
 from ..http_client import Answer, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AzureError", "Listing", "batch_statuses", "error_code", "is_folder", "listing"]
+__all__ = [
+    "AzureError",
+    "Listing",
+    "batch_statuses",
+    "check_whole",
+    "error_code",
+    "is_folder",
+    "listing",
+]
 
 _CODE = re.compile(r"<Code>([^<]*)</Code>")
 #: The first line: what follows are identifiers, and in some errors the text that was to be signed.
@@ -85,6 +97,25 @@ def error_code(answer: Answer) -> str | None:
     if code is None and (match := _CODE.search(answer.body.decode("utf-8", "replace"))):
         code = match[1]
     return code
+
+
+def check_whole(headers: Mapping[str, str], body: bytes | memoryview) -> None:
+    """Hold a whole blob against the checksum it came with, if it is one that was sent in one go.
+
+    Of other kinds of blobs, which are written piece by piece, the checksum is that of an earlier
+    state ("Put Page", "Append Block").
+
+    Raises
+    ------
+    aiohttp.ClientPayloadError
+        When it does not fit.
+    """
+    announced = headers.get("Content-MD5")
+    if announced is None or headers.get("x-ms-blob-type") != "BlockBlob":
+        return
+    digest = hashlib.md5(body, usedforsecurity=False).digest()
+    if base64.b64encode(digest).decode() != announced:
+        raise aiohttp.ClientPayloadError("the bytes that came do not fit their checksum")
 
 
 def is_folder(headers: Mapping[str, str]) -> bool:

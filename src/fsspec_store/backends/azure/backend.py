@@ -11,7 +11,8 @@ import re
 import secrets
 from contextlib import aclosing
 from functools import partial
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -21,18 +22,32 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from ..._version import __version__
 from ...byte_requests import RangeByteRequest, SuffixByteRequest
 from ...concurrency import for_each
 from ...ranges import is_out_of_range, resolve
 from ...retries import EXPIRED, TRANSIENT, status_verdict
+from ...threads import in_thread
 from ..base import Backend, Failure, Page, RangeNotSatisfiableError, is_etag
-from ..byte_ranges import content_length, range_header, requested_part, total_size
-from ..http_client import Answer, HTTPClient, StatusError, http_failure, http_verdict
+from ..byte_ranges import content_length, part_start, range_header, requested_part, total_size
+from ..http_client import (
+    Answer,
+    HTTPClient,
+    LargeBody,
+    Received,
+    StatusError,
+    TornError,
+    http_failure,
+    http_verdict,
+)
+from ..large_reads import LARGE_BYTES, read_all, read_large
+from ..plain_client import PlainClient
 from .account import account_of
 from .answers import (
     AzureError,
     Listing,
     batch_statuses,
+    check_whole,
     error_code,
     is_folder,
     listing,
@@ -51,6 +66,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AzureBackend"]
 
+T = TypeVar("T")
+
 #: "Naming and Referencing Containers, Blobs, and Metadata"; the names with ``$`` are Azure's own.
 _CONTAINER = re.compile(
     r"(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*|\$(root|web|logs|blobchangefeed)", re.ASCII
@@ -67,6 +84,10 @@ _DELETES_AT_ONCE = 4
 _SUFFIX_TRIES = 10
 #: A directory that holds something is no object.
 _NOTHING_TO_REMOVE = frozenset({"BlobNotFound", "DirectoryIsNotEmpty"})
+_READ_STATUSES = frozenset({200, 206, 404, 416})
+#: Of every request. A blob that is kept compressed is to come as it is kept.
+_OWN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"fsspec-store/{__version__}"}
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class AzureBackend(Backend):
@@ -76,19 +97,23 @@ class AzureBackend(Backend):
         super().__init__(fs, policy, stats)
         self._account = account_of(fs)
         judge = partial(_verdict, self._account.credential)
-        self._http = HTTPClient(self._account.service, _new_session, "azure", policy, stats, judge)
+        service = self._account.service
+        plain = None
+        if self._account.proxy is None and service.isascii():
+            plain = PlainClient(service, policy)
+        self._http = HTTPClient(service, _new_session, "azure", policy, stats, judge, plain)
         # The secondary place of an account is a copy that the service itself keeps.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
+        self._batches = True
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         if isinstance(request, SuffixByteRequest):
             return await self._read_end(path, request)
-        answer = await self._get(path, request)
-        return None if answer is None else answer.body
+        found = await self._get(path, request)
+        return None if found is None else found[0]
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
-        answer = await self._get(path, None)
-        return None if answer is None else (answer.body, answer.headers["ETag"])
+        return await self._get(path, None)
 
     async def size(self, path: str) -> int | None:
         found = await self._properties(path)
@@ -187,31 +212,84 @@ class AzureBackend(Backend):
 
     async def _get(
         self, path: str, request: ByteRequest | None, etag: str | None = None
-    ) -> Answer | None:
-        """The answer that holds the bytes; ``None`` when the blob is missing."""
-        headers = {}
-        if (wanted := range_header(request)) is not None:
-            headers["x-ms-range"] = wanted
-        if etag is not None:
-            headers["If-Match"] = etag
+    ) -> tuple[bytes | memoryview, str] | None:
+        """The bytes and their ETag; ``None`` when the blob is missing."""
         try:
-            answer = await self._send(
-                "GET",
-                path,
-                expect={200, 206, 404, 416},
-                headers=headers,
-                read=partial(_read_part, request),
-            )
+            found = await self._ask(path, request, etag, leave_large=True)
+            body = found.body
+            if isinstance(body, LargeBody):
+                whole = await self._read_large(path, request, found, body)
+                if whole is None:
+                    found = await self._ask(path, request, etag, leave_large=False)
+                    body = found.body
+                    assert not isinstance(body, LargeBody)
+                else:
+                    body = whole
         except RangeNotSatisfiableError as error:
             # Every range of a directory is out of bounds, and its answer does not say what it is.
             if not error.size and await self.size(path) is None:
                 return None
             raise
-        if answer.status == 404:
+        if found.status == 404:
+            answer = Answer(found.status, found.headers, bytes(body))
             if error_code(answer) != "BlobNotFound":
                 raise AzureError(answer)
             return None
-        return None if is_folder(answer.headers) else answer
+        return None if is_folder(found.headers) else (body, found.headers["ETag"])
+
+    async def _ask(
+        self, path: str, request: ByteRequest | None, etag: str | None, *, leave_large: bool
+    ) -> Received[bytes | memoryview | LargeBody]:
+        """The answer with the bytes asked for; a large body may be left in it."""
+        headers = {}
+        if (wanted := range_header(request)) is not None:
+            headers["x-ms-range"] = wanted
+        if etag is not None:
+            headers["If-Match"] = etag
+
+        async def fetch(url: str, **options: Any) -> Received[bytes | memoryview | LargeBody]:
+            found = await self._http.fetch(url, expect=_READ_STATUSES, **options)
+            body = found.body
+            if isinstance(body, LargeBody):
+                is_asked = found.status == 206 or wanted is None
+                if leave_large and is_asked and is_etag(found.headers.get("ETag", "")):
+                    return found
+                body = await read_all(body.stream, body.size)
+            part = await _part(request, found.status, found.headers, body)
+            return Received(found.status, found.headers, part)
+
+        return await self._signed("GET", path, "", headers, fetch)
+
+    async def _read_large(
+        self,
+        path: str,
+        request: ByteRequest | None,
+        found: Received[Any],
+        body: LargeBody,
+    ) -> bytes | memoryview | None:
+        """A large body, its end by other requests for this very version; ``None`` if torn."""
+        etag = found.headers["ETag"]
+        first = part_start(found.headers.get("Content-Range"))
+
+        async def fetch(start: int, sink: memoryview) -> None:
+            start += first
+            fetch_part = partial(
+                self._http.fetch_part,
+                start=start,
+                sink=sink,
+                is_same=lambda headers: headers.get("ETag") == etag,
+            )
+            headers = {
+                "x-ms-range": f"bytes={start}-{start + sink.nbytes - 1}",
+                "If-Match": etag,
+            }
+            await self._signed("GET", path, "", headers, fetch_part)
+
+        try:
+            memory = await read_large(body.stream, body.size, fetch)
+            return await _part(request, found.status, found.headers, memory)
+        except (TornError, aiohttp.ClientPayloadError):
+            return None
 
     async def _read_end(self, path: str, request: SuffixByteRequest) -> bytes | memoryview | None:
         """The last bytes, which Azure cannot be asked for: the size first, then a range of that."""
@@ -224,13 +302,13 @@ class AzureBackend(Backend):
                 return b""
             part = RangeByteRequest(*resolve(request, size))
             try:
-                answer = await self._get(path, part, etag)
+                found_part = await self._get(path, part, etag)
             except (AzureError, RangeNotSatisfiableError) as error:
                 changed = not isinstance(error, AzureError) or error.code == "ConditionNotMet"
                 if not changed or attempt == _SUFFIX_TRIES - 1:
                     raise
             else:
-                return None if answer is None else answer.body
+                return None if found_part is None else found_part[0]
         raise AssertionError("the last attempt returns or raises")
 
     async def _properties(self, path: str) -> tuple[int, str] | None:
@@ -266,14 +344,14 @@ class AzureBackend(Backend):
         query = "restype=container&comp=list&include=metadata&prefix=" + _quoted(prefix + stem)
         if not recursive:
             query += "&delimiter=%2F"
-        if page_size is not None:
-            query += f"&maxresults={page_size}"
+        # Only the first page is a small one: whoever needs another wants many.
+        place = "" if page_size is None else f"&maxresults={page_size}"
         marker: str | None = ""
         while marker is not None:
-            page = query + (f"&marker={_quoted(marker)}" if marker else "")
-            answer = await self._send("GET", container, page, expect={200})
+            answer = await self._send("GET", container, query + place, expect={200})
             found = listing(answer.body)
             marker = found.marker
+            place = f"&marker={_quoted(marker or '')}"
             yield Listing(
                 [(f"{container}/{name}", size) for name, size in found.blobs],
                 [f"{container}/{prefix}" for prefix in found.prefixes],
@@ -283,7 +361,7 @@ class AzureBackend(Backend):
 
     async def _remove_batch(self, container: str, paths: Sequence[str]) -> Sequence[str]:
         """Remove blobs of one container in one request; those it failed for are returned."""
-        if len(paths) == 1:
+        if len(paths) == 1 or not self._batches:
             return paths
         boundary = f"batch_{secrets.token_hex(16)}"
         lines = []
@@ -319,6 +397,7 @@ class AzureBackend(Backend):
             if status_verdict(error.answer.status, error.answer.headers) is not None:
                 raise
             # Not every account and not every signature takes batches.
+            self._batches = False
             return paths
         parts = batch_statuses(answer.headers.get("Content-Type", ""), answer.body)
         return [
@@ -335,32 +414,35 @@ class AzureBackend(Backend):
         query: str = "",
         *,
         expect: Collection[int],
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] = _NO_HEADERS,
         data: Body | None = None,
-        read: Callable[[aiohttp.ClientResponse], Awaitable[bytes]] = aiohttp.ClientResponse.read,
     ) -> Answer:
+        send = partial(self._http.once, method, expect=expect, data=data)
+        return await self._signed(method, path, query, headers, send)
+
+    async def _signed(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        send: Callable[..., Awaitable[T]],
+    ) -> T:
+        """Await ``send(url=..., headers=..., ...)`` until it succeeds or fails for good."""
         url_path, url = self._address(path, query)
-        credential = self._account.credential
+        account = self._account
         used: object = None
 
-        async def attempt() -> Answer:
+        async def attempt() -> T:
             nonlocal used
             # Signed anew for each attempt: a signature holds for a quarter of an hour.
-            sent = await self._account.headers(method, url_path, query, headers or {})
-            used = credential.used()
-            return await self._http.once(
-                method,
-                url,
-                expect=expect,
-                headers=sent,
-                read=read,
-                data=data,
-                allow_redirects=False,
-                proxy=self._account.proxy,
-            )
+            sent = await account.headers(method, url_path, query, headers)
+            sent.update(_OWN_HEADERS)
+            used = account.credential.used()
+            return await send(url=url, headers=sent, allow_redirects=False, proxy=account.proxy)
 
         try:
-            return await self._http.send(attempt, renew=lambda: credential.renew(used))
+            return await self._http.send(attempt, renew=lambda: account.credential.renew(used))
         except StatusError as error:
             told = AzureError(error.answer)
             for note in getattr(error, "__notes__", ()):
@@ -391,26 +473,31 @@ def _verdict(credential: Credential, error: Exception) -> Verdict | None:
     return http_verdict(error)
 
 
-async def _read_part(request: ByteRequest | None, response: aiohttp.ClientResponse) -> bytes:
+async def _part(
+    request: ByteRequest | None,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes | memoryview,
+) -> bytes | memoryview:
     """The bytes asked for. A blob's Content-Encoding is a note on it, not how it was sent."""
-    body = await response.read()
-    content_range = response.headers.get("Content-Range", "")
-    if response.status == 416:
+    content_range = headers.get("Content-Range", "")
+    if status == 416:
         raise RangeNotSatisfiableError(total_size(content_range))
-    if response.status not in (200, 206):
+    if status not in (200, 206):
         return body
     total = content_range.rpartition("/")[2]
     if not body and total.isdigit() and is_out_of_range(request, int(total)):
         # Azurite's answer to a range that starts where the blob ends.
         raise RangeNotSatisfiableError(int(total))
-    part = requested_part(
+    if status == 200 and len(body) > LARGE_BYTES:
+        await in_thread(check_whole, headers, body)
+    return requested_part(
         body,
         request,
-        status=response.status,
+        status=status,
         content_range=content_range,
-        length=content_length(response.headers),
+        length=content_length(headers),
     )
-    return part if isinstance(part, bytes) else bytes(part)
 
 
 def _new_session() -> aiohttp.ClientSession:
@@ -419,7 +506,5 @@ def _new_session() -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
-        # A blob that is kept compressed is to come as it is kept.
-        headers={"Accept-Encoding": "identity"},
         skip_auto_headers=("Content-Type",),
     )

@@ -62,6 +62,11 @@ class Body(Payload):
         #: How often it was sent: of more than once, an earlier answer may have been lost.
         self.sent = 0
 
+    def in_one_piece(self) -> memoryview:
+        """All of it, to be sent now."""
+        self.sent += 1
+        return memoryview(self.data)
+
     async def write(self, writer: AbstractStreamWriter) -> None:
         self.sent += 1
         for start in range(0, len(self.data), _WRITE_BYTES):

@@ -45,6 +45,7 @@ CREDENTIAL_ERRORS = (
 
 #: An object that was gone already is deleted.
 _DELETED = frozenset({200, 204, 404})
+_HASH = "X-Goog-Hash"
 _CRC32C = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)")
 _CONTENT_ID = re.compile(r"(\d+)>?$")
 
@@ -64,7 +65,7 @@ def check_stored(answer: Answer, data: memoryview, declared: Mapping[str, str]) 
         raise OSError(f"the service stored other bytes than it was sent: {data.nbytes} of them")
 
 
-def check_whole(headers: Mapping[str, str], body: bytes) -> None:
+def check_whole(headers: Mapping[str, str], body: bytes | memoryview) -> None:
     """Hold a whole object against the checksum it came with.
 
     Raises
@@ -73,8 +74,9 @@ def check_whole(headers: Mapping[str, str], body: bytes) -> None:
         When it does not fit.
     """
     # The checksums come in one header or in several.
-    announced = ",".join(text for name, text in headers.items() if name.lower() == "x-goog-hash")
-    match = _CRC32C.search(announced)
+    several = getattr(headers, "getall", None)
+    found = [headers.get(_HASH, "")] if several is None else several(_HASH, ())
+    match = _CRC32C.search(",".join(found))
     if match and crc32c(memoryview(body)) not in (match[1], None):
         raise aiohttp.ClientPayloadError("the bytes that came do not fit their checksum")
 

@@ -13,7 +13,9 @@ import json
 import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlsplit
+
+import aiohttp
 
 from ..._version import __version__
 from ...byte_requests import SuffixByteRequest
@@ -21,8 +23,23 @@ from ...concurrency import for_each
 from ...sharing import frozen
 from ...threads import in_thread
 from ..base import Backend, BucketMissingError, Failure, Page, RangeNotSatisfiableError
-from ..byte_ranges import content_length, range_header, requested_part, total_size
-from ..http_client import Answer, HTTPClient, StatusError, http_failure
+from ..byte_ranges import (
+    content_length,
+    part_start,
+    range_header,
+    requested_part,
+    total_size,
+)
+from ..http_client import (
+    Answer,
+    HTTPClient,
+    LargeBody,
+    StatusError,
+    TornError,
+    http_failure,
+)
+from ..large_reads import read_all, read_large
+from ..plain_client import PlainClient
 from .answers import (
     CREDENTIAL_ERRORS,
     check_whole,
@@ -35,7 +52,14 @@ from .answers import (
     verdict,
 )
 from .requests import LONG_TO_HASH, batch_of_deletions
-from .session import Authorization, billed_project, check_options, endpoint, session_maker
+from .session import (
+    Authorization,
+    billed_project,
+    check_options,
+    endpoint,
+    is_plain,
+    session_maker,
+)
 from .uploads import Upload
 
 if TYPE_CHECKING:
@@ -59,11 +83,16 @@ _RESERVED = ".well-known/acme-challenge/"
 #: Most calls in one batch (Cloud Storage, "Sending batch requests").
 _BATCH = 100
 _BATCHES_AT_ONCE = 4
+#: Most entries on a page ("Objects: list"), said since emulators know no bound.
+_PAGE = 1000
 #: What a service without batches answers.
 _NO_BATCHES = frozenset({404, 405, 501})
 #: Its own hosts resume uploads as documented; emulators drop conditions and keep chunks twice.
 _GOOGLE = re.compile(r"(.+\.)?googleapis\.com")
 _USER_AGENT = f"fsspec-store/{__version__}"
+_GENERATION = "X-Goog-Generation"
+#: Objects are taken as they are stored: whoever takes no gzip is sent packed ones unpacked.
+_READ_HEADERS = {"Accept-Encoding": "gzip"}
 #: Said with each request, since the user's ``session_kwargs`` may say otherwise.
 _REQUEST_OPTIONS = {"allow_redirects": False, "auto_decompress": False, "raise_for_status": False}
 _ZONAL = re.compile(rb"requires appendable objects|[Zz]onal (objects|buckets) ")
@@ -84,20 +113,21 @@ class GCSBackend(Backend):
         parts = urlsplit(self._endpoint)
         service = f"{parts.scheme}://{parts.netloc}"
         share = ("gcs", frozen(fs.storage_options), self._endpoint)
-        self._client = HTTPClient(service, session_maker(fs), share, policy, stats, verdict)
+        plain = PlainClient(service, policy) if is_plain(fs) else None
+        self._client = HTTPClient(service, session_maker(fs), share, policy, stats, verdict, plain)
         self._resumes = bool(fs.on_google or _GOOGLE.fullmatch(parts.hostname or ""))
         self._batches = True
         self._buckets_seen: set[str] = set()
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
-        data, answer = await self._send(lambda: self._read_once(path, request))
+        data, answer = await self._value(path, request)
         return data if await self._is_there(path, answer) else None
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
-        data, answer = await self._send(lambda: self._read_once(path, None))
+        data, answer = await self._value(path, None)
         if not await self._is_there(path, answer) or data is None:
             return None
-        generation = answer.headers.get("X-Goog-Generation")
+        generation = answer.headers.get(_GENERATION)
         if generation is None:
             raise OSError("the service sent an object and not its generation")
         return data, generation
@@ -137,12 +167,11 @@ class GCSBackend(Backend):
         bucket, prefix = _split(directory)
         params = {
             "prefix": prefix + stem,
+            "maxResults": str(page_size or _PAGE),
             "fields": "items(name,size),prefixes,nextPageToken",
         }
         if not recursive:
             params["delimiter"] = "/"
-        if page_size is not None:
-            params["maxResults"] = str(page_size)
         while True:
             answer = await self._call(
                 "GET",
@@ -201,48 +230,93 @@ class GCSBackend(Backend):
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def _read_once(
+    async def _value(
         self, path: str, request: ByteRequest | None
     ) -> tuple[bytes | memoryview | None, Answer]:
-        """What a request names, ``None`` if nothing, and the answer it came in; one attempt."""
-        # Taken as it is stored: whoever takes no gzip is sent such objects unpacked.
-        headers = {"Accept-Encoding": "gzip"}
+        """What a request names, ``None`` if nothing, and the answer it came in, without a body."""
+        data, answer = await self._send(lambda: self._read_once(path, request))
+        if not isinstance(data, LargeBody):
+            return data, answer
+        whole = await self._read_large(path, request, data, answer)
+        if whole is None:
+            return await self._send(lambda: self._read_whole(path, request))
+        return whole, answer
+
+    async def _read_whole(
+        self, path: str, request: ByteRequest | None
+    ) -> tuple[bytes | memoryview | None, Answer]:
+        """As `_value`, however large, in one attempt."""
+        data, answer = await self._read_once(path, request)
+        if isinstance(data, LargeBody):
+            return await self._read_rest(request, data, answer), answer
+        return data, answer
+
+    async def _read_once(
+        self, path: str, request: ByteRequest | None
+    ) -> tuple[bytes | memoryview | LargeBody | None, Answer]:
+        """As `_value` in one attempt, which leaves alone a large body that can be read in parts."""
         wanted = range_header(request)
-        if wanted is not None:
-            headers["Range"] = wanted
-        answer = await self._once(
-            "GET",
-            self._url(*_split(path), alt="media"),
+        headers = _READ_HEADERS if wanted is None else {**_READ_HEADERS, "Range": wanted}
+        found = await self._signed(
+            partial(self._client.fetch, self._url(*_split(path), alt="media")),
             expect=(200, 206, 404, 416),
             headers=headers,
         )
-        if answer.status == 404:
-            return None, answer
+        body = found.body
+        if isinstance(body, LargeBody):
+            answer = Answer(found.status, found.headers, b"")
+            if _GENERATION in found.headers and (found.status == 206 or wanted is None):
+                return body, answer
+            return await self._read_rest(request, body, answer), answer
+        if found.status == 404:
+            return None, in_words(Answer(found.status, found.headers, bytes(body)))
+        answer = Answer(found.status, found.headers, b"")
         is_suffix = isinstance(request, SuffixByteRequest)
         # The last bytes of an empty object: refused, or no bytes under a range that makes no sense.
         if is_suffix and (answer.status == 416 or content_length(answer.headers) == 0):
             return b"", answer
         if answer.status == 416:
             raise RangeNotSatisfiableError(total_size(answer.headers.get("Content-Range")))
-        if answer.status == 200:
-            if len(answer.body) < LONG_TO_HASH:
-                check_whole(answer.headers, answer.body)
-            else:
-                await in_thread(check_whole, answer.headers, answer.body)
-        data = requested_part(
-            answer.body,
-            request,
-            status=answer.status,
-            content_range=answer.headers.get("Content-Range"),
-            length=content_length(answer.headers),
-        )
-        return data, answer
+        return await _checked(body, request, answer), answer
+
+    async def _read_rest(
+        self, request: ByteRequest | None, body: LargeBody, answer: Answer
+    ) -> bytes | memoryview:
+        """A large body, by itself."""
+        memory = await read_all(body.stream, body.size)
+        return await _checked(memory, request, answer)
+
+    async def _read_large(
+        self, path: str, request: ByteRequest | None, body: LargeBody, answer: Answer
+    ) -> bytes | memoryview | None:
+        """A large body, its end by other requests for this very generation; ``None`` if torn."""
+        generation = answer.headers[_GENERATION]
+        first = part_start(answer.headers.get("Content-Range"))
+        url = self._url(*_split(path), alt="media", generation=generation)
+
+        async def fetch(start: int, sink: memoryview) -> None:
+            start += first
+            fetch_part = partial(
+                self._client.fetch_part,
+                url,
+                start,
+                sink,
+                is_same=lambda headers: headers.get(_GENERATION) == generation,
+            )
+            headers = {**_READ_HEADERS, "Range": f"bytes={start}-{start + sink.nbytes - 1}"}
+            await self._send(lambda: self._signed(fetch_part, headers=headers))
+
+        try:
+            memory = await read_large(body.stream, body.size, fetch)
+            return await _checked(memory, request, answer)
+        except (TornError, aiohttp.ClientPayloadError):
+            return None
 
     async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
         bucket, name = _split(path)
 
         async def read() -> bytes | memoryview | None:
-            return (await self._read_once(path, None))[0]
+            return (await self._read_whole(path, None))[0]
 
         url = partial(self._url, bucket, api="/upload/storage/v1")
         upload = Upload(self._once, self._send, read, url, name, data, condition)
@@ -330,7 +404,9 @@ class GCSBackend(Backend):
         place = f"{self._endpoint if host is None else host}{api}/b/{quote(bucket, safe='')}{items}"
         if name is not None:
             place += "/" + quote(name, safe="")
-        query = urlencode({**params, **self._billing}, quote_via=quote, safe="")
+        query = "&".join(
+            [f"{name}={quote(value, safe='')}" for name, value in (params | self._billing).items()]
+        )
         return f"{place}?{query}" if query else place
 
     async def _call(self, method: str, url: str, **options: Any) -> Answer:
@@ -344,28 +420,24 @@ class GCSBackend(Backend):
         return await self._client.send(attempt, renew=renew)
 
     async def _once(
-        self,
-        method: str,
-        url: str,
-        *,
-        expect: tuple[int, ...],
-        headers: Mapping[str, str] | None = None,
-        **options: Any,
+        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any
     ) -> Answer:
         """Send one request one time, signed; a refusal is told in the service's own words."""
-        sent = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
+        answer = await self._signed(
+            partial(self._client.once, method, url), headers=headers or {}, **options
+        )
+        return in_words(answer) if answer.status >= 400 else answer
+
+    async def _signed(
+        self, send: Callable[..., Awaitable[T]], *, headers: Mapping[str, str], **options: Any
+    ) -> T:
+        """Await ``send(headers=..., ...)``, with the headers of every request."""
+        sent = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity", **headers}
         await self._authorization.sign(sent)
         try:
-            answer = await self._client.once(
-                method,
-                url,
-                expect=expect,
-                headers=sent,
-                **{**_REQUEST_OPTIONS, **options},
-            )
+            return await send(headers=sent, **{**_REQUEST_OPTIONS, **options})
         except StatusError as error:
             raise StatusError(in_words(error.answer)) from None
-        return in_words(answer) if answer.status >= 400 else answer
 
     def _generation_named(self, path: str) -> str | None:
         """Why a path would name a generation, to a filesystem that was told to look for one."""
@@ -375,6 +447,25 @@ class GCSBackend(Backend):
                 "holds the latest ones"
             )
         return None
+
+
+async def _checked(
+    body: bytes | memoryview, request: ByteRequest | None, answer: Answer
+) -> bytes | memoryview:
+    """What was asked for, of a body that came as it should."""
+    headers = answer.headers
+    if answer.status == 200:
+        if len(body) < LONG_TO_HASH:
+            check_whole(headers, body)
+        else:
+            await in_thread(check_whole, headers, body)
+    return requested_part(
+        body,
+        request,
+        status=answer.status,
+        content_range=headers.get("Content-Range"),
+        length=content_length(headers),
+    )
 
 
 def _split(path: str) -> tuple[str, str]:

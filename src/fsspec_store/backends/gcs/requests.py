@@ -50,6 +50,12 @@ class Body:
         self._pieces = [memoryview(piece) for piece in pieces]
         self.size = sum(piece.nbytes for piece in self._pieces)
 
+    def in_one_piece(self) -> memoryview | None:
+        """All of it, where that costs no copy of a large value."""
+        if len(self._pieces) == 1:
+            return self._pieces[0]
+        return memoryview(b"".join(self._pieces)) if self.size <= _ONE_PIECE else None
+
     async def __aiter__(self) -> AsyncGenerator[bytes | memoryview, None]:
         if self.size <= _ONE_PIECE:
             yield b"".join(self._pieces)

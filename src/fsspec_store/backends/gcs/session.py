@@ -24,7 +24,14 @@ from ..options import refuse_unknown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Authorization", "billed_project", "check_options", "endpoint", "session_maker"]
+__all__ = [
+    "Authorization",
+    "billed_project",
+    "check_options",
+    "endpoint",
+    "is_plain",
+    "session_maker",
+]
 
 _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
 #: What fsspec takes for any filesystem, and gcsfs without naming it in a signature.
@@ -115,6 +122,15 @@ def session_maker(fs: Any) -> Callable[[], aiohttp.ClientSession]:
         )
 
     return make
+
+
+def is_plain(fs: Any) -> bool:
+    """Whether the user configured nothing that only aiohttp knows how to keep to."""
+    return (
+        not fs.session_kwargs
+        and not getattr(fs, "_use_client_cert", False)
+        and endpoint(fs).isascii()
+    )
 
 
 class Authorization:

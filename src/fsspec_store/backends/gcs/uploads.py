@@ -139,17 +139,19 @@ class Upload:
         """The URL of a new session, ``None`` when the condition is not met already."""
         url = self._url(uploadType="resumable", fields=_STORED, **self._condition)
         metadata = {"name": self._name, "contentType": _CONTENT_TYPE, **declared}
+        body = Body(json.dumps(metadata).encode())
         answer = await self._send(
             lambda: self._once(
                 "POST",
                 url,
                 expect=(200, 412) if self._condition else (200,),
                 headers={
+                    "Content-Length": str(body.size),
                     "Content-Type": "application/json; charset=UTF-8",
                     "X-Upload-Content-Type": _CONTENT_TYPE,
                     "X-Upload-Content-Length": str(self._data.nbytes),
                 },
-                data=json.dumps(metadata).encode(),
+                data=body,
             )
         )
         return None if answer.status == 412 else answer.headers["Location"]

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
+import aiohttp
 from yarl import URL
 
 from ...byte_requests import RangeByteRequest, SuffixByteRequest
@@ -24,27 +26,47 @@ from ..base import Backend, Failure, Page, RangeNotSatisfiableError
 from ..byte_ranges import (
     content_coding,
     content_length,
-    part_of_answer,
+    part_start,
     range_header,
     refuse_encoded_part,
+    requested_part,
     total_size,
 )
-from ..http_client import Answer, HTTPClient, StatusError, http_failure
-from .bodies import WholeSentError, counted, cut_from_whole, drain, whole_length
+from ..http_client import (
+    Answer,
+    HTTPClient,
+    LargeBody,
+    Received,
+    StatusError,
+    TornError,
+    http_failure,
+)
+from ..large_reads import read_large
+from ..streams import BodyStream, read_body
+from .bodies import (
+    WholeSentError,
+    comes_in_parts,
+    counted,
+    cut_from_whole,
+    drain,
+    whole_length,
+)
 from .listing import Listing, parse_index
 from .session import check_options, make_session, request_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 
-    import aiohttp
     from fsspec import AbstractFileSystem
+    from multidict import CIMultiDict
 
     from ...byte_requests import ByteRequest
     from ...retries import RetryPolicy
     from ...sending import Stats
 
 __all__ = ["HTTPBackend"]
+
+T = TypeVar("T")
 
 #: How often an object may change while its end is read in two requests.
 _CHANGES = 3
@@ -58,6 +80,7 @@ _HEAD_REFUSED = (405, 501, 403)
 #: What says nothing of whether the server lists: who asks has to log in, wait, or ask again.
 _ASK_AGAIN = (401, 407, 408, 425, 429)
 _ANY_STATUS = range(100, 1000)
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class _Place(NamedTuple):
@@ -73,8 +96,8 @@ class _Place(NamedTuple):
         return "/".join([self.url, *(quote(name, safe="") for name in names)]) + self.query
 
 
-class _DirectoryError(Exception):
-    """The server leads from this path to the directory of its name."""
+class _MissingError(Exception):
+    """There is nothing at this path, or the directory of its name."""
 
 
 class HTTPBackend(Backend):
@@ -137,7 +160,7 @@ class HTTPBackend(Backend):
 
     # -- Objects -------------------------------------------------------------------------------
 
-    async def read(self, path: str, request: ByteRequest | None) -> bytes | None:
+    async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         try:
             answer = await self._get(path, request, again=True)
         except WholeSentError as whole:
@@ -157,7 +180,7 @@ class HTTPBackend(Backend):
     async def size(self, path: str) -> int | None:
         refused = None
         if self._answers_head:
-            refused = await self._send("HEAD", path, accept=(200, *_HEAD_REFUSED))
+            refused = await self._send("HEAD", path, accept=(200, *_HEAD_REFUSED), receive=_nothing)
             if refused is None:
                 return None
             if refused.status == 200:
@@ -221,7 +244,9 @@ class HTTPBackend(Backend):
 
     # -- How a part is got ---------------------------------------------------------------------
 
-    async def _get(self, path: str, request: ByteRequest | None, *, again: bool) -> Answer | None:
+    async def _get(
+        self, path: str, request: ByteRequest | None, *, again: bool
+    ) -> Received[bytes | memoryview] | None:
         """Ask for a part; 416 is an answer.
 
         Parameters
@@ -229,18 +254,41 @@ class HTTPBackend(Backend):
         again : bool
             Raise `WholeSentError` where it is worth while to ask once more, with a last byte.
         """
+        found = await self._ask(path, request, again=again, leave_large=True)
+        if found is None:
+            return None
+        body = found.body
+        if isinstance(body, LargeBody):
+            whole = await self._read_large(path, request, found, body)
+            if whole is not None:
+                return Received(found.status, found.headers, whole)
+            found = await self._ask(path, request, again=again, leave_large=False)
+            if found is None:
+                return None
+            body = found.body
+            assert not isinstance(body, LargeBody)
+        return Received(found.status, found.headers, body)
+
+    async def _ask(
+        self, path: str, request: ByteRequest | None, *, again: bool, leave_large: bool
+    ) -> Received[bytes | memoryview | LargeBody] | None:
+        """As `_get`; a large body that can be read in parts may be left in the answer."""
         asked = range_header(request)
 
-        async def receive(response: aiohttp.ClientResponse) -> bytes:
-            if response.status == 416:
+        async def receive(response: aiohttp.ClientResponse) -> bytes | memoryview | LargeBody:
+            status, headers = response.status, response.headers
+            if status == 416:
                 await drain(response)
                 return b""
-            refuse_encoded_part(response.status, response.headers)
-            ignored = response.status == 200 and "Content-Range" not in response.headers
+            refuse_encoded_part(status, headers)
+            ignored = status == 200 and "Content-Range" not in headers
             if asked is not None and ignored:
                 return await cut_from_whole(response, request, again=again)
-            body = await response.read()
-            return bytes(part_of_answer(response.status, response.headers, body, request))
+            size = whole_length(headers)
+            if leave_large and size is not None and comes_in_parts(status, size, headers):
+                return LargeBody(BodyStream(response), size)
+            body = await read_body(response, size)
+            return _part(request, status, headers, body)
 
         if asked is None:
             return await self._send("GET", path, accept=(200,), receive=receive)
@@ -248,7 +296,44 @@ class HTTPBackend(Backend):
             "GET", path, accept=(200, 206, 416), receive=receive, headers={"Range": asked}
         )
 
-    async def _read_end(self, path: str, request: ByteRequest | None, size: int) -> bytes | None:
+    async def _read_large(
+        self,
+        path: str,
+        request: ByteRequest | None,
+        found: Received[Any],
+        body: LargeBody,
+    ) -> bytes | memoryview | None:
+        """A large body, its end by other requests for this very version; ``None`` if torn."""
+        etag = found.headers["ETag"]
+        first = part_start(found.headers.get("Content-Range"))
+
+        async def fetch(start: int, sink: memoryview) -> None:
+            start += first
+            await self._client.send(
+                lambda: self._client.fetch_part(
+                    self._place.url_of(path),
+                    start,
+                    sink,
+                    headers=self._with_own(
+                        {"Range": f"bytes={start}-{start + sink.nbytes - 1}", "If-Match": etag}
+                    ),
+                    is_same=lambda headers: (
+                        headers.get("ETag") == etag and not content_coding(headers)
+                    ),
+                    **self._options,
+                )
+            )
+
+        try:
+            memory = await read_large(body.stream, body.size, fetch)
+            return _part(request, found.status, found.headers, memory)
+        except (TornError, StatusError, aiohttp.ClientPayloadError):
+            # Not every server that takes ranges takes them under a condition.
+            return None
+
+    async def _read_end(
+        self, path: str, request: ByteRequest | None, size: int
+    ) -> bytes | memoryview | None:
         """Read the end of an object of known size, as a range that names its last byte.
 
         All of it is of one answer, which says the size once more: nothing is put together.
@@ -327,7 +412,7 @@ class HTTPBackend(Backend):
             self._root_lists = True
         return listing
 
-    async def _parsed(self, answer: Answer, directory: str, at: URL) -> Listing | None:
+    async def _parsed(self, answer: Received[bytes], directory: str, at: URL) -> Listing | None:
         kind, _, parameters = answer.headers.get("Content-Type", "").partition(";")
         # Led elsewhere, it is not this directory's page.
         if kind.strip().lower() not in ("text/html", "application/xhtml+xml") or (
@@ -349,39 +434,64 @@ class HTTPBackend(Backend):
         path: str,
         *,
         accept: Collection[int],
-        receive: Callable[[aiohttp.ClientResponse], Awaitable[bytes]] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer | None:
+        receive: Callable[[aiohttp.ClientResponse], Awaitable[T]],
+        headers: Mapping[str, str] = _NO_HEADERS,
+    ) -> Received[T] | None:
         """Send a request; ``None`` when there is no object, `StatusError` for other statuses."""
 
-        async def checked(response: aiohttp.ClientResponse) -> bytes:
+        async def checked(response: aiohttp.ClientResponse) -> T:
             if _leads_to_directory(response):
-                raise _DirectoryError
+                raise _MissingError
             if response.status in accept:
-                return await receive(response) if receive else b""
+                return await receive(response)
             await drain(response)
             if response.status in _MISSING:
-                return b""
+                raise _MissingError
             # The reason instead of the body: servers repeat signatures in their error pages.
             reason = (response.reason or "").encode()
             raise StatusError(Answer(response.status, response.headers, reason))
 
-        sent = self._headers.copy()
-        sent.update(headers or {})
+        url, sent = self._place.url_of(path), self._with_own(headers)
+
+        async def attempt() -> Received[T] | None:
+            try:
+                return await self._client.receive(
+                    method, url, expect=_ANY_STATUS, headers=sent, read=checked, **self._options
+                )
+            except _MissingError:
+                return None
+
+        return await self._client.send(attempt)
+
+    def _with_own(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The user's headers and these."""
+        sent: CIMultiDict[str] = self._headers.copy()
+        sent.update(headers)
         # Of a compressed body no range can be cut, and no length is the object's.
         sent["Accept-Encoding"] = "identity"
-        try:
-            answer = await self._client.request(
-                method,
-                self._place.url_of(path),
-                expect=_ANY_STATUS,
-                headers=sent,
-                read=checked,
-                **self._options,
-            )
-        except _DirectoryError:
-            return None
-        return None if answer.status in _MISSING else answer
+        return sent
+
+
+def _part(
+    request: ByteRequest | None,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes | memoryview,
+) -> bytes | memoryview:
+    """The bytes that were asked for, of a decoded body."""
+    return requested_part(
+        body,
+        request,
+        status=status,
+        content_range=headers.get("Content-Range"),
+        # An encoded body's announced length is that of the encoding, and aiohttp's to check.
+        length=whole_length(headers),
+    )
+
+
+async def _nothing(response: aiohttp.ClientResponse) -> bytes:
+    """Nothing of a body."""
+    return b""
 
 
 def _leads_to_directory(response: aiohttp.ClientResponse) -> bool:
@@ -390,7 +500,7 @@ def _leads_to_directory(response: aiohttp.ClientResponse) -> bool:
     return any(hop.url.path + "/" == then.url.path for hop, then in pairwise(hops))
 
 
-def _whole_size(answer: Answer) -> int | None:
+def _whole_size(answer: Received[Any]) -> int | None:
     """The object's size, from an answer that is it, or part of it, or out of its range."""
     if content_coding(answer.headers):
         return None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from ...byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from ...ranges import is_out_of_range, resolve
-from ..base import RangeNotSatisfiableError
+from ..base import RangeNotSatisfiableError, is_etag
 from ..byte_ranges import content_coding, content_length
+from ..large_reads import LARGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MOST_WASTED",
     "WholeSentError",
+    "comes_in_parts",
     "counted",
     "cut_from_whole",
     "drain",
@@ -82,6 +84,18 @@ async def cut_from_whole(
         raise WholeSentError(size)
     _refuse_waste(start)
     return await _cut(response, start, end)
+
+
+def comes_in_parts(status: int, size: int, headers: Mapping[str, str]) -> bool:
+    """Whether a body is large, and may come in parts that are all of one version for certain.
+
+    For which the server has to take ranges, and to give a version that stands for these bytes and
+    no others: a weak ETag stands for what is much the same (RFC 9110, section 8.8.1).
+    """
+    takes_ranges = status == 206 or headers.get("Accept-Ranges") == "bytes"
+    etag = headers.get("ETag", "")
+    is_strong = is_etag(etag) and not etag.startswith("W/")
+    return size > LARGE_BYTES and takes_ranges and is_strong
 
 
 async def counted(response: ClientResponse) -> int:

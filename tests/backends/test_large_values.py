@@ -1,0 +1,403 @@
+"""Values of more than 32 MiB: read in parts at the same time, and never put together of two."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pytest
+from conformance.support import buf, content, read
+from servers import AzureEndpoint, GCSEndpoint, HTTPEndpoint, S3Endpoint
+from servers.fault_proxy import Answer, Fault, FaultProxy, Seen, fault_proxy, no_faults
+
+from fsspec_store import (
+    FsspecStore,
+    OffsetByteRequest,
+    RangeByteRequest,
+    StoreError,
+    SuffixByteRequest,
+)
+from fsspec_store.limiter import _limiters as limiters
+
+MIB = 2**20
+SIZE = 40 * MIB + 12345
+#: What is kept beside a value at most, in bytes: what is on its way, and modules of a first use.
+BOUND = 12 * MIB
+
+_places = itertools.count()
+
+
+@dataclass(frozen=True)
+class Place:
+    """An empty place on a service.
+
+    Parameters
+    ----------
+    server : str
+        URL of the server, as a proxy before it needs it.
+    open : callable
+        ``open(url)`` returns a store at the place, on the server or through a proxy at ``url``.
+    put : callable
+        ``put(key, data)`` writes a value behind the stores' back, without an event loop.
+    pin : callable
+        Says whether a request asks for a part, and for one version of the value alone.
+    """
+
+    server: str
+    open: Callable[[str], FsspecStore]
+    put: Callable[[str, bytes], None]
+    pin: Callable[[Seen], bool]
+
+
+def of_one_etag(seen: Seen) -> bool:
+    names = ("range", "x-ms-range")
+    return any(name in seen.headers for name in names) and "if-match" in seen.headers
+
+
+def s3(endpoint: S3Endpoint) -> Place:
+    bucket = endpoint.make_bucket()
+
+    def put(key: str, data: bytes) -> None:
+        with closing(endpoint.client()) as client:
+            client.put_object(Bucket=bucket, Key=key, Body=data)
+
+    def open_(url: str) -> FsspecStore:
+        options = {**endpoint.storage_options(), "endpoint_url": url}
+        return FsspecStore.from_url(f"s3://{bucket}", options)
+
+    return Place(endpoint.url, open_, put, of_one_etag)
+
+
+def google(endpoint: GCSEndpoint, **more: Any) -> Place:
+    bucket = endpoint.make_bucket()
+
+    def put(key: str, data: bytes) -> None:
+        with closing(endpoint.client()) as client:
+            client.bucket(bucket).blob(key).upload_from_string(data)
+
+    def open_(url: str) -> FsspecStore:
+        options = {**endpoint.storage_options(), "endpoint_url": url, **more}
+        return FsspecStore.from_url(f"gs://{bucket}", options)
+
+    def pin(seen: Seen) -> bool:
+        return "range" in seen.headers and "generation=" in seen.target
+
+    return Place(endpoint.url, open_, put, pin)
+
+
+def azure(endpoint: AzureEndpoint) -> Place:
+    container = endpoint.make_container()
+
+    def put(key: str, data: bytes) -> None:
+        with (
+            closing(endpoint.client()) as client,
+            client.get_blob_client(container, key) as blob,
+        ):
+            blob.upload_blob(data, overwrite=True)
+
+    def open_(url: str) -> FsspecStore:
+        options = AzureEndpoint(url, endpoint.account, endpoint.key).storage_options()
+        return FsspecStore.from_url(f"az://{container}", options)
+
+    return Place(endpoint.url, open_, put, of_one_etag)
+
+
+def web(endpoint: HTTPEndpoint) -> Place:
+    folder = endpoint.folder / f"large-{next(_places)}"
+    folder.mkdir()
+
+    def put(key: str, data: bytes) -> None:
+        (folder / "new").write_bytes(data)
+        os.replace(folder / "new", folder / key)
+
+    return Place(
+        endpoint.url, lambda url: FsspecStore.from_url(f"{url}/{folder.name}"), put, of_one_etag
+    )
+
+
+SERVICES: dict[str, tuple[str, Callable[[Any], Place]]] = {
+    "s3": ("seaweedfs_endpoint", s3),
+    "google": ("fake_gcs_endpoint", google),
+    # With a session that the user configured.
+    "google by aiohttp": (
+        "fake_gcs_endpoint",
+        partial(google, session_kwargs={"trust_env": False}),
+    ),
+    "azure": ("azurite_endpoint", azure),
+    "web": ("nginx_endpoint", web),
+}
+DATA = content(SIZE)
+
+
+@pytest.fixture(scope="module", params=SERVICES)
+def service(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def place(service: str, request: pytest.FixtureRequest) -> Place:
+    """With one large value, ``a``, that no test replaces."""
+    fixture, make = SERVICES[service]
+    made = make(request.getfixturevalue(fixture))
+    made.put("a", DATA)
+    return made
+
+
+@pytest.fixture
+def proxy(place: Place) -> Iterator[FaultProxy]:
+    with fault_proxy(place.server) as running:
+        yield running
+
+
+@pytest.fixture
+async def store(place: Place, proxy: FaultProxy) -> Any:
+    async with place.open(proxy.url) as store:
+        # What a store finds out at first is not counted here.
+        await store.exists("a")
+        yield store
+
+
+def parts_fail(place: Place, fail: Callable[[], Fault | Answer | None]) -> Any:
+    """A plan: what befalls requests for parts."""
+
+    def plan(method: str, target: str, headers: Any) -> Fault | Answer | None:
+        return fail() if place.pin(Seen(method, target, headers, None)) else None
+
+    return plan
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        None,
+        RangeByteRequest(1000, SIZE - 1000),
+        RangeByteRequest(1, 2 * SIZE),
+        OffsetByteRequest(7),
+        SuffixByteRequest(SIZE - 3),
+    ],
+    ids=repr,
+)
+async def test_a_large_value_comes_in_parts_of_one_version(
+    store: FsspecStore, place: Place, proxy: FaultProxy, request_: Any
+) -> None:
+    expected = {
+        None: DATA,
+        RangeByteRequest(1000, SIZE - 1000): DATA[1000:-1000],
+        RangeByteRequest(1, 2 * SIZE): DATA[1:],
+        OffsetByteRequest(7): DATA[7:],
+        SuffixByteRequest(SIZE - 3): DATA[3:],
+    }[request_]
+    with proxy.watching() as seen:
+        assert await read(store, "a", request_) == expected
+    parts = [request for request in seen if place.pin(request) and request.method == "GET"]
+    assert len(parts) >= 3
+    # The last bytes of a blob on Azure are found by its size.
+    first = [request for request in seen if request not in parts]
+    assert len(first) <= 1
+    assert all(request.status == 206 for request in parts)
+
+
+async def test_one_request_at_a_time_is_enough(store: FsspecStore, proxy: FaultProxy) -> None:
+    host = "/".join(proxy.url.split("/")[:3])
+    (limiter,) = (found for name, found in limiters.items() if host in name)
+    limiter.limit, limiter._most = 1.0, 1
+    assert await asyncio.wait_for(read(store, "a"), 60) == DATA
+    assert limiter.in_flight == 0
+
+
+async def test_parts_take_the_place_of_a_first_answer_that_breaks_off(
+    store: FsspecStore, proxy: FaultProxy
+) -> None:
+    faults = itertools.chain([Fault.TRUNCATED], itertools.repeat(None))
+    proxy.plan = lambda *_: next(faults)
+    assert await read(store, "a") == DATA
+    assert store.stats.retries == 0
+
+
+@pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.RESET, Fault.TRUNCATED])
+async def test_a_part_that_fails_is_asked_for_again(
+    store: FsspecStore, place: Place, proxy: FaultProxy, fault: Fault
+) -> None:
+    faults = itertools.chain([fault], itertools.repeat(None))
+    proxy.plan = parts_fail(place, lambda: next(faults))
+    assert await read(store, "a") == DATA
+    assert store.stats.retries == 1
+
+
+async def test_a_value_replaced_while_it_is_read_is_one_of_the_two(
+    store: FsspecStore, place: Place, proxy: FaultProxy
+) -> None:
+    place.put("changing", DATA)
+    # Of another size: nginx tells versions of a second apart by nothing else.
+    new = DATA[::-1] + b"!"
+    versions = iter([new])
+
+    def replace() -> None:
+        for version in versions:
+            place.put("changing", version)
+
+    proxy.plan = parts_fail(place, replace)
+    found = await store.get_version("changing") if store.supports_writes else None
+    if found is None:
+        assert await read(store, "changing") == new
+    else:
+        assert found.value.to_bytes() == new
+        again = await store.get_version("changing")
+        assert again is not None
+        assert again.version == found.version
+
+
+async def test_a_value_deleted_while_it_is_read_is_missing(
+    store: FsspecStore, place: Place, proxy: FaultProxy, service: str
+) -> None:
+    place.put("leaving", DATA)
+    gone = Answer(404, {"x-ms-error-code": "BlobNotFound"}, b"No such object")
+    if service == "s3":
+        gone = Answer(404, {}, b"<Error><Code>NoSuchKey</Code></Error>")
+    # From the first part on, for everybody who asks.
+    is_gone = False
+
+    def plan(method: str, target: str, headers: Any) -> Answer | None:
+        nonlocal is_gone
+        is_gone = is_gone or place.pin(Seen(method, target, headers, None))
+        return gone if is_gone else None
+
+    proxy.plan = plan
+    assert await read(store, "leaving") is None
+
+
+async def test_a_part_that_cannot_be_had_is_an_error(
+    store: FsspecStore, place: Place, proxy: FaultProxy, service: str
+) -> None:
+    if service == "web":
+        pytest.skip("what a web server refuses in parts is read as a whole")
+    refused = Answer(403, {"x-ms-error-code": "AuthorizationFailure"}, b"<Error/>")
+    proxy.plan = parts_fail(place, lambda: refused)
+    with pytest.raises(StoreError):
+        await read(store, "a")
+
+
+async def test_a_cancelled_read_leaves_nothing_behind(
+    store: FsspecStore, place: Place, proxy: FaultProxy
+) -> None:
+    loop, stuck = asyncio.get_running_loop(), asyncio.Event()
+
+    def get_stuck() -> Fault:
+        loop.call_soon_threadsafe(stuck.set)
+        return Fault.DELAYED
+
+    proxy.plan = parts_fail(place, get_stuck)
+    reading = asyncio.create_task(read(store, "a"))
+    await stuck.wait()
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    host = "/".join(proxy.url.split("/")[:3])
+    assert [found.in_flight for name, found in limiters.items() if host in name] == [0]
+    proxy.plan = no_faults
+    assert await read(store, "a", RangeByteRequest(0, 3)) == DATA[:3]
+
+
+async def test_a_large_value_is_in_memory_once(place: Place) -> None:
+    async with place.open(place.server) as store:
+        await read(store, "a", RangeByteRequest(0, 1))
+        tracemalloc.start()
+        try:
+            value = await store.get("a")
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert value is not None
+        assert value.as_buffer_like() == memoryview(DATA)
+        assert peak < SIZE + BOUND
+        if not store.supports_writes:
+            return
+        large = buf(DATA + DATA)
+        tracemalloc.start()
+        try:
+            await store.set("b", large)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < BOUND
+        assert await read(store, "b", RangeByteRequest(SIZE - 1, SIZE + 1)) == (
+            DATA[-1:] + DATA[:1]
+        )
+
+
+# -- Checksums -------------------------------------------------------------------------------------
+
+
+async def test_a_large_value_that_does_not_fit_its_checksum_is_read_again(
+    store: FsspecStore, place: Place, proxy: FaultProxy, service: str
+) -> None:
+    google = "X-Goog-Generation", {"x-goog-hash": "crc32c=AAAAAA=="}
+    azure = "ETag", {"Content-MD5": "A" * 22 + "==", "x-ms-blob-type": "BlockBlob"}
+    checksums = {"google": google, "google by aiohttp": google, "azure": azure}
+    if service not in checksums:
+        pytest.skip("the service states none here")
+    place.put("summed", DATA)
+    with proxy.watching() as seen:
+        version = await store.get_version("summed")
+    assert version is not None
+    assert len(seen) > 1
+    name, stated = checksums[service]
+    headers = {name: version.version, **stated}
+    # The beginning of a value whose end, and whose checksum, are another's.
+    first = iter([Answer(200, headers, b"?" * SIZE)])
+    proxy.plan = lambda *_: next(first, None)
+    with proxy.watching() as seen:
+        assert await read(store, "summed") == DATA
+    whole = [request for request in seen if not place.pin(request)]
+    assert len(whole) == 2
+
+
+# -- Web servers -----------------------------------------------------------------------------------
+
+_NO_PARTS: list[dict[str, str]] = [
+    {"ETag": '"one"'},
+    {"Accept-Ranges": "none", "ETag": '"one"'},
+    {"Accept-Ranges": "bytes"},
+    {"Accept-Ranges": "bytes", "ETag": 'W/"one"'},
+]
+
+
+@pytest.mark.parametrize("headers", _NO_PARTS, ids=repr)
+async def test_a_web_server_that_does_not_vouch_for_parts_is_asked_once(
+    nginx_endpoint: HTTPEndpoint, headers: dict[str, str]
+) -> None:
+    with fault_proxy(nginx_endpoint.url) as proxy:
+        proxy.plan = lambda *_: Answer(200, headers, DATA)
+        async with FsspecStore.from_url(proxy.url) as store:
+            await store.exists("a")
+            with proxy.watching() as seen:
+                assert await read(store, "a") == DATA
+            assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        Answer(200, {"ETag": '"one"'}, DATA),
+        Answer(206, {"ETag": '"two"', "Content-Range": "bytes 0-0/1"}, b"!"),
+        Answer(206, {"Content-Range": "bytes 0-0/1"}, b"!"),
+        Answer(501),
+    ],
+    ids=["ignores the range", "ignores the condition", "gives no version", "refuses"],
+)
+async def test_a_web_server_that_does_not_do_as_it_said_is_asked_for_the_whole(
+    nginx_endpoint: HTTPEndpoint, part: Answer
+) -> None:
+    whole = Answer(200, {"Accept-Ranges": "bytes", "ETag": '"one"'}, DATA)
+    with fault_proxy(nginx_endpoint.url) as proxy:
+        proxy.plan = lambda method, target, headers: part if "range" in headers else whole
+        async with FsspecStore.from_url(proxy.url) as store:
+            assert await read(store, "a") == DATA
