@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from servers.scripted import Peer, nothing_left, scripted_server
+
+from fsspec_store.backends.large_reads import read_all, read_large
+from fsspec_store.backends.wire.pool import Origin, Pool
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left() -> AsyncIterator[None]:
+    async with nothing_left():
+        yield
+
+
+def pattern(size: int) -> bytes:
+    return np.arange(size // 2 + 1, dtype=">u2").tobytes()[:size]
+
+
+async def rounds(number: int) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+class BrokenOffError(Exception):
+    pass
+
+
+class Body:
+    """A body whose reading takes some rounds of the loop, and may break off."""
+
+    def __init__(self, data: bytes, *, breaks_at: int | None = None, slowness: int = 0) -> None:
+        self._data = data
+        self._breaks_at = len(data) + 1 if breaks_at is None else breaks_at
+        self._slowness = slowness
+        self.place = 0
+        self.closed = 0
+        self.is_read = False
+
+    async def read_into(self, sink: memoryview) -> None:
+        assert not self.closed
+        assert not self.is_read
+        self.is_read = True
+        try:
+            await rounds(self._slowness)
+            end = self.place + sink.nbytes
+            assert end <= len(self._data)
+            if end >= self._breaks_at:
+                # What is there of it may be anything.
+                sink[:] = b"\xff" * sink.nbytes
+                raise BrokenOffError
+            sink[:] = self._data[self.place : end]
+            self.place = end
+        finally:
+            self.is_read = False
+
+    def close(self) -> None:
+        assert not self.is_read
+        self.closed += 1
+
+
+class Parts:
+    """The same body by other requests, of which some fail."""
+
+    def __init__(self, data: bytes, fails: set[int], slowness: list[int]) -> None:
+        self._data = data
+        self._fails = fails
+        self._slowness = slowness
+        self.asked: list[int] = []
+        self.at_once = 0
+        self.most_at_once = 0
+
+    async def __call__(self, start: int, sink: memoryview) -> None:
+        number = len(self.asked)
+        self.asked.append(start)
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await rounds(self._slowness[number % len(self._slowness)])
+            if number in self._fails:
+                raise BrokenOffError(number)
+            sink[:] = self._data[start : start + sink.nbytes]
+        finally:
+            self.at_once -= 1
+
+
+SIZES = st.integers(0, 300)
+PART_BYTES = st.integers(1, 120)
+AT_ONCE = st.integers(1, 6)
+SLOWNESS = st.integers(0, 6)
+
+
+@settings(max_examples=400)
+@given(
+    size=SIZES,
+    part_bytes=PART_BYTES,
+    parts_at_once=AT_ONCE,
+    breaks_at=st.none() | st.integers(0, 300),
+    fails=st.sets(st.integers(0, 20), max_size=2),
+    slowness=SLOWNESS,
+    slownesses=st.lists(SLOWNESS, min_size=1, max_size=8),
+)
+async def test_the_memory_is_the_body_or_there_is_an_error(
+    size: int,
+    part_bytes: int,
+    parts_at_once: int,
+    breaks_at: int | None,
+    fails: set[int],
+    slowness: int,
+    slownesses: list[int],
+) -> None:
+    data = pattern(size)
+    body = Body(data, breaks_at=breaks_at, slowness=slowness)
+    parts = Parts(data, fails, slownesses)
+    failed = False
+    try:
+        memory = await read_large(
+            body, size, parts, part_bytes=part_bytes, parts_at_once=parts_at_once
+        )
+        assert memory == data
+    except BrokenOffError as error:
+        failed = True
+        assert error.args[0] in fails
+    assert failed == any(number < len(parts.asked) for number in fails)
+    assert body.closed == 1
+    assert parts.at_once == 0
+    assert parts.most_at_once <= parts_at_once
+    # Nothing is asked for twice, and nothing that the first answer brought.
+    assert len(set(parts.asked)) == len(parts.asked)
+    assert all(start >= body.place for start in parts.asked)
+    if not failed:
+        assert {*range(0, body.place, part_bytes), *parts.asked} == set(range(0, size, part_bytes))
+
+
+@given(
+    size=st.integers(1, 300),
+    part_bytes=PART_BYTES,
+    parts_at_once=AT_ONCE,
+    breaks_at=st.none() | st.integers(0, 300),
+    slowness=SLOWNESS,
+    slownesses=st.lists(SLOWNESS, min_size=1, max_size=8),
+    after=st.integers(0, 30),
+)
+async def test_giving_up_at_any_time_gives_up_all(
+    size: int,
+    part_bytes: int,
+    parts_at_once: int,
+    breaks_at: int | None,
+    slowness: int,
+    slownesses: list[int],
+    after: int,
+) -> None:
+    data = pattern(size)
+    body = Body(data, breaks_at=breaks_at, slowness=slowness)
+    parts = Parts(data, set(), slownesses)
+    reading = asyncio.create_task(
+        read_large(body, size, parts, part_bytes=part_bytes, parts_at_once=parts_at_once)
+    )
+    await rounds(1 + after)
+    was_done = reading.done()
+    reading.cancel()
+    try:
+        assert await reading == data
+        assert was_done
+    except asyncio.CancelledError:
+        assert not was_done
+    assert body.closed == 1
+    assert parts.at_once == 0
+    asked = len(parts.asked)
+    await rounds(20)
+    assert len(parts.asked) == asked
+
+
+async def test_parts_go_on_while_the_first_answer_stalls() -> None:
+    data = pattern(100)
+    may_go_on = asyncio.Event()
+
+    class Stalling(Body):
+        async def read_into(self, sink: memoryview) -> None:
+            await may_go_on.wait()
+            await super().read_into(sink)
+
+    parts = Parts(data, set(), [1])
+    reading = asyncio.create_task(
+        read_large(Stalling(data), 100, parts, part_bytes=10, parts_at_once=2)
+    )
+    await rounds(50)
+    # From the end on, all but what is on its way anyhow.
+    assert parts.asked == [90, 80, 70, 60, 50, 40, 30, 20, 10]
+    may_go_on.set()
+    assert await reading == data
+
+
+async def test_the_first_answer_goes_on_while_parts_stall() -> None:
+    data = pattern(100)
+    may_go_on = asyncio.Event()
+
+    class Stalling(Parts):
+        async def __call__(self, start: int, sink: memoryview) -> None:
+            await super().__call__(start, sink)
+            await may_go_on.wait()
+
+    body = Body(data, slowness=1)
+    parts = Stalling(data, set(), [0])
+    reading = asyncio.create_task(read_large(body, 100, parts, part_bytes=10, parts_at_once=2))
+    await rounds(50)
+    assert (body.place, parts.asked) == (80, [90, 80])
+    may_go_on.set()
+    assert await reading == data
+
+
+async def test_a_part_that_fails_gives_up_the_others_and_keeps_its_cause() -> None:
+    data = pattern(100)
+    cause = KeyError("what the service said")
+    given_up = []
+
+    async def fetch(start: int, sink: memoryview) -> None:
+        if start == 80:
+            await rounds(3)
+            raise BrokenOffError(start) from cause
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            given_up.append(start)
+            raise
+
+    body = Body(data, slowness=1000)
+    with pytest.raises(BrokenOffError, match="80") as caught:
+        await read_large(body, 100, fetch, part_bytes=10, parts_at_once=3)
+    assert caught.value.__cause__ is cause
+    assert sorted(given_up) == [70, 90]
+    assert (body.closed, body.is_read) == (1, False)
+
+
+async def test_a_body_is_read_from_beginning_to_end() -> None:
+    body = Body(pattern(1000))
+    assert await read_all(body, 1000) == pattern(1000)
+    assert body.closed == 1
+    broken = Body(pattern(1000), breaks_at=500)
+    with pytest.raises(BrokenOffError):
+        await read_all(broken, 1000)
+    assert broken.closed == 1
+
+
+async def test_a_body_for_which_there_is_no_room_is_let_go_of() -> None:
+    bodies = Body(b""), Body(b"")
+    parts = Parts(b"", set(), [0])
+    with pytest.raises(MemoryError):
+        await read_all(bodies[0], 10**17)
+    with pytest.raises(MemoryError):
+        await read_large(bodies[1], 10**17, parts, part_bytes=10**16)
+    assert [body.closed for body in bodies] == [1, 1]
+    assert parts.asked == []
+
+
+# -- Over sockets ------------------------------------------------------------------------------
+
+PART = 50_000
+SIZE = 1_000_003
+
+
+@pytest.mark.parametrize("breaks_at", [None, 0, 30_000, 333_333, SIZE - 1])
+async def test_over_sockets_with_a_first_answer_that_breaks_off(breaks_at: int | None) -> None:
+    data = pattern(SIZE)
+    asked: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            try:
+                request = await peer.request()
+            except asyncio.IncompleteReadError:
+                return
+            wanted = re.search(rb"bytes=(\d+)-(\d+)", request)
+            if wanted is None:
+                peer.writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % SIZE)
+                peer.writer.write(data[:breaks_at])
+                if breaks_at is not None:
+                    return
+            else:
+                part = data[int(wanted[1]) : int(wanted[2]) + 1]
+                peer.writer.write(b"HTTP/1.1 206 Part\r\ncontent-length: %d\r\n\r\n" % len(part))
+                peer.writer.write(part)
+
+    async with scripted_server(script) as server:
+        pool = Pool(timeout=20.0, connect_timeout=5.0)
+        origin = Origin(server.host, server.port, None)
+
+        async def ask(header: str, **options: Any) -> Any:
+            head = f"GET /x HTTP/1.1\r\nhost: test\r\n{header}\r\n".encode()
+            return await pool.ask(origin, head, whole_up_to=2**16, **options)
+
+        async def fetch(start: int, sink: memoryview) -> None:
+            asked.append(start)
+            answer, stream = await ask(
+                f"range: bytes={start}-{start + sink.nbytes - 1}\r\n", into=sink
+            )
+            assert stream is None
+            assert answer.body is sink
+
+        _, stream = await ask("")
+        memory = await read_large(stream, SIZE, fetch, part_bytes=PART, parts_at_once=3)
+        assert memory == data
+        assert len(set(asked)) == len(asked)
+        # Three at once, and one for the first answer.
+        assert len(server.peers) <= 4
+        await pool.aclose()

@@ -1,0 +1,106 @@
+"""Plain requests by connections of our own, and what is left to aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import aiohttp
+import pytest
+
+from fsspec_store.backends.http_client import HTTPClient, TornError
+from fsspec_store.backends.plain_client import PlainClient
+from fsspec_store.retries import RetryPolicy
+from fsspec_store.sending import Stats
+
+POLICY = RetryPolicy(timeout=5, retries=1)
+
+
+@asynccontextmanager
+async def server(answer: Callable[[str], bytes]) -> AsyncIterator[str]:
+    """Answers each request's head with these very bytes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(answer(head.decode("latin-1")))
+        writer.close()
+
+    running = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with running:
+        host, port = running.sockets[0].getsockname()[:2]
+        yield f"http://{host}:{port}"
+
+
+def client(url: str) -> tuple[HTTPClient, Stats]:
+    stats = Stats()
+    plain = PlainClient(url, POLICY)
+    made = HTTPClient(url, aiohttp.ClientSession, url, POLICY, stats, plain=plain)
+    return made, stats
+
+
+async def test_a_request_says_what_it_is_told_to() -> None:
+    heads = []
+
+    def answer(head: str) -> bytes:
+        heads.append(head)
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+    async with server(answer) as url:
+        http, _ = client(url)
+        found = await http.once("GET", f"{url}/a%2Fb?c=d", expect={200}, headers={"X-A": "é"})
+        await http.aclose()
+    assert found.body == b"ok"
+    assert found.headers["content-LENGTH"] == "2"
+    host = url.removeprefix("http://")
+    assert heads == [f"GET /a%2Fb?c=d HTTP/1.1\r\nHost: {host}\r\nX-A: é\r\n\r\n"]
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-B: c", "a\nX-B: c", "a\rX-B: c"])
+async def test_a_header_is_one_line(value: str) -> None:
+    plain = PlainClient("http://127.0.0.1:9", POLICY)
+    with pytest.raises(ValueError, match="line break"):
+        await plain.ask("GET", "http://127.0.0.1:9/", {"X-A": value}, whole_up_to=1)
+    await plain.aclose()
+
+
+async def test_what_is_almost_http_is_left_to_aiohttp() -> None:
+    heads = []
+
+    def answer(head: str) -> bytes:
+        heads.append(head)
+        # Folded lines are long forbidden, and aiohttp unfolds them.
+        return b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok"
+
+    async with server(answer) as url:
+        http, stats = client(url)
+
+        async def read() -> bytes | memoryview | object:
+            found = await http.send(lambda: http.fetch(url + "/a", expect={200}, headers={}))
+            return found.body
+
+        for _ in range(2):
+            assert await read() == b"ok"
+        await http.aclose()
+    assert ["aiohttp" in head for head in heads] == [False, True, True]
+    assert stats.retries == 1
+
+
+@pytest.mark.parametrize("size", [2, 4])
+async def test_a_part_of_another_size_is_no_part(size: int) -> None:
+    body = b"x" * size
+
+    def answer(head: str) -> bytes:
+        lines = f"HTTP/1.1 206 OK\r\nContent-Range: bytes 0-2/9\r\nContent-Length: {size}\r\n\r\n"
+        return lines.encode() + body
+
+    async with server(answer) as url:
+        http, _ = client(url)
+        sink = memoryview(bytearray(3))
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await http.fetch_part(url + "/a", 0, sink, headers={}, is_same=lambda _: True)
+        with pytest.raises(TornError):
+            await http.fetch_part(url + "/a", 0, sink, headers={}, is_same=lambda _: False)
+        await http.aclose()
