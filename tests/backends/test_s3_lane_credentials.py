@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
-from conformance.support import put, read
+from conformance.support import listed, put, read
 from servers import S3Endpoint
-from servers.fault_proxy import FaultProxy, Seen, fault_proxy
+from servers.fault_proxy import Answer, FaultProxy, Seen, fault_proxy, the_first
 
-from fsspec_store import AccessDeniedError, FsspecStore, StoreError, UnauthenticatedError
+from fsspec_store import AccessDeniedError, StoreError, UnauthenticatedError
 
-from .lanes import opened, options_of, use
+from .lanes import check_lane, opened, options_of, use
 
 #: Nothing of the endpoint's own credentials.
 NONE = {"key": None, "secret": None}
@@ -66,10 +67,6 @@ def signers(seen: list[Seen]) -> list[str]:
     """The access keys by which requests were signed."""
     found = [re.search("Credential=([^/]+)/", each.headers["authorization"]) for each in seen]
     return [match[1] for match in found if match]
-
-
-def check_lane(store: FsspecStore, fast: bool) -> None:
-    assert store.stats.fast == (store.stats.requests if fast else 0)
 
 
 async def test_a_session_token_is_signed_and_sent(
@@ -128,47 +125,84 @@ async def test_the_environment_is_read(
         check_lane(store, fast)
 
 
-async def test_a_provider_is_asked_again_when_what_it_gave_ends(
-    minio_endpoint: S3Endpoint, proxy: FaultProxy, tmp_path: Path, fast: bool
-) -> None:
-    gives, calls = tmp_path / "gives.json", tmp_path / "calls"
-    program = tmp_path / "provider"
-    program.write_text(
-        f"""#!{sys.executable} -S
+class Provider:
+    """A program that hands out credentials, as the profile ``short`` has it.
+
+    Parameters
+    ----------
+    endpoint : S3Endpoint
+        The service whose credentials they are.
+    folder : Path
+        Where the configuration is, and the program.
+    """
+
+    def __init__(self, endpoint: S3Endpoint, folder: Path) -> None:
+        self._endpoint = endpoint
+        self._gives, self._calls = folder / "gives.json", folder / "calls"
+        program = folder / "provider"
+        program.write_text(
+            f"""#!{sys.executable} -S
 import datetime, json
-with open({str(calls)!r}, "a") as calls:
+with open({str(self._calls)!r}, "a") as calls:
     calls.write("call\\n")
-minutes, found = json.load(open({str(gives)!r}))
+minutes, found = json.load(open({str(self._gives)!r}))
 end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
 print(json.dumps({{"Version": 1, **found, "Expiration": end.isoformat()}}))
 """
-    )
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    (tmp_path / "config").write_text(f"[profile short]\ncredential_process = {program}\n")
+        )
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        (folder / "config").write_text(f"[profile short]\ncredential_process = {program}\n")
 
-    def give(minutes: int) -> str:
-        found = temporary(minio_endpoint)
-        gives.write_text(json.dumps([minutes, {**found, "Expiration": None}]))
+    def give(self, minutes: int) -> str:
+        """From now on, credentials that last so long; says their access key."""
+        found = temporary(self._endpoint)
+        self._gives.write_text(json.dumps([minutes, {**found, "Expiration": None}]))
         return str(found["AccessKeyId"])
 
-    def asked() -> int:
-        return len(calls.read_text().splitlines())
+    @property
+    def asked(self) -> int:
+        return len(self._calls.read_text().splitlines())
 
+
+async def test_a_provider_is_asked_again_when_what_it_gave_ends(
+    minio_endpoint: S3Endpoint, proxy: FaultProxy, tmp_path: Path, fast: bool
+) -> None:
+    provider = Provider(minio_endpoint, tmp_path)
     options = options_of(minio_endpoint, proxy, **NONE, profile="short")
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, fast=fast) as store:
         # botocore renews what ends within ten minutes before it is used.
-        first = give(minutes=5)
+        first = provider.give(minutes=5)
         await put(store, "a")
         await read(store, "a")
-        before = asked()
+        before = provider.asked
         await read(store, "a")
-        assert asked() == before + 1
-        second = give(minutes=60)
+        assert provider.asked == before + 1
+        second = provider.give(minutes=60)
         await use(store)
-        assert asked() == before + 2
+        assert provider.asked == before + 2
         check_lane(store, fast)
     keys = signers(proxy.seen)
     assert keys == [*[first] * 3, *[second] * (len(keys) - 3)]
+
+
+async def test_nobodys_request_is_taken_for_a_sample(
+    minio_endpoint: S3Endpoint, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    # Each signature waits for the provider, so that requests get in between.
+    Provider(minio_endpoint, tmp_path).give(minutes=5)
+    options = options_of(minio_endpoint, proxy, **NONE, profile="short")
+    buckets = [minio_endpoint.make_bucket() for _ in range(4)]
+    with ExitStack() as stack:
+        stores = [stack.enter_context(opened(f"s3://{each}/x", options)) for each in buckets]
+        left, *others = stores
+        # By a redirection, the first one's requests become s3fs's, of the same client.
+        proxy.plan = the_first(1, Answer(307, {}, b"<Error><Code>TemporaryRedirect</Code></Error>"))
+        assert await listed(left.list()) == []
+        fast = left.stats.fast
+        calls = [listed(store.list()) for store in (left, *others, left)]
+        assert await asyncio.gather(*calls) == [[]] * len(calls)
+        assert left.stats.fast == fast == 1
+        assert [store.stats.fast for store in others] == [1, 1, 1]
 
 
 async def test_a_provider_that_fails_is_an_error_that_names_it(

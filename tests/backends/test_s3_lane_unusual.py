@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +15,10 @@ from servers import S3Endpoint
 from servers.fault_proxy import Answer, FaultProxy, fault_proxy
 
 from fsspec_store import FsspecStore
-from fsspec_store.backends.s3.routes import Route, UnusualError, find_route, tls_context
+from fsspec_store.backends.s3.plain import UnusualError, tls_context
+from fsspec_store.backends.s3.routes import Route, find_route
 
-from .lanes import opened, options_of, use
+from .lanes import opened, options_of, reasons, use
 
 KEY = base64.b64encode(bytes(32)).decode()
 
@@ -31,19 +31,8 @@ def proxy(minio_endpoint: S3Endpoint) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, "fsspec_store.s3")
+    caplog.set_level("INFO", "fsspec_store.s3")
     return caplog
-
-
-def reasons(log: pytest.LogCaptureFixture) -> dict[str, str]:
-    """By method, why it goes through s3fs."""
-    found = {}
-    for record in log.records:
-        if record.name == "fsspec_store.s3":
-            assert record.levelno == logging.INFO
-            method, _, reason = record.getMessage().partition(" of the S3 bucket ")
-            found[method] = reason.partition("goes through s3fs: ")[2]
-    return found
 
 
 def answering(method: str, target: str, headers: Any) -> Answer:
@@ -228,6 +217,23 @@ async def test_amazons_own_addresses(
     assert route.origin.tls.check_hostname
     # Over TLS botocore sends a body's checksum after it; here it is sent before.
     assert (await route_of(method="put_object")).crc32
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "host", "port"),
+    [
+        ("http://h.example:80", "h.example", 80),
+        ("https://h.example:443/x", "h.example", 443),
+        ("https://h.example:80", "h.example:80", 80),
+        ("http://H.Example", "h.example", 80),
+        ("http://[::1]:9000", "[::1]:9000", 9000),
+        ("https://[::1]", "[::1]", 443),
+    ],
+)
+async def test_the_host_as_it_is_signed(endpoint: str, host: str, port: int) -> None:
+    route = await route_of(endpoint_url=endpoint)
+    assert (route.host, route.origin.port) == (host, port)
+    assert route.origin.host in ("h.example", "::1")
 
 
 @pytest.mark.parametrize(

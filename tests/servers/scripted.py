@@ -73,7 +73,7 @@ def narrow(transport: asyncio.BaseTransport) -> None:
     """Has the system hold little of what is on its way; on loopback it takes tens of MB."""
     socket = transport.get_extra_info("socket")
     for option in (SO_RCVBUF, SO_SNDBUF):
-        socket.setsockopt(SOL_SOCKET, option, 2**17)
+        socket.setsockopt(SOL_SOCKET, option, 2**15)
 
 
 Script = Callable[[Peer], Awaitable[None]]

@@ -13,8 +13,8 @@ from fsspec_store.backends.base import RangeNotSatisfiableError
 from fsspec_store.backends.byte_ranges import (
     content_coding,
     content_length,
-    part_of_answer,
     range_header,
+    refuse_encoded_part,
     requested_part,
     total_size,
 )
@@ -34,6 +34,16 @@ sizes = st.integers(0, 1024)
 
 def partial(start: int, end: int, total: object) -> Mapping[str, str]:
     return {"Content-Range": f"bytes {start}-{end - 1}/{total}", "Content-Length": f"{end - start}"}
+
+
+def part_of_answer(
+    status: int, headers: Mapping[str, str], body: bytes, request: ByteRequest | None
+) -> bytes | memoryview:
+    """Of an answer whose body was decoded, as backends put it together."""
+    refuse_encoded_part(status, headers)
+    length = None if content_coding(headers) else content_length(headers)
+    content_range = headers.get("Content-Range")
+    return requested_part(body, request, status=status, content_range=content_range, length=length)
 
 
 def part_206(

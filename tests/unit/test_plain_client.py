@@ -20,8 +20,10 @@ POLICY = RetryPolicy(timeout=5, retries=1)
 @asynccontextmanager
 async def server(answer: Callable[[str], bytes]) -> AsyncIterator[str]:
     """Answers each request's head with these very bytes."""
+    conversations: list[tuple[asyncio.Task[None] | None, asyncio.StreamWriter]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        conversations.append((asyncio.current_task(), writer))
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -31,7 +33,13 @@ async def server(answer: Callable[[str], bytes]) -> AsyncIterator[str]:
     running = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with running:
         host, port = running.sockets[0].getsockname()[:2]
-        yield f"http://{host}:{port}"
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            for task, writer in conversations:
+                writer.transport.abort()
+                if task is not None:
+                    await task
 
 
 def client(url: str) -> tuple[HTTPClient, Stats]:

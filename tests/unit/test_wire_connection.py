@@ -606,31 +606,37 @@ async def test_a_slow_reader_does_not_make_the_body_pile_up(
     assert max(piled_up) <= 2**20
 
 
-async def test_a_reader_that_stalls_is_given_up_and_a_slow_one_is_not() -> None:
-    body = pattern(4_000_000)
+async def test_a_reader_that_is_slow_is_not_given_up() -> None:
+    body = pattern(2_000_000)
 
     async def script(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         left = len(body)
-        while left > 3_000_000:
-            # So little that the client's transport does not even ask for more.
+        while left > 1_500_000:
+            # So little that for longer than is waited the transport does not ask for more.
             await asyncio.sleep(0.05)
-            left -= len(await peer.reader.read(50_000))
-        if stalls:
-            await done.wait()
-            return
+            left -= len(await peer.reader.read(10_000))
         await peer.reader.readexactly(left)
         await peer.send(response(b"ok"))
         await peer.closed()
 
-    done = asyncio.Event()
-    stalls = False
-    async with connected(script, patience=0.6, is_narrow=True) as (connection, _):
+    async with connected(script, patience=1.0, is_narrow=True) as (connection, _):
         assert body_of(await put(connection, body)) == b"ok"
-    stalls = True
-    async with connected(script, patience=0.6, is_narrow=True) as (connection, _):
+
+
+@pytest.mark.parametrize("with_tls", [False, True])
+async def test_a_reader_that_stalls_is_given_up(with_tls: bool, certificate: Certificate) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.reader.readexactly(100_000)
+        await done.wait()
+
+    done = asyncio.Event()
+    tls = certificate if with_tls else None
+    async with connected(script, patience=IMPATIENT, tls=tls, is_narrow=True) as (connection, _):
         with pytest.raises(TimeoutError):
-            await put(connection, body)
+            await put(connection, pattern(3_000_000))
+        assert not connection.is_open
         done.set()
 
 

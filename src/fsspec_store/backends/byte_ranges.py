@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "content_coding",
     "content_length",
-    "part_of_answer",
     "part_start",
     "range_header",
     "refuse_encoded_part",
@@ -96,23 +95,6 @@ def requested_part(
         # No bytes instead of a refusal.
         raise RangeNotSatisfiableError(int(total))
     return body
-
-
-def part_of_answer(
-    status: int, headers: Mapping[str, str], body: bytes, request: ByteRequest | None
-) -> bytes | memoryview:
-    """As `requested_part`, from an HTTP answer whose body was decoded.
-
-    Raises
-    ------
-    OSError
-        When the answer is part of a compressed body, which is no part of the object.
-    """
-    refuse_encoded_part(status, headers)
-    # An encoded body's announced length is that of the encoding, and the HTTP library's to check.
-    length = None if content_coding(headers) else content_length(headers)
-    content_range = headers.get("Content-Range")
-    return requested_part(body, request, status=status, content_range=content_range, length=length)
 
 
 def refuse_encoded_part(status: int, headers: Mapping[str, str]) -> None:

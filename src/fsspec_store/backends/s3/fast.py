@@ -12,18 +12,15 @@ import base64
 import hashlib
 import logging
 from collections import Counter
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import botocore.exceptions
-from s3fs.errors import translate_boto_error
 
 from ..large_reads import LARGE_BYTES
 from ..wire.pool import Pool
-from .answers import MissingError
 from .checksums import crc32, stated_checksum
 from .documents import delete_body, parse_delete, parse_error, parse_list
-from .routes import METHODS, Route, UnusualError, find_route, tls_context
+from .plain import UnusualError, tls_context
+from .refusals import OddAnswerError, is_success, refusal
+from .routes import METHODS, Route, find_route
 from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
 
 if TYPE_CHECKING:
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
     from ..wire.connection import Response
     from ..wire.pool import Stream
 
-__all__ = ["FastLane", "OddAnswerError"]
+__all__ = ["FastLane"]
 
 logger = logging.getLogger("fsspec_store.s3")
 
@@ -44,38 +41,8 @@ _SUMMED_HERE_BYTES = 2**20
 #: From a bucket that s3fs had no trouble with.
 _MOST_ODD_ANSWERS = 3
 
-#: Codes that s3fs may be able to do something about: it finds a bucket's region, and signs in other
-#: ways.
-_FOR_S3FS = frozenset(
-    {
-        "AuthorizationHeaderMalformed",
-        "IllegalLocationConstraintException",
-        "PermanentRedirect",
-        "SignatureDoesNotMatch",
-        "TemporaryRedirect",
-    }
-)
-
-
 #: Where requests go, and the client of botocore's that holds their credentials.
 Way: TypeAlias = tuple[Route, Any]
-
-
-class OddAnswerError(Exception):
-    """An answer that s3fs has to be asked for again; the message says what was odd about it.
-
-    Parameters
-    ----------
-    what : str
-        The message.
-    lasting : bool, optional
-        Whether the next answer would be no other: the request went to the wrong place, or was
-        signed in the wrong way.
-    """
-
-    def __init__(self, what: str, *, lasting: bool = False) -> None:
-        super().__init__(what)
-        self.lasting = lasting
 
 
 class FastLane:
@@ -177,7 +144,7 @@ class FastLane:
         )
         status, found = response.status, response.headers
         if status not in (200, 206):
-            raise _refusal(response, "GetObject")
+            raise refusal(response, "GetObject")
         # Of a part some services state the whole object's.
         check = None if "Range" in params else stated_checksum(found)
         if check is not None and response.body is not None:
@@ -196,8 +163,8 @@ class FastLane:
         path = way[0].path + quote_key(params["Key"])
         response = await self._ask_whole(way, "HEAD", path)
         length = response.headers.get("content-length", "")
-        if not _is_success(response):
-            raise _refusal(response, "HeadObject")
+        if not is_success(response):
+            raise refusal(response, "HeadObject")
         if not (length.isascii() and length.isdigit()):
             raise OddAnswerError("a HEAD without a length")
         return {"ContentLength": int(length), "ETag": response.headers.get("etag", "")}
@@ -222,8 +189,8 @@ class FastLane:
         # A connection's own timeout begins when the body is sent.
         async with asyncio.timeout(self._policy.upload_timeout(body.nbytes)):
             response = await self._ask_whole(way, "PUT", path, query, headers=headers, body=body)
-        if not _is_success(response):
-            raise _refusal(response, operation)
+        if not is_success(response):
+            raise refusal(response, operation)
         etag = response.headers.get("etag", "")
         if not etag and response.length:
             # Not by s3fs at once: whether this was a write is as open as after a lost answer.
@@ -233,8 +200,8 @@ class FastLane:
     async def _delete_object(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
         path = way[0].path + quote_key(params["Key"])
         response = await self._ask_whole(way, "DELETE", path)
-        if not _is_success(response):
-            raise _refusal(response, "DeleteObject")
+        if not is_success(response):
+            raise refusal(response, "DeleteObject")
         if response.body:
             raise ConnectionError("what answered was not S3")
         return {}
@@ -250,8 +217,8 @@ class FastLane:
         response = await self._ask_whole(
             way, "POST", way[0].path, "delete=", headers=headers, body=memoryview(body)
         )
-        if not _is_success(response):
-            raise _refusal(response, "DeleteObjects")
+        if not is_success(response):
+            raise refusal(response, "DeleteObjects")
         said = bytes(response.body or b"")
         try:
             return {"Errors": parse_delete(said)}
@@ -267,8 +234,8 @@ class FastLane:
             if param in params:
                 query[name] = str(params[param])
         response = await self._ask_whole(way, "GET", way[0].path, canonical_query(query))
-        if not _is_success(response):
-            raise _refusal(response, "ListObjectsV2")
+        if not is_success(response):
+            raise refusal(response, "ListObjectsV2")
         try:
             page = parse_list(bytes(response.body or b""))
         except ValueError as error:
@@ -366,39 +333,3 @@ async def _summed(sum_up: Callable[[memoryview], Any], data: memoryview) -> Any:
     if data.nbytes <= _SUMMED_HERE_BYTES:
         return sum_up(data)
     return await asyncio.to_thread(sum_up, data)
-
-
-def _is_success(response: Response) -> bool:
-    """Whether botocore would take it for one; not every service is particular about statuses."""
-    return 200 <= response.status < 300
-
-
-def _refusal(response: Response, operation: str) -> Exception:
-    """What s3fs would raise for an answer."""
-    status = response.status
-    if 300 <= status < 400:
-        return OddAnswerError(f"the status {status}", lasting=True)
-    body = b"" if response.body is None else bytes(response.body)
-    error = parse_error(body)
-    if not error:
-        if body and status < 500 and status != 429:
-            return OddAnswerError(f"the status {status} without an error of S3")
-        if not body and status == 400:
-            # A HEAD in the wrong region, among others.
-            return OddAnswerError("the status 400 without a reason", lasting=True)
-        try:
-            phrase = HTTPStatus(status).phrase
-        except ValueError:
-            phrase = ""
-        error = {"Code": str(status), "Message": phrase}
-    if error.get("Code") in _FOR_S3FS:
-        return OddAnswerError(f"the error {error['Code']}", lasting=True)
-    parsed = {
-        "Error": error,
-        "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": response.headers},
-    }
-    if status == 404 and error.get("Code") in ("NoSuchKey", "404"):
-        return MissingError(parsed)
-    refused = botocore.exceptions.ClientError(parsed, operation)
-    translated: Exception = translate_boto_error(refused)
-    return translated

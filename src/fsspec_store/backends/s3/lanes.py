@@ -26,7 +26,8 @@ from ..large_reads import LARGE_BYTES
 from ..sessions import without_own_repeats
 from .answers import error_code
 from .checksums import ChecksumError, stated_checksum
-from .fast import FastLane, OddAnswerError
+from .fast import FastLane
+from .refusals import OddAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,26 +8,22 @@ as the user configured them, and whether anything about it is out of the ordinar
 from __future__ import annotations
 
 import asyncio
-import functools
 import re
 import secrets
-import ssl
 from dataclasses import dataclass
-from types import MethodType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-import s3fs.core
-from botocore.httpsession import create_urllib3_context, get_cert_path
-
 from ..wire.pool import Origin
+from .plain import UnusualError, check_filesystem, check_handlers, check_session
 from .signing import Signer
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Awaitable, Callable, Mapping
     from urllib.parse import SplitResult
 
-__all__ = ["METHODS", "Route", "UnusualError", "find_route", "tls_context"]
+__all__ = ["METHODS", "Route", "find_route"]
 
 #: What every request of botocore's may have, with no effect on what it means.
 _ALWAYS = frozenset(
@@ -57,35 +53,10 @@ _TRAILED = {
 _CREDENTIAL = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[\x21-\x7e]+/\d{8}/([^/]+)/s3/aws4_request, ?SignedHeaders=.+"
 )
-#: What a line of a request's head may hold, and is read in one way by everybody.
 _WORD = re.compile(r"[\x21-\x7e]*").fullmatch
+#: What a line of a request's head may hold, and is read in one way by everybody.
 _PLAIN_LINE = re.compile(r"[\x20-\x7e]*").fullmatch
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-
-#: What s3fs does to make a request of a call: who overrides any of it wants it done.
-_METHODS_OF_S3FS = (
-    "_call_s3",
-    "_filter_kwargs",
-    "_get_s3_method_kwargs",
-    "get_s3",
-    "set_session",
-)
-#: What botocore announces of a request, and lets handlers change.
-_EVENTS = (
-    "provide-client-params",
-    "before-parameter-build",
-    "before-endpoint-resolution",
-    "before-call",
-    "request-created",
-    "choose-signer",
-    "before-sign",
-    "before-send",
-    "before-parse",
-    "response-received",
-    "needs-retry",
-    "after-call",
-    "after-call-error",
-)
 
 
 @dataclass(frozen=True)
@@ -154,10 +125,6 @@ class Route:
     crc32: bool
 
 
-class UnusualError(Exception):
-    """Something about a request that only s3fs knows how to do; the message says what."""
-
-
 class _CaughtError(Exception):
     """Raised in botocore in place of sending a request."""
 
@@ -185,9 +152,9 @@ async def find_route(
     """
     kind = METHODS[method]
     try:
-        _check_filesystem(fs)
+        check_filesystem(fs)
         request, client, name = await _sample(fs, bucket, method, kind)
-        _check_session(client._endpoint.http_session, request.url)
+        check_session(client._endpoint.http_session, request.url)
         context = await tls() if request.url.startswith("https:") else None
         return _understood(request, kind, name, context), client
     except (AttributeError, KeyError) as error:
@@ -202,7 +169,7 @@ async def _sample(fs: Any, bucket: str, method: str, kind: _Kind) -> tuple[Any, 
     await fs.set_session()
     client = await fs.get_s3(bucket)
     operation = client.meta.method_to_api_mapping[method]
-    _check_handlers(client, operation)
+    check_handlers(client, operation)
     event = f"before-send.s3.{operation}"
     caught: list[Any] = []
     here = asyncio.current_task()
@@ -272,70 +239,6 @@ def _signer(headers: Mapping[str, str]) -> Signer | None:
     if match is None or not _WORD(headers.get("x-amz-security-token", "")):
         raise UnusualError("the kind of signature")
     return Signer(match.group(1))
-
-
-def _check_filesystem(fs: Any) -> None:
-    """Refuse a filesystem that makes its requests in a way of its own."""
-    for name in _METHODS_OF_S3FS:
-        method = getattr(fs, name, None)
-        # A decorator has the names of what it wraps, and not its globals.
-        if method is not None and not (
-            type(method) is MethodType and method.__func__.__globals__ is vars(s3fs.core)
-        ):
-            raise UnusualError(f"{type(fs).__name__}.{name} is not s3fs's own")
-
-
-def _check_handlers(client: Any, operation: str) -> None:
-    """Refuse what somebody registered with botocore to take part in requests."""
-    registered = client.meta.events._emitter._handlers
-    for event in _EVENTS:
-        for handler in registered.prefix_search(f"{event}.s3.{operation}"):
-            function = handler.func if isinstance(handler, functools.partial) else handler
-            owner = getattr(function, "__module__", None) or type(function).__module__
-            # One that says so does nothing: moto registers one wherever it is imported.
-            idle = getattr(function, "enabled", True) is False
-            if owner.partition(".")[0] not in ("aiobotocore", "botocore") and not idle:
-                raise UnusualError(f"a handler of {owner} for the event {event}")
-
-
-def _check_session(session: Any, url: str) -> None:
-    """Refuse what the user configured of connections that is not done here."""
-    if type(session).__name__ != "AIOHTTPSession":
-        raise UnusualError("the HTTP library")
-    if session._proxy_config.proxy_url_for(url) is not None:
-        raise UnusualError("a proxy")
-    if set(session._connector_args) - {"keepalive_timeout"}:
-        raise UnusualError("connector_args")
-
-
-async def tls_context(fs: Any) -> ssl.SSLContext:
-    """How s3fs trusts servers, and what it shows them: ``verify``, ``client_cert``.
-
-    Parameters
-    ----------
-    fs : S3FileSystem
-        The loop's own s3fs filesystem.
-    """
-    await fs.set_session()
-    session = fs._s3._endpoint.http_session
-    verify, cert, key = session._verify, session._cert_file, session._key_file
-
-    def make() -> ssl.SSLContext:
-        # botocore's, and not Python's: newer releases of Python refuse certificates of private
-        # authorities that s3fs takes.
-        context: ssl.SSLContext = create_urllib3_context()
-        if verify:
-            context.check_hostname = True
-            context.load_verify_locations(get_cert_path(verify))
-        else:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        if cert is not None:
-            context.load_cert_chain(cert, key)
-        return context
-
-    # It reads files.
-    return await asyncio.to_thread(make)
 
 
 def _host(url: SplitResult) -> str:

@@ -222,8 +222,6 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close the connection at once."""
         self._reusable = False
-        # Whose memory that is may use it again.
-        self._sink = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,0 +1,200 @@
+"""The fast lane connects as s3fs would: TLS as the user trusts it; proxies are s3fs's to ask."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conformance.support import put, read
+from servers import S3Endpoint
+from servers.fault_proxy import fault_proxy
+from servers.fixtures import or_skip
+
+from fsspec_store import BackendError
+
+from .lanes import check_lane, make_bucket, opened, options_of, reasons, use
+from .own_minio import make_certificate, own_minio
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as MinIO wants it, and certificates of two clients."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is missing, which makes certificates")
+    folder = tmp_path_factory.mktemp("certificates")
+    certificate, key = make_certificate(folder, "public")
+    key.rename(folder / "private.key")
+    assert certificate == folder / "public.crt"
+    make_certificate(tmp_path_factory.getbasetemp(), "client")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tls_endpoint(certificates: Path) -> Iterator[S3Endpoint]:
+    """A MinIO that speaks TLS, by a certificate that nobody else vouches for."""
+    with or_skip(own_minio(certificates=certificates)) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
+def fast(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.mark.parametrize("by", ["option", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
+async def test_an_authority_of_the_users_own(
+    tls_endpoint: S3Endpoint,
+    certificates: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+    fast: bool,
+) -> None:
+    authority = str(certificates / "public.crt")
+    if by != "option":
+        monkeypatch.setenv(by, authority)
+    options = options_of(
+        tls_endpoint, client_kwargs={"verify": authority} if by == "option" else {}
+    )
+    bucket = await make_bucket(options)
+    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+        await use(store)
+        check_lane(store, fast)
+
+
+async def test_no_authority_at_all(tls_endpoint: S3Endpoint, fast: bool) -> None:
+    options = options_of(tls_endpoint, client_kwargs={"verify": False})
+    bucket = await make_bucket(options)
+    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+        await use(store)
+        check_lane(store, fast)
+
+
+async def test_a_server_that_nobody_vouches_for_is_refused_at_once(
+    tls_endpoint: S3Endpoint, fast: bool
+) -> None:
+    with opened("s3://bucket/x", options_of(tls_endpoint), fast=fast) as store:
+        for call in (store.get("a"), put(store, "a")):
+            with pytest.raises(BackendError, match="certificate verify failed"):
+                await call
+        assert store.stats.requests == 2
+        assert store.stats.fast == (2 if fast else 0)
+
+
+async def test_a_certificate_for_another_name_is_refused(
+    tls_endpoint: S3Endpoint, certificates: Path
+) -> None:
+    options = options_of(
+        tls_endpoint,
+        endpoint_url=tls_endpoint.url.replace("127.0.0.1", "localhost"),
+        client_kwargs={"verify": str(certificates / "public.crt")},
+    )
+    with opened("s3://bucket/x", options) as store:
+        with pytest.raises(BackendError, match="localhost"):
+            await store.get("a")
+        assert store.stats.requests == store.stats.fast == 1
+
+
+async def test_an_authority_that_is_not_there_is_an_error(
+    tls_endpoint: S3Endpoint, tmp_path: Path, fast: bool
+) -> None:
+    options = options_of(tls_endpoint, client_kwargs={"verify": str(tmp_path / "none.crt")})
+    with (
+        opened("s3://bucket/x", options, fast=fast, retries=0) as store,
+        pytest.raises(BackendError),
+    ):
+        await store.get("a")
+
+
+async def test_a_server_that_speaks_no_tls_is_an_error(
+    minio_endpoint: S3Endpoint, fast: bool
+) -> None:
+    url = minio_endpoint.url.replace("http:", "https:")
+    options = options_of(minio_endpoint, endpoint_url=url)
+    with opened("s3://bucket/x", options, fast=fast) as store:
+        with pytest.raises(BackendError, match=r"(?i)ssl"):
+            await store.get("a")
+        # It would speak none the next time either.
+        assert store.stats.requests == 1
+
+
+async def test_a_client_shows_its_certificate(
+    minio_endpoint: S3Endpoint, certificates: Path, tmp_path_factory: Any, fast: bool
+) -> None:
+    client = tmp_path_factory.getbasetemp() / "client.crt"
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client)
+    context.load_cert_chain(certificates / "public.crt", certificates / "private.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    shown = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while (await reader.readline()).strip():
+            pass
+        shown.append(writer.get_extra_info("peercert")["subject"])
+        writer.write(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: 2\r\n\r\nok')
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    options = options_of(
+        minio_endpoint,
+        endpoint_url=f"https://127.0.0.1:{port}",
+        client_kwargs={"verify": str(certificates / "public.crt")},
+        config_kwargs={"client_cert": (str(client), str(client.with_suffix(".key")))},
+    )
+    with opened("s3://bucket/x", options, fast=fast, retries=0) as store:
+        assert await read(store, "a") == b"ok"
+        check_lane(store, fast)
+    assert shown == [((("commonName", "test"),),)]
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.mark.parametrize("by", ["option", "HTTP_PROXY"])
+async def test_a_proxy_is_asked(
+    minio_endpoint: S3Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    by: str,
+) -> None:
+    caplog.set_level("INFO", "fsspec_store.s3")
+    bucket = minio_endpoint.make_bucket()
+    with fault_proxy(minio_endpoint.url) as proxy:
+        options = options_of(minio_endpoint)
+        if by == "option":
+            options["config_kwargs"] = {"proxies": {"http": proxy.url}}
+        else:
+            monkeypatch.setenv(by, proxy.url)
+        with opened(f"s3://{bucket}/x", options) as store:
+            await use(store)
+            assert store.stats.fast == 0
+            assert store.stats.requests == len(proxy.seen)
+        # As a proxy is asked: with the whole URL.
+        assert all(each.target.startswith(f"{minio_endpoint.url}/") for each in proxy.seen)
+    assert set(reasons(caplog).values()) == {"a proxy"}
+
+
+async def test_no_proxy_is_asked_where_the_user_wants_none(
+    minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    with fault_proxy(minio_endpoint.url) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        bucket = minio_endpoint.make_bucket()
+        with opened(f"s3://{bucket}/x", options_of(minio_endpoint), fast=fast) as store:
+            await use(store)
+            check_lane(store, fast)
+        assert proxy.seen == []
