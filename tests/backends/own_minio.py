@@ -7,6 +7,7 @@ nor how it is watched, see `servers.minio` and `servers.process`.
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import socket
 import ssl
 import subprocess
@@ -31,7 +32,7 @@ def own_minio(
     environment : mapping, optional
         Its further settings.
     certificates : Path, optional
-        A folder with ``public.crt`` and ``private.key``, by which it speaks TLS.
+        A folder of `make_certificates` with those of ``public``, by which it speaks TLS.
     """
 
     @contextmanager
@@ -39,9 +40,14 @@ def own_minio(
         with _launch(_find_minio(), folder) as launch:
             command, served, ready = [*launch.command], launch.served, launch.why_not_ready
             if certificates is not None:
-                command += ["--certs-dir", str(certificates)]
+                # As MinIO wants them to be named.
+                own = folder / "certificates"
+                own.mkdir()
+                shutil.copy(certificates / "public.crt", own / "public.crt")
+                shutil.copy(certificates / "public.key", own / "private.key")
+                command += ["--certs-dir", str(own)]
                 served = dataclasses.replace(served, url=served.url.replace("http:", "https:"))
-                ready = partial(_why_not_ready, served, certificates / "public.crt")
+                ready = partial(_why_not_ready, served)
             yield Launch(
                 command=command,
                 environment={**launch.environment, **(environment or {})},
@@ -53,9 +59,10 @@ def own_minio(
         yield endpoint
 
 
-def _why_not_ready(endpoint: S3Endpoint, certificate: Path) -> str | None:
+def _why_not_ready(endpoint: S3Endpoint) -> str | None:
     host, port = endpoint.url.removeprefix("https://").split(":")
-    context = ssl.create_default_context(cafile=certificate)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     request = f"GET /minio/health/ready HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
     try:
         with (
@@ -69,24 +76,32 @@ def _why_not_ready(endpoint: S3Endpoint, certificate: Path) -> str | None:
     return None if answer.startswith(b"HTTP/1.1 200") else repr(answer)
 
 
-def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate that vouches for itself, and its key, for 127.0.0.1.
+def make_certificates(folder: Path, *names: str) -> None:
+    """An authority in ``authority.crt``, and certificates by it for 127.0.0.1 with their keys.
 
-    One that has been made by hand, as private ones are: without the marks of an authority that
-    strict checks ask for.
+    As private ones often are: without the marks that strict checks ask for (RFC 5280, section
+    4.2.1), which Python makes of its own accord from 3.13 on and s3fs does not.
     """
-    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
-    settings = folder / f"{name}.cnf"
+    plain = "subjectKeyIdentifier=none\nauthorityKeyIdentifier=none\n"
+    settings = folder / "settings.cnf"
     settings.write_text(
-        "[req]\ndistinguished_name=dn\nx509_extensions=ext\nprompt=no\n[dn]\nCN=test\n"
-        "[ext]\nsubjectAltName=IP:127.0.0.1\nsubjectKeyIdentifier=none\n"
-        "authorityKeyIdentifier=none\n"
+        "[req]\ndistinguished_name=name\n[name]\n"
+        f"[authority]\nbasicConstraints=CA:TRUE\n{plain}"
+        f"[leaf]\nsubjectAltName=IP:127.0.0.1\n{plain}"
     )
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
-    command += ["ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    command += ["-config", str(settings), "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    return certificate, key
+    _openssl(folder, "req -x509 -nodes -days 2 -extensions authority", "authority")
+    for name in names:
+        _openssl(folder, "req -new -nodes", name)
+        signing = f"x509 -req -in {name}.crt -CA authority.crt -CAkey authority.key -CAcreateserial"
+        signing += f" -days 2 -extfile settings.cnf -extensions leaf -out {name}.signed"
+        subprocess.run(["openssl", *signing.split()], cwd=folder, check=True, capture_output=True)
+        (folder / f"{name}.signed").replace(folder / f"{name}.crt")
+
+
+def _openssl(folder: Path, what: str, name: str) -> None:
+    key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -config settings.cnf"
+    command = f"{what} {key} -subj /CN={name} -keyout {name}.key -out {name}.crt"
+    subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
 
 
 def to_loopback(resolve: Callable[..., object]) -> Callable[..., object]:

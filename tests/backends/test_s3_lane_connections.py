@@ -7,7 +7,6 @@ import shutil
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conformance.support import put, read
@@ -18,7 +17,7 @@ from servers.fixtures import or_skip
 from fsspec_store import BackendError
 
 from .lanes import check_lane, make_bucket, opened, options_of, reasons, use
-from .own_minio import make_certificate, own_minio
+from .own_minio import make_certificates, own_minio
 
 
 @pytest.fixture(autouse=True)
@@ -30,14 +29,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as MinIO wants it, and certificates of two clients."""
+    """A folder with those of a private authority, of a server and of a client."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing, which makes certificates")
     folder = tmp_path_factory.mktemp("certificates")
-    certificate, key = make_certificate(folder, "public")
-    key.rename(folder / "private.key")
-    assert certificate == folder / "public.crt"
-    make_certificate(tmp_path_factory.getbasetemp(), "client")
+    make_certificates(folder, "public", "client")
     return folder
 
 
@@ -61,7 +57,7 @@ async def test_an_authority_of_the_users_own(
     by: str,
     fast: bool,
 ) -> None:
-    authority = str(certificates / "public.crt")
+    authority = str(certificates / "authority.crt")
     if by != "option":
         monkeypatch.setenv(by, authority)
     options = options_of(
@@ -98,7 +94,7 @@ async def test_a_certificate_for_another_name_is_refused(
     options = options_of(
         tls_endpoint,
         endpoint_url=tls_endpoint.url.replace("127.0.0.1", "localhost"),
-        client_kwargs={"verify": str(certificates / "public.crt")},
+        client_kwargs={"verify": str(certificates / "authority.crt")},
     )
     with opened("s3://bucket/x", options) as store:
         with pytest.raises(BackendError, match="localhost"):
@@ -130,11 +126,12 @@ async def test_a_server_that_speaks_no_tls_is_an_error(
 
 
 async def test_a_client_shows_its_certificate(
-    minio_endpoint: S3Endpoint, certificates: Path, tmp_path_factory: Any, fast: bool
+    minio_endpoint: S3Endpoint, certificates: Path, fast: bool
 ) -> None:
-    client = tmp_path_factory.getbasetemp() / "client.crt"
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client)
-    context.load_cert_chain(certificates / "public.crt", certificates / "private.key")
+    client, server_certificate = certificates / "client.crt", certificates / "public.crt"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_verify_locations(certificates / "authority.crt")
+    context.load_cert_chain(server_certificate, server_certificate.with_suffix(".key"))
     context.verify_mode = ssl.CERT_REQUIRED
     shown = []
 
@@ -152,13 +149,13 @@ async def test_a_client_shows_its_certificate(
     options = options_of(
         minio_endpoint,
         endpoint_url=f"https://127.0.0.1:{port}",
-        client_kwargs={"verify": str(certificates / "public.crt")},
+        client_kwargs={"verify": str(certificates / "authority.crt")},
         config_kwargs={"client_cert": (str(client), str(client.with_suffix(".key")))},
     )
     with opened("s3://bucket/x", options, fast=fast, retries=0) as store:
         assert await read(store, "a") == b"ok"
         check_lane(store, fast)
-    assert shown == [((("commonName", "test"),),)]
+    assert shown == [((("commonName", "client"),),)]
     server.close()
     await server.wait_closed()
 

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 from conformance import Limits
-from conformance.support import listed, put
+from conformance.support import buf, listed
 from servers import S3Endpoint
 
 from .s3_conformance import S3Conformance
@@ -28,15 +27,7 @@ class TestSeaweedFS(S3Conformance):
     ) -> None:
         store = make_store()
         keys = [f"a/{number:03}" for number in range(999)] + ["b/0", "b/1"]
-        await put(store, *keys)
+        await store._set_many((key, buf(b"x")) for key in keys)
         bucket, _, root = store.path.partition("/")
         endpoint.client().put_object(Bucket=bucket, Key=f"{root}/b/", Body=b"")
         assert await listed(store.list()) == keys
-
-
-class TestSeaweedFSByS3fs(TestSeaweedFS):
-    """The same answers without the fast lane."""
-
-    limits = dataclasses.replace(TestSeaweedFS.limits, examples=10)
-    service = "SeaweedFS, by s3fs"
-    fast = False

@@ -41,7 +41,7 @@ SCALE = Scale(
     slices=2,
     arrays=3,
 )
-SETTINGS = Settings(rounds=2, seconds=0.02, at_once=2, scale=SCALE)
+SETTINGS = Settings(rounds=1, seconds=0.02, at_once=2, scale=SCALE)
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ def make_store(azurite_endpoint: AzureEndpoint, proxy: FaultProxy) -> Iterator[A
     made = []
 
     def make(**more: Any) -> FsspecStore:
-        made.append(FsspecStore.from_url(root, options, **more))
+        made.append(FsspecStore.from_url(root, options, **{"timeout": 120, **more}))
         return made[-1]
 
     yield make

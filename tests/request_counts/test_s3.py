@@ -41,7 +41,11 @@ def make_store(
     made = []
 
     def make(**more: Any) -> FsspecStore:
-        made.append(FsspecStore.from_url(root, options, fast=request.cls.fast, **more))
+        made.append(
+            FsspecStore.from_url(
+                root, options, **{"timeout": 120, "fast": request.cls.fast, **more}
+            )
+        )
         return made[-1]
 
     yield make

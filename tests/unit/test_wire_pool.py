@@ -26,6 +26,7 @@ from servers.scripted import (
     scripted_server,
 )
 
+from fsspec_store.backends.transports import end
 from fsspec_store.backends.wire.connection import Response
 from fsspec_store.backends.wire.pool import Origin, Pool, Stream
 from fsspec_store.loops import PerLoop
@@ -562,6 +563,42 @@ def use_and_close(how: str, place: ServerThread, loop: asyncio.AbstractEventLoop
         loop.close()
     place.run(place.server.done())
     assert complaints == []
+
+
+def test_the_end_of_a_connection_leaves_its_number_to_others() -> None:
+    loop = asyncio.new_event_loop()
+    complaints: list[object] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    data = bytes(10_000_000)
+
+    async def send(sending: socket.socket) -> asyncio.Transport:
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=sending)
+        transport.write(data)
+        assert transport.get_write_buffer_size() > 0
+        return transport
+
+    async def send_all(sending: socket.socket, receiving: socket.socket) -> int:
+        transport = await send(sending)
+        receiving.setblocking(False)
+        received = 0
+        while received < len(data):
+            received += len(await loop.sock_recv(receiving, 2**20))
+        transport.abort()
+        await asyncio.sleep(0)
+        return received
+
+    first, its_peer = socket.socketpair()
+    number = first.fileno()
+    unfinished = loop.run_until_complete(send(first))
+    end(unfinished)
+    end(unfinished)
+    second, other_peer = socket.socketpair()
+    assert second.fileno() == number
+    assert loop.run_until_complete(send_all(second, other_peer)) == len(data)
+    assert complaints == []
+    its_peer.close()
+    other_peer.close()
+    loop.close()
 
 
 class Pools:

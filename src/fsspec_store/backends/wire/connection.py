@@ -321,7 +321,7 @@ class Connection(asyncio.BufferedProtocol):
                 if not may_become_head(bytes(self._view[: self._filled])):
                     raise ProtocolError("what the server sent is no HTTP/1.1 response")
                 return
-            head = parse_head(bytes(self._view[: end + 2]), bodiless=self._bodiless)
+            head = parse_head(self._view[: end + 2], bodiless=self._bodiless)
             if head.status >= 200:
                 self._start_body(head, end + 4)
                 return

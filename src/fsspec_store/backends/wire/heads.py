@@ -62,12 +62,12 @@ def may_become_head(start: bytes) -> bool:
     return start.startswith(_FIRST_BYTES[: len(start)]) and not _BARE_NEWLINE.search(start)
 
 
-def parse_head(head: bytes, *, bodiless: bool) -> Head:
+def parse_head(head: bytes | memoryview, *, bodiless: bool) -> Head:
     """Read a response's head.
 
     Parameters
     ----------
-    head : bytes
+    head : bytes or memoryview
         From the status line to the end of the last header's line, without the empty line.
     bodiless : bool
         Whether the request was one that is answered without a body (HEAD).
@@ -77,7 +77,7 @@ def parse_head(head: bytes, *, bodiless: bool) -> Head:
     ProtocolError
         When it is no head, or leaves open where the body ends (RFC 9112, section 6.3).
     """
-    text = head.decode("latin-1")
+    text = str(head, "latin-1")
     start = _STATUS_LINE.match(text)
     if start is None:
         raise ProtocolError("what the server sent is no HTTP/1.1 response")

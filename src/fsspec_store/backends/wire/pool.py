@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..transports import end
@@ -146,9 +145,6 @@ class Pool:
         for connection in self._forget_all():
             # Its own way would leave the end to the loop, which may never run again.
             end(connection.transport)
-            # TLS leaves it to the loop to say so; a closed loop can wake nobody.
-            with suppress(RuntimeError):
-                connection.connection_lost(None)
 
     def _close(self) -> None:
         for connection in self._forget_all():
