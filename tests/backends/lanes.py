@@ -79,10 +79,15 @@ def wire(seen: Sequence[Seen]) -> list[tuple[str, str, dict[str, str]]]:
     return asked
 
 
+def store_of(url: str, options: Any, **more: Any) -> FsspecStore:
+    """A store that gives up soon."""
+    return FsspecStore.from_url(url, options, **{"timeout": 5, "retries": 2, **more})
+
+
 @contextmanager
 def opened(url: str, options: Any, **more: Any) -> Iterator[FsspecStore]:
-    """A store that gives up soon, closed at the end."""
-    store = FsspecStore.from_url(url, options, **{"timeout": 5, "retries": 2, **more})
+    """The same, closed at the end."""
+    store = store_of(url, options, **more)
     try:
         yield store
     finally:

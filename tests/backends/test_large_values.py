@@ -123,7 +123,7 @@ def web(endpoint: HTTPEndpoint) -> Place:
 
 
 SERVICES: dict[str, tuple[str, Callable[[Any], Place]]] = {
-    "s3": ("seaweedfs_endpoint", s3),
+    "s3": ("minio_endpoint", s3),
     "google": ("fake_gcs_endpoint", google),
     # With a session that the user configured.
     "google by aiohttp": (

@@ -16,7 +16,7 @@ from servers.fixtures import or_skip
 
 from fsspec_store import BackendError
 
-from .lanes import check_lane, make_bucket, opened, options_of, reasons, use
+from .lanes import check_lane, make_bucket, options_of, reasons, store_of, use
 from .own_minio import make_certificates, own_minio
 
 
@@ -64,7 +64,7 @@ async def test_an_authority_of_the_users_own(
         tls_endpoint, client_kwargs={"verify": authority} if by == "option" else {}
     )
     bucket = await make_bucket(options)
-    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+    async with store_of(f"s3://{bucket}/x", options, fast=fast) as store:
         await use(store)
         check_lane(store, fast)
 
@@ -72,7 +72,7 @@ async def test_an_authority_of_the_users_own(
 async def test_no_authority_at_all(tls_endpoint: S3Endpoint, fast: bool) -> None:
     options = options_of(tls_endpoint, client_kwargs={"verify": False})
     bucket = await make_bucket(options)
-    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+    async with store_of(f"s3://{bucket}/x", options, fast=fast) as store:
         await use(store)
         check_lane(store, fast)
 
@@ -80,7 +80,7 @@ async def test_no_authority_at_all(tls_endpoint: S3Endpoint, fast: bool) -> None
 async def test_a_server_that_nobody_vouches_for_is_refused_at_once(
     tls_endpoint: S3Endpoint, fast: bool
 ) -> None:
-    with opened("s3://bucket/x", options_of(tls_endpoint), fast=fast) as store:
+    async with store_of("s3://bucket/x", options_of(tls_endpoint), fast=fast) as store:
         for call in (store.get("a"), put(store, "a")):
             with pytest.raises(BackendError, match="certificate verify failed"):
                 await call
@@ -96,7 +96,7 @@ async def test_a_certificate_for_another_name_is_refused(
         endpoint_url=tls_endpoint.url.replace("127.0.0.1", "localhost"),
         client_kwargs={"verify": str(certificates / "authority.crt")},
     )
-    with opened("s3://bucket/x", options) as store:
+    async with store_of("s3://bucket/x", options) as store:
         with pytest.raises(BackendError, match="localhost"):
             await store.get("a")
         assert store.stats.requests == store.stats.fast == 1
@@ -106,11 +106,9 @@ async def test_an_authority_that_is_not_there_is_an_error(
     tls_endpoint: S3Endpoint, tmp_path: Path, fast: bool
 ) -> None:
     options = options_of(tls_endpoint, client_kwargs={"verify": str(tmp_path / "none.crt")})
-    with (
-        opened("s3://bucket/x", options, fast=fast, retries=0) as store,
-        pytest.raises(BackendError),
-    ):
-        await store.get("a")
+    async with store_of("s3://bucket/x", options, fast=fast, retries=0) as store:
+        with pytest.raises(BackendError):
+            await store.get("a")
 
 
 async def test_a_server_that_speaks_no_tls_is_an_error(
@@ -118,7 +116,7 @@ async def test_a_server_that_speaks_no_tls_is_an_error(
 ) -> None:
     url = minio_endpoint.url.replace("http:", "https:")
     options = options_of(minio_endpoint, endpoint_url=url)
-    with opened("s3://bucket/x", options, fast=fast) as store:
+    async with store_of("s3://bucket/x", options, fast=fast) as store:
         with pytest.raises(BackendError, match=r"(?i)ssl"):
             await store.get("a")
         # It would speak none the next time either.
@@ -152,7 +150,7 @@ async def test_a_client_shows_its_certificate(
         client_kwargs={"verify": str(certificates / "authority.crt")},
         config_kwargs={"client_cert": (str(client), str(client.with_suffix(".key")))},
     )
-    with opened("s3://bucket/x", options, fast=fast, retries=0) as store:
+    async with store_of("s3://bucket/x", options, fast=fast, retries=0) as store:
         assert await read(store, "a") == b"ok"
         check_lane(store, fast)
     assert shown == [((("commonName", "client"),),)]
@@ -175,7 +173,7 @@ async def test_a_proxy_is_asked(
             options["config_kwargs"] = {"proxies": {"http": proxy.url}}
         else:
             monkeypatch.setenv(by, proxy.url)
-        with opened(f"s3://{bucket}/x", options) as store:
+        async with store_of(f"s3://{bucket}/x", options) as store:
             await use(store)
             assert store.stats.fast == 0
             assert store.stats.requests == len(proxy.seen)
@@ -191,7 +189,7 @@ async def test_no_proxy_is_asked_where_the_user_wants_none(
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         bucket = minio_endpoint.make_bucket()
-        with opened(f"s3://{bucket}/x", options_of(minio_endpoint), fast=fast) as store:
+        async with store_of(f"s3://{bucket}/x", options_of(minio_endpoint), fast=fast) as store:
             await use(store)
             check_lane(store, fast)
         assert proxy.seen == []
