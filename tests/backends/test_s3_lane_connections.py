@@ -6,8 +6,10 @@ import asyncio
 import shutil
 import ssl
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import botocore.session
 import pytest
 from conformance.support import put, read
 from servers import S3Endpoint
@@ -16,7 +18,7 @@ from servers.fixtures import or_skip
 
 from fsspec_store import BackendError
 
-from .lanes import check_lane, make_bucket, options_of, reasons, store_of, use
+from .lanes import check_lane, options_of, reasons, store_of, use
 from .own_minio import make_certificates, own_minio
 
 
@@ -49,13 +51,28 @@ def fast(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
+@pytest.fixture(scope="module")
+def tls_bucket(tls_endpoint: S3Endpoint, certificates: Path) -> str:
+    client = botocore.session.Session().create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=tls_endpoint.url,
+        aws_access_key_id=tls_endpoint.key,
+        aws_secret_access_key=tls_endpoint.secret,
+        verify=str(certificates / "authority.crt"),
+    )
+    with closing(client):
+        client.create_bucket(Bucket="over-tls")
+    return "over-tls"
+
+
 @pytest.mark.parametrize("by", ["option", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
 async def test_an_authority_of_the_users_own(
     tls_endpoint: S3Endpoint,
+    tls_bucket: str,
     certificates: Path,
     monkeypatch: pytest.MonkeyPatch,
     by: str,
-    fast: bool,
 ) -> None:
     authority = str(certificates / "authority.crt")
     if by != "option":
@@ -63,18 +80,16 @@ async def test_an_authority_of_the_users_own(
     options = options_of(
         tls_endpoint, client_kwargs={"verify": authority} if by == "option" else {}
     )
-    bucket = await make_bucket(options)
-    async with store_of(f"s3://{bucket}/x", options, fast=fast) as store:
+    async with store_of(f"s3://{tls_bucket}/{by}", options) as store:
         await use(store)
-        check_lane(store, fast)
+        check_lane(store, True)
 
 
-async def test_no_authority_at_all(tls_endpoint: S3Endpoint, fast: bool) -> None:
+async def test_no_authority_at_all(tls_endpoint: S3Endpoint, tls_bucket: str) -> None:
     options = options_of(tls_endpoint, client_kwargs={"verify": False})
-    bucket = await make_bucket(options)
-    async with store_of(f"s3://{bucket}/x", options, fast=fast) as store:
+    async with store_of(f"s3://{tls_bucket}/none", options) as store:
         await use(store)
-        check_lane(store, fast)
+        check_lane(store, True)
 
 
 async def test_a_server_that_nobody_vouches_for_is_refused_at_once(
@@ -124,7 +139,7 @@ async def test_a_server_that_speaks_no_tls_is_an_error(
 
 
 async def test_a_client_shows_its_certificate(
-    minio_endpoint: S3Endpoint, certificates: Path, fast: bool
+    minio_endpoint: S3Endpoint, certificates: Path
 ) -> None:
     client, server_certificate = certificates / "client.crt", certificates / "public.crt"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -150,9 +165,9 @@ async def test_a_client_shows_its_certificate(
         client_kwargs={"verify": str(certificates / "authority.crt")},
         config_kwargs={"client_cert": (str(client), str(client.with_suffix(".key")))},
     )
-    async with store_of("s3://bucket/x", options, fast=fast, retries=0) as store:
+    async with store_of("s3://bucket/x", options, retries=0) as store:
         assert await read(store, "a") == b"ok"
-        check_lane(store, fast)
+        check_lane(store, True)
     assert shown == [((("commonName", "client"),),)]
     server.close()
     await server.wait_closed()
