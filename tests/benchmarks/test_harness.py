@@ -58,7 +58,7 @@ def comparisons(place: Place) -> list[Comparison]:
 @pytest.fixture(scope="module")
 def far_settings() -> Settings:
     few = {"operations": ("get-whole", "list"), "candidates": (THIS, OBSTORE)}
-    return replace(SETTINGS, **few, latencies=(0.0, 1.0))
+    return replace(SETTINGS, **few, rounds=2, latencies=(0.0, 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,8 @@ def test_a_latency_is_a_run_of_its_own(far: list[Comparison], far_settings: Sett
     names = far_settings.operations
     assert compared == [(latency, name) for latency in (0.0, 1.0) for name in names]
     # Behind the proxy, as without it, everybody has all rounds.
-    assert {len(figures.samples) for one in far for figures in one.figures.values()} == {2}
+    rounds = {len(figures.samples) for one in far for figures in one.figures.values()}
+    assert rounds == {far_settings.rounds} == {2}
 
 
 def test_requests_are_counted(comparisons: list[Comparison]) -> None:
