@@ -1,8 +1,10 @@
-"""What every test may use: the servers, and the rules' own assertions spelled out."""
+"""What every test may use: the servers, a proxy, and the rules' own assertions spelled out."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +12,7 @@ from hypothesis import HealthCheck, settings
 pytest.register_assert_rewrite("conformance")
 pytest_plugins = ["conformance.matrix"]
 
+from servers.fault_proxy import FaultProxy, fault_proxy  # noqa: E402
 from servers.fixtures import (  # noqa: E402
     azurite_endpoint,
     fake_gcs_endpoint,
@@ -35,3 +38,16 @@ settings.register_profile(
     "default", deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture
+def proxy(endpoint: Any) -> Iterator[FaultProxy]:
+    """A proxy before the service that a module's or a class's own ``endpoint`` is."""
+    with fault_proxy(endpoint.url) as running:
+        yield running
+
+
+@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
+def fast(request: pytest.FixtureRequest) -> bool:
+    """Whether plain requests to S3 go past s3fs."""
+    return bool(request.param)

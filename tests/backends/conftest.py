@@ -1,8 +1,9 @@
-"""How long the tests of races go on."""
+"""How long the tests of races go on, and on which services S3's lanes are told apart."""
 
 from __future__ import annotations
 
 import pytest
+from servers import S3Endpoint
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -18,3 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def race_rounds(pytestconfig: pytest.Config) -> int:
     rounds: int = pytestconfig.getoption("race_rounds")
     return rounds
+
+
+@pytest.fixture(params=["minio_endpoint", "seaweedfs_endpoint"], ids=["minio", "seaweedfs"])
+def endpoint(request: pytest.FixtureRequest) -> S3Endpoint:
+    endpoint: S3Endpoint = request.getfixturevalue(request.param)
+    return endpoint

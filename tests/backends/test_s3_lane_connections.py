@@ -46,11 +46,6 @@ def tls_endpoint(certificates: Path) -> Iterator[S3Endpoint]:
         yield endpoint
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
-def fast(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
 @pytest.fixture(scope="module")
 def tls_bucket(tls_endpoint: S3Endpoint, certificates: Path) -> str:
     client = botocore.session.Session().create_client(

@@ -42,11 +42,6 @@ def proxy(minio_endpoint: S3Endpoint) -> Iterator[FaultProxy]:
         yield running
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
-def fast(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
 def temporary(endpoint: S3Endpoint) -> dict[str, Any]:
     """Credentials with a token, by AssumeRole of the service's own STS."""
     client = botocore.session.Session().create_client(

@@ -35,23 +35,6 @@ def _bucket(endpoint: S3Endpoint) -> str:
     return endpoint.make_bucket()
 
 
-@pytest.fixture(params=["minio_endpoint", "seaweedfs_endpoint"], ids=["minio", "seaweedfs"])
-def endpoint(request: pytest.FixtureRequest) -> S3Endpoint:
-    endpoint: S3Endpoint = request.getfixturevalue(request.param)
-    return endpoint
-
-
-@pytest.fixture
-def proxy(endpoint: S3Endpoint) -> Iterator[FaultProxy]:
-    with fault_proxy(endpoint.url) as running:
-        yield running
-
-
-@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
-def fast(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
 @pytest.fixture
 def store(endpoint: S3Endpoint, proxy: FaultProxy, fast: bool) -> Iterator[FsspecStore]:
     with opened(

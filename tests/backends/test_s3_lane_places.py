@@ -26,11 +26,6 @@ def domain_endpoint() -> Iterator[S3Endpoint]:
         yield endpoint
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
-def fast(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
-
-
 async def test_the_region_is_signed(domain_endpoint: S3Endpoint, fast: bool) -> None:
     options = options_of(domain_endpoint, client_kwargs={"region_name": REGION})
     bucket = await make_bucket(options)

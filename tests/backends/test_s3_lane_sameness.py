@@ -7,7 +7,7 @@ import logging
 import pickle
 import re
 import traceback
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -28,18 +28,6 @@ segments = st.text(
     max_size=12,
 ).filter(lambda segment: segment not in (".", ".."))
 keys = st.lists(segments, min_size=1, max_size=4).map("/".join)
-
-
-@pytest.fixture(params=["minio_endpoint", "seaweedfs_endpoint"], ids=["minio", "seaweedfs"])
-def endpoint(request: pytest.FixtureRequest) -> S3Endpoint:
-    endpoint: S3Endpoint = request.getfixturevalue(request.param)
-    return endpoint
-
-
-@pytest.fixture
-def proxy(endpoint: S3Endpoint) -> Iterator[FaultProxy]:
-    with fault_proxy(endpoint.url) as running:
-        yield running
 
 
 async def outcome(call: Awaitable[Any]) -> object:

@@ -36,12 +36,6 @@ def options(minio_endpoint: S3Endpoint, proxy: FaultProxy) -> dict[str, Any]:
     return dataclasses.replace(minio_endpoint, url=proxy.url).storage_options()
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
-def fast(request: pytest.FixtureRequest) -> bool:
-    """Whether plain requests go past s3fs."""
-    return bool(request.param)
-
-
 @pytest.fixture
 def make_store(minio_endpoint: S3Endpoint, options: dict[str, Any], fast: bool) -> Iterator[Any]:
     bucket = minio_endpoint.make_bucket()

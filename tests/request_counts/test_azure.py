@@ -11,34 +11,28 @@ from typing import Any
 import pytest
 from conformance.support import MakeStore, listed
 from servers.azurite import AzureEndpoint
-from servers.fault_proxy import Answer, FaultProxy, fault_proxy
+from servers.fault_proxy import Answer, FaultProxy
 
 from fsspec_store import FsspecStore
 
-from .counting import counting, methods
+from .counting import closing_all, counting, methods
 from .rules import ListingRules, Protocol, ReadingRules, WritingRules
 
 
 @pytest.fixture
-def proxy(azurite_endpoint: AzureEndpoint) -> Iterator[FaultProxy]:
-    with fault_proxy(azurite_endpoint.url) as running:
-        yield running
+def endpoint(azurite_endpoint: AzureEndpoint) -> AzureEndpoint:
+    return azurite_endpoint
 
 
 @pytest.fixture
-def make_store(azurite_endpoint: AzureEndpoint, proxy: FaultProxy) -> Iterator[Any]:
-    options = dataclasses.replace(azurite_endpoint, url=proxy.url).storage_options()
+def make_store(endpoint: AzureEndpoint, proxy: FaultProxy) -> Iterator[Any]:
+    options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
     # A container for each test: the emulator looks through all of one for a blob.
-    root = f"az://{azurite_endpoint.make_container()}/root"
-    made = []
-
-    def make(**more: Any) -> FsspecStore:
-        made.append(FsspecStore.from_url(root, options, **{"timeout": 120, **more}))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
+    root = f"az://{endpoint.make_container()}/root"
+    with closing_all(
+        lambda **more: FsspecStore.from_url(root, options, **{"timeout": 120} | more)
+    ) as make:
+        yield make
 
 
 class TestAzurite(ReadingRules, WritingRules, ListingRules):
@@ -54,8 +48,8 @@ class TestAzurite(ReadingRules, WritingRules, ListingRules):
     )
 
     @pytest.fixture(autouse=True)
-    def _endpoint(self, azurite_endpoint: AzureEndpoint) -> None:
-        self.endpoint = azurite_endpoint
+    def _endpoint(self, endpoint: AzureEndpoint) -> None:
+        self.endpoint = endpoint
 
     async def put_markers(self, make_store: MakeStore, *folders: str) -> None:
         container, _, root = make_store().path.partition("/")

@@ -9,34 +9,26 @@ import pytest
 from conformance.support import MakeStore
 from gcsfs.core import GCSFileSystem
 from servers import GCSEndpoint
-from servers.fault_proxy import Answer, FaultProxy, fault_proxy
+from servers.fault_proxy import Answer, FaultProxy
 
 from fsspec_store import FsspecStore
 
-from .counting import counting
+from .counting import closing_all, counting
 from .rules import ListingRules, Protocol, ReadingRules, WritingRules
 
 
 @pytest.fixture
-def proxy(fake_gcs_endpoint: GCSEndpoint) -> Iterator[FaultProxy]:
-    with fault_proxy(fake_gcs_endpoint.url) as running:
-        yield running
+def endpoint(fake_gcs_endpoint: GCSEndpoint) -> GCSEndpoint:
+    return fake_gcs_endpoint
 
 
 @pytest.fixture
-def make_store(fake_gcs_endpoint: GCSEndpoint, proxy: FaultProxy) -> Iterator[Any]:
+def make_store(endpoint: GCSEndpoint, proxy: FaultProxy) -> Iterator[Any]:
     # A bucket for each test: the emulator looks through all of one, in memory, for an object.
-    root = f"{fake_gcs_endpoint.make_bucket()}/root"
-    options = {**fake_gcs_endpoint.storage_options(), "endpoint_url": proxy.url}
-    made = []
-
-    def make(**more: Any) -> FsspecStore:
-        made.append(FsspecStore(GCSFileSystem(**options), root, **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
+    root = f"{endpoint.make_bucket()}/root"
+    options = {**endpoint.storage_options(), "endpoint_url": proxy.url}
+    with closing_all(lambda **more: FsspecStore(GCSFileSystem(**options), root, **more)) as make:
+        yield make
 
 
 class TestFakeGCS(ReadingRules, WritingRules, ListingRules):
@@ -53,8 +45,8 @@ class TestFakeGCS(ReadingRules, WritingRules, ListingRules):
     )
 
     @pytest.fixture(autouse=True)
-    def _endpoint(self, fake_gcs_endpoint: GCSEndpoint) -> None:
-        self.endpoint = fake_gcs_endpoint
+    def _endpoint(self, endpoint: GCSEndpoint) -> None:
+        self.endpoint = endpoint
 
     async def put_markers(self, make_store: MakeStore, *folders: str) -> None:
         bucket, _, root = make_store().path.partition("/")

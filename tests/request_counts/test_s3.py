@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from conformance.support import MakeStore
 from servers import S3Endpoint
-from servers.fault_proxy import FaultProxy, fault_proxy
+from servers.fault_proxy import FaultProxy
 
 from fsspec_store import FsspecStore
 
+from .counting import closing_all
 from .rules import ListingRules, Protocol, ReadingRules, WritingRules
 
 _places = itertools.count()
@@ -27,30 +28,14 @@ def _bucket(endpoint: S3Endpoint) -> str:
 
 
 @pytest.fixture
-def proxy(endpoint: S3Endpoint) -> Iterator[FaultProxy]:
-    with fault_proxy(endpoint.url) as running:
-        yield running
-
-
-@pytest.fixture
 def make_store(
     request: pytest.FixtureRequest, endpoint: S3Endpoint, proxy: FaultProxy
 ) -> Iterator[Any]:
     options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
     root = f"s3://{_bucket(endpoint)}/{next(_places)}"
-    made = []
-
-    def make(**more: Any) -> FsspecStore:
-        made.append(
-            FsspecStore.from_url(
-                root, options, **{"timeout": 120, "fast": request.cls.fast, **more}
-            )
-        )
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
+    defaults = {"timeout": 120, "fast": request.cls.fast}
+    with closing_all(lambda **more: FsspecStore.from_url(root, options, **defaults | more)) as make:
+        yield make
 
 
 class S3Requests(ReadingRules, WritingRules, ListingRules):

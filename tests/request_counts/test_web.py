@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from conformance.support import MakeStore, listed
 from servers import HTTPEndpoint
-from servers.fault_proxy import FaultProxy, fault_proxy
+from servers.fault_proxy import FaultProxy
 
 from fsspec_store import FsspecStore
 
-from .counting import counting, methods
+from .counting import closing_all, counting, methods
 from .rules import DATA, ReadingRules
 
 _places = itertools.count()
@@ -29,22 +29,15 @@ def folder(nginx_endpoint: HTTPEndpoint) -> Path:
 
 
 @pytest.fixture
-def proxy(nginx_endpoint: HTTPEndpoint) -> Iterator[FaultProxy]:
-    with fault_proxy(nginx_endpoint.url) as running:
-        yield running
+def endpoint(nginx_endpoint: HTTPEndpoint) -> HTTPEndpoint:
+    return nginx_endpoint
 
 
 @pytest.fixture
 def make_store(proxy: FaultProxy, folder: Path) -> Iterator[Any]:
-    made = []
-
-    def make(**more: Any) -> FsspecStore:
-        made.append(FsspecStore.from_url(f"{proxy.url}/{folder.name}", **more))
-        return made[-1]
-
-    yield make
-    for store in made:
-        store.close()
+    url = f"{proxy.url}/{folder.name}"
+    with closing_all(lambda **more: FsspecStore.from_url(url, **more)) as make:
+        yield make
 
 
 class TestNginx(ReadingRules):

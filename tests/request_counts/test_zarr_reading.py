@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import zarr
 from servers import S3Endpoint
-from servers.fault_proxy import FaultProxy, fault_proxy
+from servers.fault_proxy import FaultProxy
 
 from fsspec_store.zarr import FsspecStore
 
-from .counting import counting, query
+from .counting import closing_all, counting, query
 
 DATA = np.arange(400, dtype="i4").reshape(20, 20)
 
@@ -31,34 +31,25 @@ def bucket(seaweedfs_endpoint: S3Endpoint) -> str:
 
 
 @pytest.fixture
-def proxy(seaweedfs_endpoint: S3Endpoint) -> Iterator[FaultProxy]:
-    with fault_proxy(seaweedfs_endpoint.url) as running:
-        yield running
+def endpoint(seaweedfs_endpoint: S3Endpoint) -> S3Endpoint:
+    return seaweedfs_endpoint
 
 
 @pytest.fixture
-def make_store(
-    seaweedfs_endpoint: S3Endpoint, bucket: str, proxy: FaultProxy
-) -> Iterator[MakeStore]:
+def make_store(endpoint: S3Endpoint, bucket: str, proxy: FaultProxy) -> Iterator[MakeStore]:
     """Makes stores on a group of two arrays: ``plain`` of 4 chunks, ``sharded`` of 4 shards."""
-    options = dataclasses.replace(seaweedfs_endpoint, url=proxy.url).storage_options()
-    made = []
-
-    def make(*, read_only: bool = True) -> FsspecStore:
-        url = f"s3://{bucket}/data.zarr"
-        made.append(FsspecStore.from_url(url, options, read_only=read_only))
-        return made[-1]
-
-    group = zarr.open_group(store=make(read_only=False), mode="w")
-    for name, layout in (
-        ("plain", {"chunks": (10, 10)}),
-        ("sharded", {"chunks": (5, 5), "shards": (10, 10)}),
-    ):
-        array = group.create_array(name, shape=DATA.shape, dtype=DATA.dtype, **layout)
-        array[:] = DATA
-    yield make
-    for store in made:
-        store.close()
+    options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
+    url = f"s3://{bucket}/data.zarr"
+    defaults = {"read_only": True}
+    with closing_all(lambda **more: FsspecStore.from_url(url, options, **defaults | more)) as make:
+        group = zarr.open_group(store=make(read_only=False), mode="w")
+        for name, layout in (
+            ("plain", {"chunks": (10, 10)}),
+            ("sharded", {"chunks": (5, 5), "shards": (10, 10)}),
+        ):
+            array = group.create_array(name, shape=DATA.shape, dtype=DATA.dtype, **layout)
+            array[:] = DATA
+        yield make
 
 
 def asked_for(seen: Any) -> Counter[str]:

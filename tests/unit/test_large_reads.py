@@ -13,6 +13,7 @@ from servers.scripted import Peer, nothing_left, scripted_server
 
 from fsspec_store.backends.large_reads import read_all, read_large
 from fsspec_store.backends.wire.pool import Origin, Pool
+from fsspec_store.byte_requests import RangeByteRequest
 
 
 @pytest.fixture(autouse=True)
@@ -70,15 +71,20 @@ class Body:
 class Parts:
     """The same body by other requests, of which some fail."""
 
-    def __init__(self, data: bytes, fails: set[int], slowness: list[int]) -> None:
+    def __init__(
+        self, data: bytes, fails: set[int], slowness: list[int], *, first: int = 0
+    ) -> None:
         self._data = data
+        self.first = first
         self._fails = fails
         self._slowness = slowness
         self.asked: list[int] = []
         self.at_once = 0
         self.most_at_once = 0
 
-    async def __call__(self, start: int, sink: memoryview) -> None:
+    async def __call__(self, part: RangeByteRequest, sink: memoryview) -> None:
+        start = part.start - self.first
+        assert part.end - part.start == sink.nbytes
         number = len(self.asked)
         self.asked.append(start)
         self.at_once += 1
@@ -101,6 +107,7 @@ SLOWNESS = st.integers(0, 6)
 @settings(max_examples=400)
 @given(
     size=SIZES,
+    first=SIZES,
     part_bytes=PART_BYTES,
     parts_at_once=AT_ONCE,
     breaks_at=st.none() | st.integers(0, 300),
@@ -110,6 +117,7 @@ SLOWNESS = st.integers(0, 6)
 )
 async def test_the_memory_is_the_body_or_there_is_an_error(
     size: int,
+    first: int,
     part_bytes: int,
     parts_at_once: int,
     breaks_at: int | None,
@@ -119,11 +127,11 @@ async def test_the_memory_is_the_body_or_there_is_an_error(
 ) -> None:
     data = pattern(size)
     body = Body(data, breaks_at=breaks_at, slowness=slowness)
-    parts = Parts(data, fails, slownesses)
+    parts = Parts(data, fails, slownesses, first=first)
     failed = False
     try:
         memory = await read_large(
-            body, size, parts, part_bytes=part_bytes, parts_at_once=parts_at_once
+            body, size, parts, first=first, part_bytes=part_bytes, parts_at_once=parts_at_once
         )
         assert memory == data
     except BrokenOffError as error:
@@ -222,7 +230,8 @@ async def test_a_part_that_fails_gives_up_the_others_and_keeps_its_cause() -> No
     cause = KeyError("what the service said")
     given_up = []
 
-    async def fetch(start: int, sink: memoryview) -> None:
+    async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
+        start = part.start
         if start == 80:
             await rounds(3)
             raise BrokenOffError(start) from cause
@@ -297,11 +306,9 @@ async def test_over_sockets_with_a_first_answer_that_breaks_off(breaks_at: int |
             head = f"GET /x HTTP/1.1\r\nhost: test\r\n{header}\r\n".encode()
             return await pool.ask(origin, head, whole_up_to=2**16, **options)
 
-        async def fetch(start: int, sink: memoryview) -> None:
-            asked.append(start)
-            answer, stream = await ask(
-                f"range: bytes={start}-{start + sink.nbytes - 1}\r\n", into=sink
-            )
+        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
+            asked.append(part.start)
+            answer, stream = await ask(f"range: bytes={part.start}-{part.end - 1}\r\n", into=sink)
             assert stream is None
             assert answer.body is sink
 

@@ -11,6 +11,7 @@ import pytest
 
 from fsspec_store.backends.http_client import HTTPClient, TornError
 from fsspec_store.backends.plain_client import PlainClient
+from fsspec_store.byte_requests import RangeByteRequest
 from fsspec_store.retries import RetryPolicy
 from fsspec_store.sending import Stats
 
@@ -106,9 +107,9 @@ async def test_a_part_of_another_size_is_no_part(size: int) -> None:
 
     async with server(answer) as url:
         http, _ = client(url)
-        sink = memoryview(bytearray(3))
+        sink, part = memoryview(bytearray(3)), RangeByteRequest(0, 3)
         with pytest.raises(aiohttp.ClientPayloadError):
-            await http.fetch_part(url + "/a", 0, sink, headers={}, is_same=lambda _: True)
+            await http.fetch_part(url + "/a", part, sink, headers={}, is_same=lambda _: True)
         with pytest.raises(TornError):
-            await http.fetch_part(url + "/a", 0, sink, headers={}, is_same=lambda _: False)
+            await http.fetch_part(url + "/a", part, sink, headers={}, is_same=lambda _: False)
         await http.aclose()

@@ -6,7 +6,7 @@ Pure functions on headers and bodies, no I/O; knows RFC 9110, section 14, and no
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import aiohttp
 
@@ -34,6 +34,10 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(-1|\d+)/(\d+|\*)", re.IGNORECASE)
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
 
 
+@overload
+def range_header(request: RangeByteRequest) -> str: ...
+@overload
+def range_header(request: ByteRequest | None) -> str | None: ...
 def range_header(request: ByteRequest | None) -> str | None:
     """The ``Range`` header of a request (RFC 9110, section 14.2), ``None`` for the whole object."""
     if isinstance(request, RangeByteRequest):

@@ -16,7 +16,6 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..byte_requests import RangeByteRequest
 from ..redaction import public_text
 from ..retries import TRANSIENT, Verdict, status_verdict
 from ..sending import Sender
@@ -31,6 +30,7 @@ from .wire.heads import ProtocolError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 
+    from ..byte_requests import RangeByteRequest
     from ..retries import RetryPolicy
     from ..sending import Stats
     from .large_reads import Stream
@@ -240,7 +240,7 @@ class HTTPClient:
     async def fetch_part(
         self,
         url: str,
-        start: int,
+        part: RangeByteRequest,
         sink: memoryview,
         *,
         headers: Mapping[str, str],
@@ -253,10 +253,10 @@ class HTTPClient:
         ----------
         url : str
             As of `receive`.
-        start : int
-            Of the part, in bytes.
+        part : RangeByteRequest
+            Its bytes of the object.
         sink : memoryview
-            Where it goes; says how long it is.
+            Where they go.
         headers : mapping
             Sent with it; they ask for the part, and for no other version of the object.
         is_same : callable
@@ -269,7 +269,6 @@ class HTTPClient:
         TornError
             When the part does not belong to the others.
         """
-        part = RangeByteRequest(start, start + sink.nbytes)
 
         def check(status: int, headers: Mapping[str, str]) -> None:
             if status != 206 or not is_same(headers):

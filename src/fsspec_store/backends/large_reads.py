@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from ..byte_requests import RangeByteRequest
 from .wire.connection import new_memory
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ async def read_all(body: Stream, size: int) -> memoryview:
 async def read_large(
     body: Stream,
     size: int,
-    fetch: Callable[[int, memoryview], Awaitable[object]],
+    fetch: Callable[[RangeByteRequest, memoryview], Awaitable[object]],
     *,
+    first: int = 0,
     part_bytes: int = _PART_BYTES,
     parts_at_once: int = PARTS_AT_ONCE,
 ) -> memoryview:
@@ -63,7 +65,9 @@ async def read_large(
     size : int
         Bytes of the body.
     fetch : callable
-        ``await fetch(start, sink)`` fills ``sink`` with the body's bytes from ``start`` on.
+        ``await fetch(part, sink)`` fills ``sink`` with these bytes of the object.
+    first : int, optional
+        Where in the object the body begins, in bytes.
     part_bytes : int, optional
         Bytes of one request, ``>= 1``.
     parts_at_once : int, optional
@@ -89,7 +93,8 @@ async def read_large(
     async def fetch_from_the_end() -> None:
         while left:
             start = left.pop()
-            await fetch(start, memory[start : start + part_bytes])
+            sink = memory[start : start + part_bytes]
+            await fetch(RangeByteRequest(first + start, first + start + sink.nbytes), sink)
 
     try:
         memory = new_memory(size)

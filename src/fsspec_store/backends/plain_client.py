@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..sharing import Shared
 from ..threads import in_thread
-from .wire.pool import Origin, Pool
+from .wire.pool import DEFAULT_PORTS, Origin, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .wire.pool import Stream
 
 __all__ = ["PlainClient"]
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class PlainClient:
@@ -43,7 +41,7 @@ class PlainClient:
         parts = urlsplit(service)
         self._service = service
         self._host = parts.netloc
-        self._address = (parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme])
+        self._address = (parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
         self._tls = parts.scheme == "https"
         self._origin: Origin | None = None if self._tls else Origin(*self._address, None)
         times = policy.timeout, policy.connect_timeout

@@ -269,24 +269,20 @@ class AzureBackend(Backend):
     ) -> bytes | memoryview | None:
         """A large body, its end by other requests for this very version; ``None`` if torn."""
         etag = found.headers["ETag"]
-        first = part_start(found.headers.get("Content-Range"))
 
-        async def fetch(start: int, sink: memoryview) -> None:
-            start += first
+        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
             fetch_part = partial(
                 self._http.fetch_part,
-                start=start,
+                part=part,
                 sink=sink,
                 is_same=lambda headers: headers.get("ETag") == etag,
             )
-            headers = {
-                "x-ms-range": f"bytes={start}-{start + sink.nbytes - 1}",
-                "If-Match": etag,
-            }
+            headers = {"x-ms-range": range_header(part), "If-Match": etag}
             await self._signed("GET", path, "", headers, fetch_part)
 
         try:
-            memory = await read_large(body.stream, body.size, fetch)
+            first = part_start(found.headers.get("Content-Range"))
+            memory = await read_large(body.stream, body.size, fetch, first=first)
             return await _part(request, found.status, found.headers, memory)
         except (TornError, aiohttp.ClientPayloadError):
             return None

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from ...byte_requests import ByteRequest
+    from ...byte_requests import ByteRequest, RangeByteRequest
     from ...retries import RetryPolicy
     from ...sending import Stats
 
@@ -291,23 +291,22 @@ class GCSBackend(Backend):
     ) -> bytes | memoryview | None:
         """A large body, its end by other requests for this very generation; ``None`` if torn."""
         generation = answer.headers[_GENERATION]
-        first = part_start(answer.headers.get("Content-Range"))
         url = self._url(*_split(path), alt="media", generation=generation)
 
-        async def fetch(start: int, sink: memoryview) -> None:
-            start += first
+        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
             fetch_part = partial(
                 self._client.fetch_part,
                 url,
-                start,
+                part,
                 sink,
                 is_same=lambda headers: headers.get(_GENERATION) == generation,
             )
-            headers = {**_READ_HEADERS, "Range": f"bytes={start}-{start + sink.nbytes - 1}"}
+            headers = {**_READ_HEADERS, "Range": range_header(part)}
             await self._send(lambda: self._signed(fetch_part, headers=headers))
 
         try:
-            memory = await read_large(body.stream, body.size, fetch)
+            first = part_start(answer.headers.get("Content-Range"))
+            memory = await read_large(body.stream, body.size, fetch, first=first)
             return await _checked(memory, request, answer)
         except (TornError, aiohttp.ClientPayloadError):
             return None

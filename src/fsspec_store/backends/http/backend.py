@@ -305,18 +305,14 @@ class HTTPBackend(Backend):
     ) -> bytes | memoryview | None:
         """A large body, its end by other requests for this very version; ``None`` if torn."""
         etag = found.headers["ETag"]
-        first = part_start(found.headers.get("Content-Range"))
 
-        async def fetch(start: int, sink: memoryview) -> None:
-            start += first
+        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
             await self._client.send(
                 lambda: self._client.fetch_part(
                     self._place.url_of(path),
-                    start,
+                    part,
                     sink,
-                    headers=self._with_own(
-                        {"Range": f"bytes={start}-{start + sink.nbytes - 1}", "If-Match": etag}
-                    ),
+                    headers=self._with_own({"Range": range_header(part), "If-Match": etag}),
                     is_same=lambda headers: (
                         headers.get("ETag") == etag and not content_coding(headers)
                     ),
@@ -325,7 +321,8 @@ class HTTPBackend(Backend):
             )
 
         try:
-            memory = await read_large(body.stream, body.size, fetch)
+            first = part_start(found.headers.get("Content-Range"))
+            memory = await read_large(body.stream, body.size, fetch, first=first)
             return _part(request, found.status, found.headers, memory)
         except (TornError, StatusError, aiohttp.ClientPayloadError):
             # Not every server that takes ranges takes them under a condition.

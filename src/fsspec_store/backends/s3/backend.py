@@ -335,12 +335,8 @@ class S3Backend(Backend):
     ) -> bytes | memoryview | None:
         """The rest of an answer, by several requests; ``None`` when the object was replaced."""
         etag = response["ETag"]
-        first = part_start(response["ContentRange"])
 
-        async def fetch(start: int, sink: memoryview) -> None:
-            begin = first + start
-            part = RangeByteRequest(begin, begin + sink.nbytes)
-
+        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
             async def attempt() -> None:
                 answer = await self._get_once(
                     path, Range=range_header(part), IfMatch=etag, Into=sink
@@ -356,7 +352,8 @@ class S3Backend(Backend):
         size = int(response["ContentLength"])
         try:
             if is_etag(etag):
-                memory = await read_large(response["Body"], size, fetch)
+                first = part_start(response["ContentRange"])
+                memory = await read_large(response["Body"], size, fetch, first=first)
             else:
                 # Parts of who knows how many versions are no object.
                 memory = await read_all(response["Body"], size)

@@ -60,7 +60,7 @@ class FastLane:
         self._fs = fs
         self._policy = policy
         self._pool = Pool(timeout=policy.timeout, connect_timeout=policy.connect_timeout)
-        self._ways: dict[tuple[str, str], tuple[Route, Any] | None] = {}
+        self._ways: dict[tuple[str, str], Way | None] = {}
         self._odd: Counter[str] = Counter()
         self._left: set[str] = set()
         self._learning = asyncio.Lock()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from ..wire.pool import Origin
+from ..wire.pool import DEFAULT_PORTS, Origin
 from .plain import UnusualError, check_filesystem, check_handlers, check_session
 from .signing import Signer
 
@@ -56,7 +56,6 @@ _CREDENTIAL = re.compile(
 _WORD = re.compile(r"[\x21-\x7e]*").fullmatch
 #: What a line of a request's head may hold, and is read in one way by everybody.
 _PLAIN_LINE = re.compile(r"[\x20-\x7e]*").fullmatch
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True)
@@ -220,7 +219,7 @@ def _understood(request: Any, kind: _Kind, name: str, tls: ssl.SSLContext | None
             raise UnusualError("the place of the key in the URL")
         path = path.removesuffix(name)
     return Route(
-        Origin(url.hostname, url.port or _DEFAULT_PORTS[url.scheme], tls),
+        Origin(url.hostname, url.port or DEFAULT_PORTS[url.scheme], tls),
         host,
         path or "/",
         signer,
@@ -246,7 +245,7 @@ def _host(url: SplitResult) -> str:
     host = url.hostname or ""
     if ":" in host:
         host = f"[{host}]"
-    return host if url.port in (None, _DEFAULT_PORTS[url.scheme]) else f"{host}:{url.port}"
+    return host if url.port in (None, DEFAULT_PORTS[url.scheme]) else f"{host}:{url.port}"
 
 
 def _text(value: Any) -> str:

@@ -17,7 +17,10 @@ from .connection import Connection
 if TYPE_CHECKING:
     from .connection import Response
 
-__all__ = ["Origin", "Pool", "Stream"]
+__all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
+
+#: By the scheme of a URL (RFC 9110, section 4.2).
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _KEPT_SECONDS = 15.0
 #: Of a name that is none, this much is repeated in an error.
