@@ -285,6 +285,20 @@ async def test_a_part_that_cannot_be_had_is_an_error(
         await read(store, "a")
 
 
+async def test_a_whole_value_is_no_part(
+    store: FsspecStore, place: Place, proxy: FaultProxy, service: str
+) -> None:
+    if service != "s3":
+        pytest.skip("what does not come in parts is read as a whole")
+    version = await store.get_version("a")
+    assert version is not None
+    proxy.plan = parts_fail(place, lambda: Answer(200, {"ETag": version.version}, DATA))
+    with pytest.raises(StoreError, match=f"{SIZE} bytes came"):
+        await read(store, "a")
+    proxy.plan = no_faults
+    assert await read(store, "a") == DATA
+
+
 async def test_a_cancelled_read_leaves_nothing_behind(
     store: FsspecStore, place: Place, proxy: FaultProxy
 ) -> None:

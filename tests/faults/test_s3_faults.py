@@ -242,7 +242,9 @@ async def test_what_a_bucket_hides_behind_403_may_be_missing(
     assert strict.stats.forbidden_as_missing == 0
 
 
-@pytest.mark.parametrize("code", ["ExpiredToken", "SignatureDoesNotMatch", "InvalidAccessKeyId"])
+@pytest.mark.parametrize(
+    "code", ["ExpiredToken", "SignatureDoesNotMatch", "InvalidAccessKeyId", "InvalidTokenId"]
+)
 async def test_credentials_that_are_no_good_hide_no_keys(
     make_store: Any, proxy: FaultProxy, code: str
 ) -> None:

@@ -203,6 +203,9 @@ async def test_a_head_as_long_as_may_be_and_one_longer() -> None:
         b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\nwhatever comes now",
         # No error is that long.
         b"HTTP/1.1 404 Not Found\r\ncontent-length: 33554433\r\n\r\n",
+        b"HTTP/1.1 500 Oh\r\ncontent-length: 1048577\r\n\r\n",
+        b"HTTP/1.1 301 Moved\r\n\r\n" + b"x" * (2**20 + 1),
+        b"HTTP/1.1 404 No\r\ntransfer-encoding: chunked\r\n\r\n200000\r\n" + b"x" * (2**20 + 1),
     ],
 )
 async def test_what_is_no_response_is_refused_at_once(data: bytes) -> None:

@@ -200,7 +200,7 @@ class Backend(ABC):
         recursive : bool
             All objects below, or only the direct children and the common prefixes.
         page_size : int, optional
-            At most this many entries a page, where the service can be told.
+            At most this many entries on the first page, where the service can be told.
         """
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFLICT",
+    "DAMAGED",
     "PRECONDITION_FAILED",
     "MissingError",
+    "check_end",
     "error_code",
     "error_details",
     "requested_part",
@@ -33,6 +35,10 @@ __all__ = [
 PRECONDITION_FAILED = frozenset({"PreconditionFailed", "412"})
 #: A conditional write met another one under way (S3 API Reference, "PutObject").
 CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
+#: A body was not the one that was sent (S3 API Reference, "Error responses").
+DAMAGED = frozenset(
+    {"BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+)
 
 #: Credentials that were good once (S3 API Reference, "Error responses").
 _EXPIRED = frozenset({"ExpiredToken", "TokenRefreshRequired", "RequestExpired"})
@@ -76,6 +82,21 @@ class MissingError(FileNotFoundError):
     def __init__(self, response: Mapping[str, Any]) -> None:
         super().__init__(response["Error"].get("Message", ""))
         self.response = response
+
+
+def check_end(headers: Mapping[str, str]) -> None:
+    """Raise for a body of which nothing says where it ends.
+
+    Its connection's end might be the body's, or come too early. S3 states the length of what it
+    sends (S3 API Reference, "Common response headers").
+
+    Parameters
+    ----------
+    headers : mapping
+        Of the answer, names in lower case.
+    """
+    if "content-length" not in headers and "transfer-encoding" not in headers:
+        raise ConnectionError("what answered did not say how long its answer is")
 
 
 def requested_part(

@@ -13,6 +13,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import aiohttp
 import botocore.exceptions
 from botocore.handlers import VALID_BUCKET
 
@@ -34,6 +35,7 @@ from ..byte_ranges import part_start, range_header, total_size
 from ..large_reads import read_all, read_large
 from ..temporary import REFUSED, is_temporary
 from .answers import PRECONDITION_FAILED, error_code, error_details, requested_part, verdict
+from .checksums import ChecksumError
 from .conditions import Conditions, conditions_of
 from .session import S3Filesystems, check_options, endpoint_of
 from .uploads import Upload
@@ -77,6 +79,8 @@ _UNAUTHENTICATED = frozenset(
         "ExpiredToken",
         "InvalidAccessKeyId",
         "InvalidToken",
+        # MinIO's name for it.
+        "InvalidTokenId",
         "NotSignedUp",
         "RequestExpired",
         "RequestTimeTooSkewed",
@@ -291,13 +295,19 @@ class S3Backend(Backend):
         self, path: str, request: ByteRequest | None
     ) -> tuple[bytes | memoryview, str] | None:
         """The bytes and the ETag."""
-        for _ in range(_READ_TRIES):
+        for attempt in range(_READ_TRIES):
             found = await self._send(lambda: self._read_once(path, request))
             if found is None:
                 return None
             part, response = found
             if part is None:
-                part = await self._read_large(path, request, response)
+                try:
+                    part = await self._read_large(path, request, response)
+                except ChecksumError:
+                    # Which of its requests it was nobody knows.
+                    if attempt == _READ_TRIES - 1:
+                        raise
+                    self.stats.retries += 1
             if part is not None:
                 return part, response["ETag"]
         raise OSError(f"the object was replaced {_READ_TRIES} times while it was read")
@@ -343,6 +353,11 @@ class S3Backend(Backend):
                 )
                 if answer is None:
                     raise _ReplacedError
+                if not isinstance(answer["Body"], (bytes, memoryview)):
+                    answer["Body"].close()
+                    raise aiohttp.ClientPayloadError(
+                        f"{answer['ContentLength']} bytes came for {part!r}"
+                    )
                 came = requested_part(answer, answer["Body"], part)
                 if came is not sink:
                     sink[:] = came

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..large_reads import LARGE_BYTES
 from ..wire.pool import Pool
+from .answers import check_end
 from .checksums import crc32, stated_checksum
 from .documents import delete_body, parse_delete, parse_error, parse_list
 from .plain import UnusualError, tls_context
@@ -145,6 +146,7 @@ class FastLane:
         status, found = response.status, response.headers
         if status not in (200, 206):
             raise refusal(response, "GetObject")
+        check_end(found)
         # Of a part some services state the whole object's.
         check = None if "Range" in params else stated_checksum(found)
         if check is not None and response.body is not None:

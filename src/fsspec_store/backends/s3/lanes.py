@@ -24,7 +24,7 @@ import botocore.exceptions
 
 from ..large_reads import LARGE_BYTES
 from ..sessions import without_own_repeats
-from .answers import error_code
+from .answers import DAMAGED, check_end, error_code
 from .checksums import ChecksumError, stated_checksum
 from .fast import FastLane
 from .refusals import OddAnswerError
@@ -37,10 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Lanes", "http_sessions"]
 
-#: A body was not the one that was sent (S3 API Reference, "Error responses").
-_DAMAGED = frozenset(
-    {"BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
-)
 #: Calls whose answers have no body.
 _WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
 #: What is read of s3fs's streams in one go.
@@ -78,7 +74,7 @@ class Lanes:
         try:
             return await self._call(method, params, stats)
         except OSError as error:
-            if error_code(error) in _DAMAGED:
+            if error_code(error) in DAMAGED:
                 # From here, and not by the service's answer, since that is no reason to give up.
                 raise ChecksumError(f"{error_code(error)}: {error}") from None
             raise
@@ -150,9 +146,14 @@ class _S3fsStream:
 async def _with_body(response: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     body, into = response["Body"], params.get("Into")
     metadata = response.get("ResponseMetadata", {})
-    if metadata.get("HTTPStatusCode") not in (200, 206):
+    try:
+        if metadata.get("HTTPStatusCode") not in (200, 206):
+            status = metadata.get("HTTPStatusCode")
+            raise OSError(f"what answered with the status {status} was not S3")
+        check_end(metadata["HTTPHeaders"])
+    except OSError:
         body.close()
-        raise OSError(f"what answered with the status {metadata.get('HTTPStatusCode')} was not S3")
+        raise
     response = {
         "ContentRange": response.get("ContentRange"),
         "ContentLength": response.get("ContentLength"),
@@ -160,7 +161,7 @@ async def _with_body(response: dict[str, Any], params: dict[str, Any]) -> dict[s
         "ResponseMetadata": metadata,
         "Check": None,
     }
-    if into is None and (response["ContentLength"] or 0) > LARGE_BYTES:
+    if (response["ContentLength"] or 0) > LARGE_BYTES:
         if "Range" not in params:
             response["Check"] = stated_checksum(metadata["HTTPHeaders"])
         return {**response, "Body": _S3fsStream(body)}

@@ -22,6 +22,8 @@ __all__ = ["Connection", "Response", "new_memory"]
 
 #: What one reading of the socket takes at most, outside of bodies; so also the longest head.
 _READ_BYTES = 64 * 2**10
+#: Longest body that says why there is no other.
+_REFUSAL_BYTES = 2**20
 #: A request's body up to this goes out together with its head.
 _JOINED_BYTES = 64 * 2**10
 #: Larger ones go out in slices, each waiting for the one before it.
@@ -130,7 +132,8 @@ class Connection(asyncio.BufferedProtocol):
         whole_up_to : int
             Bytes up to which a body is awaited. A longer one, with a status of 200 or 206, is for
             `read_into`, and the next request can follow when it was read to its end; with another
-            status it is refused. Bodies of unknown length are awaited, and those that came together
+            status it is refused, and so is one of more than 1 MiB with a status that is no
+            success. Bodies of unknown length are awaited, and those that came together
             with their head.
         into : memoryview, optional
             Where the body of a 206 goes, if it is of just this size; other memory otherwise.
@@ -340,13 +343,15 @@ class Connection(asyncio.BufferedProtocol):
             self._chunks = ChunkedBody()
             self._take_chunks(self._chunks, head)
             return
+        if head.status >= 300 and length > _REFUSAL_BYTES:
+            raise _too_long(head)
         into = self._into
         if into is not None and (head.status != 206 or length != into.nbytes):
             into = None
         came = self._filled - start
         if length > self._whole_up_to and into is None and came < length:
             if head.status not in (200, 206):
-                raise ProtocolError(f"the server sent {length} bytes with the status {head.status}")
+                raise _too_long(head)
             assert self._transport is not None
             self._transport.pause_reading()
             self._shift(start)
@@ -371,8 +376,10 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         if head.length == UNTIL_CLOSE:
             chunks.data += came
-            return
-        taken = chunks.feed(came)
+        else:
+            taken = chunks.feed(came)
+        if head.status >= 300 and len(chunks.data) > _REFUSAL_BYTES:
+            raise _too_long(head)
         if chunks.done:
             if taken < len(came):
                 self._reusable = False
@@ -447,6 +454,10 @@ class Connection(asyncio.BufferedProtocol):
             self._timer = self._loop.call_at(self._deadline, self._check_time)
             return
         self._fail(TimeoutError(f"no sign of the server for {self._timeout:g} s"))
+
+
+def _too_long(head: Head) -> ProtocolError:
+    return ProtocolError(f"the server sent too long a body with the status {head.status}")
 
 
 def new_memory(size: int) -> memoryview:
