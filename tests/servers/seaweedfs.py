@@ -37,7 +37,8 @@ def _launch(weed: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
                     environment={
                         "AWS_ACCESS_KEY_ID": endpoint.key,
                         "AWS_SECRET_ACCESS_KEY": endpoint.secret,
-                        "GOMEMLIMIT": "256MiB",
+                        # With 256 MiB half of its time is the collection of garbage.
+                        "GOMEMLIMIT": "1GiB",
                     },
                     served=endpoint,
                     why_not_ready=why_not_ready,
