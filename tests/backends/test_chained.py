@@ -13,6 +13,7 @@ import fsspec
 import pytest
 from conformance import Limits, StoreConformance
 from conformance.support import content, listed, put, read
+from forking import in_forked_child
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from servers import S3Endpoint
@@ -24,8 +25,6 @@ from fsspec_store import (
     RangeByteRequest,
     SuffixByteRequest,
 )
-
-from .forking import in_forked_child
 
 LAYERS = [
     "simplecache",

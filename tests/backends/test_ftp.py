@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from conformance import Limits, StoreConformance
 from conformance.support import content, listed, put, read
+from forking import in_forked_child
 from fsspec.implementations.ftp import FTPFileSystem
 from servers.fixtures import or_skip
 from servers.ftp import FTPEndpoint, ftp_server
@@ -24,8 +25,6 @@ from fsspec_store import (
     RangeByteRequest,
     SuffixByteRequest,
 )
-
-from .forking import in_forked_child
 
 
 @pytest.fixture(scope="module")

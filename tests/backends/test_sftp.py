@@ -14,6 +14,7 @@ import fsspec
 import pytest
 from conformance import Limits, StoreConformance
 from conformance.support import content, listed, put, read
+from forking import in_forked_child
 from servers.fixtures import or_skip
 from servers.sftp import SFTPEndpoint, sftp_server
 
@@ -24,8 +25,6 @@ from fsspec_store import (
     RangeByteRequest,
     StoreURLError,
 )
-
-from .forking import in_forked_child
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
@@ -190,6 +190,52 @@ async def test_a_head_as_long_as_may_be_and_one_longer() -> None:
         with pytest.raises(ProtocolError, match="without an end"):
             await ask(connection)
         assert not connection.is_open
+
+
+@pytest.mark.parametrize("kind", ["length", "chunks", "until close", "into", "in pieces"])
+@pytest.mark.parametrize("size", [0, 5, 70_000, 3_000_000])
+async def test_a_body_is_seen_piece_by_piece(kind: str, size: int) -> None:
+    body = pattern(size)
+    head = b"HTTP/1.1 200 OK\r\nx: y\r\n"
+    sent = {
+        "length": [response(body)],
+        "chunks": [chunked(body, 999)],
+        "until close": [head + b"\r\n" + body],
+        "into": [response(body, 206)],
+        "in pieces": [response(body)[:40], response(body)[40:]],
+    }[kind]
+    asked: list[int] = []
+    seen: list[bytes] = []
+
+    def watch(status: int, headers: Mapping[str, str]) -> Callable[[memoryview], None]:
+        assert headers
+        asked.append(status)
+        return lambda piece: seen.append(bytes(piece))
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(*sent)
+        if kind != "until close":
+            await peer.request()
+            await peer.send(response(b"next"))
+
+    async with connected(script) as (connection, _):
+        into = memoryview(bytearray(size)) if kind == "into" else None
+        answer = await ask(connection, watch=watch, into=into)
+        assert body_of(answer) == body
+        assert b"".join(seen) == body
+        assert asked == [206 if kind == "into" else 200]
+        if kind != "until close":
+            # The next one is nobody's business.
+            assert body_of(await ask(connection)) == b"next"
+            assert b"".join(seen) == body
+
+
+async def test_a_body_that_nobody_wants_to_see_or_that_is_left_is_not_seen() -> None:
+    async with connected(answers(response(b"one"), response(pattern(100_000)))) as (connection, _):
+        assert body_of(await ask(connection, watch=lambda status, headers: None)) == b"one"
+        answer = await ask(connection, whole_up_to=1000, watch=lambda *_: pytest.fail("was asked"))
+        assert (answer.body, answer.length) == (None, 100_000)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from ..byte_requests import RangeByteRequest
-from .wire.connection import new_memory
+from .wire.body_memory import new_memory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

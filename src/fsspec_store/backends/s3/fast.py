@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ...retries import RetryPolicy
-    from ..wire.connection import Response
+    from ..wire.connection import Response, Watch
     from ..wire.pool import Stream
+    from .checksums import StatedChecksum
 
 __all__ = ["FastLane"]
 
@@ -139,22 +140,35 @@ class FastLane:
             headers["if-match"] = params["IfMatch"]
         if "ChecksumMode" in params:
             headers["x-amz-checksum-mode"] = params["ChecksumMode"]
+        checksum: StatedChecksum | None = None
+
+        def watch(status: int, headers: Mapping[str, str]) -> Callable[[memoryview], None] | None:
+            nonlocal checksum
+            checksum = stated_checksum(headers) if status == 200 else None
+            return None if checksum is None else checksum.add
+
         path = way[0].path + quote_key(params["Key"])
         response, stream = await self._ask(
-            way, "GET", path, headers=headers, into=params.get("Into")
+            way,
+            "GET",
+            path,
+            headers=headers,
+            into=params.get("Into"),
+            # Of a part some services state the whole object's.
+            watch=None if "Range" in params else watch,
         )
         status, found = response.status, response.headers
         if status not in (200, 206):
             raise refusal(response, "GetObject")
         check_end(found)
-        # Of a part some services state the whole object's.
-        check = None if "Range" in params else stated_checksum(found)
-        if check is not None and response.body is not None:
-            await _summed(check, response.body)
-            check = None
+        check = None
+        if stream is not None:
+            check = None if "Range" in params else stated_checksum(found)
+        elif checksum is not None:
+            checksum.check()
         return {
             "Body": response.body if stream is None else stream,
-            "Check": check,
+            "Check": None if check is None else check.check_whole,
             "ContentLength": response.length if response.body is None else len(response.body),
             "ContentRange": found.get("content-range"),
             "ETag": found.get("etag", ""),
@@ -256,6 +270,7 @@ class FastLane:
         headers: Mapping[str, str] = {},
         body: memoryview | None = None,
         into: memoryview | None = None,
+        watch: Watch | None = None,
     ) -> tuple[Response, Stream | None]:
         """Sign a request, and send it."""
         route, client = way
@@ -279,6 +294,7 @@ class FastLane:
             bodiless=verb == "HEAD",
             whole_up_to=LARGE_BYTES,
             into=into,
+            watch=watch,
         )
 
     async def _ask_whole(self, way: Way, verb: str, path: str, *rest: Any, **more: Any) -> Response:

@@ -163,7 +163,8 @@ async def _with_body(response: dict[str, Any], params: dict[str, Any]) -> dict[s
     }
     if (response["ContentLength"] or 0) > LARGE_BYTES:
         if "Range" not in params:
-            response["Check"] = stated_checksum(metadata["HTTPHeaders"])
+            checksum = stated_checksum(metadata["HTTPHeaders"])
+            response["Check"] = None if checksum is None else checksum.check_whole
         return {**response, "Body": _S3fsStream(body)}
     try:
         data = await body.read()

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-import numpy as np
-
+from .body_memory import new_memory
 from .chunks import ChunkedBody
 from .heads import UNTIL_CLOSE, Head, ProtocolError, may_become_head, parse_head
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-__all__ = ["Connection", "Response", "new_memory"]
+__all__ = ["Connection", "Response", "Watch"]
+
+#: Of a status and headers, what sees the pieces of their body.
+Watch: TypeAlias = "Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None]"
 
 #: What one reading of the socket takes at most, outside of bodies; so also the longest head.
 _READ_BYTES = 64 * 2**10
+#: The same within bodies: what processors still have at hand when it is summed up.
+_PIECE_BYTES = 512 * 2**10
 #: Longest body that says why there is no other.
 _REFUSAL_BYTES = 2**20
 #: A request's body up to this goes out together with its head.
@@ -79,6 +83,8 @@ class Connection(asyncio.BufferedProtocol):
         self._bodiless = False
         self._whole_up_to = 0
         self._into: memoryview | None = None
+        self._watch: Watch | None = None
+        self._see: Callable[[memoryview], object] | None = None
         self._head: Head | None = None
         self._chunks: ChunkedBody | None = None
         self._body: memoryview | None = None
@@ -118,6 +124,7 @@ class Connection(asyncio.BufferedProtocol):
         bodiless: bool = False,
         whole_up_to: int,
         into: memoryview | None = None,
+        watch: Watch | None = None,
     ) -> Response:
         """Send a request and await its response.
 
@@ -137,6 +144,9 @@ class Connection(asyncio.BufferedProtocol):
             with their head.
         into : memoryview, optional
             Where the body of a 206 goes, if it is of just this size; other memory otherwise.
+        watch : callable, optional
+            Called with the status and the headers; what it returns, if anything, is called with
+            each piece of an awaited body as it comes. It has to be quick, and must not raise.
 
         Raises
         ------
@@ -155,6 +165,8 @@ class Connection(asyncio.BufferedProtocol):
         self._bodiless = bodiless
         self._whole_up_to = whole_up_to
         self._into = into
+        self._watch = watch
+        self._see = None
         self._expecting = True
         self._unsent = 0
         self._await_sign()
@@ -170,7 +182,7 @@ class Connection(asyncio.BufferedProtocol):
             self._give_up(waiter)
             raise
         finally:
-            self._waiter = self._into = None
+            self._waiter = self._into = self._watch = self._see = None
         if body is not None and transport.get_write_buffer_size():
             # Answered before all was sent: the next request would go out in the middle of this one.
             self._reusable = False
@@ -238,13 +250,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         if self._sink is not None:
-            return self._sink[self._received :]
+            return self._sink[self._received : self._received + _PIECE_BYTES]
         return self._view[self._filled :] if self._filled else self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         self._deadline = self._loop.time() + self._timeout
         if self._sink is not None:
+            begin = self._received
             self._received += nbytes
+            if self._see is not None:
+                self._see(self._sink[begin : self._received])
             if self._received == self._sink.nbytes:
                 self._sink = None
                 if self.unread:
@@ -272,7 +287,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._expecting:
             return
         if self._chunks is not None and head is not None and head.length == UNTIL_CLOSE:
-            self._body = memoryview(self._chunks.data)
+            self._take_data(self._chunks, head)
             self._finish()
         else:
             # Were it left to the transport, it would first send all that is to be sent.
@@ -359,12 +374,16 @@ class Connection(asyncio.BufferedProtocol):
             self._finish()
             return
         self._body = body = new_memory(length) if into is None else into
+        if self._watch is not None:
+            self._see = self._watch(head.status, head.headers)
         if came > length:
             # More than the body, see `buffer_updated`.
             self._reusable = False
             came = length
         if came:
             body[:came] = self._view[start : start + came]
+            if self._see is not None:
+                self._see(body[:came])
         if came == length:
             self._finish(more=self._filled == _READ_BYTES)
         else:
@@ -383,8 +402,13 @@ class Connection(asyncio.BufferedProtocol):
         if chunks.done:
             if taken < len(came):
                 self._reusable = False
-            self._body = memoryview(chunks.data)
+            self._take_data(chunks, head)
             self._finish(more=len(came) == _READ_BYTES)
+
+    def _take_data(self, chunks: ChunkedBody, head: Head) -> None:
+        self._body = body = memoryview(chunks.data)
+        if self._watch is not None and (see := self._watch(head.status, head.headers)) is not None:
+            see(body)
 
     def _shift(self, taken: int) -> None:
         """Forget the beginning of the buffer."""
@@ -458,8 +482,3 @@ class Connection(asyncio.BufferedProtocol):
 
 def _too_long(head: Head) -> ProtocolError:
     return ProtocolError(f"the server sent too long a body with the status {head.status}")
-
-
-def new_memory(size: int) -> memoryview:
-    """Memory for so many bytes, not cleared: who asks fills it."""
-    return np.empty(size, dtype=np.uint8).data if size else memoryview(bytearray())

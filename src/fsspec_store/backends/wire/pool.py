@@ -15,7 +15,7 @@ from .addresses import connect_first
 from .connection import Connection
 
 if TYPE_CHECKING:
-    from .connection import Response
+    from .connection import Response, Watch
 
 __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 
@@ -81,6 +81,7 @@ class Pool:
         bodiless: bool = False,
         whole_up_to: int,
         into: memoryview | None = None,
+        watch: Watch | None = None,
     ) -> tuple[Response, Stream | None]:
         """Send a request, and await its response; parameters as of `Connection.ask`.
 
@@ -107,7 +108,7 @@ class Pool:
         connection = self._kept(origin) or await self._connect(origin)
         try:
             response = await connection.ask(
-                head, body, bodiless=bodiless, whole_up_to=whole_up_to, into=into
+                head, body, bodiless=bodiless, whole_up_to=whole_up_to, into=into, watch=watch
             )
         except BaseException:
             self.drop(connection)
