@@ -5,6 +5,7 @@ Knows the public functions of zarr and xarray, in the defaults that their users 
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _VARIABLES = 8
 
+#: Made once, and not in each round.
+_to_write = cache(partial(contents.chunked, name=WRITTEN))
+
 
 def _read_array(store: Any, scale: Scale, turn: int) -> Any:
     import zarr
@@ -31,7 +35,7 @@ def _read_array(store: Any, scale: Scale, turn: int) -> Any:
 def _write_array(store: Any, scale: Scale, turn: int) -> None:
     import zarr
 
-    zarr.open_array(store, path=WRITTEN, mode="r+")[:] = contents.chunked(scale, WRITTEN)
+    zarr.open_array(store, path=WRITTEN, mode="r+")[:] = _to_write(scale)
 
 
 def _read_slices(store: Any, scale: Scale, turn: int) -> Any:
