@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .backends.base import Backend, Page
 
-__all__ = ["Batch", "batches", "children"]
+__all__ = ["Batch", "batches", "children", "holds_no_key"]
 
 
 class Batch(NamedTuple):
@@ -76,6 +76,24 @@ async def children(backend: Backend, directory: str) -> AsyncGenerator[Sequence[
             new = [name for name in dict.fromkeys(names) if name not in seen]
             seen.update(new)
             yield new
+
+
+async def holds_no_key(backend: Backend, directory: str, *, root: int) -> bool:
+    """Whether there is no key below a directory; parameters as of `batches`."""
+    # One entry says enough, unless it is no key but a directory's marker. Then all is listed anew:
+    # there may be many, and some services take one that fills a page for the last entry.
+    page_size: int | None = 1
+    while True:
+        pages = backend.pages(directory, "", recursive=True, page_size=page_size)
+        async with aclosing(pages):
+            async for page in pages:
+                if any(is_listable(path[root:]) for path, _ in page.objects):
+                    return False
+                if page.objects and page_size is not None:
+                    break
+            else:
+                return True
+        page_size = None
 
 
 def _batch(page: Page, root: int) -> Batch:

@@ -1,12 +1,14 @@
-"""Writes of parts of values: which belong together, and what a value is after them.
+"""Writes of parts of values: what a value is after them, and no other writer's change undone.
 
-Pure functions, no I/O.
+Knows backends, and nothing of stores.
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .buffer import as_view
 from .keys import check_key
@@ -14,12 +16,18 @@ from .keys import check_key
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["group_writes", "patched"]
+    from .backends.base import Backend
+
+__all__ = ["WRITE_TRIES", "Parts", "group_writes", "patched", "write_parts"]
+
+#: Parts to be written into one value, by their start.
+Parts: TypeAlias = list[tuple[int, memoryview]]
+
+#: Of many writers of one key each round lets one through.
+WRITE_TRIES = 200
 
 
-def group_writes(
-    key_start_values: Iterable[tuple[str, int, Any]],
-) -> dict[str, list[tuple[int, memoryview]]]:
+def group_writes(key_start_values: Iterable[tuple[str, int, Any]]) -> dict[str, Parts]:
     """The writes of each key, sorted by start.
 
     Raises
@@ -29,7 +37,7 @@ def group_writes(
     ValueError
         When a key is none, a start is negative, or two writes of one key overlap.
     """
-    writes: dict[str, list[tuple[int, memoryview]]] = {}
+    writes: dict[str, Parts] = {}
     for key, start, value in key_start_values:
         if index(start) < 0:
             raise ValueError(f"a part of {key!r} starts at {start}, before the value")
@@ -44,7 +52,7 @@ def group_writes(
     return writes
 
 
-def patched(old: memoryview | None, parts: list[tuple[int, memoryview]]) -> bytearray:
+def patched(old: memoryview | None, parts: Parts) -> bytearray:
     """The value after its parts were overwritten; zeros where it was never written.
 
     Parameters
@@ -63,3 +71,48 @@ def patched(old: memoryview | None, parts: list[tuple[int, memoryview]]) -> byte
             value.extend(bytes(missing))
         value[start : start + data.nbytes] = data
     return value
+
+
+async def write_parts(backend: Backend, path: str, parts: Parts) -> bool:
+    """Read a value, overwrite its parts, and write it, as often as other writers get in between.
+
+    Parameters
+    ----------
+    backend : Backend
+        Reads and writes.
+    path : str
+        Of the value.
+    parts : list of (int, memoryview)
+        As `group_writes` returns them.
+
+    Returns
+    -------
+    bool
+        False when others changed it `WRITE_TRIES` times.
+    """
+    for attempt in range(WRITE_TRIES):
+        if await _try_to_write(backend, path, parts):
+            return True
+        # Whoever else writes parts of this value got in between: let them finish.
+        await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 1)))
+    return False
+
+
+async def _try_to_write(backend: Backend, path: str, parts: Parts) -> bool:
+    """As `write_parts`, once; false when another writer got in between."""
+    if backend.supports_replace:
+        try:
+            found = await backend.read_version(path)
+            if found is None:
+                return await backend.create(path, memoryview(patched(None, parts)))
+            data, version = found
+            value = memoryview(patched(memoryview(data), parts))
+            return await backend.replace(path, value, version)
+        except NotImplementedError:
+            # Found out just now.
+            if backend.supports_replace and backend.supports_atomic_create:
+                raise
+    found_data = await backend.read(path, None)
+    old = None if found_data is None else memoryview(found_data)
+    await backend.write(path, memoryview(patched(old, parts)))
+    return True

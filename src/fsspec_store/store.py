@@ -6,10 +6,8 @@ business; no service is known by name here.
 
 from __future__ import annotations
 
-import asyncio
-import random
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from .backends import backend_for
 from .backends.base import RangeNotSatisfiableError
@@ -28,9 +26,9 @@ from .errors import (
 )
 from .explaining import Explaining
 from .filesystem import from_mapper, from_upath, from_url, root_path, root_url
-from .keys import check_key, check_prefix, directory_prefix, is_listable
-from .listing import batches, children
-from .partial_writes import group_writes, patched
+from .keys import check_key, check_prefix, directory_prefix
+from .listing import batches, children, holds_no_key
+from .partial_writes import WRITE_TRIES, group_writes, write_parts
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, check_bounds, plan
 from .ranges import is_empty_request
 from .redaction import public_url
@@ -46,15 +44,10 @@ if TYPE_CHECKING:
     from .buffer import BufferPrototype
     from .byte_requests import ByteRequest
     from .listing import Batch
+    from .partial_writes import Parts
     from .range_reads import Job
 
 __all__ = ["FsspecStore", "Versioned"]
-
-#: Parts to be written into one value, by their start.
-Parts: TypeAlias = list[tuple[int, memoryview]]
-
-#: Of many writers of one key each round lets one through.
-_PATCH_TRIES = 200
 
 
 class Versioned(NamedTuple):
@@ -552,22 +545,8 @@ class FsspecStore(Store):
     async def is_empty(self, prefix: str) -> bool:
         self._require("listing")
         directory = await self._open_directory(prefix)
-        # One entry says enough, unless it is no key but a directory's marker. Then all is listed
-        # anew: there may be many, and some services take one that fills a page for the last entry.
-        page_size: int | None = 1
-        while True:
-            with self._explaining("list", prefix):
-                pages = self._backend.pages(directory, "", recursive=True, page_size=page_size)
-                async with aclosing(pages):
-                    async for page in pages:
-                        keys = (path[len(self._base) :] for path, _ in page.objects)
-                        if any(map(is_listable, keys)):
-                            return False
-                        if page.objects and page_size is not None:
-                            break
-                    else:
-                        return True
-            page_size = None
+        with self._explaining("list", prefix):
+            return await holds_no_key(self._backend, directory, root=len(self._base))
 
     async def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
         """Sum of the sizes, in bytes, of all values under ``prefix/``.
@@ -677,37 +656,14 @@ class FsspecStore(Store):
         key, parts = item
         path = await self._open_path(key)
         with self._explaining("write parts of", key):
-            for attempt in range(_PATCH_TRIES):
-                if await self._try_patch(path, parts):
-                    return
-                # Whoever else writes parts of this key got in between: let them finish.
-                await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 1)))
-        raise VersionMismatchError(
-            f"{key!r} in {self._url} was changed by others {_PATCH_TRIES} times while parts of it "
-            "were to be written",
-            key=key,
-            url=self._url,
-        )
-
-    async def _try_patch(self, path: str, parts: Parts) -> bool:
-        """Read, patch and write a value; false when another writer got in between."""
-        backend = self._backend
-        if backend.supports_replace:
-            try:
-                found = await backend.read_version(path)
-                if found is None:
-                    return await backend.create(path, memoryview(patched(None, parts)))
-                data, version = found
-                value = memoryview(patched(memoryview(data), parts))
-                return await backend.replace(path, value, version)
-            except NotImplementedError:
-                # Found out just now.
-                if backend.supports_replace and backend.supports_atomic_create:
-                    raise
-        found_data = await backend.read(path, None)
-        old = None if found_data is None else memoryview(found_data)
-        await backend.write(path, memoryview(patched(old, parts)))
-        return True
+            is_done = await write_parts(self._backend, path, parts)
+        if not is_done:
+            raise VersionMismatchError(
+                f"{key!r} in {self._url} was changed by others {WRITE_TRIES} times while parts of "
+                "it were to be written",
+                key=key,
+                url=self._url,
+            )
 
     async def _read_nothing(self, key: str, request: ByteRequest) -> memoryview | None:
         nothing = (

@@ -118,6 +118,6 @@ async def make_bucket(options: Any) -> str:
     """A bucket made by s3fs itself, for settings that the endpoint's own client does not know."""
     store = FsspecStore.from_url("s3://not-yet-there/x", options, fast=False)
     bucket = f"test-{uuid4().hex}"
-    await store._backend._lanes.get().fs._call_s3("create_bucket", Bucket=bucket)
+    await store._backend._calls.lanes.fs._call_s3("create_bucket", Bucket=bucket)
     await store.aclose()
     return bucket

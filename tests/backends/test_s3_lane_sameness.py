@@ -124,7 +124,7 @@ async def test_stores_with_other_lanes_do_not_share(minio_endpoint: S3Endpoint) 
     ):
         await asyncio.gather(*(put(store, str(id(store))) for store in (fast, slow, again)))
         assert [store.stats.fast for store in (fast, slow, again)] == [1, 0, 1]
-        lanes = [store._backend._lanes.get() for store in (fast, slow, again)]
+        lanes = [store._backend._calls.lanes for store in (fast, slow, again)]
         assert lanes[0] is lanes[2] is not lanes[1]
         # Whichever is closed, the others go on.
         slow.close()
@@ -163,7 +163,7 @@ async def test_nothing_that_is_logged_or_raised_holds_a_secret(
                     except StoreError as error:
                         texts += ["".join(traceback.format_exception_only(error)), repr(error)]
             proxy.plan = no_faults
-            lanes = store._backend._lanes.get()
+            lanes = store._backend._calls.lanes
             texts += [repr(store), repr(store.stats), repr(store._backend), repr(lanes)]
             if fast:
                 texts += [repr(lanes.fast), repr(lanes.fast._ways), repr(vars(lanes.fast))]

@@ -15,7 +15,7 @@ from fsspec_store.backends.azure.answers import (
     listing,
 )
 from fsspec_store.backends.base import Failure
-from fsspec_store.backends.http_client import Answer
+from fsspec_store.backends.http_answers import Answer
 
 REFUSAL = b"""\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><Error>\
 <Code>AuthenticationFailed</Code><Message>Server failed to authenticate the request &amp; refused.

@@ -18,7 +18,7 @@ from fsspec_store.backends.gcs.answers import (
     outcomes_of_batch,
     verdict,
 )
-from fsspec_store.backends.http_client import Answer, StatusError
+from fsspec_store.backends.http_answers import Answer, StatusError
 from fsspec_store.retries import EXPIRED, TRANSIENT
 
 #: In the form of Cloud Storage, "Sending batch requests", in another order than they were asked.

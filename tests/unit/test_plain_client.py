@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from fsspec_store.backends.http_client import HTTPClient, TornError
+from fsspec_store.backends.http_answers import TornError
+from fsspec_store.backends.http_client import HTTPClient
 from fsspec_store.backends.plain_client import PlainClient
 from fsspec_store.byte_requests import RangeByteRequest
 from fsspec_store.retries import RetryPolicy

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
 from ..redaction import public_text
-from ..retries import TRANSIENT, Verdict, status_verdict
 from ..sending import Sender
 from ..sharing import Shared
-from .base import Failure, builtin_failure
 from .byte_ranges import content_length, requested_part
+from .http_answers import (
+    Answer,
+    LargeBody,
+    Received,
+    StatusError,
+    TornError,
+    http_verdict,
+)
 from .large_reads import LARGE_BYTES
 from .sessions import Sessions
 from .streams import BodyStream, read_body, read_part
@@ -31,82 +36,20 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 
     from ..byte_requests import RangeByteRequest
-    from ..retries import RetryPolicy
+    from ..retries import RetryPolicy, Verdict
     from ..sending import Stats
     from .large_reads import Stream
     from .plain_client import PlainClient
     from .wire.connection import Response
 
-__all__ = [
-    "Answer",
-    "HTTPClient",
-    "LargeBody",
-    "Received",
-    "RequestBody",
-    "StatusError",
-    "TornError",
-    "http_failure",
-    "http_verdict",
-]
+__all__ = ["HTTPClient", "RequestBody"]
 
 T = TypeVar("T")
 
-#: How much of an error's body a message quotes.
-_QUOTED = 300
 #: How much of an error's body is looked at.
 _ERROR_BYTES = 4096
 #: What may come for a part of an object that was there a moment ago.
 _PART_STATUSES = frozenset({200, 206, 404, 410, 412, 416})
-
-
-@dataclass(frozen=True, slots=True)
-class Received(Generic[T]):
-    """An answer: status, headers (looked up in any case), and what was made of its body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: T
-
-
-class Answer(Received[bytes]):
-    """A whole answer."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LargeBody:
-    """A body that is not read yet, and the size of it in bytes; to be closed."""
-
-    stream: Stream
-    size: int
-
-
-class StatusError(Exception):
-    """A service answered with a status that is no answer to the request.
-
-    Parameters
-    ----------
-    answer : Answer
-        What it answered.
-    """
-
-    def __init__(self, answer: Answer) -> None:
-        text = answer.body[:_QUOTED].decode("utf-8", "replace").strip()
-        super().__init__(f"status {answer.status}" + (f": {text}" if text else ""))
-        self.answer = answer
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # What aiohttp hands out of headers is a view, which does not travel.
-        headers = CIMultiDict(self.answer.headers)
-        return type(self), (Answer(self.answer.status, headers, self.answer.body),)
-
-
-class TornError(Exception):
-    """Parts of what was one object are not: it was replaced, or they came damaged.
-
-    To be read again, and as a whole.
-    """
 
 
 class RequestBody(Protocol):
@@ -408,27 +351,3 @@ def _without_secrets(error: aiohttp.ClientError) -> Exception | None:
         return None
     told = f"{type(error).__name__}: {public}"
     return OSError(told) if http_verdict(error) is None else aiohttp.ClientConnectionError(told)
-
-
-def http_verdict(error: Exception) -> Verdict | None:
-    """Why a request that failed this way may be repeated, ``None`` where that is no use."""
-    if isinstance(error, StatusError):
-        return status_verdict(error.answer.status, error.answer.headers)
-    if isinstance(error, (aiohttp.ClientSSLError, aiohttp.InvalidURL, aiohttp.TooManyRedirects)):
-        return None
-    if isinstance(error, (aiohttp.ClientError, TimeoutError, ConnectionError)):
-        return TRANSIENT
-    return None
-
-
-def http_failure(error: Exception) -> Failure:
-    """What an exception of `HTTPClient.request` means, for backends to fall back on."""
-    if isinstance(error, StatusError):
-        if error.answer.status == 401:
-            return Failure.UNAUTHENTICATED
-        if error.answer.status == 403:
-            return Failure.FORBIDDEN
-        return Failure.BACKEND
-    if isinstance(error, aiohttp.ClientError):
-        return Failure.BACKEND
-    return builtin_failure(error)

@@ -17,7 +17,7 @@ from xml.sax.saxutils import unescape
 import aiohttp
 
 from ..base import Failure
-from ..http_client import Answer, StatusError
+from ..http_answers import Answer, StatusError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -30,9 +30,8 @@ from ...retries import EXPIRED, TRANSIENT, status_verdict
 from ...threads import in_thread
 from ..base import Backend, Failure, Page, RangeNotSatisfiableError, is_etag
 from ..byte_ranges import content_length, part_start, range_header, requested_part, total_size
-from ..http_client import (
+from ..http_answers import (
     Answer,
-    HTTPClient,
     LargeBody,
     Received,
     StatusError,
@@ -40,6 +39,7 @@ from ..http_client import (
     http_failure,
     http_verdict,
 )
+from ..http_client import HTTPClient
 from ..large_reads import LARGE_BYTES, read_all, read_large
 from ..plain_client import PlainClient
 from .account import account_of

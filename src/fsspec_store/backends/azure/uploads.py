@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractStreamWriter
 
-    from ..http_client import Answer
+    from ..http_answers import Answer
 
 __all__ = ["Body", "put_blob"]
 

@@ -16,7 +16,7 @@ import gcsfs.retry
 import google.auth.exceptions
 
 from ...retries import EXPIRED, TRANSIENT, Verdict
-from ..http_client import Answer, StatusError, http_verdict
+from ..http_answers import Answer, StatusError, http_verdict
 from .requests import crc32c
 
 if TYPE_CHECKING:

@@ -30,14 +30,8 @@ from ..byte_ranges import (
     requested_part,
     total_size,
 )
-from ..http_client import (
-    Answer,
-    HTTPClient,
-    LargeBody,
-    StatusError,
-    TornError,
-    http_failure,
-)
+from ..http_answers import Answer, LargeBody, StatusError, TornError, http_failure
+from ..http_client import HTTPClient
 from ..large_reads import read_all, read_large
 from ..plain_client import PlainClient
 from .answers import (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import aiohttp
 
 from ...threads import in_thread
-from ..http_client import Answer, StatusError
+from ..http_answers import Answer, StatusError
 from .answers import check_stored
 from .requests import LONG_TO_HASH, Body, checksum, multipart_upload
 

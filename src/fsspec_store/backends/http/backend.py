@@ -32,15 +32,8 @@ from ..byte_ranges import (
     requested_part,
     total_size,
 )
-from ..http_client import (
-    Answer,
-    HTTPClient,
-    LargeBody,
-    Received,
-    StatusError,
-    TornError,
-    http_failure,
-)
+from ..http_answers import Answer, LargeBody, Received, StatusError, TornError, http_failure
+from ..http_client import HTTPClient
 from ..large_reads import read_large
 from ..streams import BodyStream, read_body
 from .bodies import (

@@ -12,6 +12,7 @@ import botocore.exceptions
 from botocore.parsers import ResponseParserError
 
 from ...retries import EXPIRED, TRANSIENT, Verdict, status_verdict
+from ..base import BucketMissingError, Failure, builtin_failure
 from ..byte_ranges import requested_part as checked_part
 
 if TYPE_CHECKING:
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "CONFLICT",
     "DAMAGED",
+    "OUT_OF_RANGE",
     "PRECONDITION_FAILED",
     "MissingError",
     "check_end",
     "error_code",
     "error_details",
+    "failure_of",
     "requested_part",
     "verdict",
 ]
@@ -35,6 +38,8 @@ __all__ = [
 PRECONDITION_FAILED = frozenset({"PreconditionFailed", "412"})
 #: A conditional write met another one under way (S3 API Reference, "PutObject").
 CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
+#: The object has no byte that was asked for.
+OUT_OF_RANGE = frozenset({"InvalidRange", "416"})
 #: A body was not the one that was sent (S3 API Reference, "Error responses").
 DAMAGED = frozenset(
     {"BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
@@ -56,6 +61,41 @@ _THROTTLED = frozenset(
 _TRANSIENT = frozenset(
     {"InternalError", "RequestTimeout", "ServiceUnavailable", "XMinioServerNotInitialized"}
 )
+_FORBIDDEN = frozenset(
+    {
+        "403",
+        "AccessDenied",
+        "AllAccessDisabled",
+        "Forbidden",
+    }
+)
+_UNAUTHENTICATED = frozenset(
+    {
+        "401",
+        "AccountProblem",
+        "ExpiredToken",
+        "InvalidAccessKeyId",
+        "InvalidToken",
+        # MinIO's name for it.
+        "InvalidTokenId",
+        "NotSignedUp",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "Unauthorized",
+    }
+)
+_CREDENTIAL_ERRORS = (
+    botocore.exceptions.NoCredentialsError,
+    botocore.exceptions.PartialCredentialsError,
+    botocore.exceptions.CredentialRetrievalError,
+    botocore.exceptions.TokenRetrievalError,
+    botocore.exceptions.SSOError,
+    botocore.exceptions.ProfileNotFound,
+)
+_INVALID_PATH = frozenset({"KeyTooLongError", "XMinioInvalidObjectName", "InvalidURI"})
+_IN_THE_WAY = frozenset({"XMinioParentIsObject", "XMinioObjectExistsAsDirectory"})
 #: What a request raises that breaks off, stalls, or is answered with something else.
 _BROKEN = (
     aiohttp.ClientError,
@@ -151,6 +191,22 @@ def verdict(error: Exception) -> Verdict | None:
     if any(isinstance(cause, _LASTING) for cause in causes):
         return None
     return TRANSIENT if any(isinstance(cause, _BROKEN) for cause in causes) else None
+
+
+def failure_of(error: Exception) -> Failure:
+    """What kind of failure an error is."""
+    code = error_code(error)
+    if code == "NoSuchBucket" or isinstance(error, BucketMissingError):
+        return Failure.NO_BUCKET
+    if code in _UNAUTHENTICATED or isinstance(error, _CREDENTIAL_ERRORS):
+        return Failure.UNAUTHENTICATED
+    if code in _FORBIDDEN:
+        return Failure.FORBIDDEN
+    if code in _INVALID_PATH:
+        return Failure.INVALID_PATH
+    if code in _IN_THE_WAY:
+        return Failure.CONFLICT
+    return builtin_failure(error) if code is None else Failure.BACKEND
 
 
 def _response(error: BaseException) -> Mapping[str, Any]:

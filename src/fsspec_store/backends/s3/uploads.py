@@ -15,6 +15,8 @@ from .answers import CONFLICT, PRECONDITION_FAILED, error_code
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from .calls import Calls
+
 __all__ = ["Upload"]
 
 #: Most parts of a multipart upload (S3 User Guide, "Multipart upload limits").
@@ -32,10 +34,8 @@ class Upload:
 
     Parameters
     ----------
-    call : callable
-        ``await call(method, **params)`` sends one of S3's requests once.
-    send : callable
-        ``await send(attempt)`` awaits ``attempt()``, again where it failed in passing.
+    calls : Calls
+        Sends requests.
     read : callable
         ``await read()`` returns what is stored at the key, ``None`` if nothing.
     bucket, key : str
@@ -48,16 +48,14 @@ class Upload:
 
     def __init__(
         self,
-        call: Callable[..., Awaitable[dict[str, Any]]],
-        send: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]],
+        calls: Calls,
         read: Callable[[], Awaitable[bytes | memoryview | None]],
         bucket: str,
         key: str,
         data: memoryview,
         condition: Mapping[str, str],
     ) -> None:
-        self._call = call
-        self._send = send
+        self._calls = calls
         self._read = read
         self._target = {"Bucket": bucket, "Key": key}
         self._data = data
@@ -76,7 +74,7 @@ class Upload:
         async def attempt() -> bool:
             nonlocal answer_lost
             try:
-                await self._call(method, **self._target, **params, **self._condition)
+                await self._calls.once(method, **self._target, **params, **self._condition)
             except Exception as error:
                 code = error_code(error)
                 may_be_done = answer_lost and code in PRECONDITION_FAILED | _GONE
@@ -91,11 +89,11 @@ class Upload:
                 raise
             return True
 
-        done: bool = await self._send(attempt)
+        done: bool = await self._calls.send(attempt)
         return done
 
     async def _run_parts(self) -> bool:
-        upload = await self._send(lambda: self._call("create_multipart_upload", **self._target))
+        upload = await self._calls.call("create_multipart_upload", **self._target)
         target = {**self._target, "UploadId": upload["UploadId"]}
         size = self._data.nbytes
         part_bytes = max(_PART_BYTES, -(-size // _MAX_PARTS))
@@ -107,9 +105,7 @@ class Upload:
         async def put_part(start: int) -> None:
             number = start // part_bytes + 1
             body = self._data[start : start + part_bytes]
-            part = await self._send(
-                lambda: self._call("upload_part", **target, PartNumber=number, Body=body)
-            )
+            part = await self._calls.call("upload_part", **target, PartNumber=number, Body=body)
             done_parts[number] = {
                 "PartNumber": number,
                 **{name: part[name] for name in ("ETag", checksum) if name in part},
@@ -132,7 +128,7 @@ class Upload:
 
     async def _abort(self, target: Mapping[str, str]) -> None:
         try:
-            await self._send(lambda: self._call("abort_multipart_upload", **target))
+            await self._calls.call("abort_multipart_upload", **target)
         except Exception:
             # What led here is the one to report.
             pass
