@@ -19,14 +19,7 @@ from ..redaction import public_text
 from ..sending import Sender
 from ..sharing import Shared
 from .byte_ranges import content_length, requested_part
-from .http_answers import (
-    Answer,
-    LargeBody,
-    Received,
-    StatusError,
-    TornError,
-    http_verdict,
-)
+from .http_answers import Answer, LargeBody, Received, StatusError, TornError, http_verdict
 from .large_reads import LARGE_BYTES
 from .sessions import Sessions
 from .streams import BodyStream, read_body, read_part
