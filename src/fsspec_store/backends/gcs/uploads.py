@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 
@@ -20,6 +20,8 @@ from .requests import LONG_TO_HASH, Body, checksum, multipart_upload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from .calls import Calls
 
 __all__ = ["Upload"]
 
@@ -49,15 +51,11 @@ class Upload:
 
     Parameters
     ----------
-    once : callable
-        ``await once(method, url, expect=..., headers=..., data=...)`` sends a request once.
-    send : callable
-        ``await send(attempt)`` awaits ``attempt()``, again where it failed in passing.
+    calls : Calls
+        Sends requests.
     read : callable
         ``await read()`` returns, in one attempt, what is stored at the name, ``None`` if nothing.
-    url : callable
-        ``url(**parameters)`` is where uploads to the bucket go.
-    name : str
+    bucket, name : str
         Of the object.
     data : memoryview
         The value.
@@ -67,18 +65,16 @@ class Upload:
 
     def __init__(
         self,
-        once: Callable[..., Awaitable[Answer]],
-        send: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]],
+        calls: Calls,
         read: Callable[[], Awaitable[bytes | memoryview | None]],
-        url: Callable[..., str],
+        bucket: str,
         name: str,
         data: memoryview,
         condition: Mapping[str, str],
     ) -> None:
-        self._once = once
-        self._send = send
+        self._calls = calls
         self._read = read
-        self._url = url
+        self._bucket = bucket
         self._name = name
         self._data = data
         self._condition = condition
@@ -99,13 +95,16 @@ class Upload:
             return await self._run_sessions(declared)
         return await self._run_at_once(declared)
 
+    def _url(self, **params: str) -> str:
+        return self._calls.url(self._bucket, api="/upload/storage/v1", **params)
+
     async def _run_at_once(self, declared: dict[str, str]) -> bool:
         metadata = {"name": self._name, "contentType": _CONTENT_TYPE, **declared}
         body, content_type = multipart_upload(metadata, self._data)
         url = self._url(uploadType="multipart", fields=_STORED, **self._condition)
 
         async def request() -> Answer:
-            return await self._once(
+            return await self._calls.once(
                 "POST",
                 url,
                 expect=(200,),
@@ -140,8 +139,8 @@ class Upload:
         url = self._url(uploadType="resumable", fields=_STORED, **self._condition)
         metadata = {"name": self._name, "contentType": _CONTENT_TYPE, **declared}
         body = Body(json.dumps(metadata).encode())
-        answer = await self._send(
-            lambda: self._once(
+        answer = await self._calls.send(
+            lambda: self._calls.once(
                 "POST",
                 url,
                 expect=(200, 412) if self._condition else (200,),
@@ -170,7 +169,7 @@ class Upload:
 
             async def request(headers: dict[str, str] = headers, body: Body = body) -> Answer:
                 # Sent again, the service passes over what it has of it.
-                return await self._once(
+                return await self._calls.once(
                     "PUT", session, expect=(200, 201, 308), headers=headers, data=body
                 )
 
@@ -205,13 +204,13 @@ class Upload:
                 answer_lost = answer_lost or status not in _NOT_DONE
                 raise
 
-        answer: Answer | bool = await self._send(attempt)
+        answer: Answer | bool = await self._calls.send(attempt)
         return answer
 
     async def _cancel(self, session: str) -> None:
         try:
-            await self._send(
-                lambda: self._once(
+            await self._calls.send(
+                lambda: self._calls.once(
                     "DELETE", session, expect=_CANCELLED, headers={"Content-Length": "0"}
                 )
             )

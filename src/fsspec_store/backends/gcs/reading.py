@@ -1,0 +1,144 @@
+"""How an object comes from Google: in one answer, or a large one in parts of one generation.
+
+Knows what is asked of an object, and not how a request is sent.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from ...byte_requests import SuffixByteRequest
+from ...threads import in_thread
+from ..base import RangeNotSatisfiableError
+from ..byte_ranges import content_length, part_start, range_header, requested_part, total_size
+from ..http_answers import Answer, LargeBody, TornError
+from ..large_reads import read_all, read_large
+from .answers import check_whole, in_words
+from .requests import LONG_TO_HASH
+
+if TYPE_CHECKING:
+    from ...byte_requests import ByteRequest, RangeByteRequest
+    from .calls import Calls
+
+__all__ = ["GENERATION", "Reader"]
+
+#: The header that says which version of an object came.
+GENERATION = "X-Goog-Generation"
+#: Objects are taken as they are stored: whoever takes no gzip is sent packed ones unpacked.
+_HEADERS = {"Accept-Encoding": "gzip"}
+
+
+class Reader:
+    """Reads objects.
+
+    Parameters
+    ----------
+    calls : Calls
+        Sends requests.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def read(
+        self, bucket: str, name: str, request: ByteRequest | None
+    ) -> tuple[bytes | memoryview | None, Answer]:
+        """What a request names, ``None`` if nothing, and the answer it came in, without a body."""
+        data, answer = await self._calls.send(lambda: self._read_once(bucket, name, request))
+        if not isinstance(data, LargeBody):
+            return data, answer
+        whole = await self._read_large(bucket, name, request, data, answer)
+        if whole is None:
+            return await self._calls.send(lambda: self.read_whole(bucket, name, request))
+        return whole, answer
+
+    async def read_whole(
+        self, bucket: str, name: str, request: ByteRequest | None
+    ) -> tuple[bytes | memoryview | None, Answer]:
+        """As `read`, however large, in one attempt."""
+        data, answer = await self._read_once(bucket, name, request)
+        if isinstance(data, LargeBody):
+            return await self._read_rest(request, data, answer), answer
+        return data, answer
+
+    async def _read_once(
+        self, bucket: str, name: str, request: ByteRequest | None
+    ) -> tuple[bytes | memoryview | LargeBody | None, Answer]:
+        """As `read` in one attempt, which leaves alone a large body that can be read in parts."""
+        wanted = range_header(request)
+        headers = _HEADERS if wanted is None else {**_HEADERS, "Range": wanted}
+        found = await self._calls.signed(
+            partial(self._calls.client.fetch, self._calls.url(bucket, name, alt="media")),
+            expect=(200, 206, 404, 416),
+            headers=headers,
+        )
+        body = found.body
+        if isinstance(body, LargeBody):
+            answer = Answer(found.status, found.headers, b"")
+            if GENERATION in found.headers and (found.status == 206 or wanted is None):
+                return body, answer
+            return await self._read_rest(request, body, answer), answer
+        if found.status == 404:
+            return None, in_words(Answer(found.status, found.headers, bytes(body)))
+        answer = Answer(found.status, found.headers, b"")
+        is_suffix = isinstance(request, SuffixByteRequest)
+        # The last bytes of an empty object: refused, or no bytes under a range that makes no sense.
+        if is_suffix and (answer.status == 416 or content_length(answer.headers) == 0):
+            return b"", answer
+        if answer.status == 416:
+            raise RangeNotSatisfiableError(total_size(answer.headers.get("Content-Range")))
+        return await _checked(body, request, answer), answer
+
+    async def _read_rest(
+        self, request: ByteRequest | None, body: LargeBody, answer: Answer
+    ) -> bytes | memoryview:
+        """A large body, by itself."""
+        memory = await read_all(body.stream, body.size)
+        return await _checked(memory, request, answer)
+
+    async def _read_large(
+        self, bucket: str, name: str, request: ByteRequest | None, body: LargeBody, answer: Answer
+    ) -> bytes | memoryview | None:
+        """A large body, its end by other requests for this very generation; ``None`` if torn."""
+        generation = answer.headers[GENERATION]
+        url = self._calls.url(bucket, name, alt="media", generation=generation)
+
+        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
+            fetch_part = partial(
+                self._calls.client.fetch_part,
+                url,
+                part,
+                sink,
+                is_same=lambda headers: headers.get(GENERATION) == generation,
+            )
+            headers = {**_HEADERS, "Range": range_header(part)}
+            await self._calls.send(lambda: self._calls.signed(fetch_part, headers=headers))
+
+        try:
+            first = part_start(answer.headers.get("Content-Range"))
+            memory = await read_large(body.stream, body.size, fetch, first=first)
+            return await _checked(memory, request, answer)
+        except (TornError, aiohttp.ClientPayloadError):
+            return None
+
+
+async def _checked(
+    body: bytes | memoryview, request: ByteRequest | None, answer: Answer
+) -> bytes | memoryview:
+    """What was asked for, of a body that came as it should."""
+    headers = answer.headers
+    if answer.status == 200:
+        if len(body) < LONG_TO_HASH:
+            check_whole(headers, body)
+        else:
+            await in_thread(check_whole, headers, body)
+    return requested_part(
+        body,
+        request,
+        status=answer.status,
+        content_range=headers.get("Content-Range"),
+        length=content_length(headers),
+    )
