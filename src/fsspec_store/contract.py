@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from .blocking import SyncStore
 from .buffer import (
     Buffer,
     BufferPrototype,
@@ -183,6 +184,15 @@ class Store(ABC):
     def supports_consolidated_metadata(self) -> bool:
         """Whether readers may keep consolidated metadata in this store."""
         return True
+
+    @property
+    def sync(self) -> SyncStore:
+        """The same methods, blocking: for scripts, notebooks and worker threads.
+
+        They run on an event loop of another thread, so they work where a loop runs already. Both
+        ways may be used at the same time.
+        """
+        return SyncStore(self)
 
     # -- Reading -------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from .backends import backend_for
 from .backends.base import RangeNotSatisfiableError
+from .blocking import SyncFsspecStore
 from .buffer import Buffer, as_view
 from .byte_requests import SuffixByteRequest, check_byte_range
 from .concurrency import for_each, map_unordered
@@ -264,6 +265,11 @@ class FsspecStore(Store):
         Services that only look like one that can are found out on first use; true until then.
         """
         return self._backend.supports_replace
+
+    @property
+    def sync(self) -> SyncFsspecStore:
+        """The same methods, blocking; see `Store.sync`."""
+        return SyncFsspecStore(self)
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -14,6 +14,7 @@ from fsspec_store import (
     BufferPrototype,
     ByteRangeError,
     ByteRequest,
+    RangeByteRequest,
     Store,
     default_buffer_prototype,
 )
@@ -167,3 +168,13 @@ def test_a_store_may_say_no() -> None:
             use().send(None)
     with pytest.raises(NotImplementedError, match="with_read_only is not implemented"):
         store.with_read_only(True)
+
+
+def test_it_has_the_blocking_methods() -> None:
+    store = DictStore(next(_numbers))
+    store.sync.set("a/0", Buffer.from_bytes(b"0123"))
+    part = store.sync.get("a/0", None, RangeByteRequest(1, 3))
+    assert part is not None
+    assert part.to_bytes() == b"12"
+    assert list(store.sync.list()) == ["a/0"]
+    assert repr(store.sync) == f"{store!r}.sync"

@@ -1,0 +1,245 @@
+"""A store's methods for callers that do not await: scripts, notebooks, worker threads.
+
+They run on fsspec's own event loop, in fsspec's own thread, so it does not matter whether a loop
+runs here already, as in a notebook, nor which thread calls. Knows the contract, and no backend.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
+
+    from .buffer import Buffer, BufferPrototype
+    from .byte_requests import ByteRequest
+    from .contract import Store, Values
+    from .store import FsspecStore, Versioned
+
+__all__ = ["SyncFsspecStore", "SyncStore", "iterate", "run"]
+
+T = TypeVar("T")
+
+#: Items of a listing that are fetched in one go; a page of most services.
+_MOST_ITEMS = 1000
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end on fsspec's loop, and return what it returns.
+
+    An interruption here, as by Ctrl-C, cancels it.
+
+    Parameters
+    ----------
+    work : coroutine
+        Not begun yet.
+
+    Raises
+    ------
+    RuntimeError
+        When called on that very loop, which would wait for itself.
+    Exception
+        What the coroutine raises.
+    """
+    # Only now: whoever awaits needs none of it.
+    from fsspec.asyn import get_loop
+
+    loop = get_loop()
+    try:
+        here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if here is loop:
+        work.close()
+        raise RuntimeError("a blocking call on fsspec's own event loop: await the method instead")
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+def iterate(items: AsyncGenerator[T, None]) -> Iterator[T]:
+    """The items of an asynchronous generator as they come, more and more in one go."""
+    size = 1
+    try:
+        while batch := run(_next(items, size)):
+            yield from batch
+            size = min(2 * size, _MOST_ITEMS)
+    finally:
+        run(_close(items))
+
+
+async def _next(items: AsyncGenerator[T, None], size: int) -> list[T]:
+    found: list[T] = []
+    async for item in items:
+        found.append(item)
+        if len(found) == size:
+            break
+    return found
+
+
+async def _close(items: AsyncGenerator[T, None]) -> None:
+    await items.aclose()
+
+
+class SyncStore:
+    """The methods of a store, blocking; each as the store's own of the same name.
+
+    Parameters
+    ----------
+    store : Store
+        Any store; it may be used both ways at the same time.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"{self._store!r}.sync"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store, its connections with it; see `Store.aclose`."""
+        run(self._store.aclose())
+
+    # -- Reading -------------------------------------------------------------------------------
+
+    def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """See `Store.get`."""
+        return run(self._store.get(key, prototype, byte_range))
+
+    def get_partial_values(
+        self,
+        prototype: BufferPrototype | None,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+    ) -> Values:
+        """See `Store.get_partial_values`."""
+        return run(self._store.get_partial_values(prototype, key_ranges))
+
+    def get_ranges(
+        self,
+        key: str,
+        byte_ranges: Sequence[ByteRequest | None],
+        *,
+        prototype: BufferPrototype | None = None,
+        max_concurrency: int | None = None,
+        max_gap_bytes: int = MAX_GAP_BYTES,
+        max_coalesced_bytes: int = MAX_COALESCED_BYTES,
+    ) -> Iterator[Sequence[tuple[int, Buffer]]]:
+        """See `Store.get_ranges`."""
+        return iterate(
+            self._store.get_ranges(
+                key,
+                byte_ranges,
+                prototype=prototype,
+                max_concurrency=max_concurrency,
+                max_gap_bytes=max_gap_bytes,
+                max_coalesced_bytes=max_coalesced_bytes,
+            )
+        )
+
+    def exists(self, key: str) -> bool:
+        """See `Store.exists`."""
+        return run(self._store.exists(key))
+
+    def getsize(self, key: str) -> int:
+        """See `Store.getsize`."""
+        return run(self._store.getsize(key))
+
+    # -- Writing and deleting ------------------------------------------------------------------
+
+    def set(self, key: str, value: Buffer) -> None:
+        """See `Store.set`."""
+        run(self._store.set(key, value))
+
+    def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """See `Store.set_if_not_exists`."""
+        run(self._store.set_if_not_exists(key, value))
+
+    def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
+        """See `Store.set_partial_values`."""
+        run(self._store.set_partial_values(key_start_values))
+
+    def delete(self, key: str) -> None:
+        """See `Store.delete`."""
+        run(self._store.delete(key))
+
+    def delete_dir(self, prefix: str) -> None:
+        """See `Store.delete_dir`."""
+        run(self._store.delete_dir(prefix))
+
+    def clear(self) -> None:
+        """See `Store.clear`."""
+        run(self._store.clear())
+
+    # -- Listing -------------------------------------------------------------------------------
+
+    def list(self) -> Iterator[str]:
+        """See `Store.list`."""
+        return iterate(self._store.list())
+
+    def list_prefix(self, prefix: str) -> Iterator[str]:
+        """See `Store.list_prefix`."""
+        return iterate(self._store.list_prefix(prefix))
+
+    def list_dir(self, prefix: str) -> Iterator[str]:
+        """See `Store.list_dir`."""
+        return iterate(self._store.list_dir(prefix))
+
+    def is_empty(self, prefix: str) -> bool:
+        """See `Store.is_empty`."""
+        return run(self._store.is_empty(prefix))
+
+    def getsize_prefix(self, prefix: str) -> int:
+        """See `Store.getsize_prefix`."""
+        return run(self._store.getsize_prefix(prefix))
+
+
+class SyncFsspecStore(SyncStore):
+    """The methods of a `FsspecStore`, blocking.
+
+    Parameters
+    ----------
+    store : FsspecStore
+        See `SyncStore`.
+    """
+
+    _store: FsspecStore
+
+    def __init__(self, store: FsspecStore) -> None:
+        super().__init__(store)
+
+    def get_version(self, key: str, prototype: BufferPrototype | None = None) -> Versioned | None:
+        """See `FsspecStore.get_version`."""
+        return run(self._store.get_version(key, prototype))
+
+    def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
+        """See `FsspecStore.set`."""
+        run(self._store.set(key, value, if_match=if_match))
+
+    def list_prefix(self, prefix: str, *, fan_out: int = 1) -> Iterator[str]:
+        """See `FsspecStore.list_prefix`."""
+        return iterate(self._store.list_prefix(prefix, fan_out=fan_out))
+
+    def list_sizes(self, prefix: str = "", *, fan_out: int = 1) -> Iterator[tuple[str, int | None]]:
+        """See `FsspecStore.list_sizes`."""
+        return iterate(self._store.list_sizes(prefix, fan_out=fan_out))
+
+    def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
+        """See `FsspecStore.getsize_prefix`."""
+        return run(self._store.getsize_prefix(prefix, fan_out=fan_out))
