@@ -21,8 +21,9 @@ def test_the_programs_run(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, object] = {}
     for block in BLOCKS:
         exec(compile(block, "README.md", "exec"), names)
-    first, stats = capsys.readouterr().out.splitlines()
+    first, blocking, stats = capsys.readouterr().out.splitlines()
     assert first == "b'\\n\\x0b\\x0c\\r' [98 99] ['air/c/0/0']"
+    assert blocking == "b'written and read without await' ['a/0']"
     assert stats == repr(Stats())
     asyncio.run(counted(names["count_up"]))
 
