@@ -45,7 +45,7 @@ async def map_unordered(
         How many run at once, ``>= 1``.
     """
     source = _aiter(items)
-    if _nothing_beside(items):
+    if limit == 1 or _nothing_beside(items):
         async for item in source:
             yield await func(item)
         return

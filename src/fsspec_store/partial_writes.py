@@ -6,12 +6,12 @@ Knows backends, and nothing of stores.
 from __future__ import annotations
 
 import asyncio
-import random
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .buffer import as_view
 from .keys import check_key
+from .retries import CHANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,7 +94,7 @@ async def write_parts(backend: Backend, path: str, parts: Parts) -> bool:
         if await _try_to_write(backend, path, parts):
             return True
         # Whoever else writes parts of this value got in between: let them finish.
-        await asyncio.sleep(random.uniform(0, min(0.01 * 2**attempt, 1)))
+        await asyncio.sleep(CHANCE.uniform(0, min(0.01 * 2**attempt, 1)))
     return False
 
 

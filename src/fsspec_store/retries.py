@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EXPIRED", "TRANSIENT", "RetryPolicy", "Verdict", "status_verdict"]
+__all__ = ["CHANCE", "EXPIRED", "TRANSIENT", "RetryPolicy", "Verdict", "status_verdict"]
+
+#: The system's, and not Python's own: programs seed that, and many with one seed would all wait
+#: equally long.
+CHANCE = random.SystemRandom()
 
 #: Nobody answers a connection later than this who answers it at all.
 _MAX_CONNECT_SECONDS = 5.0
@@ -111,8 +115,7 @@ class RetryPolicy:
         if retry > self.retries:
             return None
         longest = min(_FIRST_WAIT * 2 ** min(retry - 1, 10), _LONGEST_WAIT)
-        # Jitter need not be secret.
-        wait = random.uniform(longest / 2, longest)
+        wait = CHANCE.uniform(longest / 2, longest)
         if verdict.after is not None:
             wait = max(wait, verdict.after)
         return None if elapsed + wait > 2 * self.timeout else wait

@@ -9,12 +9,13 @@ import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
-__all__ = ["in_thread"]
+__all__ = ["in_thread", "run_in_place"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,6 +25,8 @@ _MAX_THREADS = 32
 
 _pool: ThreadPoolExecutor | None = None
 
+_in_place: ContextVar[bool] = ContextVar("fsspec_store_in_place", default=False)
+
 
 async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Await a blocking function that runs in the pool.
@@ -31,6 +34,8 @@ async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
     A cancelled call is over when its thread is: what it does never happens after the cancellation
     was seen, when somebody else may have changed the same thing since.
     """
+    if _in_place.get():
+        return func(*args, **kwargs)
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="fsspec-store")
@@ -46,6 +51,31 @@ async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
             # Looked at, or asyncio would report it as never retrieved.
             waiter.exception()
         raise
+
+
+def run_in_place(work: Coroutine[Any, Any, R]) -> R:
+    """Run a coroutine to its end on this very thread, without an event loop.
+
+    Blocking functions that it awaits by `in_thread` run here as well. It must wait for nothing
+    else: a socket, a lock, another task.
+
+    Raises
+    ------
+    RuntimeError
+        When it does wait.
+    Exception
+        What the coroutine raises.
+    """
+    before = _in_place.set(True)
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: R = done.value
+        return result
+    finally:
+        _in_place.reset(before)
+        work.close()
+    raise RuntimeError("what was to run without an event loop waits for an event")
 
 
 def _forget_pool() -> None:

@@ -5,7 +5,7 @@ Knows zarr-python, which nothing else in the package imports.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 try:
     from zarr.abc.store import Store as ZarrStore
@@ -18,12 +18,23 @@ except ImportError as error:
     ) from error
 
 from . import store as core
+from .blocking import run
+from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .retries import RetryPolicy
+from .threads import run_in_place
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Coroutine, Mapping, Sequence
+
     from fsspec import AbstractFileSystem
 
-__all__ = ["FsspecStore"]
+    from .buffer import Buffer, BufferPrototype
+    from .byte_requests import ByteRequest
+
+__all__ = ["FsspecStore", "open_store"]
+
+T = TypeVar("T")
 
 
 class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
@@ -74,5 +85,98 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         """False: zarr writes whole chunks and shards, and expects stores to say so."""
         return False
 
+    # -- Without await: what zarr's fused codec pipeline asks a store for ----------------------
+
+    @property
+    def _supports_sync_io(self) -> bool:
+        """Whether zarr's fused pipeline is to read and write by the methods below.
+
+        Of files and memory they are the shorter way. A service is better asked for many chunks at
+        once, which is what zarr does when this is false.
+        """
+        return self._backend.runs_in_place
+
+    def get_sync(
+        self,
+        key: str,
+        *,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """As `get`, blocking."""
+        return self._now(self.get(key, prototype, byte_range))
+
+    def set_sync(self, key: str, value: Buffer) -> None:
+        """As `set`, blocking."""
+        self._now(self.set(key, value))
+
+    def delete_sync(self, key: str) -> None:
+        """As `delete`, blocking."""
+        self._now(self.delete(key))
+
+    def get_ranges_sync(  # type: ignore[override]
+        self,
+        key: str,
+        byte_ranges: Sequence[ByteRequest | None],
+        *,
+        prototype: BufferPrototype,
+        max_gap_bytes: int = MAX_GAP_BYTES,
+        max_coalesced_bytes: int = MAX_COALESCED_BYTES,
+    ) -> Sequence[tuple[int, Buffer | None]]:
+        """As `get_ranges`, blocking, and all in one sequence."""
+        ranges = self.get_ranges(
+            key,
+            byte_ranges,
+            prototype=prototype,
+            # One by one no task is needed.
+            max_concurrency=1 if self._backend.runs_in_place else None,
+            max_gap_bytes=max_gap_bytes,
+            max_coalesced_bytes=max_coalesced_bytes,
+        )
+
+        async def all_of_them() -> list[tuple[int, Buffer | None]]:
+            return [answer async for answers in ranges for answer in answers]
+
+        return self._now(all_of_them())
+
+    def _now(self, work: Coroutine[Any, Any, T]) -> T:
+        return run_in_place(work) if self._backend.runs_in_place else run(work)
+
     def _buffer_class(self, prototype: Any) -> Any:
         return (prototype or default_buffer_prototype()).buffer
+
+
+def open_store(
+    url: str | os.PathLike[str] | Any,
+    storage_options: Mapping[str, Any] | None = None,
+    *,
+    read_only: bool = False,
+    **options: Any,
+) -> FsspecStore:
+    """A store for zarr, xarray and Dask, at whatever says where the data are.
+
+    Parameters
+    ----------
+    url : str, os.PathLike, UPath or FSMap
+        As fsspec reads it: ``s3://bucket/path``, ``https://host/path``, a folder; or a ``UPath``,
+        or a mapper of ``fsspec.get_mapper``.
+    storage_options : mapping, optional
+        Options of the filesystem, as pandas, xarray and Dask take them.
+    read_only : bool, optional
+        Refuse writes and deletes.
+    **options
+        Further parameters of `FsspecStore`.
+
+    Raises
+    ------
+    StoreURLError, StorageOptionError, MissingExtraError
+        See `FsspecStore.from_url`.
+    TypeError
+        When options are given beside a ``UPath`` or a mapper, which have their own.
+    """
+    if not hasattr(url, "fs"):
+        return FsspecStore.from_url(url, storage_options, read_only=read_only, **options)
+    if storage_options is not None:
+        raise TypeError(f"storage_options beside a {type(url).__name__}, which has its own")
+    make = FsspecStore.from_upath if hasattr(url, "path") else FsspecStore.from_mapper
+    return make(url, read_only=read_only, **options)

@@ -8,15 +8,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 import zarr.abc.store
+import zarr.core.codec_pipeline
 from zarr.core.buffer import cpu, default_buffer_prototype
 
 import fsspec_store
-from fsspec_store.zarr import FsspecStore
+from fsspec_store import RangeByteRequest
+from fsspec_store.zarr import FsspecStore, open_store
 
 MakeStore = Callable[..., FsspecStore]
 
@@ -179,3 +182,78 @@ def test_reads_are_zarrs_and_clamp(make_store: MakeStore) -> None:
         await store.aclose()
 
     asyncio.run(check())
+
+
+# -- The way in ------------------------------------------------------------------------------------
+
+
+def test_open_store_takes_what_says_where_the_data_are(tmp_path: Path) -> None:
+    upath = pytest.importorskip("upath")
+    url = f"file://{tmp_path}/a"
+    zarr.create_array(store=open_store(url), shape=(4,), dtype="i2")[:] = 7
+    for place in (url, f"{tmp_path}/a", tmp_path / "a", upath.UPath(url), fsspec.get_mapper(url)):
+        store = open_store(place, read_only=True, timeout=5)
+        assert type(store) is FsspecStore
+        assert store.read_only
+        assert zarr.open_array(store=store, mode="r")[:].tolist() == [7] * 4
+
+
+def test_open_store_refuses_options_beside_what_has_its_own(tmp_path: Path) -> None:
+    mapper = fsspec.get_mapper(str(tmp_path))
+    with pytest.raises(TypeError, match="FSMap, which has its own"):
+        open_store(mapper, {"auto_mkdir": True})
+    with pytest.raises(fsspec_store.StorageOptionError, match="nonsense"):
+        open_store("s3://bucket/x", {"nonsense": 1})
+    with pytest.raises(fsspec_store.StoreURLError):
+        open_store("nonsense://x")
+
+
+# -- Without await ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fused() -> Iterator[None]:
+    """zarr's pipeline that reads and writes chunks without an event loop where a store can."""
+    path = "zarr.core.codec_pipeline.FusedCodecPipeline"
+    if not hasattr(zarr.core.codec_pipeline, "FusedCodecPipeline"):
+        pytest.skip("cannot: this release of zarr has no fused pipeline")
+    with zarr.config.set({"codec_pipeline.path": path}):
+        yield
+
+
+@pytest.mark.usefixtures("fused")
+@pytest.mark.parametrize("shards", [None, (40, 40)])
+def test_the_fused_pipeline_has_the_same_answers(make_store: MakeStore, shards: Any) -> None:
+    data = field(100, 70)
+    array = zarr.create_array(
+        store=make_store(), shape=data.shape, chunks=(20, 20), shards=shards, dtype=data.dtype
+    )
+    array[:] = data
+    array[10:30, 10:30] = -1
+    data[10:30, 10:30] = -1
+    reader = zarr.open_array(store=make_store(read_only=True), mode="r")
+    np.testing.assert_array_equal(reader[:], data)
+    np.testing.assert_array_equal(reader[13:57, 5:9], data[13:57, 5:9])
+
+
+async def test_blocking_methods_of_zarr(make_store: MakeStore) -> None:
+    store, prototype = make_store(), default_buffer_prototype()
+    store.set_sync("a", cpu.Buffer.from_bytes(b"0123456789"))
+    assert store.get_sync("a", prototype=prototype).to_bytes() == b"0123456789"
+    part = store.get_sync("a", prototype=prototype, byte_range=RangeByteRequest(2, 4))
+    assert part.to_bytes() == b"23"
+    ranges = [RangeByteRequest(1, 3), None, RangeByteRequest(8, 9)]
+    for gap in (0, 100):
+        found = store.get_ranges_sync("a", ranges, prototype=prototype, max_gap_bytes=gap)
+        assert {place: value.to_bytes() for place, value in found} == {
+            0: b"12",
+            1: b"0123456789",
+            2: b"8",
+        }
+    store.delete_sync("a")
+    assert store.get_sync("a", prototype=prototype) is None
+    with pytest.raises(ExceptionGroup) as caught:
+        store.get_ranges_sync("a", ranges, prototype=prototype)
+    assert caught.group_contains(FileNotFoundError)
+    local = str(store).startswith(("memory:", "file:", "/"))
+    assert store._supports_sync_io == local

@@ -40,6 +40,7 @@ class MemoryBackend(Backend):
 
     #: Each part would look at all there is.
     fans_out = False
+    runs_in_place = True
 
     fs: Any
 

@@ -1,0 +1,60 @@
+"""Blocking functions: in a pool of threads, or on this thread where there is no event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from fsspec_store.threads import in_thread, run_in_place
+
+
+async def where() -> int:
+    return await in_thread(threading.get_ident)
+
+
+def test_in_place_they_run_here() -> None:
+    assert run_in_place(where()) == threading.get_ident()
+
+
+async def test_elsewhere_they_do_not_and_again_not_afterwards() -> None:
+    assert await where() != threading.get_ident()
+    assert run_in_place(where()) == threading.get_ident()
+    assert await where() != threading.get_ident()
+
+
+def test_errors_are_raised_as_themselves() -> None:
+    async def work() -> None:
+        await in_thread(int, "no number")
+
+    with pytest.raises(ValueError, match="no number"):
+        run_in_place(work())
+
+
+def test_what_waits_is_refused_and_cleaned_up() -> None:
+    cleaned = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(0)
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(RuntimeError, match="waits for an event"):
+        run_in_place(work())
+    assert cleaned == [True]
+
+
+def test_threads_do_not_share_the_way() -> None:
+    found = []
+
+    async def outer() -> None:
+        thread = threading.Thread(target=lambda: found.append(asyncio.run(where())))
+        thread.start()
+        thread.join()
+        found.append(await where())
+
+    run_in_place(outer())
+    assert found[0] != threading.get_ident()
+    assert found[1] == threading.get_ident()

@@ -1,0 +1,150 @@
+"""zarr's own tests of stores, on every backend. None is overridden here, or skipped by hand."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from servers import AzureEndpoint, GCSEndpoint, S3Endpoint
+from zarr.core.buffer import cpu
+from zarr.testing.store import StoreTests
+
+from fsspec_store.zarr import FsspecStore
+
+_places = count()
+
+
+class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
+    """A class for each service says where its stores are, and how it is reached without them."""
+
+    store_cls = FsspecStore
+    buffer_cls = cpu.Buffer
+
+    def put(self, path: str, data: bytes) -> None:
+        raise NotImplementedError
+
+    def read(self, path: str) -> bytes:
+        raise NotImplementedError
+
+    async def set(self, store: FsspecStore, key: str, value: Any) -> None:
+        self.put(f"{store.path}/{key}", value.to_bytes())
+
+    async def get(self, store: FsspecStore, key: str) -> Any:
+        return self.buffer_cls.from_bytes(self.read(f"{store.path}/{key}"))
+
+    def test_store_repr(self, store: FsspecStore) -> None:
+        assert repr(store) == f"FsspecStore({store.url!r})"
+        assert str(store) == store.url
+
+    def test_store_supports_writes(self, store: FsspecStore) -> None:
+        assert store.supports_writes
+
+    def test_store_supports_listing(self, store: FsspecStore) -> None:
+        assert store.supports_listing
+
+
+class TestMemory(OwnRules):
+    @pytest.fixture
+    def store_kwargs(self) -> dict[str, Any]:
+        return {"fs": fsspec.filesystem("memory"), "path": f"/own-rules-{next(_places)}"}
+
+    def put(self, path: str, data: bytes) -> None:
+        fsspec.filesystem("memory").pipe_file(path, data)
+
+    def read(self, path: str) -> bytes:
+        found: bytes = fsspec.filesystem("memory").cat_file(path)
+        return found
+
+
+class TestLocal(OwnRules):
+    @pytest.fixture
+    def store_kwargs(self, tmp_path: Path) -> dict[str, Any]:
+        return {"fs": fsspec.filesystem("file"), "path": f"{tmp_path}/root"}
+
+    def put(self, path: str, data: bytes) -> None:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(data)
+
+    def read(self, path: str) -> bytes:
+        return Path(path).read_bytes()
+
+
+class OnS3(OwnRules):
+    @pytest.fixture
+    def store_kwargs(self, endpoint: S3Endpoint) -> dict[str, Any]:
+        self.endpoint = endpoint
+        fs = fsspec.filesystem("s3", skip_instance_cache=True, **endpoint.storage_options())
+        return {"fs": fs, "path": f"{endpoint.make_bucket()}/root"}
+
+    def put(self, path: str, data: bytes) -> None:
+        bucket, _, key = path.partition("/")
+        with closing(self.endpoint.client()) as client:
+            client.put_object(Bucket=bucket, Key=key, Body=data)
+
+    def read(self, path: str) -> bytes:
+        bucket, _, key = path.partition("/")
+        with closing(self.endpoint.client()) as client:
+            found: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            return found
+
+
+class TestSeaweedFS(OnS3):
+    @pytest.fixture
+    def endpoint(self, seaweedfs_endpoint: S3Endpoint) -> S3Endpoint:
+        return seaweedfs_endpoint
+
+
+class TestMinIO(OnS3):
+    @pytest.fixture
+    def endpoint(self, minio_endpoint: S3Endpoint) -> S3Endpoint:
+        return minio_endpoint
+
+
+class TestFakeGCS(OwnRules):
+    @pytest.fixture
+    def store_kwargs(self, fake_gcs_endpoint: GCSEndpoint) -> dict[str, Any]:
+        self.endpoint = fake_gcs_endpoint
+        options = fake_gcs_endpoint.storage_options()
+        fs = fsspec.filesystem("gs", skip_instance_cache=True, **options)
+        return {"fs": fs, "path": f"{fake_gcs_endpoint.make_bucket()}/root"}
+
+    def put(self, path: str, data: bytes) -> None:
+        bucket, _, name = path.partition("/")
+        with closing(self.endpoint.client()) as client:
+            client.bucket(bucket).blob(name).upload_from_string(data)
+
+    def read(self, path: str) -> bytes:
+        bucket, _, name = path.partition("/")
+        with closing(self.endpoint.client()) as client:
+            found: bytes = client.bucket(bucket).blob(name).download_as_bytes()
+            return found
+
+
+class TestAzurite(OwnRules):
+    @pytest.fixture
+    def store_kwargs(self, azurite_endpoint: AzureEndpoint) -> dict[str, Any]:
+        self.endpoint = azurite_endpoint
+        options = azurite_endpoint.storage_options()
+        fs = fsspec.filesystem("abfs", skip_instance_cache=True, **options)
+        return {"fs": fs, "path": f"{azurite_endpoint.make_container()}/root"}
+
+    def put(self, path: str, data: bytes) -> None:
+        container, _, name = path.partition("/")
+        with (
+            closing(self.endpoint.client()) as client,
+            client.get_blob_client(container, name) as blob,
+        ):
+            blob.upload_blob(data, overwrite=True)
+
+    def read(self, path: str) -> bytes:
+        container, _, name = path.partition("/")
+        with (
+            closing(self.endpoint.client()) as client,
+            client.get_blob_client(container, name) as blob,
+        ):
+            found: bytes = blob.download_blob().readall()
+            return found
