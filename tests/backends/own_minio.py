@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from servers import S3Endpoint
-from servers.minio import _find_minio, _launch
+from servers.minio import find_minio, launch_minio
 from servers.process import Launch, running
 
 
@@ -37,7 +37,7 @@ def own_minio(
 
     @contextmanager
     def prepare(folder: Path) -> Iterator[Launch[S3Endpoint]]:
-        with _launch(_find_minio(), folder) as launch:
+        with launch_minio(find_minio(), folder) as launch:
             command, served, ready = [*launch.command], launch.served, launch.why_not_ready
             if certificates is not None:
                 # As MinIO wants them to be named.

@@ -33,8 +33,8 @@ def minio_server() -> Iterator[S3Endpoint]:
     if url:
         yield _given(url)
         return
-    program = _find_minio()
-    with running("minio", partial(_launch, program)) as endpoint:
+    program = find_minio()
+    with running("minio", partial(launch_minio, program)) as endpoint:
         yield endpoint
 
 
@@ -57,7 +57,8 @@ def _given(url: str) -> S3Endpoint:
     return endpoint
 
 
-def _find_minio() -> str:
+def find_minio() -> str:
+    """The program; `ServerUnavailable` where there is none."""
     program = shutil.which(str(_BUILT)) or shutil.which("minio")
     if program is None:
         raise ServerUnavailable(
@@ -68,7 +69,8 @@ def _find_minio() -> str:
 
 
 @contextmanager
-def _launch(program: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
+def launch_minio(program: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
+    """How it is started in a folder, with a port and credentials of its own."""
     with port_block() as port:
         endpoint = S3Endpoint.about_to_start("minio", port)
         with endpoint.readiness() as why_not_ready:
