@@ -114,15 +114,16 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         """As `delete`, blocking."""
         self._now(self.delete(key))
 
-    def get_ranges_sync(  # type: ignore[override]
+    def get_ranges_sync(
         self,
         key: str,
-        byte_ranges: Sequence[ByteRequest | None],
+        # zarr's own types, where zarr has this method.
+        byte_ranges: Sequence[Any],
         *,
-        prototype: BufferPrototype,
+        prototype: Any,
         max_gap_bytes: int = MAX_GAP_BYTES,
         max_coalesced_bytes: int = MAX_COALESCED_BYTES,
-    ) -> Sequence[tuple[int, Buffer | None]]:
+    ) -> Sequence[tuple[int, Any]]:
         """As `get_ranges`, blocking, and all in one sequence."""
         ranges = self.get_ranges(
             key,
@@ -134,7 +135,7 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
             max_coalesced_bytes=max_coalesced_bytes,
         )
 
-        async def all_of_them() -> list[tuple[int, Buffer | None]]:
+        async def all_of_them() -> list[tuple[int, Any]]:
             return [answer async for answers in ranges for answer in answers]
 
         return self._now(all_of_them())
