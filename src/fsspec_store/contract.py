@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Sequence
     from types import TracebackType
 
+    from .partial_writes import Parts
     from .range_reads import Answers, Job
 
 __all__ = [
@@ -406,7 +407,7 @@ class Store(ABC):
     ) -> None:
         """`set_partial_values` by reading, patching and writing whole values."""
 
-        async def patch(item: tuple[str, list[tuple[int, memoryview]]]) -> None:
+        async def patch(item: tuple[str, Parts]) -> None:
             key, parts = item
             await self.set(key, Buffer.from_bytes(patched(await self._read(key, None), parts)))
 

@@ -100,6 +100,9 @@ def test_little_is_not_kept_and_much_not_for_ever() -> None:
     large = new_memory(MOST)
     del large
     assert kept() == [MOST]
+    larger = new_memory(MOST + 1)
+    del larger
+    assert kept() == [MOST]
 
 
 @given(st.lists(st.tuples(st.integers(LEAST - 2, LEAST * 3), st.integers(0, 5)), max_size=40))

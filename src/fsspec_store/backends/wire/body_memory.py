@@ -20,7 +20,7 @@ __all__ = ["new_memory"]
 
 #: Less is had from Python's own heap, in no time.
 _LEAST_BYTES = 256 * 2**10
-#: What is kept while nobody uses it, at most.
+#: What is kept while nobody uses it, at most; what is larger by itself would only drive out others.
 _KEPT_BYTES = 32 * 2**20
 
 #: Memory that nobody uses; what was given back last is last.
@@ -44,8 +44,10 @@ def new_memory(size: int) -> memoryview:
     MemoryError
         When there is not so much.
     """
-    if size < _LEAST_BYTES:
-        return np.empty(size, dtype=np.uint8).data if size else memoryview(bytearray())
+    if not size:
+        return memoryview(bytearray())
+    if not _LEAST_BYTES <= size <= _KEPT_BYTES:
+        return np.empty(size, dtype=np.uint8).data
     memory = _kept_for(size)
     if memory is None:
         memory = np.empty(size, dtype=np.uint8)
