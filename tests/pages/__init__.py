@@ -1,0 +1,1 @@
+"""The documentation, as its readers would follow it."""
