@@ -1,7 +1,8 @@
 """A store's methods for callers that do not await: scripts, notebooks, worker threads.
 
 They run on fsspec's own event loop, in fsspec's own thread, so it does not matter whether a loop
-runs here already, as in a notebook, nor which thread calls. Knows the contract, and no backend.
+runs here already, as in a notebook, nor which thread calls. What waits for nothing but a file or
+memory runs where it is called. Knows the contract, and no backend.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
+from .threads import run_in_place
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Sequence
 
     from .buffer import Buffer, BufferPrototype
     from .byte_requests import ByteRequest
@@ -63,15 +65,17 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def iterate(items: AsyncGenerator[T, None]) -> Iterator[T]:
+def iterate(
+    items: AsyncGenerator[T, None], runner: Callable[[Coroutine[Any, Any, Any]], Any] = run
+) -> Iterator[T]:
     """The items of an asynchronous generator as they come, more and more in one go."""
     size = 1
     try:
-        while batch := run(_next(items, size)):
+        while batch := runner(_next(items, size)):
             yield from batch
             size = min(2 * size, _MOST_ITEMS)
     finally:
-        run(_close(items))
+        runner(_close(items))
 
 
 async def _next(items: AsyncGenerator[T, None], size: int) -> list[T]:
@@ -94,10 +98,18 @@ class SyncStore:
     ----------
     store : Store
         Any store; it may be used both ways at the same time.
+    in_place : bool, optional
+        Whether what the store does with one key waits for nothing but files or memory, and so runs
+        on the calling thread.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, in_place: bool = False) -> None:
         self._store = store
+        self._in_place = in_place
+
+    def _run_one(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run what is done with one key."""
+        return run_in_place(work) if self._in_place else run(work)
 
     def __repr__(self) -> str:
         return f"{self._store!r}.sync"
@@ -121,7 +133,7 @@ class SyncStore:
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
         """See `Store.get`."""
-        return run(self._store.get(key, prototype, byte_range))
+        return self._run_one(self._store.get(key, prototype, byte_range))
 
     def get_partial_values(
         self,
@@ -147,29 +159,31 @@ class SyncStore:
                 key,
                 byte_ranges,
                 prototype=prototype,
-                max_concurrency=max_concurrency,
+                # One after the other no task is needed.
+                max_concurrency=1 if self._in_place else max_concurrency,
                 max_gap_bytes=max_gap_bytes,
                 max_coalesced_bytes=max_coalesced_bytes,
-            )
+            ),
+            self._run_one,
         )
 
     def exists(self, key: str) -> bool:
         """See `Store.exists`."""
-        return run(self._store.exists(key))
+        return self._run_one(self._store.exists(key))
 
     def getsize(self, key: str) -> int:
         """See `Store.getsize`."""
-        return run(self._store.getsize(key))
+        return self._run_one(self._store.getsize(key))
 
     # -- Writing and deleting ------------------------------------------------------------------
 
     def set(self, key: str, value: Buffer) -> None:
         """See `Store.set`."""
-        run(self._store.set(key, value))
+        self._run_one(self._store.set(key, value))
 
     def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """See `Store.set_if_not_exists`."""
-        run(self._store.set_if_not_exists(key, value))
+        self._run_one(self._store.set_if_not_exists(key, value))
 
     def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
         """See `Store.set_partial_values`."""
@@ -177,7 +191,7 @@ class SyncStore:
 
     def delete(self, key: str) -> None:
         """See `Store.delete`."""
-        run(self._store.delete(key))
+        self._run_one(self._store.delete(key))
 
     def delete_dir(self, prefix: str) -> None:
         """See `Store.delete_dir`."""
@@ -217,20 +231,22 @@ class SyncFsspecStore(SyncStore):
     ----------
     store : FsspecStore
         See `SyncStore`.
+    in_place : bool
+        See `SyncStore`.
     """
 
     _store: FsspecStore
 
-    def __init__(self, store: FsspecStore) -> None:
-        super().__init__(store)
+    def __init__(self, store: FsspecStore, *, in_place: bool) -> None:
+        super().__init__(store, in_place=in_place)
 
     def get_version(self, key: str, prototype: BufferPrototype | None = None) -> Versioned | None:
         """See `FsspecStore.get_version`."""
-        return run(self._store.get_version(key, prototype))
+        return self._run_one(self._store.get_version(key, prototype))
 
     def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
         """See `FsspecStore.set`."""
-        run(self._store.set(key, value, if_match=if_match))
+        self._run_one(self._store.set(key, value, if_match=if_match))
 
     def list_prefix(self, prefix: str, *, fan_out: int = 1) -> Iterator[str]:
         """See `FsspecStore.list_prefix`."""

@@ -269,7 +269,7 @@ class FsspecStore(Store):
     @property
     def sync(self) -> SyncFsspecStore:
         """The same methods, blocking; see `Store.sync`."""
-        return SyncFsspecStore(self)
+        return SyncFsspecStore(self, in_place=self._backend.runs_in_place)
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -5,7 +5,7 @@ Knows zarr-python, which nothing else in the package imports.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 try:
     from zarr.abc.store import Store as ZarrStore
@@ -18,14 +18,12 @@ except ImportError as error:
     ) from error
 
 from . import store as core
-from .blocking import run
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .retries import RetryPolicy
-from .threads import run_in_place
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Coroutine, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from .byte_requests import ByteRequest
 
 __all__ = ["FsspecStore", "open_store"]
-
-T = TypeVar("T")
 
 
 class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
@@ -108,15 +104,15 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
         """As `get`, blocking."""
-        return self._now(self.get(key, prototype, byte_range))
+        return self.sync.get(key, prototype, byte_range)
 
     def set_sync(self, key: str, value: Buffer) -> None:
         """As `set`, blocking."""
-        self._now(self.set(key, value))
+        self.sync.set(key, value)
 
     def delete_sync(self, key: str) -> None:
         """As `delete`, blocking."""
-        self._now(self.delete(key))
+        self.sync.delete(key)
 
     def get_ranges_sync(
         self,
@@ -129,23 +125,14 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         max_coalesced_bytes: int = MAX_COALESCED_BYTES,
     ) -> Sequence[tuple[int, Any]]:
         """As `get_ranges`, blocking, and all in one sequence."""
-        ranges = self.get_ranges(
+        ranges = self.sync.get_ranges(
             key,
             byte_ranges,
             prototype=prototype,
-            # One by one no task is needed.
-            max_concurrency=1 if self._backend.runs_in_place else None,
             max_gap_bytes=max_gap_bytes,
             max_coalesced_bytes=max_coalesced_bytes,
         )
-
-        async def all_of_them() -> list[tuple[int, Any]]:
-            return [answer async for answers in ranges for answer in answers]
-
-        return self._now(all_of_them())
-
-    def _now(self, work: Coroutine[Any, Any, T]) -> T:
-        return run_in_place(work) if self._backend.runs_in_place else run(work)
+        return [answer for answers in ranges for answer in answers]
 
     def _buffer_class(self, prototype: Any) -> Any:
         return (prototype or default_buffer_prototype()).buffer

@@ -21,9 +21,9 @@ from zarr.abc.store import Store
 from zarr.core.buffer import cpu
 from zarr.testing.stateful import ZarrHierarchyStateMachine, ZarrStoreStateMachine
 from zarr.testing.store import StoreTests
-from zarr_flavour.held import Spelled, WithoutEmptied
 
 from fsspec_store.zarr import FsspecStore
+from zarr_flavour.held import Spelled, WithoutEmptied
 
 _places = count()
 
