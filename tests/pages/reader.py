@@ -57,6 +57,8 @@ class Reader:
         self._environment = {
             "PATH": os.pathsep.join([beside_python, os.environ["PATH"]]),
             "HOME": str(home),
+            # zarr says so of every consolidated hierarchy of format 3, on any store.
+            "PYTHONWARNINGS": "ignore:Consolidated metadata is currently not part",
             **{name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ},
             **environment,
         }
@@ -130,7 +132,7 @@ class Reader:
         programs = [(block.line, block.text) for block in blocks]
         done = self._run([sys.executable, str(_RUN_BLOCKS), page], json.dumps(programs))
         # Nothing is to be complained of, nor at exit.
-        assert done.stderr == ""
+        assert done.stderr == "", done.stderr
         return {int(line): output for line, output in json.loads(done.stdout)}
 
     def _start(self, command: str) -> None:
