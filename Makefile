@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What `make test ARGS="-k listing"` hands to pytest.
 ARGS ?=
 
-.PHONY: demo test matrix test-oldest bench lint format servers minio azurite nginx clean
+.PHONY: demo test matrix test-oldest bench docs lint format servers minio azurite nginx clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -30,6 +30,10 @@ test-oldest: $(VENV)/.oldest
 # This store beside its peers: docs/performance.md. `make bench ARGS=--quick` does less of it.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# The documentation as a site in site/; whatever is wrong with a link or a docstring is an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -73,6 +77,10 @@ $(VENV)/.oldest: pyproject.toml | $(BIN)/python
 
 $(VENV)/.bench: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,zarr]" --group bench
+	touch $@
+
+$(VENV)/.docs: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
