@@ -82,9 +82,10 @@ class FsspecStore(Store):
         service, which falls when the service asks for fewer requests.
     timeout : float, optional
         Seconds that one attempt of a request waits for a sign of the server, ``> 0``. Connecting
-        takes at most 5 of them; no attempt begins later than twice this after the first.
+        takes at most 5 of them; no attempt begins later than twice this after the first. The
+        default is 20.
     retries : int, optional
-        How often a request that failed in passing is sent again, ``>= 0``.
+        How often a request that failed in passing is sent again, ``>= 0``; 6 when left out.
     missing_on_forbidden : bool, optional
         Take a refusal to read a key for "this key is missing", as buckets answer that hide missing
         keys behind 403. How many were is `stats.forbidden_as_missing`. Missing, wrong or expired
