@@ -17,7 +17,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import zarr
-from servers import HTTPEndpoint, S3Endpoint
+from servers import AzureEndpoint, GCSEndpoint, HTTPEndpoint, S3Endpoint
 from servers.ftp import ftp_server
 from servers.s3_endpoint import REGION
 
@@ -36,7 +36,8 @@ url, options = json.loads(sys.argv[1])
 try:
     with open_store(url, options) as store:
         print(store.sync.get("a").to_bytes().decode(), *sorted(store.sync.list()))
-        store.sync.set("by/program", Buffer.from_bytes(b"x"))
+        if store.supports_writes:
+            store.sync.set("by/program", Buffer.from_bytes(b"x"))
 except StoreError as error:
     print(type(error).__name__, error)
 """
@@ -63,9 +64,13 @@ def run(place: Place, tmp_path: Path) -> Run:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
-    def run(options: dict[str, Any] | None = None, **environment: str) -> str:
+    def run(
+        options: dict[str, Any] | None = None,
+        url: str = f"{place.url}/data.zarr",
+        **environment: str,
+    ) -> str:
         done = subprocess.run(
-            [sys.executable, "-c", PROGRAM, json.dumps([f"{place.url}/data.zarr", options])],
+            [sys.executable, "-c", PROGRAM, json.dumps([url, options])],
             env={**kept, **nothing, **environment},
             capture_output=True,
             text=True,
@@ -184,6 +189,31 @@ def test_a_wrong_option_in_the_configuration_is_named_and_shows_no_value(
     found = run(FSSPEC_S3=json.dumps({**place.options, "nonsense": place.options["secret"]}))
     assert found.startswith("StorageOptionError")
     assert "nonsense" in found
+
+
+@pytest.fixture(params=["http", "gs", "abfs"])
+def elsewhere(request: pytest.FixtureRequest) -> Place:
+    """A place on another service, with a value in it."""
+    if request.param == "http":
+        web: HTTPEndpoint = request.getfixturevalue("nginx_endpoint")
+        (web.folder / "configured").mkdir()
+        (web.folder / "configured" / "a").write_bytes(b"found")
+        return Place(f"{web.protected_url}/configured", web.storage_options())
+    if request.param == "gs":
+        google: GCSEndpoint = request.getfixturevalue("fake_gcs_endpoint")
+        found = Place(f"gs://{google.make_bucket()}/configured", google.storage_options())
+    else:
+        azure: AzureEndpoint = request.getfixturevalue("azurite_endpoint")
+        found = Place(f"abfs://{azure.make_container()}/configured", azure.storage_options())
+    with open_store(found.url, found.options) as store:
+        store.sync.set("a", Buffer.from_bytes(b"found"))
+    return found
+
+
+def test_other_services_are_configured_as_well(run: Run, elsewhere: Place) -> None:
+    protocol = elsewhere.url.partition("://")[0]
+    environment = {f"FSSPEC_{protocol.upper()}": json.dumps(elsewhere.options)}
+    assert run(url=elsewhere.url, **environment) == FOUND
 
 
 # -- URLs ------------------------------------------------------------------------------------------
