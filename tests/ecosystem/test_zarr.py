@@ -104,13 +104,12 @@ def test_a_group_of_a_thousand_members(place: Place) -> None:
     made = dict(zarr.create_hierarchy(store=place.open(), nodes=nodes))
     assert len(made) == 1001
     found = zarr.open_group(store=place.open(read_only=True), mode="r")
-    kinds = {name: type(member) for name, member in found.members()}
-    assert kinds == dict.fromkeys(names, zarr.Group) | dict.fromkeys(arrays, zarr.Array)
     assert sorted(found.array_keys()) == arrays
-    assert "array-799" in found
-    assert "array-800" not in found
     # A page of most services holds a thousand.
-    assert len(list(place.open().sync.list_dir(""))) == 1001
+    assert sorted(place.open().sync.list_dir("")) == sorted(["zarr.json", *arrays, *names])
+    assert isinstance(found["group-199"], zarr.Group)
+    assert isinstance(found["array-799"], zarr.Array)
+    assert "array-800" not in found
 
 
 @pytest.mark.parametrize(("separator", "key"), [("/", "a/1/2"), (".", "a/1.2")])
