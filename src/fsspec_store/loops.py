@@ -169,6 +169,7 @@ class _Entry(Generic[T]):
             # The loop may end in between; then it has closed the resource itself.
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._end, self._resources.close_now)
+                _asked[self.loop] = self.pid
         else:
             self._end(self._resources.close_now)
 
@@ -196,6 +197,9 @@ _inherited: list[Any] = []
 
 _live: weakref.WeakSet[PerLoop[Any]] = weakref.WeakSet()
 
+#: Loops of other threads that were asked to close something, and the process they run in.
+_asked: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
+
 
 def _close_at_exit(resources: PerLoop[Any]) -> None:
     # Registered anew with every first use: exit handlers run last in, first out, so this one runs
@@ -209,3 +213,16 @@ def _close_at_exit(resources: PerLoop[Any]) -> None:
 def _close_live() -> None:
     for resources in list(_live):
         resources.close_at_exit()
+    # Whoever stops a loop next would stop it between a connection's closing and its end.
+    for loop, pid in list(_asked.items()):
+        if pid == os.getpid() and loop.is_running():
+            _await_a_round(loop)
+
+
+def _await_a_round(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait a moment until a loop has done what it was asked to, and what follows from that."""
+    done = threading.Event()
+    # The loop may end in between.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(loop.call_soon, done.set)
+        done.wait(_EXIT_GRACE)

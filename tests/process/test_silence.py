@@ -118,6 +118,36 @@ thread.join()
 loop.close()
 print("done")
 """,
+    # Its owner stops it at exit, as zarr does: closing the store and the end come at once.
+    "closed as the program ends, beside a loop that is busy": """
+import atexit, stat, time
+
+def sockets():
+    found = 0
+    for number in range(256):
+        try:
+            found += stat.S_ISSOCK(os.fstat(number).st_mode)
+        except OSError:
+            pass
+    return found
+
+def stop():
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+    assert sockets() == before
+
+kept = store()
+before = sockets()
+loop = asyncio.new_event_loop()
+thread = threading.Thread(target=loop.run_forever, daemon=True)
+thread.start()
+atexit.register(stop)
+asyncio.run_coroutine_threadsafe(use(kept), loop).result()
+loop.call_soon_threadsafe(time.sleep, 0.5)
+kept.close()
+print("done")
+""",
     "interrupted": """
 kept = store()
 async def main():
@@ -177,6 +207,7 @@ print("done")
 
 #: What differs between services: how their sessions end.
 ENDS = ["never closed", "a loop that is closed by hand", "a loop that is never closed", "forked"]
+ENDS += ["closed as the program ends, beside a loop that is busy"]
 
 
 @pytest.mark.parametrize(
