@@ -1,0 +1,2 @@
+from .place import Place
+def prepare(request): return Place()
