@@ -1,2 +1,5 @@
 from .place import Place
-def prepare(request): return Place()
+
+
+def prepare(request):
+    return Place()
