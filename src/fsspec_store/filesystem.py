@@ -20,8 +20,8 @@ from fsspec.registry import (
     registry,
 )
 
-from .errors import MissingExtraError, StorageOptionError, StoreURLError
-from .redaction import public_url
+from .errors import BackendError, MissingExtraError, StorageOptionError, StoreURLError
+from .redaction import public_text, public_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +73,8 @@ def from_url(
         When the options are no mapping, or the filesystem's constructor does not take one.
     MissingExtraError
         When the library for the protocol is not installed; says what to install.
+    BackendError
+        When the filesystem's constructor failed with an error that shows a secret.
     """
     if storage_options is not None and not hasattr(storage_options, "keys"):
         raise StorageOptionError(
@@ -89,6 +91,15 @@ def from_url(
         raise StorageOptionError(
             f"a storage option does not fit {public_url(text)!r}: {error}", url=public_url(text)
         ) from error
+    except Exception as error:
+        # Some connect, or ask what a token is good for, and name all of that in their errors.
+        said = public_text(str(error))
+        if said == str(error):
+            raise
+        where = public_url(text)
+        raise BackendError(
+            f"cannot open {where!r}: {type(error).__name__}: {said}", url=where
+        ) from None
 
 
 def from_upath(upath: Any) -> tuple[AbstractFileSystem, str]:

@@ -17,7 +17,8 @@ _USER = re.compile(r"^([A-Za-z][\w+.\-]*://)[^/@]*@")
 _CONTAINERS = ("abfs://", "abfss://", "az://", "s3://", "s3a://", "gs://", "gcs://")
 
 _USER_IN_TEXT = re.compile(r"(://)[^/\s@'\"]*@")
-_QUERY_IN_TEXT = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\"]*")
+#: The second form is urllib3's, which names the host beside it.
+_QUERY_IN_TEXT = re.compile(r"((?:https?://|\burl: /)[^\s?'\"]+)\?[^\s'\"]*")
 
 
 def public_url(url: str) -> str:

@@ -33,12 +33,15 @@ class AzureEndpoint:
     url: str
     account: str
     key: str = field(repr=False)
+    #: By which it speaks TLS, if it does.
+    certificate: Path | None = None
 
     @property
     def connection_string(self) -> str:
         """All of it in the form that Azure's tools take. Holds the key."""
+        protocol = self.url.partition(":")[0]
         return (
-            f"DefaultEndpointsProtocol=http;AccountName={self.account};AccountKey={self.key};"
+            f"DefaultEndpointsProtocol={protocol};AccountName={self.account};AccountKey={self.key};"
             f"BlobEndpoint={self.url};"
         )
 
@@ -58,6 +61,7 @@ class AzureEndpoint:
             connection_timeout=5,
             read_timeout=10,
             use_env_settings=False,
+            connection_verify=True if self.certificate is None else str(self.certificate),
         )
 
     def make_container(self, name: str | None = None) -> str:
@@ -88,11 +92,15 @@ class AzureEndpoint:
 
 
 @contextmanager
-def azurite_server() -> Iterator[AzureEndpoint]:
-    """Runs Azurite, with an account of its own, until the block is left."""
+def azurite_server(certificate: Path | None = None) -> Iterator[AzureEndpoint]:
+    """Runs Azurite, with an account of its own, until the block is left.
+
+    With `certificate`, a file that holds the key as well, it speaks TLS, and lets in who comes with
+    a token that has not ended, whoever signed it.
+    """
     program = _find_azurite()
     _need_client()
-    with running("azurite", partial(_launch, program)) as endpoint:
+    with running("azurite", partial(_launch, program, certificate)) as endpoint:
         yield endpoint
 
 
@@ -117,14 +125,18 @@ def _need_client() -> None:
 
 
 @contextmanager
-def _launch(program: str, folder: Path) -> Iterator[Launch[AzureEndpoint]]:
+def _launch(
+    program: str, certificate: Path | None, folder: Path
+) -> Iterator[Launch[AzureEndpoint]]:
     with port_block() as port:
         account = f"test{secrets.token_hex(8)}"
         endpoint = AzureEndpoint(
-            url=f"http://{LOOPBACK}:{port}/{account}",
+            url=f"{'https' if certificate else 'http'}://{LOOPBACK}:{port}/{account}",
             account=account,
             key=base64.b64encode(secrets.token_bytes(32)).decode(),
+            certificate=certificate,
         )
+        tls = ["--cert", str(certificate), "--key", str(certificate), "--oauth", "basic"]
         with endpoint.readiness() as why_not_ready:
             yield Launch(
                 command=[
@@ -140,6 +152,7 @@ def _launch(program: str, folder: Path) -> Iterator[Launch[AzureEndpoint]]:
                     "--skipApiVersionCheck",
                     "--silent",
                     "--disableTelemetry",
+                    *(tls if certificate else ()),
                 ],
                 environment={"AZURITE_ACCOUNTS": f"{account}:{endpoint.key}"},
                 served=endpoint,

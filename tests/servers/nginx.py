@@ -57,6 +57,11 @@ http {{
             auth_basic test;
             auth_basic_user_file users;
         }}
+        location /bearer/ {{
+            if ($http_authorization != "Bearer {bearer}") {{ return 401; }}
+            alias served/;
+            autoindex on;
+        }}
         location /forbidden/ {{ alias served/; deny all; }}
         location /gzip/ {{
             alias served/;
@@ -78,6 +83,7 @@ class HTTPEndpoint:
     folder: Path
     user: str
     password: str = field(repr=False)
+    bearer: str = field(repr=False)
 
     @property
     def url(self) -> str:
@@ -98,6 +104,11 @@ class HTTPEndpoint:
     def protected_url(self) -> str:
         """As `url` for those who come with `storage_options`, and 401 for all others."""
         return f"{self.root}/protected"
+
+    @property
+    def bearer_url(self) -> str:
+        """As `url` for those who come with the token `bearer`, and 401 for all others."""
+        return f"{self.root}/bearer"
 
     @property
     def forbidden_url(self) -> str:
@@ -145,6 +156,7 @@ def _launch(
             folder=served,
             user=f"user-{secrets.token_hex(8)}",
             password=secrets.token_hex(20),
+            bearer=secrets.token_hex(20),
         )
         token = secrets.token_hex(16)
         (folder / "served").symlink_to(served.resolve(), target_is_directory=True)
@@ -153,6 +165,7 @@ def _launch(
             _CONFIGURATION.format(
                 address=address,
                 token=token,
+                bearer=endpoint.bearer,
                 autoindex="on" if autoindex else "off",
                 ranges="" if ranges else "max_ranges 0;",
             )

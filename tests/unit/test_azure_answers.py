@@ -42,6 +42,7 @@ def test_an_error_says_what_and_why_and_no_signature() -> None:
         (409, "ContainerBeingDeleted", Failure.NO_BUCKET),
         (403, "AuthorizationPermissionMismatch", Failure.FORBIDDEN),
         (401, "InvalidAuthenticationInfo", Failure.UNAUTHENTICATED),
+        (400, "InvalidAuthenticationInfo", Failure.UNAUTHENTICATED),
         (409, "PublicAccessNotPermitted", Failure.FORBIDDEN),
         # What an anonymous reader is told of a private container, or of none.
         (404, "ResourceNotFound", Failure.FORBIDDEN),

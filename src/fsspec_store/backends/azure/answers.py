@@ -38,6 +38,7 @@ _MESSAGE = re.compile(r"<Message>([^<\r\n]*)")
 _STATUS_LINE = re.compile(r"HTTP/1\.1 (\d{3})")
 
 # Codes as in "Blob service error codes" and "Common REST API error codes".
+_UNAUTHENTICATED = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
 _FORBIDDEN = frozenset(
     {
         # What an anonymous reader is told of a container that is not public.
@@ -79,7 +80,7 @@ class AzureError(StatusError):
         """What it means to the store."""
         if self.code in _NO_CONTAINER:
             return Failure.NO_BUCKET
-        if self.answer.status == 401 or self.code == "AuthenticationFailed":
+        if self.answer.status == 401 or self.code in _UNAUTHENTICATED:
             return Failure.UNAUTHENTICATED
         if self.answer.status == 403 or self.code in _FORBIDDEN:
             return Failure.FORBIDDEN

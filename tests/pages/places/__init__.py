@@ -1,0 +1,27 @@
+"""Where each page's examples run: the servers they speak of, with what they expect to find there.
+
+Knows which page needs what. A page that needs nothing is not named here. Each module prepares the
+pages of one service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from . import azure, google, others, s3, start, web
+from .place import Place
+
+__all__ = ["PLACES", "Place"]
+
+PLACES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {
+    "docs/backends/azure.md": azure.prepare,
+    "docs/backends/google.md": google.prepare,
+    "docs/backends/http.md": web.prepare,
+    "docs/backends/index.md": s3.prepare_configuration,
+    "docs/backends/others.md": others.prepare,
+    "docs/backends/s3-compatible.md": s3.prepare_compatible,
+    "docs/backends/s3.md": s3.prepare_amazon,
+    "docs/index.md": start.prepare,
+}
