@@ -1,19 +1,17 @@
-"""Where each page's examples run: the servers they speak of, with what they expect to find there.
+"""What differs between a page's words and the place where the test runs them.
 
-Knows the pages and the servers. A page that needs nothing is not named here.
+Knows neither pages nor servers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import pytest
 
 
 @dataclass(frozen=True)
 class Place:
-    """What differs between a page's words and where the test runs them."""
+    """Where a page's examples run."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     #: What the page says, and what to read in its place.
@@ -23,6 +21,3 @@ class Place:
         for word, ours in self.words.items():
             text = text.replace(word, ours)
         return text
-
-
-PLACES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {}
