@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 import pytest
 
-from . import migrating
+from . import migrating, troubleshooting
 from .place import Place
 
 __all__ = ["PLACES", "Place"]
 
 PLACES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {
     "docs/migrating.md": migrating.prepare,
+    "docs/troubleshooting.md": troubleshooting.prepare,
 }
