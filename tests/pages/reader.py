@@ -122,7 +122,7 @@ class Reader:
             text=True,
             timeout=_SECONDS,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done
 
     def _run_python(self, page: str, blocks: list[Block]) -> dict[int, str]:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-from . import migrating, troubleshooting
+from . import adding, migrating, troubleshooting
 from .place import Place
 
 __all__ = ["PLACES", "Place"]
 
 PLACES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {
+    "docs/adding-a-backend.md": adding.prepare,
     "docs/migrating.md": migrating.prepare,
     "docs/troubleshooting.md": troubleshooting.prepare,
 }
