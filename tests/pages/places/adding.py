@@ -1,4 +1,4 @@
-"""Where the page about new backends runs: a copy of this checkout, as a branch of its own would be."""
+"""Where the page about new backends runs: a copy of this checkout, as a branch would be."""
 
 from __future__ import annotations
 
