@@ -206,7 +206,7 @@ def _check_url(url: str | os.PathLike[str]) -> str:
                     + public_url(f"{scheme}://{rest.lstrip('/')}")
                 )
         elif scheme not in registry and scheme not in available_protocols():
-            near = difflib.get_close_matches(scheme, available_protocols(), n=1)
+            near = difflib.get_close_matches(scheme.lower(), available_protocols(), n=1)
             hint = f"; did you mean {near[0]}://?" if near else ""
             raise StoreURLError(
                 f"unknown protocol {scheme!r} in {public_url(text)!r}{hint}", url=public_url(text)

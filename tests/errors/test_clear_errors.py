@@ -13,7 +13,7 @@ import fsspec
 import pytest
 from conformance.support import buf, listed, put, read
 from fsspec.implementations.memory import MemoryFileSystem
-from servers import S3Endpoint
+from servers import HTTPEndpoint, S3Endpoint
 
 from fsspec_store import (
     AccessDeniedError,
@@ -42,6 +42,7 @@ from fsspec_store.redaction import public_text, public_url
         ("s5://bucket/x", "unknown protocol 's5'"),
         ("htps://host/x", "did you mean https://"),
         ("memry://x", "did you mean memory://"),
+        ("S3://bucket/x", "did you mean s3://"),
         ("simplecache::s5://bucket", "unknown protocol 's5'"),
         ("file:///a\0b", "NUL"),
     ],
@@ -67,6 +68,8 @@ def test_a_url_is_text(url: Any) -> None:
         ("s3://bucket", {"client_kwargs": {"endpoint_url": "host?t=1"}}, "endpoint_url is http"),
         ("s3://bucket", {"endpoint": "http://x"}, "'endpoint'.*did you mean 'endpoint_url'"),
         ("s3://bucket", {"acces_key": "x", "region": "y"}, "'acces_key'.*'region'"),
+        ("s3://bucket", {"region": "y"}, "'region' .did you mean client_kwargs=.'region_name'"),
+        ("s3://bucket", {"client_kwargs": {"region": "y"}}, "client_kwargs.*'region_name'"),
         ("file:///tmp", [("auto_mkdir", True)], "list"),
     ],
 )
@@ -165,6 +168,17 @@ async def test_a_missing_bucket_is_an_error_and_not_a_missing_key(endpoint: S3En
             with pytest.raises(BucketNotFoundError) as caught:
                 await use(store)
             assert "s3://no-such-bucket/x" in str(caught.value), name
+            assert not isinstance(caught.value, FileNotFoundError), name
+
+
+async def test_a_web_server_in_place_of_s3_has_no_missing_keys(
+    nginx_endpoint: HTTPEndpoint, fast: bool
+) -> None:
+    options = {"anon": True, "endpoint_url": nginx_endpoint.root}
+    async with FsspecStore.from_url("s3://no-such/x", options, fast=fast, retries=0) as store:
+        for name, use in USES.items():
+            with pytest.raises(OSError, match="s3://no-such/x") as caught:
+                await use(store)
             assert not isinstance(caught.value, FileNotFoundError), name
 
 

@@ -81,7 +81,8 @@ class Reader:
         outputs.update(self._run_python(page, waiting))
         for before, after in pairwise(blocks):
             if after.language == "text" and after.title is None and before.line in outputs:
-                assert outputs[before.line] == after.text, f"{page}:{before.line} prints otherwise"
+                printed = outputs[before.line]
+                assert printed == after.text, f"{page}:{before.line} prints\n{printed}"
         return outputs
 
     def _do(self, block: Block) -> str:
@@ -123,7 +124,7 @@ class Reader:
             text=True,
             timeout=_SECONDS,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         return done
 
     def _run_python(self, page: str, blocks: list[Block]) -> dict[int, str]:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from ..errors import StorageOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Iterable, Mapping, Set
 
 __all__ = ["refuse_unknown"]
 
 
-def refuse_unknown(words: str, given: Iterable[str], known: Set[str]) -> None:
+def refuse_unknown(
+    words: str, given: Iterable[str], known: Set[str], elsewhere: Mapping[str, str] | None = None
+) -> None:
     """Refuse options before they fail at the first request, or change nothing unnoticed.
 
     Parameters
@@ -25,6 +27,8 @@ def refuse_unknown(words: str, given: Iterable[str], known: Set[str]) -> None:
         The beginning of the message: "s3fs takes no storage option".
     given, known : iterable of str
         Names of options.
+    elsewhere : mapping, optional
+        What to write instead of a name that is not known.
 
     Raises
     ------
@@ -33,7 +37,8 @@ def refuse_unknown(words: str, given: Iterable[str], known: Set[str]) -> None:
     """
     hints = []
     for name in sorted(set(given) - known):
-        near = difflib.get_close_matches(name, known, n=1)
-        hints.append(f"{name!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
+        near = [repr(other) for other in difflib.get_close_matches(name, known, n=1)]
+        meant = (elsewhere or {}).get(name) or "".join(near)
+        hints.append(f"{name!r}" + (f" (did you mean {meant}?)" if meant else ""))
     if hints:
         raise StorageOptionError(f"{words} {', '.join(hints)}")

@@ -81,7 +81,7 @@ class S3Backend(Backend):
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         try:
-            found = await self._reader.read(*self._split(path), request)
+            found = await self._read(path, request)
             return None if found is None else found[0]
         except OSError as error:
             if error_code(error) not in OUT_OF_RANGE:
@@ -113,7 +113,7 @@ class S3Backend(Backend):
         return await self._put(path, data, IfNoneMatch="*")
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
-        found = await self._reader.read(*self._split(path), None)
+        found = await self._read(path, None)
         if found is not None and not is_etag(found[1]):
             raise NotImplementedError(f"this service gives an object no ETag, but {found[1]!r}")
         return found
@@ -187,6 +187,17 @@ class S3Backend(Backend):
 
     async def aclose(self) -> None:
         await self._calls.aclose()
+
+    async def _read(
+        self, path: str, request: ByteRequest | None
+    ) -> tuple[bytes | memoryview, str] | None:
+        """The bytes and the ETag; ``None`` when the object is missing, and not its bucket."""
+        bucket, key = self._split(path)
+        found = await self._reader.read(bucket, key, request)
+        if found is None:
+            # S3 says which of the two it is; what only says 404 need not be S3 at all.
+            await self._require_bucket(bucket)
+        return found
 
     async def _first_size(self, bucket: str, key: str) -> int | None:
         """As `size`, by an answer that says which is missing, the object or its bucket.

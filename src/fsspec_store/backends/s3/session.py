@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import aiobotocore.session
+import botocore.session
 from botocore.config import Config
 
 from ...errors import StorageOptionError
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from ...retries import RetryPolicy
 
 _ENDPOINT = re.compile(r"https?://[^@?#]+")
+
+#: Options by names that other libraries have for them.
+_ELSEWHERE = dict.fromkeys(("region", "region_name"), "client_kwargs={'region_name': ...}")
 
 __all__ = ["S3Filesystems", "check_options", "endpoint_of"]
 
@@ -117,8 +121,8 @@ def check_options(fs: AbstractFileSystem) -> None:
     Raises
     ------
     StorageOptionError
-        Naming each option that neither s3fs nor the aiobotocore session takes, or an endpoint that
-        is no URL, or that holds a user name: libraries print it in their errors.
+        Naming each option that neither s3fs nor the aiobotocore session takes, or the client, or an
+        endpoint that is no URL, or that holds a user name: libraries print it in their errors.
     """
     endpoint = endpoint_of(fs)
     if endpoint is not None and not _ENDPOINT.fullmatch(str(endpoint)):
@@ -126,11 +130,13 @@ def check_options(fs: AbstractFileSystem) -> None:
             "endpoint_url is http(s)://host[:port][/path], without a user name or a query; "
             "credentials are given as key and secret"
         )
+    client = set(inspect.signature(botocore.session.Session.create_client).parameters)
+    refuse_unknown("client_kwargs has no", fs.client_kwargs or {}, client)
     session = set(inspect.signature(aiobotocore.session.AioSession.__init__).parameters)
     given = set(getattr(fs, "kwargs", {}))
     if not given <= session:
         known = session | set(inspect.signature(type(fs).__init__).parameters)
-        refuse_unknown("s3fs takes no storage option", given, known)
+        refuse_unknown("s3fs takes no storage option", given, known, _ELSEWHERE)
 
 
 def _session(options: Mapping[str, Any]) -> Any:
