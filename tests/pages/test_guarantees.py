@@ -24,4 +24,4 @@ def test_every_promise_says_where_it_holds() -> None:
     for row in ROWS:
         _, _promise, *places, _shown_by, _ = (cell.strip() for cell in row.split("|"))
         assert len(places) == 7, row
-        assert all(re.fullmatch(r"[✓–·]( [⁰¹²³⁴⁵⁶])?", place) for place in places), row
+        assert all(re.fullmatch("[✓\N{EN DASH}·]( [¹²³⁴⁵⁶])?", place) for place in places), row
