@@ -70,7 +70,8 @@ def from_url(
     StoreURLError
         When the URL names no place, or its protocol is unknown.
     StorageOptionError
-        When the options are no mapping, or the filesystem's constructor does not take one.
+        When the options are no mapping, or the filesystem's constructor does not take one, or
+        misses one.
     MissingExtraError
         When the library for the protocol is not installed; says what to install.
     BackendError
@@ -86,17 +87,16 @@ def from_url(
         return url_to_fs(text, **options)  # type: ignore[no-any-return]
     except ImportError as error:
         raise _missing_library(text, error) from error
-    except TypeError as error:
-        # Python names the option and the constructor, never a value.
-        raise StorageOptionError(
-            f"a storage option does not fit {public_url(text)!r}: {error}", url=public_url(text)
-        ) from error
     except Exception as error:
         # Some connect, or ask what a token is good for, and name all of that in their errors.
-        said = public_text(str(error))
-        if said == str(error):
+        where, said = public_url(text), public_text(str(error))
+        cause = error if said == str(error) else None
+        if isinstance(error, (TypeError, ValueError)):
+            raise StorageOptionError(
+                f"a storage option does not fit {where!r}: {said}", url=where
+            ) from cause
+        if cause is not None:
             raise
-        where = public_url(text)
         raise BackendError(
             f"cannot open {where!r}: {type(error).__name__}: {said}", url=where
         ) from None

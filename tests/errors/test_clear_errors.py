@@ -70,6 +70,7 @@ def test_a_url_is_text(url: Any) -> None:
         ("s3://bucket", {"acces_key": "x", "region": "y"}, "'acces_key'.*'region'"),
         ("s3://bucket", {"region": "y"}, "'region' .did you mean client_kwargs=.'region_name'"),
         ("s3://bucket", {"client_kwargs": {"region": "y"}}, "client_kwargs.*'region_name'"),
+        ("abfs://container", {}, "'abfs://container'.*Must provide.*account_name"),
         ("file:///tmp", [("auto_mkdir", True)], "list"),
     ],
 )
