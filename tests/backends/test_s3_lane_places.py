@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 
@@ -38,18 +39,31 @@ async def test_the_region_is_signed(domain_endpoint: S3Endpoint, fast: bool) -> 
         assert all(f"/{REGION}/s3/" in each.headers["authorization"] for each in proxy.seen)
 
 
-async def test_a_wrong_region_is_put_right_by_s3fs(
+async def test_a_wrong_region_is_put_right_by_s3fs_once(
     domain_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "fsspec_store.s3")
     bucket = await make_bucket(options_of(domain_endpoint, client_kwargs={"region_name": REGION}))
     with opened(f"s3://{bucket}/x", options_of(domain_endpoint)) as store:
         await use(store)
-        assert store.stats.fast == 1
-    assert said(caplog) == [
-        f"requests to the S3 bucket {bucket!r} go through s3fs: "
-        "the error AuthorizationHeaderMalformed"
-    ]
+        # The first one was sent twice.
+        assert store.stats.fast == store.stats.requests - 1
+    assert said(caplog) == []
+
+
+async def test_many_at_once_in_the_wrong_region(
+    domain_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "fsspec_store.s3")
+    bucket = await make_bucket(options_of(domain_endpoint, client_kwargs={"region_name": REGION}))
+    with opened(f"s3://{bucket}/x", options_of(domain_endpoint)) as store:
+        await asyncio.gather(*(put(store, f"a/{number}") for number in range(16)))
+        fast = store.stats.fast
+        assert sorted(await asyncio.gather(*(read(store, f"a/{each}") for each in range(16)))) == (
+            sorted(f"a/{each}".encode() for each in range(16))
+        )
+        assert store.stats.fast == fast + 16
+    assert said(caplog) == []
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
@@ -134,27 +148,47 @@ async def test_regions_that_s3fs_looks_up(
     assert all(f"/{REGION}/" in each.headers["authorization"] for each in proxy.seen[1:])
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Answer(
-            301,
-            {"x-amz-bucket-region": "eu-north-1"},
-            b"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>",
-        ),
-        Answer(
-            400,
-            {"x-amz-bucket-region": "eu-north-1"},
-            b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>expecting</Message>"
-            b"<Region>eu-north-1</Region></Error>",
-        ),
-        Answer(307, {}, b"<Error><Code>TemporaryRedirect</Code></Error>"),
-    ],
-    ids=["301", "400", "307"],
-)
+ELSEWHERE = [
+    Answer(
+        301,
+        {"x-amz-bucket-region": "eu-north-1"},
+        b"<Error><Code>PermanentRedirect</Code><Message>elsewhere</Message></Error>",
+    ),
+    Answer(
+        400,
+        {"x-amz-bucket-region": "eu-north-1"},
+        b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>expecting</Message>"
+        b"<Region>eu-north-1</Region></Error>",
+    ),
+]
+
+
+@pytest.mark.parametrize("answer", ELSEWHERE, ids=["301", "400"])
 @pytest.mark.parametrize("first", ["PUT", "GET"])
-async def test_a_redirection_is_followed_by_s3fs_from_then_on(
-    minio_endpoint: S3Endpoint, answer: Answer, first: str, caplog: pytest.LogCaptureFixture
+async def test_a_bucket_that_is_elsewhere_is_asked_there_from_then_on(
+    minio_endpoint: S3Endpoint, answer: Answer, first: str
+) -> None:
+    bucket = minio_endpoint.make_bucket()
+    with (
+        fault_proxy(minio_endpoint.url) as proxy,
+        opened(f"s3://{bucket}/x", options_of(minio_endpoint, proxy)) as store,
+    ):
+        await put(store, "before")
+        # Once to the fast lane, and once to s3fs.
+        proxy.plan = the_first(2, answer, method=first)
+        await put(store, "before")
+        assert await read(store, "before") == b"before"
+        await store.clear()
+        with proxy.watching() as seen:
+            await use(store)
+        # What s3fs was told once, every request knows.
+        assert all("/eu-north-1/" in each.headers["authorization"] for each in seen)
+        assert store.stats.fast == store.stats.requests - 1
+
+
+@pytest.mark.parametrize("first", ["PUT", "GET"])
+async def test_a_redirection_to_the_same_place_is_followed_by_s3fs_from_then_on(
+    minio_endpoint: S3Endpoint, first: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "fsspec_store.s3")
     bucket = minio_endpoint.make_bucket()
@@ -163,11 +197,12 @@ async def test_a_redirection_is_followed_by_s3fs_from_then_on(
         opened(f"s3://{bucket}/x", options_of(minio_endpoint, proxy)) as store,
     ):
         await put(store, "before")
-        assert store.stats.fast == 1
+        answer = Answer(307, {}, b"<Error><Code>TemporaryRedirect</Code></Error>")
         proxy.plan = the_first(1, answer, method=first)
         await put(store, "a")
         assert await read(store, "a") == b"a"
-        assert store.stats.fast == (2 if first == "PUT" else 3)
+        await put(store, "a")
+        assert await read(store, "a") == b"a"
         # Whatever store it is.
         with opened(f"s3://{bucket}/y", options_of(minio_endpoint, proxy)) as beside:
             await use(beside)
@@ -179,3 +214,22 @@ async def test_a_redirection_is_followed_by_s3fs_from_then_on(
             check_lane(elsewhere, True)
     assert len(said(caplog)) == 1
     assert f"requests to the S3 bucket {bucket!r} go through s3fs: the " in said(caplog)[0]
+
+
+async def test_a_bucket_that_moves_again_and_again_is_left_to_s3fs(
+    minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "fsspec_store.s3")
+    bucket = minio_endpoint.make_bucket()
+    with (
+        fault_proxy(minio_endpoint.url) as proxy,
+        opened(f"s3://{bucket}/x", options_of(minio_endpoint, proxy)) as store,
+    ):
+        for _ in range(2):
+            proxy.plan = the_first(2, ELSEWHERE[0], method="PUT")
+            await put(store, "a")
+        fast = store.stats.fast
+        await put(store, "a")
+        assert await read(store, "a") == b"a"
+        assert store.stats.fast == fast == 2
+    assert len(said(caplog)) == 1

@@ -65,6 +65,8 @@ class FastLane:
         self._ways: dict[tuple[str, str], Way | None] = {}
         self._odd: Counter[str] = Counter()
         self._left: set[str] = set()
+        #: Of buckets that were found elsewhere: what was odd, and the places of before.
+        self._moved: dict[str, tuple[OddAnswerError, dict[str, Any]]] = {}
         self._learning = asyncio.Lock()
         self._tls: ssl.SSLContext | None = None
         self._methods: dict[str, Callable[[Way, dict[str, Any]], Awaitable[dict[str, Any]]]] = {
@@ -105,18 +107,28 @@ class FastLane:
         """
         return await self._methods[method](way, params)
 
-    def doubt(self, bucket: str, odd: OddAnswerError) -> None:
+    def doubt(self, bucket: str, method: str, way: Way, odd: OddAnswerError) -> None:
         """Take note that s3fs knew what to do about an odd answer.
 
-        Single ones come from whatever stands between here and the service. When they last, nothing
-        more is sent to the bucket from here.
+        Single ones come from whatever stands between here and the service. After one that would
+        last, s3fs may know the bucket's place better, so the ways are learned once more. When they
+        last all the same, nothing more is sent to the bucket from here.
         """
-        if bucket in self._left:
+        if self._ways.get((bucket, method)) is not way:
+            # Many were under way, and another one said so before.
+            return
+        if odd.lasting and bucket not in self._moved:
+            ways = {each: self._ways.pop((bucket, each), None) for each in METHODS}
+            places = {each: found[0].place for each, found in ways.items() if found}
+            self._moved[bucket] = odd, places
             return
         self._odd[bucket] += 1
         if not odd.lasting and self._odd[bucket] < _MOST_ODD_ANSWERS:
             logger.info("a request to the S3 bucket %r went through s3fs: %s", bucket, odd)
             return
+        self._leave(bucket, odd)
+
+    def _leave(self, bucket: str, odd: OddAnswerError) -> None:
         logger.info("requests to the S3 bucket %r go through s3fs: %s", bucket, odd)
         self._left.add(bucket)
         for method in METHODS:
@@ -321,8 +333,11 @@ class FastLane:
                 # No credentials, for example: s3fs says so better, and they may come.
                 logger.debug("s3fs made no %s for %r: %r", method, bucket, type(error))
                 return None
+            odd, before = self._moved.get(bucket, (None, {}))
+            if odd is not None and way is not None and before.get(method) == way[0].place:
+                self._leave(bucket, odd)
             if bucket in self._left:
-                # Meanwhile.
+                # By now, or meanwhile.
                 way = None
             self._ways[bucket, method] = way
             return way

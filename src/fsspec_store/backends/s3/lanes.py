@@ -95,9 +95,9 @@ class Lanes:
             try:
                 answer = await self._call_s3fs(method, params)
             except FileNotFoundError:
-                self.fast.doubt(bucket, odd)
+                self.fast.doubt(bucket, method, way, odd)
                 raise
-            self.fast.doubt(bucket, odd)
+            self.fast.doubt(bucket, method, way, odd)
             return answer
 
     async def _call_s3fs(self, method: str, params: dict[str, Any]) -> dict[str, Any]:

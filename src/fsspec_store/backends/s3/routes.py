@@ -123,6 +123,11 @@ class Route:
     agent: str
     crc32: bool
 
+    @property
+    def place(self) -> tuple[Origin, str, str, str | None]:
+        """What a service that refuses a request's place would have otherwise; the region last."""
+        return self.origin, self.host, self.path, self.signer and self.signer.region
+
 
 class _CaughtError(Exception):
     """Raised in botocore in place of sending a request."""

@@ -101,6 +101,11 @@ class Signer:
     region : str
         As in the credential's scope: ``us-east-1``.
 
+    Attributes
+    ----------
+    region : str
+        The same.
+
     Raises
     ------
     ValueError
@@ -110,7 +115,7 @@ class Signer:
     def __init__(self, region: str) -> None:
         if not _HEADER_WORD(region):
             raise ValueError(f"this is no region: {region!r}")
-        self._region = region
+        self.region = region
         self._moment: _Moment | None = None
         #: Date, secret and key.
         self._day: tuple[str, str, bytes] | None = None
@@ -197,7 +202,7 @@ class Signer:
         day = self._day
         if day is None or day[:2] != (date, secret_key):
             day = self._day = (date, secret_key, self._signing_key(date, secret_key))
-        scope = f"{date}/{self._region}/s3/aws4_request"
+        scope = f"{date}/{self.region}/s3/aws4_request"
         # RFC 2104 spelled out: copies of two hashes take half the time of a new HMAC.
         key = day[2].ljust(_BLOCK, b"\0")
         inner = hashlib.sha256(key.translate(_INNER))
@@ -210,7 +215,7 @@ class Signer:
 
     def _signing_key(self, date: str, secret_key: str) -> bytes:
         key = f"AWS4{secret_key}".encode()
-        for part in (date, self._region, "s3", "aws4_request"):
+        for part in (date, self.region, "s3", "aws4_request"):
             key = hmac_digest(key, part.encode(), "sha256")
         return key
 
