@@ -126,7 +126,8 @@ class Route:
     @property
     def place(self) -> tuple[Origin, str, str, str | None]:
         """What a service that refuses a request's place would have otherwise; the region last."""
-        return self.origin, self.host, self.path, self.signer and self.signer.region
+        region = None if self.signer is None else self.signer.region
+        return self.origin, self.host, self.path, region
 
 
 class _CaughtError(Exception):
