@@ -41,6 +41,8 @@ class TestFTP(StoreConformance):
         atomic_create="fsspec's FTP filesystem promises no atomic create",
         compare_and_swap="FTP knows no versions",
         examples=20,
+        # fsspec's filesystems tell of no pages.
+        many=150,
     )
 
     @pytest.fixture

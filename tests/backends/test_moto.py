@@ -33,6 +33,6 @@ class TestMoto(S3Conformance):
 class TestMotoByS3fs(TestMoto):
     """The same answers without the fast lane."""
 
-    limits = dataclasses.replace(TestMoto.limits, examples=10)
+    limits = dataclasses.replace(TestMoto.limits, examples=10, many=150)
     service = "Moto, by s3fs"
     fast = False

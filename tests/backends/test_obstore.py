@@ -48,6 +48,8 @@ class TestObstoreS3(StoreConformance):
         atomic_create="obstore's fsspec filesystem ignores the mode of a write",
         compare_and_swap="obstore's fsspec filesystem passes no conditions on",
         examples=20,
+        # fsspec's filesystems tell of no pages.
+        many=150,
     )
 
     @pytest.fixture

@@ -41,6 +41,8 @@ class TestSFTP(StoreConformance):
         atomic_create="fsspec's SFTP filesystem promises no atomic create",
         compare_and_swap="SFTP knows no versions",
         examples=20,
+        # fsspec's filesystems tell of no pages.
+        many=150,
     )
 
     @pytest.fixture

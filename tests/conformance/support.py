@@ -46,6 +46,9 @@ class Limits:
         Replace only the version of a value that was read.
     examples : int, optional
         How many examples a property test takes; a server's request is dearer than a dictionary's.
+    many : int, optional
+        More keys than a page of a listing has, and than one request deletes; fewer will do where
+        there are no pages.
     """
 
     writes: str | None = None
@@ -59,6 +62,7 @@ class Limits:
     atomic_create: str | None = None
     compare_and_swap: str | None = None
     examples: int = 100
+    many: int = 1234
 
 
 class Rules:

@@ -34,7 +34,6 @@ BUCKETS = {
     "minio": ("s3", "minio_endpoint", True),
     "minio, by s3fs": ("s3", "minio_endpoint", False),
     "seaweedfs": ("s3", "seaweedfs_endpoint", True),
-    "seaweedfs, by s3fs": ("s3", "seaweedfs_endpoint", False),
     "fake-gcs": ("gs", "fake_gcs_endpoint", True),
     "azurite": ("abfs", "azurite_endpoint", True),
 }
