@@ -38,3 +38,10 @@ def test_every_link_leads_somewhere() -> None:
 def test_every_make_target_named_is_there() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"`?make (\w+)", README)) <= targets
+
+
+def test_its_figures_are_those_of_the_page_about_speed() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text().splitlines()
+    figures = [line for line in README.splitlines() if re.match(r"\|.*\dx \|", line)]
+    assert len(figures) >= 5
+    assert set(figures) <= set(page)
