@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,12 @@ REGION = "us-east-1"
 
 # One try, so that a refusal is seen at once and as it is; no proxy, because it is all on loopback.
 _ONE_TRY = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1}, proxies={})
+
+
+@cache
+def _loader() -> Any:
+    """botocore's reader of what it knows of services; it keeps what took a tenth of a second."""
+    return botocore.session.Session().get_component("data_loader")
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,9 @@ class S3Endpoint:
 
     def client(self) -> Any:
         """A plain synchronous botocore client: a second opinion on what is really stored."""
-        return botocore.session.Session().create_client(
+        session = botocore.session.Session()
+        session.register_component("data_loader", _loader())
+        return session.create_client(
             "s3",
             region_name=REGION,
             endpoint_url=self.url,
