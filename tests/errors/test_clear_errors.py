@@ -183,6 +183,15 @@ async def test_a_web_server_in_place_of_s3_has_no_missing_keys(
             assert not isinstance(caught.value, FileNotFoundError), name
 
 
+async def test_a_code_is_said_whatever_number_the_bucket_has_in_its_name(
+    nginx_endpoint: HTTPEndpoint,
+) -> None:
+    options = {"anon": True, "endpoint_url": nginx_endpoint.root}
+    async with FsspecStore.from_url("s3://run-24040/x", options, retries=0) as store:
+        with pytest.raises(BucketNotFoundError, match=r": 404: run-24040$"):
+            await store.get("a")
+
+
 def wrong_secret(endpoint: S3Endpoint) -> dict[str, Any]:
     return {**endpoint.storage_options(), "secret": "wrong-" + "s3cr3t" * 5}
 

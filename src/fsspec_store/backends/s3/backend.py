@@ -7,6 +7,7 @@ miss, answer from a directory cache, and take ``?versionId=`` in a key for somet
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +181,10 @@ class S3Backend(Backend):
 
     def reason(self, error: Exception) -> str:
         code, text = error_code(error), super().reason(error)
-        return text if code is None or code in text else f"{code}: {text}"
+        # A whole word: names of buckets hold all sorts of numbers.
+        if code is None or re.search(rf"\b{re.escape(code)}\b", text):
+            return text
+        return f"{code}: {text}"
 
     def close(self) -> None:
         self._calls.close()
