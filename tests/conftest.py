@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-pytest.register_assert_rewrite("conformance", "pages.reader")
+pytest.register_assert_rewrite("conformance", "pages.reader", "servers")
 pytest_plugins = ["conformance.matrix"]
 
 from servers.fault_proxy import FaultProxy, fault_proxy  # noqa: E402

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers.scripted import (
@@ -913,12 +914,7 @@ async def test_a_server_with_tls_that_sends_something_else_and_goes(
         await server.done()
 
 
-def _uvloop() -> asyncio.AbstractEventLoop:
-    loop: asyncio.AbstractEventLoop = pytest.importorskip("uvloop").new_event_loop()
-    return loop
-
-
-@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, _uvloop])
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 @pytest.mark.parametrize("with_tls", [False, True])
 def test_on_other_loops_and_in_debug_mode(
     make_loop: Callable[[], asyncio.AbstractEventLoop], with_tls: bool, certificate: Certificate

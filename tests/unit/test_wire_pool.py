@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from servers.ports import LOOPBACK
 from servers.scripted import (
     Certificate,
@@ -503,27 +504,22 @@ async def make_pool() -> Pool:
     return Pool(timeout=20.0, connect_timeout=5.0)
 
 
-def _uvloop() -> asyncio.AbstractEventLoop:
-    loop: asyncio.AbstractEventLoop = pytest.importorskip("uvloop").new_event_loop()
-    return loop
+WHILE_IT_RUNS = ["aclose", "in the loop", "loop runs again"]
+#: uvloop ends connections only while it runs.
+WAYS_OF_CLOSING = [
+    *[(how, asyncio.new_event_loop) for how in [*WHILE_IT_RUNS, "loop stands", "loop is closed"]],
+    *[(how, uvloop.new_event_loop) for how in WHILE_IT_RUNS],
+]
 
 
-LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [asyncio.new_event_loop, _uvloop]
-
-
-@pytest.mark.parametrize("make_loop", LOOPS)
+@pytest.mark.parametrize(("how", "make_loop"), WAYS_OF_CLOSING)
 @pytest.mark.parametrize("with_tls", [False, True])
-@pytest.mark.parametrize(
-    "how", ["aclose", "in the loop", "loop stands", "loop runs again", "loop is closed"]
-)
 def test_closing_from_anywhere_leaves_no_connection_and_no_word(
     how: str,
     with_tls: bool,
     make_loop: Callable[[], asyncio.AbstractEventLoop],
     certificate: Certificate,
 ) -> None:
-    if make_loop is _uvloop and how in ("loop stands", "loop is closed"):
-        pytest.skip("uvloop ends connections only while it runs")
     with ServerThread(certificate if with_tls else None) as place, nothing_said():
         use_and_close(how, place, make_loop())
 
