@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -38,6 +39,18 @@ settings.register_profile(
     "default", deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leaves_nothing() -> Iterator[None]:
+    """Ends what a module's tests left behind, so that no other module's are told of it.
+
+    Garbage may be collected at any time: a socket that nobody closed would be an error of whichever
+    test runs then, and a filesystem that goes (s3fs's, gcsfs's) ends its sessions by a task on
+    whatever loop runs then, where that task fails.
+    """
+    yield
+    gc.collect()
 
 
 @pytest.fixture

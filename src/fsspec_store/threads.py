@@ -51,6 +51,10 @@ async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
             # Looked at, or asyncio would report it as never retrieved.
             waiter.exception()
         raise
+    finally:
+        # They hold the error that is raised here, and it this frame: a circle, which would keep
+        # what the function was called with until the garbage collector came by.
+        del job, waiter
 
 
 def run_in_place(work: Coroutine[Any, Any, R]) -> R:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 import uuid
+import warnings
 from collections.abc import Iterator
+from ftplib import FTP
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -173,6 +177,94 @@ async def test_the_users_filesystem_is_left_alone(ftp_endpoint: FTPEndpoint, roo
     assert not fs.dircache
     store.close()
     assert fs.cat_file(f"{root}/a/b") == b"a/b"
+
+
+class KeptFTPFileSystem(FTPFileSystem):
+    """Is kept by somebody, as an error that was raised in it would keep it, and can be held up."""
+
+    kept: ClassVar[list[FTPFileSystem]] = []
+    arrived: ClassVar[threading.Event]
+    gate: ClassVar[threading.Event]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kept.append(self)
+
+    def cat_file(self, path: str, start: Any = None, end: Any = None, **kwargs: Any) -> Any:
+        self.arrived.set()
+        assert self.gate.wait(30)
+        return super().cat_file(path, start, end, **kwargs)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[FTPFileSystem]:
+    kept: list[FTPFileSystem] = []
+    monkeypatch.setattr(KeptFTPFileSystem, "kept", kept)
+    for name in ("arrived", "gate"):
+        monkeypatch.setattr(KeptFTPFileSystem, name, threading.Event(), raising=False)
+    return kept
+
+
+async def test_a_closed_store_hangs_up(open_store: Any, kept: list[FTPFileSystem]) -> None:
+    store = open_store(cls=KeptFTPFileSystem)
+    KeptFTPFileSystem.gate.set()
+    await put(store, "a/b")
+    assert await read(store, "a/b") == b"a/b"
+    given, own = kept
+    store.close()
+    assert own.ftp.sock is None
+    assert given.ftp.sock is not None
+    assert await read(store, "a/b") == b"a/b"
+    assert len(kept) == 3
+
+
+async def test_a_connection_in_use_ends_after_its_use(
+    open_store: Any, kept: list[FTPFileSystem]
+) -> None:
+    store = open_store(cls=KeptFTPFileSystem)
+    await put(store, "a/b")
+    reading = asyncio.create_task(read(store, "a/b"))
+    await asyncio.to_thread(KeptFTPFileSystem.arrived.wait, 30)
+    store.close()
+    assert kept[1].ftp.sock is not None
+    KeptFTPFileSystem.gate.set()
+    assert await reading == b"a/b"
+    assert kept[1].ftp.sock is None
+
+
+class CircularFTPFileSystem(FTPFileSystem):
+    """Goes with the garbage, as one that an error's frames hold."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.circle = self
+
+
+@pytest.mark.parametrize("is_used", [False, True])
+async def test_a_dropped_store_leaves_no_socket_to_complain(
+    ftp_endpoint: FTPEndpoint, root: str, monkeypatch: pytest.MonkeyPatch, is_used: bool
+) -> None:
+    connect = FTP.connect
+
+    def connect_later(ftp: FTP, *args: Any, **kwargs: Any) -> str:
+        # From now on the filesystem is of an older generation than its socket, and goes after it.
+        gc.collect(0)
+        return connect(ftp, *args, **kwargs)
+
+    monkeypatch.setattr(FTP, "connect", connect_later)
+    gc.collect()
+    gc.disable()
+    try:
+        store = FsspecStore(CircularFTPFileSystem(**ftp_endpoint.storage_options()), root)
+        if is_used:
+            await put(store, "a")
+        del store
+        with warnings.catch_warnings(record=True) as complaints:
+            warnings.simplefilter("always")
+            gc.collect()
+    finally:
+        gc.enable()
+    assert complaints == []
 
 
 async def test_a_key_that_the_protocol_cannot_spell_is_refused(open_store: Any) -> None:

@@ -8,13 +8,14 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
 from conformance import Limits, StoreConformance
 from conformance.support import content, listed, put, read
 from forking import in_forked_child
+from fsspec.implementations.sftp import SFTPFileSystem
 from servers.fixtures import or_skip
 from servers.sftp import SFTPEndpoint, sftp_server
 
@@ -101,6 +102,33 @@ async def test_all_stores_on_one_filesystem_share_a_connection_that_is_not_its_o
         store.close()
     assert await read(stores[0], "a") == b"a"
     assert sftp_endpoint.logins == before + 2
+
+
+class KeptSFTPFileSystem(SFTPFileSystem):
+    """Is kept by somebody, as an error that was raised in it would keep it."""
+
+    kept: ClassVar[list[SFTPFileSystem]] = []
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.kept.append(self)
+
+
+async def test_a_closed_store_hangs_up(
+    sftp_endpoint: SFTPEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KeptSFTPFileSystem, "kept", [])
+    fs = KeptSFTPFileSystem(**sftp_endpoint.storage_options(), skip_instance_cache=True)
+    store = FsspecStore(fs, f"{sftp_endpoint.folder}/{uuid.uuid4()}")
+    await put(store, "a")
+    own = fs.kept[1]
+    assert own.client.get_transport() is not None
+    store.close()
+    assert own.client.get_transport() is None
+    assert fs.client.get_transport() is not None
+    assert await read(store, "a") == b"a"
+    store.close()
+    fs.client.close()
 
 
 async def test_a_value_that_is_being_written_is_no_key(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from contextlib import suppress
 
 import pytest
 
@@ -30,6 +33,28 @@ def test_errors_are_raised_as_themselves() -> None:
 
     with pytest.raises(ValueError, match="no number"):
         run_in_place(work())
+
+
+class Connection:
+    """Something that has to end when nobody uses it any more."""
+
+
+async def test_an_error_that_was_seen_to_keeps_nothing_alive() -> None:
+    def fail(connection: Connection) -> None:
+        raise OSError("refused")
+
+    gc.disable()
+    try:
+        connection = Connection()
+        gone = threading.Event()
+        weakref.finalize(connection, gone.set)
+        with suppress(OSError):
+            await in_thread(fail, connection)
+        del connection
+        # The thread and the loop may be on their way out of the call still.
+        assert await asyncio.to_thread(gone.wait, 10)
+    finally:
+        gc.enable()
 
 
 def test_what_waits_is_refused_and_cleaned_up() -> None:

@@ -1,4 +1,4 @@
-"""What fsspec's FTP filesystem does not do by itself: read up to an end, and tell why not.
+"""What fsspec's FTP filesystem does not do by itself: read up to an end, tell why not, hang up.
 
 Functions that run in a thread, on the filesystem they are given. They know FTP's commands, and
 nothing of connections that break or of when they are called.
@@ -7,10 +7,11 @@ nothing of connections that break or of when they are called.
 from __future__ import annotations
 
 import ftplib
+import weakref
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["check_listable", "read_part"]
+__all__ = ["check_listable", "disconnect", "disconnect_with", "read_part"]
 
 #: Bytes asked of the socket at once.
 _PIECE = 1 << 16
@@ -46,3 +47,17 @@ def check_listable(fs: Any, folder: str) -> None:
             # There is no such folder.
             return
         raise
+
+
+def disconnect(fs: Any) -> None:
+    """Close its connection, without a word to the server."""
+    fs.ftp.close()
+
+
+def disconnect_with(fs: Any) -> None:
+    """Close its connection when the filesystem goes, if it was not closed before.
+
+    The filesystem would do so itself, but as garbage its socket may go first, and complain. What
+    watches garbage from outside is told before any of it goes.
+    """
+    weakref.finalize(fs, fs.ftp.close).atexit = False

@@ -11,14 +11,14 @@ import os
 import pickle
 import threading
 import weakref
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import fsspec.asyn
 from fsspec import AbstractFileSystem
 
+from . import ftp, sftp
 from .facts import facts_of
-from .sftp import limit_waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,8 +46,13 @@ class Access:
         self._timeout = timeout
         self._is_inherited = vars(fs).get("_pid", os.getpid()) != os.getpid()
         self._own: Any = None
+        # What was let go of while it may have been in use.
+        self._left: list[Any] = []
+        self._is_serial = self.facts.connected or self.facts.serial
         self._making = threading.Lock()
-        self._one_at_a_time = self._new_lock()
+        self._in_use = threading.Lock()
+        if self.facts.ftp:
+            ftp.disconnect_with(fs)
 
     @classmethod
     def of(cls, fs: AbstractFileSystem, timeout: float, blocking: bool) -> Access:
@@ -61,8 +66,11 @@ class Access:
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call ``function(fs, ...)``, alone where the filesystem serves one thread at a time."""
-        with self._one_at_a_time:
-            return function(self.instance(), *args, **kwargs)
+        try:
+            with self._in_use if self._is_serial else nullcontext():
+                return function(self.instance(), *args, **kwargs)
+        finally:
+            self._end_left()
 
     def instance(self) -> Any:
         """The filesystem to use in this process; made now where it is not the user's own."""
@@ -77,19 +85,30 @@ class Access:
 
     def release(self) -> None:
         """Let go of what was made; whoever is using it goes on, whoever comes next makes anew."""
-        self._own = None
+        left, self._own = self._own, None
+        if left is not None and self.facts.connected:
+            self._left.append(left)
+            self._end_left()
 
     def forget_parent(self) -> None:
         """In a forked child: connections and locks are the parent's."""
-        _inherited.append(self._own)
+        _inherited.extend((self._own, *self._left))
         self._own = None
+        self._left = []
         self._is_inherited = True
         self._making = threading.Lock()
-        self._one_at_a_time = self._new_lock()
+        self._in_use = threading.Lock()
 
-    def _new_lock(self) -> AbstractContextManager[Any]:
-        is_serial = self.facts.connected or self.facts.serial
-        return threading.RLock() if is_serial else nullcontext()
+    def _end_left(self) -> None:
+        """Close the connections that were let go of, or leave that to who is using one."""
+        # An error that somebody keeps would keep the filesystem, which says goodbye when it goes.
+        while self._left and self._in_use.acquire(blocking=False):
+            try:
+                while self._left:
+                    disconnect = ftp.disconnect if self.facts.ftp else sftp.disconnect
+                    disconnect(self._left.pop())
+            finally:
+                self._in_use.release()
 
     def _needs_own(self) -> bool:
         if self.facts.connected or self.facts.caches:
@@ -106,8 +125,10 @@ class Access:
         if self.blocking and self.fs.async_impl:
             changes["asynchronous"] = False
         fs = _made_again(self.fs, changes)
+        if self.facts.ftp:
+            ftp.disconnect_with(fs)
         if self.facts.pipelines:
-            limit_waiting(fs, self._timeout)
+            sftp.limit_waiting(fs, self._timeout)
         return fs
 
 

@@ -14,7 +14,7 @@ from ..base import RangeNotSatisfiableError
 if TYPE_CHECKING:
     from ...byte_requests import ByteRequest
 
-__all__ = ["limit_waiting", "read_pipelined", "write_pipelined"]
+__all__ = ["disconnect", "limit_waiting", "read_pipelined", "write_pipelined"]
 
 #: The most that paramiko asks for in one request.
 _PIECE = 1 << 15
@@ -25,6 +25,11 @@ _TRIES = 5
 def limit_waiting(fs: Any, timeout: float) -> None:
     """Give up after so many seconds without an answer, where paramiko would wait for ever."""
     fs.ftp.get_channel().settimeout(timeout)
+
+
+def disconnect(fs: Any) -> None:
+    """Close its connection, without waiting."""
+    fs.client.close()
 
 
 def read_pipelined(fs: Any, path: str, request: ByteRequest | None) -> bytes:
