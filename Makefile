@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What `make test ARGS="-k listing"` hands to pytest.
 ARGS ?=
 
-.PHONY: demo test matrix test-oldest bench docs lint format servers minio azurite nginx clean
+.PHONY: demo test matrix test-oldest nox bench docs lint format servers minio azurite nginx clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -22,10 +22,15 @@ test: $(VENV)/.test
 matrix: $(VENV)/.test
 	$(BIN)/python -m pytest --conformance-matrix docs/conformance.md tests/backends
 
-# The oldest releases the package says it takes, on one server of a kind.
+# The oldest releases the package says it takes: zarr's own tests on every server, and all others on
+# one server of a kind.
 test-oldest: $(VENV)/.oldest
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "not seaweed and not minio and not race" tests/backends \
-		tests/zarr_flavour tests/process
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "zarrs or not (seaweed or minio or race)" \
+		tests/backends tests/zarr_flavour tests/process
+
+# zarr's own tests and ours of the zarr flavour, on several releases of zarr.
+nox: $(VENV)/.nox
+	$(BIN)/nox $(ARGS)
 
 # This store beside its peers: docs/performance.md. `make bench ARGS=--quick` does less of it.
 bench: $(VENV)/.bench
@@ -73,6 +78,10 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/.oldest: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,zarr]" --group oldest
+	touch $@
+
+$(VENV)/.nox: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group nox
 	touch $@
 
 $(VENV)/.bench: pyproject.toml | $(BIN)/python

@@ -1,6 +1,7 @@
 """zarr's own tests and ours of the zarr flavour, on releases of zarr that people have.
 
-``nox`` runs all of them, each in an environment of its own; ``nox -l`` lists them.
+``make nox`` runs all of them, each in an environment of its own; ``nox -l`` lists them. Random
+sequences are many more than in ``make test``.
 """
 
 from __future__ import annotations
@@ -24,4 +25,6 @@ def zarr(session: nox.Session, zarr: str) -> None:
     project = nox.project.load_toml("pyproject.toml")
     tests = nox.project.dependency_groups(project, "run-tests", "servers")
     session.install("--editable", ".[s3,gcs,azure,http,zarr]", zarr, *tests)
-    session.run("python", "-m", "pytest", "tests/zarr_flavour", *session.posargs)
+    session.run(
+        *("python", "-m", "pytest", "tests/zarr_flavour", "--sequences", "50"), *session.posargs
+    )

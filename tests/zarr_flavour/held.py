@@ -32,6 +32,10 @@ class Spelled(WrapperStore[FsspecStore]):
             prototype, [(_spelled(key), byte_range) for key, byte_range in key_ranges]
         )
 
+    async def get_ranges(self, key: str, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        async for batch in self._store.get_ranges(_spelled(key), *args, **kwargs):
+            yield batch
+
     async def exists(self, key: str) -> bool:
         return await self._store.exists(_spelled(key))
 
@@ -63,6 +67,15 @@ class Spelled(WrapperStore[FsspecStore]):
 
     async def getsize_prefix(self, prefix: str) -> int:
         return await self._store.getsize_prefix(_spelled_prefix(prefix))
+
+    def get_sync(self, key: str, **kwargs: Any) -> Any:
+        return self._store.get_sync(_spelled(key), **kwargs)
+
+    def set_sync(self, key: str, value: Any) -> None:
+        self._store.set_sync(_spelled(key), value)
+
+    def delete_sync(self, key: str) -> None:
+        self._store.delete_sync(_spelled(key))
 
     async def list(self) -> AsyncIterator[str]:
         async for key in self._store.list():

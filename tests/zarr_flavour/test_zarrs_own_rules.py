@@ -6,6 +6,7 @@ ask for, keys are spelled so that it can: see `held`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from contextlib import closing
 from itertools import count
@@ -19,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from servers import AzureEndpoint, GCSEndpoint, S3Endpoint
 from zarr.abc.store import Store
 from zarr.core.buffer import cpu
+from zarr.storage import WrapperStore
 from zarr.testing.stateful import ZarrHierarchyStateMachine, ZarrStoreStateMachine
 from zarr.testing.store import StoreTests
 
@@ -26,6 +28,29 @@ from fsspec_store.zarr import FsspecStore
 from zarr_flavour.held import Spelled, WithoutEmptied
 
 _places = count()
+
+MakeMachine = Callable[[], RuleBasedStateMachine]
+
+
+def test_no_key_gets_past_its_spelling() -> None:
+    takes_keys = {
+        name
+        for name, method in vars(WrapperStore).items()
+        if callable(method)
+        and {"key", "prefix", "key_ranges", "requests"} & {*inspect.signature(method).parameters}
+    }
+    assert takes_keys >= {"get", "delete_dir", "_get_many"}
+    assert takes_keys <= vars(Spelled).keys()
+
+
+def test_nothing_of_zarrs_is_overridden() -> None:
+    members = {name: each for name, each in vars(StoreTests).items() if not name.startswith("__")}
+    abstract = {
+        name for name, each in members.items() if getattr(each, "__isabstractmethod__", False)
+    }
+    for service in (TestMemory, TestLocal, TestSeaweedFS, TestMinIO, TestFakeGCS, TestAzurite):
+        own = {name for cls in service.__mro__ if issubclass(cls, OwnRules) for name in vars(cls)}
+        assert {"store_kwargs", "get", "set"} <= own & members.keys() <= abstract
 
 
 class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
@@ -46,29 +71,33 @@ class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
     async def get(self, store: FsspecStore, key: str) -> Any:
         return self.buffer_cls.from_bytes(self.read(f"{store.path}/{key}"))
 
-    #: Sequences, and actions in each.
-    sequences = (5, 15)
+    #: Sequences if `--sequences` does not say how many, and actions in each.
+    sequences, actions = 5, 15
 
     #: How a store is given to a sequence on keys, and to one on groups and arrays, where the
     #: service cannot hold what such a sequence may ask for.
     keys_held: Callable[[FsspecStore], Store] = staticmethod(lambda store: store)
     groups_held: Callable[[FsspecStore], Store] = staticmethod(lambda store: store)
 
-    def run_machine(self, make: Callable[[], RuleBasedStateMachine]) -> None:
-        sequences, actions = self.sequences
-        limits = settings(max_examples=sequences, stateful_step_count=actions, deadline=None)
-        run_state_machine_as_test(make, settings=limits)
+    @pytest.fixture
+    def run_machine(self, sequences: int | None) -> Callable[[MakeMachine], None]:
+        limits = settings(
+            max_examples=sequences or self.sequences, stateful_step_count=self.actions
+        )
+        return lambda make: run_state_machine_as_test(make, settings=limits)
 
-    def test_any_sequence_of_actions_on_keys(self, store_kwargs: dict[str, Any]) -> None:
+    def test_any_sequence_of_actions_on_keys(
+        self, store_kwargs: dict[str, Any], run_machine: Callable[[MakeMachine], None]
+    ) -> None:
         with FsspecStore(**store_kwargs) as store:
-            self.run_machine(lambda: ZarrStoreStateMachine(self.keys_held(store)))
+            run_machine(lambda: ZarrStoreStateMachine(self.keys_held(store)))
 
     @pytest.mark.filterwarnings("ignore")  # zarr's own, of data types that may change.
     def test_any_sequence_of_actions_on_groups_and_arrays(
-        self, store_kwargs: dict[str, Any]
+        self, store_kwargs: dict[str, Any], run_machine: Callable[[MakeMachine], None]
     ) -> None:
         with FsspecStore(**store_kwargs) as store:
-            self.run_machine(lambda: ZarrHierarchyStateMachine(self.groups_held(store)))
+            run_machine(lambda: ZarrHierarchyStateMachine(self.groups_held(store)))
 
     def test_store_repr(self, store: FsspecStore) -> None:
         assert repr(store) == f"FsspecStore({store.url!r})"
@@ -82,7 +111,7 @@ class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
 
 
 class TestMemory(OwnRules):
-    sequences = (20, 20)
+    sequences, actions = 20, 20
 
     @pytest.fixture
     def store_kwargs(self) -> dict[str, Any]:
@@ -97,7 +126,7 @@ class TestMemory(OwnRules):
 
 
 class TestLocal(OwnRules):
-    sequences = (20, 20)
+    sequences, actions = 20, 20
     keys_held = Spelled  # A name is a file or a folder.
 
     @pytest.fixture
