@@ -244,6 +244,24 @@ class SyncFsspecStore(SyncStore):
         """See `FsspecStore.get_version`."""
         return self._run_one(self._store.get_version(key, prototype))
 
+    def get_partial_values(
+        self,
+        prototype: BufferPrototype | None,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+        *,
+        max_gap_bytes: int = MAX_GAP_BYTES,
+        max_coalesced_bytes: int = MAX_COALESCED_BYTES,
+    ) -> Values:
+        """See `FsspecStore.get_partial_values`."""
+        return run(
+            self._store.get_partial_values(
+                prototype,
+                key_ranges,
+                max_gap_bytes=max_gap_bytes,
+                max_coalesced_bytes=max_coalesced_bytes,
+            )
+        )
+
     def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
         """See `FsspecStore.set`."""
         self._run_one(self._store.set(key, value, if_match=if_match))

@@ -164,11 +164,8 @@ def test_every_method_is_there_with_its_parameters(store: type, sync: type) -> N
     left_out = {"aclose"}
     assert set(of_sync) == set(awaited) - left_out | {"close"}
     for name in set(awaited) - left_out:
-        parameters = list(awaited[name].parameters.values())
-        # What coalescing may span is said where it is said beyond the contract.
-        assert set(of_sync[name].parameters) <= {each.name for each in parameters}, name
-        for each in of_sync[name].parameters.values():
-            assert str(each) == str(awaited[name].parameters[each.name]), name
+        ours, theirs = of_sync[name].parameters, awaited[name].parameters
+        assert [str(each) for each in ours.values()] == [str(each) for each in theirs.values()]
 
 
 async def test_they_work_where_a_loop_runs_and_beside_the_others() -> None:
