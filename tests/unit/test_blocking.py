@@ -15,8 +15,9 @@ from uuid import uuid4
 import pytest
 from fsspec.asyn import get_loop
 from fsspec.implementations.memory import MemoryFileSystem
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import S3Endpoint
 
 from fsspec_store import (
     Buffer,
@@ -114,20 +115,42 @@ def blocking(store: FsspecStore, name: str, args: tuple[Any, ...]) -> Any:
         return type(error), str(error)
 
 
-@pytest.fixture(params=["other", "memory", "files"])
+@pytest.fixture(params=["other", "memory", "files", "read-only"])
 def new(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], FsspecStore]:
     def new_folder() -> FsspecStore:
         return FsspecStore.from_url(tmp_path / uuid4().hex)
 
-    return {"other": new_store, "memory": new_memory, "files": new_folder}[request.param]
+    def new_read_only() -> FsspecStore:
+        store = new_memory()
+        store.sync.set("a", Buffer.from_bytes(b"written before"))
+        return store.with_read_only(True)
+
+    kinds = {"other": new_store, "memory": new_memory, "files": new_folder}
+    return kinds.get(request.param, new_read_only)
 
 
 @given(calls=st.lists(CALLS, max_size=12))
 def test_both_ways_have_the_same_answers_and_effects(
     new: Callable[[], FsspecStore], calls: list[tuple[str, Any]]
 ) -> None:
-    one, other = new(), new()
+    compare(new(), new(), calls)
 
+
+@settings(max_examples=25)
+@given(calls=st.lists(CALLS, max_size=8))
+def test_both_ways_have_the_same_answers_from_a_service(
+    minio_endpoint: S3Endpoint, calls: list[tuple[str, Any]]
+) -> None:
+    # Two loops use them, and each loop's connections end with it.
+    url, options = f"s3://{minio_endpoint.make_bucket()}", minio_endpoint.storage_options()
+    with (
+        FsspecStore.from_url(f"{url}/one", options) as one,
+        FsspecStore.from_url(f"{url}/two", options) as other,
+    ):
+        compare(one, other, calls)
+
+
+def compare(one: FsspecStore, other: FsspecStore, calls: list[tuple[str, Any]]) -> None:
     async def use() -> list[Any]:
         return [await asynchronous(one, name, args) for name, args in calls]
 
@@ -135,8 +158,8 @@ def test_both_ways_have_the_same_answers_and_effects(
     found = [blocking(other, name, args) for name, args in calls]
     # Errors name the store.
     assert comparable(found, other) == comparable(expected, one)
-    one.sync.clear()
-    other.sync.clear()
+    for store in (one, other):
+        store.with_read_only(False).sync.clear()
 
 
 def comparable(answers: list[Any], store: FsspecStore) -> str:
