@@ -39,6 +39,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     work : coroutine
         Not begun yet.
 
+    Returns
+    -------
+    object
+        What the coroutine returns.
+
     Raises
     ------
     RuntimeError
@@ -68,7 +73,20 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def iterate(
     items: AsyncGenerator[T, None], runner: Callable[[Coroutine[Any, Any, Any]], Any] = run
 ) -> Iterator[T]:
-    """The items of an asynchronous generator as they come, more and more in one go."""
+    """The items of an asynchronous generator as they come, more and more in one go.
+
+    Parameters
+    ----------
+    items : async generator
+        Closed when the iterator is.
+    runner : callable, optional
+        Runs a coroutine to its end.
+
+    Yields
+    ------
+    object
+        Each item, in order.
+    """
     size = 1
     try:
         while batch := runner(_next(items, size)):

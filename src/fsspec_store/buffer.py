@@ -55,6 +55,11 @@ class Buffer:
             ``bytes``, ``bytearray``, ``memoryview``, ... in C order; items wider than one byte
             are taken as their raw bytes.
 
+        Returns
+        -------
+        Buffer
+            Of the same memory.
+
         Raises
         ------
         TypeError
@@ -76,6 +81,11 @@ class Buffer:
         ----------
         array_like : array-like
             Any dtype without Python objects, any shape, C-contiguous.
+
+        Returns
+        -------
+        Buffer
+            Of the same memory.
 
         Raises
         ------
@@ -102,6 +112,11 @@ class Buffer:
         ----------
         buffer : Buffer or bytes-like
             An object with ``as_numpy_array()``, or with the buffer protocol.
+
+        Returns
+        -------
+        Buffer
+            Of the same memory where that is contiguous, else of a copy.
         """
         return cls.from_bytes(as_view(buffer))
 

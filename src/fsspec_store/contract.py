@@ -85,7 +85,18 @@ class Store(ABC):
 
     @classmethod
     async def open(cls, *args: Any, **kwargs: Any) -> Self:
-        """Make a store with the constructor's arguments, and open it."""
+        """Make a store, and open it.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Of the constructor.
+
+        Returns
+        -------
+        Store
+            Open: a second opening is a ``ValueError``.
+        """
         store = cls(*args, **kwargs)
         await store._open()
         return store
@@ -151,6 +162,16 @@ class Store(ABC):
 
     def with_read_only(self, read_only: bool = False) -> Store:
         """A store on the same place in the given mode, not opened; this one stays as it is.
+
+        Parameters
+        ----------
+        read_only : bool, optional
+            Whether the new store refuses writes and deletes; it does not by default.
+
+        Returns
+        -------
+        Store
+            Of the same class.
 
         Raises
         ------
@@ -340,10 +361,31 @@ class Store(ABC):
 
     @abstractmethod
     async def exists(self, key: str) -> bool:
-        """Whether there is a value at this key; a mere prefix of keys is none."""
+        """Whether there is a value at this key; a mere prefix of keys is none.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+
+        Returns
+        -------
+        bool
+            False only when the key is missing: what cannot be found out is an error.
+        """
 
     async def getsize(self, key: str) -> int:
-        """Size of a value in bytes.
+        """Size of a value.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+
+        Returns
+        -------
+        int
+            In bytes, ``>= 0``.
 
         Raises
         ------
@@ -361,10 +403,19 @@ class Store(ABC):
     async def set(self, key: str, value: Buffer) -> None:
         """Replace the whole value, visible all at once.
 
+        Parameters
+        ----------
+        key : str
+            The key.
+        value : Buffer
+            The value.
+
         Raises
         ------
         TypeError
             When ``value`` is not a buffer; bytes are wrapped by `Buffer.from_bytes`.
+        ValueError
+            When the store is read-only.
         """
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
@@ -372,6 +423,18 @@ class Store(ABC):
 
         This default looks first, so that of two concurrent writers both may write: a store that
         can create atomically overrides it.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        value : Buffer
+            The value.
+
+        Raises
+        ------
+        ValueError
+            When the store is read-only.
         """
         self._check_writable()
         if not await self.exists(key):
@@ -420,38 +483,124 @@ class Store(ABC):
 
     @abstractmethod
     async def delete(self, key: str) -> None:
-        """Remove a key. A missing key is no error; keys below ``key/`` are never touched."""
+        """Remove a key; keys below ``key/`` are never touched.
+
+        Parameters
+        ----------
+        key : str
+            The key; that it is missing is no error.
+
+        Raises
+        ------
+        ValueError
+            When the store is read-only.
+        """
 
     async def delete_dir(self, prefix: str) -> None:
-        """Remove every key under ``prefix/``; ``foo`` never touches ``foo-bar/...``."""
+        """Remove every key under ``prefix/``.
+
+        Parameters
+        ----------
+        prefix : str
+            ``foo`` and ``foo/`` are the same, and never touch ``foo-bar/...``; ``""`` is the root.
+
+        Raises
+        ------
+        ValueError
+            When the store is read-only.
+        UnsupportedOperationError
+            Where nothing can be deleted, or listed.
+        """
         self._check_writable()
         self._require("deletes", "listing")
         keys = self.list_prefix(directory_prefix(prefix))
         await for_each(self.delete, keys, limit=self._concurrency)
 
     async def clear(self) -> None:
-        """Remove every key of the store, and nothing else."""
+        """Remove every key of the store, and nothing else: a bucket stays, if empty.
+
+        Raises
+        ------
+        ValueError, UnsupportedOperationError
+            See `delete_dir`.
+        """
         await self.delete_dir("")
 
     # -- Listing -------------------------------------------------------------------------------
 
     @abstractmethod
     def list(self) -> AsyncGenerator[str, None]:
-        """Yield every key, in no promised order, each once."""
+        """Yield every key.
+
+        Yields
+        ------
+        str
+            Relative to the store's root; each once, in no promised order.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            Where nothing can be listed.
+        """
 
     @abstractmethod
     def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
-        """Yield every key that starts with the string ``prefix``, relative to the store's root."""
+        """Yield every key that starts with the string ``prefix``.
+
+        Parameters
+        ----------
+        prefix : str
+            ``""``, or the beginning of a key: ``fo`` is one of ``foo`` and of ``foo/a``.
+
+        Yields
+        ------
+        str
+            As for `list`: relative to the store's root, not to the prefix.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            Where nothing can be listed.
+        """
 
     @abstractmethod
     def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
-        """Yield the names of keys and prefixes directly under ``prefix/``, each once, without it.
+        """Yield the names of keys and prefixes directly under ``prefix/``.
 
-        ``foo`` and ``foo/`` are the same; a missing prefix yields nothing.
+        Parameters
+        ----------
+        prefix : str
+            ``foo`` and ``foo/`` are the same; ``""`` is the root. One without keys yields nothing.
+
+        Yields
+        ------
+        str
+            Relative to ``prefix/``, without a ``/`` at the end; each once.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            Where nothing can be listed.
         """
 
     async def is_empty(self, prefix: str) -> bool:
-        """Whether no key lies under ``prefix/``."""
+        """Whether no key lies under ``prefix/``.
+
+        Parameters
+        ----------
+        prefix : str
+            As for `list_dir`.
+
+        Returns
+        -------
+        bool
+            True also where ``prefix`` is a key itself, and has none below it.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            Where nothing can be listed.
+        """
         self._require("listing")
         async with aclosing(self.list_prefix(directory_prefix(prefix))) as keys:
             async for _ in keys:
@@ -459,7 +608,23 @@ class Store(ABC):
         return True
 
     async def getsize_prefix(self, prefix: str) -> int:
-        """Sum of the sizes, in bytes, of all values under ``prefix/``."""
+        """Sum of the sizes of all values under ``prefix/``.
+
+        Parameters
+        ----------
+        prefix : str
+            As for `list_dir`.
+
+        Returns
+        -------
+        int
+            In bytes, ``>= 0``.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            Where nothing can be listed.
+        """
         self._require("listing")
         keys = self.list_prefix(directory_prefix(prefix))
         total = 0

@@ -80,12 +80,11 @@ class FsspecStore(Store):
         Requests that one call (`get_partial_values`, `delete_dir`, ...) keeps in flight, ``>= 1``.
         The default is the backend's. All calls of the process together keep to a limit for each
         service, which falls when the service asks for fewer requests.
-    timeout : float, optional
+    timeout : float, default 20
         Seconds that one attempt of a request waits for a sign of the server, ``> 0``. Connecting
-        takes at most 5 of them; no attempt begins later than twice this after the first. The
-        default is 20.
-    retries : int, optional
-        How often a request that failed in passing is sent again, ``>= 0``; 6 when left out.
+        takes at most 5 of them; no attempt begins later than twice this after the first.
+    retries : int, default 6
+        How often a request that failed in passing is sent again, ``>= 0``.
     missing_on_forbidden : bool, optional
         Take a refusal to read a key for "this key is missing", as buckets answer that hide missing
         keys behind 403. How many were is `stats.forbidden_as_missing`. Missing, wrong or expired
@@ -169,6 +168,11 @@ class FsspecStore(Store):
         **options
             Further parameters of the constructor.
 
+        Returns
+        -------
+        FsspecStore
+            Not opened, which it need not be: operations do that.
+
         Raises
         ------
         StoreURLError
@@ -182,16 +186,60 @@ class FsspecStore(Store):
 
     @classmethod
     def from_upath(cls, upath: Any, *, read_only: bool = False, **options: Any) -> Self:
-        """A store at a ``UPath``; further parameters as the constructor's."""
+        """A store at a ``UPath``.
+
+        Parameters
+        ----------
+        upath : UPath
+            Or anything with a filesystem ``fs`` and a ``path`` on it.
+        read_only : bool, optional
+            Refuse writes and deletes.
+        **options
+            Further parameters of the constructor.
+
+        Returns
+        -------
+        FsspecStore
+            See `from_url`.
+
+        Raises
+        ------
+        TypeError
+            When ``upath`` is no such thing.
+        StoreURLError, StorageOptionError
+            See the constructor.
+        """
         return cls(*from_upath(upath), read_only=read_only, **options)
 
     @classmethod
     def from_mapper(cls, mapper: Any, *, read_only: bool = False, **options: Any) -> Self:
-        """A store at the root of an ``fsspec.FSMap``; further parameters as the constructor's."""
+        """A store at the root of an ``fsspec.FSMap``.
+
+        Parameters
+        ----------
+        mapper : fsspec.FSMap
+            As ``fsspec.get_mapper`` returns it.
+        read_only : bool, optional
+            Refuse writes and deletes.
+        **options
+            Further parameters of the constructor.
+
+        Returns
+        -------
+        FsspecStore
+            See `from_url`.
+
+        Raises
+        ------
+        TypeError
+            When ``mapper`` is none.
+        StoreURLError, StorageOptionError
+            See the constructor.
+        """
         return cls(*from_mapper(mapper), read_only=read_only, **options)
 
     def with_read_only(self, read_only: bool = False) -> Self:
-        """A store on the same place in the given mode, not opened; this one stays as it is."""
+        """A store on the same place in the given mode; see `Store.with_read_only`."""
         return type(self)(*self._given, read_only=read_only, **self._options)
 
     async def _open(self) -> None:
@@ -446,6 +494,11 @@ class FsspecStore(Store):
         Elsewhere refused, unless the store was made with ``allow_racy_create``: then it looks
         first, and a writer in between is overwritten.
 
+        Parameters
+        ----------
+        key, value
+            See `Store.set_if_not_exists`.
+
         Raises
         ------
         UnsupportedOperationError
@@ -510,6 +563,11 @@ class FsspecStore(Store):
             for very many keys below several prefixes of a service far away; costs a request for
             each prefix and for the level they are on, and room for the 100,000 keys that may wait
             for their turn. Local files and memory list as without it.
+
+        Yields
+        ------
+        str
+            See `Store.list_prefix`.
         """
         async with aclosing(self._below(prefix, fan_out=fan_out)) as found:
             async for batch in found:
@@ -556,7 +614,7 @@ class FsspecStore(Store):
             return await holds_no_key(self._backend, directory, root=len(self._base))
 
     async def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
-        """Sum of the sizes, in bytes, of all values under ``prefix/``.
+        """Sum of the sizes of all values under ``prefix/``.
 
         Parameters
         ----------
@@ -564,6 +622,11 @@ class FsspecStore(Store):
             As for `list_dir`.
         fan_out : int, optional
             See `list_prefix`; here no key waits for its turn.
+
+        Returns
+        -------
+        int
+            In bytes, ``>= 0``.
         """
         total = 0
 

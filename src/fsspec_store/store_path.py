@@ -19,7 +19,7 @@ class ByteGetter(Protocol):
     async def get(
         self, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Read the value or a part of it; ``None`` when it is missing."""
+        """Read the value or a part of it; parameters and answers as of `Store.get`."""
 
 
 @runtime_checkable
@@ -27,13 +27,13 @@ class ByteSetter(ByteGetter, Protocol):
     """Something one value can be read from, written to and removed from."""
 
     async def set(self, value: Buffer) -> None:
-        """Replace the value."""
+        """Replace the value; see `Store.set`."""
 
     async def delete(self) -> None:
-        """Remove the value, if there is one."""
+        """Remove the value, if there is one; see `Store.delete`."""
 
     async def set_if_not_exists(self, default: Buffer) -> None:
-        """Write the value if there is none."""
+        """Write the value if there is none; see `Store.set_if_not_exists`."""
 
 
 class StorePath:

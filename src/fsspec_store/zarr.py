@@ -159,6 +159,11 @@ def open_store(
     **options
         Further parameters of `FsspecStore`.
 
+    Returns
+    -------
+    FsspecStore
+        Not opened, which it need not be: whoever uses it does that.
+
     Raises
     ------
     StoreURLError, StorageOptionError, MissingExtraError
