@@ -39,6 +39,8 @@ __all__ = ["Lanes", "http_sessions"]
 
 #: Calls whose answers have no body.
 _WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
+#: What an answer with a document says, where botocore takes any for one, or none at all.
+_SAID = {"complete_multipart_upload": "ETag", "create_multipart_upload": "UploadId"}
 #: What is read of s3fs's streams in one go.
 _READ_BYTES = 2**20
 
@@ -121,6 +123,9 @@ class Lanes:
             _check_bodiless(response)
         if method == "head_object" and "ContentLength" not in response:
             raise OSError("what answered did not say how long the object is")
+        if (said := _SAID.get(method)) is not None and said not in response:
+            # Whether it was done is as open as after a lost answer.
+            raise ConnectionError("what answered was not S3")
         return response
 
 
