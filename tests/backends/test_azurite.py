@@ -234,6 +234,14 @@ async def test_what_fails_in_passing_is_tried_again(
     assert await store.is_empty("")
 
 
+async def test_a_listing_that_leads_back_is_an_error(store: FsspecStore, proxy: FaultProxy) -> None:
+    page = "<EnumerationResults><Blobs/><NextMarker>again</NextMarker></EnumerationResults>"
+    proxy.plan = lambda method, target, headers: Answer(200, {}, page.encode())
+    async with asyncio.timeout(20):
+        with pytest.raises(BackendError, match="never end"):
+            await listed(store.list())
+
+
 async def test_a_body_that_breaks_off_is_read_again(store: FsspecStore, proxy: FaultProxy) -> None:
     data = content(100_000)
     await put(store, "a", data=data)

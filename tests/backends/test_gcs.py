@@ -676,6 +676,15 @@ async def test_a_listing_that_breaks_off_is_an_error(make: Any, proxy: FaultProx
         await listed(store.list())
 
 
+async def test_a_listing_that_leads_back_is_an_error(make: Any, proxy: FaultProxy) -> None:
+    store = make(retries=0)
+    page = Answer(200, {}, json.dumps({"items": [], "nextPageToken": "again"}).encode())
+    proxy.plan = to_path("/o", page, times=10**6)
+    async with asyncio.timeout(20):
+        with pytest.raises(BackendError, match="never end"):
+            await listed(store.list())
+
+
 SILENT = """
 import asyncio, gc, os, sys, threading
 from fsspec_store import Buffer, FsspecStore

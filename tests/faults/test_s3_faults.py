@@ -175,6 +175,21 @@ async def test_a_listing_that_breaks_off_is_an_error(make_store: Any, proxy: Fau
     assert len(await collect(store.list())) == 1001
 
 
+async def test_a_listing_that_leads_back_is_an_error(make_store: Any, proxy: FaultProxy) -> None:
+    store = make_store(retries=0)
+    key = b"<Contents><Key>data/a</Key><Size>1</Size></Contents>"
+    token = b"<NextContinuationToken>again</NextContinuationToken>"
+    page = b"<ListBucketResult><IsTruncated>true</IsTruncated>%b%b</ListBucketResult>" % (
+        token,
+        key,
+    )
+    proxy.plan = only("GET", "list-type", Answer(200, {}, page))
+    for call in (listed(store.list()), listed(store.list_dir("")), store.delete_dir("")):
+        async with asyncio.timeout(20):
+            with pytest.raises(BackendError, match="never end"):
+                await call
+
+
 async def test_a_key_that_a_bulk_delete_refuses_is_an_error(
     make_store: Any, proxy: FaultProxy
 ) -> None:

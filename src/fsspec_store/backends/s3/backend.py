@@ -20,6 +20,7 @@ from ..base import (
     Failure,
     Page,
     RangeNotSatisfiableError,
+    check_next_page,
     is_etag,
 )
 from ..byte_ranges import total_size
@@ -152,12 +153,14 @@ class S3Backend(Backend):
                 [f"{bucket}/{prefix.removesuffix('/')}" for prefix in response["Prefixes"]],
             )
             if response["Next"] is not None:
+                check_next_page(response["Next"], params.get("ContinuationToken"))
                 params["ContinuationToken"] = response["Next"]
                 continue
             last = response["Objects"][-1][0] if len(response["Objects"]) >= _PAGE_KEYS else ""
             if not last.endswith("/"):
                 return
             # SeaweedFS takes a directory's marker that fills a page for the end.
+            check_next_page(last, params.get("StartAfter"))
             params.pop("ContinuationToken", None)
             params["StartAfter"] = last
 
