@@ -273,6 +273,26 @@ async def test_a_write_whose_answer_was_lost_is_this_ones(
     assert await read(store, "lock") == b"second"
 
 
+@pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in blocks"])
+async def test_an_equal_value_of_another_writer_is_not_this_ones(
+    store: FsspecStore, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+) -> None:
+    monkeypatch.setattr(azure_uploads, "_BLOCKS_THRESHOLD", 1 if in_parts else 2**40)
+    await put(store, "lock", data=b"free")
+    version = (await store.get_version("lock")).version
+    await store.set("lock", buf(b"taken"), if_match=version)
+    for _ in ("replaced", "missing"):
+        # The second one's request never arrives, and is sent again.
+        strike = iter([Fault.RESET])
+        proxy.plan = lambda method, target, headers, strike=strike: (
+            next(strike, None) if method == "PUT" and "comp=block&" not in target else None
+        )
+        with pytest.raises(VersionMismatchError):
+            await store.set("lock", buf(b"taken"), if_match=version)
+        assert next(strike, None) is None
+        await store.delete("lock")
+
+
 @pytest.mark.parametrize("value", [b"", b"mine", content(2_000_000)], ids=len)
 async def test_a_kept_connection_that_was_closed_loses_no_creation(
     store: FsspecStore, proxy: FaultProxy, value: bytes

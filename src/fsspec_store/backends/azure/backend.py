@@ -154,7 +154,10 @@ class AzureBackend(Backend):
                 data=body,
             )
 
-        return await put_blob(put, partial(self.read, path, None), data, condition)
+        async def headers_of() -> Mapping[str, str]:
+            return (await self._requests.send("HEAD", path, expect={200, 404})).headers
+
+        return await put_blob(put, partial(self.read, path, None), headers_of, data, condition)
 
     async def _listings(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
