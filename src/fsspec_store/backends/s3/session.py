@@ -16,7 +16,7 @@ from botocore.config import Config
 
 from ...errors import StorageOptionError
 from ..options import refuse_unknown
-from ..sessions import close_now, forget
+from ..sessions import close_now, end_reading, forget
 from .lanes import Lanes, http_sessions
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class S3Filesystems:
         fs = lanes.fs
         if lanes.fast is not None:
             await lanes.fast.aclose()
+        for session in http_sessions(fs):
+            end_reading(session)
         creator, fs._s3 = getattr(fs, "_s3creator", None), None
         fs.set_session = _refuse
         if creator is not None:
