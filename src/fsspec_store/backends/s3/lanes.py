@@ -23,7 +23,7 @@ import aiohttp
 import botocore.exceptions
 
 from ..large_reads import LARGE_BYTES
-from ..sessions import without_own_repeats
+from ..sessions import close_now, without_own_repeats
 from .answers import DAMAGED, check_end, error_code
 from .checksums import ChecksumError, stated_checksum
 from .fast import FastLane
@@ -56,11 +56,17 @@ class Lanes:
         Its timeouts.
     fast : bool
         Whether there is a fast lane.
+
+    Attributes
+    ----------
+    is_over : bool
+        Whether they were closed: what a call under way opens since, it closes.
     """
 
     def __init__(self, fs: Any, policy: RetryPolicy, *, fast: bool) -> None:
         self.fs = fs
         self.fast = FastLane(fs, policy) if fast else None
+        self.is_over = False
         self._policy = policy
 
     async def call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
@@ -112,9 +118,14 @@ class Lanes:
             given["Body"] = _as_bytes(given["Body"])
             # The timeouts of a request begin when its body is sent.
             longest = self._policy.upload_timeout(len(given["Body"]))
-        async with asyncio.timeout(longest):
-            # Older releases of s3fs leave it to each caller to say who pays.
-            response: dict[str, Any] = await self.fs._call_s3(method, self.fs.req_kw, **given)
+        try:
+            async with asyncio.timeout(longest):
+                # Older releases of s3fs leave it to each caller to say who pays.
+                response: dict[str, Any] = await self.fs._call_s3(method, self.fs.req_kw, **given)
+        finally:
+            if self.is_over:
+                for session in http_sessions(self.fs):
+                    close_now(session)
         if method == "get_object":
             return await _with_body(response, params)
         if method == "list_objects_v2":

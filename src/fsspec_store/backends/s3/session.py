@@ -85,6 +85,7 @@ class S3Filesystems:
     async def aclose(self, lanes: Lanes) -> None:
         """Close its sessions, and await the connections' end."""
         fs = lanes.fs
+        lanes.is_over = True
         if lanes.fast is not None:
             await lanes.fast.aclose()
         for session in http_sessions(fs):
@@ -97,11 +98,11 @@ class S3Filesystems:
     def close_now(self, lanes: Lanes) -> None:
         """Close its connections at once."""
         fs = lanes.fs
+        lanes.is_over = True
         if lanes.fast is not None:
             lanes.fast.close_now()
         for session in http_sessions(fs):
             close_now(session)
-        fs._s3 = None
         fs.set_session = _refuse
 
     def forget(self, lanes: Lanes) -> None:
