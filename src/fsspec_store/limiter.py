@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from collections import deque
 from contextlib import suppress
 from typing import NamedTuple
@@ -28,6 +29,8 @@ __all__ = ["MAX_IN_FLIGHT", "Limiter", "Permit", "limiter_for"]
 MAX_IN_FLIGHT = 128
 _START = 16
 _LEAST = 1
+#: Seconds after which loops that wait look again who still holds what they wait for.
+_LOOK_AGAIN = 1.0
 
 
 class Limiter:
@@ -67,6 +70,7 @@ class Limiter:
                 return self._take(loop)
             waiter = _Waiter(loop, loop.create_future())
             self._waiting.append(waiter)
+            _watch(loop)
         try:
             return await waiter.permit
         except BaseException:
@@ -117,7 +121,11 @@ class Limiter:
             waiter = self._waiting.popleft()
             if waiter.loop.is_running():
                 permit = self._take(waiter.loop)
-                waiter.loop.call_soon_threadsafe(self._grant, waiter, permit)
+                try:
+                    waiter.loop.call_soon_threadsafe(self._grant, waiter, permit)
+                except RuntimeError:
+                    # Closed in between, in its own thread.
+                    self._drop(permit)
             elif not waiter.loop.is_closed():
                 # It may run again.
                 passed_over.append(waiter)
@@ -161,6 +169,26 @@ def _reap() -> None:
         limiter._wake()
 
 
+def _watch(loop: asyncio.AbstractEventLoop) -> None:
+    """Have a loop look again from time to time, as long as somebody waits on it.
+
+    A loop that stops says nothing, and need not be followed by another request here.
+    """
+    if loop not in _watching:
+        _watching.add(loop)
+        loop.call_later(_LOOK_AGAIN, _look_again, loop)
+
+
+def _look_again(loop: asyncio.AbstractEventLoop) -> None:
+    with _lock:
+        _watching.discard(loop)
+        _reap()
+        if any(
+            waiter.loop is loop for limiter in _limiters.values() for waiter in limiter._waiting
+        ):
+            _watch(loop)
+
+
 class _Process:
     """What all limiters of the process share: the sockets it may have."""
 
@@ -182,6 +210,7 @@ def _sockets() -> int:
 _lock = threading.RLock()
 _all = _Process()
 _limiters: dict[str, Limiter] = {}
+_watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
 
 def limiter_for(service: str) -> Limiter:

@@ -11,14 +11,19 @@ import re
 __all__ = ["public_text", "public_url"]
 
 #: ``user:password@`` after a scheme; a port's digits are no password.
-_USER_AND_PASSWORD = re.compile(r"^([A-Za-z][\w+.\-]*:(?://)?)[^/@:]*:(?!\d+/)[^@]*(?:@[^/@]*)*@")
+_USER_AND_PASSWORD = re.compile(r"^([A-Za-z][\w+.\-]*:/{0,2})[^/@:]*:(?!\d+/)[^@]*(?:@[^/@]*)*@")
 #: ``token@``: before the first ``/`` all the same, but a container in abfs://container@account.
 _USER = re.compile(r"^([A-Za-z][\w+.\-]*://)[^/@]*@")
+_WEB = re.compile(r"https?:/", re.IGNORECASE)
+#: A value that lets somebody in, by its name: where a ``?`` may be a key's, all else is shown.
+_SECRET_VALUE = re.compile(
+    r"([?&;][\w.\-]*(?:auth|cred|key|pass|pwd|secret|sig|token)[\w.\-]*=)[^&;\s'\"]*", re.IGNORECASE
+)
 _CONTAINERS = ("abfs://", "abfss://", "az://", "s3://", "s3a://", "gs://", "gcs://")
 
 _USER_IN_TEXT = re.compile(r"(://)[^/\s@'\"]*@")
 #: The second form is urllib3's, which names the host beside it.
-_QUERY_IN_TEXT = re.compile(r"((?:https?://|\burl: /)[^\s?'\"]+)\?[^\s'\"]*")
+_QUERY_IN_TEXT = re.compile(r"((?:https?://|\burl: /)[^\s?\"]+)\?[^\s'\"]*", re.IGNORECASE)
 
 
 def public_url(url: str) -> str:
@@ -28,15 +33,16 @@ def public_url(url: str) -> str:
 
 def public_text(text: str) -> str:
     """A library's message without the secrets of the URLs in it."""
-    return _QUERY_IN_TEXT.sub(r"\1?***", _USER_IN_TEXT.sub(r"\1***@", text))
+    shown = _QUERY_IN_TEXT.sub(r"\1?***", _USER_IN_TEXT.sub(r"\1***@", text))
+    return _SECRET_VALUE.sub(r"\1***", shown)
 
 
 def _public_link(link: str) -> str:
     shown = _USER_AND_PASSWORD.sub(r"\1***@", link)
     if not shown.startswith(_CONTAINERS):
         shown = _USER.sub(r"\1***@", shown)
-    if shown.startswith(("http://", "https://")):
+    if _WEB.match(shown):
         shown = shown.partition("#")[0]
         place, question, _ = shown.partition("?")
-        shown = place + (question and "?***")
-    return shown
+        return place + (question and "?***")
+    return _SECRET_VALUE.sub(r"\1***", shown)

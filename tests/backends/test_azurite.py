@@ -234,6 +234,14 @@ async def test_what_fails_in_passing_is_tried_again(
     assert await store.is_empty("")
 
 
+async def test_a_listing_that_leads_back_is_an_error(store: FsspecStore, proxy: FaultProxy) -> None:
+    page = "<EnumerationResults><Blobs/><NextMarker>again</NextMarker></EnumerationResults>"
+    proxy.plan = lambda method, target, headers: Answer(200, {}, page.encode())
+    async with asyncio.timeout(20):
+        with pytest.raises(BackendError, match="never end"):
+            await listed(store.list())
+
+
 async def test_a_body_that_breaks_off_is_read_again(store: FsspecStore, proxy: FaultProxy) -> None:
     data = content(100_000)
     await put(store, "a", data=data)
@@ -263,6 +271,26 @@ async def test_a_write_whose_answer_was_lost_is_this_ones(
     with pytest.raises(VersionMismatchError):
         await store.set("lock", buf(b"third"), if_match=version)
     assert await read(store, "lock") == b"second"
+
+
+@pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in blocks"])
+async def test_an_equal_value_of_another_writer_is_not_this_ones(
+    store: FsspecStore, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+) -> None:
+    monkeypatch.setattr(azure_uploads, "_BLOCKS_THRESHOLD", 1 if in_parts else 2**40)
+    await put(store, "lock", data=b"free")
+    version = (await store.get_version("lock")).version
+    await store.set("lock", buf(b"taken"), if_match=version)
+    for _ in ("replaced", "missing"):
+        # The second one's request never arrives, and is sent again.
+        strike = iter([Fault.RESET])
+        proxy.plan = lambda method, target, headers, strike=strike: (
+            next(strike, None) if method == "PUT" and "comp=block&" not in target else None
+        )
+        with pytest.raises(VersionMismatchError):
+            await store.set("lock", buf(b"taken"), if_match=version)
+        assert next(strike, None) is None
+        await store.delete("lock")
 
 
 @pytest.mark.parametrize("value", [b"", b"mine", content(2_000_000)], ids=len)

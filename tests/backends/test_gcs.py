@@ -376,6 +376,23 @@ async def test_a_write_whose_answer_was_lost_is_this_writers(make: Any, proxy: F
     assert not await backend.create(path, memoryview(b"mine too"))
 
 
+async def test_an_equal_value_of_another_writer_is_not_this_ones(
+    make: Any, proxy: FaultProxy
+) -> None:
+    store = make()
+    await put(store, "lock", data=b"free")
+    version = (await store.get_version("lock")).version
+    await store.set("lock", buf(b"taken"), if_match=version)
+    # The second one's request never arrives, and is sent again.
+    proxy.plan = to_path("/upload", Fault.RESET)
+    with pytest.raises(VersionMismatchError):
+        await store.set("lock", buf(b"taken"), if_match=version)
+    await store.delete("lock")
+    proxy.plan = to_path("/upload", Fault.RESET)
+    with pytest.raises(VersionMismatchError):
+        await store.set("lock", buf(b"taken"), if_match=version)
+
+
 async def test_only_a_generation_is_a_version(make: Any) -> None:
     store = make()
     for version in ("0", "-1", "", "x", "1&a=b", "٣"):
@@ -674,6 +691,15 @@ async def test_a_listing_that_breaks_off_is_an_error(make: Any, proxy: FaultProx
     proxy.plan = to_path("/o", Answer(HTTPStatus.BAD_GATEWAY), times=9)
     with pytest.raises(BackendError, match="502"):
         await listed(store.list())
+
+
+async def test_a_listing_that_leads_back_is_an_error(make: Any, proxy: FaultProxy) -> None:
+    store = make(retries=0)
+    page = Answer(200, {}, json.dumps({"items": [], "nextPageToken": "again"}).encode())
+    proxy.plan = to_path("/o", page, times=10**6)
+    async with asyncio.timeout(20):
+        with pytest.raises(BackendError, match="never end"):
+            await listed(store.list())
 
 
 SILENT = """

@@ -25,6 +25,7 @@ from conformance.support import collect, content, listed, read
 from fsspec.implementations.http import HTTPFileSystem
 from servers import HTTPEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, the_first
+from servers.scripted import Peer, scripted_server
 
 from fsspec_store import (
     AccessDeniedError,
@@ -830,6 +831,50 @@ async def test_a_long_page_in_another_charset() -> None:
             store = FsspecStore.from_url(url)
             assert await listed(store.list()) == sorted([*names, "ünï"])
             await store.aclose()
+
+
+# -- Closing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["close", "aclose", "in a thread"])
+@pytest.mark.parametrize(
+    ("protocol", "length"),
+    [("http", "Content-Length: 100\r\n"), ("http", ""), ("s3", "Content-Length: 100\r\n")],
+    ids=["http", "http, until close", "s3fs"],
+)
+async def test_who_reads_a_value_of_a_closed_store_is_told(
+    protocol: str, length: str, how: str
+) -> None:
+    sent = asyncio.Event()
+
+    async def half_a_body(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(f"HTTP/1.1 200 OK\r\n{length}\r\n".encode() + bytes(50))
+        sent.set()
+        await peer.closed()
+
+    async with scripted_server(half_a_body) as server:
+        url = f"http://{server.host}:{server.port}"
+        if protocol == "s3":
+            options = {"key": "k", "secret": "s", "endpoint_url": url}
+            store = FsspecStore.from_url("s3://bucket", options, fast=False)
+        else:
+            store = FsspecStore.from_url(url)
+        reading = asyncio.create_task(store.get("a"))
+        await sent.wait()
+        # What was sent is read.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        if how == "aclose":
+            await store.aclose()
+        elif how == "close":
+            store.close()
+        else:
+            await asyncio.to_thread(store.close)
+        async with asyncio.timeout(20):
+            with pytest.raises(RuntimeError, match="closed while this request was under way"):
+                await reading
+        await store.aclose()
 
 
 # -- Options ---------------------------------------------------------------------------------------

@@ -280,6 +280,20 @@ async def test_odd_links_are_no_keys(store: FsspecStore, tmp_path: Path) -> None
         assert await read(store, key) == key.encode()
 
 
+async def test_names_that_are_no_text_are_no_keys(store: FsspecStore) -> None:
+    await put(store, "a", "folder/b", "ünï")
+    for name in (b"caf\xe9", b"folder/caf\xe9", b"c\xe9/d"):
+        place = os.fsencode(store.path) + b"/" + name
+        try:
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            Path(os.fsdecode(place)).write_bytes(b"no key's")
+        except OSError:
+            pytest.skip("cannot: this file system takes no such name")
+    assert await listed(store.list()) == ["a", "folder/b", "ünï"]
+    assert await listed(store.list_dir("")) == ["a", "folder", "ünï"]
+    assert await store.getsize_prefix("") == len("afolder/bünï".encode())
+
+
 async def test_a_folder_named_like_a_temporary_file_is_a_folder(store: FsspecStore) -> None:
     key = ".fsspec-store-0123456789abcdef.tmp/x"
     await put(store, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
 import ssl
 from collections.abc import Iterator
@@ -203,3 +204,25 @@ async def test_no_proxy_is_asked_where_the_user_wants_none(
             await use(store)
             check_lane(store, fast)
         assert proxy.seen == []
+
+
+@pytest.mark.parametrize("rounds", [1, 5, 20])
+async def test_a_store_closed_as_its_first_request_begins_leaves_nothing_open(
+    moto_endpoint: S3Endpoint, rounds: int
+) -> None:
+    said: list[str] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: said.append(context["message"]))
+    url = f"s3://{moto_endpoint.make_bucket()}"
+    store = store_of(url, moto_endpoint.storage_options(), fast=False)
+    asking = asyncio.create_task(store.exists("a"))
+    # s3fs makes its client, or signs, and has no session yet.
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+    store.close()
+    assert not await asking
+    await store.aclose()
+    del store, asking
+    gc.collect()
+    await asyncio.sleep(0)
+    assert said == []

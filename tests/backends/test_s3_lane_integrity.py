@@ -99,6 +99,29 @@ async def test_a_part_of_an_upload_that_changes_is_sent_again(
     assert await read(store, "a") == data
 
 
+@pytest.mark.parametrize("page", [b"", b"<html><body>Log in</body></html>"], ids=["none", "HTML"])
+@pytest.mark.parametrize("which", ["uploads", "uploadId"])
+async def test_an_upload_in_parts_begins_and_ends_with_words_of_s3(
+    store: FsspecStore, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, which: str, page: bytes
+) -> None:
+    monkeypatch.setattr(uploads, "_MULTIPART_THRESHOLD", 2**20)
+    data = content(2**20)
+
+    def plan(method: str, target: str, headers: Any) -> Answer | None:
+        is_it = method == "POST" and which in target
+        return Answer(200, {}, page) if is_it and next(times) < 1 else None
+
+    times = itertools.count()
+    proxy.plan = plan
+    await put(store, "a", data=data)
+    assert next(times) > 1
+    assert await read(store, "a") == data
+    times = itertools.repeat(0)
+    with pytest.raises(BackendError, match="was not S3"):
+        await put(store, "b", data=data)
+    assert await store.get("b") is None
+
+
 @pytest.mark.parametrize("size", [100_000, 3 * 2**20])
 async def test_a_whole_value_that_changes_on_its_way_is_read_again(
     endpoint: S3Endpoint, store: FsspecStore, proxy: FaultProxy, size: int

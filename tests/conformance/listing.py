@@ -48,6 +48,17 @@ class ListingRules(Rules):
         expected = sorted(key for key in TREE if key.startswith(prefix))
         assert await listed(store.list_prefix(prefix)) == expected
 
+    @pytest.mark.parametrize("prefix", [".", "..", "a/.", "a/..", "a/.z"])
+    async def test_a_prefix_may_be_the_dots_that_a_name_begins_with(
+        self, make_store: MakeStore, prefix: str
+    ) -> None:
+        unless(self.limits.hidden_names)
+        tree = [".zattrs", "..b", "a/.zarray", "a/..c/d", "a/b", "b"]
+        store = make_store()
+        await put(store, *tree)
+        expected = sorted(key for key in tree if key.startswith(prefix))
+        assert await listed(store.list_prefix(prefix)) == expected
+
     @pytest.mark.parametrize("prefix", ["", "c", "c/", "c/0/1", "group", "no/"])
     async def test_listing_prefixes_side_by_side_changes_nothing(
         self, make_store: MakeStore, prefix: str

@@ -279,9 +279,21 @@ async def test_secrets_are_never_shown(moto_endpoint: S3Endpoint) -> None:
         "s3:AKIA:s3cr3t@bucket/x",
         "https://u:s3#s3cr3t@host/x",
         "https://host/x#s3cr3t",
+        "HTTPS://host/x?s3cr3t",
+        "https:/host/x?s3cr3t",
+        "az://container/x?sv=1&sig=s3cr3t",
+        "s3:/AKIA:s3cr3t@bucket/x",
     ):
         assert "s3cr3t" not in public_url(url)
-    for url in ("s3://AKIA:s3cr3t@bucket/x", "s3://AK:a/s3cr3t@bucket", "s3:AKIA:s3cr3t@bucket"):
+    for url in (
+        "s3://AKIA:s3cr3t@bucket/x",
+        "s3://AK:a/s3cr3t@bucket",
+        "s3:AKIA:s3cr3t@bucket",
+        "s3:/AKIA:s3cr3t@bucket",
+        "htps://host/x?token=s3cr3t",
+        "HTTPS://host/x?s3cr3t",
+        "https:/host/x?s3cr3t",
+    ):
         with pytest.raises(StoreURLError) as refused:
             FsspecStore.from_url(url)
         assert "s3cr3t" not in str(refused.value)
@@ -289,6 +301,9 @@ async def test_secrets_are_never_shown(moto_endpoint: S3Endpoint) -> None:
         assert public_url(url) == url
     shown = public_text('Could not reach "http://u:s3cr3t@host:9/x?sig=s3cr3t" in time')
     assert shown == 'Could not reach "http://***@host:9/x?***" in time'
+    for text in ("GET /c/k?sv=1&sig=s3cr3t HTTP/1.1", "url='https://host/it's?s3cr3t'"):
+        assert "s3cr3t" not in public_text(text)
+    assert public_text("a;AccountKey=s3cr3t==;b=c") == "a;AccountKey=***;b=c"
     web = FsspecStore.from_url("https://user:s3cr3t@host/data?sig=s3cr3t")
     assert repr(web) == "FsspecStore('https://***@host/data?***')"
     assert "s3cr3t" not in str(web)

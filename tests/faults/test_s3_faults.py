@@ -22,7 +22,9 @@ from fsspec_store import (
     StoreError,
     UnauthenticatedError,
     UnsupportedOperationError,
+    VersionMismatchError,
 )
+from fsspec_store.backends.s3 import uploads
 
 
 @pytest.fixture
@@ -91,6 +93,31 @@ async def test_a_replacement_whose_answer_was_lost_is_a_replacement(
     proxy.plan = the_first(1, fault, method="PUT")
     await store.set("a", buf(b"third"), if_match=version)
     assert await read(store, "a") == b"third"
+
+
+@pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in parts"])
+async def test_an_equal_value_of_another_writer_is_not_this_ones(
+    make_store: Any, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+) -> None:
+    monkeypatch.setattr(uploads, "_MULTIPART_THRESHOLD", 1 if in_parts else 2**40)
+    store, method = make_store(), "POST" if in_parts else "PUT"
+    await put(store, "lock", data=b"free")
+    version = (await store.get_version("lock")).version
+    # Two take a lock; the first one's request never arrives, and is sent again.
+    proxy.plan = no_faults
+    await store.set("lock", buf(b"taken"), if_match=version)
+    strike = iter([Fault.RESET])
+    proxy.plan = lambda asked, target, headers: (
+        next(strike, None) if asked == method and "uploads" not in target else None
+    )
+    with pytest.raises(VersionMismatchError):
+        await store.set("lock", buf(b"taken"), if_match=version)
+    assert next(strike, None) is None
+    # An answer that was lost is still this writer's own.
+    version = (await store.get_version("lock")).version
+    strike = iter([Fault.LOST])
+    await store.set("lock", buf(b"free again"), if_match=version)
+    assert next(strike, None) is None
 
 
 async def test_a_large_value_whose_last_answer_was_lost_is_there(
@@ -173,6 +200,21 @@ async def test_a_listing_that_breaks_off_is_an_error(make_store: Any, proxy: Fau
             await store.getsize_prefix("c")
     proxy.plan = no_faults
     assert len(await collect(store.list())) == 1001
+
+
+async def test_a_listing_that_leads_back_is_an_error(make_store: Any, proxy: FaultProxy) -> None:
+    store = make_store(retries=0)
+    key = b"<Contents><Key>data/a</Key><Size>1</Size></Contents>"
+    token = b"<NextContinuationToken>again</NextContinuationToken>"
+    page = b"<ListBucketResult><IsTruncated>true</IsTruncated>%b%b</ListBucketResult>" % (
+        token,
+        key,
+    )
+    proxy.plan = only("GET", "list-type", Answer(200, {}, page))
+    for call in (listed(store.list()), listed(store.list_dir("")), store.delete_dir("")):
+        async with asyncio.timeout(20):
+            with pytest.raises(BackendError, match="never end"):
+                await call
 
 
 async def test_a_key_that_a_bulk_delete_refuses_is_an_error(

@@ -212,3 +212,73 @@ def test_what_a_dead_loop_held_is_taken_back() -> None:
     loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
     loop.close()
     assert permits.in_flight == 0
+
+
+def test_who_waits_hears_of_a_loop_that_stops_holding_permits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limiter, "_LOOK_AGAIN", 0.01)
+    permits = limiter_for("test http://stopping loop")
+    holding, waiting = threading.Event(), threading.Event()
+    left: list[tuple[asyncio.AbstractEventLoop, list[Permit]]] = []
+
+    def hold_until_others_wait() -> None:
+        loop = asyncio.new_event_loop()
+
+        async def hold() -> list[Permit]:
+            held = [await permits.acquire() for _ in range(int(permits.limit))]
+            holding.set()
+            await asyncio.to_thread(waiting.wait)
+            return held
+
+        left.append((loop, loop.run_until_complete(hold())))
+
+    async def wait() -> None:
+        mine = asyncio.create_task(permits.acquire())
+        await asyncio.sleep(0)
+        assert permits._waiting
+        waiting.set()
+        # Nobody asks for another permit meanwhile, nor gives one back.
+        permits.release(await asyncio.wait_for(mine, 20))
+
+    thread = threading.Thread(target=hold_until_others_wait)
+    thread.start()
+    holding.wait()
+    asyncio.run(wait())
+    thread.join()
+    loop, held = left[0]
+    for permit in held:
+        permits.release(permit)
+    loop.close()
+    assert permits.in_flight == 0
+
+
+def test_a_loop_that_ends_as_its_turn_comes_takes_no_permit_with_it() -> None:
+    permits = limiter_for("test http://ending loop")
+
+    class EndedLoop(asyncio.SelectorEventLoop):
+        """Closed by its own thread between the question whether it runs and the call."""
+
+        def call_soon_threadsafe(self, *args: object, **options: object) -> asyncio.Handle:
+            if is_over:
+                raise RuntimeError("Event loop is closed")
+            return super().call_soon_threadsafe(*args, **options)  # type: ignore[arg-type]
+
+    is_over = False
+
+    async def end() -> None:
+        nonlocal is_over
+        held = [await permits.acquire() for _ in range(int(permits.limit))]
+        waiting = asyncio.create_task(permits.acquire())
+        await asyncio.sleep(0)
+        is_over = True
+        for permit in held:
+            permits.release(permit)
+        is_over = False
+        assert permits.in_flight == 0
+        waiting.cancel()
+
+    loop = EndedLoop()
+    loop.run_until_complete(end())
+    loop.close()
+    assert permits.in_flight == 0

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -275,6 +276,34 @@ async def test_no_request_follows_where_the_server_says_so() -> None:
     async with connected(answers(response(b"ok", 200, "connection: close"))) as (connection, _):
         assert body_of(await ask(connection)) == b"ok"
         assert not connection.is_open
+
+
+@pytest.mark.parametrize("kind", ["length", "chunked", "until close", "refusal"])
+async def test_a_connection_that_waits_keeps_no_body(kind: str) -> None:
+    body = pattern(2**20)
+    sent = {
+        "length": response(body),
+        "chunked": chunked(body, 2**17),
+        "until close": b"HTTP/1.1 200 OK\r\n\r\n" + body,
+        "refusal": response(body, 404),
+    }[kind]
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(sent)
+        if kind != "until close":
+            await peer.closed()
+
+    async with connected(script) as (connection, _):
+        answer = await ask(connection)
+        assert body_of(answer) == body
+        assert answer.body is not None
+        # Arrays tell when they go, and bytearrays whether somebody has a view of them.
+        memory = answer.body.obj
+        gone = weakref.ref(memory) if isinstance(memory, np.ndarray) else memory.clear
+        del answer, memory
+        gc.collect()
+        assert gone() is None
 
 
 # -- Memory of the caller's --------------------------------------------------------------------

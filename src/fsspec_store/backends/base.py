@@ -32,6 +32,7 @@ __all__ = [
     "Page",
     "RangeNotSatisfiableError",
     "builtin_failure",
+    "check_next_page",
     "content_version",
     "is_etag",
 ]
@@ -262,6 +263,20 @@ def builtin_failure(error: Exception) -> Failure:
     if isinstance(error, (OSError, TimeoutError, EOFError)):
         return Failure.BACKEND
     return Failure.NOT_OURS if _is_builtin(type(error)) else Failure.BACKEND
+
+
+def check_next_page(token: str, before: str | None) -> None:
+    """Raise for a page that says it is followed by the page after the one before: no end comes.
+
+    Parameters
+    ----------
+    token : str
+        By which the service is asked for the next page.
+    before : str or None
+        By which it was asked for this one; ``None`` for the first.
+    """
+    if token == before:
+        raise OSError("the service's listing leads back to where it was: it would never end")
 
 
 def content_version(data: bytes | memoryview) -> str:

@@ -335,7 +335,7 @@ def _walk(
         folder, above = waiting.pop()
         here = above | {os.path.realpath(folder)}
         for entry in _entries(folder):
-            if not entry.name.startswith(stem):
+            if not entry.name.startswith(stem) or not _is_text(entry.name):
                 continue
             path = folder + entry.name
             try:
@@ -356,6 +356,17 @@ def _walk(
             elif next(_walk(path + "/", "", True, here), None) is not None:
                 yield path, None
         stem = ""
+
+
+def _is_text(name: str) -> bool:
+    """Whether a key may have this name: others are bytes that no text encodes to."""
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:

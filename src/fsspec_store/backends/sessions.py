@@ -5,6 +5,7 @@ Knows aiohttp, and nothing of what is asked through a session.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .transports import end
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
-__all__ = ["Sessions", "close_now", "forget", "without_own_repeats"]
+__all__ = ["Sessions", "close_now", "end_reading", "forget", "without_own_repeats"]
 
 
 class Sessions:
@@ -35,6 +36,7 @@ class Sessions:
 
     async def aclose(self, session: ClientSession) -> None:
         """Close one, and await the connections' end."""
+        end_reading(session)
         await session.close()
 
     def close_now(self, session: ClientSession) -> None:
@@ -56,8 +58,25 @@ def without_own_repeats(session: ClientSession) -> ClientSession:
     return session
 
 
+def end_reading(session: ClientSession) -> None:
+    """Tell who reads a body that no more of it comes; to be called before the session is closed.
+
+    aiohttp tells nobody: who waits for the rest of a body would wait for ever, and one that goes
+    on until its connection ends would pass for whole.
+    """
+    for protocol in getattr(session.connector, "_acquired", ()):
+        body = getattr(protocol, "_payload", None)
+        # Where its loop is closed already, nobody waits.
+        with suppress(RuntimeError):
+            if body is not None:
+                body.set_exception(
+                    RuntimeError("the store was closed while this request was under way")
+                )
+
+
 def close_now(session: ClientSession) -> None:
     """Close a session's connections without awaiting, on its loop's thread or when that is over."""
+    end_reading(session)
     connector = session.connector
     session.detach()
     if connector is None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from azure.core.exceptions import ClientAuthenticationError
 
 from ...concurrency import for_each
-from ..base import Backend, Failure, Page, is_etag
+from ..base import Backend, Failure, Page, check_next_page, is_etag
 from ..http_answers import http_failure
 from .answers import AzureError, Listing, listing
 from .deletes import Deletes
@@ -154,7 +154,10 @@ class AzureBackend(Backend):
                 data=body,
             )
 
-        return await put_blob(put, partial(self.read, path, None), data, condition)
+        async def headers_of() -> Mapping[str, str]:
+            return (await self._requests.send("HEAD", path, expect={200, 404})).headers
+
+        return await put_blob(put, partial(self.read, path, None), headers_of, data, condition)
 
     async def _listings(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
@@ -170,6 +173,8 @@ class AzureBackend(Backend):
         while marker is not None:
             answer = await self._requests.send("GET", container, query + place, expect={200})
             found = listing(answer.body)
+            if found.marker is not None:
+                check_next_page(found.marker, marker)
             marker = found.marker
             place = f"&marker={quoted(marker or '')}"
             yield Listing(

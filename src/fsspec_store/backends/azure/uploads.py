@@ -40,6 +40,8 @@ _WRITE_BYTES = 2**20
 #: Adding up more than this takes longer than asking a thread to.
 _SUM_HERE_BYTES = 2**18
 
+#: Metadata by which a replacement is known again: equal bytes may be another writer's.
+_WRITER = "x-ms-meta-fsspec_store_writer"
 _UNMET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 
 
@@ -79,6 +81,7 @@ class Body(Payload):
 async def put_blob(
     put: Callable[..., Awaitable[Answer]],
     read: Callable[[], Awaitable[bytes | memoryview | None]],
+    headers_of: Callable[[], Awaitable[Mapping[str, str]]],
     data: memoryview,
     condition: Mapping[str, str],
 ) -> bool:
@@ -91,6 +94,8 @@ async def put_blob(
         passing, and returns the answer where its status is 201, 404, 409 or 412.
     read : callable
         ``await read()`` returns what is stored there, ``None`` if nothing.
+    headers_of : callable
+        ``await headers_of()`` returns the headers by which the service describes that.
     data : memoryview
         The value.
     condition : mapping
@@ -103,6 +108,9 @@ async def put_blob(
     """
     answer = None
     sent = 0
+    writer = secrets.token_hex(8)
+    if "If-Match" in condition:
+        condition = {**condition, _WRITER: writer}
     if data.nbytes >= _BLOCKS_THRESHOLD:
         body = await _put_blocks(put, data)
         headers = {"Content-Type": "application/xml", **await _sums(body.data), **condition}
@@ -129,8 +137,12 @@ async def put_blob(
     missing = code == "BlobNotFound" and "If-Match" in condition
     if code not in _UNMET and not missing:
         raise AzureError(answer)
-    # Sent more than once: the first may have written, and its answer been lost.
-    return sent > 1 and await read() == data
+    if sent <= 1:
+        return False
+    # The first may have written, and its answer been lost.
+    if "If-Match" in condition:
+        return (await headers_of()).get(_WRITER) == writer
+    return await read() == data
 
 
 async def _put_blocks(put: Callable[..., Awaitable[Answer]], data: memoryview) -> Body:

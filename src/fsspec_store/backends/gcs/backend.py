@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..base import Backend, BucketMissingError, Failure, Page
+from ..base import Backend, BucketMissingError, Failure, Page, check_next_page
 from ..http_answers import StatusError, http_failure
 from .answers import CREDENTIAL_ERRORS, is_missing_bucket, verdict
 from .buckets import Buckets
@@ -130,6 +130,7 @@ class GCSBackend(Backend):
             )
             if not page.get("nextPageToken"):
                 return
+            check_next_page(page["nextPageToken"], params.get("pageToken"))
             params["pageToken"] = page["nextPageToken"]
 
     def check_root(self, root: str) -> str | None:

@@ -9,7 +9,7 @@ import base64
 import json
 import secrets
 from hashlib import md5
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import google_crc32c
 import numpy as np
@@ -66,7 +66,7 @@ class Body:
                 yield piece[start : start + _PIECE_BYTES]
 
 
-def multipart_upload(metadata: Mapping[str, str], data: memoryview) -> tuple[Body, str]:
+def multipart_upload(metadata: Mapping[str, Any], data: memoryview) -> tuple[Body, str]:
     """The body of an upload in one request, and its content type."""
     boundary = secrets.token_hex(16)
     head = (

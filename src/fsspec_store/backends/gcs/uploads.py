@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from typing import TYPE_CHECKING, TypeVar
+import secrets
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
@@ -44,6 +45,8 @@ _SESSION_GONE = frozenset({404, 410})
 _SESSIONS = 3
 _CANCELLED = (200, 204, 404, 410, 499)
 _RANGE = re.compile(r"bytes=0-(\d+)")
+#: Metadata by which a replacement is known again: equal bytes may be another writer's.
+_WRITER = "fsspec-store-writer"
 
 
 class Upload:
@@ -78,6 +81,9 @@ class Upload:
         self._name = name
         self._data = data
         self._condition = condition
+        self._writer = secrets.token_hex(8)
+        #: Not of a creation, whose writers of equal bytes are all served.
+        self._is_replacement = condition.get("ifGenerationMatch", "0") != "0"
 
     async def run(self, *, resumable: bool) -> bool:
         """Write, and say whether this did: ``False`` when the condition was not met.
@@ -99,8 +105,7 @@ class Upload:
         return self._calls.url(self._bucket, api="/upload/storage/v1", **params)
 
     async def _run_at_once(self, declared: dict[str, str]) -> bool:
-        metadata = {"name": self._name, "contentType": _CONTENT_TYPE, **declared}
-        body, content_type = multipart_upload(metadata, self._data)
+        body, content_type = multipart_upload(self._described(declared), self._data)
         url = self._url(uploadType="multipart", fields=_STORED, **self._condition)
 
         async def request() -> Answer:
@@ -137,8 +142,7 @@ class Upload:
     async def _begin(self, declared: dict[str, str]) -> str | None:
         """The URL of a new session, ``None`` when the condition is not met already."""
         url = self._url(uploadType="resumable", fields=_STORED, **self._condition)
-        metadata = {"name": self._name, "contentType": _CONTENT_TYPE, **declared}
-        body = Body(json.dumps(metadata).encode())
+        body = Body(json.dumps(self._described(declared)).encode())
         answer = await self._calls.send(
             lambda: self._calls.once(
                 "POST",
@@ -197,7 +201,7 @@ class Upload:
                 return await request()
             except Exception as error:
                 status = error.answer.status if isinstance(error, StatusError) else None
-                if answer_lost and status in _MAY_BE_DONE and await self._read() == self._data:
+                if answer_lost and status in _MAY_BE_DONE and await self._is_stored():
                     return True
                 if status == 412 and self._condition:
                     return False
@@ -206,6 +210,22 @@ class Upload:
 
         answer: Answer | bool = await self._calls.send(attempt)
         return answer
+
+    def _described(self, declared: Mapping[str, str]) -> dict[str, Any]:
+        """The object's metadata."""
+        own = {"metadata": {_WRITER: self._writer}} if self._is_replacement else {}
+        return {"name": self._name, "contentType": _CONTENT_TYPE, **declared, **own}
+
+    async def _is_stored(self) -> bool:
+        """Whether this write is what is there, within another request's attempt."""
+        if not self._is_replacement:
+            return await self._read() == self._data
+        url = self._calls.url(self._bucket, self._name, fields="metadata")
+        answer = await self._calls.once("GET", url, expect=(200, 404))
+        if answer.status == 404:
+            return False
+        found = json.loads(answer.body).get("metadata") or {}
+        return bool(found.get(_WRITER) == self._writer)
 
     async def _cancel(self, session: str) -> None:
         try:

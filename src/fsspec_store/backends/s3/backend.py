@@ -20,6 +20,7 @@ from ..base import (
     Failure,
     Page,
     RangeNotSatisfiableError,
+    check_next_page,
     is_etag,
 )
 from ..byte_ranges import total_size
@@ -46,6 +47,8 @@ __all__ = ["S3Backend"]
 _MAX_KEY_BYTES = 1024
 #: Entries of a page, unless fewer are asked for (S3 API Reference, "ListObjectsV2").
 _PAGE_KEYS = 1000
+#: What MinIO says of a prefix that ends in ``.`` or ``..``, although keys may begin with it.
+_NOT_LISTED = "XMinioInvalidResourceName"
 
 
 class S3Backend(Backend):
@@ -141,23 +144,32 @@ class S3Backend(Backend):
             params["Delimiter"] = "/"
         if page_size is not None:
             params["MaxKeys"] = page_size
+        begin = prefix + stem
         while True:
-            response = await self._calls.call("list_objects_v2", **params)
+            try:
+                response = await self._calls.call("list_objects_v2", **params)
+            except OSError as error:
+                if error_code(error) != _NOT_LISTED or params["Prefix"] == prefix:
+                    raise
+                params["Prefix"] = prefix
+                continue
+            objects, prefixes = response["Objects"], response["Prefixes"]
+            if params["Prefix"] != begin:
+                objects = [entry for entry in objects if entry[0].startswith(begin)]
+                prefixes = [below for below in prefixes if below.startswith(begin)]
             yield Page(
-                [
-                    (f"{bucket}/{key}", size)
-                    for key, size in response["Objects"]
-                    if not is_temporary(key)
-                ],
-                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in response["Prefixes"]],
+                [(f"{bucket}/{key}", size) for key, size in objects if not is_temporary(key)],
+                [f"{bucket}/{below.removesuffix('/')}" for below in prefixes],
             )
             if response["Next"] is not None:
+                check_next_page(response["Next"], params.get("ContinuationToken"))
                 params["ContinuationToken"] = response["Next"]
                 continue
             last = response["Objects"][-1][0] if len(response["Objects"]) >= _PAGE_KEYS else ""
             if not last.endswith("/"):
                 return
             # SeaweedFS takes a directory's marker that fills a page for the end.
+            check_next_page(last, params.get("StartAfter"))
             params.pop("ContinuationToken", None)
             params["StartAfter"] = last
 

@@ -195,7 +195,11 @@ class FastLane:
             raise refusal(response, "HeadObject")
         if not (length.isascii() and length.isdigit()):
             raise OddAnswerError("a HEAD without a length")
-        return {"ContentLength": int(length), "ETag": response.headers.get("etag", "")}
+        return {
+            "ContentLength": int(length),
+            "ETag": response.headers.get("etag", ""),
+            "ResponseMetadata": {"HTTPHeaders": response.headers},
+        }
 
     async def _put(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
         body = memoryview(params["Body"])
@@ -206,6 +210,8 @@ class FastLane:
             headers["if-none-match"] = params["IfNoneMatch"]
         if "IfMatch" in params:
             headers["if-match"] = params["IfMatch"]
+        for name, value in params.get("Metadata", {}).items():
+            headers[f"x-amz-meta-{name}"] = value
         if "UploadId" in params:
             operation = "UploadPart"
             query = canonical_query(

@@ -23,7 +23,7 @@ import aiohttp
 import botocore.exceptions
 
 from ..large_reads import LARGE_BYTES
-from ..sessions import without_own_repeats
+from ..sessions import close_now, without_own_repeats
 from .answers import DAMAGED, check_end, error_code
 from .checksums import ChecksumError, stated_checksum
 from .fast import FastLane
@@ -39,6 +39,8 @@ __all__ = ["Lanes", "http_sessions"]
 
 #: Calls whose answers have no body.
 _WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
+#: What an answer with a document says, where botocore takes any for one, or none at all.
+_SAID = {"complete_multipart_upload": "ETag", "create_multipart_upload": "UploadId"}
 #: What is read of s3fs's streams in one go.
 _READ_BYTES = 2**20
 
@@ -54,11 +56,17 @@ class Lanes:
         Its timeouts.
     fast : bool
         Whether there is a fast lane.
+
+    Attributes
+    ----------
+    is_over : bool
+        Whether they were closed: what a call under way opens since, it closes.
     """
 
     def __init__(self, fs: Any, policy: RetryPolicy, *, fast: bool) -> None:
         self.fs = fs
         self.fast = FastLane(fs, policy) if fast else None
+        self.is_over = False
         self._policy = policy
 
     async def call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
@@ -110,9 +118,14 @@ class Lanes:
             given["Body"] = _as_bytes(given["Body"])
             # The timeouts of a request begin when its body is sent.
             longest = self._policy.upload_timeout(len(given["Body"]))
-        async with asyncio.timeout(longest):
-            # Older releases of s3fs leave it to each caller to say who pays.
-            response: dict[str, Any] = await self.fs._call_s3(method, self.fs.req_kw, **given)
+        try:
+            async with asyncio.timeout(longest):
+                # Older releases of s3fs leave it to each caller to say who pays.
+                response: dict[str, Any] = await self.fs._call_s3(method, self.fs.req_kw, **given)
+        finally:
+            if self.is_over:
+                for session in http_sessions(self.fs):
+                    close_now(session)
         if method == "get_object":
             return await _with_body(response, params)
         if method == "list_objects_v2":
@@ -121,6 +134,9 @@ class Lanes:
             _check_bodiless(response)
         if method == "head_object" and "ContentLength" not in response:
             raise OSError("what answered did not say how long the object is")
+        if (said := _SAID.get(method)) is not None and said not in response:
+            # Whether it was done is as open as after a lost answer.
+            raise ConnectionError("what answered was not S3")
         return response
 
 

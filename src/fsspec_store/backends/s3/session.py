@@ -16,7 +16,7 @@ from botocore.config import Config
 
 from ...errors import StorageOptionError
 from ..options import refuse_unknown
-from ..sessions import close_now, forget
+from ..sessions import close_now, end_reading, forget
 from .lanes import Lanes, http_sessions
 
 if TYPE_CHECKING:
@@ -85,8 +85,11 @@ class S3Filesystems:
     async def aclose(self, lanes: Lanes) -> None:
         """Close its sessions, and await the connections' end."""
         fs = lanes.fs
+        lanes.is_over = True
         if lanes.fast is not None:
             await lanes.fast.aclose()
+        for session in http_sessions(fs):
+            end_reading(session)
         creator, fs._s3 = getattr(fs, "_s3creator", None), None
         fs.set_session = _refuse
         if creator is not None:
@@ -95,11 +98,11 @@ class S3Filesystems:
     def close_now(self, lanes: Lanes) -> None:
         """Close its connections at once."""
         fs = lanes.fs
+        lanes.is_over = True
         if lanes.fast is not None:
             lanes.fast.close_now()
         for session in http_sessions(fs):
             close_now(session)
-        fs._s3 = None
         fs.set_session = _refuse
 
     def forget(self, lanes: Lanes) -> None:

@@ -7,6 +7,7 @@ then its repetition fails. Knows S3's calls, and not how one is sent.
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from ...concurrency import for_each
@@ -27,6 +28,8 @@ _PART_BYTES = 16 * 2**20
 _PARTS_AT_ONCE = 4
 #: What a repeated completion, or a repeated replacement, may meet.
 _GONE = frozenset({"NoSuchUpload", "NoSuchKey"})
+#: Metadata by which a replacement is known again: equal bytes may be another writer's.
+_WRITER = "fsspec-store-writer"
 
 
 class Upload:
@@ -60,11 +63,13 @@ class Upload:
         self._target = {"Bucket": bucket, "Key": key}
         self._data = data
         self._condition = condition
+        self._writer = secrets.token_hex(8)
+        self._metadata = {"Metadata": {_WRITER: self._writer}} if "IfMatch" in condition else {}
 
     async def run(self) -> bool:
         """Write, and say whether this did: ``False`` when the condition was not met."""
         if self._data.nbytes < _MULTIPART_THRESHOLD:
-            return await self._finish("put_object", Body=self._data)
+            return await self._finish("put_object", Body=self._data, **self._metadata)
         return await self._run_parts()
 
     async def _finish(self, method: str, **params: Any) -> bool:
@@ -78,7 +83,7 @@ class Upload:
             except Exception as error:
                 code = error_code(error)
                 may_be_done = answer_lost and code in PRECONDITION_FAILED | _GONE
-                if may_be_done and await self._read() == self._data:
+                if may_be_done and await self._is_stored():
                     # By an earlier attempt of this very write.
                     return True
                 if self._condition and code in PRECONDITION_FAILED:
@@ -92,8 +97,19 @@ class Upload:
         done: bool = await self._calls.send(attempt)
         return done
 
+    async def _is_stored(self) -> bool:
+        """Whether this write is what is there, within another request's attempt."""
+        if not self._metadata:
+            return await self._read() == self._data
+        try:
+            found = await self._calls.once("head_object", **self._target)
+        except FileNotFoundError:
+            return False
+        headers = found["ResponseMetadata"]["HTTPHeaders"]
+        return bool(headers.get(f"x-amz-meta-{_WRITER}") == self._writer)
+
     async def _run_parts(self) -> bool:
-        upload = await self._calls.call("create_multipart_upload", **self._target)
+        upload = await self._calls.call("create_multipart_upload", **self._target, **self._metadata)
         target = {**self._target, "UploadId": upload["UploadId"]}
         size = self._data.nbytes
         part_bytes = max(_PART_BYTES, -(-size // _MAX_PARTS))

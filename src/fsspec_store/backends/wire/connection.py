@@ -187,6 +187,8 @@ class Connection(asyncio.BufferedProtocol):
             # Answered before all was sent: the next request would go out in the middle of this one.
             self._reusable = False
         found, came = cast("Head", self._head), self._body
+        # As long as the connection waits for another request, this is not its to keep.
+        self._body = self._chunks = None
         return Response(
             found.status, found.headers, came, found.length if came is None else came.nbytes
         )
