@@ -214,7 +214,8 @@ def root_url(fs: AbstractFileSystem, root: str) -> str:
     if _WEB.intersection(protocols(fs)):
         return root
     # No path at all would be the working folder.
-    return fs.unstrip_protocol(root or fs.root_marker)
+    url: str = fs.unstrip_protocol(root or fs.root_marker)
+    return url
 
 
 def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
