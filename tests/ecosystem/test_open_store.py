@@ -124,7 +124,8 @@ def test_one_url_and_one_set_of_options_serve_everybody(place: Place) -> None:
     ds = xr.Dataset({"air": (("y", "x"), DATA)})
     ds.to_zarr(open_store(url, options), mode="w", consolidated=False)
     place.open("tables").sync.set("table.csv", Buffer.from_bytes(b"day,air\n1,2\n"))
-    assert pd.read_csv(f"{place.url}/tables/table.csv", storage_options=options)["air"].tolist() == [2]
+    table = pd.read_csv(f"{place.url}/tables/table.csv", storage_options=options)
+    assert table["air"].tolist() == [2]
     for opened in (
         xr.open_zarr(url, storage_options=options, consolidated=False),
         xr.open_zarr(open_store(url, storage_options=options), consolidated=False),
