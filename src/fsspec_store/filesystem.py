@@ -28,7 +28,15 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["from_mapper", "from_upath", "from_url", "protocols", "root_path", "root_url"]
+__all__ = [
+    "from_mapper",
+    "from_place",
+    "from_upath",
+    "from_url",
+    "protocols",
+    "root_path",
+    "root_url",
+]
 
 #: Protocol to the extra of this package that installs its library.
 _EXTRAS = {
@@ -50,6 +58,35 @@ _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 _WEB = frozenset({"http", "https"})
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(//)?(.*)", re.DOTALL)
+
+
+def from_place(
+    place: Any, storage_options: Mapping[str, Any] | None = None
+) -> tuple[AbstractFileSystem, str]:
+    """The filesystem and path of a URL, a path, a ``UPath`` or a mapper.
+
+    Parameters
+    ----------
+    place : str, os.PathLike, UPath or FSMap
+        What says where the data are.
+    storage_options : mapping, optional
+        Options of the filesystem, beside a URL or a path.
+
+    Raises
+    ------
+    StoreURLError, StorageOptionError, MissingExtraError, BackendError
+        See `from_url`.
+    TypeError
+        When ``place`` is none of these, or is a ``UPath`` or a mapper, which have options of their
+        own, beside others.
+    """
+    is_mapper = isinstance(place, fsspec.FSMap)
+    # Stores, open files and some filesystems have a filesystem and a path as well.
+    if not is_mapper and not (hasattr(place, "fs") and hasattr(place, "joinpath")):
+        return from_url(place, storage_options)
+    if storage_options is not None:
+        raise TypeError(f"storage_options beside a {type(place).__name__}, which has its own")
+    return from_mapper(place) if is_mapper else from_upath(place)
 
 
 def from_url(
@@ -174,7 +211,11 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
 def root_url(fs: AbstractFileSystem, root: str) -> str:
     """The URL of a root that `root_path` returned."""
     # A web server's paths are URLs; some versions of fsspec would give them a second protocol.
-    return root if _WEB.intersection(protocols(fs)) else fs.unstrip_protocol(root)
+    if _WEB.intersection(protocols(fs)):
+        return root
+    # No path at all would be the working folder.
+    url: str = fs.unstrip_protocol(root or fs.root_marker)
+    return url
 
 
 def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
@@ -188,7 +229,7 @@ def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
 def _check_url(url: str | os.PathLike[str]) -> str:
     text = os.fspath(url) if isinstance(url, os.PathLike) else url
     if not isinstance(text, str):
-        raise TypeError(f"a URL is a str or a path, got {type(url).__name__}")
+        raise TypeError(f"a URL is a str or a path, got {type(url).__name__}{_advice(url)}")
     if not text.strip():
         raise StoreURLError(f"a URL names a bucket, a server or a folder, got {text!r}")
     if "\0" in text:
@@ -214,6 +255,15 @@ def _check_url(url: str | os.PathLike[str]) -> str:
         elif scheme in _BUCKETS and not rest.strip("/"):
             raise StoreURLError(f"{public_url(text)!r} names no bucket", url=public_url(text))
     return text
+
+
+def _advice(thing: object) -> str:
+    """What to do with what was given for a URL, where that is likely to be known."""
+    if isinstance(thing, fsspec.AbstractFileSystem):
+        return "; FsspecStore(fs, path) makes a store on a filesystem"
+    if hasattr(thing, "list_prefix") or hasattr(thing, "store"):
+        return ", which is a store or has one: hand that on as it is"
+    return ""
 
 
 def _missing_library(url: str, error: ImportError) -> MissingExtraError:

@@ -5,6 +5,7 @@ Knows zarr-python, which nothing else in the package imports.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
 try:
@@ -18,6 +19,8 @@ except ImportError as error:
     ) from error
 
 from . import store as core
+from .errors import StorageOptionError
+from .filesystem import from_place
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .retries import RetryPolicy
 
@@ -138,6 +141,10 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         return (prototype or default_buffer_prototype()).buffer
 
 
+#: What `open_store` hands on to the constructor.
+_PARAMETERS = inspect.signature(FsspecStore).parameters.keys() - {"fs", "path", "read_only"}
+
+
 def open_store(
     url: str | os.PathLike[str] | Any,
     storage_options: Mapping[str, Any] | None = None,
@@ -166,14 +173,18 @@ def open_store(
 
     Raises
     ------
-    StoreURLError, StorageOptionError, MissingExtraError
+    StoreURLError, MissingExtraError
         See `FsspecStore.from_url`.
+    StorageOptionError
+        See there; also when a further parameter is none of `FsspecStore`'s.
     TypeError
-        When options are given beside a ``UPath`` or a mapper, which have their own.
+        When ``url`` is something else, such as a store; when ``storage_options`` are given beside
+        a ``UPath`` or a mapper, which have their own.
     """
-    if not hasattr(url, "fs"):
-        return FsspecStore.from_url(url, storage_options, read_only=read_only, **options)
-    if storage_options is not None:
-        raise TypeError(f"storage_options beside a {type(url).__name__}, which has its own")
-    make = FsspecStore.from_upath if hasattr(url, "path") else FsspecStore.from_mapper
-    return make(url, read_only=read_only, **options)
+    for name in options.keys() - _PARAMETERS:
+        if name == "mode":
+            advice = "read_only=True opens for reading only, and zarr and xarray take a mode"
+        else:
+            advice = f"options of the filesystem go into storage_options={{{name!r}: ...}}"
+        raise StorageOptionError(f"open_store takes no {name!r}; {advice}")
+    return FsspecStore(*from_place(url, storage_options), read_only=read_only, **options)

@@ -21,3 +21,11 @@ def place(seaweedfs_endpoint: S3Endpoint, bucket: str) -> Iterator[Place]:
     found = Place(f"s3://{bucket}/{uuid.uuid4()}", seaweedfs_endpoint.storage_options())
     yield found
     found.close()
+
+
+@pytest.fixture
+def overwritten(minio_endpoint: S3Endpoint) -> Iterator[Place]:
+    """Where something is written anew; SeaweedFS would go on listing what was there before."""
+    found = Place(f"s3://{minio_endpoint.make_bucket()}/root", minio_endpoint.storage_options())
+    yield found
+    found.close()

@@ -76,3 +76,20 @@ def test_parts_are_read_where_they_lie(place: Place, ad: Any) -> None:
     ad.io.write_elem(writable["obsm"], "new", np.eye(12, 3))
     again = zarr.open_group(store=place.open(read_only=True), mode="r", use_consolidated=False)
     np.testing.assert_array_equal(ad.io.read_elem(again["obsm/new"]), np.eye(12, 3))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning:anndata")
+def test_annotated_data_are_read_as_they_are_needed(place: Place, ad: Any) -> None:
+    data = annotated(ad)
+    ad.io.write_zarr(place.open(), data)
+    zarr.consolidate_metadata(place.open())
+    store = place.open(read_only=True)
+    lazy = ad.experimental.read_lazy(zarr.open_group(store=store, mode="r"))
+    before = store.stats.requests
+    part = lazy[lazy.obs["kind"] == "t"]
+    np.testing.assert_array_equal(part.X.compute(), data.X[1::2])
+    np.testing.assert_array_equal(
+        part.layers["sparse"].compute().toarray(), data.layers["sparse"][1::2].toarray()
+    )
+    assert store.stats.requests > before
+    check(lazy.to_memory(), data)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import xarray as xr
+from fsspec.implementations.reference import LazyReferenceMapper
 
 from fsspec_store import AccessDeniedError, BackendError, Buffer, UnsupportedOperationError
 from fsspec_store.zarr import FsspecStore, open_store
@@ -105,6 +107,38 @@ def test_a_set_of_references_is_one_of_the_links_of_a_url(place: Place, target: 
     place.open("sets").sync.set("refs.json", Buffer.from_bytes(refs))
     url = f"reference://::{place.url}/sets/refs.json"
     check(open_store(url, {"s3": place.options, "reference": remote(place)}), None)
+
+
+# What fsspec reads them by, unless told otherwise.
+@pytest.mark.filterwarnings("ignore:The 'fastparquet' engine is deprecated")
+@pytest.mark.parametrize("where", ["a folder", "a bucket"])
+def test_references_in_tables_are_read_as_they_are_needed(
+    place: Place, target: str, tmp_path: Any, where: str
+) -> None:
+    fs = fsspec.filesystem("file")
+    (tmp_path / "refs.parq").mkdir()
+    # Two references a file, so that a variable's are in several.
+    table = LazyReferenceMapper.create(str(tmp_path / "refs.parq"), fs=fs, record_size=2)
+    for key, value in references(target).items():
+        table[key] = value.encode() if isinstance(value, str) else value
+    table.flush()
+    options = {**remote(place), "fo": str(tmp_path / "refs.parq"), "lazy": True}
+    if where == "a bucket":
+        bucket = place.open("refs.parq")
+        for file in (tmp_path / "refs.parq").rglob("*.*"):
+            if file.is_file():
+                key = str(file.relative_to(tmp_path / "refs.parq"))
+                bucket.sync.set(key, Buffer.from_bytes(file.read_bytes()))
+        options |= {
+            "fo": f"{place.url}/refs.parq",
+            "target_protocol": "s3",
+            "target_options": place.options,
+        }
+    store = open_store("reference://", options, read_only=True)
+    # fsspec lists the references, and not the chunk that lies in the table itself.
+    assert {f"air/{chunk}.0.0" for chunk in range(3)} <= set(store.sync.list())
+    assert store.sync.exists("time/0")
+    check(store, {})
 
 
 def test_references_are_not_written(place: Place, target: str) -> None:

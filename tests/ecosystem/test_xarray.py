@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from servers import AzureEndpoint, GCSEndpoint, HTTPEndpoint, S3Endpoint
+from servers import AzureEndpoint, GCSEndpoint, HTTPEndpoint
 
 from fsspec_store.zarr import open_store
 
@@ -100,14 +100,6 @@ def test_appending_again_and_again(place: Place, consolidated: bool) -> None:
         part = ds[["air"]].isel(time=slice(start, start + 2 + start // 3))
         part.to_zarr(place.open(), append_dim="time", consolidated=consolidated)
     xr.testing.assert_identical(found(place, consolidated=consolidated), ds)
-
-
-@pytest.fixture
-def overwritten(minio_endpoint: S3Endpoint) -> Iterator[Place]:
-    """Where something is written anew; SeaweedFS would go on listing what was there before."""
-    found = Place(f"s3://{minio_endpoint.make_bucket()}/root", minio_endpoint.storage_options())
-    yield found
-    found.close()
 
 
 def test_groups_lie_beside_each_other(overwritten: Place) -> None:
