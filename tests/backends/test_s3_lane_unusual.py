@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import aiobotocore.session
@@ -14,7 +15,7 @@ from conformance.support import put, read
 from servers import S3Endpoint
 from servers.fault_proxy import Answer, FaultProxy, fault_proxy
 
-from fsspec_store import FsspecStore
+from fsspec_store import Buffer, FsspecStore
 from fsspec_store.backends.s3.plain import UnusualError, tls_context
 from fsspec_store.backends.s3.routes import Route, find_route
 
@@ -89,6 +90,22 @@ async def test_what_is_written_in_a_special_way(
         assert store.stats.fast == ("ExpectedBucketOwner" not in more)
     assert proxy.seen[0].headers[header] == value
     assert "header" in reasons(log)["put_object"]
+
+
+async def test_a_replacement_has_the_metadata_of_all_others(minio_endpoint: S3Endpoint) -> None:
+    bucket = minio_endpoint.make_bucket()
+    options = {
+        **minio_endpoint.storage_options(),
+        "s3_additional_kwargs": {"Metadata": {"project": "weather"}},
+    }
+    with opened(f"s3://{bucket}/x", options) as store:
+        await put(store, "a")
+        found = await store.get_version("a")
+        assert found is not None
+        await store.set("a", Buffer.from_bytes(b"new"), if_match=found.version)
+    with closing(minio_endpoint.client()) as client:
+        metadata = client.head_object(Bucket=bucket, Key="x/a")["Metadata"]
+    assert metadata["project"] == "weather"
 
 
 async def test_a_key_of_the_users_own_encrypts(

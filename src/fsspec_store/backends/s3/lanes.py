@@ -113,6 +113,10 @@ class Lanes:
             # They are made one by one, so this is asked for before each request.
             without_own_repeats(session)
         given = {name: value for name, value in params.items() if name != "Into"}
+        if "Metadata" in given:
+            # What every object of this filesystem gets, s3fs would leave out.
+            of_all = getattr(self.fs, "s3_additional_kwargs", {}).get("Metadata", {})
+            given["Metadata"] = {**of_all, **given["Metadata"]}
         longest = None
         if "Body" in given:
             given["Body"] = _as_bytes(given["Body"])
