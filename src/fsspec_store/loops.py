@@ -219,6 +219,16 @@ def _close_live() -> None:
             _await_a_round(loop)
 
 
+def _unlock() -> None:
+    """Give all new locks in a forked child: who held one may be a thread of the parent's."""
+    for resources in list(_live):
+        resources._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
+
+
 def _await_a_round(loop: asyncio.AbstractEventLoop) -> None:
     """Wait a moment until a loop has done what it was asked to, and what follows from that."""
     done = threading.Event()

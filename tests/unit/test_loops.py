@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
+import signal
 import threading
 
 import pytest
+from forking import in_forked_child
 
 from fsspec_store.loops import PerLoop
 
@@ -174,3 +177,29 @@ def test_garbage_in_a_cycle_is_closed_before_it_is_finalised() -> None:
     asyncio.run(use())
     gc.collect()
     assert finalised_open == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="cannot: no processes are forked here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
+    sessions = Sessions()
+    asyncio.run(sessions.get())
+    holds, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with sessions.per_loop._lock:
+            holds.set()
+            over.wait(60)
+
+    def child() -> bool:
+        signal.alarm(20)
+        return asyncio.run(sessions.get()) is sessions.made[-1]
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holds.wait(60)
+    try:
+        assert in_forked_child(child)
+    finally:
+        over.set()
+        thread.join()
