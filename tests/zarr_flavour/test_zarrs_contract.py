@@ -1,0 +1,279 @@
+"""The store has all that the installed zarr's `Store` has, and answers as zarr's defaults do."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zarr.abc.store
+from hypothesis import given
+from hypothesis import strategies as st
+from zarr.abc.store import (
+    OffsetByteRequest,
+    RangeByteRequest,
+    SuffixByteRequest,
+)
+from zarr.abc.store import Store as ZarrStore
+from zarr.core.buffer import cpu, default_buffer_prototype
+from zarr.storage import LoggingStore, MemoryStore, StorePath, WrapperStore
+
+from fsspec_store.zarr import FsspecStore
+
+MEMBERS = sorted(
+    {name for name in dir(ZarrStore) if not name.startswith("__")} - {"_abc_impl"}
+    | {"__enter__", "__exit__"}
+)
+
+#: Where a default is not zarr's: bounds that were measured, and as many fetches as a store has room
+#: for. zarr's pipelines say theirs by themselves.
+OWN_DEFAULTS = {"max_concurrency", "max_gap_bytes", "max_coalesced_bytes"}
+
+
+def differences(theirs: Any, ours: Any) -> list[str]:
+    """What of a call that zarr's method takes the other would not, or would take otherwise."""
+    found = []
+    of_theirs = inspect.signature(theirs).parameters
+    of_ours = inspect.signature(ours).parameters
+    for place, (name, asked) in enumerate(of_theirs.items()):
+        taken = of_ours.get(name)
+        if taken is None:
+            found.append(f"{name} is missing")
+            continue
+        if taken.kind != asked.kind:
+            found.append(f"{name} is {taken.kind.description}")
+        if asked.kind is not asked.KEYWORD_ONLY and list(of_ours)[place] != name:
+            found.append(f"{name} has another place")
+        if asked.default not in (asked.empty, taken.default) and (
+            name not in OWN_DEFAULTS or taken.default is taken.empty
+        ):
+            found.append(f"{name} is {taken.default} by default")
+    for name, taken in of_ours.items():
+        if (
+            name not in of_theirs
+            and taken.default is taken.empty
+            and taken.kind
+            not in (
+                taken.VAR_KEYWORD,
+                taken.VAR_POSITIONAL,
+            )
+        ):
+            found.append(f"{name} is asked for")
+    return found
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_member_of_zarrs_store_is_here_and_called_the_same(name: str) -> None:
+    theirs = inspect.getattr_static(ZarrStore, name)
+    ours = inspect.getattr_static(FsspecStore, name)
+    assert isinstance(ours, property) == isinstance(theirs, property)
+    assert isinstance(ours, classmethod) == isinstance(theirs, classmethod)
+    if isinstance(theirs, property):
+        return
+    theirs, ours = getattr(ZarrStore, name), getattr(FsspecStore, name)
+    assert inspect.iscoroutinefunction(ours) == inspect.iscoroutinefunction(theirs)
+    if inspect.isasyncgenfunction(theirs):
+        assert inspect.isasyncgenfunction(ours)
+    assert differences(theirs, ours) == []
+
+
+def test_what_zarr_looks_for_on_an_instance(tmp_path: Path) -> None:
+    store = FsspecStore.from_url(str(tmp_path))
+    for name in ZarrStore.__annotations__:
+        assert hasattr(store, name)
+    assert store._is_open is False
+    assert store._read_only is False
+
+
+PROTOCOLS = ["SupportsGetSync", "SupportsSetSync", "SupportsDeleteSync", "SupportsSyncStore"]
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_the_blocking_protocols(name: str, tmp_path: Path) -> None:
+    protocol = getattr(zarr.abc.store, name, None)
+    if protocol is None:
+        pytest.skip("cannot: this release of zarr has no blocking methods")
+    store = FsspecStore.from_url(str(tmp_path))
+    assert isinstance(store, protocol)
+    methods = [method for method in dir(protocol) if method.endswith("_sync")]
+    assert methods
+    for method in methods:
+        assert differences(getattr(protocol, method), getattr(FsspecStore, method)) == []
+
+
+@pytest.mark.parametrize("wrapper", [WrapperStore, LoggingStore])
+def test_a_wrapper_blocks_where_the_store_does(wrapper: type[Any], tmp_path: Path) -> None:
+    supports = getattr(zarr.abc.store, "_store_supports_sync_io", None)
+    if supports is None:
+        pytest.skip("cannot: this release of zarr has no fused pipeline")
+    blocking = FsspecStore.from_url(str(tmp_path))
+    awaiting = FsspecStore.from_url("s3://bucket", {"anon": True})
+    for store, expected in ((blocking, True), (awaiting, False)):
+        assert supports(store) is expected
+        assert supports(wrapper(store)) is expected
+
+
+def test_a_path_in_the_store_is_zarrs_getter_and_setter(tmp_path: Path) -> None:
+    path = StorePath(FsspecStore.from_url(str(tmp_path)), "a")
+    assert isinstance(path, zarr.abc.store.ByteGetter)
+    assert isinstance(path, zarr.abc.store.ByteSetter)
+
+
+# -- Ranges: the answers of zarr's own default -----------------------------------------------------
+
+SIZE = 60
+VALUE = bytes(range(SIZE))
+PLACES = st.integers(0, SIZE + 20)
+REQUESTS = st.one_of(
+    st.tuples(PLACES, PLACES).map(lambda ends: RangeByteRequest(min(ends), max(ends))),
+    PLACES.map(OffsetByteRequest),
+    PLACES.map(SuffixByteRequest),
+    st.none(),
+)
+BOUNDS = st.fixed_dictionaries(
+    {}, optional={"max_gap_bytes": st.integers(0, 30), "max_coalesced_bytes": st.integers(0, 90)}
+)
+
+Outcome = tuple[dict[int, bytes], int, set[type[BaseException]]]
+
+
+async def outcome(batches: Any) -> Outcome:
+    """Answers by their place, how many fetches they came by, and what was raised of them."""
+    found: dict[int, bytes] = {}
+    count = 0
+    raised: set[type[BaseException]] = set()
+    try:
+        async for batch in batches:
+            count += 1
+            for place, value in batch:
+                assert place not in found
+                assert isinstance(value, cpu.Buffer)
+                found[place] = value.to_bytes()
+    except* Exception as group:
+        for error in group.exceptions:
+            raised.add(FileNotFoundError if isinstance(error, FileNotFoundError) else type(error))
+    return found, count, raised
+
+
+def blocking_outcome(answers: Any) -> tuple[dict[int, bytes], set[type[BaseException]]]:
+    found: dict[int, bytes] = {}
+    raised: set[type[BaseException]] = set()
+    try:
+        found = {place: value.to_bytes() for place, value in answers()}
+    except* FileNotFoundError:
+        raised.add(FileNotFoundError)
+    return found, raised
+
+
+@pytest.fixture(scope="module", params=["memory", "local", "seaweedfs"])
+def stores(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[FsspecStore, MemoryStore]]:
+    if not hasattr(ZarrStore, "get_ranges"):
+        pytest.skip("cannot: this release of zarr has no get_ranges")
+    options: dict[str, Any] = {}
+    if request.param == "seaweedfs":
+        endpoint = request.getfixturevalue("seaweedfs_endpoint")
+        url, options = f"s3://{endpoint.make_bucket()}/root", endpoint.storage_options()
+    elif request.param == "local":
+        url = str(tmp_path_factory.mktemp("ranges"))
+    else:
+        url = "memory://zarrs-contract"
+    with FsspecStore.from_url(url, options) as ours:
+        theirs = MemoryStore()
+        ours.set_sync("a", cpu.Buffer.from_bytes(VALUE))
+        asyncio.run(theirs.set("a", cpu.Buffer.from_bytes(VALUE)))
+        yield ours, theirs
+
+
+@given(key=st.sampled_from(["a", "a", "a", "missing"]), asked=st.lists(REQUESTS), bounds=BOUNDS)
+def test_get_ranges_answers_as_zarrs_default_and_by_no_more_fetches(
+    stores: tuple[FsspecStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
+) -> None:
+    ours, theirs = stores
+    prototype = default_buffer_prototype()
+
+    async def both() -> tuple[Outcome, Outcome, Outcome]:
+        # zarr's defaults where no bounds are given, or fetches could not be compared.
+        given = {"max_gap_bytes": 2**20, "max_coalesced_bytes": 2**24} | bounds
+        return (
+            await outcome(ours.get_ranges(key, asked, prototype=prototype, **given)),
+            await outcome(theirs.get_ranges(key, asked, prototype=prototype, **given)),
+            # zarr's default on this store's own `get`.
+            await outcome(ZarrStore.get_ranges(ours, key, asked, prototype=prototype, **given)),
+        )
+
+    mine, models, defaults = asyncio.run(both())
+    assert mine[0] == models[0] == defaults[0]
+    assert mine[1] <= models[1]
+    assert mine[2] == models[2] == defaults[2]
+
+
+@given(key=st.sampled_from(["a", "a", "a", "missing"]), asked=st.lists(REQUESTS), bounds=BOUNDS)
+def test_get_ranges_sync_answers_as_zarrs_default(
+    stores: tuple[FsspecStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
+) -> None:
+    ours, theirs = stores
+    prototype = default_buffer_prototype()
+    mine, models, defaults = (
+        blocking_outcome(partial(method, key, asked, prototype=prototype, **bounds))
+        for method in (
+            ours.get_ranges_sync,
+            theirs.get_ranges_sync,
+            partial(ZarrStore.get_ranges_sync, ours),
+        )
+    )
+    assert mine == models == defaults
+
+
+@pytest.mark.parametrize("bad", [(0, 2), slice(2), 5, "a", b"0-2"])
+async def test_what_is_no_request_is_caught_as_zarrs_is(
+    stores: tuple[FsspecStore, MemoryStore], bad: Any
+) -> None:
+    """zarr's default says so in a group, as a fetch fails; this store before any fetch."""
+    ours, theirs = stores
+    for store in (ours, theirs):
+        caught = None
+        try:
+            async for _ in store.get_ranges("a", [bad], prototype=default_buffer_prototype()):
+                raise AssertionError("answered")
+        except* (ValueError, TypeError) as group:
+            caught = group
+        assert caught is not None
+        (error,) = caught.exceptions
+        assert "Unexpected byte_range, got" in str(error)
+
+
+async def test_no_ranges_ask_for_nothing(stores: tuple[FsspecStore, MemoryStore]) -> None:
+    for store in stores:
+        for key in ("a", "missing"):
+            ranges = store.get_ranges(key, [], prototype=default_buffer_prototype())
+            assert [batch async for batch in ranges] == []
+
+
+async def test_who_leaves_early_leaves_nothing_running(
+    stores: tuple[FsspecStore, MemoryStore],
+) -> None:
+    asked = [RangeByteRequest(start, start + 1) for start in range(SIZE)]
+    for store in stores:
+        before = asyncio.all_tasks()
+        ranges = store.get_ranges(
+            "a", asked, prototype=default_buffer_prototype(), max_gap_bytes=0, max_concurrency=2
+        )
+        # Nothing touches, but everything is next to something.
+        assert len(await anext(ranges)) == SIZE
+        await ranges.aclose()
+        apart = store.get_ranges(
+            "a",
+            asked[::2],
+            prototype=default_buffer_prototype(),
+            max_gap_bytes=0,
+            max_concurrency=2,
+        )
+        assert len(await anext(apart)) == 1
+        await apart.aclose()
+        assert asyncio.all_tasks() == before
