@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # What `make test ARGS="-k listing"` hands to pytest.
 ARGS ?=
 
-.PHONY: demo test matrix test-oldest bench docs lint format servers minio azurite nginx clean
+.PHONY: demo test matrix test-oldest nox bench docs lint format servers minio azurite nginx clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -22,10 +22,16 @@ test: $(VENV)/.test
 matrix: $(VENV)/.test
 	$(BIN)/python -m pytest --conformance-matrix docs/conformance.md tests/backends
 
-# The oldest releases the package says it takes, on one server of a kind.
+# The oldest releases the package says it takes: zarr's own tests on every service, the rest on one
+# server of a kind.
 test-oldest: $(VENV)/.oldest
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "not seaweed and not minio and not race" tests/backends \
-		tests/zarr_flavour tests/process
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "zarr_flavour or not (seaweed or minio or race)" \
+		tests/backends tests/zarr_flavour tests/process
+
+# zarr's own tests on every service with each release of noxfile.py that this machine has a Python for.
+# `make nox ARGS="-s 'zarr(newest)'"` is one of them, `make nox ARGS=-l` lists them.
+nox: servers $(VENV)/.nox
+	$(BIN)/nox $(ARGS)
 
 # This store beside its peers: docs/performance.md. `make bench ARGS=--quick` does less of it.
 bench: $(VENV)/.bench
@@ -60,7 +66,7 @@ nginx:
 	sh tools/install_nginx.sh
 
 clean:
-	rm -rf .venv .venv-* .tools build dist site
+	rm -rf .nox .venv .venv-* .tools build dist site
 
 # Dependency groups need pip 25.1; a fresh environment may bring an older one.
 $(BIN)/python:
@@ -73,6 +79,10 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/.oldest: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,zarr]" --group oldest
+	touch $@
+
+$(VENV)/.nox: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group nox
 	touch $@
 
 $(VENV)/.bench: pyproject.toml | $(BIN)/python
