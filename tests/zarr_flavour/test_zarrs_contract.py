@@ -22,6 +22,7 @@ from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import cpu, default_buffer_prototype
 from zarr.storage import LoggingStore, MemoryStore, StorePath, WrapperStore
 
+from fsspec_store import ByteRangeError
 from fsspec_store.zarr import FsspecStore
 
 MEMBERS = sorted(
@@ -277,3 +278,25 @@ async def test_who_leaves_early_leaves_nothing_running(
         assert len(await anext(apart)) == 1
         await apart.aclose()
         assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("most", [1, 10])
+async def test_one_fetch_that_fails_is_a_group_of_its_error(
+    stores: tuple[FsspecStore, MemoryStore], most: int
+) -> None:
+    """What came before it is right; nothing but its error is in the group."""
+    ours, _ = stores
+    strict = FsspecStore(ours.fs, ours.path, out_of_range="raise")
+    asked = [RangeByteRequest(0, 5), RangeByteRequest(20, 30), RangeByteRequest(SIZE, SIZE + 9)]
+    bounds = {"max_gap_bytes": 0, "max_concurrency": most}
+    prototype = default_buffer_prototype()
+    for ranges in (
+        strict.get_ranges("a", asked, prototype=prototype, **bounds),
+        ZarrStore.get_ranges(strict, "a", asked, prototype=prototype, **bounds),
+    ):
+        found, count, raised = await outcome(ranges)
+        assert raised == {ByteRangeError}
+        assert count == len(found) < len(asked)
+        for place, value in found.items():
+            assert value == VALUE[asked[place].start : asked[place].end]
+    await strict.aclose()
