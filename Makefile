@@ -22,14 +22,15 @@ test: $(VENV)/.test
 matrix: $(VENV)/.test
 	$(BIN)/python -m pytest --conformance-matrix docs/conformance.md tests/backends
 
-# The oldest releases the package says it takes: zarr's own tests on every server, and all others on
-# one server of a kind.
+# The oldest releases the package says it takes: zarr's own tests on every service, the rest on one
+# server of a kind.
 test-oldest: $(VENV)/.oldest
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "zarrs or not (seaweed or minio or race)" \
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "zarr_flavour or not (seaweed or minio or race)" \
 		tests/backends tests/zarr_flavour tests/process
 
-# zarr's own tests and ours of the zarr flavour, on several releases of zarr.
-nox: $(VENV)/.nox
+# zarr's own tests on every service with each release of noxfile.py that this machine has a Python for.
+# `make nox ARGS="-s 'zarr(newest)'"` is one of them, `make nox ARGS=-l` lists them.
+nox: servers $(VENV)/.nox
 	$(BIN)/nox $(ARGS)
 
 # This store beside its peers: docs/performance.md. `make bench ARGS=--quick` does less of it.
@@ -65,7 +66,7 @@ nginx:
 	sh tools/install_nginx.sh
 
 clean:
-	rm -rf .venv .venv-* .tools build dist site
+	rm -rf .nox .venv .venv-* .tools build dist site
 
 # Dependency groups need pip 25.1; a fresh environment may bring an older one.
 $(BIN)/python:

@@ -1,10 +1,24 @@
-"""How long zarr's random sequences go on, and that none of zarr's tests excuses itself."""
+"""A test of zarr's own that is skipped is a failure, and any other skip is on the page.
+
+And how many random sequences there are.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from pages.reader import ROOT
+from servers import fixtures
+from zarr.testing.store import StoreTests
+
+#: Reasons of ours, each a row of the page's table.
+LISTED = frozenset(
+    re.findall(r"^\| `(cannot: [^`]+)` \|", (ROOT / "docs" / "zarr.md").read_text(), re.MULTILINE)
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,16 +36,28 @@ def sequences(pytestconfig: pytest.Config) -> int | None:
     return number
 
 
+def why_refused(of_zarr: bool, reason: str, raised_in: list[Path]) -> str | None:
+    """Why a skip is a failure, or `None` where it is none."""
+    if Path(fixtures.__file__) in raised_in:
+        return None  # A server that is not installed, which on CI is a failure anyway.
+    if of_zarr:
+        return f"a test of zarr's own was skipped: {reason}"
+    if reason not in LISTED:
+        return f"docs/zarr.md does not list this skip: {reason}"
+    return None
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let no test of zarr's pass by finding that the store cannot do what it is about.
-
-    A server that is missing is found out before a test is called.
-    """
     report = yield
-    if report.skipped and call.when == "call" and item.path.stem == "test_zarrs_own_rules":
-        report.outcome = "failed"
-        report.longrepr = f"zarr's own test was skipped: {call.excinfo and call.excinfo.value}"
+    if report.skipped and call.excinfo is not None:
+        cls: Any = getattr(item, "cls", None)
+        of_zarr = isinstance(cls, type) and issubclass(cls, StoreTests)
+        raised_in = [Path(str(entry.path)) for entry in call.excinfo.traceback]
+        refusal = why_refused(of_zarr, str(call.excinfo.value), raised_in)
+        if refusal is not None:
+            report.outcome = "failed"
+            report.longrepr = refusal
     return report

@@ -7,89 +7,143 @@ prefix without keys is left out of a listing. Knows zarr's wrapper of stores, an
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from zarr.storage import WrapperStore
 
 from fsspec_store.zarr import FsspecStore
 
-_FOLDER, _VALUE = "+", "="
-
 
 class Spelled(WrapperStore[FsspecStore]):
-    """Keys spelled so that no key is a prefix of another, and no segment ends in a dot.
+    """Every segment of a key is spelled with a sign at its end; without any, it is as it was.
 
-    ``a/b.`` is ``a+/b.=`` for the service.
+    Whatever takes a key or a prefix, of all that a sequence or zarr's pipelines ask for, is here:
+    what were not would be asked for under its unspelled name.
     """
 
+    #: The sign of a folder's segment, and of a value's.
+    folder: ClassVar[str] = ""
+    value: ClassVar[str] = ""
+
+    @classmethod
+    def _spelled_segment(cls, segment: str, sign: str) -> str:
+        return segment + sign
+
+    @classmethod
+    def _spelled(cls, key: str) -> str:
+        *folders, name = key.split("/")
+        spelled = [cls._spelled_segment(folder, cls.folder) for folder in folders]
+        return "/".join([*spelled, cls._spelled_segment(name, cls.value)])
+
+    @classmethod
+    def _spelled_prefix(cls, prefix: str) -> str:
+        segments = (segment for segment in prefix.split("/") if segment)
+        return "/".join(cls._spelled_segment(segment, cls.folder) for segment in segments)
+
+    @classmethod
+    def _read(cls, key: str) -> str:
+        signs = cls.folder + cls.value
+        return "/".join(
+            segment[:-1] if segment.endswith(tuple(signs)) else segment
+            for segment in key.split("/")
+        )
+
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        return await self._store.get(_spelled(key), prototype, byte_range)
+        return await self._store.get(self._spelled(key), prototype, byte_range)
 
     async def get_partial_values(
         self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]
     ) -> list[Any]:
         return await self._store.get_partial_values(
-            prototype, [(_spelled(key), byte_range) for key, byte_range in key_ranges]
+            prototype, [(self._spelled(key), byte_range) for key, byte_range in key_ranges]
         )
 
-    async def get_ranges(self, key: str, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        async for batch in self._store.get_ranges(_spelled(key), *args, **kwargs):
+    async def get_ranges(
+        self, key: str, byte_ranges: Any, *, prototype: Any, **bounds: Any
+    ) -> AsyncIterator[Any]:
+        ranges = self._store.get_ranges(
+            self._spelled(key), byte_ranges, prototype=prototype, **bounds
+        )
+        async for batch in ranges:
             yield batch
 
+    def get_sync(self, key: str, *, prototype: Any = None, byte_range: Any = None) -> Any:
+        return self._store.get_sync(self._spelled(key), prototype=prototype, byte_range=byte_range)
+
+    def get_ranges_sync(self, key: str, byte_ranges: Any, *, prototype: Any, **bounds: Any) -> Any:
+        return self._store.get_ranges_sync(
+            self._spelled(key), byte_ranges, prototype=prototype, **bounds
+        )
+
     async def exists(self, key: str) -> bool:
-        return await self._store.exists(_spelled(key))
+        return await self._store.exists(self._spelled(key))
 
     async def set(self, key: str, value: Any) -> None:
-        await self._store.set(_spelled(key), value)
+        await self._store.set(self._spelled(key), value)
 
     async def set_if_not_exists(self, key: str, value: Any) -> None:
-        await self._store.set_if_not_exists(_spelled(key), value)
+        await self._store.set_if_not_exists(self._spelled(key), value)
 
     async def _set_many(self, values: Iterable[tuple[str, Any]]) -> None:
-        await self._store._set_many([(_spelled(key), value) for key, value in values])
+        await self._store._set_many([(self._spelled(key), value) for key, value in values])
 
     async def _get_many(self, requests: Iterable[tuple[str, Any, Any]]) -> AsyncIterator[Any]:
-        spelled = [(_spelled(key), prototype, part) for key, prototype, part in requests]
+        spelled = [(self._spelled(key), prototype, part) for key, prototype, part in requests]
         async for key, value in self._store._get_many(spelled):
-            yield _read(key), value
-
-    async def delete(self, key: str) -> None:
-        await self._store.delete(_spelled(key))
-
-    async def delete_dir(self, prefix: str) -> None:
-        await self._store.delete_dir(_spelled_prefix(prefix))
-
-    async def is_empty(self, prefix: str) -> bool:
-        return await self._store.is_empty(_spelled_prefix(prefix))
-
-    async def getsize(self, key: str) -> int:
-        return await self._store.getsize(_spelled(key))
-
-    async def getsize_prefix(self, prefix: str) -> int:
-        return await self._store.getsize_prefix(_spelled_prefix(prefix))
-
-    def get_sync(self, key: str, **kwargs: Any) -> Any:
-        return self._store.get_sync(_spelled(key), **kwargs)
+            yield self._read(key), value
 
     def set_sync(self, key: str, value: Any) -> None:
-        self._store.set_sync(_spelled(key), value)
+        self._store.set_sync(self._spelled(key), value)
 
     def delete_sync(self, key: str) -> None:
-        self._store.delete_sync(_spelled(key))
+        self._store.delete_sync(self._spelled(key))
+
+    async def delete(self, key: str) -> None:
+        await self._store.delete(self._spelled(key))
+
+    async def delete_dir(self, prefix: str) -> None:
+        await self._store.delete_dir(self._spelled_prefix(prefix))
+
+    async def is_empty(self, prefix: str) -> bool:
+        return await self._store.is_empty(self._spelled_prefix(prefix))
+
+    async def getsize(self, key: str) -> int:
+        return await self._store.getsize(self._spelled(key))
+
+    async def getsize_prefix(self, prefix: str) -> int:
+        return await self._store.getsize_prefix(self._spelled_prefix(prefix))
 
     async def list(self) -> AsyncIterator[str]:
         async for key in self._store.list():
-            yield _read(key)
+            yield self._read(key)
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        async for key in self._store.list_prefix(_spelled_prefix(prefix)):
-            yield _read(key)
+        async for key in self._store.list_prefix(self._spelled_prefix(prefix)):
+            yield self._read(key)
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
         # A key and its children, which are two names for the service, are one.
-        names = {_read(name) async for name in self._store.list_dir(_spelled_prefix(prefix))}
+        names = {
+            self._read(name) async for name in self._store.list_dir(self._spelled_prefix(prefix))
+        }
         for name in names:
             yield name
+
+
+class WithFoldersApart(Spelled):
+    """No key is a prefix of another: ``a/b`` is ``a+/b=`` for the service."""
+
+    folder, value = "+", "="
+
+
+class WithoutDotsAtTheEnd(Spelled):
+    """No segment ends in a dot: ``a./b`` is ``a.=/b`` for the service, and ``a/b`` itself."""
+
+    folder = value = "="
+
+    @classmethod
+    def _spelled_segment(cls, segment: str, sign: str) -> str:
+        return segment + sign if segment.endswith((".", sign)) else segment
 
 
 class WithoutEmptied(WrapperStore[FsspecStore]):
@@ -100,17 +154,3 @@ class WithoutEmptied(WrapperStore[FsspecStore]):
             key = f"{prefix.rstrip('/')}/{name}".lstrip("/")
             if await self._store.exists(key) or not await self._store.is_empty(key):
                 yield name
-
-
-def _spelled_prefix(prefix: str) -> str:
-    segments = [segment + _FOLDER for segment in prefix.split("/") if segment]
-    return "/".join(segments)
-
-
-def _spelled(key: str) -> str:
-    *folders, name = key.split("/")
-    return "/".join([*(folder + _FOLDER for folder in folders), name + _VALUE])
-
-
-def _read(key: str) -> str:
-    return "/".join(segment[:-1] for segment in key.split("/"))

@@ -1,155 +1,302 @@
-"""The zarr flavour can be called wherever zarr's own abstract store can, and answers alike.
-
-Held against the release of zarr that is installed: its signatures, and its own way of reading
-ranges, which needs nothing of a store but `get`.
-"""
+"""The store has all that the installed zarr's `Store` has, and answers as zarr's defaults do."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
-from itertools import chain
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import zarr.abc.store
 from hypothesis import given
 from hypothesis import strategies as st
-from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+from zarr.abc.store import (
+    OffsetByteRequest,
+    RangeByteRequest,
+    SuffixByteRequest,
+)
+from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import cpu, default_buffer_prototype
+from zarr.storage import LoggingStore, MemoryStore, StorePath, WrapperStore
 
+from fsspec_store import ByteRangeError
 from fsspec_store.zarr import FsspecStore
 
-#: Everything that zarr may call on a store, its private methods among it.
-MEMBERS = sorted(name for name in vars(Store) if not (name.startswith("__") or name == "_abc_impl"))
-METHODS = [name for name in MEMBERS if callable(getattr(Store, name))]
+MEMBERS = sorted(
+    {name for name in dir(ZarrStore) if not name.startswith("__")} - {"_abc_impl"}
+    | {"__enter__", "__exit__"}
+)
+
+#: Where a default is not zarr's: bounds that were measured, and as many fetches as a store has room
+#: for. zarr's pipelines say theirs by themselves.
+OWN_DEFAULTS = {"max_concurrency", "max_gap_bytes", "max_coalesced_bytes"}
 
 
-def parameters(owner: Any, name: str) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(getattr(owner, name)).parameters)
+def differences(theirs: Any, ours: Any) -> list[str]:
+    """What of a call that zarr's method takes the other would not, or would take otherwise."""
+    found = []
+    of_theirs = inspect.signature(theirs).parameters
+    of_ours = inspect.signature(ours).parameters
+    for place, (name, asked) in enumerate(of_theirs.items()):
+        taken = of_ours.get(name)
+        if taken is None:
+            found.append(f"{name} is missing")
+            continue
+        if taken.kind != asked.kind:
+            found.append(f"{name} is {taken.kind.description}")
+        if asked.kind is not asked.KEYWORD_ONLY and list(of_ours)[place] != name:
+            found.append(f"{name} has another place")
+        if asked.default not in (asked.empty, taken.default) and (
+            name not in OWN_DEFAULTS or taken.default is taken.empty
+        ):
+            found.append(f"{name} is {taken.default} by default")
+    for name, taken in of_ours.items():
+        if (
+            name not in of_theirs
+            and taken.default is taken.empty
+            and taken.kind
+            not in (
+                taken.VAR_KEYWORD,
+                taken.VAR_POSITIONAL,
+            )
+        ):
+            found.append(f"{name} is asked for")
+    return found
 
 
-def kind(method: Callable[..., Any]) -> tuple[bool, bool]:
-    return inspect.iscoroutinefunction(method), inspect.isasyncgenfunction(method)
+@pytest.mark.parametrize("name", MEMBERS)
+def test_every_member_of_zarrs_store_is_here_and_called_the_same(name: str) -> None:
+    theirs = inspect.getattr_static(ZarrStore, name)
+    ours = inspect.getattr_static(FsspecStore, name)
+    assert isinstance(ours, property) == isinstance(theirs, property)
+    assert isinstance(ours, classmethod) == isinstance(theirs, classmethod)
+    if isinstance(theirs, property):
+        return
+    theirs, ours = getattr(ZarrStore, name), getattr(FsspecStore, name)
+    assert inspect.iscoroutinefunction(ours) == inspect.iscoroutinefunction(theirs)
+    if inspect.isasyncgenfunction(theirs):
+        assert inspect.isasyncgenfunction(ours)
+    assert differences(theirs, ours) == []
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_takes_what_zarrs_takes(name: str) -> None:
-    asked, ours = parameters(Store, name), parameters(FsspecStore, name)
-    for parameter in asked.values():
-        assert parameter.name in ours
-        own = ours[parameter.name]
-        assert own.kind == parameter.kind
-        if parameter.default is not inspect.Parameter.empty:
-            assert own.default is not inspect.Parameter.empty
-    beyond = [parameter for name, parameter in ours.items() if name not in asked]
-    assert all(parameter.kind == inspect.Parameter.KEYWORD_ONLY for parameter in beyond)
-    assert all(parameter.default is not inspect.Parameter.empty for parameter in beyond)
-    # The abstract listings are plain methods, of which zarr says that they should not be.
-    if name not in ("list", "list_dir", "list_prefix"):
-        assert kind(getattr(FsspecStore, name)) == kind(getattr(Store, name))
+def test_what_zarr_looks_for_on_an_instance(tmp_path: Path) -> None:
+    store = FsspecStore.from_url(str(tmp_path))
+    for name in ZarrStore.__annotations__:
+        assert hasattr(store, name)
+    assert store._is_open is False
+    assert store._read_only is False
 
 
-@pytest.mark.parametrize("name", [name for name in MEMBERS if name not in METHODS])
-def test_what_zarr_asks_without_calling_is_there(name: str) -> None:
-    assert isinstance(inspect.getattr_static(FsspecStore, name), property)
-
-
-PROTOCOLS = ["SupportsGetSync", "SupportsSetSync", "SupportsDeleteSync"]
+PROTOCOLS = ["SupportsGetSync", "SupportsSetSync", "SupportsDeleteSync", "SupportsSyncStore"]
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
-def test_the_blocking_methods_are_those_of_zarrs_protocols(name: str) -> None:
+def test_the_blocking_protocols(name: str, tmp_path: Path) -> None:
     protocol = getattr(zarr.abc.store, name, None)
     if protocol is None:
         pytest.skip("cannot: this release of zarr has no blocking methods")
-    assert issubclass(FsspecStore, protocol)
-    (method,) = (each for each in vars(protocol) if each.endswith("_sync"))
-    asked, ours = parameters(protocol, method), parameters(FsspecStore, method)
-    assert [(each.name, each.kind, each.default) for each in asked.values()] == [
-        (each.name, each.kind, each.default) for each in ours.values()
-    ]
+    store = FsspecStore.from_url(str(tmp_path))
+    assert isinstance(store, protocol)
+    methods = [method for method in dir(protocol) if method.endswith("_sync")]
+    assert methods
+    for method in methods:
+        assert differences(getattr(protocol, method), getattr(FsspecStore, method)) == []
 
 
-# -- Ranges ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize("wrapper", [WrapperStore, LoggingStore])
+def test_a_wrapper_blocks_where_the_store_does(wrapper: type[Any], tmp_path: Path) -> None:
+    supports = getattr(zarr.abc.store, "_store_supports_sync_io", None)
+    if supports is None:
+        pytest.skip("cannot: this release of zarr has no fused pipeline")
+    blocking = FsspecStore.from_url(str(tmp_path))
+    awaiting = FsspecStore.from_url("s3://bucket", {"anon": True})
+    for store, expected in ((blocking, True), (awaiting, False)):
+        assert supports(store) is expected
+        assert supports(wrapper(store)) is expected
 
-positions = st.integers(0, 40)
-requests = st.one_of(
+
+def test_a_path_in_the_store_is_zarrs_getter_and_setter(tmp_path: Path) -> None:
+    path = StorePath(FsspecStore.from_url(str(tmp_path)), "a")
+    assert isinstance(path, zarr.abc.store.ByteGetter)
+    assert isinstance(path, zarr.abc.store.ByteSetter)
+
+
+# -- Ranges: the answers of zarr's own default -----------------------------------------------------
+
+SIZE = 60
+VALUE = bytes(range(SIZE))
+PLACES = st.integers(0, SIZE + 20)
+REQUESTS = st.one_of(
+    st.tuples(PLACES, PLACES).map(lambda ends: RangeByteRequest(min(ends), max(ends))),
+    PLACES.map(OffsetByteRequest),
+    PLACES.map(SuffixByteRequest),
     st.none(),
-    st.builds(OffsetByteRequest, positions),
-    st.builds(SuffixByteRequest, positions),
-    st.tuples(positions, positions).map(lambda pair: RangeByteRequest(min(pair), max(pair))),
 )
-asked_ranges = st.lists(requests, max_size=8)
-bounds = st.fixed_dictionaries(
-    {"max_gap_bytes": st.integers(0, 12), "max_coalesced_bytes": st.integers(0, 40)}
+BOUNDS = st.fixed_dictionaries(
+    {}, optional={"max_gap_bytes": st.integers(0, 30), "max_coalesced_bytes": st.integers(0, 90)}
 )
 
-needs_ranges = pytest.mark.skipif(
-    not hasattr(Store, "get_ranges"), reason="cannot: this release of zarr reads no ranges"
-)
+Outcome = tuple[dict[int, bytes], int, set[type[BaseException]]]
 
 
-async def read(method: Any, store: FsspecStore, ranges: Any, limits: dict[str, int]) -> Any:
-    """What a way of reading ranges gives: places and bytes, or the types of what it raises."""
-    found = method(store, "key", ranges, prototype=default_buffer_prototype(), **limits)
+async def outcome(batches: Any) -> Outcome:
+    """Answers by their place, how many fetches they came by, and what was raised of them."""
+    found: dict[int, bytes] = {}
+    count = 0
+    raised: set[type[BaseException]] = set()
     try:
-        return [[(place, value.to_bytes()) for place, value in batch] async for batch in found]
-    except BaseExceptionGroup as group:
-        assert group.subgroup(FileNotFoundError)
-        assert group.split(FileNotFoundError)[1] is None
-        return FileNotFoundError
+        async for batch in batches:
+            count += 1
+            for place, value in batch:
+                assert place not in found
+                assert isinstance(value, cpu.Buffer)
+                found[place] = value.to_bytes()
+    except* Exception as group:
+        for error in group.exceptions:
+            raised.add(FileNotFoundError if isinstance(error, FileNotFoundError) else type(error))
+    return found, count, raised
 
 
-def both(value: bytes | None, ranges: Any, limits: dict[str, int]) -> tuple[Any, Any]:
-    async def run() -> tuple[Any, Any]:
-        store = FsspecStore.from_url(f"memory://{uuid4().hex}")
-        if value is not None:
-            await store.set("key", cpu.Buffer.from_bytes(value))
-        zarrs: Any = Store.get_ranges
+def blocking_outcome(answers: Any) -> tuple[dict[int, bytes], set[type[BaseException]]]:
+    found: dict[int, bytes] = {}
+    raised: set[type[BaseException]] = set()
+    try:
+        found = {place: value.to_bytes() for place, value in answers()}
+    except* FileNotFoundError:
+        raised.add(FileNotFoundError)
+    return found, raised
+
+
+@pytest.fixture(scope="module", params=["memory", "local", "seaweedfs"])
+def stores(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[FsspecStore, MemoryStore]]:
+    if not hasattr(ZarrStore, "get_ranges"):
+        pytest.skip("cannot: this release of zarr has no get_ranges")
+    options: dict[str, Any] = {}
+    if request.param == "seaweedfs":
+        endpoint = request.getfixturevalue("seaweedfs_endpoint")
+        url, options = f"s3://{endpoint.make_bucket()}/root", endpoint.storage_options()
+    elif request.param == "local":
+        url = str(tmp_path_factory.mktemp("ranges"))
+    else:
+        url = "memory://zarrs-contract"
+    with FsspecStore.from_url(url, options) as ours:
+        theirs = MemoryStore()
+        ours.set_sync("a", cpu.Buffer.from_bytes(VALUE))
+        asyncio.run(theirs.set("a", cpu.Buffer.from_bytes(VALUE)))
+        yield ours, theirs
+
+
+@given(key=st.sampled_from(["a", "a", "a", "missing"]), asked=st.lists(REQUESTS), bounds=BOUNDS)
+def test_get_ranges_answers_as_zarrs_default_and_by_no_more_fetches(
+    stores: tuple[FsspecStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
+) -> None:
+    ours, theirs = stores
+    prototype = default_buffer_prototype()
+
+    async def both() -> tuple[Outcome, Outcome, Outcome]:
+        # zarr's defaults where no bounds are given, or fetches could not be compared.
+        given = {"max_gap_bytes": 2**20, "max_coalesced_bytes": 2**24} | bounds
         return (
-            await read(zarrs, store, ranges, limits),
-            await read(FsspecStore.get_ranges, store, ranges, limits),
+            await outcome(ours.get_ranges(key, asked, prototype=prototype, **given)),
+            await outcome(theirs.get_ranges(key, asked, prototype=prototype, **given)),
+            # zarr's default on this store's own `get`.
+            await outcome(ZarrStore.get_ranges(ours, key, asked, prototype=prototype, **given)),
         )
 
-    return asyncio.run(run())
+    mine, models, defaults = asyncio.run(both())
+    assert mine[0] == models[0] == defaults[0]
+    assert mine[1] <= models[1]
+    assert mine[2] == models[2] == defaults[2]
 
 
-@needs_ranges
-@given(value=st.binary(max_size=40), ranges=asked_ranges, limits=bounds)
-def test_ranges_are_what_zarr_would_read(
-    value: bytes, ranges: list[Any], limits: dict[str, int]
+@given(key=st.sampled_from(["a", "a", "a", "missing"]), asked=st.lists(REQUESTS), bounds=BOUNDS)
+def test_get_ranges_sync_answers_as_zarrs_default(
+    stores: tuple[FsspecStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
 ) -> None:
-    zarrs, ours = both(value, ranges, limits)
-    assert sorted(chain(*ours)) == sorted(chain(*zarrs))
+    ours, theirs = stores
+    prototype = default_buffer_prototype()
+    mine, models, defaults = (
+        blocking_outcome(partial(method, key, asked, prototype=prototype, **bounds))
+        for method in (
+            ours.get_ranges_sync,
+            theirs.get_ranges_sync,
+            partial(ZarrStore.get_ranges_sync, ours),
+        )
+    )
+    assert mine == models == defaults
 
 
-@needs_ranges
-@given(
-    ends=st.lists(st.tuples(positions, st.integers(1, 10)), unique=True, max_size=8),
-    limits=bounds,
-)
-def test_ranges_are_fetched_in_no_more_reads_than_by_zarr(
-    ends: list[tuple[int, int]], limits: dict[str, int]
+@pytest.mark.parametrize("bad", [(0, 2), slice(2), 5, "a", b"0-2"])
+async def test_what_is_no_request_is_caught_as_zarrs_is(
+    stores: tuple[FsspecStore, MemoryStore], bad: Any
 ) -> None:
-    ranges = [RangeByteRequest(start, start + length) for start, length in ends]
-    zarrs, ours = both(bytes(60), ranges, limits)
-    assert len(ours) <= len(zarrs)
-    longest = max([limits["max_coalesced_bytes"], *(length for _, length in ends)])
-    for batch in ours:
-        starts = [ranges[place].start for place, _ in batch]
-        span = max(ranges[place].end for place, _ in batch) - min(starts)
-        assert span <= longest
-        # As in zarr's batches, what comes first in the value comes first.
-        assert starts == sorted(starts)
+    """zarr's default says so in a group, as a fetch fails; this store before any fetch."""
+    ours, theirs = stores
+    for store in (ours, theirs):
+        caught = None
+        try:
+            async for _ in store.get_ranges("a", [bad], prototype=default_buffer_prototype()):
+                raise AssertionError("answered")
+        except* (ValueError, TypeError) as group:
+            caught = group
+        assert caught is not None
+        (error,) = caught.exceptions
+        assert "Unexpected byte_range, got" in str(error)
 
 
-@needs_ranges
-@given(ranges=asked_ranges, limits=bounds)
-def test_ranges_of_a_missing_key_fail_as_they_do_in_zarr(
-    ranges: list[Any], limits: dict[str, int]
+async def test_no_ranges_ask_for_nothing(stores: tuple[FsspecStore, MemoryStore]) -> None:
+    for store in stores:
+        for key in ("a", "missing"):
+            ranges = store.get_ranges(key, [], prototype=default_buffer_prototype())
+            assert [batch async for batch in ranges] == []
+
+
+async def test_who_leaves_early_leaves_nothing_running(
+    stores: tuple[FsspecStore, MemoryStore],
 ) -> None:
-    zarrs, ours = both(None, ranges, limits)
-    assert ours == zarrs == (FileNotFoundError if ranges else [])
+    asked = [RangeByteRequest(start, start + 1) for start in range(SIZE)]
+    for store in stores:
+        before = asyncio.all_tasks()
+        ranges = store.get_ranges(
+            "a", asked, prototype=default_buffer_prototype(), max_gap_bytes=0, max_concurrency=2
+        )
+        # Nothing touches, but everything is next to something.
+        assert len(await anext(ranges)) == SIZE
+        await ranges.aclose()
+        apart = store.get_ranges(
+            "a",
+            asked[::2],
+            prototype=default_buffer_prototype(),
+            max_gap_bytes=0,
+            max_concurrency=2,
+        )
+        assert len(await anext(apart)) == 1
+        await apart.aclose()
+        assert asyncio.all_tasks() == before
+
+
+@pytest.mark.parametrize("most", [1, 10])
+async def test_one_fetch_that_fails_is_a_group_of_its_error(
+    stores: tuple[FsspecStore, MemoryStore], most: int
+) -> None:
+    """What came before it is right; nothing but its error is in the group."""
+    ours, _ = stores
+    strict = FsspecStore(ours.fs, ours.path, out_of_range="raise")
+    asked = [RangeByteRequest(0, 5), RangeByteRequest(20, 30), RangeByteRequest(SIZE, SIZE + 9)]
+    bounds = {"max_gap_bytes": 0, "max_concurrency": most}
+    prototype = default_buffer_prototype()
+    for ranges in (
+        strict.get_ranges("a", asked, prototype=prototype, **bounds),
+        ZarrStore.get_ranges(strict, "a", asked, prototype=prototype, **bounds),
+    ):
+        found, count, raised = await outcome(ranges)
+        assert raised == {ByteRangeError}
+        assert count == len(found) < len(asked)
+        for place, value in found.items():
+            assert value == VALUE[asked[place].start : asked[place].end]
+    await strict.aclose()

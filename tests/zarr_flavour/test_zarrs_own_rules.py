@@ -1,12 +1,11 @@
 """zarr's own tests of stores, on every backend: rules one by one, and random sequences of actions.
 
-None is overridden, and none skipped by hand. Where a service cannot hold what a random sequence may
-ask for, keys are spelled so that it can: see `held`.
+None is overridden or skipped, which `test_nothing_left_out` and `conftest` hold. Where a service
+cannot hold what a random sequence may ask for, keys are spelled so that it can: see `held`.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from contextlib import closing
 from itertools import count
@@ -20,37 +19,15 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from servers import AzureEndpoint, GCSEndpoint, S3Endpoint
 from zarr.abc.store import Store
 from zarr.core.buffer import cpu
-from zarr.storage import WrapperStore
 from zarr.testing.stateful import ZarrHierarchyStateMachine, ZarrStoreStateMachine
 from zarr.testing.store import StoreTests
 
 from fsspec_store.zarr import FsspecStore
-from zarr_flavour.held import Spelled, WithoutEmptied
+from zarr_flavour.held import WithFoldersApart, WithoutDotsAtTheEnd, WithoutEmptied
 
 _places = count()
 
 MakeMachine = Callable[[], RuleBasedStateMachine]
-
-
-def test_no_key_gets_past_its_spelling() -> None:
-    takes_keys = {
-        name
-        for name, method in vars(WrapperStore).items()
-        if callable(method)
-        and {"key", "prefix", "key_ranges", "requests"} & {*inspect.signature(method).parameters}
-    }
-    assert takes_keys >= {"get", "delete_dir", "_get_many"}
-    assert takes_keys <= vars(Spelled).keys()
-
-
-def test_nothing_of_zarrs_is_overridden() -> None:
-    members = {name: each for name, each in vars(StoreTests).items() if not name.startswith("__")}
-    abstract = {
-        name for name, each in members.items() if getattr(each, "__isabstractmethod__", False)
-    }
-    for service in (TestMemory, TestLocal, TestSeaweedFS, TestMinIO, TestFakeGCS, TestAzurite):
-        own = {name for cls in service.__mro__ if issubclass(cls, OwnRules) for name in vars(cls)}
-        assert {"store_kwargs", "get", "set"} <= own & members.keys() <= abstract
 
 
 class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
@@ -106,6 +83,12 @@ class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
     def test_store_supports_writes(self, store: FsspecStore) -> None:
         assert store.supports_writes
 
+    # Left open by zarr 3.0 alone; later releases have a test of their own, which is not touched.
+    if getattr(StoreTests.test_store_supports_partial_writes, "__isabstractmethod__", False):
+
+        def test_store_supports_partial_writes(self, store: FsspecStore) -> None:
+            assert not store.supports_partial_writes
+
     def test_store_supports_listing(self, store: FsspecStore) -> None:
         assert store.supports_listing
 
@@ -127,7 +110,7 @@ class TestMemory(OwnRules):
 
 class TestLocal(OwnRules):
     sequences, actions = 20, 20
-    keys_held = Spelled  # A name is a file or a folder.
+    keys_held = WithFoldersApart  # A name is a file or a folder.
 
     @pytest.fixture
     def store_kwargs(self, tmp_path: Path) -> dict[str, Any]:
@@ -169,7 +152,7 @@ class TestSeaweedFS(OnS3):
 
 
 class TestMinIO(OnS3):
-    keys_held = Spelled  # It lists a key and not those below it.
+    keys_held = WithFoldersApart  # It lists a key and not those below it.
 
     @pytest.fixture
     def endpoint(self, minio_endpoint: S3Endpoint) -> S3Endpoint:
@@ -197,7 +180,7 @@ class TestFakeGCS(OwnRules):
 
 
 class TestAzurite(OwnRules):
-    keys_held = groups_held = Spelled  # It would drop a dot at the end of a segment.
+    keys_held = groups_held = WithoutDotsAtTheEnd  # It would drop a dot at the end of a segment.
 
     @pytest.fixture
     def store_kwargs(self, azurite_endpoint: AzureEndpoint) -> dict[str, Any]:
