@@ -141,6 +141,10 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         return (prototype or default_buffer_prototype()).buffer
 
 
+#: What `open_store` hands on to the constructor.
+_PARAMETERS = inspect.signature(FsspecStore).parameters.keys() - {"fs", "path", "read_only"}
+
+
 def open_store(
     url: str | os.PathLike[str] | Any,
     storage_options: Mapping[str, Any] | None = None,
@@ -179,7 +183,3 @@ def open_store(
             advice = f"options of the filesystem go into storage_options={{{name!r}: ...}}"
         raise StorageOptionError(f"open_store takes no {name!r}; {advice}")
     return FsspecStore(*from_place(url, storage_options), read_only=read_only, **options)
-
-
-#: What `open_store` hands on to the constructor.
-_PARAMETERS = inspect.signature(FsspecStore).parameters.keys() - {"fs", "path", "read_only"}

@@ -67,11 +67,12 @@ def run(place: Place, tmp_path: Path) -> Run:
     def run(
         options: dict[str, Any] | None = None,
         url: str = f"{place.url}/data.zarr",
-        **environment: str,
+        **environment: str | None,
     ) -> str:
+        variables = {**kept, **nothing, **environment}
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM, json.dumps([url, options])],
-            env={**kept, **nothing, **environment},
+            env={name: value for name, value in variables.items() if value is not None},
             capture_output=True,
             text=True,
             timeout=60,
@@ -125,6 +126,13 @@ def test_a_file_of_fsspecs_configuration_is_read(
     assert written()
 
 
+def test_fsspecs_files_are_found_below_home(place: Place, run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / ".config" / "fsspec"
+    folder.mkdir(parents=True)
+    (folder / "conf.json").write_text(json.dumps({"s3": place.options}))
+    assert run(FSSPEC_CONFIG_DIR=None, HOME=str(tmp_path)) == FOUND
+
+
 def test_fsspecs_environment_variables_are_read(
     place: Place, run: Run, written: Callable[[], bool]
 ) -> None:
@@ -173,6 +181,11 @@ def test_a_profile_by_configuration_of_fsspec(
 ) -> None:
     environment = profile(seaweedfs_endpoint, tmp_path)
     assert run(FSSPEC_S3='{"profile": "lab"}', **environment) == FOUND
+
+
+def test_a_profile_by_option(seaweedfs_endpoint: S3Endpoint, run: Run, tmp_path: Path) -> None:
+    environment = profile(seaweedfs_endpoint, tmp_path)
+    assert run({"profile": "lab"}, **environment) == FOUND
 
 
 def test_the_environments_endpoint_counts_more_than_the_profiles(

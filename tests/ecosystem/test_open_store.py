@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import fsspec
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 import zarr
 import zarr.storage
 from fsspec.core import url_to_fs
@@ -114,6 +117,26 @@ def test_options_of_pandas_xarray_and_dask_open_a_bucket(place: Place) -> None:
             np.testing.assert_array_equal(zarr.open_array(store=store, mode="r")[:], DATA)
             store.sync.set("beside", Buffer.from_bytes(b"x"))
             assert "beside" in list(store.sync.list_dir(""))
+
+
+def test_one_url_and_one_set_of_options_serve_everybody(place: Place) -> None:
+    url, options = f"{place.url}/data.zarr", place.options
+    ds = xr.Dataset({"air": (("y", "x"), DATA)})
+    ds.to_zarr(open_store(url, options), mode="w", consolidated=False)
+    place.open("tables").sync.set("table.csv", Buffer.from_bytes(b"day,air\n1,2\n"))
+    table = pd.read_csv(f"{place.url}/tables/table.csv", storage_options=options)
+    assert table["air"].tolist() == [2]
+    for opened in (
+        xr.open_zarr(url, storage_options=options, consolidated=False),
+        xr.open_zarr(open_store(url, storage_options=options), consolidated=False),
+    ):
+        with opened:
+            xr.testing.assert_identical(opened.load(), ds)
+    for array in (
+        da.from_zarr(url, component="air", storage_options=options),
+        da.from_zarr(open_store(url, storage_options=options), component="air"),
+    ):
+        np.testing.assert_array_equal(array.compute(scheduler="threads"), DATA)
 
 
 def test_an_account_in_the_url_is_the_account(azurite_endpoint: AzureEndpoint) -> None:

@@ -159,3 +159,14 @@ async def test_variables_are_loaded_together_without_blocking(place: Place) -> N
         loaded = await asyncio.gather(*(part.load_async() for part in parts))
     for start, part in zip(range(0, 6, 2), loaded, strict=True):
         xr.testing.assert_identical(part, ds.isel(time=slice(start, start + 2)))
+
+
+def test_what_is_lazy_is_read_by_a_store_that_was_closed(place: Place) -> None:
+    ds = dataset()
+    ds.to_zarr(place.open(), mode="w")
+    with place.open(read_only=True) as store:
+        opened = xr.open_zarr(store)
+        first = opened["air"][0].load()
+    np.testing.assert_array_equal(first, ds["air"][0])
+    with opened:
+        xr.testing.assert_identical(opened.load(), ds)
