@@ -7,7 +7,7 @@ import json
 import re
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -210,6 +210,37 @@ async def test_a_provider_that_fails_is_an_error_that_names_it(
             await store.get("a")
         with pytest.raises(UnauthenticatedError, match="custom-process"):
             await put(store, "a")
+
+
+@pytest.mark.parametrize("loss", [Path.unlink, lambda program: program.chmod(0o600)])
+async def test_a_provider_that_is_gone_says_nothing_of_keys(
+    minio_endpoint: S3Endpoint, tmp_path: Path, fast: bool, loss: Callable[[Path], None]
+) -> None:
+    provider = Provider(minio_endpoint, tmp_path)
+    provider.give(minutes=5)
+    url = f"s3://{minio_endpoint.make_bucket()}/x"
+    options = options_of(minio_endpoint, **NONE, profile="short")
+    with (
+        opened(url, options, fast=fast, missing_on_forbidden=True) as used,
+        opened(url, options, fast=fast, missing_on_forbidden=True) as new,
+    ):
+        await put(used, "a")
+        loss(tmp_path / "provider")
+        for store in (used, new):
+            for work in (
+                store.get("a"),
+                store.exists("a"),
+                store.getsize("a"),
+                store.get_version("a"),
+                store.is_empty(""),
+                store.delete("a"),
+                store.delete_dir(""),
+                put(store, "a"),
+            ):
+                with pytest.raises(UnauthenticatedError, match="provider"):
+                    await work
+    with opened(url, minio_endpoint.storage_options()) as store:
+        assert await read(store, "a") == b"a"
 
 
 async def test_no_credentials_are_needed_where_everybody_is_let_in(

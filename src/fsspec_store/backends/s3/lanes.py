@@ -85,6 +85,11 @@ class Lanes:
             if error_code(error) in DAMAGED:
                 # From here, and not by the service's answer, since that is no reason to give up.
                 raise ChecksumError(f"{error_code(error)}: {error}") from None
+            if isinstance(error, FileNotFoundError | PermissionError) and not error_code(error):
+                # Of a file or a program that gives credentials, and no word of S3's about a key.
+                raise botocore.exceptions.CredentialRetrievalError(
+                    provider="a file or program", error_msg=str(error)
+                ) from error
             raise
 
     async def _call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
