@@ -8,6 +8,7 @@ memory runs where it is called. Knows the contract, and no backend.
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
@@ -47,10 +48,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     Raises
     ------
     RuntimeError
-        When called on that very loop, which would wait for itself.
+        When called on that very loop, which would wait for itself, or as the interpreter ends, when
+        that loop's thread runs no more.
     Exception
         What the coroutine raises.
     """
+    if sys.is_finalizing():
+        work.close()
+        raise RuntimeError(
+            "a blocking call as the interpreter ends: fsspec's event loop has stopped"
+        )
     # Only now: whoever awaits needs none of it.
     from fsspec.asyn import get_loop
 
@@ -88,25 +95,31 @@ def iterate(
         Each item, in order.
     """
     size = 1
+    # What was interrupted may still be ending, and a generator that runs cannot be closed.
+    turn = asyncio.Lock()
     try:
-        while batch := runner(_next(items, size)):
+        while batch := runner(_next(items, size, turn)):
             yield from batch
             size = min(2 * size, _MOST_ITEMS)
     finally:
-        runner(_close(items))
+        # As the interpreter ends no loop runs that could close it.
+        if not sys.is_finalizing():
+            runner(_close(items, turn))
 
 
-async def _next(items: AsyncGenerator[T, None], size: int) -> list[T]:
+async def _next(items: AsyncGenerator[T, None], size: int, turn: asyncio.Lock) -> list[T]:
     found: list[T] = []
-    async for item in items:
-        found.append(item)
-        if len(found) == size:
-            break
+    async with turn:
+        async for item in items:
+            found.append(item)
+            if len(found) == size:
+                break
     return found
 
 
-async def _close(items: AsyncGenerator[T, None]) -> None:
-    await items.aclose()
+async def _close(items: AsyncGenerator[T, None], turn: asyncio.Lock) -> None:
+    async with turn:
+        await items.aclose()
 
 
 class SyncStore:
