@@ -6,6 +6,7 @@ business; no service is known by name here.
 
 from __future__ import annotations
 
+import inspect
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -21,6 +22,7 @@ from .errors import (
     InvalidKeyError,
     KeyNotFoundError,
     ReadOnlyError,
+    StorageOptionError,
     StoreURLError,
     UnauthenticatedError,
     VersionMismatchError,
@@ -38,7 +40,7 @@ from .sending import Stats
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import AsyncGenerator, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
     from fsspec import AbstractFileSystem
 
@@ -178,11 +180,11 @@ class FsspecStore(Store):
         StoreURLError
             When the URL names no place, or its protocol is unknown.
         StorageOptionError
-            When the filesystem takes no such option.
+            When the filesystem takes no such option, or the store no such parameter.
         MissingExtraError
             When the protocol's library is not installed; says how to install it.
         """
-        return cls(*from_url(url, storage_options), read_only=read_only, **options)
+        return cls._at(lambda: from_url(url, storage_options), read_only, options)
 
     @classmethod
     def from_upath(cls, upath: Any, *, read_only: bool = False, **options: Any) -> Self:
@@ -209,7 +211,7 @@ class FsspecStore(Store):
         StoreURLError, StorageOptionError
             See the constructor.
         """
-        return cls(*from_upath(upath), read_only=read_only, **options)
+        return cls._at(lambda: from_upath(upath), read_only, options)
 
     @classmethod
     def from_mapper(cls, mapper: Any, *, read_only: bool = False, **options: Any) -> Self:
@@ -236,7 +238,25 @@ class FsspecStore(Store):
         StoreURLError, StorageOptionError
             See the constructor.
         """
-        return cls(*from_mapper(mapper), read_only=read_only, **options)
+        return cls._at(lambda: from_mapper(mapper), read_only, options)
+
+    @classmethod
+    def _at(
+        cls,
+        find: Callable[[], tuple[AbstractFileSystem, str]],
+        read_only: bool,
+        options: Mapping[str, Any],
+    ) -> Self:
+        """A store at a place that is found once the options are known to be the store's own."""
+        takes = inspect.signature(cls).parameters
+        takes_any = any(each.kind is each.VAR_KEYWORD for each in takes.values())
+        for name in () if takes_any else options.keys() - takes.keys():
+            if name == "mode":
+                advice = "read_only=True opens for reading only, and zarr and xarray take a mode"
+            else:
+                advice = f"options of the filesystem go into storage_options={{{name!r}: ...}}"
+            raise StorageOptionError(f"a store has no parameter {name!r}; {advice}")
+        return cls(*find(), read_only=read_only, **options)
 
     def with_read_only(self, read_only: bool = False) -> Self:
         """A store on the same place in the given mode; see `Store.with_read_only`."""

@@ -5,7 +5,6 @@ Knows zarr-python, which nothing else in the package imports.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, Literal
 
 try:
@@ -19,7 +18,6 @@ except ImportError as error:
     ) from error
 
 from . import store as core
-from .errors import StorageOptionError
 from .filesystem import from_place
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .retries import RetryPolicy
@@ -141,10 +139,6 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         return (prototype or default_buffer_prototype()).buffer
 
 
-#: What `open_store` hands on to the constructor.
-_PARAMETERS = inspect.signature(FsspecStore).parameters.keys() - {"fs", "path", "read_only"}
-
-
 def open_store(
     url: str | os.PathLike[str] | Any,
     storage_options: Mapping[str, Any] | None = None,
@@ -181,10 +175,4 @@ def open_store(
         When ``url`` is something else, such as a store; when ``storage_options`` are given beside
         a ``UPath`` or a mapper, which have their own.
     """
-    for name in options.keys() - _PARAMETERS:
-        if name == "mode":
-            advice = "read_only=True opens for reading only, and zarr and xarray take a mode"
-        else:
-            advice = f"options of the filesystem go into storage_options={{{name!r}: ...}}"
-        raise StorageOptionError(f"open_store takes no {name!r}; {advice}")
-    return FsspecStore(*from_place(url, storage_options), read_only=read_only, **options)
+    return FsspecStore._at(lambda: from_place(url, storage_options), read_only, options)
