@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
@@ -26,7 +26,15 @@ print(next(keys))
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a signal is sent as Ctrl-C is")
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C interrupts: workers of parallel tests, and jobs of a shell, are made to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_iterator_raises_the_interruption_once_its_source_is_closed() -> None:
     waiting, closed = threading.Event(), threading.Event()
 
