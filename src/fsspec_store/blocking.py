@@ -8,8 +8,9 @@ memory runs where it is called. Knows the contract, and no backend.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import sys
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .threads import run_in_place
@@ -69,12 +70,50 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     if here is loop:
         work.close()
         raise RuntimeError("a blocking call on fsspec's own event loop: await the method instead")
-    future = asyncio.run_coroutine_threadsafe(work, loop)
+    call = _Call(work)
     try:
-        return future.result()
+        loop.call_soon_threadsafe(call.begin)
+        return call.answer.result()
     except BaseException:
-        future.cancel()
+        if not call.answer.done():
+            loop.call_soon_threadsafe(call.leave)
         raise
+    finally:
+        # It holds the error that is raised here, and that this frame: a circle.
+        del call
+
+
+class _Call(Generic[T]):
+    """Work on another thread's loop, which is over when who waits for it here leaves.
+
+    `asyncio.run_coroutine_threadsafe` begins the work before it has returned what cancels it: an
+    interruption in between would leave it running.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self.answer: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self._work = work
+        self._task: asyncio.Task[T] | None = None
+
+    def begin(self) -> None:
+        """To be called on the loop, first."""
+        self._task = asyncio.get_running_loop().create_task(self._work)
+        self._task.add_done_callback(self._end)
+
+    def leave(self) -> None:
+        """To be called on the loop, whether it was begun or not."""
+        if self._task is None:
+            self._work.close()
+        else:
+            self._task.cancel()
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.answer.set_exception(concurrent.futures.CancelledError())
+        elif (error := task.exception()) is not None:
+            self.answer.set_exception(error)
+        else:
+            self.answer.set_result(task.result())
 
 
 def iterate(

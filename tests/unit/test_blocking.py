@@ -244,6 +244,34 @@ def test_an_interruption_cancels_the_work(monkeypatch: pytest.MonkeyPatch) -> No
     assert cancelled.wait(20)
 
 
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_an_interruption_before_the_waiting_leaves_nothing_running(
+    monkeypatch: pytest.MonkeyPatch, is_begun: bool
+) -> None:
+    loop = get_loop()
+    begun, cancelled = threading.Event(), threading.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    def interrupted(callback: Callable[..., Any], *args: Any, **more: Any) -> None:
+        monkeypatch.undo()
+        if is_begun:
+            loop.call_soon_threadsafe(callback, *args, **more)
+            assert begun.wait(20)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(work())
+    assert not is_begun or cancelled.wait(20)
+    assert begun.is_set() == is_begun
+
+
 class Counted:
     """A generator that says how far it was taken, and that it was closed."""
 
