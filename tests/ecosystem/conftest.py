@@ -1,4 +1,7 @@
-"""Places for the data: one bucket of SeaweedFS for each process, a prefix for each test."""
+"""Places for the data: one bucket of SeaweedFS for each process, a prefix for each test.
+
+And a cluster of Dask's.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from distributed import Client, LocalCluster
 from servers import S3Endpoint
 
 from .places import Place
@@ -29,3 +33,15 @@ def overwritten(minio_endpoint: S3Endpoint) -> Iterator[Place]:
     found = Place(f"s3://{minio_endpoint.make_bucket()}/root", minio_endpoint.storage_options())
     yield found
     found.close()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Client]:
+    """Two workers, each a process of its own, with one thread for tasks."""
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as running,
+        Client(running, set_as_default=False) as client,
+    ):
+        yield client

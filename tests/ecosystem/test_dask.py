@@ -18,7 +18,7 @@ import pytest
 import xarray as xr
 import zarr
 from dask.base import tokenize
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from fsspec_store import Buffer
 from fsspec_store.zarr import FsspecStore
@@ -29,18 +29,6 @@ from .places import Place
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
 
 DATA = np.arange(600, dtype="i4").reshape(20, 30)
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Client]:
-    """Two workers, each a process of its own."""
-    with (
-        LocalCluster(
-            processes=True, n_workers=2, threads_per_worker=1, dashboard_address=":0"
-        ) as running,
-        Client(running, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.fixture(params=["threads", "processes"])
@@ -192,7 +180,7 @@ import sys, json
 import dask.array as da
 import numpy as np
 import zarr
-from distributed import Client, LocalCluster
+from distributed import Client
 from fsspec_store.zarr import open_store
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import dask
@@ -15,7 +14,7 @@ import pytest
 import xarray as xr
 import zarr
 from dask.delayed import delayed
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from fsspec_store import Buffer
 
@@ -27,22 +26,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata is current
 DATA = np.arange(600, dtype="i4").reshape(20, 30)
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[Client]:
-    """Two workers, each a process of its own, with one thread for tasks."""
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        yield client
-
-
-def test_tasks_of_several_event_loops_share_a_store(place: Place, client: Client) -> None:
+def test_tasks_of_several_event_loops_share_a_store(place: Place, cluster: Client) -> None:
     store = place.open()
     zarr.create_array(store=store, name="a", data=DATA, chunks=(5, 10))
-    worker = min(client.scheduler_info()["workers"])
+    worker = min(cluster.scheduler_info()["workers"])
 
     async def on_the_workers_loop(number: int) -> bytes:
         await store.set(f"by/{number}", Buffer.from_bytes(b"awaited"))
@@ -56,18 +43,18 @@ def test_tasks_of_several_event_loops_share_a_store(place: Place, client: Client
         return int(zarr.open_array(store=store, path="a", mode="r")[number % 20, 3])
 
     def submit(function: Any, numbers: range) -> list[Any]:
-        return [client.submit(function, at, workers=[worker], pure=False) for at in numbers]
+        return [cluster.submit(function, at, workers=[worker], pure=False) for at in numbers]
 
     awaited = submit(on_the_workers_loop, range(4))
     own = submit(by_a_loop_of_its_own, range(4, 8))
     waited = submit(blocking, range(8, 12))
-    assert client.gather(awaited) == client.gather(own) == [b"awaited"] * 4
-    assert client.gather(waited) == DATA[8:12, 3].tolist()
+    assert cluster.gather(awaited) == cluster.gather(own) == [b"awaited"] * 4
+    assert cluster.gather(waited) == DATA[8:12, 3].tolist()
     assert sorted(place.open().sync.list_dir("by")) == sorted(map(str, range(12)))
 
 
 def test_a_task_whose_worker_dies_is_done_again_and_workers_are_replaced(
-    place: Place, client: Client
+    place: Place, cluster: Client
 ) -> None:
     store = place.open()
     zarr.create_array(store=store, name="a", shape=(20, 30), chunks=(5, 30), dtype="i4")
@@ -80,15 +67,15 @@ def test_a_task_whose_worker_dies_is_done_again_and_workers_are_replaced(
             os._exit(1)
         return row
 
-    rows = [client.submit(write, row, pure=False) for row in range(0, 20, 5)]
-    assert client.gather(rows) == [0, 5, 10, 15]
+    rows = [cluster.submit(write, row, pure=False) for row in range(0, 20, 5)]
+    assert cluster.gather(rows) == [0, 5, 10, 15]
     assert place.open().sync.exists("died")
-    client.wait_for_workers(2, timeout=60)
-    with client.as_current():
+    cluster.wait_for_workers(2, timeout=60)
+    with cluster.as_current():
         np.testing.assert_array_equal(da.from_zarr(store, component="a").compute(), DATA)
 
 
-def test_a_store_is_small_and_is_once_in_a_graph(place: Place, client: Client) -> None:
+def test_a_store_is_small_and_is_once_in_a_graph(place: Place, cluster: Client) -> None:
     store = place.open()
     assert len(pickle.dumps(store)) < 2000
     array = zarr.create_array(
@@ -100,11 +87,11 @@ def test_a_store_is_small_and_is_once_in_a_graph(place: Place, client: Client) -
     graph = da.from_zarr(store, component="a").__dask_graph__()
     assert len(graph) > 100
     assert len(pickle.dumps(dict(graph))) < 3000 + 400 * len(graph)
-    with client.as_current():
+    with cluster.as_current():
         assert int(da.from_zarr(store, component="a").sum().compute()) == 3 * 1000
 
 
-def test_locks_and_delayed_stores(place: Place, client: Client) -> None:
+def test_locks_and_delayed_stores(place: Place, cluster: Client) -> None:
     first, second = (
         zarr.create_array(
             store=place.open(), name=name, shape=DATA.shape, chunks=(5, 10), dtype="i4"
@@ -112,7 +99,7 @@ def test_locks_and_delayed_stores(place: Place, client: Client) -> None:
         for name in ("first", "second")
     )
     source = da.from_array(DATA, chunks=(5, 10))
-    with client.as_current():
+    with cluster.as_current():
         written = da.store([source, source * 2], [first, second], lock=False, compute=False)
         assert not zarr.open_array(store=place.open(), path="first")[:].any()
         dask.compute(written)
@@ -124,10 +111,10 @@ def test_locks_and_delayed_stores(place: Place, client: Client) -> None:
         np.testing.assert_array_equal(found[:], DATA * factor)
 
 
-def test_chunks_are_rechunked_from_store_to_store(place: Place, client: Client) -> None:
+def test_chunks_are_rechunked_from_store_to_store(place: Place, cluster: Client) -> None:
     ds = xr.Dataset({"air": (("y", "x"), DATA)}, coords={"y": np.arange(20)})
     ds.to_zarr(place.open("rows.zarr"), mode="w", encoding={"air": {"chunks": (1, 30)}})
-    with client.as_current():
+    with cluster.as_current():
         with xr.open_zarr(place.open("rows.zarr", read_only=True), chunks={}) as opened:
             columns = opened.chunk({"y": 20, "x": 3}).drop_encoding()
             columns.to_zarr(place.open("columns.zarr"), mode="w")
