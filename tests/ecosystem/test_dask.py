@@ -180,7 +180,7 @@ import sys, json
 import dask.array as da
 import numpy as np
 import zarr
-from distributed import Client
+from distributed import Client, LocalCluster
 from fsspec_store.zarr import open_store
 
 
@@ -188,7 +188,7 @@ def main():
     url, options = json.loads(sys.argv[1])
     data = np.arange(600).reshape(20, 30)
     with LocalCluster(
-        processes=True, n_workers=1, threads_per_worker=2, dashboard_address=":0"
+        n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address=None
     ) as cluster, Client(cluster):
         # Neither here nor there is any store closed.
         da.to_zarr(da.from_array(data, chunks=(5, 10)), open_store(url, options), component="a")
