@@ -40,7 +40,7 @@ def cluster() -> Iterator[Client]:
     """Two workers, each a process of its own, with one thread for tasks."""
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as running,
         Client(running, set_as_default=False) as client,
     ):

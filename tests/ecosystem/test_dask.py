@@ -188,7 +188,7 @@ def main():
     url, options = json.loads(sys.argv[1])
     data = np.arange(600).reshape(20, 30)
     with LocalCluster(
-        n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address=None
+        n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster, Client(cluster):
         # Neither here nor there is any store closed.
         da.to_zarr(da.from_array(data, chunks=(5, 10)), open_store(url, options), component="a")
