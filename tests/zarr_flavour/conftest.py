@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--sequences",
         type=int,
         help="random sequences of actions in each of zarr's state machines (default: 5 on a "
-        "service, 20 in memory and on files)",
+        "service, 10 in memory and on files)",
     )
 
 

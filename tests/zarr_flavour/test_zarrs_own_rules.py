@@ -94,7 +94,7 @@ class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
 
 
 class TestMemory(OwnRules):
-    sequences, actions = 20, 20
+    sequences, actions = 10, 20
 
     @pytest.fixture
     def store_kwargs(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class TestMemory(OwnRules):
 
 
 class TestLocal(OwnRules):
-    sequences, actions = 20, 20
+    sequences, actions = 10, 20
     keys_held = WithFoldersApart  # A name is a file or a folder.
 
     @pytest.fixture
