@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import sys
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -347,3 +348,14 @@ class SyncFsspecStore(SyncStore):
     def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
         """See `FsspecStore.getsize_prefix`."""
         return run(self._store.getsize_prefix(prefix, fan_out=fan_out))
+
+
+def _forget_loop() -> None:
+    """Let fsspec make a new loop in a forked child, where its thread is not; older ones do not."""
+    asyn = sys.modules.get("fsspec.asyn")
+    if asyn is not None:
+        asyn.reset_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_loop)
