@@ -108,8 +108,8 @@ async def put_blob(
     """
     answer = None
     sent = 0
-    writer = secrets.token_hex(8)
-    if "If-Match" in condition:
+    writer = secrets.token_hex(8) if "If-Match" in condition else None
+    if writer is not None:
         condition = {**condition, _WRITER: writer}
     if data.nbytes >= _BLOCKS_THRESHOLD:
         body = await _put_blocks(put, data)
@@ -140,7 +140,7 @@ async def put_blob(
     if sent <= 1:
         return False
     # The first may have written, and its answer been lost.
-    if "If-Match" in condition:
+    if writer is not None:
         return (await headers_of()).get(_WRITER) == writer
     return await read() == data
 

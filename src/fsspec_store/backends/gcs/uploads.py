@@ -81,9 +81,9 @@ class Upload:
         self._name = name
         self._data = data
         self._condition = condition
-        self._writer = secrets.token_hex(8)
-        #: Not of a creation, whose writers of equal bytes are all served.
-        self._is_replacement = condition.get("ifGenerationMatch", "0") != "0"
+        is_replacement = condition.get("ifGenerationMatch", "0") != "0"
+        #: Of a replacement alone: of a creation, all writers of equal bytes are served.
+        self._writer = secrets.token_hex(8) if is_replacement else None
 
     async def run(self, *, resumable: bool) -> bool:
         """Write, and say whether this did: ``False`` when the condition was not met.
@@ -213,12 +213,12 @@ class Upload:
 
     def _described(self, declared: Mapping[str, str]) -> dict[str, Any]:
         """The object's metadata."""
-        own = {"metadata": {_WRITER: self._writer}} if self._is_replacement else {}
+        own = {} if self._writer is None else {"metadata": {_WRITER: self._writer}}
         return {"name": self._name, "contentType": _CONTENT_TYPE, **declared, **own}
 
     async def _is_stored(self) -> bool:
         """Whether this write is what is there, within another request's attempt."""
-        if not self._is_replacement:
+        if self._writer is None:
             return await self._read() == self._data
         url = self._calls.url(self._bucket, self._name, fields="metadata")
         answer = await self._calls.once("GET", url, expect=(200, 404))

@@ -63,8 +63,9 @@ class Upload:
         self._target = {"Bucket": bucket, "Key": key}
         self._data = data
         self._condition = condition
-        self._writer = secrets.token_hex(8)
-        self._metadata = {"Metadata": {_WRITER: self._writer}} if "IfMatch" in condition else {}
+        #: Of a replacement alone: of a creation, all writers of equal bytes are served.
+        self._writer = secrets.token_hex(8) if "IfMatch" in condition else None
+        self._metadata = {} if self._writer is None else {"Metadata": {_WRITER: self._writer}}
 
     async def run(self) -> bool:
         """Write, and say whether this did: ``False`` when the condition was not met."""
@@ -99,7 +100,7 @@ class Upload:
 
     async def _is_stored(self) -> bool:
         """Whether this write is what is there, within another request's attempt."""
-        if not self._metadata:
+        if self._writer is None:
             return await self._read() == self._data
         try:
             found = await self._calls.once("head_object", **self._target)
