@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("conformance", "pages.reader", "servers")
@@ -41,16 +43,24 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+# A session of botocore's reads anew what it knows of S3, a quarter of a second's work each time, and
+# everybody's stores but this package's own, unchained, have sessions of their own.
+_read_description = functools.cache(JSONFileLoader().load_file)
+JSONFileLoader.load_file = lambda self, path: _read_description(path)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def leaves_nothing() -> Iterator[None]:
     """Ends what a module's tests left behind, so that no other module's are told of it.
 
     Garbage may be collected at any time: a socket that nobody closed would be an error of whichever
     test runs then, and a filesystem that goes (s3fs's, gcsfs's) ends its sessions by a task on
-    whatever loop runs then, where that task fails.
+    whatever loop runs then, where that task fails. What is left then is there to stay, and need not
+    be looked through again by the next module's tests: those that collect garbage took seconds.
     """
     yield
     gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

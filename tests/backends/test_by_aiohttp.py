@@ -13,7 +13,7 @@ from . import test_azurite, test_gcs
 
 
 class TestFakeGCSByAiohttp(test_gcs.TestFakeGCS):
-    limits = dataclasses.replace(test_gcs.TestFakeGCS.limits, examples=10)
+    limits = dataclasses.replace(test_gcs.TestFakeGCS.limits, examples=10, many=150)
     service = "fake-gcs-server, by aiohttp"
 
     @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ class TestFakeGCSByAiohttp(test_gcs.TestFakeGCS):
 
 
 class TestAzuriteByAiohttp(test_azurite.TestAzurite):
-    limits = dataclasses.replace(test_azurite.TestAzurite.limits, examples=10)
+    limits = dataclasses.replace(test_azurite.TestAzurite.limits, examples=10, many=150)
     service = "Azurite, by aiohttp"
 
     @pytest.fixture(autouse=True)

@@ -410,10 +410,12 @@ async def test_what_was_stored_is_held_against_what_was_sent(make: Any, proxy: F
 
 
 async def test_a_large_value_goes_in_one_request_where_uploads_do_not_resume(
-    make: Any, proxy: FaultProxy
+    make: Any, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(gcs_uploads, "_RESUMABLE_THRESHOLD", 2**20)
+    monkeypatch.setattr(gcs_uploads, "_CHUNK_BYTES", 2**18)
     store = make()
-    value = content(70 * 2**20)
+    value = content(2**20 + 1000)
     with proxy.watching() as seen:
         await store.set_if_not_exists("a", buf(value))
         await store.set_if_not_exists("a", buf(b"other"))

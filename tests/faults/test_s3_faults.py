@@ -121,10 +121,15 @@ async def test_an_equal_value_of_another_writer_is_not_this_ones(
 
 
 async def test_a_large_value_whose_last_answer_was_lost_is_there(
-    make_store: Any, proxy: FaultProxy, minio_endpoint: S3Endpoint
+    make_store: Any,
+    proxy: FaultProxy,
+    minio_endpoint: S3Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(uploads, "_MULTIPART_THRESHOLD", 6 * 2**20)
+    monkeypatch.setattr(uploads, "_PART_BYTES", 5 * 2**20)
     store = make_store()
-    large = content(66 * 2**20)
+    large = content(6 * 2**20)
     proxy.plan = the_first(1, Fault.LOST, method="POST")
     await put(store, "first", data=large)
     lost = []

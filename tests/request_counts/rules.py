@@ -61,7 +61,7 @@ class Protocol:
     page_keys: int = 1000
     page_size: str = ""
     batch_keys: int = 1000
-    crowd: int = 2500
+    crowd: int = 2100
     disconnects: str | None = None
     head_misses_disconnect: str | None = None
     no_suffixes: str | None = None

@@ -68,6 +68,7 @@ class TestMinIO(S3Requests):
 class TestMinIOByS3fs(TestMinIO):
     """As few requests by s3fs's own calls."""
 
+    protocol = dataclasses.replace(TestMinIO.protocol, crowd=1200)
     fast = False
 
 
