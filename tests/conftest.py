@@ -43,8 +43,8 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-# A session of botocore's reads anew what it knows of S3, a quarter of a second's work each time, and
-# everybody's stores but this package's own, unchained, have sessions of their own.
+# A session of botocore's reads anew what it knows of S3, a quarter of a second's work each time.
+# This package's stores share that by themselves; other libraries', and chained ones, do not.
 _read_description = functools.cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, path: _read_description(path)
 

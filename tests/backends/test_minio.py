@@ -24,6 +24,6 @@ class TestMinIO(S3Conformance):
 class TestMinIOByS3fs(TestMinIO):
     """The same answers without the fast lane."""
 
-    limits = dataclasses.replace(TestMinIO.limits, examples=10)
+    limits = dataclasses.replace(TestMinIO.limits, examples=10, many=150)
     service = "MinIO, by s3fs"
     fast = False

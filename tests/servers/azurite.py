@@ -59,7 +59,7 @@ class AzureEndpoint:
             self.connection_string,
             retry_total=0,
             connection_timeout=5,
-            read_timeout=10,
+            read_timeout=30,
             use_env_settings=False,
             connection_verify=True if self.certificate is None else str(self.certificate),
         )

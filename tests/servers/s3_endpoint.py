@@ -21,7 +21,7 @@ from servers.ports import LOOPBACK
 REGION = "us-east-1"
 
 # One try, so that a refusal is seen at once and as it is; no proxy, because it is all on loopback.
-_ONE_TRY = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1}, proxies={})
+_ONE_TRY = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1}, proxies={})
 
 
 @cache
