@@ -212,10 +212,10 @@ class Candidate:
 
 
 def _this(place: Place, **options: Any) -> Subject:
-    from fsspec_store.zarr import FsspecStore
+    from fsspec_store.zarr import ZarrStore
 
     storage_options = place.endpoint.storage_options()
-    return ZarrSubject(FsspecStore.from_url(place.url, storage_options, **options))
+    return ZarrSubject(ZarrStore.from_url(place.url, storage_options, **options))
 
 
 def _zarr_fsspec(place: Place) -> Subject:
@@ -275,11 +275,11 @@ def _always(place: Place) -> None:
 
 
 def _no_lane_to_leave(place: Place) -> str | None:
-    from fsspec_store.zarr import FsspecStore
+    from fsspec_store.zarr import ZarrStore
 
     if isinstance(place.endpoint, AzureEndpoint | GCSEndpoint):
         return "the lane is for S3"
-    if "fast" not in inspect.signature(FsspecStore).parameters:
+    if "fast" not in inspect.signature(ZarrStore).parameters:
         return "this release has no such option"
     return None
 

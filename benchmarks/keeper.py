@@ -13,7 +13,7 @@ from benchmarks import contents
 from benchmarks.contents import ARRAYS, HUGE, LISTED, VALUES
 from benchmarks.zarr_operations import make_arrays
 from fsspec_store import Buffer
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -34,7 +34,7 @@ class Keeper:
         self._scale = scale
         options = place.endpoint.storage_options()
         self._stores = {
-            root: FsspecStore.from_url(place.below(root).url, options)
+            root: ZarrStore.from_url(place.below(root).url, options)
             for root in (VALUES, LISTED, ARRAYS)
         }
         self._runner = asyncio.Runner()

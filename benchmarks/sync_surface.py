@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from servers import seaweedfs_server
 from servers.fault_proxy import fault_proxy
 
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ LATENCY_SECONDS = 0.01
 PLACES = ("memory", "files", "s3", "s3 far")
 
 
-class Told(FsspecStore):
+class Told(ZarrStore):
     """A store that says of itself what it is told to."""
 
     blocks = False

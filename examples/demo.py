@@ -25,7 +25,7 @@ from moto.server import ThreadedMotoServer
 from zarr.codecs import GzipCodec
 
 from fsspec_store import Buffer, RangeByteRequest, ReadOnlyError, SuffixByteRequest
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def latitudes() -> npt.NDArray[np.float32]:
     return np.arange(LATITUDES, dtype=np.float32) - np.float32(89.5)
 
 
-def write(store: FsspecStore, field: npt.NDArray[np.float32]) -> None:
+def write(store: ZarrStore, field: npt.NDArray[np.float32]) -> None:
     """Write the field twice, in gzip chunks and in shards, beside its coordinate."""
     root = zarr.create_group(store=store)
     names = ("day", "latitude", "longitude")
@@ -108,7 +108,7 @@ def write(store: FsspecStore, field: npt.NDArray[np.float32]) -> None:
     sharded[:] = field
 
 
-async def show_bytes(store: FsspecStore, field: npt.NDArray[np.float32]) -> None:
+async def show_bytes(store: ZarrStore, field: npt.NDArray[np.float32]) -> None:
     """Read parts of one shard, and compare the first of its values."""
     size = await store.getsize(FIRST_SHARD)
     print(f"one shard     {FIRST_SHARD}, {size:,} bytes")
@@ -129,14 +129,14 @@ def as_floats(value: Any) -> npt.NDArray[np.float32]:
     return np.frombuffer(value.to_bytes(), "<f4")
 
 
-async def show_keys(store: FsspecStore) -> None:
+async def show_keys(store: ZarrStore) -> None:
     """List and size without reading a value."""
     print("children     ", *sorted([name async for name in store.list_dir("")]))
     print("keys         ", len([key async for key in store.list()]))
     print(f"all shards    {await store.getsize_prefix('sharded/c'):,} bytes")
 
 
-async def show_slices(store: FsspecStore, field: npt.NDArray[np.float32]) -> None:
+async def show_slices(store: ZarrStore, field: npt.NDArray[np.float32]) -> None:
     """Read one block with zarr and with the reader beside this file."""
     block = (slice(10, 14), slice(88, 92), 7)
     print(f"a block       [10:14, 88:92, 7] of a field of {SHAPE}")
@@ -150,11 +150,11 @@ async def show_slices(store: FsspecStore, field: npt.NDArray[np.float32]) -> Non
         print(f"{name:13} zarr and array_reader agree, mean {by_reader.mean():.2f} C")
 
 
-def read_with_zarr(store: FsspecStore, name: str, block: tuple[Any, ...]) -> Any:
+def read_with_zarr(store: ZarrStore, name: str, block: tuple[Any, ...]) -> Any:
     return zarr.open_array(store, path=name, mode="r")[block]
 
 
-async def show_writes(store: FsspecStore) -> None:
+async def show_writes(store: ZarrStore) -> None:
     """Create a key that only one writer can create, and be refused."""
     for writer in ("first", "second"):
         await store.set_if_not_exists("owner.txt", Buffer.from_bytes(writer.encode()))
@@ -171,7 +171,7 @@ async def show_writes(store: FsspecStore) -> None:
         expect(False, "a delete in a read-only store was not refused")
 
 
-async def show_check(store: FsspecStore) -> None:
+async def show_check(store: ZarrStore) -> None:
     """Check the data set, lose a chunk, and check it again."""
     # Without the bytes: how many gzip makes is up to the zlib that Python was built with.
     columns = COLUMNS[:-1]
@@ -191,7 +191,7 @@ def expect(fact: Any, what: str) -> None:
 
 
 async def look(url: str, options: dict[str, Any], field: npt.NDArray[np.float32]) -> None:
-    async with FsspecStore.from_url(url, options) as store:
+    async with open_store(url, options) as store:
         print(f"store         {store!r}")
         await show_keys(store)
         await show_bytes(store, field)
@@ -203,7 +203,7 @@ async def look(url: str, options: dict[str, Any], field: npt.NDArray[np.float32]
 def main() -> None:
     field = temperature()
     with s3_server() as options:
-        with FsspecStore.from_url(URL, options) as store:
+        with open_store(URL, options) as store:
             write(store, field)
         asyncio.run(look(URL, options, field))
     print("\nEverything read is what was written.")

@@ -163,7 +163,7 @@ async def _close(items: AsyncGenerator[T, None], turn: asyncio.Lock) -> None:
 
 
 class SyncStore:
-    """The methods of a store, blocking; each as the store's own of the same name.
+    """The methods of a store without ``await``, for scripts, notebooks and threads.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ class SyncStore:
         self.close()
 
     def close(self) -> None:
-        """Close the store, its connections with it; see `Store.aclose`."""
+        """Close the store and the connections it opened; see `Store.aclose`."""
         run(self._store.aclose())
 
     # -- Reading -------------------------------------------------------------------------------
@@ -203,7 +203,27 @@ class SyncStore:
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """See `Store.get`."""
+        """Read a value, or a part of it; ``None`` when the key is missing.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        prototype : BufferPrototype, optional
+            Which buffer class to return; the store's own by default.
+        byte_range : ByteRequest, optional
+            `RangeByteRequest`, `OffsetByteRequest` or `SuffixByteRequest`; all bytes by default.
+
+        Returns
+        -------
+        Buffer or None
+            ``None`` when the key is missing, and only then.
+
+        Raises
+        ------
+        ByteRangeError
+            When a range is empty, or starts at or past the end of the value.
+        """
         return self._run_one(self._store.get(key, prototype, byte_range))
 
     def get_partial_values(
@@ -211,7 +231,20 @@ class SyncStore:
         prototype: BufferPrototype | None,
         key_ranges: Iterable[tuple[str, ByteRequest | None]],
     ) -> Values:
-        """See `Store.get_partial_values`."""
+        """Read parts of many values, as a list in the order they were asked for.
+
+        Parameters
+        ----------
+        prototype : BufferPrototype or None
+            Which buffer class to return.
+        key_ranges : iterable of (str, ByteRequest or None)
+            Keys with the bytes wanted of them; a key may repeat.
+
+        Returns
+        -------
+        list of Buffer or None
+            In the order of ``key_ranges``, ``None`` for a missing key.
+        """
         return run(self._store.get_partial_values(prototype, key_ranges))
 
     def get_ranges(
@@ -224,7 +257,31 @@ class SyncStore:
         max_gap_bytes: int = MAX_GAP_BYTES,
         max_coalesced_bytes: int = MAX_COALESCED_BYTES,
     ) -> Iterator[Sequence[tuple[int, Buffer]]]:
-        """See `Store.get_ranges`."""
+        """Read many parts of one value, nearby ones together.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        byte_ranges : sequence of ByteRequest or None
+            Parts of the value, in any order, overlapping or repeated.
+        prototype : BufferPrototype, optional
+            Which buffer class to return.
+        max_concurrency : int, optional
+            How many fetches run at once, ``>= 1``.
+        max_gap_bytes, max_coalesced_bytes : int, optional
+            Which ranges are fetched together, in bytes: see `Store.get_ranges`.
+
+        Yields
+        ------
+        sequence of (int, Buffer)
+            For each fetch, in completion order: indexes into ``byte_ranges``, and their bytes.
+
+        Raises
+        ------
+        ExceptionGroup
+            Of whatever a fetch raised; of ``FileNotFoundError`` when the key is missing.
+        """
         return iterate(
             self._store.get_ranges(
                 key,
@@ -239,64 +296,80 @@ class SyncStore:
         )
 
     def exists(self, key: str) -> bool:
-        """See `Store.exists`."""
+        """Whether there is a value at this key; see `Store.exists`."""
         return self._run_one(self._store.exists(key))
 
     def getsize(self, key: str) -> int:
-        """See `Store.getsize`."""
+        """Size of a value in bytes; ``FileNotFoundError`` when the key is missing.
+
+        See `Store.getsize`.
+        """
         return self._run_one(self._store.getsize(key))
 
     # -- Writing and deleting ------------------------------------------------------------------
 
     def set(self, key: str, value: Buffer) -> None:
-        """See `Store.set`."""
+        """Replace the whole value, visible all at once; see `Store.set`."""
         self._run_one(self._store.set(key, value))
 
     def set_if_not_exists(self, key: str, value: Buffer) -> None:
-        """See `Store.set_if_not_exists`."""
+        """Write the value if the key is missing; do nothing if it is not.
+
+        See `Store.set_if_not_exists`.
+        """
         self._run_one(self._store.set_if_not_exists(key, value))
 
     def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
-        """See `Store.set_partial_values`."""
+        """Overwrite parts of values, leaving their other bytes as they are.
+
+        Parameters
+        ----------
+        key_start_values : iterable of (str, int, bytes-like or Buffer)
+            Where each part goes. A part past the end of its value is preceded by zeros, and a
+            missing key is created.
+        """
         run(self._store.set_partial_values(key_start_values))
 
     def delete(self, key: str) -> None:
-        """See `Store.delete`."""
+        """Remove a key; a missing one is no error. Keys below ``key/`` stay; see `Store.delete`."""
         self._run_one(self._store.delete(key))
 
     def delete_dir(self, prefix: str) -> None:
-        """See `Store.delete_dir`."""
+        """Remove every key under ``prefix/``; see `Store.delete_dir`."""
         run(self._store.delete_dir(prefix))
 
     def clear(self) -> None:
-        """See `Store.clear`."""
+        """Remove every key of the store; see `Store.clear`."""
         run(self._store.clear())
 
     # -- Listing -------------------------------------------------------------------------------
 
     def list(self) -> Iterator[str]:
-        """See `Store.list`."""
+        """Yield every key, in no promised order; see `Store.list`."""
         return iterate(self._store.list())
 
     def list_prefix(self, prefix: str) -> Iterator[str]:
-        """See `Store.list_prefix`."""
+        """Yield every key that starts with the string ``prefix``; see `Store.list_prefix`."""
         return iterate(self._store.list_prefix(prefix))
 
     def list_dir(self, prefix: str) -> Iterator[str]:
-        """See `Store.list_dir`."""
+        """Yield the names of keys and prefixes directly under ``prefix/``; see `Store.list_dir`."""
         return iterate(self._store.list_dir(prefix))
 
     def is_empty(self, prefix: str) -> bool:
-        """See `Store.is_empty`."""
+        """Whether no key lies under ``prefix/``; see `Store.is_empty`."""
         return run(self._store.is_empty(prefix))
 
     def getsize_prefix(self, prefix: str) -> int:
-        """See `Store.getsize_prefix`."""
+        """Sum of the sizes of all values under ``prefix/``, in bytes.
+
+        See `Store.getsize_prefix`.
+        """
         return run(self._store.getsize_prefix(prefix))
 
 
 class SyncFsspecStore(SyncStore):
-    """The methods of a `FsspecStore`, blocking.
+    """The methods of a `FsspecStore` without ``await``, for scripts, notebooks and threads.
 
     Parameters
     ----------
@@ -312,7 +385,25 @@ class SyncFsspecStore(SyncStore):
         super().__init__(store, in_place=in_place)
 
     def get_version(self, key: str, prototype: BufferPrototype | None = None) -> Versioned | None:
-        """See `FsspecStore.get_version`."""
+        """Read a value with its version, the only one that ``set(..., if_match=...)`` replaces.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        prototype : BufferPrototype, optional
+            Which buffer class to return.
+
+        Returns
+        -------
+        Versioned or None
+            The value and its version, ``None`` when the key is missing.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            Where the store's ``supports_compare_and_swap`` is false.
+        """
         return self._run_one(self._store.get_version(key, prototype))
 
     def get_partial_values(
@@ -323,7 +414,22 @@ class SyncFsspecStore(SyncStore):
         max_gap_bytes: int = MAX_GAP_BYTES,
         max_coalesced_bytes: int = MAX_COALESCED_BYTES,
     ) -> Values:
-        """See `FsspecStore.get_partial_values`."""
+        """Read parts of many values, nearby parts of one value together.
+
+        Parameters
+        ----------
+        prototype : BufferPrototype or None
+            Which buffer class to return.
+        key_ranges : iterable of (str, ByteRequest or None)
+            Keys with the bytes wanted of them; a key may repeat.
+        max_gap_bytes, max_coalesced_bytes : int, optional
+            Which ranges are fetched together, in bytes: see `Store.get_ranges`.
+
+        Returns
+        -------
+        list of Buffer or None
+            In the order of ``key_ranges``, ``None`` for a missing key.
+        """
         return run(
             self._store.get_partial_values(
                 prototype,
@@ -334,19 +440,65 @@ class SyncFsspecStore(SyncStore):
         )
 
     def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
-        """See `FsspecStore.set`."""
+        """Replace the whole value, visible all at once.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        value : Buffer
+            The value; bytes are wrapped by `Buffer.from_bytes`.
+        if_match : str, optional
+            Replace only this version, as `get_version` returned it.
+
+        Raises
+        ------
+        VersionMismatchError
+            When the key has another version than ``if_match``, or is missing; nothing is written.
+        """
         self._run_one(self._store.set(key, value, if_match=if_match))
 
     def list_prefix(self, prefix: str, *, fan_out: int = 1) -> Iterator[str]:
-        """See `FsspecStore.list_prefix`."""
+        """Yield every key that starts with the string ``prefix``.
+
+        Parameters
+        ----------
+        prefix : str
+            ``""``, or the beginning of a key.
+        fan_out : int, optional
+            List so many of the common prefixes below at once: see `FsspecStore.list_prefix`.
+
+        Yields
+        ------
+        str
+            Relative to the store's root.
+        """
         return iterate(self._store.list_prefix(prefix, fan_out=fan_out))
 
     def list_sizes(self, prefix: str = "", *, fan_out: int = 1) -> Iterator[tuple[str, int | None]]:
-        """See `FsspecStore.list_sizes`."""
+        """Yield every key that starts with the string ``prefix``, with its size.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            ``""``, or the beginning of a key.
+        fan_out : int, optional
+            List so many of the common prefixes below at once: see `FsspecStore.list_prefix`.
+
+        Yields
+        ------
+        key : str
+            Relative to the store's root.
+        size : int or None
+            In bytes; ``None`` where the backend lists no sizes.
+        """
         return iterate(self._store.list_sizes(prefix, fan_out=fan_out))
 
     def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
-        """See `FsspecStore.getsize_prefix`."""
+        """Sum of the sizes of all values under ``prefix/``, in bytes.
+
+        See `FsspecStore.getsize_prefix`.
+        """
         return run(self._store.getsize_prefix(prefix, fan_out=fan_out))
 
 

@@ -120,7 +120,7 @@ class Store(ABC):
         self._is_open = False
 
     async def aclose(self) -> None:
-        """As `close`, awaiting what can be awaited."""
+        """Close the store, awaiting what can be awaited; see `close`."""
         self.close()
 
     def __enter__(self) -> Self:
@@ -209,7 +209,7 @@ class Store(ABC):
 
     @property
     def sync(self) -> SyncStore:
-        """The same methods, blocking: for scripts, notebooks and worker threads.
+        """The same methods without ``await``, for scripts, notebooks and threads.
 
         They run on an event loop of another thread, so they work where a loop runs already. Both
         ways may be used at the same time.
@@ -225,7 +225,7 @@ class Store(ABC):
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Read a value, or a part of it.
+        """Read a value, or a part of it; ``None`` when the key is missing.
 
         Parameters
         ----------
@@ -254,7 +254,7 @@ class Store(ABC):
         prototype: BufferPrototype | None,
         key_ranges: Iterable[tuple[str, ByteRequest | None]],
     ) -> Values:
-        """Read parts of many values.
+        """Read parts of many values, as a list in the order they were asked for.
 
         Parameters
         ----------
@@ -375,7 +375,7 @@ class Store(ABC):
         """
 
     async def getsize(self, key: str) -> int:
-        """Size of a value.
+        """Size of a value in bytes; ``FileNotFoundError`` when the key is missing.
 
         Parameters
         ----------

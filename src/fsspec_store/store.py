@@ -273,7 +273,7 @@ class FsspecStore(Store):
         self._backend.close()
 
     async def aclose(self) -> None:
-        """As `close`, awaiting the sessions of the running loop."""
+        """Close the store, awaiting the sessions of the running loop; see `close`."""
         super().close()
         await self._backend.aclose()
 
@@ -296,7 +296,7 @@ class FsspecStore(Store):
 
     @property
     def stats(self) -> Stats:
-        """What this store's requests came to so far."""
+        """Counters of this store's requests: sent, retried, throttled, and more."""
         return self._stats
 
     @property
@@ -337,7 +337,10 @@ class FsspecStore(Store):
 
     @property
     def sync(self) -> SyncFsspecStore:
-        """The same methods, blocking; see `Store.sync`."""
+        """The same methods without ``await``, for scripts, notebooks and threads.
+
+        See `Store.sync`.
+        """
         return SyncFsspecStore(self, in_place=self._backend.runs_in_place)
 
     def __eq__(self, other: object) -> bool:
@@ -813,6 +816,10 @@ class FsspecStore(Store):
 
     def _explaining(self, action: str, key: str) -> Explaining:
         return Explaining(self._backend, action, key, self._url)
+
+
+# IPython without jedi runs no property to complete on its value; it reads annotations of the class.
+FsspecStore.__annotations__["sync"] = SyncFsspecStore
 
 
 def _restore(

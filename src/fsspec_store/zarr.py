@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 try:
-    from zarr.abc.store import Store as ZarrStore
-    from zarr.core.buffer import default_buffer_prototype
+    from zarr.abc.store import Store as ZarrBase
+    from zarr.core.buffer import cpu, default_buffer_prototype
 except ImportError as error:
     from .errors import MissingExtraError
 
@@ -31,15 +31,25 @@ if TYPE_CHECKING:
     from .buffer import Buffer, BufferPrototype
     from .byte_requests import ByteRequest
 
-__all__ = ["FsspecStore", "open_store"]
+__all__ = ["ZarrBuffer", "ZarrStore", "open_store"]
 
 
-class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
-    """`fsspec_store.FsspecStore` as a ``zarr.abc.store.Store``.
+class ZarrBuffer(cpu.Buffer):
+    """zarr's buffer in host memory, with a repr that tells its size.
 
-    Three defaults are zarr's own: a byte range outside the value is an empty buffer, reads come
-    back in zarr's buffers, and a backend that cannot create atomically looks first and then writes
-    (zarr creates nothing but the metadata of parent groups this way, the same for every writer).
+    What reads return when they name no prototype; zarr always names one.
+    """
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} bytes>"
+
+
+class ZarrStore(core.FsspecStore, ZarrBase):  # type: ignore[misc]
+    """`fsspec_store.FsspecStore` as a ``zarr.abc.store.Store``; `open_store` makes one.
+
+    Three defaults are zarr's own: a byte range outside the value is an empty buffer, reads return
+    zarr's buffers, and a backend that cannot create atomically looks first and then writes (zarr
+    creates nothing but the metadata of parent groups this way, the same for every writer).
     `supports_partial_writes` is false, as zarr requires of every store; `set_partial_values` works
     all the same.
 
@@ -78,12 +88,16 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         )
 
     @property
-    def supports_partial_writes(self) -> Literal[False]:
-        """False: zarr writes whole chunks and shards, and expects stores to say so."""
+    # Not `Literal[False]`, as zarr has it: jedi completes nothing on a store with such a property.
+    def supports_partial_writes(self) -> bool:  # type: ignore[override]
+        """False: zarr writes whole chunks and shards, and requires stores to say so."""
         return False
 
     async def is_empty(self, prefix: str) -> bool:
-        """As the other's; ``"/"`` is the root as well, since zarr's own tests ask for it."""
+        """Whether no key lies under ``prefix/``.
+
+        See `fsspec_store.Store.is_empty`. ``"/"`` is the root as well: zarr's own tests ask for it.
+        """
         return await super().is_empty("" if prefix == "/" else prefix)
 
     # -- Without await: what zarr's fused codec pipeline asks a store for ----------------------
@@ -104,15 +118,18 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """As `get`, blocking."""
+        """Read a value or a part of it without ``await``; ``None`` when the key is missing.
+
+        See `fsspec_store.Store.get`.
+        """
         return self.sync.get(key, prototype, byte_range)
 
     def set_sync(self, key: str, value: Buffer) -> None:
-        """As `set`, blocking."""
+        """Write a value without ``await``; see `fsspec_store.Store.set`."""
         self.sync.set(key, value)
 
     def delete_sync(self, key: str) -> None:
-        """As `delete`, blocking."""
+        """Remove a key without ``await``; see `fsspec_store.Store.delete`."""
         self.sync.delete(key)
 
     def get_ranges_sync(
@@ -125,7 +142,10 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         max_gap_bytes: int = MAX_GAP_BYTES,
         max_coalesced_bytes: int = MAX_COALESCED_BYTES,
     ) -> Sequence[tuple[int, Any]]:
-        """As `get_ranges`, blocking, and all in one sequence."""
+        """Read many parts of one value without ``await``, as one list of indexes and bytes.
+
+        See `fsspec_store.Store.get_ranges`.
+        """
         ranges = self.sync.get_ranges(
             key,
             byte_ranges,
@@ -136,7 +156,11 @@ class FsspecStore(core.FsspecStore, ZarrStore):  # type: ignore[misc]
         return [answer for answers in ranges for answer in answers]
 
     def _buffer_class(self, prototype: Any) -> Any:
-        return (prototype or default_buffer_prototype()).buffer
+        if prototype is not None:
+            return prototype.buffer
+        default = default_buffer_prototype().buffer
+        # zarr's configuration may name another class, in a GPU's memory for example.
+        return ZarrBuffer if default is cpu.Buffer else default
 
 
 def open_store(
@@ -145,8 +169,8 @@ def open_store(
     *,
     read_only: bool = False,
     **options: Any,
-) -> FsspecStore:
-    """A store for zarr, xarray and Dask, at whatever says where the data are.
+) -> ZarrStore:
+    """Make a store for zarr, xarray and Dask from a URL, a folder, a ``UPath`` or a mapper.
 
     Parameters
     ----------
@@ -158,21 +182,26 @@ def open_store(
     read_only : bool, optional
         Refuse writes and deletes.
     **options
-        Further parameters of `FsspecStore`.
+        Further parameters of `ZarrStore`.
 
     Returns
     -------
-    FsspecStore
-        Not opened, which it need not be: whoever uses it does that.
+    ZarrStore
+        Not opened yet: the first operation opens it.
 
     Raises
     ------
     StoreURLError, MissingExtraError
-        See `FsspecStore.from_url`.
+        See `fsspec_store.FsspecStore.from_url`.
     StorageOptionError
-        See there; also when a further parameter is none of `FsspecStore`'s.
+        See there; also when a further parameter is none of `ZarrStore`'s.
     TypeError
         When ``url`` is something else, such as a store; when ``storage_options`` are given beside
         a ``UPath`` or a mapper, which have their own.
     """
-    return FsspecStore._at(lambda: from_place(url, storage_options), read_only, options)
+    return ZarrStore._at(lambda: from_place(url, storage_options), read_only, options)
+
+
+def __dir__() -> list[str]:
+    # What tab completion shows: not what this module imports.
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsspec_store.zarr import FsspecStore, open_store
+from fsspec_store.zarr import ZarrStore, open_store
 
 __all__ = ["Place"]
 
@@ -19,9 +19,9 @@ class Place:
 
     url: str
     options: dict[str, Any] = field(repr=False)
-    _opened: list[FsspecStore] = field(default_factory=list, repr=False)
+    _opened: list[ZarrStore] = field(default_factory=list, repr=False)
 
-    def open(self, below: str = "data.zarr", **more: Any) -> FsspecStore:
+    def open(self, below: str = "data.zarr", **more: Any) -> ZarrStore:
         """A store made anew, as another process would make it."""
         self._opened.append(open_store(f"{self.url}/{below}", self.options, **more))
         return self._opened[-1]

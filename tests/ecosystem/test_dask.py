@@ -21,7 +21,7 @@ from dask.base import tokenize
 from distributed import Client
 
 from fsspec_store import Buffer
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore
 
 from .places import Place
 
@@ -118,11 +118,11 @@ def test_workers_write_regions_of_one_dataset(place: Place, cluster: Client) -> 
 def test_a_store_goes_to_the_workers_and_back(place: Place, cluster: Client) -> None:
     store = place.open()
 
-    def write(store: FsspecStore, key: str) -> FsspecStore:
+    def write(store: ZarrStore, key: str) -> ZarrStore:
         store.sync.set(key, Buffer.from_bytes(key.encode()))
         return store
 
-    def read(store: FsspecStore, key: str) -> tuple[bytes, list[str], int]:
+    def read(store: ZarrStore, key: str) -> tuple[bytes, list[str], int]:
         value = store.sync.get(key)
         return bytes(value.to_bytes()), sorted(store.sync.list()), store.stats.requests
 

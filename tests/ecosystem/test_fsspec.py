@@ -15,7 +15,7 @@ import zarr
 from upath import UPath
 
 from fsspec_store import Buffer
-from fsspec_store.zarr import FsspecStore, open_store
+from fsspec_store.zarr import ZarrStore, open_store
 
 from .places import Place
 
@@ -54,7 +54,7 @@ def test_what_is_held_is_the_same_place(place: Place, hold: Callable[[Place], An
     zarr.create_array(store=place.open(), name="a", data=DATA, chunks=(5, 5))
     held = hold(place)
     store = open_store(held, read_only=True)
-    assert type(store) is FsspecStore
+    assert type(store) is ZarrStore
     assert store.url == place.open().url
     np.testing.assert_array_equal(zarr.open_array(store=store, path="a", mode="r")[:], DATA)
     again = pickle.loads(pickle.dumps(open_store(held)))
@@ -125,7 +125,7 @@ def test_zarrs_store_of_a_mapper_reads_what_was_written_here(place: Place) -> No
 
 def test_a_filesystem_that_is_shared_goes_on_working(place: Place) -> None:
     fs = fsspec.filesystem("s3", **place.options, skip_instance_cache=True)
-    with FsspecStore(fs, f"{place.path}/data.zarr") as store:
+    with ZarrStore(fs, f"{place.path}/data.zarr") as store:
         store.sync.set("a", Buffer.from_bytes(b"by the store"))
     assert fs.cat_file(f"{place.path}/data.zarr/a") == b"by the store"
     fs.pipe_file(f"{place.path}/data.zarr/a", b"by the filesystem")

@@ -12,7 +12,7 @@ import xarray as xr
 from fsspec.implementations.reference import LazyReferenceMapper
 
 from fsspec_store import AccessDeniedError, BackendError, Buffer, UnsupportedOperationError
-from fsspec_store.zarr import FsspecStore, open_store
+from fsspec_store.zarr import ZarrStore, open_store
 
 from .places import Place
 
@@ -74,7 +74,7 @@ def remote(place: Place) -> dict[str, Any]:
     return {"remote_protocol": "s3", "remote_options": place.options}
 
 
-def check(store: FsspecStore, chunks: Any) -> None:
+def check(store: ZarrStore, chunks: Any) -> None:
     with store, xr.open_zarr(store, consolidated=False, chunks=chunks) as opened:
         xr.testing.assert_identical(opened.isel(time=[1, 4]).load(), expected().isel(time=[1, 4]))
         xr.testing.assert_identical(opened.load(), expected())

@@ -13,7 +13,7 @@ import zarr
 import zarr.api.asynchronous
 
 from fsspec_store import Buffer
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore
 
 from .places import Place
 
@@ -29,7 +29,7 @@ pytestmark = [
 DATA = np.arange(600, dtype="i4").reshape(20, 30)
 
 
-def keys(store: FsspecStore, prefix: str = "") -> list[str]:
+def keys(store: ZarrStore, prefix: str = "") -> list[str]:
     return sorted(store.sync.list_prefix(prefix))
 
 

@@ -17,7 +17,7 @@ from servers import S3Endpoint
 from servers.s3_endpoint import REGION
 from zarr.abc.store import Store
 
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore
 
 from .places import Place
 
@@ -94,12 +94,12 @@ def test_each_reads_what_the_other_wrote(
 # -- Around it -------------------------------------------------------------------------------------
 
 
-def logging_store(store: FsspecStore) -> Store:
+def logging_store(store: ZarrStore) -> Store:
     handler = logging.NullHandler()
     return zarr.storage.LoggingStore(store, log_handler=handler)
 
 
-def cache_store(store: FsspecStore) -> Store:
+def cache_store(store: ZarrStore) -> Store:
     cache = pytest.importorskip("zarr.experimental.cache_store")
     made: Store = cache.CacheStore(store, cache_store=zarr.storage.MemoryStore())
     return made

@@ -15,7 +15,7 @@ from zarr.codecs import BytesCodec, Crc32cCodec, GzipCodec, ShardingCodec
 from zarr_codecs import UnsupportedMetadataError, crc32c
 
 from fsspec_store import Buffer, ByteRangeError, FsspecStore
-from fsspec_store.zarr import FsspecStore as ZarrStore
+from fsspec_store.zarr import ZarrStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

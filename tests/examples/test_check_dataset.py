@@ -18,7 +18,7 @@ from fsspec.registry import known_implementations
 from zarr.codecs import Crc32cCodec, GzipCodec
 
 from fsspec_store import FsspecStore
-from fsspec_store.zarr import FsspecStore as ZarrStore
+from fsspec_store.zarr import ZarrStore
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

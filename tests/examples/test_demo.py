@@ -38,7 +38,7 @@ def test_succeeds_without_a_word_of_warning(demo: subprocess.CompletedProcess[st
 @pytest.mark.parametrize(
     "line",
     [
-        "store         FsspecStore('s3://demo-bucket/climate.zarr')",
+        "store         ZarrStore('s3://demo-bucket/climate.zarr')",
         "children      gzipped latitude sharded zarr.json",
         "keys          25",
         "all shards    12,442,640 bytes",

@@ -1,16 +1,22 @@
-"""A real Jupyter kernel: cells that await and cells that do not, on one store."""
+"""A real Jupyter kernel: cells that await and cells that do not, tab completion, tooltips."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import IPython
 import pytest
 from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.manager import AsyncKernelManager, start_new_async_kernel
 from servers import S3Endpoint
+
+import fsspec_store
+import fsspec_store.zarr
+from fsspec_store.blocking import SyncFsspecStore
 
 _SECONDS = 60
 
@@ -31,21 +37,45 @@ class Notebook:
         reply = await self.client.execute_interactive(cell, output_hook=note, timeout=_SECONDS)
         return "".join(printed), reply["content"].get("ename")
 
+    async def complete(self, code: str) -> set[str]:
+        """What Tab offers at the end of the code, without what precedes the last dot."""
+        asked = self.client.complete(code, len(code))
+        matches = (await self._answer(asked))["matches"]
+        return {match.rpartition(".")[2] for match in matches}
+
+    async def explain(self, code: str) -> str:
+        """The text of a tooltip, without colours."""
+        asked = self.client.inspect(code, len(code))
+        text = (await self._answer(asked))["data"]["text/plain"]
+        return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+    async def _answer(self, asked: str) -> dict[str, Any]:
+        while True:
+            reply = await self.client.get_shell_msg(timeout=_SECONDS)
+            if reply["parent_header"]["msg_id"] == asked:
+                content: dict[str, Any] = reply["content"]
+                assert content["status"] == "ok"
+                return content
+
 
 @pytest.fixture
-async def notebook(minio_endpoint: S3Endpoint) -> AsyncIterator[Notebook]:
-    url, options = f"s3://{minio_endpoint.make_bucket()}/x", minio_endpoint.storage_options()
+async def kernel() -> AsyncIterator[Notebook]:
     manager, client = await start_new_async_kernel(startup_timeout=_SECONDS)
-    opened = Notebook(manager, client)
+    yield Notebook(manager, client)
+    client.stop_channels()
+    await manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+async def notebook(kernel: Notebook, minio_endpoint: S3Endpoint) -> Notebook:
+    url, options = f"s3://{minio_endpoint.make_bucket()}/x", minio_endpoint.storage_options()
     beginning = f"""
 from fsspec_store import Buffer, FsspecStore
 url, options = {url!r}, {options!r}
 store = FsspecStore.from_url(url, options)
 """
-    assert await opened.run(beginning) == ("", None)
-    yield opened
-    client.stop_channels()
-    await manager.shutdown_kernel(now=True)
+    assert await kernel.run(beginning) == ("", None)
+    return kernel
 
 
 async def test_cells_await_or_not_as_they_like(notebook: Notebook) -> None:
@@ -92,3 +122,47 @@ FsspecStore.from_url("s3://bucket", slow).sync.get("never")
         assert await cell == ("", "KeyboardInterrupt")
     goes_on = 'print(store.sync.get("nothing"), await store.get("nothing"))'
     assert await notebook.run(goes_on) == ("None None\n", None)
+
+
+def public(of: type) -> set[str]:
+    return {name for name in dir(of) if not name.startswith("_")}
+
+
+_SETTINGS = """
+import fsspec_store, fsspec_store.zarr
+store = fsspec_store.zarr.open_store("memory://notebook")
+core = fsspec_store.FsspecStore.from_url("memory://notebook")
+store.sync.set("zarr.json", fsspec_store.Buffer.from_bytes(b"{}"))
+"""
+
+
+async def test_tab_offers_what_is_public(kernel: Notebook) -> None:
+    assert await kernel.run(_SETTINGS) == ("", None)
+    of_package = set(fsspec_store.__all__) - {"__version__"} | {"zarr"}
+    for use_jedi in (True, False):
+        setting = f"get_ipython().Completer.use_jedi = {use_jedi}"
+        assert await kernel.run(setting) == ("", None)
+        assert await kernel.complete("store.") == public(fsspec_store.zarr.ZarrStore)
+        assert await kernel.complete("core.") == public(fsspec_store.FsspecStore)
+        assert await kernel.complete("store.getsi") == {"getsize", "getsize_prefix"}
+        assert await kernel.complete("fsspec_store.") == of_package
+        assert await kernel.complete("fsspec_store.zarr.") == set(fsspec_store.zarr.__all__)
+        # Earlier releases complete nothing on the value of a property without jedi.
+        if use_jedi or IPython.version_info >= (9, 18):
+            assert await kernel.complete("store.sync.") == public(SyncFsspecStore)
+            assert await kernel.complete("core.sync.getsi") == {"getsize", "getsize_prefix"}
+
+
+async def test_tooltips_and_reprs_explain_themselves(kernel: Notebook) -> None:
+    assert await kernel.run(_SETTINGS) == ("", None)
+    for method in ("store.get", "store.sync.get", "core.get", "core.sync.get"):
+        text = await kernel.explain(method)
+        assert re.search(r"key: ?'?str'?,.*\) -> ?'?Buffer \| None'?", text, re.DOTALL), text
+        assert "Read a value, or a part of it; ``None`` when the key is missing." in text
+        assert "byte_range : ByteRequest, optional" in text
+    shown = "print(store.sync, core, *(each.sync.get('zarr.json') for each in (store, core)))"
+    assert await kernel.run(shown) == (
+        "ZarrStore('memory:///notebook').sync memory:///notebook "
+        "<ZarrBuffer of 2 bytes> <Buffer of 2 bytes>\n",
+        None,
+    )

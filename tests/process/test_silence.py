@@ -160,8 +160,8 @@ except KeyboardInterrupt:
 """,
     "zarr's own loop": """
 import zarr
-from fsspec_store.zarr import FsspecStore as ZarrFlavour
-kept = ZarrFlavour.from_url(URL + "/zarr", OPTIONS)
+from fsspec_store.zarr import ZarrStore
+kept = ZarrStore.from_url(URL + "/zarr", OPTIONS)
 array = zarr.create_array(store=kept, shape=(10,), chunks=(5,), dtype="i4")
 array[:] = 7
 assert zarr.open_array(store=kept)[:].sum() == 70

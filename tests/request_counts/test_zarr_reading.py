@@ -16,13 +16,13 @@ import zarr
 from servers import S3Endpoint
 from servers.fault_proxy import FaultProxy
 
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore
 
 from .counting import closing_all, counting, query
 
 DATA = np.arange(400, dtype="i4").reshape(20, 20)
 
-MakeStore = Callable[..., FsspecStore]
+MakeStore = Callable[..., ZarrStore]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def make_store(endpoint: S3Endpoint, bucket: str, proxy: FaultProxy) -> Iterator
     options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
     url = f"s3://{bucket}/data.zarr"
     defaults = {"read_only": True}
-    with closing_all(lambda **more: FsspecStore.from_url(url, options, **defaults | more)) as make:
+    with closing_all(lambda **more: ZarrStore.from_url(url, options, **defaults | more)) as make:
         group = zarr.open_group(store=make(read_only=False), mode="w")
         for name, layout in (
             ("plain", {"chunks": (10, 10)}),

@@ -12,6 +12,7 @@ import pytest
 import fsspec_store
 import fsspec_store.blocking
 import fsspec_store.errors
+import fsspec_store.zarr
 
 _SECTION = re.compile(
     r"^(\w[\w ]*)\n-{3,}\n(.*?)(?=^\w[\w ]*\n-{3,}\n|\Z)", re.DOTALL | re.MULTILINE
@@ -67,6 +68,36 @@ def test_a_docstring_says_what_is_taken_and_given(function: Any, docstring: str)
     if not inspect.isclass(function) and signature.return_annotation not in gives:
         one_line = "\n" not in docstring.strip()
         assert one_line or said.keys() & {"Returns", "Yields"}
+
+
+PUBLIC = [
+    fsspec_store.Buffer,
+    fsspec_store.FsspecStore,
+    fsspec_store.Store,
+    fsspec_store.StorePath,
+    fsspec_store.blocking.SyncFsspecStore,
+    fsspec_store.zarr.ZarrStore,
+]
+
+
+@pytest.mark.parametrize("cls", PUBLIC, ids=lambda cls: cls.__name__)
+def test_a_tooltip_can_show_the_first_line_alone(cls: type) -> None:
+    for name in dir(cls):
+        if not name.startswith("_"):
+            docstring = inspect.getdoc(getattr(cls, name)) or ""
+            summary, _, rest = docstring.partition("\n")
+            assert re.fullmatch(r"[A-Z].+\.", summary), name
+            assert not re.match(r"(See|As) `", summary), name
+            assert rest == "" or rest.startswith("\n"), name
+
+
+# jedi, which completes in notebooks, fails on a whole object if it has a property of such a type.
+@pytest.mark.parametrize("cls", PUBLIC, ids=lambda cls: cls.__name__)
+def test_no_property_is_of_a_literal_type(cls: type) -> None:
+    for name in dir(cls):
+        member = inspect.getattr_static(cls, name)
+        if isinstance(member, property):
+            assert "Literal" not in str(inspect.signature(member.fget).return_annotation), name
 
 
 def test_the_functions_are_found() -> None:

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 from zarr.storage import WrapperStore
 
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore
 
 
-class Spelled(WrapperStore[FsspecStore]):
+class Spelled(WrapperStore[ZarrStore]):
     """Every segment of a key is spelled with a sign at its end; without any, it is as it was.
 
     Whatever takes a key or a prefix, of all that a sequence or zarr's pipelines ask for, is here:
@@ -146,7 +146,7 @@ class WithoutDotsAtTheEnd(Spelled):
         return segment + sign if segment.endswith((".", sign)) else segment
 
 
-class WithoutEmptied(WrapperStore[FsspecStore]):
+class WithoutEmptied(WrapperStore[ZarrStore]):
     """Listed without prefixes that hold no key any more; `is_empty` is asked of each."""
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:

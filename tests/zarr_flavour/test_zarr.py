@@ -16,12 +16,14 @@ import zarr
 import zarr.abc.store
 import zarr.core.codec_pipeline
 from zarr.core.buffer import cpu, default_buffer_prototype
+from zarr.registry import register_buffer
+from zarr.testing.buffer import TestBuffer
 
 import fsspec_store
 from fsspec_store import RangeByteRequest
-from fsspec_store.zarr import FsspecStore, open_store
+from fsspec_store.zarr import ZarrBuffer, ZarrStore, open_store
 
-MakeStore = Callable[..., FsspecStore]
+MakeStore = Callable[..., ZarrStore]
 
 
 BUCKETS = {
@@ -47,8 +49,8 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeS
         options = endpoint.storage_options()
     made = []
 
-    def make(below: str = "data.zarr", **kwargs: Any) -> FsspecStore:
-        made.append(FsspecStore.from_url(f"{root}/{below}", options, **kwargs))
+    def make(below: str = "data.zarr", **kwargs: Any) -> ZarrStore:
+        made.append(ZarrStore.from_url(f"{root}/{below}", options, **kwargs))
         return made[-1]
 
     yield make
@@ -144,11 +146,11 @@ def test_it_is_both_kinds_of_store(make_store: MakeStore) -> None:
     assert isinstance(store, fsspec_store.Store)
     assert store.supports_partial_writes is False
     assert store.supports_consolidated_metadata
-    assert type(store.with_read_only(True)) is FsspecStore
+    assert type(store.with_read_only(True)) is ZarrStore
     assert store != fsspec_store.FsspecStore(store.fs, store.path)
     again = pickle.loads(pickle.dumps(store))
     assert again == store
-    assert type(again) is FsspecStore
+    assert type(again) is ZarrStore
 
 
 def test_reads_are_zarrs_and_clamp(make_store: MakeStore) -> None:
@@ -158,7 +160,8 @@ def test_reads_are_zarrs_and_clamp(make_store: MakeStore) -> None:
 
     async def check() -> None:
         await store.set("a", cpu.Buffer.from_bytes(b"0123456789"))
-        assert type(await store.get("a")) is cpu.Buffer
+        assert type(await store.get("a")) is ZarrBuffer
+        assert type(await store.get("a", default_buffer_prototype())) is cpu.Buffer
         for request, expected in [
             (None, b"0123456789"),
             (RangeByteRequest(2, 4), b"23"),
@@ -184,6 +187,27 @@ def test_reads_are_zarrs_and_clamp(make_store: MakeStore) -> None:
     asyncio.run(check())
 
 
+def test_a_buffer_with_a_repr_is_zarrs_in_all_else() -> None:
+    ours, theirs = ZarrBuffer.from_bytes(b"0123"), cpu.Buffer.from_bytes(b"0123")
+    assert repr(ours) == "<ZarrBuffer of 4 bytes>"
+    assert ours == theirs
+    assert theirs == ours
+    assert (ours + theirs).to_bytes() == (theirs + ours).to_bytes() == b"01230123"
+    for again in (ours, pickle.loads(pickle.dumps(ours)), ZarrBuffer.from_buffer(theirs)):
+        assert type(again[1:3]) is ZarrBuffer
+        assert again[1:3].to_bytes() == b"12"
+
+
+def test_a_class_that_zarrs_configuration_names_is_what_reads_return() -> None:
+    register_buffer(TestBuffer)
+    path = f"{TestBuffer.__module__}.{TestBuffer.__qualname__}"
+    store = open_store("memory://configured-buffer")
+    store.sync.set("a", cpu.Buffer.from_bytes(b"x"))
+    with zarr.config.set({"buffer": path}):
+        assert type(store.sync.get("a")) is TestBuffer
+    store.sync.clear()
+
+
 # -- The way in ------------------------------------------------------------------------------------
 
 
@@ -193,7 +217,7 @@ def test_open_store_takes_what_says_where_the_data_are(tmp_path: Path) -> None:
     zarr.create_array(store=open_store(url), shape=(4,), dtype="i2")[:] = 7
     for place in (url, f"{tmp_path}/a", tmp_path / "a", upath.UPath(url), fsspec.get_mapper(url)):
         store = open_store(place, read_only=True, timeout=5)
-        assert type(store) is FsspecStore
+        assert type(store) is ZarrStore
         assert store.read_only
         assert zarr.open_array(store=store, mode="r")[:].tolist() == [7] * 4
 

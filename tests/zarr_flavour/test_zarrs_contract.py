@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from zarr.abc.store import (
     OffsetByteRequest,
     RangeByteRequest,
+    Store,
     SuffixByteRequest,
 )
-from zarr.abc.store import Store as ZarrStore
 from zarr.core.buffer import cpu, default_buffer_prototype
 from zarr.storage import LoggingStore, MemoryStore, StorePath, WrapperStore
 
 from fsspec_store import ByteRangeError
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore
 
 MEMBERS = sorted(
-    {name for name in dir(ZarrStore) if not name.startswith("__")} - {"_abc_impl"}
+    {name for name in dir(Store) if not name.startswith("__")} - {"_abc_impl"}
     | {"__enter__", "__exit__"}
 )
 
@@ -69,13 +69,13 @@ def differences(theirs: Any, ours: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_every_member_of_zarrs_store_is_here_and_called_the_same(name: str) -> None:
-    theirs = inspect.getattr_static(ZarrStore, name)
-    ours = inspect.getattr_static(FsspecStore, name)
+    theirs = inspect.getattr_static(Store, name)
+    ours = inspect.getattr_static(ZarrStore, name)
     assert isinstance(ours, property) == isinstance(theirs, property)
     assert isinstance(ours, classmethod) == isinstance(theirs, classmethod)
     if isinstance(theirs, property):
         return
-    theirs, ours = getattr(ZarrStore, name), getattr(FsspecStore, name)
+    theirs, ours = getattr(Store, name), getattr(ZarrStore, name)
     assert inspect.iscoroutinefunction(ours) == inspect.iscoroutinefunction(theirs)
     if inspect.isasyncgenfunction(theirs):
         assert inspect.isasyncgenfunction(ours)
@@ -83,8 +83,8 @@ def test_every_member_of_zarrs_store_is_here_and_called_the_same(name: str) -> N
 
 
 def test_what_zarr_looks_for_on_an_instance(tmp_path: Path) -> None:
-    store = FsspecStore.from_url(str(tmp_path))
-    for name in ZarrStore.__annotations__:
+    store = ZarrStore.from_url(str(tmp_path))
+    for name in Store.__annotations__:
         assert hasattr(store, name)
     assert store._is_open is False
     assert store._read_only is False
@@ -98,12 +98,12 @@ def test_the_blocking_protocols(name: str, tmp_path: Path) -> None:
     protocol = getattr(zarr.abc.store, name, None)
     if protocol is None:
         pytest.skip("cannot: this release of zarr has no blocking methods")
-    store = FsspecStore.from_url(str(tmp_path))
+    store = ZarrStore.from_url(str(tmp_path))
     assert isinstance(store, protocol)
     methods = [method for method in dir(protocol) if method.endswith("_sync")]
     assert methods
     for method in methods:
-        assert differences(getattr(protocol, method), getattr(FsspecStore, method)) == []
+        assert differences(getattr(protocol, method), getattr(ZarrStore, method)) == []
 
 
 @pytest.mark.parametrize("wrapper", [WrapperStore, LoggingStore])
@@ -111,15 +111,15 @@ def test_a_wrapper_blocks_where_the_store_does(wrapper: type[Any], tmp_path: Pat
     supports = getattr(zarr.abc.store, "_store_supports_sync_io", None)
     if supports is None:
         pytest.skip("cannot: this release of zarr has no fused pipeline")
-    blocking = FsspecStore.from_url(str(tmp_path))
-    awaiting = FsspecStore.from_url("s3://bucket", {"anon": True})
+    blocking = ZarrStore.from_url(str(tmp_path))
+    awaiting = ZarrStore.from_url("s3://bucket", {"anon": True})
     for store, expected in ((blocking, True), (awaiting, False)):
         assert supports(store) is expected
         assert supports(wrapper(store)) is expected
 
 
 def test_a_path_in_the_store_is_zarrs_getter_and_setter(tmp_path: Path) -> None:
-    path = StorePath(FsspecStore.from_url(str(tmp_path)), "a")
+    path = StorePath(ZarrStore.from_url(str(tmp_path)), "a")
     assert isinstance(path, zarr.abc.store.ByteGetter)
     assert isinstance(path, zarr.abc.store.ByteSetter)
 
@@ -173,8 +173,8 @@ def blocking_outcome(answers: Any) -> tuple[dict[int, bytes], set[type[BaseExcep
 @pytest.fixture(scope="module", params=["memory", "local", "seaweedfs"])
 def stores(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[FsspecStore, MemoryStore]]:
-    if not hasattr(ZarrStore, "get_ranges"):
+) -> Iterator[tuple[ZarrStore, MemoryStore]]:
+    if not hasattr(Store, "get_ranges"):
         pytest.skip("cannot: this release of zarr has no get_ranges")
     options: dict[str, Any] = {}
     if request.param == "seaweedfs":
@@ -184,7 +184,7 @@ def stores(
         url = str(tmp_path_factory.mktemp("ranges"))
     else:
         url = "memory://zarrs-contract"
-    with FsspecStore.from_url(url, options) as ours:
+    with ZarrStore.from_url(url, options) as ours:
         theirs = MemoryStore()
         ours.set_sync("a", cpu.Buffer.from_bytes(VALUE))
         asyncio.run(theirs.set("a", cpu.Buffer.from_bytes(VALUE)))
@@ -193,7 +193,7 @@ def stores(
 
 @given(key=st.sampled_from(["a", "a", "a", "missing"]), asked=st.lists(REQUESTS), bounds=BOUNDS)
 def test_get_ranges_answers_as_zarrs_default_and_by_no_more_fetches(
-    stores: tuple[FsspecStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
+    stores: tuple[ZarrStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
 ) -> None:
     ours, theirs = stores
     prototype = default_buffer_prototype()
@@ -205,7 +205,7 @@ def test_get_ranges_answers_as_zarrs_default_and_by_no_more_fetches(
             await outcome(ours.get_ranges(key, asked, prototype=prototype, **given)),
             await outcome(theirs.get_ranges(key, asked, prototype=prototype, **given)),
             # zarr's default on this store's own `get`.
-            await outcome(ZarrStore.get_ranges(ours, key, asked, prototype=prototype, **given)),
+            await outcome(Store.get_ranges(ours, key, asked, prototype=prototype, **given)),
         )
 
     mine, models, defaults = asyncio.run(both())
@@ -216,7 +216,7 @@ def test_get_ranges_answers_as_zarrs_default_and_by_no_more_fetches(
 
 @given(key=st.sampled_from(["a", "a", "a", "missing"]), asked=st.lists(REQUESTS), bounds=BOUNDS)
 def test_get_ranges_sync_answers_as_zarrs_default(
-    stores: tuple[FsspecStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
+    stores: tuple[ZarrStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
 ) -> None:
     ours, theirs = stores
     prototype = default_buffer_prototype()
@@ -225,7 +225,7 @@ def test_get_ranges_sync_answers_as_zarrs_default(
         for method in (
             ours.get_ranges_sync,
             theirs.get_ranges_sync,
-            partial(ZarrStore.get_ranges_sync, ours),
+            partial(Store.get_ranges_sync, ours),
         )
     )
     assert mine == models == defaults
@@ -233,7 +233,7 @@ def test_get_ranges_sync_answers_as_zarrs_default(
 
 @pytest.mark.parametrize("bad", [(0, 2), slice(2), 5, "a", b"0-2"])
 async def test_what_is_no_request_is_caught_as_zarrs_is(
-    stores: tuple[FsspecStore, MemoryStore], bad: Any
+    stores: tuple[ZarrStore, MemoryStore], bad: Any
 ) -> None:
     """zarr's default says so in a group, as a fetch fails; this store before any fetch."""
     ours, theirs = stores
@@ -249,7 +249,7 @@ async def test_what_is_no_request_is_caught_as_zarrs_is(
         assert "Unexpected byte_range, got" in str(error)
 
 
-async def test_no_ranges_ask_for_nothing(stores: tuple[FsspecStore, MemoryStore]) -> None:
+async def test_no_ranges_ask_for_nothing(stores: tuple[ZarrStore, MemoryStore]) -> None:
     for store in stores:
         for key in ("a", "missing"):
             ranges = store.get_ranges(key, [], prototype=default_buffer_prototype())
@@ -257,7 +257,7 @@ async def test_no_ranges_ask_for_nothing(stores: tuple[FsspecStore, MemoryStore]
 
 
 async def test_who_leaves_early_leaves_nothing_running(
-    stores: tuple[FsspecStore, MemoryStore],
+    stores: tuple[ZarrStore, MemoryStore],
 ) -> None:
     asked = [RangeByteRequest(start, start + 1) for start in range(SIZE)]
     for store in stores:
@@ -282,17 +282,17 @@ async def test_who_leaves_early_leaves_nothing_running(
 
 @pytest.mark.parametrize("most", [1, 10])
 async def test_one_fetch_that_fails_is_a_group_of_its_error(
-    stores: tuple[FsspecStore, MemoryStore], most: int
+    stores: tuple[ZarrStore, MemoryStore], most: int
 ) -> None:
     """What came before it is right; nothing but its error is in the group."""
     ours, _ = stores
-    strict = FsspecStore(ours.fs, ours.path, out_of_range="raise")
+    strict = ZarrStore(ours.fs, ours.path, out_of_range="raise")
     asked = [RangeByteRequest(0, 5), RangeByteRequest(20, 30), RangeByteRequest(SIZE, SIZE + 9)]
     bounds = {"max_gap_bytes": 0, "max_concurrency": most}
     prototype = default_buffer_prototype()
     for ranges in (
         strict.get_ranges("a", asked, prototype=prototype, **bounds),
-        ZarrStore.get_ranges(strict, "a", asked, prototype=prototype, **bounds),
+        Store.get_ranges(strict, "a", asked, prototype=prototype, **bounds),
     ):
         found, count, raised = await outcome(ranges)
         assert raised == {ByteRangeError}

@@ -22,7 +22,7 @@ from zarr.core.buffer import cpu
 from zarr.testing.stateful import ZarrHierarchyStateMachine, ZarrStoreStateMachine
 from zarr.testing.store import StoreTests
 
-from fsspec_store.zarr import FsspecStore
+from fsspec_store.zarr import ZarrStore
 from zarr_flavour.held import WithFoldersApart, WithoutDotsAtTheEnd, WithoutEmptied
 
 _places = count()
@@ -30,10 +30,10 @@ _places = count()
 MakeMachine = Callable[[], RuleBasedStateMachine]
 
 
-class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
+class OwnRules(StoreTests[ZarrStore, cpu.Buffer]):
     """A class for each service says where its stores are, and how it is reached without them."""
 
-    store_cls = FsspecStore
+    store_cls = ZarrStore
     buffer_cls = cpu.Buffer
 
     def put(self, path: str, data: bytes) -> None:
@@ -42,10 +42,10 @@ class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
     def read(self, path: str) -> bytes:
         raise NotImplementedError
 
-    async def set(self, store: FsspecStore, key: str, value: Any) -> None:
+    async def set(self, store: ZarrStore, key: str, value: Any) -> None:
         self.put(f"{store.path}/{key}", value.to_bytes())
 
-    async def get(self, store: FsspecStore, key: str) -> Any:
+    async def get(self, store: ZarrStore, key: str) -> Any:
         return self.buffer_cls.from_bytes(self.read(f"{store.path}/{key}"))
 
     #: Sequences if `--sequences` does not say how many, and actions in each.
@@ -53,8 +53,8 @@ class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
 
     #: How a store is given to a sequence on keys, and to one on groups and arrays, where the
     #: service cannot hold what such a sequence may ask for.
-    keys_held: Callable[[FsspecStore], Store] = staticmethod(lambda store: store)
-    groups_held: Callable[[FsspecStore], Store] = staticmethod(lambda store: store)
+    keys_held: Callable[[ZarrStore], Store] = staticmethod(lambda store: store)
+    groups_held: Callable[[ZarrStore], Store] = staticmethod(lambda store: store)
 
     @pytest.fixture
     def run_machine(self, sequences: int | None) -> Callable[[MakeMachine], None]:
@@ -66,30 +66,30 @@ class OwnRules(StoreTests[FsspecStore, cpu.Buffer]):
     def test_any_sequence_of_actions_on_keys(
         self, store_kwargs: dict[str, Any], run_machine: Callable[[MakeMachine], None]
     ) -> None:
-        with FsspecStore(**store_kwargs) as store:
+        with ZarrStore(**store_kwargs) as store:
             run_machine(lambda: ZarrStoreStateMachine(self.keys_held(store)))
 
     @pytest.mark.filterwarnings("ignore")  # zarr's own, of data types that may change.
     def test_any_sequence_of_actions_on_groups_and_arrays(
         self, store_kwargs: dict[str, Any], run_machine: Callable[[MakeMachine], None]
     ) -> None:
-        with FsspecStore(**store_kwargs) as store:
+        with ZarrStore(**store_kwargs) as store:
             run_machine(lambda: ZarrHierarchyStateMachine(self.groups_held(store)))
 
-    def test_store_repr(self, store: FsspecStore) -> None:
-        assert repr(store) == f"FsspecStore({store.url!r})"
+    def test_store_repr(self, store: ZarrStore) -> None:
+        assert repr(store) == f"ZarrStore({store.url!r})"
         assert str(store) == store.url
 
-    def test_store_supports_writes(self, store: FsspecStore) -> None:
+    def test_store_supports_writes(self, store: ZarrStore) -> None:
         assert store.supports_writes
 
     # Left open by zarr 3.0 alone; later releases have a test of their own, which is not touched.
     if getattr(StoreTests.test_store_supports_partial_writes, "__isabstractmethod__", False):
 
-        def test_store_supports_partial_writes(self, store: FsspecStore) -> None:
+        def test_store_supports_partial_writes(self, store: ZarrStore) -> None:
             assert not store.supports_partial_writes
 
-    def test_store_supports_listing(self, store: FsspecStore) -> None:
+    def test_store_supports_listing(self, store: ZarrStore) -> None:
         assert store.supports_listing
 
 
