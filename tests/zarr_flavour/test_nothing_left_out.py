@@ -82,7 +82,7 @@ def test_the_page_says_on_what_zarr_would_skip() -> None:
 
 def test_the_page_says_where_keys_are_spelled() -> None:
     """Every service is in the table, with the store that each kind of sequence is given."""
-    table = PAGE.partition("## Where a sequence")[2].partition("\n## ")[0]
+    table = PAGE.partition("### Where a sequence")[2].partition("\n##")[0]
     rows = dict(re.findall(r"^\| (\w+) \| ([^|]+ \| [^|]+) \|", table, re.MULTILINE))
     for service, cls in suites().items():
         shown = [
