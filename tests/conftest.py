@@ -13,7 +13,7 @@ from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("conformance", "pages.reader", "servers")
-pytest_plugins = ["conformance.matrix"]
+pytest_plugins = ["conformance.matrix", "skips"]
 
 from servers.fault_proxy import FaultProxy, fault_proxy  # noqa: E402
 from servers.fixtures import (  # noqa: E402

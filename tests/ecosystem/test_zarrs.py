@@ -1,7 +1,7 @@
 """The codec pipeline of the package `zarrs`, written in Rust, which opens a place by itself.
 
-It takes zarr's own LocalStore, ObjectStore and (over HTTP) FsspecStore by the name of their class, and
-goes past the Python object. It must leave this store alone, or its options would not hold.
+It recognises zarr's LocalStore, ObjectStore and (over HTTP) FsspecStore by the names of their
+classes, and does not call them. It must leave this store alone, or its options would not hold.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _find_azurite() -> str:
     if program is None:
         raise ServerUnavailable(
             "Azurite is missing: not installed in .tools/azurite, and no `azurite-blob` on the "
-            "PATH; run: sh tools/install_azurite.sh"
+            "PATH; run: make azurite"
         )
     return program
 

@@ -63,7 +63,7 @@ def find_minio() -> str:
     if program is None:
         raise ServerUnavailable(
             "MinIO is missing: not built in .tools/bin, not on the PATH, "
-            f"and {_GIVEN} is not set; run: sh tools/build_minio.sh"
+            f"and {_GIVEN} is not set; run: make minio"
         )
     return program
 

