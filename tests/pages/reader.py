@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -47,12 +48,20 @@ class Reader:
         A folder that is not there yet: the reader's home; work is done in ``work`` below it.
     environment : mapping
         Variables beside ``PATH`` and ``HOME``.
+    times : int, optional
+        How often each block is followed before the next one; programs that go on running are
+        started once.
     """
 
-    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str], times: int = 1) -> None:
         self._home = home
+        self._times = times
         self._work = home / "work"
         self._work.mkdir(parents=True)
+        # What is left here is what `git status` would show in a checkout.
+        shutil.copy(ROOT / ".gitignore", self._work)
+        self._git("init", "--quiet")
+        self._git("add", ".gitignore")
         beside_python = str(Path(sys.executable).parent)
         self._environment = {
             "PATH": os.pathsep.join([beside_python, os.environ["PATH"]]),
@@ -65,7 +74,10 @@ class Reader:
         self._background: list[subprocess.Popen[bytes]] = []
 
     def follow(self, page: str, blocks: Iterable[Block]) -> dict[int, str]:
-        """Do what the blocks say, and return what each printed, by its line."""
+        """Do what the blocks say, and return what each printed, by its line.
+
+        A block that is followed more than once prints the same each time.
+        """
         waiting: list[Block] = []
         outputs: dict[int, str] = {}
         blocks = [*blocks]
@@ -77,13 +89,29 @@ class Reader:
             elif block.title is not None or block.language not in _NOT_RUN:
                 outputs.update(self._run_python(page, waiting))
                 waiting = []
-                outputs[block.line] = self._do(block)
+                outputs[block.line] = self._do_again(block)
         outputs.update(self._run_python(page, waiting))
         for before, after in pairwise(blocks):
             if after.language == "text" and after.title is None and before.line in outputs:
                 printed = outputs[before.line]
                 assert printed == after.text, f"{page}:{before.line} prints\n{printed}"
         return outputs
+
+    def left_behind(self) -> list[str]:
+        """Files that were made in the checkout, and that git is not told to ignore."""
+        status = self._git("status", "--porcelain", "--untracked-files=all")
+        return [line[3:] for line in status.splitlines() if line.startswith("??")]
+
+    def _git(self, *command: str) -> str:
+        done = subprocess.run(
+            ["git", *command], cwd=self._work, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    def _do_again(self, block: Block) -> str:
+        outputs = {self._do(block) for _ in range(self._times)}
+        assert len(outputs) == 1, f"it does not print the same again: {outputs}"
+        return outputs.pop()
 
     def _do(self, block: Block) -> str:
         if block.title is not None:
@@ -131,13 +159,19 @@ class Reader:
         if not blocks:
             return {}
         programs = [(block.line, block.text) for block in blocks]
-        done = self._run([sys.executable, str(_RUN_BLOCKS), page], json.dumps(programs))
+        command = [sys.executable, str(_RUN_BLOCKS), page, str(self._times)]
+        done = self._run(command, json.dumps(programs))
         # Nothing is to be complained of, nor at exit.
         assert done.stderr == "", done.stderr
-        return {int(line): output for line, output in json.loads(done.stdout)}
+        outputs: dict[int, str] = {}
+        for line, output in json.loads(done.stdout):
+            assert outputs.setdefault(line, output) == output, f"{page}:{line} printed\n{output}"
+        return outputs
 
     def _start(self, command: str) -> None:
         """Start what is to go on, and wait until it listens where the command says."""
+        if any(program.args == ["bash", "-c", f"exec {command}"] for program in self._background):
+            return
         found = re.search(r"\b(\d{4,5})\b", command)
         assert found, f"on which port: {command}"
         program = subprocess.Popen(
@@ -158,8 +192,8 @@ class Reader:
 
 
 @contextmanager
-def reader(home: Path, environment: Mapping[str, str]) -> Iterator[Reader]:
-    somebody = Reader(home, environment)
+def reader(home: Path, environment: Mapping[str, str], times: int = 1) -> Iterator[Reader]:
+    somebody = Reader(home, environment, times)
     try:
         yield somebody
     finally:
