@@ -32,6 +32,8 @@ _RATES = (
     ("get-range", 3.0, 1.2),
     ("get-4m", 1.7, 1.1),
     ("ranges", 20.0, 1.0),
+    # What zarr's sharded arrays call.
+    ("ranges-of-key", 1.2, 1.0),
     ("get-missing", 7.0, 1.2),
     ("exists", 7.0, 1.2),
     ("set-small", 3.0, 1.1),
