@@ -5,14 +5,25 @@ And a cluster of Dask's.
 
 from __future__ import annotations
 
+import copy
 import uuid
 from collections.abc import Iterator
 
 import pytest
+import zarr
 from distributed import Client, LocalCluster
 from servers import S3Endpoint
 
 from .places import Place
+
+
+@pytest.fixture(scope="module", autouse=True)
+def zarrs_own_configuration() -> Iterator[None]:
+    """Undoes what a library changes of zarr's configuration; cubed does so when it is imported."""
+    before = copy.deepcopy(zarr.config.config)
+    yield
+    zarr.config.config.clear()
+    zarr.config.config.update(before)
 
 
 @pytest.fixture(scope="session")
