@@ -34,7 +34,7 @@ print(sorted({"zarr", "s3fs", "aiohttp", "botocore"} & set(sys.modules)))
 
 def test_importing_loads_little_beyond_fsspec_and_numpy() -> None:
     program = """
-import sys, fsspec, fsspec.core, fsspec.registry, numpy, asyncio, concurrent.futures
+import sys, fsspec, fsspec.asyn, fsspec.core, fsspec.registry, numpy, asyncio, concurrent.futures
 before = set(sys.modules)
 import fsspec_store
 print(*sorted(set(sys.modules) - before))
