@@ -12,6 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+
+# By which Python looks up a server's name. Imported now, and not during the first request: a module
+# that another thread imports during a fork can never be imported in the child.
+import encodings.idna  # noqa: F401
 import os
 import threading
 import weakref
