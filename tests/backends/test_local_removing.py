@@ -119,3 +119,21 @@ async def test_what_a_link_leads_to_is_emptied_and_the_link_stays(
     await store.delete_dir("link")
     assert below(tmp_path / "root") == ["a"]
     assert outside.is_dir()
+
+
+@pytest.mark.parametrize("error", [FileExistsError, FileNotFoundError])
+async def test_a_folder_removed_while_it_is_made_is_made_again(
+    store: FsspecStore, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    makedirs = os.makedirs
+    failures = [error("what makedirs raises when another process removes a folder meanwhile")]
+
+    def disturbed(path: str, **options: bool) -> None:
+        if failures:
+            raise failures.pop()
+        makedirs(path, **options)
+
+    monkeypatch.setattr(os, "makedirs", disturbed)
+    await put(store, "a/b/c")
+    assert failures == []
+    assert await listed(store.list()) == ["a/b/c"]

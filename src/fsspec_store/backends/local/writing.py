@@ -59,11 +59,17 @@ class _Temporary:
                         take_over(file.fileno(), self._path, old)
                 return name
             except FileNotFoundError:
-                if attempt == _FOLDER_TRIES - 1:
-                    raise
-                with suppress(FileNotFoundError):
-                    os.makedirs(self._folder, exist_ok=True)
-        raise AssertionError("the last try raises")
+                self._make_folder(is_last=attempt == _FOLDER_TRIES - 1)
+        reason = "the folder was removed each time it had been made"
+        raise FileNotFoundError(errno.ENOENT, reason, self._folder)
+
+    def _make_folder(self, *, is_last: bool) -> None:
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+        except (FileNotFoundError, FileExistsError):
+            # Removed again meanwhile, in the middle of makedirs too; or a link to nothing.
+            if is_last:
+                raise
 
     def discard(self) -> None:
         if self.name is not None:
