@@ -20,7 +20,7 @@ def pages(directory: str, stem: str, recursive: bool, limit: int) -> Generator[P
     """See `Backend.pages`; at most ``limit`` entries a page."""
     objects: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
-    for path, size in _walk(directory, stem, recursive, frozenset()):
+    for path, size in _walk(directory, stem, recursive):
         if size is None:
             prefixes.append(path)
         else:
@@ -32,16 +32,31 @@ def pages(directory: str, stem: str, recursive: bool, limit: int) -> Generator[P
 
 
 def _walk(
-    directory: str, stem: str, recursive: bool, above: frozenset[str]
+    directory: str,
+    stem: str,
+    recursive: bool,
+    above: frozenset[str] = frozenset(),
+    behind: set[str] | None = None,
 ) -> Iterator[tuple[str, int | None]]:
     """Files with their sizes, and (not recursive) folders that hold a file, with ``None``.
 
     A link is followed, as reading through it would, unless it leads back to a folder above it.
+    Below a link, no folder is entered by two further links: of ten folders that link to each other
+    there are ten million paths.
+
+    Parameters
+    ----------
+    directory, stem, recursive
+        See `Backend.pages`.
+    above : frozenset of str
+        Real paths of the folders above.
+    behind : set of str or None
+        Real paths that links lead to, of those below the first link on the way; added to.
     """
     # Folders wait in a list, so that however deep they lie one is open at a time.
-    waiting = [(directory, above)]
+    waiting = [(directory, above, behind)]
     while waiting:
-        folder, above = waiting.pop()
+        folder, above, behind = waiting.pop()
         here = above | {os.path.realpath(folder)}
         for entry in _entries(folder):
             if not entry.name.startswith(stem) or not _is_text(entry.name):
@@ -58,11 +73,16 @@ def _walk(
                 if is_no_file(error):
                     continue
                 raise
-            if entry.is_symlink() and os.path.realpath(path) in here:
-                continue
+            inside = behind
+            if entry.is_symlink():
+                target = os.path.realpath(path)
+                if target in here or (behind is not None and target in behind):
+                    continue
+                inside = set() if behind is None else behind
+                inside.add(target)
             if recursive:
-                waiting.append((path + "/", here))
-            elif next(_walk(path + "/", "", True, here), None) is not None:
+                waiting.append((path + "/", here, inside))
+            elif next(_walk(path + "/", "", True, here, inside), None) is not None:
                 yield path, None
         stem = ""
 
