@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from conformance.support import listed, put
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from fsspec_store import FsspecStore
 
@@ -97,6 +99,16 @@ async def test_emptied_folders_go_up_to_the_root(store: FsspecStore, tmp_path: P
     await store.delete_dir("missing/folder")
     await store.clear()
     assert os.listdir(root) == []
+
+
+async def test_so_they_do_where_fsspecs_filesystem_is_used(tmp_path: Path) -> None:
+    store = FsspecStore(DirFileSystem(str(tmp_path / "root"), LocalFileSystem(auto_mkdir=True)), "")
+    await put(store, "a/b/c", "a/d")
+    await store.delete_dir("a/b")
+    assert below(tmp_path / "root") == ["a", "a/d"]
+    await store.delete("a/d")
+    await store.delete_dir("a")
+    assert below(tmp_path) == ["root"]
 
 
 async def test_a_store_below_another_stays_in_its_root(tmp_path: Path) -> None:

@@ -93,6 +93,15 @@ async def test_the_mode_of_a_file_that_is_replaced_stays(store: FsspecStore) -> 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+async def test_emptied_folders_go_up_to_the_root(store: FsspecStore) -> None:
+    await put(store, "a/b/c", "a/d")
+    await store.delete_dir("a/b")
+    assert [path.name for path in Path(store.path).rglob("*")] == ["a", "d"]
+    await store.delete("a/d")
+    await store.delete_dir("a")
+    assert list(Path(store.path).iterdir()) == []
+
+
 async def test_all_stores_on_one_filesystem_share_a_connection_that_is_not_its_own(
     sftp_endpoint: SFTPEndpoint,
 ) -> None:
