@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+# Now, and not in the first call: a module that another thread imports during a fork can never be
+# imported in the child.
+import fsspec.asyn
+
+from .forks import in_child
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .threads import run_in_place
 
@@ -60,10 +64,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise RuntimeError(
             "a blocking call as the interpreter ends: fsspec's event loop has stopped"
         )
-    # Only now: whoever awaits needs none of it.
-    from fsspec.asyn import get_loop
-
-    loop = get_loop()
+    loop = fsspec.asyn.get_loop()
     try:
         here: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:
@@ -502,12 +503,7 @@ class SyncFsspecStore(SyncStore):
         return run(self._store.getsize_prefix(prefix, fan_out=fan_out))
 
 
+@in_child
 def _forget_loop() -> None:
     """Let fsspec make a new loop in a forked child, where its thread is not; older ones do not."""
-    asyn = sys.modules.get("fsspec.asyn")
-    if asyn is not None:
-        asyn.reset_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_loop)
+    fsspec.asyn.reset_lock()

@@ -11,12 +11,13 @@ Knows asyncio and locks, and nothing of what a request is.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import weakref
 from collections import deque
 from contextlib import suppress
 from typing import NamedTuple
+
+from .forks import free_in_child, in_child
 
 try:
     import resource
@@ -207,7 +208,7 @@ def _sockets() -> int:
     return max(soft // 4, 4)
 
 
-_lock = threading.RLock()
+_lock = free_in_child(threading.RLock())
 _all = _Process()
 _limiters: dict[str, Limiter] = {}
 _watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
@@ -228,14 +229,10 @@ def limiter_for(service: str) -> Limiter:
         return limiter
 
 
+@in_child
 def _start_again_in_child() -> None:
-    # Requests of the parent are the parent's; its lock may have been held by a thread that is gone.
-    global _lock, _all
-    _lock = threading.RLock()
+    # Requests of the parent are the parent's.
+    global _all
     _all = _Process()
     for limiter in _limiters.values():
         limiter._reset()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_again_in_child)

@@ -12,11 +12,17 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+
+# By which Python looks up a server's name. Imported now, and not during the first request: a module
+# that another thread imports during a fork can never be imported in the child.
+import encodings.idna  # noqa: F401
 import os
 import threading
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from .forks import free_in_child
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable
@@ -57,7 +63,7 @@ class PerLoop(Generic[T]):
     def __init__(self, resources: Resources[T]) -> None:
         self._resources = resources
         self._entries: dict[int, _Entry[T]] = {}
-        self._lock = threading.Lock()
+        self._lock = free_in_child(threading.Lock())
         # Holds the entries from outside: were they garbage together with this object, the
         # collector might finalise a session, unclosed, before it comes to closing it.
         weakref.finalize(self, _close_all, self._entries).atexit = False
@@ -164,7 +170,9 @@ class _Entry(Generic[T]):
         """Close the resource from anywhere, as soon as that can be done."""
         if self.pid != os.getpid():
             _inherited.append(self)
-            self._end(self._resources.forget)
+            # The fork may have found a thread of the parent in the middle of the generator.
+            with suppress(RuntimeError):
+                self._end(self._resources.forget)
         elif self.runs_elsewhere():
             # The loop may end in between; then it has closed the resource itself.
             with suppress(RuntimeError):
@@ -217,16 +225,6 @@ def _close_live() -> None:
     for loop, pid in list(_asked.items()):
         if pid == os.getpid() and loop.is_running():
             _await_a_round(loop)
-
-
-def _unlock() -> None:
-    """Give all new locks in a forked child: who held one may be a thread of the parent's."""
-    for resources in list(_live):
-        resources._lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_unlock)
 
 
 def _await_a_round(loop: asyncio.AbstractEventLoop) -> None:

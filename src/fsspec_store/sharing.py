@@ -9,12 +9,12 @@ Knows `fsspec_store.loops`, and nothing of what the resources are.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from .forks import free_in_child
 from .loops import PerLoop
 
 if TYPE_CHECKING:
@@ -113,16 +113,6 @@ class _Same:
         return id(self._value)
 
 
-_lock = threading.RLock()
+_lock = free_in_child(threading.RLock())
 #: Not kept alive from here: a pool ends with its last share.
 _pools: weakref.WeakValueDictionary[Hashable, _Pool[Any]] = weakref.WeakValueDictionary()
-
-
-def _forget_lock() -> None:
-    # A thread of the parent may have held it.
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)

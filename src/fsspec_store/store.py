@@ -560,6 +560,8 @@ class FsspecStore(Store):
             await self._backend.remove_below(
                 directory, limit=self._concurrency, is_root=directory == self._base
             )
+            if directory != self._base:
+                await self._backend.remove_empty_folders(directory, self._base)
 
     # -- Listing -------------------------------------------------------------------------------
 

@@ -6,16 +6,18 @@ One pool per process, made on first use and made anew in a forked child, whose t
 from __future__ import annotations
 
 import asyncio
-import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from .forks import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-__all__ = ["in_thread", "run_in_place"]
+__all__ = ["in_thread", "pause", "run_in_place"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,11 +59,19 @@ async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
         del job, waiter
 
 
+async def pause(seconds: float) -> None:
+    """Wait between two calls of blocking functions: on the loop, or on the thread without one."""
+    if _in_place.get():
+        time.sleep(seconds)  # noqa: ASYNC251 - no loop runs here
+    else:
+        await asyncio.sleep(seconds)
+
+
 def run_in_place(work: Coroutine[Any, Any, R]) -> R:
     """Run a coroutine to its end on this very thread, without an event loop.
 
-    Blocking functions that it awaits by `in_thread` run here as well. It must wait for nothing
-    else: a socket, a lock, another task.
+    Blocking functions that it awaits by `in_thread` run here as well, and `pause` sleeps. It must
+    wait for nothing else: a socket, a lock, another task.
 
     Raises
     ------
@@ -70,22 +80,21 @@ def run_in_place(work: Coroutine[Any, Any, R]) -> R:
     Exception
         What the coroutine raises.
     """
-    before = _in_place.set(True)
+    # A context of its own, which ends with the call: an interruption before a reset would leave
+    # the thread's own context as it must not be.
+    context = copy_context()
+    context.run(_in_place.set, True)
     try:
-        work.send(None)
+        context.run(work.send, None)
     except StopIteration as done:
         result: R = done.value
         return result
     finally:
-        _in_place.reset(before)
         work.close()
     raise RuntimeError("what was to run without an event loop waits for an event")
 
 
+@in_child
 def _forget_pool() -> None:
     global _pool
     _pool = None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)

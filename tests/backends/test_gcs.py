@@ -6,9 +6,12 @@ import asyncio
 import gzip
 import itertools
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from http import HTTPStatus
@@ -19,6 +22,7 @@ import google.auth.exceptions
 import pytest
 from conformance import Limits, StoreConformance
 from conformance.support import buf, content, listed, named, put, read
+from forking import in_forked_child
 from gcsfs.core import GCSFileSystem
 from servers import GCSEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, Plan, fault_proxy, the_first
@@ -565,6 +569,33 @@ async def test_every_request_is_signed_and_a_token_renewed_once(
     with pytest.raises(AccessDeniedError, match="Invalid Credentials"):
         await store.get("a")
     assert credentials.token == "t2"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_while_a_token_is_fetched_fetches_its_own(make: Any) -> None:
+    fetching, over = threading.Event(), threading.Event()
+    parent = os.getpid()
+
+    def token() -> str:
+        if os.getpid() == parent:
+            fetching.set()
+            over.wait(60)
+        return "token"
+
+    store = make(token=Token(token))
+
+    def child() -> bool:
+        signal.alarm(30)
+        return not asyncio.run(store.exists("nothing"))
+
+    thread = threading.Thread(target=lambda: asyncio.run(store.exists("nothing")))
+    thread.start()
+    fetching.wait(60)
+    try:
+        assert in_forked_child(child)
+    finally:
+        over.set()
+        thread.join()
 
 
 async def test_credentials_that_cannot_be_had_are_a_refusal(make: Any, proxy: FaultProxy) -> None:

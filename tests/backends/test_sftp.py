@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import subprocess
 import sys
 import uuid
@@ -81,6 +82,24 @@ async def test_a_connection_that_breaks_is_made_again(
         assert await listed(store.list()) == ["a/b"]
         sftp_endpoint.drop_connections()
         await put(store, "a/b", data=content(100_000))
+
+
+async def test_the_mode_of_a_file_that_is_replaced_stays(store: FsspecStore) -> None:
+    await put(store, "a", data=b"old")
+    file = Path(store.path) / "a"
+    file.chmod(0o600)
+    await put(store, "a", data=b"new")
+    assert file.read_bytes() == b"new"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_emptied_folders_go_up_to_the_root(store: FsspecStore) -> None:
+    await put(store, "a/b/c", "a/d")
+    await store.delete_dir("a/b")
+    assert [path.name for path in Path(store.path).rglob("*")] == ["a", "d"]
+    await store.delete("a/d")
+    await store.delete_dir("a")
+    assert list(Path(store.path).iterdir()) == []
 
 
 async def test_all_stores_on_one_filesystem_share_a_connection_that_is_not_its_own(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 
 def run(program: str) -> str:
@@ -34,7 +35,7 @@ print(sorted({"zarr", "s3fs", "aiohttp", "botocore"} & set(sys.modules)))
 
 def test_importing_loads_little_beyond_fsspec_and_numpy() -> None:
     program = """
-import sys, fsspec, fsspec.core, fsspec.registry, numpy, asyncio, concurrent.futures
+import sys, fsspec, fsspec.asyn, fsspec.core, fsspec.registry, numpy, asyncio, concurrent.futures
 before = set(sys.modules)
 import fsspec_store
 print(*sorted(set(sys.modules) - before))
@@ -44,6 +45,56 @@ print(*sorted(set(sys.modules) - before))
     # Modules of the standard library only, and few: time itself is not asserted on.
     assert all(name.partition(".")[0] in sys.stdlib_module_names for name in foreign)
     assert len(foreign) < 20
+
+
+def test_a_store_that_was_made_imports_nothing_more(tmp_path: Path) -> None:
+    # A module that one thread imports during a fork can never be imported in the child.
+    program = f"""
+import asyncio, sys
+from fsspec_store import Buffer, FsspecStore, StoreError
+
+closed = "http://localhost:9"
+azure = f"AccountName=a;AccountKey=YWFhYQ==;BlobEndpoint={{closed}}/a;"
+places = [
+    ({str(tmp_path)!r}, {{}}),
+    ("memory://used", {{}}),
+    (closed, {{}}),
+    ("s3://bucket", {{"key": "k", "secret": "s", "endpoint_url": closed}}),
+    ("gs://bucket", {{"token": "anon", "endpoint_url": closed}}),
+    ("az://container", {{"connection_string": azure}}),
+    ("simplecache::memory://used", {{}}),
+]
+
+async def use(store):
+    value = Buffer.from_bytes(b"value")
+    for work in (
+        store.set("a", value),
+        store.get("a"),
+        store.exists("a"),
+        store.get_version("a"),
+        store.set_if_not_exists("b", value),
+        store.set_partial_values([("a", 0, b"x")]),
+        store.get_partial_values(None, [("a", None)]),
+        store.is_empty(""),
+        store.delete_dir("a"),
+    ):
+        try:
+            await work
+        except StoreError:
+            pass
+
+for url, options in places:
+    store = FsspecStore.from_url(url, options, retries=0)
+    made = set(sys.modules)
+    asyncio.run(use(store))
+    try:
+        store.sync.get("a")
+    except StoreError:
+        pass
+    store.close()
+    print(url, sorted(set(sys.modules) - made))
+"""
+    assert [line.split(maxsplit=1)[1] for line in run(program).splitlines()] == ["[]"] * 7
 
 
 def test_the_package_is_typed() -> None:

@@ -1,4 +1,4 @@
-"""Iterators of the blocking methods that are interrupted, or left open as the program ends."""
+"""Blocking methods that are interrupted, or left open as the program ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,60 @@ for name in "abc":
     store.sync.set(name, Buffer.from_bytes(b"x"))
 keys = store.sync.list()
 print(next(keys))
+"""
+
+#: Says how many interruptions it met, and what they left: files, and open descriptors.
+WRITING = """
+import gc, os, signal, sys, warnings
+from pathlib import Path
+from fsspec_store import Buffer, FsspecStore
+
+# Of coroutines that were interrupted before they began.
+warnings.simplefilter("ignore", RuntimeWarning)
+root = Path(sys.argv[1])
+store = FsspecStore.from_url(root).sync
+value = Buffer.from_bytes(b"value")
+store.set("kept", value)
+version = store.get_version("kept").version
+armed = over = False
+met = 0
+
+def interrupt(*_):
+    global armed, met
+    if armed:
+        # One for each round, as of a person.
+        armed = False
+        met += 1
+        raise KeyboardInterrupt
+
+def end(*_):
+    global over
+    over = True
+
+def work():
+    global armed
+    armed = True
+    while not over:
+        store.set("kept", value)
+        store.get("kept")
+        store.set("kept", value, if_match=version)
+        store.set_if_not_exists("kept", value)
+        store.set_if_not_exists("folder/new", value)
+        store.delete("folder/new")
+
+signal.signal(signal.SIGINT, interrupt)
+signal.signal(signal.SIGTERM, end)
+before = len(os.listdir("/dev/fd"))
+print("working", flush=True)
+while not over:
+    try:
+        work()
+    except KeyboardInterrupt:
+        pass
+armed = False
+gc.collect()
+left = [path.name for path in root.rglob("*.tmp")]
+print(met, left, len(os.listdir("/dev/fd")) - before)
 """
 
 
@@ -70,3 +126,19 @@ def test_an_iterator_left_open_does_not_keep_the_program_from_ending() -> None:
         check=False,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "a\n", "")
+
+
+def test_interrupted_writes_leave_no_file_and_no_descriptor(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITING, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "working\n"
+        # Anywhere in the work: each pause is another.
+        for number in range(300):
+            time.sleep(0.001 + number % 7 * 0.00033)
+            writer.send_signal(signal.SIGINT)
+        writer.send_signal(signal.SIGTERM)
+        met, left = writer.communicate(timeout=60)[0].split(maxsplit=1)
+    assert int(met) > 50
+    assert left == "[] 0\n"

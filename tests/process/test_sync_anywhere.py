@@ -43,6 +43,30 @@ def in_child():
 # Before fsspec has a thread, and after.
 print(in_child() and use(store) and in_child() and use(store))
 """,
+    "children forked during another thread's first use": """
+import threading, signal, time
+
+def forked(first_use, seconds):
+    # A filesystem of its own, as in a process that has used none.
+    store = FsspecStore.from_url(url, {**options, "skip_instance_cache": True})
+    thread = threading.Thread(target=first_use, args=(store,))
+    thread.start()
+    # From before the session is made to after the first answer.
+    time.sleep(seconds)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        os._exit(0 if asyncio.run(store.get("nothing")) is None and use(store) else 1)
+    status = os.waitpid(child, 0)[1]
+    thread.join()
+    return status == 0
+
+print(all(
+    forked(first_use, seconds)
+    for first_use in (lambda store: asyncio.run(store.get("nothing")), use)
+    for seconds in (0, 0.002, 0.005, 0.01, 0.02)
+))
+""",
     "pools of processes": """
 if __name__ == "__main__":
     done = [use(store)]

@@ -181,23 +181,30 @@ def test_garbage_in_a_cycle_is_closed_before_it_is_finalised() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="cannot: no processes are forked here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
-    sessions = Sessions()
-    asyncio.run(sessions.get())
-    holds, over = threading.Event(), threading.Event()
+def test_a_child_forked_during_the_first_use_makes_its_own() -> None:
+    parent = os.getpid()
+    begun, over = threading.Event(), threading.Event()
 
-    def hold() -> None:
-        with sessions.per_loop._lock:
-            holds.set()
-            over.wait(60)
+    class Slow(Kind):
+        def make(self) -> Session:
+            if os.getpid() == parent:
+                begun.set()
+                over.wait(60)
+            return super().make()
+
+    made: list[Session] = []
+    per_loop = PerLoop(Slow(made))
+
+    async def use() -> bool:
+        return per_loop.get() is made[-1]
 
     def child() -> bool:
         signal.alarm(20)
-        return asyncio.run(sessions.get()) is sessions.made[-1]
+        return asyncio.run(use()) and len(made) == 1
 
-    thread = threading.Thread(target=hold)
+    thread = threading.Thread(target=lambda: asyncio.run(use()))
     thread.start()
-    holds.wait(60)
+    begun.wait(60)
     try:
         assert in_forked_child(child)
     finally:

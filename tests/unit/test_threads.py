@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from fsspec_store.threads import in_thread, run_in_place
+from fsspec_store.threads import in_thread, pause, run_in_place
 
 
 async def where() -> int:
@@ -25,6 +25,17 @@ async def test_elsewhere_they_do_not_and_again_not_afterwards() -> None:
     assert await where() != threading.get_ident()
     assert run_in_place(where()) == threading.get_ident()
     assert await where() != threading.get_ident()
+
+
+async def test_a_pause_lets_the_loop_go_on_and_in_place_it_needs_none() -> None:
+    order: list[str] = []
+    waiting = asyncio.create_task(pause(0.01))
+    waiting.add_done_callback(lambda _: order.append("paused"))
+    await asyncio.sleep(0)
+    order.append("went on")
+    await waiting
+    assert order == ["went on", "paused"]
+    run_in_place(pause(0))
 
 
 def test_errors_are_raised_as_themselves() -> None:

@@ -18,7 +18,7 @@ __all__ = ["Backend", "backend_for"]
 #: Filesystem class to backend, for exactly this class: a subclass may do anything its own way.
 _EXACT = {
     "fsspec.implementations.http.HTTPFileSystem": "http.backend:HTTPBackend",
-    "fsspec.implementations.local.LocalFileSystem": "local:LocalBackend",
+    "fsspec.implementations.local.LocalFileSystem": "local.backend:LocalBackend",
     "fsspec.implementations.memory.MemoryFileSystem": "memory:MemoryBackend",
 }
 #: Filesystem class to backend, for its subclasses too: the backend calls the instance's methods.

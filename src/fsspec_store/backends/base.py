@@ -228,6 +228,17 @@ class Backend(ABC):
                 limit=pages_at_once,
             )
 
+    async def remove_empty_folders(self, directory: str, root: str) -> None:  # noqa: B027
+        """Remove a directory that `remove_below` has emptied, and each one above it that is empty.
+
+        Nothing where a directory is no more than the paths of its objects.
+
+        Parameters
+        ----------
+        directory, root : str
+            Paths that end in ``/``. The root (the store's) stays, and so does what holds anything.
+        """
+
     def check_root(self, root: str) -> str | None:
         """Why no store can be at this root, if none can. No I/O."""
         return None

@@ -6,12 +6,12 @@ time than handing them to a thread would.
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.memory import MemoryFile
 
+from ..forks import free_in_child
 from ..ranges import is_out_of_range, resolve
 from .base import (
     Backend,
@@ -32,7 +32,7 @@ __all__ = ["MemoryBackend"]
 _PAGE_SIZE = 1000
 
 #: Held while one version of a value replaces another, and while anything else is written.
-_writing = threading.Lock()
+_writing = free_in_child(threading.Lock())
 
 
 class MemoryBackend(Backend):
@@ -120,13 +120,3 @@ class MemoryBackend(Backend):
 
     def failure(self, error: Exception) -> Failure:
         return builtin_failure(error)
-
-
-def _forget_lock() -> None:
-    # A thread of the parent may have held it.
-    global _writing
-    _writing = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)

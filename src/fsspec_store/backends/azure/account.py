@@ -25,6 +25,7 @@ from urllib.request import getproxies, proxy_bypass
 from fsspec.asyn import get_loop
 
 from ...errors import StorageOptionError
+from ...forks import free_in_child
 from ..options import refuse_unknown
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ class Tokens:
 
     def _start(self) -> None:
         self._pid = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = free_in_child(threading.Lock())
         self._fetch: Future[Any] | None = None
 
     async def authorization(
@@ -300,7 +301,7 @@ class Tokens:
 
     def _current(self) -> Future[Any]:
         if self._pid != os.getpid():
-            # A parent's thread will not bring the token, nor give back the lock.
+            # A parent's thread will not bring the token.
             self._start()
         with self._lock:
             if self._fetch is None or _is_over(self._fetch):

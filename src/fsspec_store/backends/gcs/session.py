@@ -17,6 +17,7 @@ from gcsfs import core
 from google.auth.transport.requests import Request
 
 from ...errors import StorageOptionError
+from ...forks import free_in_child
 from ...limiter import MAX_IN_FLIGHT
 from ...threads import in_thread
 from ..options import refuse_unknown
@@ -144,6 +145,8 @@ class Authorization:
 
     def __init__(self, fs: Any) -> None:
         self._credentials = fs.credentials
+        # Held while a token is fetched.
+        free_in_child(self._credentials.lock)
 
     @property
     def is_anonymous(self) -> bool:

@@ -7,9 +7,12 @@ to the filesystem below it, but for the values of which it has copies.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fsspec.implementations.cached import CachingFileSystem
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from ...concurrency import for_each
 from ..base import Backend, Failure, Page
@@ -119,6 +122,19 @@ class GenericBackend(Backend):
         await super().remove_below(directory, limit=limit, is_root=is_root)
         if not self._facts.flat:
             await prune(self._calls, directory.rstrip("/"), itself=False)
+
+    async def remove_empty_folders(self, directory: str, root: str) -> None:
+        fs = self.fs
+        while isinstance(fs, DirFileSystem):
+            fs = fs.fs
+        # Only where rmdir refuses a folder that holds something: pyarrow's removes what is in it.
+        if not (self._facts.moves or isinstance(fs, LocalFileSystem)):
+            return
+        folder = directory.rstrip("/")
+        with suppress(Exception):
+            while len(folder) > len(root.rstrip("/")):
+                await self._calls.call("rmdir", folder)
+                folder = folder.rpartition("/")[0]
 
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None

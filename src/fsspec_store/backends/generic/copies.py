@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.cached import SimpleCacheFileSystem, WholeFileCacheFileSystem
 
+from ...forks import free_in_child
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError
 
@@ -51,7 +52,7 @@ class Copies:
         self._twin: Any = None
         # All layers but this one keep a list of their copies, for one thread at a time.
         count = _LOCKS if isinstance(fs, SimpleCacheFileSystem) else 1
-        self._locks = [threading.RLock() for _ in range(count)]
+        self._locks = [free_in_child(threading.RLock()) for _ in range(count)]
 
     def read(self, below: AbstractFileSystem, path: str, request: ByteRequest | None) -> bytes:
         """The bytes of a copy, which is fetched first where there is none."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import fsspec.asyn
 from fsspec import AbstractFileSystem
 
+from ...forks import free_in_child, in_child
 from . import ftp, sftp
 from .facts import facts_of
 
@@ -49,8 +50,8 @@ class Access:
         # What was let go of while it may have been in use.
         self._left: list[Any] = []
         self._is_serial = self.facts.connected or self.facts.serial
-        self._making = threading.Lock()
-        self._in_use = threading.Lock()
+        self._making = free_in_child(threading.Lock())
+        self._in_use = free_in_child(threading.Lock())
         if self.facts.ftp:
             ftp.disconnect_with(fs)
 
@@ -91,13 +92,11 @@ class Access:
             self._end_left()
 
     def forget_parent(self) -> None:
-        """In a forked child: connections and locks are the parent's."""
+        """In a forked child: connections are the parent's."""
         _inherited.extend((self._own, *self._left))
         self._own = None
         self._left = []
         self._is_inherited = True
-        self._making = threading.Lock()
-        self._in_use = threading.Lock()
 
     def _end_left(self) -> None:
         """Close the connections that were let go of, or leave that to who is using one."""
@@ -169,6 +168,7 @@ def _note_unforkable(fs: AbstractFileSystem) -> None:
     _unforkable_used = True
 
 
+@in_child
 def _forget_parent() -> None:
     global _unforkable_lost
     _unforkable_lost = _unforkable_used
@@ -178,7 +178,3 @@ def _forget_parent() -> None:
         fsspec.asyn.reset_lock()
     for access in list(_accesses.values()):
         access.forget_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parent)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..temporary import temporary_name
 from .errors import is_broken
-from .sftp import write_pipelined
+from .sftp import keep_mode, write_pipelined
 
 __all__ = ["write_and_move"]
 
@@ -23,6 +23,7 @@ def write_and_move(fs: Any, path: str, content: bytes) -> None:
     try:
         with fs.open(temporary, "wb") as file:
             if hasattr(file, "set_pipelined"):
+                keep_mode(fs, path, file)
                 write_pipelined(file, content)
             else:
                 file.write(content)

@@ -6,15 +6,17 @@ files, and nothing of connections that break or of where a value belongs.
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Any
 
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError
+from .errors import is_broken
 
 if TYPE_CHECKING:
     from ...byte_requests import ByteRequest
 
-__all__ = ["disconnect", "limit_waiting", "read_pipelined", "write_pipelined"]
+__all__ = ["disconnect", "keep_mode", "limit_waiting", "read_pipelined", "write_pipelined"]
 
 #: The most that paramiko asks for in one request.
 _PIECE = 1 << 15
@@ -48,6 +50,18 @@ def read_pipelined(fs: Any, path: str, request: ByteRequest | None) -> bytes:
         if len(data) == end - start:
             return data
     raise OSError(f"{len(data)} bytes came for bytes {start} to {end} of {path!r}")
+
+
+def keep_mode(fs: Any, path: str, file: Any) -> None:
+    """Give an open file the permissions of the one that it will replace, if there is one."""
+    try:
+        mode = fs.ftp.stat(path).st_mode
+        if mode is not None and stat.S_ISREG(mode):
+            file.chmod(mode & 0o777)
+    except OSError as error:
+        # Missing; or a server that sets no permissions.
+        if is_broken(error):
+            raise
 
 
 def write_pipelined(file: Any, content: bytes) -> None:

@@ -6,12 +6,13 @@ half as much work as to copy a body from a socket. Knows nothing of what is put 
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ...forks import free_in_child
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +27,7 @@ _KEPT_BYTES = 32 * 2**20
 #: Memory that nobody uses; what was given back last is last.
 _kept: list[NDArray[Any]] = []
 # One that lets a thread in twice: memory is given back in the middle of anything.
-_lock = threading.RLock()
+_lock = free_in_child(threading.RLock())
 
 
 def new_memory(size: int) -> memoryview:
@@ -72,13 +73,3 @@ def _take_back(memory: NDArray[Any]) -> None:
         while sum(each.nbytes for each in _kept) > _KEPT_BYTES:
             # Nobody wanted it for the longest time.
             del _kept[0]
-
-
-def _forget_lock() -> None:
-    """Another thread of the parent may have held it."""
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_lock)

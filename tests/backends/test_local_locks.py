@@ -1,0 +1,158 @@
+"""Folders that another process has locked: writers give up in time, and nobody else waits."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conformance.support import buf, put, read
+from forking import in_forked_child
+
+from fsspec_store import BackendError, FsspecStore
+
+#: Generous: what is not waited for takes a moment.
+BOUND = 10
+
+CHANGES: dict[str, Callable[[FsspecStore, str], Awaitable[None]]] = {
+    "set": lambda store, _: store.set("shut/a", buf(b"new")),
+    "set(if_match=)": lambda store, version: store.set("shut/a", buf(b"new"), if_match=version),
+    "set_partial_values": lambda store, _: store.set_partial_values([("shut/a", 0, b"n")]),
+    "delete": lambda store, _: store.delete("shut/a"),
+}
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """As any process does that may open the folder."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def wait_for_files(folder: Path, count: int) -> None:
+    end = time.monotonic() + 60
+    while len(os.listdir(folder)) < count and time.monotonic() < end:
+        time.sleep(0.001)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> FsspecStore:
+    store = FsspecStore.from_url(tmp_path, timeout=0.2)
+    await put(store, "shut/a", data=b"old")
+    return store
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+async def test_a_lock_that_stays_is_an_error_that_names_it(
+    store: FsspecStore, tmp_path: Path, change: Callable[[FsspecStore, str], Awaitable[None]]
+) -> None:
+    found = await store.get_version("shut/a")
+    assert found is not None
+    with locked(tmp_path / "shut"):
+        with pytest.raises(BackendError, match=r"'shut/a' .* lock \(flock\) on the folder .*shut'"):
+            await change(store, found.version)
+        # What needs no lock.
+        await store.set_if_not_exists("shut/b", buf(b"new"))
+        assert await read(store, "shut/a") == b"old"
+    assert sorted(os.listdir(tmp_path / "shut")) == ["a", "b"]
+
+
+async def test_whoever_waits_for_a_lock_can_be_cancelled_and_keeps_nobody_waiting(
+    tmp_path: Path,
+) -> None:
+    store = FsspecStore.from_url(tmp_path, timeout=600)
+    await put(store, "shut/a", "open/a")
+    with locked(tmp_path / "shut"):
+        # More than there are threads.
+        waiting = [asyncio.create_task(put(store, f"shut/{number}")) for number in range(64)]
+        async with asyncio.timeout(BOUND):
+            await put(store, "open/b")
+            assert await read(store, "shut/a") == b"shut/a"
+            for task in waiting:
+                task.cancel()
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(result, asyncio.CancelledError) for result in results)
+    assert os.listdir(tmp_path / "shut") == ["a"]
+
+
+async def test_a_lock_that_is_released_is_waited_for(tmp_path: Path) -> None:
+    store = FsspecStore.from_url(tmp_path, timeout=600)
+    await put(store, "shut/a")
+    with locked(tmp_path / "shut"):
+        writing = asyncio.create_task(put(store, "shut/a", data=b"new"))
+        # Its value lies beside the old one before it tries.
+        await asyncio.to_thread(wait_for_files, tmp_path / "shut", 2)
+        assert not writing.done()
+    await writing
+    assert await read(store, "shut/a") == b"new"
+
+
+def test_an_interruption_ends_the_wait_of_a_blocking_write(tmp_path: Path) -> None:
+    store = FsspecStore.from_url(tmp_path, timeout=600)
+    store.sync.set("shut/a", buf(b"old"))
+
+    def interrupt() -> None:
+        wait_for_files(tmp_path / "shut", 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with locked(tmp_path / "shut"):
+            threading.Thread(target=interrupt, daemon=True).start()
+            with pytest.raises(KeyboardInterrupt):
+                store.sync.set("shut/a", buf(b"new"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert os.listdir(tmp_path / "shut") == ["a"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_forked_during_a_write_keeps_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FsspecStore.from_url(tmp_path, timeout=BOUND)
+    store.sync.set("a", buf(b"old"))
+    found = store.sync.get_version("a")
+    assert found is not None
+    replace, writing, go_on = os.replace, threading.Event(), threading.Event()
+
+    def slow(source: str, target: str) -> None:
+        writing.set()
+        assert go_on.wait(60)
+        replace(source, target)
+
+    def child() -> bool:
+        # As long as the parent lives it has what the fork gave it.
+        with os.fdopen(reads, "rb") as pipe:
+            os.close(writes)
+            return pipe.read() == b""
+
+    reads, writes = os.pipe()
+    monkeypatch.setattr(os, "replace", slow)
+    thread = threading.Thread(target=store.sync.set, args=("a", buf(b"old")))
+    thread.start()
+    assert writing.wait(60)
+    alive = threading.Thread(target=in_forked_child, args=(child,))
+    forked = threading.Event()
+    os.register_at_fork(after_in_parent=forked.set)
+    alive.start()
+    assert forked.wait(60)
+    monkeypatch.undo()
+    go_on.set()
+    thread.join()
+    # Alone in the folder, although the child is there and was forked while a lock was held.
+    store.sync.set("a", buf(b"new"), if_match=found.version)
+    os.close(writes)
+    alive.join()
+    os.close(reads)
