@@ -16,6 +16,7 @@ from ..base import Backend, Failure, Page
 from ..temporary import REFUSED, is_temporary
 from .calls import Calls
 from .copies import Copies
+from .copy_folders import NotCopiedError
 from .errors import NO_FILE, failure_of
 from .folders import children, holds_a_file, make_room, prune
 from .lookups import info_of, is_missing, size_in
@@ -65,6 +66,11 @@ class GenericBackend(Backend):
             return await read(self._calls, path, request)
         try:
             return await self._calls.run(self._copies.read, path, request)  # type: ignore[no-any-return]
+        except NotCopiedError:
+            # Writers never pause: the service's present value, of which there is no copy.
+            if self._compressed:
+                raise
+            return await read(self._calls, path, request)
         except NO_FILE:
             # So says the layer, perhaps of another error.
             if not self._compressed:

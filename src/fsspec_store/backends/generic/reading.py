@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ...byte_requests import ByteRequest
     from .calls import Calls
 
-__all__ = ["read"]
+__all__ = ["read", "version_in"]
 
 #: A value that changed while it was read is read again so often.
 _TRIES = 5
@@ -94,7 +94,7 @@ async def _read_checked(
             return b""
         bounds = {} if (start, end) == (0, size) else {"start": start, "end": end}
         data = await calls.bytes_of(path, **bounds)
-        if _version_in(await info_of(calls, path)) != _version_in(info):
+        if version_in(await info_of(calls, path)) != version_in(info):
             problem = f"{path!r} was changed each time it was read"
         elif len(data) == end - start:
             return data
@@ -106,7 +106,8 @@ async def _read_checked(
     raise OSError(problem)
 
 
-def _version_in(info: Mapping[str, Any] | None) -> dict[str, str] | None:
+def version_in(info: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """What of `info_of` tells one version of a value from another."""
     if info is None:
         return None
     return {name: str(value) for name, value in info.items() if _VERSION.fullmatch(name)}

@@ -1,0 +1,256 @@
+"""A folder of copies that threads, stores and processes share: a copy is there whole, or not there.
+
+Each value has a folder of its own. A copy is written under a temporary name and renamed into that
+folder, under a name that no other copy ever has, so that no reader sees a part of it and no copy is
+ever overwritten. No lock is held between processes. What a copy holds is not known here.
+
+Layout of a cache folder::
+
+    fsspec-store-DIGEST/TIME-FIELD-...      a copy; a "changed" field marks a change of the value
+    fsspec-store-partial/DIGEST-TOKEN.tmp   a copy that is being written
+    fsspec-store-partial/DIGEST-TOKEN.tmp.begun
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Copy", "CopyFolder", "NotCopiedError", "lock_of"]
+
+_PREFIX = "fsspec-store-"
+_PARTIAL = f"{_PREFIX}partial"
+#: The field of a mark: older copies, in folders that may only be read, are of an older value.
+_CHANGED = "changed"
+#: The suffix of an empty file that goes when the value changes. The temporary file beside it may be
+#: made again by a filesystem that writes to it later.
+_BEGUN = ".begun"
+_NAME = re.compile(r"\d{20}-")
+#: Seconds after which a temporary file belongs to a process that was killed.
+_ABANDONED = 3600
+
+
+class NotCopiedError(OSError):
+    """The value was changed each time it was copied."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy in the folder of its value.
+
+    Parameters
+    ----------
+    path : str
+        Its file or folder.
+    made : float
+        When it was made, in seconds since the epoch.
+    fields : tuple of str
+        What was published with it.
+    is_writable : bool
+        Whether it is in the folder that is written to.
+    """
+
+    path: str
+    made: float
+    fields: tuple[str, ...]
+    is_writable: bool
+
+
+class CopyFolder:
+    """The copies of one value.
+
+    Parameters
+    ----------
+    folders : sequence of str
+        The cache folders. Only the last one is written to.
+    digest : str
+        Names the value.
+    """
+
+    def __init__(self, folders: Sequence[str], digest: str) -> None:
+        self._digest = digest
+        self._partial = os.path.join(folders[-1], _PARTIAL)
+        self._folders = [os.path.join(folder, _PREFIX + digest) for folder in folders]
+        self.path = self._folders[-1]
+
+    def copies(self) -> Iterator[Copy]:
+        """The copies, the newest first, without those older than a change by a store."""
+        for name, folder in self._names():
+            made, *fields = name.split("-")
+            if fields == [_CHANGED]:
+                return
+            is_writable = folder == self.path
+            yield Copy(os.path.join(folder, name), int(made) / 1e9, tuple(fields), is_writable)
+
+    def is_changed(self) -> bool:
+        """Whether a store changed the value, and no copy was made since."""
+        return any(name.endswith(f"-{_CHANGED}") for name, _ in self._names()[:1])
+
+    def new_file(self) -> str:
+        """The path of a temporary file that any filesystem may write."""
+        while True:
+            path = self._temporary()
+            with suppress(FileNotFoundError):
+                for name in (path + _BEGUN, path):
+                    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                return path
+
+    def new_folder(self) -> str:
+        """The path of a new empty temporary folder."""
+        while True:
+            path = self._temporary()
+            with suppress(FileNotFoundError):
+                os.mkdir(path)
+                return path
+
+    def is_current(self, temporary: str) -> bool:
+        """Whether no store changed the value since `new_file` returned this path."""
+        return os.path.lexists(temporary + _BEGUN)
+
+    def publish(self, temporary: str, fields: Sequence[str]) -> Copy | None:
+        """Make a temporary file or folder the newest copy, and remove older ones.
+
+        Returns
+        -------
+        Copy or None
+            ``None`` when a store changed the value since the temporary file was made.
+        """
+        if not os.path.isdir(temporary) and not self.is_current(temporary):
+            return None
+        names = self._names()
+        made = max([time.time_ns(), *(int(name.partition("-")[0]) + 1 for name, _ in names[:1])])
+        name = "-".join([f"{made:020d}", *fields])
+        path = os.path.join(self.path, name)
+        while True:
+            os.makedirs(self.path, exist_ok=True)
+            try:
+                os.rename(temporary, path)
+                break
+            except FileNotFoundError:
+                # Either the value's folder went, or the temporary file did.
+                if not os.path.lexists(temporary):
+                    return None
+        for other, folder in names:
+            if folder == self.path:
+                _remove(os.path.join(folder, other))
+        self.discard(temporary)
+        return Copy(path, made / 1e9, tuple(fields), is_writable=True)
+
+    def add(self, content: memoryview, path: str) -> None:
+        """Put a file into a copy that is a folder, unless that was removed."""
+        temporary = self._temporary()
+        try:
+            with suppress(FileNotFoundError):
+                with open(temporary, "xb") as file:
+                    file.write(content)
+                os.rename(temporary, path)
+        finally:
+            self.discard(temporary)
+
+    def discard(self, path: str) -> None:
+        """Remove a temporary file or a copy."""
+        _remove(path)
+        _remove(path + _BEGUN)
+        self._tidy()
+
+    def forget(self, *, is_elsewhere: bool) -> None:
+        """Remove all copies of the value, and those that are being made, in any process.
+
+        Parameters
+        ----------
+        is_elsewhere : bool
+            Whether a folder that may only be read may hold another copy, which is then not used
+            any more.
+        """
+        for name in _names_in(self._partial):
+            if name.startswith(self._digest):
+                _remove(os.path.join(self._partial, name))
+        if is_elsewhere or any(folder != self.path for _, folder in self._names()):
+            self.publish(self.new_file(), [_CHANGED])
+            return
+        if os.path.isdir(self.path):
+            gone = self.new_folder()
+            # All at once: a copy that another process publishes now is either in it, or is newer.
+            with suppress(FileNotFoundError):
+                os.rename(self.path, gone)
+            _remove(gone)
+        self._tidy()
+
+    def _names(self) -> list[tuple[str, str]]:
+        found = [
+            (name, folder)
+            for folder in self._folders
+            for name in _names_in(folder)
+            # A network file system keeps removed files under names of its own while they are open.
+            if _NAME.match(name)
+        ]
+        return sorted(found, reverse=True)
+
+    def _temporary(self) -> str:
+        os.makedirs(self._partial, exist_ok=True)
+        self._remove_abandoned()
+        return os.path.join(self._partial, f"{self._digest}-{secrets.token_hex(8)}.tmp")
+
+    def _remove_abandoned(self) -> None:
+        oldest = time.time() - _ABANDONED
+        for name in _names_in(self._partial):
+            path = os.path.join(self._partial, name)
+            with suppress(OSError):
+                if os.lstat(path).st_mtime < oldest:
+                    _remove(path)
+
+    def _tidy(self) -> None:
+        # Not while something is in it.
+        with suppress(OSError):
+            os.rmdir(self._partial)
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+#: By what is being copied. Of this process alone: copies of other processes do no harm.
+_locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+_guard = threading.Lock()
+
+
+def lock_of(path: str) -> threading.Lock:
+    """The lock under which this process makes the copy at a path."""
+    with _guard:
+        lock = _locks.get(path)
+        if lock is None:
+            lock = _locks[path] = threading.Lock()
+        return lock
+
+
+def _forget_parent() -> None:
+    global _guard, _locks
+    _guard = threading.Lock()
+    _locks = WeakValueDictionary()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parent)
