@@ -149,6 +149,9 @@ class BlockCopies:
         if len(data) == size != end - start:
             # It does not know ranges.
             data = data[start:end]
+        elif len(data) == end - start + 1 and end < size:
+            # It takes the end for the last byte, as swiftspec does.
+            data = data[:-1]
         if len(data) != end - start:
             raise OSError(f"{len(data)} bytes came for bytes {start} to {end} of {self._path!r}")
         return data
