@@ -30,8 +30,9 @@ _TRIES = 5
 
 #: What of `info_of` differs between two versions of a value, in any of the spellings there are.
 _VERSION = re.compile(
-    r"size|e_?tag|m_?time|modif(y|ied)|last_?modified|version(_?id)?|generation|checksum"
-    r"|(content_?)?md5|crc(32c?)?|ino",
+    r"size|e_?tag|[cm]_?time|created|updated|modif(y|ied)|modification_?time"
+    r"|((last|client|server)_?)?modified|version(_?id)?|generation|rev|sha(1|256)?|hex|blob_?id"
+    r"|checksum|content_?hash|(content_?)?md5(_?hash)?|crc(32c?)?|ino",
     re.IGNORECASE,
 )
 
