@@ -397,13 +397,37 @@ async def test_copies_expire(layer: str, root: str, tmp_path: Path) -> None:
     assert sum(path.is_file() for path in tmp_path.rglob("*")) == 1
 
 
-async def test_a_size_that_is_not_known_says_which_layer_to_use(root: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_values_whose_size_is_not_known(layer: str, root: str, tmp_path: Path) -> None:
     class Sizeless(MemoryFileSystem):
         def info(self, path: str, **kwargs: Any) -> Any:
             return {**super().info(path, **kwargs), "size": None}
 
-    MemoryFileSystem().pipe_file(f"{root}/a", b"a")
-    fs = Sizeless(skip_instance_cache=True)
-    assert await read(cached("simplecache", root, tmp_path, fs), "a") == b"a"
-    with pytest.raises(BackendError, match="simplecache"):
-        await read(cached("blockcache", root, tmp_path, fs), "a")
+    MemoryFileSystem().pipe_file(f"{root}/a", b"0123")
+    store = cached(layer, root, tmp_path, Sizeless(skip_instance_cache=True))
+    assert await read(store, "a") == b"0123"
+    assert await read(store, "a", RangeByteRequest(1, 3)) == b"12"
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_users_who_may_write_to_the_folder_may_write_to_its_folders(
+    layer: str, root: str, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o770)
+    store = cached(layer, root, tmp_path)
+    await put(store, "a")
+    await read(store, "a")
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_dir()}
+    assert modes == {0o770}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write to every folder")
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_a_folder_that_cannot_be_written_is_named(
+    layer: str, root: str, tmp_path: Path
+) -> None:
+    store = cached(layer, root, tmp_path)
+    await put(store, "a")
+    tmp_path.chmod(0o500)
+    with pytest.raises(BackendError, match="set cache_storage"):
+        await read(store, "a")

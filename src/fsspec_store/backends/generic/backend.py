@@ -67,7 +67,7 @@ class GenericBackend(Backend):
         try:
             return await self._calls.run(self._copies.read, path, request)  # type: ignore[no-any-return]
         except NotCopiedError:
-            # Writers never pause: the service's present value, of which there is no copy.
+            # Its writers never pause, or it has no size.
             if self._compressed:
                 raise
             return await read(self._calls, path, request)

@@ -7,6 +7,7 @@ block is published when it is known to be of that version.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
@@ -50,8 +51,10 @@ class BlockCopies:
         Where the value is.
     path : str
         Of the value.
+    uid : callable
+        Returns what the service says of the value's version, if the layer is to ask.
     valid : callable
-        Returns the copy that may be used, if there is one.
+        Returns the copy that may be used where the service says this, if there is one.
     """
 
     def __init__(
@@ -59,11 +62,14 @@ class BlockCopies:
         folder: CopyFolder,
         below: AbstractFileSystem,
         path: str,
-        valid: Callable[[], Copy | None],
+        *,
+        uid: Callable[[], str | None],
+        valid: Callable[[str | None], Copy | None],
     ) -> None:
         self._folder = folder
         self._below = below
         self._path = path
+        self._uid = uid
         self._valid = valid
 
     def read(self, request: ByteRequest | None) -> bytes | memoryview:
@@ -88,26 +94,23 @@ class BlockCopies:
 
     def _version(self) -> Copy | None:
         """The folder of a version's blocks; that of the present version where there is none."""
-        found = self._valid()
+        found = self._valid(self._uid())
         if found is not None:
             return found
         with lock_of(self._folder.path):
-            found = self._valid()
+            uid = self._uid()
+            found = self._valid(uid)
             if found is not None:
                 return found
             # Begun before the value is looked at: a change of it afterwards removes it.
             temporary = self._folder.new_folder()
             try:
-                uid = str(self._below.ukey(self._path))
                 info = self._below.info(self._path)
                 if info["type"] != "file":
-                    raise IsADirectoryError(self._path)
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
                 if info.get("size") is None:
-                    raise OSError(
-                        f"the size of {self._path!r} is not known: read it through simplecache::, "
-                        "which copies whole values"
-                    )
-                fields = [digest_of(uid), _digest_of_version(info), f"{int(info['size']):x}"]
+                    raise NotCopiedError(f"the size of {self._path!r} is not known")
+                fields = [digest_of(uid or ""), _digest_of_version(info), f"{int(info['size']):x}"]
                 return self._folder.publish(temporary, fields)
             finally:
                 self._folder.discard(temporary)

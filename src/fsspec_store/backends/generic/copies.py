@@ -9,7 +9,6 @@ block. How processes share a folder is known to `copy_folders`, what fsspec left
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import time
@@ -17,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from fsspec.compression import compr
-from fsspec.implementations.cached import SimpleCacheFileSystem, WholeFileCacheFileSystem
+from fsspec.implementations.cached import WholeFileCacheFileSystem
 from fsspec.utils import infer_compression
 
 from ...ranges import is_out_of_range, resolve
@@ -59,7 +58,9 @@ class Copies:
     def __init__(self, fs: CachingFileSystem) -> None:
         self._fs = fs
         self.compressed = bool(fs.compression)
-        self._keeps_blocks = not (isinstance(fs, WholeFileCacheFileSystem) or self.compressed)
+        # Where sizes are not those of the values, values are copied whole.
+        has_sizes = not (self.compressed or facts_of(fs.fs).refers)
+        self._keeps_blocks = has_sizes and not isinstance(fs, WholeFileCacheFileSystem)
         self._fsspec = FsspecCopies(fs)
         # Two services may have the same paths, and layers of different kinds the same folder.
         kind = "blocks" if self._keeps_blocks else fs.compression or "whole"
@@ -71,11 +72,14 @@ class Copies:
         """The bytes of a copy, which is fetched first where there is none."""
         folder = self._folder(path)
         if self._keeps_blocks:
-
-            def valid() -> Copy | None:
-                return self._valid(folder, self._uid(below, path))
-
-            return BlockCopies(folder, below, path, valid).read(request)
+            asked = BlockCopies(
+                folder,
+                below,
+                path,
+                uid=lambda: self._uid(below, path),
+                valid=lambda uid: self._valid(folder, uid),
+            )
+            return asked.read(request)
         for _ in range(_TRIES):
             with self._open(folder, below, path) as file:
                 opened = os.fstat(file.fileno())
@@ -90,8 +94,7 @@ class Copies:
         self._folder(path).forget(is_elsewhere=self._fsspec.remove(path))
 
     def _folder(self, path: str) -> CopyFolder:
-        digest = hashlib.sha256((self._identity + path).encode()).hexdigest()[:40]
-        return CopyFolder(self._fs.storage, digest)
+        return CopyFolder(self._fs.storage, digest_of(self._identity + path, length=40))
 
     def _open(self, folder: CopyFolder, below: AbstractFileSystem, path: str) -> BinaryIO:
         uid = self._uid(below, path)
@@ -104,7 +107,7 @@ class Copies:
             return (
                 self._open_kept(folder, uid)
                 or self._open_fsspecs(folder, path, uid, below)
-                or self._fetch(folder, below, path)
+                or self._fetch(folder, below, path, uid)
             )
 
     def _open_kept(self, folder: CopyFolder, uid: str | None) -> BinaryIO | None:
@@ -137,13 +140,15 @@ class Copies:
         """What the service says of the value's version, if the layer is to ask each time."""
         return str(below.ukey(path)) if self._fs.check_files else None
 
-    def _fetch(self, folder: CopyFolder, below: AbstractFileSystem, path: str) -> BinaryIO:
+    def _fetch(
+        self, folder: CopyFolder, below: AbstractFileSystem, path: str, uid: str | None
+    ) -> BinaryIO:
         """Copy a value, and open the copy."""
         self._fs._mkcache()
-        is_simple = isinstance(self._fs, SimpleCacheFileSystem)
-        for _ in range(_TRIES):
-            # Asked before the value itself: with an older version a copy is only made again.
-            uid = "" if is_simple else str(below.ukey(path))
+        for attempt in range(_TRIES):
+            if attempt:
+                # Asked before the value itself: with an older version a copy is only made again.
+                uid = self._uid(below, path)
             temporary = folder.new_file()
             try:
                 if not self._copy(folder, below, path, temporary):
@@ -151,7 +156,7 @@ class Copies:
                 file = open(temporary, "rb")  # noqa: SIM115
                 size = os.fstat(file.fileno()).st_size
                 # Where it cannot be published it is one version all the same, for this reader.
-                folder.publish(temporary, [digest_of(uid), f"{size:x}"])
+                folder.publish(temporary, [digest_of(uid or ""), f"{size:x}"])
                 return file
             except FileNotFoundError:
                 if folder.is_current(temporary):

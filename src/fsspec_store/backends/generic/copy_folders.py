@@ -17,6 +17,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import threading
 import time
 from contextlib import suppress
@@ -42,7 +43,7 @@ _ABANDONED = 3600
 
 
 class NotCopiedError(OSError):
-    """The value was changed each time it was copied."""
+    """A value is there of which no copy can be made, for one that changes all the time."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class CopyFolder:
         while True:
             path = self._temporary()
             with suppress(FileNotFoundError):
-                os.mkdir(path)
+                _make_folder(path)
                 return path
 
     def is_current(self, temporary: str) -> bool:
@@ -133,8 +134,8 @@ class CopyFolder:
         name = "-".join([f"{made:020d}", *fields])
         path = os.path.join(self.path, name)
         while True:
-            os.makedirs(self.path, exist_ok=True)
             try:
+                _make_folder(self.path)
                 os.rename(temporary, path)
                 break
             except FileNotFoundError:
@@ -198,7 +199,16 @@ class CopyFolder:
         return sorted(found, reverse=True)
 
     def _temporary(self) -> str:
-        os.makedirs(self._partial, exist_ok=True)
+        folder = os.path.dirname(self._partial)
+        os.makedirs(folder, exist_ok=True)
+        try:
+            _make_folder(self._partial)
+        except PermissionError as error:
+            # Not to be taken for an answer of the service.
+            raise OSError(
+                f"cannot keep copies in {folder!r} ({error.strerror}): "
+                "set cache_storage to a folder that can be written"
+            ) from None
         self._remove_abandoned()
         return os.path.join(self._partial, f"{self._digest}-{secrets.token_hex(8)}.tmp")
 
@@ -214,6 +224,14 @@ class CopyFolder:
         # Not while something is in it.
         with suppress(OSError):
             os.rmdir(self._partial)
+
+
+def _make_folder(path: str) -> None:
+    """Make a folder that whoever may write to the one above may write to, too."""
+    with suppress(FileExistsError):
+        os.mkdir(path)
+        with suppress(OSError):
+            os.chmod(path, stat.S_IMODE(os.stat(os.path.dirname(path)).st_mode))
 
 
 def _names_in(folder: str) -> list[str]:

@@ -20,21 +20,21 @@ __all__ = ["digest_of", "identity_of"]
 
 #: Arguments that say who asks, or how, and not what.
 _NOT_IDENTITY = re.compile(
-    r"key|secret|token|pass|pwd|cred|auth|header|cookie|sas|session|connection_string"
+    r"key|secret|token|pass|pwd|cred|auth|headers|cookie|sas|session|connection_string"
     r"|^asynchronous$|^loop$|^skip_instance_cache$|^use_listings_cache$|^listings_expiry_time$"
     r"|^(get|create)_client$|^config_kwargs$|^retries$|^timeout$|_timeout$",
     re.IGNORECASE,
 )
 
 
-def digest_of(text: str) -> str:
+def digest_of(text: str, *, length: int = 16) -> str:
     """A short name for a text, for the names of files."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:length]
 
 
 def identity_of(fs: AbstractFileSystem) -> str:
     """A digest of what a filesystem reads from."""
-    return hashlib.sha256(repr(_described(fs)).encode()).hexdigest()
+    return digest_of(repr(_described(fs)), length=64)
 
 
 def _described(thing: Any) -> Any:
@@ -47,7 +47,8 @@ def _described(thing: Any) -> Any:
         return sorted(
             (str(name), _described(value))
             for name, value in thing.items()
-            if not _NOT_IDENTITY.search(str(name))
+            # A set of references is a mapping as well, whose names are keys.
+            if not (str(name).isidentifier() and _NOT_IDENTITY.search(str(name)))
         )
     if isinstance(thing, (list, tuple)):
         return [_described(value) for value in thing]
