@@ -200,8 +200,8 @@ class CopyFolder:
 
     def _temporary(self) -> str:
         folder = os.path.dirname(self._partial)
-        os.makedirs(folder, exist_ok=True)
         try:
+            os.makedirs(folder, exist_ok=True)
             _make_folder(self._partial)
         except PermissionError as error:
             # Not to be taken for an answer of the service.
