@@ -130,12 +130,14 @@ class BlockCopies:
 
     def _fetch(self, run: range, data: memoryview, start: int, version: Copy, size: int) -> bool:
         first, last = run[0] * _BLOCK, min((run[-1] + 1) * _BLOCK, size)
-        fetched = memoryview(self._bytes(first, last, size))
         try:
-            now = self._below.info(self._path)
-        except NO_FILE:
+            fetched = memoryview(self._bytes(first, last, size))
+        except Exception:
+            # Also what a filesystem says of a range past the end of a shorter value.
+            if self._is_still(version):
+                raise
             return False
-        if _digest_of_version(now) != version.fields[1]:
+        if not self._is_still(version):
             return False
         for n in run:
             block = fetched[n * _BLOCK - first : (n + 1) * _BLOCK - first]
@@ -143,6 +145,12 @@ class BlockCopies:
             if version.is_writable:
                 self._folder.add(block, _file_of(version, n))
         return True
+
+    def _is_still(self, version: Copy) -> bool:
+        try:
+            return _digest_of_version(self._below.info(self._path)) == version.fields[1]
+        except NO_FILE:
+            return False
 
     def _bytes(self, start: int, end: int, size: int) -> bytes:
         if facts_of(self._below).ftp:

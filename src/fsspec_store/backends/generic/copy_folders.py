@@ -142,7 +142,8 @@ class CopyFolder:
                 # Either the value's folder went, or the temporary file did.
                 if not os.path.lexists(temporary):
                     return None
-        for other, folder in names:
+        # Another process may have published one meanwhile: of all only the newest stays.
+        for other, folder in self._names()[1:]:
             if folder == self.path:
                 _remove(os.path.join(folder, other))
         self.discard(temporary)
