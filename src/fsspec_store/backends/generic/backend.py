@@ -67,7 +67,7 @@ class GenericBackend(Backend):
         try:
             return await self._calls.run(self._copies.read, path, request)  # type: ignore[no-any-return]
         except NotCopiedError:
-            # Its writers never pause, or it has no size.
+            # Its writers never pause, or it has no size or version.
             if self._compressed:
                 raise
             return await read(self._calls, path, request)

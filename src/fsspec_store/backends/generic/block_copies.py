@@ -17,7 +17,7 @@ from .copy_folders import NotCopiedError, lock_of
 from .errors import NO_FILE
 from .facts import facts_of
 from .ftp import read_part
-from .reading import version_in
+from .reading import has_version, version_in
 from .service_identity import digest_of
 
 if TYPE_CHECKING:
@@ -110,6 +110,9 @@ class BlockCopies:
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
                 if info.get("size") is None:
                     raise NotCopiedError(f"the size of {self._path!r} is not known")
+                if not has_version(info):
+                    # Blocks of two versions could not be told apart.
+                    raise NotCopiedError(f"the version of {self._path!r} is not known")
                 fields = [digest_of(uid or ""), _digest_of_version(info), f"{int(info['size']):x}"]
                 return self._folder.publish(temporary, fields)
             finally:

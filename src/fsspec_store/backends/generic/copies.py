@@ -12,7 +12,7 @@ import errno
 import os
 import shutil
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from fsspec.compression import compr
@@ -153,11 +153,13 @@ class Copies:
             try:
                 if not self._copy(folder, below, path, temporary):
                     continue
-                file = open(temporary, "rb")  # noqa: SIM115
-                size = os.fstat(file.fileno()).st_size
-                # Where it cannot be published it is one version all the same, for this reader.
-                folder.publish(temporary, [digest_of(uid or ""), f"{size:x}"])
-                return file
+                with ExitStack() as stack:
+                    file = stack.enter_context(open(temporary, "rb"))
+                    size = os.fstat(file.fileno()).st_size
+                    # If it cannot be published it is one version all the same, for this reader.
+                    folder.publish(temporary, [digest_of(uid or ""), f"{size:x}"])
+                    stack.pop_all()
+                    return file
             except FileNotFoundError:
                 if folder.is_current(temporary):
                     raise

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from ...byte_requests import ByteRequest
     from .calls import Calls
 
-__all__ = ["read", "version_in"]
+__all__ = ["has_version", "read", "version_in"]
 
 #: A value that changed while it was read is read again so often.
 _TRIES = 5
 
 #: What of `info_of` differs between two versions of a value, in any of the spellings there are.
 _VERSION = re.compile(
-    r"size|e_?tag|[cm]_?time|created|updated|modif(y|ied)|modification_?time"
-    r"|((last|client|server)_?)?modified|version(_?id)?|generation|rev|sha(1|256)?|hex|blob_?id"
-    r"|checksum|content_?hash|(content_?)?md5(_?hash)?|crc(32c?)?|ino",
+    r"size|e[_-]?tag|[cm][_-]?time|created|updated|modif(y|ied)|modification[_-]?time"
+    r"|((last|client|server)[_-]?)?modified|version([_-]?id)?|generation|rev|sha(1|256)?|hex|blob[_-]?id"
+    r"|checksum|digest|content[_-]?hash|(content[_-]?)?md5([_-]?hash)?|crc(32c?)?|ino",
     re.IGNORECASE,
 )
 
@@ -115,3 +115,11 @@ def version_in(info: Mapping[str, Any] | None) -> dict[str, str] | None:
     if info is None:
         return None
     return {name: str(value) for name, value in info.items() if _VERSION.fullmatch(name)}
+
+
+def has_version(info: Mapping[str, Any]) -> bool:
+    """Whether more than the size tells one version of a value from another."""
+    return any(
+        name.lower() != "size" and value is not None and _VERSION.fullmatch(name)
+        for name, value in info.items()
+    )
