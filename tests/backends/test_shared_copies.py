@@ -337,6 +337,32 @@ async def test_a_copy_that_began_before_a_change_is_not_kept(
     assert not temporaries(tmp_path)
 
 
+class LosingFileSystem(MemoryFileSystem):
+    """Changes values, and loses the answer."""
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
+        super().pipe_file(path, value)
+        raise ConnectionResetError
+
+    def rm_file(self, path: str) -> None:
+        super().rm_file(path)
+        raise ConnectionResetError
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+async def test_a_change_that_failed_may_have_happened(
+    layer: str, root: str, tmp_path: Path
+) -> None:
+    MemoryFileSystem().pipe_file(f"{root}/a", b"old")
+    store = cached(layer, root, tmp_path, LosingFileSystem(skip_instance_cache=True))
+    assert await read(store, "a") == b"old"
+    with pytest.raises(BackendError):
+        await put(store, "a", data=b"new")
+    assert await read(store, "a") == b"new"
+    await store.delete("a")
+    assert await read(store, "a") is None
+
+
 class TornFileSystem(MemoryFileSystem):
     """A value that is overwritten in the middle of the first copy."""
 

@@ -179,7 +179,9 @@ class CopyFolder:
             if name.startswith(self._digest):
                 _remove(os.path.join(self._partial, name))
         if is_elsewhere or any(folder != self.path for _, folder in self._names()):
-            self.publish(self.new_file(), [_CHANGED])
+            while self.publish(self.new_file(), [_CHANGED]) is None:
+                # Removed by another change, which may publish no mark.
+                pass
             return
         if os.path.isdir(self.path):
             gone = self.new_folder()
