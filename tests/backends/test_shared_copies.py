@@ -337,6 +337,20 @@ async def test_a_copy_that_began_before_a_change_is_not_kept(
     assert not temporaries(tmp_path)
 
 
+async def test_a_copy_that_takes_hours_is_kept(root: str, tmp_path: Path) -> None:
+    fs = SlowFileSystem(skip_instance_cache=True)
+    store, other = cached("simplecache", root, tmp_path, fs), cached("simplecache", root, tmp_path)
+    await put(other, "a", "b")
+    reading = asyncio.create_task(read(store, "a"))
+    assert await asyncio.to_thread(fs.begun.wait, 30)
+    for path in tmp_path.rglob("*.begun"):
+        os.utime(path, (0, 0))
+    assert await read(other, "b") == b"b"
+    fs.told.set()
+    assert await reading == b"a"
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) == 2
+
+
 class LosingFileSystem(MemoryFileSystem):
     """Changes values, and loses the answer."""
 

@@ -219,8 +219,10 @@ class CopyFolder:
         oldest = time.time() - _ABANDONED
         for name in _names_in(self._partial):
             path = os.path.join(self._partial, name)
+            written = path.removesuffix(_BEGUN)
             with suppress(OSError):
-                if os.lstat(path).st_mtime < oldest:
+                # A file beside one that is still being written stays, however old.
+                if os.lstat(written if os.path.lexists(written) else path).st_mtime < oldest:
                     _remove(path)
 
     def _tidy(self) -> None:
