@@ -189,23 +189,35 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
             case _:
                 break
     root = fs._strip_protocol(path)
+    scheme = _SCHEME.fullmatch(root)
     names = protocols(fs)
     if not ("?" in root and _WEB.intersection(names)):
         # What ends in "/" after a "?" is a token.
         root = root.rstrip("/")
-    scheme = _SCHEME.fullmatch(root)
     if scheme and scheme[2]:
         # A caching layer's paths are those of the filesystem below it.
         below = getattr(fs, "fs", None)
         known = {*names, *(protocols(below) if below is not None else ())}
         if scheme[1] not in known:
             raise StoreURLError(f"{public_url(path)!r} is not a path of {'/'.join(names)}")
-        if not _WEB.intersection(known):
+        if not (_WEB.intersection(known) or _has_urls_for_paths(fs) or _has_urls_for_paths(below)):
             # obstore's class leaves it, since only its instances have a protocol.
             root = scheme[3].rstrip("/")
+        elif not scheme[3].strip("/"):
+            raise StoreURLError(f"{public_url(path)!r} names no server and no folder")
     if _BUCKETS.intersection(names) and not root.strip("/"):
         raise StoreURLError(f"{public_url(path or names[0] + '://')!r} names no bucket")
     return fs, root
+
+
+def _has_urls_for_paths(fs: AbstractFileSystem | None) -> bool:
+    """Whether the scheme that a filesystem leaves in a path belongs to it, as swiftspec's does.
+
+    fsspec's own method also leaves a scheme that only the instance names, and not the class.
+    """
+    method = getattr(type(fs), "_strip_protocol", None)
+    default = fsspec.AbstractFileSystem._strip_protocol.__func__
+    return method is not None and getattr(method, "__func__", method) is not default
 
 
 def root_url(fs: AbstractFileSystem, root: str) -> str:

@@ -19,6 +19,7 @@ from ..base import Backend, Failure, Page
 from ..temporary import REFUSED, is_temporary
 from .calls import Calls
 from .copies import Copies
+from .copy_folders import NotCopiedError
 from .errors import NO_FILE, failure_of
 from .folders import children, holds_a_file, make_room, prune
 from .lookups import info_of, is_missing, size_in
@@ -68,6 +69,11 @@ class GenericBackend(Backend):
             return await read(self._calls, path, request)
         try:
             return await self._calls.run(self._copies.read, path, request)  # type: ignore[no-any-return]
+        except NotCopiedError:
+            # Its writers never pause, or it has no size or version.
+            if self._compressed:
+                raise
+            return await read(self._calls, path, request)
         except NO_FILE:
             # So says the layer, perhaps of another error.
             if not self._compressed:
@@ -87,6 +93,13 @@ class GenericBackend(Backend):
         return await size_in(self._calls, path, info)
 
     async def write(self, path: str, data: memoryview) -> None:
+        try:
+            await self._write(path, data)
+        finally:
+            # Also a write that failed, or was cancelled, may have changed the value.
+            await self._forget_copy(path)
+
+    async def _write(self, path: str, data: memoryview) -> None:
         content = bytes(data)
         for attempt in range(_FOLDER_TRIES):
             try:
@@ -101,9 +114,14 @@ class GenericBackend(Backend):
                 # Once more in any case: whoever stood in the way may have gone meanwhile.
                 if not await make_room(self._calls, path, error) and attempt > 0:
                     raise
-        await self._forget_copy(path)
 
     async def remove(self, path: str) -> None:
+        try:
+            await self._remove(path)
+        finally:
+            await self._forget_copy(path)
+
+    async def _remove(self, path: str) -> None:
         # Looked at first: a filesystem may take a folder's path for the folder's removal. FTP does
         # not, and would list all the folder for it.
         if self._facts.flat or self._facts.ftp or await self.size(path) is not None:
@@ -113,7 +131,6 @@ class GenericBackend(Backend):
             except Exception as error:
                 if not await is_missing(self._calls, path, error):
                     raise
-        await self._forget_copy(path)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         await for_each(self.remove, paths, limit=limit)

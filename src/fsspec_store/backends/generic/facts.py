@@ -104,6 +104,7 @@ _OF_CLASS = {
     "fsspec.implementations.zip.ZipFileSystem": Facts(serial=True, exact=True),
     "gcsfs.core.GCSFileSystem": _BUCKET,
     "obstore.fsspec.FsspecStore": Facts(exact=True, flat=True, forks=False),
+    "swiftspec.core.SWIFTFileSystem": Facts(flat=True, guesses_info=True),
     "s3fs.core.S3FileSystem": replace(_BUCKET, refuses="?versionId="),
 }
 

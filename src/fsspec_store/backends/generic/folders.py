@@ -15,6 +15,7 @@ from ..temporary import is_temporary
 from .errors import NO_FILE, is_broken, is_forbidden, is_surely_forbidden, raise_if_no_bucket
 from .ftp import check_listable
 from .lookups import info_of
+from .paths import parent_of, path_below
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ async def children(calls: Calls, folder: str) -> list[tuple[str, Mapping[str, An
     """Files and folders in a folder, with what is listed of them; none where it is missing."""
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     for info in await _listed(calls, folder):
-        path = info["name"].rstrip("/")
+        path = path_below(calls.fs, folder, info["name"].rstrip("/"))
         # Markers of a folder itself, and files listed for their own path, are no children.
         if path == folder or is_temporary(path):
             continue
@@ -84,10 +85,10 @@ async def make_room(calls: Calls, path: str, error: Exception) -> bool:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from error
         await prune(calls, path, itself=True)
         return True
-    folder = path.rpartition("/")[0]
+    folder = parent_of(path)
     above = folder
     while above and (info := await info_of(calls, above)) is None:
-        above = above.rpartition("/")[0]
+        above = parent_of(above)
     if above and info is not None and info["type"] != "directory":
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
     if above == folder:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import NO_FILE, is_forbidden, is_surely_forbidden, raise_if_no_bucket
 from .ftp import check_listable
+from .paths import parent_of
 from .references import is_referred
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ async def info_of(calls: Calls, path: str) -> Mapping[str, Any] | None:
         if await is_referred(calls, path):
             raise OSError(f"what {path!r} refers to is missing") from error
         if calls.facts.ftp:
-            await calls.run(check_listable, path.rpartition("/")[0])
+            await calls.run(check_listable, parent_of(path))
         return await _info_by_reading(calls, path) if calls.facts.guesses_info else None
     except Exception as error:
         if is_forbidden(error) or not await _is_below_none(calls, path):
@@ -74,7 +75,7 @@ async def _info_by_reading(calls: Calls, path: str) -> Mapping[str, Any] | None:
 
 async def _is_below_none(calls: Calls, path: str) -> bool:
     """Whether the folder above is missing, or a file."""
-    parent = path.rpartition("/")[0]
+    parent = parent_of(path)
     if not parent or calls.facts.flat:
         return False
     info = await info_of(calls, parent)

@@ -23,15 +23,16 @@ if TYPE_CHECKING:
     from ...byte_requests import ByteRequest
     from .calls import Calls
 
-__all__ = ["read"]
+__all__ = ["has_version", "read", "version_in"]
 
 #: A value that changed while it was read is read again so often.
 _TRIES = 5
 
 #: What of `info_of` differs between two versions of a value, in any of the spellings there are.
 _VERSION = re.compile(
-    r"size|e_?tag|m_?time|modif(y|ied)|last_?modified|version(_?id)?|generation|checksum"
-    r"|(content_?)?md5|crc(32c?)?|ino",
+    r"size|e[_-]?tag|[cm][_-]?time|created|updated|modif(y|ied)|modification[_-]?time"
+    r"|((last|client|server)[_-]?)?modified|version([_-]?id)?|generation|rev|sha(1|256)?|hex|blob[_-]?id"
+    r"|checksum|digest|content[_-]?hash|(content[_-]?)?md5([_-]?hash)?|crc(32c?)?|ino",
     re.IGNORECASE,
 )
 
@@ -94,19 +95,31 @@ async def _read_checked(
             return b""
         bounds = {} if (start, end) == (0, size) else {"start": start, "end": end}
         data = await calls.bytes_of(path, **bounds)
-        if _version_in(await info_of(calls, path)) != _version_in(info):
+        if version_in(await info_of(calls, path)) != version_in(info):
             problem = f"{path!r} was changed each time it was read"
         elif len(data) == end - start:
             return data
         elif len(data) == size:
             # It does not know ranges.
             return memoryview(data)[start:end]
+        elif len(data) == end - start + 1 and end < size:
+            # It takes the end for the last byte, as swiftspec does.
+            return memoryview(data)[:-1]
         else:
             problem = f"{len(data)} bytes came for bytes {start} to {end} of {path!r}"
     raise OSError(problem)
 
 
-def _version_in(info: Mapping[str, Any] | None) -> dict[str, str] | None:
+def version_in(info: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """What of `info_of` tells one version of a value from another."""
     if info is None:
         return None
     return {name: str(value) for name, value in info.items() if _VERSION.fullmatch(name)}
+
+
+def has_version(info: Mapping[str, Any]) -> bool:
+    """Whether more than the size tells one version of a value from another."""
+    return any(
+        name.lower() != "size" and value is not None and _VERSION.fullmatch(name)
+        for name, value in info.items()
+    )
