@@ -19,7 +19,8 @@ from google.auth.transport.requests import Request
 from ...errors import StorageOptionError
 from ...limiter import MAX_IN_FLIGHT
 from ...threads import in_thread
-from ..options import refuse_unknown
+from ..option_names import GCSFS
+from ..options import endpoint_advice, refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ def endpoint(fs: Any) -> str:
     if not _ENDPOINT.fullmatch(location):
         raise StorageOptionError(
             "endpoint_url (or STORAGE_EMULATOR_HOST) is http(s)://host[:port], without a user name "
-            "or a query; credentials are given as token"
+            "or a query; credentials are given as token" + endpoint_advice(location)
         )
     return location
 
@@ -98,7 +99,7 @@ def check_options(fs: Any) -> None:
     # Another package's class may take options without naming them.
     if cls.__module__.partition(".")[0] == "gcsfs":
         known = {*_parameters(*cls.__mro__), *_UNNAMED}
-        refuse_unknown("gcsfs takes no storage option", fs.storage_options, known)
+        refuse_unknown("gcsfs takes no storage option", fs.storage_options, known, GCSFS)
     known = {*_parameters(aiohttp.ClientSession)}
     refuse_unknown("session_kwargs: an aiohttp session takes no", fs.session_kwargs, known)
     if "connector" in fs.session_kwargs:
