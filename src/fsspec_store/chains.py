@@ -6,8 +6,10 @@ link takes to nobody.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fsspec
@@ -150,23 +152,27 @@ def _check_flat(found: Sequence[_Link], flat: Mapping[str, Any]) -> None:
 
 def _meant_link(found: Sequence[_Link], name: str, value: object) -> str:
     """Which option of which link may have been meant."""
-    if isinstance(value, Mapping) and name in available_protocols():
-        try:
-            cls: Any = get_filesystem_class(name)
-        except ImportError:
-            cls = None
-        for link in found:
-            if link.cls is cls:
-                return f"{link.protocol!r}, as the URL has it"
-        return "an option of one of the chain's links, " + " and ".join(
-            repr(link.protocol) for link in reversed(found)
-        )
     for link in found[:-1]:
         module = link.cls.__module__
         table = next((BY_MODULE[start] for start in BY_MODULE if module.startswith(start)), {})
-        own = name if name in named_options(link.cls) or name in _UNNAMED.get(module, ()) else ""
-        if own:
-            return f"{{{link.protocol!r}: {{{own!r}: ...}}}}"
-        if squashed(name) in table:
+        named = {*named_options(link.cls), *_UNNAMED.get(module, ())}
+        if squashed(name) in table and name not in named:
             return f"{table[squashed(name)]} among the options of {link.protocol!r}"
-    return ""
+        near = difflib.get_close_matches(name, named, n=1, cutoff=0.8)
+        if near:
+            return f"{{{link.protocol!r}: {{{near[0]!r}: ...}}}}"
+    return _meant_protocol(found, name) if isinstance(value, Mapping) else ""
+
+
+def _meant_protocol(found: Sequence[_Link], name: str) -> str:
+    """Which link options under this name may have been meant for."""
+    links = [link.protocol for link in reversed(found)]
+    with suppress(ImportError, ValueError):
+        cls = get_filesystem_class(name)
+        for link in found:
+            if link.cls is cls:
+                return f"{link.protocol!r}, as the URL has it"
+    near = difflib.get_close_matches(name, links, n=1, cutoff=0.5)
+    if near and name not in available_protocols():
+        return repr(near[0])
+    return f"options of a link of this chain: {', '.join(map(repr, links))}"

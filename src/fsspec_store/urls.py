@@ -132,7 +132,7 @@ def meant_url(path: str) -> str | None:
     if match and match[1] in available_protocols():
         return f"{match[1]}://{match[3].lstrip('/')}"
     # Names of buckets have no other characters.
-    return f"s3://{path}" if re.match(r"[a-z0-9][a-z0-9.\-]{1,62}(/|$)", path) else None
+    return f"s3://{path}" if re.match(r"[a-z0-9][a-z0-9.\-]{0,62}(/|$)", path) else None
 
 
 def _is_layer_link(link: str) -> bool:

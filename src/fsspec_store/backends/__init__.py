@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .base import Backend
-from .links import check_options
+from .links import check_instance
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -56,8 +56,7 @@ def backend_for(
         (_INHERITED[name] for name in names if name in _INHERITED), "generic.backend:GenericBackend"
     )
     module, _, cls = place.partition(":")
-    # What a layer makes below it is in no table of its own.
-    check_options(type(fs), fs.storage_options)
+    check_instance(fs)
     backend: type[Backend] = getattr(import_module(f".{module}", __name__), cls)
     if backend.has_choice_of_lanes:
         return backend(fs, policy, stats, fast=fast)  # type: ignore[call-arg]

@@ -13,7 +13,7 @@ import fsspec
 from fsspec.registry import get_filesystem_class
 
 from ..errors import StorageOptionError
-from ..urls import is_layer, links_of, named_options, protocol_of
+from ..urls import is_layer, links_of, named_options, protocol_of, protocols
 from .options import refuse_unknown
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["OF_OPEN", "check_options", "is_strict_layer", "known_options"]
+__all__ = ["OF_OPEN", "check_instance", "check_options", "is_strict_layer", "known_options"]
 
 #: What fsspec's base classes take without naming it, and what a chain gives to every layer.
 _OF_EVERY_CLASS = frozenset(
@@ -118,7 +118,7 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
     given = options.get("fs")
     for protocol, below in given.items() if isinstance(given, dict) else [(None, given)]:
         if isinstance(below, fsspec.AbstractFileSystem):
-            _check_instance(below)
+            _check_made(below)
         elif protocol is not None and isinstance(below, dict):
             _check_below(protocol.partition(":")[0], below)
 
@@ -139,22 +139,34 @@ def _check_below(protocol: str, options: Mapping[str, Any]) -> None:
     """Refuse the options that a layer hands to the filesystem below it, and that nobody takes."""
     cls = get_filesystem_class(protocol)
     check_options(cls, options)
-    if _module_of(cls, _CHECKED) is not None:
+    if _module_of(cls) is not None:
         # The layer makes the same, and fsspec keeps it for that.
-        _check_instance(fsspec.filesystem(protocol, **options))
+        _check_made(fsspec.filesystem(protocol, **options))
 
 
-def _check_instance(fs: AbstractFileSystem) -> None:
-    module = _module_of(type(fs), _CHECKED)
+def _check_made(fs: AbstractFileSystem) -> None:
+    module = _module_of(type(fs))
     if module is None:
-        check_options(type(fs), fs.storage_options)
+        check_instance(fs)
     else:
         module.check_options(fs)
 
 
-def _module_of(cls: type[AbstractFileSystem], table: Mapping[str, str]) -> Any:
+def check_instance(fs: AbstractFileSystem) -> None:
+    """As `check_options`, of a filesystem that somebody else has made.
+
+    One with a backend of its own is checked there.
+    """
+    # UPath leaves a layer's own options to nobody, under the layer's name.
+    own = protocols(fs)
+    options = {name: value for name, value in fs.storage_options.items() if name not in own}
+    check_options(type(fs), options)
+
+
+def _module_of(cls: type[AbstractFileSystem]) -> Any:
+    """The module that knows the options of a class or one of its bases, if there is one."""
     names = (f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
-    name = next((table[name] for name in names if name in table), None)
+    name = next((_CHECKED[name] for name in names if name in _CHECKED), None)
     return import_module(f".{name}", __package__) if name else None
 
 
