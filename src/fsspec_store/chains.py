@@ -158,7 +158,7 @@ def _meant_link(found: Sequence[_Link], name: str, value: object) -> str:
         named = {*named_options(link.cls), *_UNNAMED.get(module, ())}
         if squashed(name) in table and name not in named:
             return f"{table[squashed(name)]} among the options of {link.protocol!r}"
-        near = difflib.get_close_matches(name, named, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(name, named, n=1, cutoff=0.7)
         if near:
             return f"{{{link.protocol!r}: {{{near[0]!r}: ...}}}}"
     return _meant_protocol(found, name) if isinstance(value, Mapping) else ""
