@@ -103,7 +103,9 @@ def test_neighbours_join_whatever_their_order(asked: list[RangeByteRequest], gap
 
 
 @given(st.lists(requests, max_size=30), st.integers(-300, 300), st.integers(-2, 3000))
-def test_negative_bounds_are_taken_as_zarr_takes_them(asked: list[Any], gap: int, span: int) -> None:
+def test_negative_bounds_are_taken_as_zarr_takes_them(
+    asked: list[Any], gap: int, span: int
+) -> None:
     zarrs = pytest.importorskip("zarr.core._coalesce")
     if gap >= 0 and span >= 0:
         gap = -1 - gap
