@@ -84,8 +84,9 @@ class Explaining:
             case Failure.FORBIDDEN:
                 # S3 answers so of missing keys to whoever may not list the bucket.
                 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-                advice = _HIDDEN if self.may_hide and self.backend.hides_missing_keys else ""
-                return AccessDeniedError(f"access denied: {text}: {reason}{advice}", **place)
+                if self.may_hide and self.backend.hides_missing_keys:
+                    reason = reason.rstrip(".") + _HIDDEN
+                return AccessDeniedError(f"access denied: {text}: {reason}", **place)
             case Failure.UNAUTHENTICATED:
                 return UnauthenticatedError(f"access denied: {text}: {reason}", **place)
             case Failure.NO_BUCKET:
