@@ -322,6 +322,28 @@ async def test_a_web_server_by_its_ipv6_address(tmp_path: Path) -> None:
                 assert store.url == url
 
 
+@pytest.mark.parametrize("fast", [True, False])
+async def test_an_access_point_by_its_arn(fast: bool) -> None:
+    asked: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            asked.append((await peer.request()).split()[1])
+            await peer.send(b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 5\r\n\r\nvalue')
+
+    async with scripted_server(script) as server:
+        options = {
+            **{"key": "k", "secret": "s", "use_ssl": False},
+            "client_kwargs": {"region_name": "eu-west-1"},
+            "config_kwargs": {"proxies": {"http": f"http://{server.host}:{server.port}"}},
+        }
+        url = "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/name/x.zarr"
+        async with FsspecStore.from_url(url, options, fast=fast) as store:
+            assert await store.get("c/0") is not None
+    host = b"name-123456789012.s3-accesspoint.eu-west-1.amazonaws.com"
+    assert asked == [b"http://" + host + b"/x.zarr/c/0"]
+
+
 @pytest.mark.parametrize(
     ("given", "meant"),
     [
