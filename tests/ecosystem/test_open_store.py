@@ -333,7 +333,9 @@ async def test_an_access_point_by_its_arn(fast: bool) -> None:
 
     async with scripted_server(script) as server:
         options = {
-            **{"key": "k", "secret": "s", "use_ssl": False},
+            "key": "k",
+            "secret": "s",
+            "use_ssl": False,
             "client_kwargs": {"region_name": "eu-west-1"},
             "config_kwargs": {"proxies": {"http": f"http://{server.host}:{server.port}"}},
         }

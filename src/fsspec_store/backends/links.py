@@ -13,7 +13,7 @@ import fsspec
 from fsspec.registry import get_filesystem_class
 
 from ..errors import StorageOptionError
-from ..urls import is_layer, links_of, named_options, protocol_of, protocols
+from ..urls import is_layer, links_of, named_options, protocol_of
 from .options import refuse_unknown
 
 if TYPE_CHECKING:
@@ -96,8 +96,9 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
         Naming each of them.
     """
     if is_strict_layer(cls):
-        name = cls.protocol if isinstance(cls.protocol, str) else cls.protocol[0]
-        refuse_unknown(f"{name}:: takes no storage option", options, known_options(cls))
+        refuse_unknown(
+            f"{_protocols(cls)[0]}:: takes no storage option", options, known_options(cls)
+        )
     # Another package's class may take options without naming them.
     exact = _NAMED.get(f"{cls.__module__}.{cls.__qualname__}")
     if exact is not None:
@@ -158,9 +159,13 @@ def check_instance(fs: AbstractFileSystem) -> None:
     One with a backend of its own is checked there.
     """
     # UPath leaves a layer's own options to nobody, under the layer's name.
-    own = protocols(fs)
+    own = _protocols(type(fs))
     options = {name: value for name, value in fs.storage_options.items() if name not in own}
     check_options(type(fs), options)
+
+
+def _protocols(cls: type[AbstractFileSystem]) -> tuple[str, ...]:
+    return (cls.protocol,) if isinstance(cls.protocol, str) else tuple(cls.protocol)
 
 
 def _module_of(cls: type[AbstractFileSystem]) -> Any:
