@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from fsspec.registry import available_protocols, get_filesystem_class, registry
 
@@ -37,6 +38,9 @@ WEB = frozenset({"http", "https"})
 
 #: A scheme, its slashes if there are any, and the rest.
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(//)?(.*)", re.DOTALL)
+
+#: What `named_options` found; reading signatures takes longer than all else that makes a store.
+_named_options: WeakKeyDictionary[type[Any], frozenset[str]] = WeakKeyDictionary()
 
 _NEXT_LINK = re.compile(r"::([A-Za-z][A-Za-z0-9+.\-]*)://")
 
@@ -108,13 +112,17 @@ def is_layer(cls: type[AbstractFileSystem]) -> bool:
     return not named_options(cls).isdisjoint({"fo", "target_protocol"})
 
 
-def named_options(cls: type[AbstractFileSystem]) -> set[str]:
+def named_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
     """The options that the constructors of a class and its bases name."""
-    found: set[str] = set()
-    for base in cls.__mro__:
-        if "__init__" in vars(base) and base is not object:
-            found.update(inspect.signature(vars(base)["__init__"]).parameters)
-    return found - {"self", "args", "kwargs", "storage_options"}
+    known = _named_options.get(cls)
+    if known is None:
+        found: set[str] = set()
+        for base in cls.__mro__:
+            if "__init__" in vars(base) and base is not object:
+                found.update(inspect.signature(vars(base)["__init__"]).parameters)
+        known = frozenset(found - {"self", "args", "kwargs", "storage_options"})
+        _named_options[cls] = known
+    return known
 
 
 def meant_url(path: str) -> str | None:

@@ -73,6 +73,14 @@ def test_a_filesystem_made_elsewhere_is_checked_as_well(tmp_path: Path) -> None:
         FsspecStore.from_mapper(fsspec.FSMap("bucket/x", layer))
 
 
+def test_a_service_that_references_name_is_checked_too(tmp_path: Path) -> None:
+    file = tmp_path / "refs.json"
+    file.write_text(json.dumps({"version": 1, "refs": {"a": ["s3://bucket/data", 0, 4]}}))
+    with pytest.raises(StorageOptionError, match="s3fs takes no storage option 'bogus'"):
+        FsspecStore.from_url(f"reference://::{file}", {"remote_options": {**S3, "bogus": 1}})
+    assert FsspecStore.from_url(f"reference://::{file}", {"remote_options": S3}).supports_listing
+
+
 def test_options_that_a_link_takes(tmp_path: Path) -> None:
     file = tmp_path / "refs.json"
     file.write_text(json.dumps({"version": 1, "refs": {"a": "text"}}))

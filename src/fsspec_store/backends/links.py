@@ -59,8 +59,9 @@ _CHECKED = {
     "s3fs.core.S3FileSystem": "s3.session",
 }
 
-#: The same for names alone, where a filesystem with a wrong one cannot be made.
-_NAMED = {"adlfs.spec.AzureBlobFileSystem": "azure.account"}
+#: Package to the module that knows the names of its options, where a filesystem with a wrong one
+#: cannot be made, or looks for credentials as it is.
+_NAMED = {"adlfs": "azure.account", "gcsfs": "gcs.session"}
 
 #: Protocol and options of the filesystems that a layer makes.
 _BELOW = (
@@ -75,7 +76,7 @@ def is_strict_layer(cls: type[AbstractFileSystem]) -> bool:
     return cls.__module__.startswith("fsspec.implementations.") and is_layer(cls)
 
 
-def known_options(cls: type[AbstractFileSystem]) -> set[str]:
+def known_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
     """The options a layer takes."""
     return named_options(cls) | _OF_EVERY_CLASS
 
@@ -100,9 +101,9 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
             f"{_protocols(cls)[0]}:: takes no storage option", options, known_options(cls)
         )
     # Another package's class may take options without naming them.
-    exact = _NAMED.get(f"{cls.__module__}.{cls.__qualname__}")
-    if exact is not None:
-        import_module(f".{exact}", __package__).check_names(cls, options)
+    module = _NAMED.get(cls.__module__.partition(".")[0])
+    if module is not None:
+        import_module(f".{module}", __package__).check_names(cls, options)
     if not is_layer(cls):
         return
     for protocol_name, options_name in _BELOW:
@@ -162,6 +163,9 @@ def check_instance(fs: AbstractFileSystem) -> None:
     own = _protocols(type(fs))
     options = {name: value for name, value in fs.storage_options.items() if name not in own}
     check_options(type(fs), options)
+    # Which services references name is known once they are read.
+    for below in getattr(fs, "fss", {}).values():
+        _check_made(below)
 
 
 def _protocols(cls: type[AbstractFileSystem]) -> tuple[str, ...]:

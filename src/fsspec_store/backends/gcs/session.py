@@ -23,11 +23,12 @@ from ..option_names import GCSFS
 from ..options import endpoint_advice, refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "Authorization",
     "billed_project",
+    "check_names",
     "check_options",
     "endpoint",
     "is_plain",
@@ -95,11 +96,7 @@ def check_options(fs: Any) -> None:
     StorageOptionError
         Naming each option that neither gcsfs nor the HTTP session takes.
     """
-    cls = type(fs)
-    # Another package's class may take options without naming them.
-    if cls.__module__.partition(".")[0] == "gcsfs":
-        known = {*_parameters(*cls.__mro__), *_UNNAMED}
-        refuse_unknown("gcsfs takes no storage option", fs.storage_options, known, GCSFS)
+    check_names(type(fs), fs.storage_options)
     known = {*_parameters(aiohttp.ClientSession)}
     refuse_unknown("session_kwargs: an aiohttp session takes no", fs.session_kwargs, known)
     if "connector" in fs.session_kwargs:
@@ -107,6 +104,20 @@ def check_options(fs: Any) -> None:
             "session_kwargs: a connector belongs to one event loop, and a store to none; "
             "for a proxy give trust_env or proxy"
         )
+
+
+def check_names(cls: type[Any], given: Iterable[str]) -> None:
+    """Refuse options that gcsfs swallows, by their names alone: it may ask for credentials first.
+
+    Raises
+    ------
+    StorageOptionError
+        Naming each of them.
+    """
+    # Another package's class may take options without naming them.
+    if cls.__module__.partition(".")[0] == "gcsfs":
+        known = {*_parameters(*cls.__mro__), *_UNNAMED}
+        refuse_unknown("gcsfs takes no storage option", given, known, GCSFS)
 
 
 def session_maker(fs: Any) -> Callable[[], aiohttp.ClientSession]:

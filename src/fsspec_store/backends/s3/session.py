@@ -134,8 +134,9 @@ def check_options(fs: AbstractFileSystem) -> None:
         )
     client = set(inspect.signature(botocore.session.Session.create_client).parameters)
     refuse_unknown("client_kwargs has no", fs.client_kwargs or {}, client)
-    config = {*Config.OPTION_DEFAULTS, *inspect.signature(AioConfig.__init__).parameters}
-    refuse_unknown("config_kwargs has no", fs.config_kwargs or {}, config)
+    if fs.config_kwargs:
+        config = {*Config.OPTION_DEFAULTS, *inspect.signature(AioConfig.__init__).parameters}
+        refuse_unknown("config_kwargs has no", fs.config_kwargs, config)
     session = set(inspect.signature(aiobotocore.session.AioSession.__init__).parameters)
     given = set(getattr(fs, "kwargs", {}))
     if not given <= session:
