@@ -89,6 +89,10 @@ def test_options_that_a_link_takes(tmp_path: Path) -> None:
         ("simplecache::s3://b/x", {"s3": S3, **copies}),
         ("simplecache::s3://b/x", {"s3": S3, "simplecache": copies, "asynchronous": False}),
         ("filecache::https://h/x", {"https": {"headers": {"a": "b"}}, "filecache": copies}),
+        (
+            "abfs://container/x",
+            {"account_name": "a", "anon": True, "skip_instance_cache": True, "max_paths": 3},
+        ),
         ("simplecache::memory://x", {"memory": {"anything": 1}, **copies}),
         (f"reference://::{file}", {"remote_protocol": "s3", "remote_options": S3}),
         ("reference://", {"fo": str(file), "target_options": {"compression": None}}),

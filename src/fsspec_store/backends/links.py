@@ -103,7 +103,7 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
     # Another package's class may take options without naming them.
     module = _NAMED.get(cls.__module__.partition(".")[0])
     if module is not None:
-        import_module(f".{module}", __package__).check_names(cls, options)
+        import_module(f".{module}", __package__).check_names(cls, options.keys() - _OF_EVERY_CLASS)
     if not is_layer(cls):
         return
     for protocol_name, options_name in _BELOW:
