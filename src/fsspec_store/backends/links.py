@@ -39,6 +39,9 @@ _OF_EVERY_CLASS = frozenset(
     }
 )
 
+#: kerchunk's documentation gives ``lazy`` with references in tables; fsspec sees that by itself.
+_BY_CUSTOM = {"reference": frozenset({"lazy"})}
+
 #: Arguments of ``fsspec.open``, which fsspec takes out of the options of a URL.
 OF_OPEN = (
     "compression",
@@ -77,8 +80,8 @@ def is_strict_layer(cls: type[AbstractFileSystem]) -> bool:
 
 
 def known_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
-    """The options a layer takes."""
-    return named_options(cls) | _OF_EVERY_CLASS
+    """The options a layer takes, or that it is given by custom."""
+    return named_options(cls) | _OF_EVERY_CLASS | _BY_CUSTOM.get(_protocols(cls)[0], frozenset())
 
 
 def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> None:
