@@ -141,6 +141,9 @@ def from_upath(upath: Any) -> tuple[AbstractFileSystem, str]:
     fs, path = getattr(upath, "fs", None), getattr(upath, "path", None)
     if fs is None or not isinstance(path, str):
         raise TypeError(f"a UPath has a filesystem and a path, got {type(upath).__name__}")
+    if isinstance(upath, pathlib.Path) and type(fs) is LocalFileSystem:
+        # A UPath without a protocol is a path object, of which fsspec would take "file:" away.
+        return fs, _absolute(upath)
     return fs, path
 
 
@@ -234,6 +237,13 @@ def _from_path(
     path: os.PathLike[Any], options: Mapping[str, Any]
 ) -> tuple[AbstractFileSystem, str]:
     """A path of this machine, of which nothing is taken for anything else."""
+    place = _absolute(path)
+    others = {name: value for name, value in options.items() if name != "protocol"}
+    fs, _ = open_links(["/"], others)
+    return fs, place
+
+
+def _absolute(path: os.PathLike[Any]) -> str:
     text = os.fsdecode(path)
     if "\0" in text:
         raise StoreURLError(f"a path holds no NUL, got {text!r}")
@@ -241,10 +251,8 @@ def _from_path(
         os.fsencode(text)
     except UnicodeEncodeError:
         raise StoreURLError(f"no path of this machine is written {text!r}") from None
-    others = {name: value for name, value in options.items() if name != "protocol"}
-    fs, _ = open_links(["/"], others)
     found = pathlib.Path(text)
-    return fs, str(found if found.is_absolute() else os.getcwd() / found)
+    return str(found if found.is_absolute() else os.getcwd() / found)
 
 
 def _refuse_options(place: object, options: Mapping[str, Any] | None) -> None:

@@ -220,6 +220,9 @@ def _check_protocol(protocol: str, text: str, advice: str = "") -> None:
 
 
 def _refuse_protocol(protocol: str, text: str, advice: str) -> None:
+    if not re.fullmatch(r"[\w+.\-/ ]+", protocol):
+        # It may be a user and a password.
+        raise StoreURLError("a URL begins with its protocol: what is before '://' here is none")
     raise StoreURLError(
         f"unknown protocol {protocol!r} in {public_url(text)!r}{advice}", url=public_url(text)
     )

@@ -267,6 +267,8 @@ def test_a_path_object_is_that_path_to_the_letter(
         first,
         FsspecStore.from_url(place),
         FsspecStore.from_url(pathlib.PurePosixPath(name)),
+        FsspecStore.from_url(UPath(Path(name))),
+        FsspecStore.from_upath(UPath(place)),
         FsspecStore.from_url(Bytes(name)),  # type: ignore[arg-type]
         FsspecStore(first.fs, str(place)),
         FsspecStore(first.fs, first.path),
