@@ -11,6 +11,8 @@ import inspect
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
+from fsspec.implementations.local import LocalFileSystem
+
 from .backends import backend_for
 from .backends.base import RangeNotSatisfiableError
 from .blocking import SyncFsspecStore
@@ -152,6 +154,9 @@ class FsspecStore(Store):
         policy = RetryPolicy(timeout, retries)
         self._stats = Stats()
         inner, self._root = root_path(fs, path)
+        if inner is fs and type(fs) is LocalFileSystem:
+            # The working folder may be another one where the store is made again.
+            self._given = (fs, self._root or fs.root_marker)
         self._url = public_url(root_url(inner, self._root))
         self._backend = backend_for(inner, policy, self._stats, fast=fast)
         problem = self._backend.check_root(self._root)

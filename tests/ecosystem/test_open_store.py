@@ -286,6 +286,20 @@ def test_a_path_object_is_that_path_to_the_letter(
     assert {path.name for path in tmp_path.iterdir()} == {Path(name).parts[0]}
 
 
+def test_a_folder_stays_the_same_when_the_working_folder_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fs = fsspec.filesystem("file")
+    stores = [FsspecStore.from_url("x"), FsspecStore.from_url(Path("x")), FsspecStore(fs, "x")]
+    stores.append(FsspecStore(fs, "/"))
+    monkeypatch.chdir("/")
+    for store in stores:
+        assert store.with_read_only(True).path == store.path
+        assert pickle.loads(pickle.dumps(store)) == store
+        assert open_store(store).path == store.path
+
+
 def test_two_names_with_colons_are_two_places(tmp_path: Path) -> None:
     for folder in (tmp_path, str(tmp_path), f"file://{tmp_path}"):
         stores = []
