@@ -30,11 +30,11 @@ from .concurrency import for_each, map_unordered
 from .errors import ByteRangeError, KeyNotFoundError, ReadOnlyError, UnsupportedOperationError
 from .keys import check_key, directory_prefix
 from .partial_writes import group_writes, patched
-from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, check_bounds, plan, read_job
+from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, plan, read_job
 from .store_path import ByteGetter, ByteSetter, StorePath, set_or_delete
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
     from types import TracebackType
 
     from .partial_writes import Parts
@@ -296,15 +296,16 @@ class Store(ABC):
             How many fetches run at once, ``>= 1``; as many as the store keeps in flight when left
             out.
         max_gap_bytes : int, optional
-            Ranges with at most this many bytes between them are fetched together, ``>= 0``. The
-            default, 64 KiB, is about what a further request costs: with gaps of it 100 ranges came
-            2.6 to 23 times sooner by merged fetches, at distances of 0 to 50 ms, and with gaps of
-            256 KiB they came later at some. A slow network is better served by less, a distant
-            and fast one by more; for ``0`` only what touches or overlaps is merged.
+            Ranges with at most this many bytes between them are fetched together. The default,
+            64 KiB, is about what a further request costs: with gaps of it 100 ranges came 2.6 to
+            23 times sooner by merged fetches, at distances of 0 to 50 ms, and with gaps of 256 KiB
+            they came later at some. A slow network is better served by less, a distant and fast
+            one by more. For ``0`` only what touches or overlaps is merged, for a negative number
+            only ranges that overlap by so many bytes: ``-1`` merges none that touch, as in zarr.
         max_coalesced_bytes : int, optional
-            A merged fetch spans at most this many bytes, ``>= 0``, but for a single range that is
-            larger and what lies inside it. The default, 8 MiB, is enough for a connection's full
-            speed, and lets several run side by side.
+            A merged fetch spans at most this many bytes, but for a single range that is larger and
+            what lies inside it; nothing is merged where this is negative. The default, 8 MiB, is
+            enough for a connection's full speed, and lets several run side by side.
 
         Yields
         ------
@@ -322,13 +323,12 @@ class Store(ABC):
         check_key(key)
         if max_concurrency is not None and max_concurrency < 1:
             raise ValueError(f"max_concurrency is at least 1, got {max_concurrency!r}")
-        check_bounds(max_gap_bytes, max_coalesced_bytes)
+        make = self._maker(prototype)
         jobs = plan(
             [(key, byte_range) for byte_range in byte_ranges],
             max_gap_bytes=max_gap_bytes,
             max_coalesced_bytes=max_coalesced_bytes,
         )
-        make = self._buffer_class(prototype).from_bytes
         limit = max_concurrency or self._concurrency
         async with aclosing(map_unordered(self._read_job, jobs, limit=limit)) as batches:
             try:
@@ -350,14 +350,13 @@ class Store(ABC):
         Nearby ranges of one key are read together.
         """
         asked = list(requests)
+        makers = [self._maker(prototype) for _, prototype, _ in asked]
         jobs = plan((key, byte_range) for key, _, byte_range in asked)
         reads = map_unordered(self._read_job, jobs, limit=self._concurrency)
         async with aclosing(reads) as batches:
             async for batch in batches:
                 for place, data in batch:
-                    key, prototype, _ = asked[place]
-                    make = self._buffer_class(prototype).from_bytes
-                    yield key, None if data is None else make(data)
+                    yield asked[place][0], None if data is None else makers[place](data)
 
     @abstractmethod
     async def exists(self, key: str) -> bool:
@@ -662,8 +661,20 @@ class Store(ABC):
             size=size,
         )
 
-    def _buffer_class(self, prototype: BufferPrototype | None) -> type[Buffer]:
-        return (prototype or default_buffer_prototype()).buffer
+    def _maker(self, prototype: BufferPrototype | None) -> Callable[[memoryview], Buffer]:
+        """What makes a buffer of the bytes that were read; to be called before anything is read."""
+        if prototype is None:
+            prototype = self._default_prototype()
+        try:
+            return prototype.buffer.from_bytes
+        except AttributeError:
+            raise TypeError(
+                f"prototype is a BufferPrototype, got {type(prototype).__name__}; the bytes to "
+                "read are given as byte_range=..."
+            ) from None
+
+    def _default_prototype(self) -> BufferPrototype:
+        return default_buffer_prototype()
 
     def _require(self, *capabilities: Literal["writes", "deletes", "listing"]) -> None:
         for capability in capabilities:

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Explaining"]
 
+_HIDDEN = (
+    "; if this is how the service answers for missing keys, open the store with "
+    "missing_on_forbidden=True"
+)
+
 
 class Explaining:
     """A context that raises the package's error in place of the filesystem's, chained to it.
@@ -38,14 +43,19 @@ class Explaining:
         Says what an exception of its filesystem means.
     action, key, url : str
         What is done to which key or prefix of which store: "read", "c/0", "s3://bucket".
+    may_hide : bool, optional
+        Whether the store can be told to take a refusal of this for a missing key.
     """
 
-    __slots__ = ("action", "backend", "key", "url")
+    __slots__ = ("action", "backend", "key", "may_hide", "url")
 
-    def __init__(self, backend: Backend, action: str, key: str, url: str) -> None:
+    def __init__(
+        self, backend: Backend, action: str, key: str, url: str, *, may_hide: bool = False
+    ) -> None:
         self.backend = backend
         self.action = action
         self.key = key
+        self.may_hide = may_hide
         self.url = url
 
     def __enter__(self) -> None:
@@ -72,6 +82,10 @@ class Explaining:
         place = {"key": self.key, "url": self.url}
         match failure:
             case Failure.FORBIDDEN:
+                # S3 answers so of missing keys to whoever may not list the bucket.
+                # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+                if self.may_hide and self.backend.hides_missing_keys:
+                    reason = reason.rstrip(".") + _HIDDEN
                 return AccessDeniedError(f"access denied: {text}: {reason}", **place)
             case Failure.UNAUTHENTICATED:
                 return UnauthenticatedError(f"access denied: {text}: {reason}", **place)

@@ -6,22 +6,19 @@ unknown protocol or a library that is not installed is refused here.
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
+import pathlib
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import fsspec
-from fsspec.core import url_to_fs
-from fsspec.registry import (
-    available_protocols,
-    get_filesystem_class,
-    known_implementations,
-    registry,
-)
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.registry import get_filesystem_class, known_implementations
 
-from .errors import BackendError, MissingExtraError, StorageOptionError, StoreURLError
+from .chains import open_links
+from .errors import BackendError, MissingExtraError, StorageOptionError, StoreError, StoreURLError
 from .redaction import public_text, public_url
+from .urls import BUCKETS, SCHEME, WEB, links_of, meant_url, protocols
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +30,7 @@ __all__ = [
     "from_place",
     "from_upath",
     "from_url",
-    "protocols",
+    "missing_folder",
     "root_path",
     "root_url",
 ]
@@ -51,13 +48,6 @@ _EXTRAS = {
     "http": "http",
     "https": "http",
 }
-
-#: Protocols whose URL begins with the name of a bucket or container.
-_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
-
-_WEB = frozenset({"http", "https"})
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(//)?(.*)", re.DOTALL)
 
 
 def from_place(
@@ -80,13 +70,10 @@ def from_place(
         When ``place`` is none of these, or is a ``UPath`` or a mapper, which have options of their
         own, beside others.
     """
-    is_mapper = isinstance(place, fsspec.FSMap)
-    # Stores, open files and some filesystems have a filesystem and a path as well.
-    if not is_mapper and not (hasattr(place, "fs") and hasattr(place, "joinpath")):
-        return from_url(place, storage_options)
-    if storage_options is not None:
-        raise TypeError(f"storage_options beside a {type(place).__name__}, which has its own")
-    return from_mapper(place) if is_mapper else from_upath(place)
+    if isinstance(place, fsspec.FSMap):
+        _refuse_options(place, storage_options)
+        return from_mapper(place)
+    return from_url(place, storage_options)
 
 
 def from_url(
@@ -96,9 +83,10 @@ def from_url(
 
     Parameters
     ----------
-    url : str or os.PathLike
-        As fsspec reads it: ``s3://bucket/path``, ``file:///folder``, a plain path, a chain such as
-        ``simplecache::s3://bucket/path``.
+    url : str, os.PathLike or UPath
+        A ``str`` as fsspec reads it: ``s3://bucket/path``, ``file:///folder``, a plain path, a
+        chain such as ``simplecache::s3://bucket/path``. A path object is a path of this machine to
+        the letter, whatever its name looks like.
     storage_options : mapping, optional
         Options of the filesystem, as pandas, xarray and Dask take them.
 
@@ -119,14 +107,23 @@ def from_url(
             f"storage_options is a mapping, got {type(storage_options).__name__}"
         )
     options = dict(storage_options or {})
-    text = _check_url(url)
+    # Stores, open files and some filesystems have a filesystem and a path as well.
+    if hasattr(url, "fs") and hasattr(url, "joinpath"):
+        _refuse_options(url, storage_options)
+        return from_upath(url)
+    if isinstance(url, os.PathLike):
+        return _from_path(url, options)
+    if not isinstance(url, str):
+        raise TypeError(f"a URL is a str or a path, got {type(url).__name__}{_advice(url)}")
     try:
-        return url_to_fs(text, **options)  # type: ignore[no-any-return]
+        return open_links(links_of(url), options)
+    except StoreError:
+        raise
     except ImportError as error:
-        raise _missing_library(text, error) from error
+        raise _missing_library(url, error) from error
     except Exception as error:
         # Some connect, or ask what a token is good for, and name all of that in their errors.
-        where, said = public_url(text), public_text(str(error))
+        where, said = public_url(url), public_text(str(error))
         cause = error if said == str(error) else None
         if isinstance(error, (TypeError, ValueError)):
             raise StorageOptionError(
@@ -144,6 +141,9 @@ def from_upath(upath: Any) -> tuple[AbstractFileSystem, str]:
     fs, path = getattr(upath, "fs", None), getattr(upath, "path", None)
     if fs is None or not isinstance(path, str):
         raise TypeError(f"a UPath has a filesystem and a path, got {type(upath).__name__}")
+    if isinstance(upath, pathlib.Path) and type(fs) is LocalFileSystem:
+        # A UPath without a protocol is a path object, of which fsspec would take "file:" away.
+        return fs, _absolute(upath)
     return fs, path
 
 
@@ -189,9 +189,9 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
             case _:
                 break
     root = fs._strip_protocol(path)
-    scheme = _SCHEME.fullmatch(root)
+    scheme = SCHEME.fullmatch(root)
     names = protocols(fs)
-    if not ("?" in root and _WEB.intersection(names)):
+    if not ("?" in root and WEB.intersection(names)):
         # What ends in "/" after a "?" is a token.
         root = root.rstrip("/")
     if scheme and scheme[2]:
@@ -200,12 +200,12 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
         known = {*names, *(protocols(below) if below is not None else ())}
         if scheme[1] not in known:
             raise StoreURLError(f"{public_url(path)!r} is not a path of {'/'.join(names)}")
-        if not (_WEB.intersection(known) or _has_urls_for_paths(fs) or _has_urls_for_paths(below)):
+        if not (WEB.intersection(known) or _has_urls_for_paths(fs) or _has_urls_for_paths(below)):
             # obstore's class leaves it, since only its instances have a protocol.
             root = scheme[3].rstrip("/")
         elif not scheme[3].strip("/"):
             raise StoreURLError(f"{public_url(path)!r} names no server and no folder")
-    if _BUCKETS.intersection(names) and not root.strip("/"):
+    if BUCKETS.intersection(names) and not root.strip("/"):
         raise StoreURLError(f"{public_url(path or names[0] + '://')!r} names no bucket")
     return fs, root
 
@@ -223,50 +223,53 @@ def _has_urls_for_paths(fs: AbstractFileSystem | None) -> bool:
 def root_url(fs: AbstractFileSystem, root: str) -> str:
     """The URL of a root that `root_path` returned."""
     # A web server's paths are URLs; some versions of fsspec would give them a second protocol.
-    if _WEB.intersection(protocols(fs)):
+    if WEB.intersection(protocols(fs)):
         return root
     # No path at all would be the working folder.
     url: str = fs.unstrip_protocol(root or fs.root_marker)
     return url
 
 
-def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
-    """The protocol names of a filesystem, the first one being its usual one."""
-    if any(cls.__module__ == "fsspec.implementations.http" for cls in type(fs).__mro__):
-        # Some versions of fsspec put the name that was asked for last into the class.
-        return ("http", "https")
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
+    """What to say of a store whose folder is not there; ``None`` where it is, or is no folder.
+
+    Asks the operating system. A bucket's name without a scheme is such a folder.
+    """
+    if type(fs) is not LocalFileSystem or os.path.isdir(root):
+        return None
+    with suppress(OSError):
+        above, _, name = root.partition(os.getcwd() + "/")
+        meant = None if above or not name else meant_url(name)
+        if meant:
+            return f"no such folder; a bucket is {public_url(meant)}"
+    return "no such folder"
 
 
-def _check_url(url: str | os.PathLike[str]) -> str:
-    text = os.fspath(url) if isinstance(url, os.PathLike) else url
-    if not isinstance(text, str):
-        raise TypeError(f"a URL is a str or a path, got {type(url).__name__}{_advice(url)}")
-    if not text.strip():
-        raise StoreURLError(f"a URL names a bucket, a server or a folder, got {text!r}")
+def _from_path(
+    path: os.PathLike[Any], options: Mapping[str, Any]
+) -> tuple[AbstractFileSystem, str]:
+    """A path of this machine, of which nothing is taken for anything else."""
+    place = _absolute(path)
+    others = {name: value for name, value in options.items() if name != "protocol"}
+    fs, _ = open_links(["/"], others)
+    return fs, place
+
+
+def _absolute(path: os.PathLike[Any]) -> str:
+    text = os.fsdecode(path)
     if "\0" in text:
-        raise StoreURLError(f"a URL holds no NUL, got {text!r}")
-    for link in text.split("::"):
-        match = _SCHEME.fullmatch(link)
-        if match is None or (os.name == "nt" and len(match[1]) == 1):
-            continue
-        scheme, slashes, rest = match[1], match[2], match[3]
-        if not slashes:
-            # "s3:bucket" would be taken for a local file of that name.
-            if scheme in _BUCKETS or scheme in _WEB:
-                raise StoreURLError(
-                    f"{public_url(text)!r} is no URL: write "
-                    + public_url(f"{scheme}://{rest.lstrip('/')}")
-                )
-        elif scheme not in registry and scheme not in available_protocols():
-            near = difflib.get_close_matches(scheme.lower(), available_protocols(), n=1)
-            hint = f"; did you mean {near[0]}://?" if near else ""
-            raise StoreURLError(
-                f"unknown protocol {scheme!r} in {public_url(text)!r}{hint}", url=public_url(text)
-            )
-        elif scheme in _BUCKETS and not rest.strip("/"):
-            raise StoreURLError(f"{public_url(text)!r} names no bucket", url=public_url(text))
-    return text
+        raise StoreURLError(f"a path holds no NUL, got {text!r}")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise StoreURLError(f"no path of this machine is written {text!r}") from None
+    found = pathlib.Path(text)
+    return str(found if found.is_absolute() else os.getcwd() / found)
+
+
+def _refuse_options(place: object, options: Mapping[str, Any] | None) -> None:
+    if options is not None:
+        raise TypeError(f"storage_options beside a {type(place).__name__}, which has its own")
 
 
 def _advice(thing: object) -> str:

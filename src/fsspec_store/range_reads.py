@@ -24,7 +24,6 @@ __all__ = [
     "MAX_GAP_BYTES",
     "Answers",
     "Job",
-    "check_bounds",
     "plan",
     "read_job",
 ]
@@ -50,14 +49,6 @@ Job: TypeAlias = "tuple[str, Fetch]"
 Answers: TypeAlias = "list[tuple[int, memoryview | None]]"
 
 
-def check_bounds(max_gap_bytes: int, max_coalesced_bytes: int) -> None:
-    """Refuse bounds that are negative, with a ``ValueError``."""
-    if max_gap_bytes < 0:
-        raise ValueError(f"max_gap_bytes is at least 0, got {max_gap_bytes!r}")
-    if max_coalesced_bytes < 0:
-        raise ValueError(f"max_coalesced_bytes is at least 0, got {max_coalesced_bytes!r}")
-
-
 def plan(
     asked: Iterable[tuple[str, ByteRequest | None]],
     *,
@@ -71,7 +62,7 @@ def plan(
     asked : iterable of (str, ByteRequest or None)
         Keys with the bytes wanted of them, in any order; read once, a key may repeat.
     max_gap_bytes, max_coalesced_bytes : int
-        See `fsspec_store.ranges.coalesce`; checked before, by `check_bounds`.
+        See `fsspec_store.ranges.coalesce`.
 
     Returns
     -------

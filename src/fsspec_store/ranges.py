@@ -99,9 +99,12 @@ def coalesce(asked: list[Placed], *, max_gap_bytes: int, max_coalesced_bytes: in
         Checked requests on one object with the caller's places for them, no two of them equal; in
         any order, overlapping or repeated.
     max_gap_bytes : int
-        Two ranges join when at most this many bytes lie between them, ``>= 0``.
+        Two ranges join when at most this many bytes lie between them. Of a negative number they
+        join when they overlap by that many bytes, as zarr-python's do: ``-1`` joins no two that
+        only touch.
     max_coalesced_bytes : int
-        Ranges join when together they span at most this, ``>= 0``, or one holds the other.
+        Ranges join when together they span at most this, or one holds the other; none join when
+        this is negative.
 
     Returns
     -------
@@ -110,6 +113,8 @@ def coalesce(asked: list[Placed], *, max_gap_bytes: int, max_coalesced_bytes: in
     """
     if len(asked) == 1:
         return [Fetch(asked[0][1], asked)]
+    if max_gap_bytes < 0 or max_coalesced_bytes < 0:
+        return _strictly_joined(asked, max_gap_bytes, max_coalesced_bytes)
     # Begin, end downwards so that of two with one begin the longer comes first, place (so that
     # requests need no order), member.
     spans: list[tuple[int, int, int, Placed]] = []
@@ -217,6 +222,42 @@ def shown_size(fetched: ByteRequest | None, length: int) -> int | None:
     if isinstance(fetched, RangeByteRequest):
         return fetched.start + length if length < fetched.end - fetched.start else None
     return length if length < fetched.suffix else None
+
+
+def _strictly_joined(
+    asked: list[Placed], max_gap_bytes: int, max_coalesced_bytes: int
+) -> list[Fetch]:
+    """Reads for bounds that are negative: each request its own, but for ranges that overlap enough.
+
+    The rule of ``zarr.core._coalesce.coalesce_ranges``, which makes no exception for what is asked
+    for twice.
+    """
+    fetches: list[Fetch] = []
+    ranges: list[tuple[int, int, int, Placed]] = []
+    for member in asked:
+        place, request = member
+        if isinstance(request, RangeByteRequest):
+            ranges.append((request.start, place, request.end, member))
+        else:
+            fetches.append(Fetch(request, [member]))
+    members: list[Placed] = []
+    first = last = 0
+    for start, _, end, member in sorted(ranges):
+        if (
+            members
+            and start - last <= max_gap_bytes
+            and max(last, end) - first <= max_coalesced_bytes
+        ):
+            members.append(member)
+            last = max(last, end)
+            continue
+        if members:
+            fetches.append(_fetch(members, first, last))
+        members = [member]
+        first, last = start, end
+    if members:
+        fetches.append(_fetch(members, first, last))
+    return fetches
 
 
 def _fetch(members: list[Placed], start: int, end: int) -> Fetch:

@@ -15,6 +15,7 @@ _USER_AND_PASSWORD = re.compile(r"^([A-Za-z][\w+.\-]*:/{0,2})[^/@:]*:(?!\d+/)[^@
 #: ``token@``: before the first ``/`` all the same, but a container in abfs://container@account.
 _USER = re.compile(r"^([A-Za-z][\w+.\-]*://)[^/@]*@")
 _WEB = re.compile(r"https?:/", re.IGNORECASE)
+_NEXT_LINK = re.compile(r"[A-Za-z][\w+.\-]*:/")
 #: A value that lets somebody in, by its name: where a ``?`` may be a key's, all else is shown.
 _SECRET_VALUE = re.compile(
     r"([?&;][\w.\-]*(?:auth|cred|key|pass|pwd|secret|sig|token)[\w.\-]*=)[^&;\s'\"]*", re.IGNORECASE
@@ -28,7 +29,14 @@ _QUERY_IN_TEXT = re.compile(r"((?:https?://|\burl: /)[^\s?\"]+)\?[^\s'\"]*", re.
 
 def public_url(url: str) -> str:
     """The URL without a user's name, password or token, and without a web URL's query."""
-    return "::".join(_public_link(link) for link in url.split("::"))
+    links: list[str] = []
+    for part in url.split("::"):
+        # A web URL is the last link of a chain: its "::" is an IPv6 address or a name.
+        if links and _WEB.match(links[-1]) and not _NEXT_LINK.match(part):
+            links[-1] += "::" + part
+        else:
+            links.append(part)
+    return "::".join(map(_public_link, links))
 
 
 def public_text(text: str) -> str:

@@ -6,9 +6,12 @@ business; no service is known by name here.
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+
+from fsspec.implementations.local import LocalFileSystem
 
 from .backends import backend_for
 from .backends.base import RangeNotSatisfiableError
@@ -28,11 +31,19 @@ from .errors import (
     VersionMismatchError,
 )
 from .explaining import Explaining
-from .filesystem import from_mapper, from_upath, from_url, root_path, root_url
+from .filesystem import (
+    from_mapper,
+    from_place,
+    from_upath,
+    from_url,
+    missing_folder,
+    root_path,
+    root_url,
+)
 from .keys import check_key, check_prefix, directory_prefix
 from .listing import batches, children, holds_no_key
 from .partial_writes import WRITE_TRIES, group_writes, write_parts
-from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, check_bounds, plan
+from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, plan
 from .ranges import is_empty_request
 from .redaction import public_url
 from .retries import RetryPolicy
@@ -51,6 +62,10 @@ if TYPE_CHECKING:
     from .range_reads import Job
 
 __all__ = ["FsspecStore", "Versioned"]
+
+
+#: What is done when `missing_on_forbidden` takes a refusal for a missing key.
+_READS = ("read", "look for")
 
 
 class Versioned(NamedTuple):
@@ -139,6 +154,9 @@ class FsspecStore(Store):
         policy = RetryPolicy(timeout, retries)
         self._stats = Stats()
         inner, self._root = root_path(fs, path)
+        if inner is fs and type(fs) is LocalFileSystem:
+            # The working folder may be another one where the store is made again.
+            self._given = (fs, self._root or fs.root_marker)
         self._url = public_url(root_url(inner, self._root))
         self._backend = backend_for(inner, policy, self._stats, fast=fast)
         problem = self._backend.check_root(self._root)
@@ -160,9 +178,9 @@ class FsspecStore(Store):
 
         Parameters
         ----------
-        url : str or os.PathLike
-            As fsspec reads it: ``s3://bucket/path``, ``file:///folder``, ``memory://name``, a
-            plain path.
+        url : str, os.PathLike or UPath
+            A ``str`` as fsspec reads it: ``s3://bucket/path``, ``file:///folder``,
+            ``memory://name``, a plain path. A path object is a path of this machine to the letter.
         storage_options : mapping, optional
             Options of the filesystem: ``key``, ``secret``, ``endpoint_url``, ``anon``, ...
         read_only : bool, optional
@@ -250,13 +268,41 @@ class FsspecStore(Store):
         """A store at a place that is found once the options are known to be the store's own."""
         takes = inspect.signature(cls).parameters
         takes_any = any(each.kind is each.VAR_KEYWORD for each in takes.values())
-        for name in () if takes_any else options.keys() - takes.keys():
+        for name in () if takes_any else sorted(options.keys() - takes.keys()):
+            # Without "_": readonly= is close to read_only, and to nothing else.
+            own = {each.replace("_", ""): each for each in takes}
+            near = difflib.get_close_matches(name.lower().replace("_", ""), own, n=1, cutoff=0.75)
             if name == "mode":
                 advice = "read_only=True opens for reading only, and zarr and xarray take a mode"
+            elif near:
+                advice = f"did you mean {own[near[0]]}?"
             else:
                 advice = f"options of the filesystem go into storage_options={{{name!r}: ...}}"
             raise StorageOptionError(f"a store has no parameter {name!r}; {advice}")
         return cls(*find(), read_only=read_only, **options)
+
+    @classmethod
+    def _at_place(
+        cls,
+        place: Any,
+        storage_options: Mapping[str, Any] | None,
+        *,
+        read_only: bool,
+        **options: Any,
+    ) -> Self:
+        """A store at what says where the data are: a URL, a path, a mapper or a core store."""
+        if not isinstance(place, FsspecStore) or isinstance(place, cls):
+            return cls._at(lambda: from_place(place, storage_options), read_only, options)
+        if storage_options is not None:
+            raise TypeError("storage_options beside a FsspecStore, which has its own")
+        # What reads of no bytes are and how a key is created is what this class is for.
+        given = {
+            name: value
+            for name, value in place._options.items()
+            if name not in ("out_of_range", "allow_racy_create")
+        }
+        read_only = read_only or place.read_only
+        return cls._at(lambda: place._given, read_only, {**given, **options})
 
     def with_read_only(self, read_only: bool = False) -> Self:
         """A store on the same place in the given mode; see `Store.with_read_only`."""
@@ -375,7 +421,9 @@ class FsspecStore(Store):
 
     def __repr__(self) -> str:
         mode = ", read_only=True" if self._read_only else ""
-        return f"{type(self).__name__}({self._url!r}{mode})"
+        # zarr names a store by this where it finds nothing in it.
+        missing = missing_folder(self._backend.fs, self._root)
+        return f"{type(self).__name__}({self._url!r}{mode})" + (f" ({missing})" if missing else "")
 
     # -- Reading -------------------------------------------------------------------------------
 
@@ -385,9 +433,10 @@ class FsspecStore(Store):
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
+        make = self._maker(prototype)
         request = check_byte_range(byte_range)
         data = await self._read(key, request)
-        return None if data is None else self._buffer_class(prototype).from_bytes(data)
+        return None if data is None else make(data)
 
     async def get_version(
         self, key: str, prototype: BufferPrototype | None = None
@@ -411,6 +460,7 @@ class FsspecStore(Store):
         UnsupportedOperationError
             Where `supports_compare_and_swap` is false.
         """
+        make = self._maker(prototype)
         path = await self._open_path(key)
         try:
             with self._explaining("read", key):
@@ -421,7 +471,7 @@ class FsspecStore(Store):
         if found is None:
             return None
         data, version = found
-        return Versioned(self._buffer_class(prototype).from_bytes(memoryview(data)), version)
+        return Versioned(make(memoryview(data)), version)
 
     async def get_partial_values(
         self,
@@ -448,9 +498,8 @@ class FsspecStore(Store):
             In the order of ``key_ranges``, ``None`` for a missing key. Parts that were fetched
             together are views of the same memory, which is kept as long as any of them.
         """
-        check_bounds(max_gap_bytes, max_coalesced_bytes)
         asked = list(key_ranges)
-        make = self._buffer_class(prototype).from_bytes
+        make = self._maker(prototype)
         if len(asked) == 1:
             # As `get` does: what is read alone needs no plan.
             key, byte_range = asked[0]
@@ -473,7 +522,12 @@ class FsspecStore(Store):
     async def getsize(self, key: str) -> int:
         size = await self._size(key)
         if size is None:
-            raise KeyNotFoundError(f"no key {key!r} in {self._url}", key=key, url=self._url)
+            missing = missing_folder(self._backend.fs, self._root)
+            raise KeyNotFoundError(
+                f"no key {key!r} in {self._url}" + (f": {missing}" if missing else ""),
+                key=key,
+                url=self._url,
+            )
         return size
 
     # -- Writing -------------------------------------------------------------------------------
@@ -817,7 +871,9 @@ class FsspecStore(Store):
         return await self._open_path(key), as_view(value)
 
     def _explaining(self, action: str, key: str) -> Explaining:
-        return Explaining(self._backend, action, key, self._url)
+        # Where a refusal may be taken for "missing", and is not.
+        hides = action in _READS and not self._options["missing_on_forbidden"]
+        return Explaining(self._backend, action, key, self._url, may_hide=hides)
 
 
 # IPython without jedi runs no property to complete on its value; it reads annotations of the class.

@@ -18,7 +18,6 @@ except ImportError as error:
     ) from error
 
 from . import store as core
-from .filesystem import from_place
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .retries import RetryPolicy
 
@@ -155,12 +154,10 @@ class ZarrStore(core.FsspecStore, ZarrBase):  # type: ignore[misc]
         )
         return [answer for answers in ranges for answer in answers]
 
-    def _buffer_class(self, prototype: Any) -> Any:
-        if prototype is not None:
-            return prototype.buffer
-        default = default_buffer_prototype().buffer
+    def _default_prototype(self) -> Any:
+        default = default_buffer_prototype()
         # zarr's configuration may name another class, in a GPU's memory for example.
-        return ZarrBuffer if default is cpu.Buffer else default
+        return default._replace(buffer=ZarrBuffer) if default.buffer is cpu.Buffer else default
 
 
 def open_store(
@@ -174,9 +171,10 @@ def open_store(
 
     Parameters
     ----------
-    url : str, os.PathLike, UPath or FSMap
-        As fsspec reads it: ``s3://bucket/path``, ``https://host/path``, a folder; or a ``UPath``,
-        or a mapper of ``fsspec.get_mapper``.
+    url : str, os.PathLike, UPath, FSMap or fsspec_store.FsspecStore
+        As fsspec reads it: ``s3://bucket/path``, ``https://host/path``, a folder; or a path object,
+        which is a path of this machine to the letter; or a ``UPath``, a mapper of
+        ``fsspec.get_mapper``, or a store of the core package, whose options are taken over.
     storage_options : mapping, optional
         Options of the filesystem, as pandas, xarray and Dask take them.
     read_only : bool, optional
@@ -196,10 +194,10 @@ def open_store(
     StorageOptionError
         See there; also when a further parameter is none of `ZarrStore`'s.
     TypeError
-        When ``url`` is something else, such as a store; when ``storage_options`` are given beside
-        a ``UPath`` or a mapper, which have their own.
+        When ``url`` is something else, such as a store for zarr; when ``storage_options`` are given
+        beside a ``UPath``, a mapper or a store, which have their own.
     """
-    return ZarrStore._at(lambda: from_place(url, storage_options), read_only, options)
+    return ZarrStore._at_place(url, storage_options, read_only=read_only, **options)
 
 
 def __dir__() -> list[str]:

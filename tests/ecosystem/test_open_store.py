@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pathlib
+import pickle
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,10 @@ import zarr.storage
 from fsspec.core import url_to_fs
 from fsspec.implementations.dirfs import DirFileSystem
 from servers import AzureEndpoint, HTTPEndpoint
+from servers.scripted import Peer, scripted_server
 from upath import UPath
 
-from fsspec_store import Buffer, FsspecStore, StorageOptionError
+from fsspec_store import Buffer, FsspecStore, StorageOptionError, StoreURLError
 from fsspec_store.zarr import open_store
 
 from .places import Place
@@ -207,7 +211,6 @@ def test_folders_by_every_kind_of_path(tmp_path: Path, monkeypatch: pytest.Monke
     zarr.create_array(store=open_store("below/data.zarr"), data=DATA, chunks=(5, 5))
     for path in (
         Path("below/data.zarr"),
-        Path("~/below/data.zarr"),
         pathlib.PurePosixPath(tmp_path / "below" / "data.zarr"),
         UPath("below/data.zarr"),
         UPath(f"file://{tmp_path}") / "below" / "data.zarr",
@@ -217,6 +220,174 @@ def test_folders_by_every_kind_of_path(tmp_path: Path, monkeypatch: pytest.Monke
         with open_store(path, read_only=True) as store:
             assert store.url == f"file://{tmp_path}/below/data.zarr"
             np.testing.assert_array_equal(zarr.open_array(store=store, mode="r")[:], DATA)
+
+
+class Bytes:
+    """A path object that is bytes, as `os.scandir` of bytes gives."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __fspath__(self) -> bytes:
+        return os.fsencode(self.path)
+
+
+#: Names of folders that are something else in a URL, a pattern or a shell.
+NAMES = [
+    "run::a.zarr",
+    "run::s3:",
+    "simplecache::memory:",
+    "file:x",
+    "data:x/y",
+    "s3:/bucket/x",
+    "arn:aws:s3:::bucket/x",
+    "~",
+    "~root/x",
+    "a*b[c]?d#e%20f",
+    " a b ",
+    "a\n",
+    "C:\\x",
+    "\udcff",
+    "$HOME",
+    "-",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_path_object_is_that_path_to_the_letter(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    place = tmp_path / name
+    zarr.create_array(store=open_store(Path(name)), data=DATA, chunks=(5, 5))
+    assert (place / "zarr.json").is_file()
+    first = FsspecStore.from_url(Path(name))
+    for store in (
+        first,
+        FsspecStore.from_url(place),
+        FsspecStore.from_url(pathlib.PurePosixPath(name)),
+        FsspecStore.from_url(UPath(Path(name))),
+        FsspecStore.from_upath(UPath(place)),
+        FsspecStore.from_url(Bytes(name)),  # type: ignore[arg-type]
+        FsspecStore(first.fs, str(place)),
+        FsspecStore(first.fs, first.path),
+        pickle.loads(pickle.dumps(first)),
+        first.with_read_only(True).with_read_only(False),
+        # A URL begins and ends without white space.
+        *([FsspecStore.from_url(first.url)] if name.strip() == name else []),
+    ):
+        assert store == first
+        assert store.path == str(place)
+        assert store.url == f"file://{place}"
+        assert store.sync.exists("zarr.json")
+    reader = zarr.open_array(store=open_store(Path(name), {"auto_mkdir": False}), mode="r")
+    np.testing.assert_array_equal(reader[:], DATA)
+    assert {path.name for path in tmp_path.iterdir()} == {Path(name).parts[0]}
+
+
+def test_a_folder_stays_the_same_when_the_working_folder_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fs = fsspec.filesystem("file")
+    stores = [FsspecStore.from_url("x"), FsspecStore.from_url(Path("x")), FsspecStore(fs, "x")]
+    stores.append(FsspecStore(fs, "/"))
+    monkeypatch.chdir("/")
+    for store in stores:
+        assert store.with_read_only(True).path == store.path
+        assert pickle.loads(pickle.dumps(store)) == store
+        assert open_store(store).path == store.path
+
+
+def test_two_names_with_colons_are_two_places(tmp_path: Path) -> None:
+    for folder in (tmp_path, str(tmp_path), f"file://{tmp_path}"):
+        stores = []
+        for name in ("run::a.zarr", "run::b.zarr", "run"):
+            where = folder / name if isinstance(folder, Path) else f"{folder}/{name}"
+            stores.append(FsspecStore.from_url(where))
+            stores[-1].sync.set("k", Buffer.from_bytes(name.encode()))
+        assert [store.sync.get("k").to_bytes() for store in stores] == [  # type: ignore[union-attr]
+            b"run::a.zarr",
+            b"run::b.zarr",
+            b"run",
+        ]
+        assert len({*stores}) == 3
+
+
+@pytest.mark.parametrize("path", [Path("a\0b"), Path("\ud800")])
+def test_a_path_that_no_system_has(path: Path) -> None:
+    with pytest.raises(StoreURLError, match="path"):
+        open_store(path)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="cannot: this machine has no IPv6")
+async def test_a_web_server_by_its_ipv6_address(tmp_path: Path) -> None:
+    async def script(peer: Peer) -> None:
+        while await peer.request():
+            await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nvalue")
+
+    async with scripted_server(script, host="::1") as server:
+        url = f"http://[::1]:{server.port}/x::y"
+        for chain in ("", "simplecache::"):
+            options = {"cache_storage": str(tmp_path)} if chain else {}
+            async with FsspecStore.from_url(chain + url, options) as store:
+                value = await store.get("a")
+                assert value is not None
+                assert value.to_bytes() == b"value"
+                assert store.url == url
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_an_access_point_by_its_arn(fast: bool) -> None:
+    asked: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            asked.append((await peer.request()).split()[1])
+            await peer.send(b'HTTP/1.1 200 OK\r\nETag: "a"\r\nContent-Length: 5\r\n\r\nvalue')
+
+    async with scripted_server(script) as server:
+        options = {
+            "key": "k",
+            "secret": "s",
+            "use_ssl": False,
+            "client_kwargs": {"region_name": "eu-west-1"},
+            "config_kwargs": {"proxies": {"http": f"http://{server.host}:{server.port}"}},
+        }
+        url = "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/name/x.zarr"
+        async with FsspecStore.from_url(url, options, fast=fast) as store:
+            assert await store.get("c/0") is not None
+    host = b"name-123456789012.s3-accesspoint.eu-west-1.amazonaws.com"
+    assert asked == [b"http://" + host + b"/x.zarr/c/0"]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("bucket/x", "s3://bucket/x"),
+        ("b/x", "s3://b/x"),
+        ("arn:aws:s3:::b/x", "s3://b/x"),
+        (Path("s3://b/x"), "s3://b/x"),
+        (Path("https://host/x"), "https://host/x"),
+        ("arn:aws:s3::123456789012:accesspoint/x.mrap/y", "s3://arn:aws:s3::123456789012:access"),
+    ],
+)
+def test_a_bucket_that_is_a_folder_is_said_where_nothing_is_there(
+    given: Any, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = open_store(given)
+    said = f"no such folder; a bucket is {meant}"
+    with pytest.raises(FileNotFoundError) as caught:
+        zarr.open_group(store, mode="r")
+    assert said in str(caught.value)
+    with pytest.raises(FileNotFoundError) as caught:
+        store.sync.getsize("zarr.json")
+    assert said in str(caught.value)
+    zarr.open_group(store, mode="w")
+    assert "no such folder" not in repr(store)
+    assert "no such folder" in repr(open_store(tmp_path / "nothing"))
 
 
 def test_the_root_of_a_disk_is_no_other_folder(tmp_path: Path) -> None:
@@ -245,7 +416,6 @@ NO_PLACES: dict[str, Callable[[], Any]] = {
     "a file to open": lambda: fsspec.open("memory://refused/zarr.json"),
     "a store": memory_store,
     "a store that is read": lambda: memory_store().with_read_only(True),
-    "a store without zarr": lambda: FsspecStore.from_url("memory://refused.zarr"),
     "zarr's memory": zarr.storage.MemoryStore,
     "a store of zarr's": lambda: zarr.storage.FsspecStore(
         fsspec.filesystem("s3", asynchronous=True, **KEYS), path="bucket/x", read_only=True
@@ -275,6 +445,37 @@ def test_what_says_no_place_is_refused(name: str) -> None:
 def test_a_refusal_says_what_to_do(name: str, advice: str) -> None:
     with pytest.raises(TypeError, match=advice):
         open_store(NO_PLACES[name]())
+
+
+def test_a_store_without_zarr_is_opened_with_its_options() -> None:
+    options = {"timeout": 7, "retries": 1, "missing_on_forbidden": True, "max_concurrency": 3}
+    core = FsspecStore.from_url("memory://core.zarr", {"anything": 1}, **options)
+    store = open_store(core)
+    assert store == open_store("memory://core.zarr", {"anything": 1}, **options)
+    zarr.create_array(store=store, data=DATA, chunks=(5, 5))
+    assert core.sync.exists("zarr.json")
+    assert open_store(core, retries=2) == open_store(
+        "memory://core.zarr", {"anything": 1}, **{**options, "retries": 2}
+    )
+    assert open_store(core.with_read_only(True)).read_only
+    assert open_store(core, read_only=True).read_only
+    with pytest.raises(TypeError, match="storage_options beside a FsspecStore"):
+        open_store(core, {"anything": 1})
+
+
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ("readonly", "did you mean read_only"),
+        ("read_onyl", "did you mean read_only"),
+        ("ReadOnly", "did you mean read_only"),
+        ("time_out", "did you mean timeout"),
+    ],
+)
+def test_a_misspelt_option_of_the_store(option: str, advice: str) -> None:
+    for opened in (open_store, FsspecStore.from_url):
+        with pytest.raises(StorageOptionError, match=advice):
+            opened("memory://x", **{option: True})  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,16 @@ from fsspec_store import (
     AccessDeniedError,
     BackendError,
     BucketNotFoundError,
+    Buffer,
     FsspecStore,
     MissingExtraError,
+    RangeByteRequest,
     StorageOptionError,
+    StorePath,
     StoreURLError,
 )
 from fsspec_store.redaction import public_text, public_url
+from fsspec_store.zarr import open_store
 
 
 @pytest.mark.parametrize(
@@ -70,6 +74,31 @@ def test_a_url_is_text(url: Any) -> None:
         ("s3://bucket", {"acces_key": "x", "region": "y"}, "'acces_key'.*'region'"),
         ("s3://bucket", {"region": "y"}, "'region' .did you mean client_kwargs=.'region_name'"),
         ("s3://bucket", {"client_kwargs": {"region": "y"}}, "client_kwargs.*'region_name'"),
+        ("s3://bucket", {"endpoint_url": "127.0.0.1:9000"}, "; write http://127.0.0.1:9000"),
+        ("s3://bucket", {"endpoint_url": "localhost:9000/a"}, "; write http://localhost:9000/a"),
+        ("s3://bucket", {"endpoint_url": "[::1]:9000"}, r"; write http://\[::1\]:9000"),
+        ("s3://bucket", {"endpoint_url": "s3.example.org"}, "; write https://s3.example.org"),
+        ("gs://b", {"token": "anon", "endpoint_url": "127.0.0.1:1"}, "; write http://127.0.0.1:1"),
+        ("s3://bucket", {"access_key": "x"}, "'access_key' .did you mean 'key'"),
+        ("s3://bucket", {"aws_access_key_id": "x"}, "did you mean 'key'"),
+        ("s3://bucket", {"access_key_id": "x"}, "did you mean 'key'"),
+        ("s3://bucket", {"aws_secret_access_key": "x"}, "did you mean 'secret'"),
+        ("s3://bucket", {"aws_session_token": "x"}, "did you mean 'token'"),
+        ("s3://bucket", {"endpointUrl": "x"}, "did you mean 'endpoint_url'"),
+        ("s3://bucket", {"verify": False}, "did you mean client_kwargs={'verify': ...}"),
+        ("s3://bucket", {"timeout": 3}, "timeout=... of the store.*config_kwargs={'read_timeout'"),
+        ("s3://bucket", {"retries": 3}, "did you mean retries=..., beside storage_options"),
+        ("s3://bucket", {"readonly": 3}, "did you mean read_only=..., beside storage_options"),
+        (
+            "s3://bucket",
+            {"config_kwargs": {"read_timout": 3}},
+            "config_kwargs has no 'read_timout'",
+        ),
+        ("gs://bucket", {"token": "anon", "credentials": "x"}, "'credentials' .did you mean 'tok"),
+        ("gs://bucket", {"token": "anon", "project_id": "x"}, "did you mean 'project'"),
+        ("abfs://container", {"account": "x"}, "'account' .did you mean 'account_name'"),
+        ("abfs://container", {"account_name": "x", "sas": "x"}, "did you mean 'sas_token'"),
+        ("https://host", {"token": "x"}, "did you mean headers={'Authorization'"),
         ("abfs://container", {}, "'abfs://container'.*Must provide.*account_name"),
         ("file:///tmp", [("auto_mkdir", True)], "list"),
     ],
@@ -124,6 +153,49 @@ import fsspec_store.zarr
     assert done.returncode == 1
     assert MissingExtraError.__name__ in done.stderr
     assert "pip install 'fsspec-store[zarr]'" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "memory://x", "/nowhere/x"])
+@pytest.mark.parametrize("given", [RangeByteRequest(0, 4), 7, 0, "numpy", "", Buffer])
+@pytest.mark.parametrize("opened", [FsspecStore.from_url, open_store])
+async def test_what_is_no_prototype_is_refused_before_anything_is_asked(
+    opened: Callable[..., FsspecStore], url: str, given: Any
+) -> None:
+    said = rf"prototype is a BufferPrototype, got {type(given).__name__}.*byte_range="
+    options = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9"}
+    store = opened(url, options, retries=0)
+    for call in (
+        lambda: store.get("a", given),
+        lambda: store.get_version("a", given),
+        lambda: store.get_partial_values(given, [("a", None)]),
+        lambda: store.get_partial_values(given, []),
+        lambda: anext(store.get_ranges("a", [None], prototype=given)),
+        lambda: anext(store._get_many([("a", given, None)])),
+        lambda: StorePath(store, "a").get(given),
+    ):
+        with pytest.raises(TypeError, match=said):
+            await call()
+    assert store.stats.requests == 0
+    await store.aclose()
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "memory://x", "/nowhere/x"])
+def test_nor_is_it_in_the_blocking_methods(url: str) -> None:
+    options = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9"}
+    given: Any = RangeByteRequest(0, 4)
+    store = open_store(url, options, retries=0)
+    for call in (
+        lambda: store.sync.get("a", given),
+        lambda: store.sync.get_version("a", given),
+        lambda: store.sync.get_partial_values(given, [("a", None)]),
+        lambda: list(store.sync.get_ranges("a", [None], prototype=given)),
+        lambda: store.get_sync("a", prototype=given),
+        lambda: store.get_ranges_sync("a", [None], prototype=given),
+    ):
+        with pytest.raises(TypeError, match=r"got RangeByteRequest.*byte_range="):
+            call()
+    assert store.stats.requests == 0
+    store.close()
 
 
 Use = Callable[[FsspecStore], Any]

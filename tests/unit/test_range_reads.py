@@ -329,15 +329,18 @@ async def test_many_values_come_in_the_buffers_their_requests_name(store: Watche
 
 
 @pytest.mark.parametrize("option", ["max_gap_bytes", "max_coalesced_bytes"])
-@pytest.mark.parametrize("asked", [[], [None], FAR[:2]])
-async def test_negative_bounds_are_refused_before_any_read(
-    store: Watched, option: str, asked: list[Any]
-) -> None:
-    with pytest.raises(ValueError, match=f"{option} is at least 0, got -1"):
-        await store.get_partial_values(None, [("a", part) for part in asked], **{option: -1})
-    with pytest.raises(ValueError, match=f"{option} is at least 0, got -1"):
-        await anext(store.get_ranges("a", asked, **{option: -1}))
-    assert store.reads == []
+async def test_negative_bounds_merge_nothing(store: Watched, option: str) -> None:
+    data = await put(store, "a", 300)
+    touching = [RangeByteRequest(start, start + 100) for start in (0, 100, 200)]
+    values = await store.get_partial_values(
+        None, [("a", part) for part in touching], **{option: -1}
+    )
+    assert b"".join(value.to_bytes() for value in values if value is not None) == data
+    assert len(store.reads) == 3
+    store.reads.clear()
+    batches = [batch async for batch in store.get_ranges("a", touching, **{option: -1})]
+    assert sorted(place for [(place, _)] in batches) == [0, 1, 2]
+    assert len(store.reads) == 3
 
 
 def test_a_key_is_refused_as_one_and_not_for_its_hash() -> None:

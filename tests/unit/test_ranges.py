@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
+import zarr.abc.store as zarr_requests
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,6 +100,31 @@ def test_neighbours_join_whatever_their_order(asked: list[RangeByteRequest], gap
     found = sorted(bounds(nonempty))
     # Nothing that is near enough is left apart.
     assert all(right[0] - left[1] > gap for left, right in itertools.pairwise(found))
+
+
+@given(st.lists(requests, max_size=30), st.integers(-300, 300), st.integers(-2, 3000))
+def test_negative_bounds_are_taken_as_zarr_takes_them(
+    asked: list[Any], gap: int, span: int
+) -> None:
+    zarrs = pytest.importorskip("zarr.core._coalesce")
+    if gap >= 0 and span >= 0:
+        gap = -1 - gap
+    of_zarr = [
+        zarr_requests.RangeByteRequest(request.start, request.end)
+        if isinstance(request, RangeByteRequest)
+        else request
+        for request in asked
+    ]
+    groups, alone = zarrs.coalesce_ranges(of_zarr, max_gap_bytes=gap, max_coalesced_bytes=span)
+    expected = [[place for place, _ in group] for group in (*groups, *([one] for one in alone))]
+    fetches = plan(asked, gap, span)
+    assert sorted(expected) == sorted([place for place, _ in each.members] for each in fetches)
+    for fetch in fetches:
+        parts = [request for _, request in fetch.members]
+        if len(parts) > 1:
+            assert fetch.request == RangeByteRequest(
+                min(part.start for part in parts), max(part.end for part in parts)
+            )
 
 
 def test_a_range_larger_than_the_bound_is_read_by_itself_with_what_lies_inside() -> None:

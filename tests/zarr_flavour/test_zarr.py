@@ -263,6 +263,30 @@ def test_the_fused_pipeline_has_the_same_answers(make_store: MakeStore, shards: 
     np.testing.assert_array_equal(reader[13:57, 5:9], data[13:57, 5:9])
 
 
+@pytest.mark.parametrize("pipeline", ["BatchedCodecPipeline", "FusedCodecPipeline"])
+def test_parts_of_a_shard_are_merged_as_zarr_is_told(make_store: MakeStore, pipeline: str) -> None:
+    gap = "array.sharding_coalesce_max_gap_bytes"
+    if zarr.config.get(gap, None) is None or not hasattr(zarr.core.codec_pipeline, pipeline):
+        pytest.skip("cannot: this release of zarr merges no ranges, or has no such pipeline")
+    data = field(40, 40)
+    array = zarr.create_array(
+        store=make_store(), shape=data.shape, chunks=(5, 5), shards=(40, 40), dtype=data.dtype
+    )
+    array[:] = data
+    requests = {}
+    with zarr.config.set({"codec_pipeline.path": f"zarr.core.codec_pipeline.{pipeline}"}):
+        for bytes_between in (-1, -1000, 2**20):
+            with zarr.config.set({gap: bytes_between}):
+                store = make_store(read_only=True)
+                reader = zarr.open_array(store=store, mode="r")
+                np.testing.assert_array_equal(reader[:, 3:22], data[:, 3:22])
+                requests[bytes_between] = store.stats.requests
+    if requests[2**20]:
+        # A request for each of the 40 parts, or one for the span of all; some stores look for the
+        # bucket as well.
+        assert min(requests[-1], requests[-1000]) > requests[2**20] + 30
+
+
 async def test_blocking_methods_of_zarr(make_store: MakeStore) -> None:
     store, prototype = make_store(), default_buffer_prototype()
     store.set_sync("a", cpu.Buffer.from_bytes(b"0123456789"))
@@ -270,7 +294,7 @@ async def test_blocking_methods_of_zarr(make_store: MakeStore) -> None:
     part = store.get_sync("a", prototype=prototype, byte_range=RangeByteRequest(2, 4))
     assert part.to_bytes() == b"23"
     ranges = [RangeByteRequest(1, 3), None, RangeByteRequest(8, 9)]
-    for gap in (0, 100):
+    for gap in (-1, 0, 100):
         found = store.get_ranges_sync("a", ranges, prototype=prototype, max_gap_bytes=gap)
         assert {place: value.to_bytes() for place, value in found} == {
             0: b"12",

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .base import Backend
+from .links import check_instance
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -55,6 +56,7 @@ def backend_for(
         (_INHERITED[name] for name in names if name in _INHERITED), "generic.backend:GenericBackend"
     )
     module, _, cls = place.partition(":")
+    check_instance(fs)
     backend: type[Backend] = getattr(import_module(f".{module}", __name__), cls)
     if backend.has_choice_of_lanes:
         return backend(fs, policy, stats, fast=fast)  # type: ignore[call-arg]

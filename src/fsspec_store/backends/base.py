@@ -113,6 +113,8 @@ class Backend(ABC):
     fans_out: ClassVar[bool] = True
     #: How many requests a store keeps in flight on this backend unless it is told otherwise.
     default_concurrency: ClassVar[int] = 64
+    #: Whether a refused read may be how the service answers for a missing key.
+    hides_missing_keys: ClassVar[bool] = True
     #: Whether single operations wait for nothing but the disk, so that they need no event loop.
     runs_in_place: ClassVar[bool] = False
     #: Whether plain requests can be left to the filesystem's library: ``fast=False``.

@@ -6,14 +6,22 @@ Pure; knows no filesystem.
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 from ..errors import StorageOptionError
+from .option_names import OF_THE_STORE, squashed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Set
 
-__all__ = ["refuse_unknown"]
+__all__ = ["endpoint_advice", "refuse_unknown"]
+
+#: A host with or without a port and a path, and nothing that may be a secret.
+_HOST = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.\-]+)(?P<port>:\d{1,5})?(/[\w.\-/]*)?", re.ASCII
+)
+_NEARBY = re.compile(r"localhost|127\..*|\[::1\]|10\..*|192\.168\..*|[\w\-]+")
 
 
 def refuse_unknown(
@@ -28,7 +36,7 @@ def refuse_unknown(
     given, known : iterable of str
         Names of options.
     elsewhere : mapping, optional
-        What to write instead of a name that is not known.
+        What to write instead of a name that is not known; a table of `option_names`.
 
     Raises
     ------
@@ -37,8 +45,33 @@ def refuse_unknown(
     """
     hints = []
     for name in sorted(set(given) - known):
-        near = [repr(other) for other in difflib.get_close_matches(name, known, n=1)]
-        meant = (elsewhere or {}).get(name) or "".join(near)
+        meant = _meant(name, known, elsewhere or {})
         hints.append(f"{name!r}" + (f" (did you mean {meant}?)" if meant else ""))
     if hints:
         raise StorageOptionError(f"{words} {', '.join(hints)}")
+
+
+def endpoint_advice(endpoint: str) -> str:
+    """What to write in place of an endpoint without a scheme; ``""`` where that is unknown."""
+    found = _HOST.fullmatch(endpoint)
+    if not found or not (found["port"] or "." in found["host"] or found["host"] == "localhost"):
+        return ""
+    # Services of one's own seldom speak TLS on a port of their own.
+    nearby = _NEARBY.fullmatch(found["host"]) or found["port"] not in (None, ":443")
+    return f"; write {'http' if nearby else 'https'}://{endpoint}"
+
+
+def _meant(name: str, known: Set[str], elsewhere: Mapping[str, str]) -> str:
+    key = squashed(name)
+    if key in elsewhere:
+        return elsewhere[key]
+    for other in sorted(known):
+        if squashed(other) == key:
+            return repr(other)
+    if key in OF_THE_STORE:
+        return OF_THE_STORE[key]
+    near = difflib.get_close_matches(name.lower(), known, n=1)
+    if near:
+        return repr(near[0])
+    similar = difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.85)
+    return elsewhere[similar[0]] if similar else ""

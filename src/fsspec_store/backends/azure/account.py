@@ -26,14 +26,23 @@ from fsspec.asyn import get_loop
 
 from ...errors import StorageOptionError
 from ...forks import free_in_child
+from ..option_names import ADLFS
 from ..options import refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["Account", "Credential", "SharedKey", "Tokens", "account_of"]
+__all__ = [
+    "Account",
+    "Credential",
+    "SharedKey",
+    "Tokens",
+    "account_of",
+    "check_names",
+    "check_options",
+]
 
 _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
 #: The REST API this package is written for. Since 2020-10-02 listings say what a directory is,
@@ -353,7 +362,7 @@ def account_of(fs: AbstractFileSystem) -> Account:
     StorageOptionError
         Naming an option that has no effect, or that does not fit the others.
     """
-    _check_options(fs)
+    check_options(fs)
     client = fs.service_client
     endpoint, _, query = client.primary_endpoint.partition("?")
     if fs.location_mode == "secondary":
@@ -385,7 +394,14 @@ def _credential(fs: AbstractFileSystem, found: Any, query: str) -> Credential:
     return Tokens(fs.sync_credential or found)
 
 
-def _check_options(fs: AbstractFileSystem) -> None:
+def check_options(fs: AbstractFileSystem) -> None:
+    """Refuse the options that adlfs swallows, or that have no effect.
+
+    Raises
+    ------
+    StorageOptionError
+        Naming each of them.
+    """
     if fs.location_mode not in ("primary", "secondary"):
         raise StorageOptionError(
             f"location_mode is 'primary' or 'secondary', got {fs.location_mode!r}"
@@ -394,7 +410,18 @@ def _check_options(fs: AbstractFileSystem) -> None:
         raise StorageOptionError(
             "adlfs makes no use of request_session, and a session serves one event loop only"
         )
+    check_names(type(fs), fs.kwargs)
+
+
+def check_names(cls: type[AbstractFileSystem], given: Iterable[str]) -> None:
+    """Refuse options that adlfs swallows, by their names alone.
+
+    Raises
+    ------
+    StorageOptionError
+        Naming each of them.
+    """
     known = _FSSPEC_OPTIONS | _IDENTITY_OPTIONS
-    if not known.issuperset(fs.kwargs):
-        known |= set(inspect.signature(type(fs).__init__).parameters)
-        refuse_unknown("adlfs takes no storage option", fs.kwargs, known)
+    if not known.issuperset(given):
+        known |= set(inspect.signature(cls.__init__).parameters)
+        refuse_unknown("adlfs takes no storage option", given, known, ADLFS)

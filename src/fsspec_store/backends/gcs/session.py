@@ -20,14 +20,16 @@ from ...errors import StorageOptionError
 from ...forks import free_in_child
 from ...limiter import MAX_IN_FLIGHT
 from ...threads import in_thread
-from ..options import refuse_unknown
+from ..option_names import GCSFS
+from ..options import endpoint_advice, refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = [
     "Authorization",
     "billed_project",
+    "check_names",
     "check_options",
     "endpoint",
     "is_plain",
@@ -64,7 +66,7 @@ def endpoint(fs: Any) -> str:
     if not _ENDPOINT.fullmatch(location):
         raise StorageOptionError(
             "endpoint_url (or STORAGE_EMULATOR_HOST) is http(s)://host[:port], without a user name "
-            "or a query; credentials are given as token"
+            "or a query; credentials are given as token" + endpoint_advice(location)
         )
     return location
 
@@ -95,11 +97,7 @@ def check_options(fs: Any) -> None:
     StorageOptionError
         Naming each option that neither gcsfs nor the HTTP session takes.
     """
-    cls = type(fs)
-    # Another package's class may take options without naming them.
-    if cls.__module__.partition(".")[0] == "gcsfs":
-        known = {*_parameters(*cls.__mro__), *_UNNAMED}
-        refuse_unknown("gcsfs takes no storage option", fs.storage_options, known)
+    check_names(type(fs), fs.storage_options)
     known = {*_parameters(aiohttp.ClientSession)}
     refuse_unknown("session_kwargs: an aiohttp session takes no", fs.session_kwargs, known)
     if "connector" in fs.session_kwargs:
@@ -107,6 +105,20 @@ def check_options(fs: Any) -> None:
             "session_kwargs: a connector belongs to one event loop, and a store to none; "
             "for a proxy give trust_env or proxy"
         )
+
+
+def check_names(cls: type[Any], given: Iterable[str]) -> None:
+    """Refuse options that gcsfs swallows, by their names alone: it may ask for credentials first.
+
+    Raises
+    ------
+    StorageOptionError
+        Naming each of them.
+    """
+    # Another package's class may take options without naming them.
+    if cls.__module__.partition(".")[0] == "gcsfs":
+        known = {*_parameters(*cls.__mro__), *_UNNAMED}
+        refuse_unknown("gcsfs takes no storage option", given, known, GCSFS)
 
 
 def session_maker(fs: Any) -> Callable[[], aiohttp.ClientSession]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ...filesystem import protocols
+from ...urls import protocols
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -15,6 +15,7 @@ from fsspec.implementations.http import get_client
 from multidict import CIMultiDict
 
 from ...errors import StorageOptionError
+from ..option_names import AIOHTTP
 from ..options import refuse_unknown
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def check_options(fs: AbstractFileSystem) -> None:
             "aiohttp takes no storage option",
             fs.kwargs,
             _parameters(aiohttp.ClientSession._request),
+            AIOHTTP,
         )
     if fs.client_kwargs.get("connector") is not None:
         raise StorageOptionError(

@@ -41,6 +41,7 @@ class LocalBackend(Backend):
     #: Which links lead back to a folder above is known only to a walk that came through it.
     fans_out = False
     runs_in_place = True
+    hides_missing_keys = False
     #: More than the threads there are would only wait.
     default_concurrency = 32
 

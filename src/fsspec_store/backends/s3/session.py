@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import aiobotocore.session
 import botocore.session
+from aiobotocore.config import AioConfig
 from botocore.config import Config
 
 from ...errors import StorageOptionError
-from ..options import refuse_unknown
+from ..option_names import S3FS
+from ..options import endpoint_advice, refuse_unknown
 from ..sessions import close_now, end_reading, forget
 from .lanes import Lanes, http_sessions
 
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
     from ...retries import RetryPolicy
 
 _ENDPOINT = re.compile(r"https?://[^@?#]+")
-
-#: Options by names that other libraries have for them.
-_ELSEWHERE = dict.fromkeys(("region", "region_name"), "client_kwargs={'region_name': ...}")
 
 __all__ = ["S3Filesystems", "check_options", "endpoint_of"]
 
@@ -131,15 +130,18 @@ def check_options(fs: AbstractFileSystem) -> None:
     if endpoint is not None and not _ENDPOINT.fullmatch(str(endpoint)):
         raise StorageOptionError(
             "endpoint_url is http(s)://host[:port][/path], without a user name or a query; "
-            "credentials are given as key and secret"
+            "credentials are given as key and secret" + endpoint_advice(str(endpoint))
         )
     client = set(inspect.signature(botocore.session.Session.create_client).parameters)
     refuse_unknown("client_kwargs has no", fs.client_kwargs or {}, client)
+    if fs.config_kwargs:
+        config = {*Config.OPTION_DEFAULTS, *inspect.signature(AioConfig.__init__).parameters}
+        refuse_unknown("config_kwargs has no", fs.config_kwargs, config)
     session = set(inspect.signature(aiobotocore.session.AioSession.__init__).parameters)
     given = set(getattr(fs, "kwargs", {}))
     if not given <= session:
         known = session | set(inspect.signature(type(fs).__init__).parameters)
-        refuse_unknown("s3fs takes no storage option", given, known, _ELSEWHERE)
+        refuse_unknown("s3fs takes no storage option", given, known, S3FS)
 
 
 def _session(options: Mapping[str, Any]) -> Any:
