@@ -30,7 +30,7 @@ from .streams import (
     read_part,
     read_up_to,
 )
-from .wire.connection import CONTROL_BYTES
+from .wire.connection import CONTROL_BYTES, longest_control
 from .wire.heads import ProtocolError
 
 if TYPE_CHECKING:
@@ -174,14 +174,14 @@ class HTTPClient:
         *,
         expect: Collection[int],
         headers: Mapping[str, str],
-        longest: Longest,
+        longest: Longest = longest_control,
         **options: Any,
     ) -> Received[bytes | memoryview | LargeBody]:
         """Send a GET a single time, whose answer may be large.
 
         Parameters
         ----------
-        longest : callable
+        longest : callable, optional
             Returns, for the status of a success, the maximum size of a body of unknown length.
         url, expect, headers, **options
             As of `receive`.
