@@ -24,8 +24,7 @@ from .sessions import Sessions
 from .streams import (
     BodyStream,
     PacedStream,
-    head_awaited,
-    paced,
+    Watchdog,
     read_body,
     read_part,
     read_up_to,
@@ -337,29 +336,27 @@ class HTTPClient:
     ) -> Received[T]:
         size = getattr(options.get("data"), "size", None) or 0
         session = self._sessions.get()
-        async with head_awaited(session, self._policy, size):
+        async with Watchdog(self._policy, session, size) as watchdog:
             response = await session.request(
                 method, URL(url, encoded=True), headers=headers, timeout=self._timeout, **options
             )
-        is_left_open = False
-        try:
-            if response.status not in expect:
-                told = await response.content.read(_ERROR_BYTES)
-                raise StatusError(Answer(response.status, response.headers, told))
-            async with paced(response, self._policy):
+            is_left_open = False
+            try:
+                if response.status not in expect:
+                    told = await response.content.read(_ERROR_BYTES)
+                    raise StatusError(Answer(response.status, response.headers, told))
+                watchdog.body_follows(response)
                 body = await read(response)
-            if isinstance(body, LargeBody):
-                is_left_open = True
-                stream = PacedStream(body.stream, response, self._policy)
-                return Received(
-                    response.status, response.headers, cast("T", LargeBody(stream, body.size))
-                )
-            return Received(response.status, response.headers, body)
-        finally:
-            if not is_left_open:
-                # Not read to its end, it costs the connection.
-                response.release()
-                await response.wait_for_close()
+                if isinstance(body, LargeBody):
+                    is_left_open = True
+                    stream = PacedStream(body.stream, response, self._policy)
+                    body = cast("T", LargeBody(stream, body.size))
+                return Received(response.status, response.headers, body)
+            finally:
+                if not is_left_open:
+                    # Not read to its end, it costs the connection.
+                    response.release()
+                    await response.wait_for_close()
 
     def close(self) -> None:
         """Close the sessions; new ones are made when requests follow."""

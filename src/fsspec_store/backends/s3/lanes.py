@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import botocore.exceptions
 
+from ..byte_ranges import stated_size
 from ..large_reads import LARGE_BYTES
 from ..sessions import close_now, without_own_repeats
-from ..streams import read_up_to
-from ..wire.connection import CONTROL_BYTES, BodyTooLongError, longest_control
+from ..wire.connection import BodyTooLongError, longest_control
 from .answers import DAMAGED, check_end, error_code
+from .bounded import bounded
 from .checksums import ChecksumError, stated_checksum
 from .fast import FastLane
 from .refusals import OddAnswerError
@@ -127,8 +128,7 @@ class Lanes:
     async def _call_s3fs(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         for session in http_sessions(self.fs):
             # They are made one by one, so this is asked for before each request.
-            without_own_repeats(session)
-            session._response_class = _BoundedResponse
+            bounded(without_own_repeats(session))
         given = {name: value for name, value in params.items() if name not in _OURS}
         if "Metadata" in given:
             # What every object of this filesystem gets, s3fs would leave out.
@@ -171,21 +171,6 @@ class Lanes:
             return max(_COMPLETION_SECONDS, self._policy.timeout)
         received = 0 if method in _WITHOUT_PAGE else _PAGE_BYTES
         return self._policy.timeout + self._policy.transfer_timeout(sent, received)
-
-
-class _BoundedResponse(aiohttp.ClientResponse):
-    """A response whose body is read as a whole only up to a bound; values are read in pieces."""
-
-    async def read(self) -> bytes:
-        """Read the whole body."""
-        if self._body is None:
-            try:
-                self._body = await read_up_to(self, CONTROL_BYTES)
-            except BaseException:
-                self.close()
-                raise
-        await self.wait_for_close()
-        return self._body
 
 
 class _S3fsStream:
@@ -296,7 +281,10 @@ def _page(response: dict[str, Any]) -> dict[str, Any]:
         raise OSError("what answered is no list of objects")
     try:
         return {
-            "Objects": [(item["Key"], item["Size"]) for item in response.get("Contents", ())],
+            "Objects": [
+                (item["Key"], stated_size(item["Size"], repr(item["Key"])))
+                for item in response.get("Contents", ())
+            ],
             "Prefixes": [item["Prefix"] for item in response.get("CommonPrefixes", ())],
             # The token and not the last key: not every service lists in byte order.
             "Next": response["NextContinuationToken"] if response["IsTruncated"] else None,

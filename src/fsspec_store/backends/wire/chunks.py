@@ -11,7 +11,7 @@ __all__ = ["ChunkedBody"]
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 #: Maximum length of a line between chunks, in bytes.
 _MAX_LINE = 8192
-#: Maximum size of all extensions of chunks (RFC 9112, section 7.1.1) and trailers, in bytes: one for
+#: Maximum size of all extensions of chunks (RFC 9112, section 7.1.1) and trailers in bytes: one for
 #: all and one for each byte of the body.
 _MAX_EXTRA = 64 * 2**10
 _EXTRA_PER_BYTE = 16
