@@ -226,9 +226,10 @@ async def test_a_large_body_counts_as_a_request_until_it_is_read(transport: str)
         (limiter,) = (found for name, found in limiters.items() if f":{server.port}" in name)
         limiter.limit, limiter._most = 2.0, 2
         most = 0
-        values = await asyncio.gather(*(store.get("k") for _ in range(5)))
+        values = await asyncio.gather(*(store.get("k") for _ in range(10)))
         assert all(value is not None and len(value) == SIZE for value in values)
-        assert 1 <= most <= 2
+        # A body that was given up is one for the server until it has noticed.
+        assert 1 <= most <= 4
         assert limiter.in_flight == 0
 
 
