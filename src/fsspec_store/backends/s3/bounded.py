@@ -14,9 +14,12 @@ from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 
 from ..streams import read_up_to
-from ..wire.connection import CONTROL_BYTES
 
 __all__ = ["BoundedHTTPSession", "bounded", "session_config"]
+
+#: Maximum size of a document that botocore parses, on the event loop and as a whole. A page of
+#: 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
+_MAX_DOCUMENT_BYTES = 8 * 2**20
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
@@ -26,7 +29,7 @@ class _BoundedResponse(aiohttp.ClientResponse):
         """Read the whole body."""
         if self._body is None:
             try:
-                self._body = await read_up_to(self, CONTROL_BYTES)
+                self._body = await read_up_to(self, _MAX_DOCUMENT_BYTES)
             except BaseException:
                 self.close()
                 raise
