@@ -51,7 +51,8 @@ class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
 
     async def __aenter__(self) -> BoundedHTTPSession:
         await super().__aenter__()
-        self._sessions = _Sessions(self._sessions)
+        if isinstance(getattr(self, "_sessions", None), dict):
+            self._sessions = _Sessions(self._sessions)
         return self
 
 

@@ -138,10 +138,15 @@ class Lanes:
         if "Body" in given:
             given["Body"] = _as_bytes(given["Body"])
             sent = len(given["Body"])
+        longest = self._longest(method, sent)
         try:
-            async with asyncio.timeout(self._longest(method, sent)):
+            async with asyncio.timeout(longest) as limit:
                 # Older releases of s3fs leave it to each caller to say who pays.
                 response: dict[str, Any] = await self.fs._call_s3(method, self.fs.req_kw, **given)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimeoutError(f"no complete response for {longest:g} s") from error
         finally:
             if self.is_over:
                 for session in http_sessions(self.fs):
