@@ -259,7 +259,7 @@ class FastLane:
             raise refusal(response, "DeleteObjects")
         said = bytes(response.body or b"")
         try:
-            return {"Errors": parse_delete(said)}
+            return {"Errors": await parsed(parse_delete, said)}
         except ValueError as error:
             if said and not parse_error(said):
                 # s3fs would take any document for one that names no failures.

@@ -51,7 +51,7 @@ class Pool:
     Parameters
     ----------
     timeout : float
-        Seconds to wait for a sign of a server.
+        Seconds to wait for a response, and within one for the next bytes.
     connect_timeout : float
         Seconds to wait for a connection.
     kept : float, optional
