@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from fsspec_store.backends.base import RangeNotSatisfiableError
 from fsspec_store.backends.byte_ranges import (
+    MOST_UNANNOUNCED,
+    MOST_WASTED,
     content_coding,
     content_length,
+    longest_body,
+    part_start,
     range_header,
     refuse_encoded_part,
     requested_part,
+    stated_size,
     total_size,
 )
 from fsspec_store.byte_requests import ByteRequest
@@ -169,5 +174,32 @@ def test_what_headers_say() -> None:
     assert content_length({"Content-Length": "0"}) == 0
     assert [content_length({"Content-Length": text}) for text in ("", "-1", "\u0663")] == [None] * 3
     assert content_length({}) is None
+    # No machine converts so many digits to a number in time.
+    digits = "0" * 5000 + "5"
+    assert content_length({"Content-Length": digits}) is None
+    assert total_size(f"bytes 0-0/{digits}") is None
+    assert part_start(f"bytes {digits}-9/10") == 0
     assert content_coding({"Content-Encoding": "GZIP"}) == "gzip"
     assert content_coding({"Content-Encoding": "identity"}) == content_coding({}) == ""
+
+
+@pytest.mark.parametrize("content_range", [f"bytes 0-9/{'9' * 5000}", f"bytes {'0' * 5000}-9/10"])
+def test_a_range_of_many_digits_is_none(content_range: str) -> None:
+    with pytest.raises(aiohttp.ClientPayloadError, match=r"not which.*\.\.\.") as caught:
+        requested_part(bytes(10), RangeByteRequest(0, 10), status=206, content_range=content_range)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_body_without_a_length_has_a_bound() -> None:
+    part, end = RangeByteRequest(100, 110), SuffixByteRequest(10)
+    assert [longest_body(request, 206) for request in (part, end)] == [10, 10]
+    assert [longest_body(request, 200) for request in (part, end)] == [10 + MOST_WASTED] * 2
+    for whole in (None, OffsetByteRequest(5), RangeByteRequest(0, 10**15)):
+        assert longest_body(whole, 206) == MOST_UNANNOUNCED
+
+
+def test_a_size_in_a_document_is_digits() -> None:
+    assert [stated_size(said, "x") for said in ("0", "17", 17)] == [0, 17, 17]
+    for said in ("", "-1", "1.5", "\u0663", "9" * 30, -1, 10**30, True, 1.5, None):
+        with pytest.raises(OSError, match="size of x"):
+            stated_size(said, "x")

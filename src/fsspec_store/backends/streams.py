@@ -6,16 +6,29 @@ Knows aiohttp's streams, and nothing of what is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from .byte_ranges import MOST_UNANNOUNCED
 from .large_reads import read_all
+from .wire.connection import BodyTooLongError
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse
+    from aiohttp import ClientResponse, ClientSession
 
-__all__ = ["BodyStream", "read_body", "read_part"]
+    from ..retries import RetryPolicy
+    from .large_reads import Stream
+
+__all__ = [
+    "BodyStream",
+    "PacedStream",
+    "Watchdog",
+    "read_body",
+    "read_part",
+    "read_up_to",
+]
 
 #: Shorter bodies are a piece or a few: to join them costs less than to look at each.
 _JOINED_BYTES = 2**18
@@ -76,9 +89,148 @@ class BodyStream:
         return bool(self._left)
 
 
-async def read_body(response: ClientResponse, size: int | None) -> bytes | memoryview:
-    """All of a body of this size; ``None`` where only its end tells, and where it is decoded."""
-    if size is None or size <= _JOINED_BYTES:
+class PacedStream:
+    """A stream each of whose readings has to keep to the policy's minimum rate.
+
+    Parameters
+    ----------
+    stream : Stream
+        Of the response.
+    response : ClientResponse
+        With a body that is not read yet.
+    policy : RetryPolicy
+        States the rate.
+    """
+
+    def __init__(self, stream: Stream, response: ClientResponse, policy: RetryPolicy) -> None:
+        self._stream = stream
+        self._response = response
+        self._policy = policy
+
+    async def read_into(self, sink: memoryview) -> None:
+        """Fill a piece of memory with the next bytes; see `BodyStream.read_into`."""
+        async with Watchdog(self._policy) as watchdog:
+            watchdog.body_follows(self._response)
+            await self._stream.read_into(sink)
+
+    def close(self) -> None:
+        """Let go of the response."""
+        self._stream.close()
+
+
+class Watchdog:
+    """A block in which a response is received, and which ends in time.
+
+    aiohttp bounds the time between two pieces of a response, and not how small they are, and takes
+    interim responses without end. Raises ``TimeoutError`` in place of what it cancels.
+
+    Parameters
+    ----------
+    policy : RetryPolicy
+        States time and rate.
+    session : ClientSession, optional
+        Of a request to be sent.
+    sent : int, optional
+        Bytes of the request's body.
+    """
+
+    def __init__(
+        self, policy: RetryPolicy, session: ClientSession | None = None, sent: int = 0
+    ) -> None:
+        self._policy = policy
+        self._session = session
+        self._longest = policy.connect_timeout + policy.transfer_timeout(sent)
+        self._response: ClientResponse | None = None
+        self._before = 0
+
+    async def __aenter__(self) -> Watchdog:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._limit = asyncio.timeout(None)
+        await self._limit.__aenter__()
+        self._timer = self._loop.call_at(self._began + self._longest, self._look)
+        return self
+
+    def body_follows(self, response: ClientResponse) -> None:
+        """Take note that the head has come."""
+        self._response = response
+        self._began = self._loop.time()
+        self._before = _came(response)
+
+    async def __aexit__(self, *error: Any) -> None:
+        self._timer.cancel()
+        try:
+            await self._limit.__aexit__(*error)
+        except TimeoutError as timeout:
+            raise TimeoutError(self._said()) from timeout
+
+    def _look(self) -> None:
+        now = self._loop.time()
+        due = self._due(now)
+        if now < due:
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            self._limit.reschedule(now)
+
+    def _due(self, now: float) -> float:
+        if self._response is not None:
+            came = _came(self._response) - self._before
+            return self._began + self._policy.transfer_timeout(0, came)
+        if self._session is not None and getattr(self._session.connector, "_waiters", None):
+            # It may wait for a connection, for as long as others take to be read.
+            return now + self._policy.timeout
+        return self._began + self._longest
+
+    def _said(self) -> str:
+        if self._response is None:
+            return f"no complete head of a response for {self._longest:g} s"
+        came = _came(self._response) - self._before
+        return (
+            f"the response was too slow: {came} bytes of a body in "
+            f"{self._loop.time() - self._began:.3g} s"
+        )
+
+
+def _came(response: ClientResponse) -> int:
+    # A response without a body has another kind of stream.
+    return getattr(response.content, "total_bytes", 0)
+
+
+async def read_up_to(response: ClientResponse, longest: int) -> bytes:
+    """All of a body, decoded if it is to be.
+
+    Raises
+    ------
+    BodyTooLongError
+        When it has more than ``longest`` bytes.
+    """
+    pieces = []
+    size = 0
+    async for piece in response.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > longest:
+            raise BodyTooLongError(longest)
+    return b"".join(pieces)
+
+
+async def read_body(
+    response: ClientResponse, size: int | None, longest: int = MOST_UNANNOUNCED
+) -> bytes | memoryview:
+    """All of a body of this size; ``None`` where only its end tells, and where it is decoded.
+
+    Parameters
+    ----------
+    response : ClientResponse
+        With the body.
+    size : int or None
+        Its announced size.
+    longest : int, optional
+        Maximum size of one whose size is not announced.
+    """
+    if size is None:
+        return await read_up_to(response, longest)
+    if size <= _JOINED_BYTES:
         return await response.read()
     return await read_all(BodyStream(response), size)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from ...filesystem import protocols
+from ...urls import protocols
 
 __all__ = ["digest_of", "identity_of"]
 

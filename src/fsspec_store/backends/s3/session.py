@@ -19,6 +19,7 @@ from ...errors import StorageOptionError
 from ..option_names import S3FS
 from ..options import endpoint_advice, refuse_unknown
 from ..sessions import close_now, end_reading, forget
+from .bounded import session_config
 from .lanes import Lanes, http_sessions
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ class S3Filesystems:
         self._fs = fs
         self._policy = policy
         self._fast = fast
-        self._own_config: dict[str, Any] = {"max_pool_connections": max_connections}
+        self._own_config: dict[str, Any] = {
+            "max_pool_connections": max_connections,
+            **session_config(),
+        }
         if "response_checksum_validation" in Config.OPTION_DEFAULTS:
             # Some services send a whole object's checksum with a part of it: asked for where whole
             # objects are read, and not here for all.

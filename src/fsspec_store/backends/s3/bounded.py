@@ -1,0 +1,72 @@
+"""s3fs's HTTP sessions, made to read no body without a bound.
+
+botocore reads errors and documents as a whole, whatever their size; values are read in pieces.
+Knows aiobotocore's sessions, and no call.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import aiohttp
+from aiobotocore.config import AioConfig
+from aiobotocore.httpsession import AIOHTTPSession
+
+from ..streams import read_up_to
+
+__all__ = ["BoundedHTTPSession", "bounded", "session_config"]
+
+#: Maximum size of a document that botocore parses, on the event loop and as a whole. A page of
+#: 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
+_MAX_DOCUMENT_BYTES = 8 * 2**20
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """A response whose body is read as a whole only up to a bound."""
+
+    async def read(self) -> bytes:
+        """Read the whole body."""
+        if self._body is None:
+            try:
+                self._body = await read_up_to(self, _MAX_DOCUMENT_BYTES)
+            except BaseException:
+                self.close()
+                raise
+        await self.wait_for_close()
+        return self._body
+
+
+class _Sessions(dict[Any, Any]):
+    """Sessions by proxy, each bounded as soon as it is made."""
+
+    def __setitem__(self, proxy: Any, session: Any) -> None:
+        super().__setitem__(proxy, bounded(session))
+
+
+class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
+    """An HTTP client of aiobotocore whose responses are bounded."""
+
+    _sessions: Any
+
+    async def __aenter__(self) -> BoundedHTTPSession:
+        await super().__aenter__()
+        if isinstance(getattr(self, "_sessions", None), dict):
+            self._sessions = _Sessions(self._sessions)
+        return self
+
+
+def bounded(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+    """The session, whose responses are bounded from now on."""
+    session._response_class = _BoundedResponse
+    return session
+
+
+def session_config() -> dict[str, Any]:
+    """What a client's configuration says for its sessions to be bounded.
+
+    Older releases of aiobotocore cannot be told: sessions are bounded after their first request.
+    """
+    if "http_session_cls" in inspect.signature(AioConfig.__init__).parameters:
+        return {"http_session_cls": BoundedHTTPSession}
+    return {}
