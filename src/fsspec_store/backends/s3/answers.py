@@ -29,7 +29,10 @@ __all__ = [
     "check_end",
     "error_code",
     "error_details",
+    "error_headers",
+    "error_status",
     "failure_of",
+    "is_empty_etag",
     "requested_part",
     "verdict",
 ]
@@ -106,6 +109,7 @@ _BROKEN = (
     ConnectionError,
     TimeoutError,
 )
+_EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 #: Among those, what would break again.
 _LASTING = (botocore.exceptions.SSLError, aiohttp.ClientSSLError, aiohttp.InvalidURL)
 
@@ -122,6 +126,11 @@ class MissingError(FileNotFoundError):
     def __init__(self, response: Mapping[str, Any]) -> None:
         super().__init__(response["Error"].get("Message", ""))
         self.response = response
+
+
+def is_empty_etag(etag: str) -> bool:
+    """Whether an ETag is the MD5 of no bytes, as that of an empty object usually is."""
+    return etag.strip('"') == _EMPTY_MD5
 
 
 def check_end(headers: Mapping[str, str]) -> None:
@@ -164,6 +173,17 @@ def error_code(error: BaseException) -> str | None:
     """The service's error code (``NoSuchKey``, ``403``, ...); ``None`` for errors on the way."""
     code = error_details(error).get("Code")
     return None if code is None else str(code)
+
+
+def error_status(error: BaseException) -> int | None:
+    """The status of the service's answer; ``None`` for errors on the way."""
+    status: int | None = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+def error_headers(error: BaseException) -> Mapping[str, str]:
+    """The headers of the service's answer, names in lower case; empty for errors on the way."""
+    return _response(error).get("ResponseMetadata", {}).get("HTTPHeaders", {})  # type: ignore[no-any-return]
 
 
 def error_details(error: BaseException) -> Mapping[str, Any]:

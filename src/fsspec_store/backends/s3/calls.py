@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ...retries import RetryPolicy
     from ...sending import Stats
+    from .features import Service
     from .lanes import Lanes
 
 __all__ = ["Calls"]
@@ -87,6 +88,10 @@ class Calls:
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a call until it succeeds or fails for good."""
         return await self.send(lambda: self.once(method, **params))
+
+    async def service(self) -> Service:
+        """What is known of the service that calls go to."""
+        return await self._lanes.get().service()
 
     def close(self) -> None:
         """Close the connections; new ones are made when calls follow."""

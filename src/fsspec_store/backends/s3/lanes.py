@@ -7,9 +7,11 @@ body of a part goes to. An answer has these of botocore's members, and some in a
     ``Body``: the bytes, or of more than `LARGE_BYTES` a `Stream`; ``ContentLength``,
     ``ContentRange``, ``ETag``, ``ResponseMetadata``; ``Check``: beside a stream of a whole object
     whose checksum the service stated, what raises for other bytes.
+``head_object``
+    ``ContentLength`` is ``None`` where the service did not say it.
 ``list_objects_v2``
-    ``Objects``: pairs of key and size; ``Prefixes``: with their ``/``; ``Next``: the token of the
-    next page, or ``None``.
+    ``Objects``: pairs of key and size, which is ``None`` where the service did not list it;
+    ``Prefixes``: with their ``/``; ``Next``: the token of the next page, or ``None``.
 
 Knows neither policy nor limit: a call is one attempt.
 """
@@ -24,9 +26,20 @@ import botocore.exceptions
 
 from ..large_reads import LARGE_BYTES
 from ..sessions import close_now, without_own_repeats
-from .answers import DAMAGED, check_end, error_code
+from .answers import DAMAGED, OUT_OF_RANGE, PRECONDITION_FAILED, check_end, error_code
 from .checksums import ChecksumError, stated_checksum
+from .documents import last_name
 from .fast import FastLane
+from .features import (
+    CHECKSUM_MODE,
+    CHECKSUMS,
+    LIST_V2,
+    OPTIONAL,
+    Service,
+    may_be_refused,
+    service_at,
+)
+from .foreign import check_is_value, not_s3
 from .refusals import OddAnswerError
 
 if TYPE_CHECKING:
@@ -41,6 +54,9 @@ __all__ = ["Lanes", "http_sessions"]
 _WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
 #: What an answer with a document says, where botocore takes any for one, or none at all.
 _SAID = {"complete_multipart_upload": "ETag", "create_multipart_upload": "UploadId"}
+#: Errors by which a service answers a request that it understood.
+_ANSWERS = OUT_OF_RANGE | PRECONDITION_FAILED
+_CALCULATION = "request_checksum_calculation"
 #: What is read of s3fs's streams in one go.
 _READ_BYTES = 2**20
 
@@ -68,6 +84,20 @@ class Lanes:
         self.fast = FastLane(fs, policy) if fast else None
         self.is_over = False
         self._policy = policy
+        self._service: Service | None = None
+        self._trying = asyncio.Lock()
+        #: Optional parts of requests, and errors that came without them as well.
+        self._not_the_cause: set[tuple[str, str | None]] = set()
+        #: What botocore was told of checksums, by its clients.
+        self._calculation: dict[Any, str] = {}
+
+    async def service(self) -> Service:
+        """What is known of the service that calls go to."""
+        if self._service is None:
+            await self.fs.set_session()
+            meta = getattr(self.fs._s3, "meta", None)
+            self._service = service_at(getattr(meta, "endpoint_url", None) or "")
+        return self._service
 
     async def call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
         """Send a call once.
@@ -80,7 +110,13 @@ class Lanes:
             As s3fs raises it.
         """
         try:
-            return await self._call(method, params, stats)
+            service = self._service or await self.service()
+            try:
+                return await self._call(method, params, stats, service.refused)
+            except OSError as error:
+                if method not in OPTIONAL or not may_be_refused(error):
+                    raise
+                return await self._call_without(service, error, method, params, stats)
         except OSError as error:
             if error_code(error) in DAMAGED:
                 # From here, and not by the service's answer, since that is no reason to give up.
@@ -92,36 +128,84 @@ class Lanes:
                 ) from error
             raise
 
-    async def _call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
+    async def _call_without(
+        self,
+        service: Service,
+        error: Exception,
+        method: str,
+        params: dict[str, Any],
+        stats: Stats,
+    ) -> dict[str, Any]:
+        """Repeat a refused call without its optional part, or raise what it was refused with.
+
+        One call tries this at a time, and once for each kind of error: a wrong secret costs no
+        further requests.
+        """
+        part, cause = OPTIONAL[method], error_code(error)
+        if part == CHECKSUM_MODE and "ChecksumMode" not in params:
+            raise error
+        async with self._trying:
+            if part not in service.refused:
+                if (part, cause) in self._not_the_cause:
+                    raise error
+                stats.requests += 1
+                try:
+                    answer = await self._call(method, params, stats, service.refused | {part})
+                except OSError as again:
+                    if isinstance(again, FileNotFoundError) or error_code(again) in _ANSWERS:
+                        service.refuses(part, cause)
+                    elif error_code(again) == cause:
+                        self._not_the_cause.add((part, cause))
+                        raise error from None
+                    raise
+                service.refuses(part, cause)
+                return answer
+        stats.requests += 1
+        return await self._call(method, params, stats, service.refused)
+
+    async def _call(
+        self, method: str, params: dict[str, Any], stats: Stats, refused: frozenset[str]
+    ) -> dict[str, Any]:
         if self.fast is None:
-            return await self._call_s3fs(method, params)
+            return await self._call_s3fs(method, params, refused)
         bucket = params["Bucket"]
         way = await self.fast.way(bucket, method)
         if way is None:
-            return await self._call_s3fs(method, params)
+            return await self._call_s3fs(method, params, refused)
         stats.fast += 1
         try:
-            return await self.fast.call(way, method, params)
+            return await self.fast.call(way, method, params, refused)
         except OddAnswerError as odd:
             # Two requests, in one attempt.
             stats.requests += 1
             try:
-                answer = await self._call_s3fs(method, params)
+                answer = await self._call_s3fs(method, params, refused)
             except FileNotFoundError:
                 self.fast.doubt(bucket, method, way, odd)
                 raise
             self.fast.doubt(bucket, method, way, odd)
             return answer
 
-    async def _call_s3fs(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def _call_s3fs(
+        self, method: str, params: dict[str, Any], refused: frozenset[str]
+    ) -> dict[str, Any]:
         for session in http_sessions(self.fs):
             # They are made one by one, so this is asked for before each request.
             without_own_repeats(session)
         given = {name: value for name, value in params.items() if name != "Into"}
+        if CHECKSUM_MODE in refused:
+            given.pop("ChecksumMode", None)
+        await self._set_checksums(given["Bucket"], CHECKSUMS not in refused)
         if "Metadata" in given:
             # What every object of this filesystem gets, s3fs would leave out.
             of_all = getattr(self.fs, "s3_additional_kwargs", {}).get("Metadata", {})
             given["Metadata"] = {**of_all, **given["Metadata"]}
+        called = method
+        if method == "delete_objects":
+            # The answer to a quiet one is empty, and botocore takes any document for an empty one.
+            given["Delete"] = {**given["Delete"], "Quiet": False}
+        elif method == "list_objects_v2" and LIST_V2 in refused:
+            called, given = "list_objects", _version_1(given)
         longest = None
         if "Body" in given:
             given["Body"] = _as_bytes(given["Body"])
@@ -130,19 +214,49 @@ class Lanes:
         try:
             async with asyncio.timeout(longest):
                 # Older releases of s3fs leave it to each caller to say who pays.
-                response: dict[str, Any] = await self.fs._call_s3(method, self.fs.req_kw, **given)
+                response: dict[str, Any] = await self.fs._call_s3(called, self.fs.req_kw, **given)
+        except Exception as error:
+            if not method.startswith("head_") and (foreign := not_s3(error)) is not None:
+                raise foreign from None
+            raise
         finally:
             if self.is_over:
                 for session in http_sessions(self.fs):
                     close_now(session)
+        return await self._understood(method, params, response)
+
+    async def _set_checksums(self, bucket: str, wanted: bool) -> None:
+        """Have botocore send checksums of uploads as the user configured it, or none."""
+        if wanted and not self._calculation:
+            return
+        config = getattr((await self.fs.get_s3(bucket)).meta, "config", None)
+        # Releases of botocore before this option send no checksums by default.
+        configured = getattr(config, _CALCULATION, None)
+        if configured is not None:
+            configured = self._calculation.setdefault(config, configured)
+            setattr(config, _CALCULATION, configured if wanted else "when_required")
+
+    async def _understood(
+        self, method: str, params: dict[str, Any], response: dict[str, Any]
+    ) -> dict[str, Any]:
+        """An answer of s3fs's, as this module has it."""
         if method == "get_object":
             return await _with_body(response, params)
         if method == "list_objects_v2":
-            return _page(response)
+            page = _page(response)
+            if page["Next"] is None or "NextContinuationToken" in response:
+                return page
+            service = await self.service()
+            service.refuses(LIST_V2, "it gave no NextContinuationToken")
+            return page
         if method in _WITHOUT_DOCUMENT:
             _check_bodiless(response)
-        if method == "head_object" and "ContentLength" not in response:
-            raise OSError("what answered did not say how long the object is")
+        if method == "head_object":
+            metadata = response["ResponseMetadata"]
+            check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
+            return {"ContentLength": None, **response}
+        if method == "delete_objects" and not response.keys() & {"Deleted", "Errors"}:
+            raise ConnectionError("unexpected response: the server does not speak S3")
         if (said := _SAID.get(method)) is not None and said not in response:
             # Whether it was done is as open as after a lost answer.
             raise ConnectionError("what answered was not S3")
@@ -176,6 +290,7 @@ async def _with_body(response: dict[str, Any], params: dict[str, Any]) -> dict[s
             status = metadata.get("HTTPStatusCode")
             raise OSError(f"what answered with the status {status} was not S3")
         check_end(metadata["HTTPHeaders"])
+        check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
     except OSError:
         body.close()
         raise
@@ -197,6 +312,7 @@ async def _with_body(response: dict[str, Any], params: dict[str, Any]) -> dict[s
         raise ChecksumError(str(error)) from error
     finally:
         body.close()
+    check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"], data)
     if response["ContentLength"] is None:
         response["ContentLength"] = len(data)
     if into is not None and len(data) == into.nbytes:
@@ -216,14 +332,24 @@ def _page(response: dict[str, Any]) -> dict[str, Any]:
     if "IsTruncated" not in response:
         raise OSError("what answered is no list of objects")
     try:
-        return {
-            "Objects": [(item["Key"], item["Size"]) for item in response.get("Contents", ())],
-            "Prefixes": [item["Prefix"] for item in response.get("CommonPrefixes", ())],
-            # The token and not the last key: not every service lists in byte order.
-            "Next": response["NextContinuationToken"] if response["IsTruncated"] else None,
-        }
+        objects = [(item["Key"], item.get("Size")) for item in response.get("Contents", ())]
+        prefixes = [item["Prefix"] for item in response.get("CommonPrefixes", ())]
     except KeyError as missing:
         raise OSError(f"a list of objects came without {missing}") from missing
+    following = None
+    if response["IsTruncated"]:
+        following = response.get("NextContinuationToken") or response.get("NextMarker")
+        if not following and "KeyCount" not in response:
+            following = last_name(objects, prefixes)
+        if not following:
+            raise OSError("a list of objects is truncated, and does not say where the next begins")
+    return {"Objects": objects, "Prefixes": prefixes, "Next": following}
+
+
+def _version_1(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of ListObjects, for those of ListObjectsV2."""
+    names = {"ContinuationToken": "Marker", "StartAfter": "Marker"}
+    return {names.get(name, name): value for name, value in params.items()}
 
 
 def _as_bytes(data: bytes | memoryview) -> bytes:
