@@ -33,6 +33,7 @@ __all__ = [
     "error_status",
     "failure_of",
     "is_empty_etag",
+    "is_refused_credential",
     "requested_part",
     "verdict",
 ]
@@ -89,6 +90,8 @@ _UNAUTHENTICATED = frozenset(
         "Unauthorized",
     }
 )
+#: Among those, what other credentials do not help against.
+_LASTING_REFUSALS = frozenset({"AccountProblem", "NotSignedUp", "RequestTimeTooSkewed"})
 _CREDENTIAL_ERRORS = (
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
@@ -227,6 +230,14 @@ def failure_of(error: Exception) -> Failure:
     if code in _IN_THE_WAY:
         return Failure.CONFLICT
     return builtin_failure(error) if code is None else Failure.BACKEND
+
+
+def is_refused_credential(error: Exception) -> bool:
+    """Whether credentials were not found, or not accepted, and others may be by now."""
+    code = error_code(error)
+    if code is None:
+        return isinstance(error, _CREDENTIAL_ERRORS)
+    return code in _UNAUTHENTICATED - _LASTING_REFUSALS
 
 
 def _response(error: BaseException) -> Mapping[str, Any]:

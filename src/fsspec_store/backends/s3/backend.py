@@ -48,6 +48,8 @@ __all__ = ["S3Backend"]
 _MAX_KEY_BYTES = 1024
 #: Entries of a page, unless fewer are asked for (S3 API Reference, "ListObjectsV2").
 _PAGE_KEYS = 1000
+#: Refusals of a HEAD, whose answer has no body.
+_NO_REASON = frozenset({"400", "401", "403"})
 #: What MinIO says of a prefix that ends in ``.`` or ``..``, although keys may begin with it.
 _NOT_LISTED = "XMinioInvalidResourceName"
 
@@ -105,6 +107,11 @@ class S3Backend(Backend):
         except FileNotFoundError as error:
             # A GET has a body that says whether S3 answered.
             return await self._first_size(bucket, key) if has_page(error) else None
+        except OSError as error:
+            # So does one that says why S3 refused: it may be credentials that ended.
+            if error_code(error) not in _NO_REASON or not self._calls.lanes.may_ask_why():
+                raise
+            return await self._first_size(bucket, key)
         size: int | None = response["ContentLength"]
         if size or (size == 0 and is_empty_etag(response.get("ETag", ""))):
             return size

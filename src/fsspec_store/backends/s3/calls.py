@@ -83,6 +83,10 @@ class Calls:
             self._lanes.renew(used)
 
         used = self._lanes.get()
+        if used.must_be_renewed():
+            # Those of an earlier call were refused, or not found: a new session looks for others.
+            self._lanes.renew(used)
+            used = self._lanes.get()
         return await self._sender.send(attempt, renew=renew)
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:

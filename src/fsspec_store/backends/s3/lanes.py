@@ -26,7 +26,14 @@ import botocore.exceptions
 
 from ..large_reads import LARGE_BYTES
 from ..sessions import close_now, without_own_repeats
-from .answers import DAMAGED, OUT_OF_RANGE, PRECONDITION_FAILED, check_end, error_code
+from .answers import (
+    DAMAGED,
+    OUT_OF_RANGE,
+    PRECONDITION_FAILED,
+    check_end,
+    error_code,
+    is_refused_credential,
+)
 from .checksums import ChecksumError, stated_checksum
 from .documents import last_name
 from .fast import FastLane
@@ -47,6 +54,7 @@ if TYPE_CHECKING:
 
     from ...retries import RetryPolicy
     from ...sending import Stats
+    from .credentials import LookupRate
 
 __all__ = ["Lanes", "http_sessions"]
 
@@ -72,6 +80,8 @@ class Lanes:
         Its timeouts.
     fast : bool
         Whether there is a fast lane.
+    rate : LookupRate, optional
+        How often credentials may be looked for again; left out where the user's options hold them.
 
     Attributes
     ----------
@@ -79,11 +89,15 @@ class Lanes:
         Whether they were closed: what a call under way opens since, it closes.
     """
 
-    def __init__(self, fs: Any, policy: RetryPolicy, *, fast: bool) -> None:
+    def __init__(
+        self, fs: Any, policy: RetryPolicy, *, fast: bool, rate: LookupRate | None = None
+    ) -> None:
         self.fs = fs
         self.fast = FastLane(fs, policy) if fast else None
         self.is_over = False
         self._policy = policy
+        self._rate = rate
+        self._is_refused = False
         self._service: Service | None = None
         self._trying = asyncio.Lock()
         #: Optional parts of requests, and errors that came without them as well.
@@ -91,13 +105,21 @@ class Lanes:
         #: What botocore was told of checksums, by its clients.
         self._calculation: dict[Any, str] = {}
 
+    def must_be_renewed(self) -> bool:
+        """Whether credentials were refused, or not found, and may be looked for again."""
+        return self._is_refused and self._rate is not None and self._rate.take()
+
+    def may_ask_why(self) -> bool:
+        """Whether a refusal without a reason is worth a request that has one."""
+        return self._rate is not None and self._rate.take()
+
     async def service(self) -> Service:
         """What is known of the service that calls go to."""
-        if self._service is None:
-            await self.fs.set_session()
-            meta = getattr(self.fs._s3, "meta", None)
-            self._service = service_at(getattr(meta, "endpoint_url", None) or "")
-        return self._service
+        try:
+            return self._service or await self._find_service()
+        except Exception as error:
+            self._translate(error)
+            raise
 
     async def call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
         """Send a call once.
@@ -110,23 +132,36 @@ class Lanes:
             As s3fs raises it.
         """
         try:
-            service = self._service or await self.service()
+            service = self._service or await self._find_service()
             try:
                 return await self._call(method, params, stats, service.refused)
             except OSError as error:
                 if method not in OPTIONAL or not may_be_refused(error):
                     raise
                 return await self._call_without(service, error, method, params, stats)
-        except OSError as error:
-            if error_code(error) in DAMAGED:
-                # From here, and not by the service's answer, since that is no reason to give up.
-                raise ChecksumError(f"{error_code(error)}: {error}") from None
-            if isinstance(error, FileNotFoundError | PermissionError) and not error_code(error):
-                # Of a file or a program that gives credentials, and no word of S3's about a key.
-                raise botocore.exceptions.CredentialRetrievalError(
-                    provider="a file or program", error_msg=str(error)
-                ) from error
+        except Exception as error:
+            self._translate(error)
             raise
+
+    def _translate(self, error: Exception) -> None:
+        """Raise an error in other words, where s3fs's mean something else here."""
+        code = error_code(error)
+        if code in DAMAGED:
+            # From here, and not by the service's answer, since that is no reason to give up.
+            raise ChecksumError(f"{code}: {error}") from None
+        if isinstance(error, FileNotFoundError | PermissionError) and not code:
+            self._is_refused = True
+            # Of a file or a program that gives credentials, and no word of S3's about a key.
+            raise botocore.exceptions.CredentialRetrievalError(
+                provider="a file or program", error_msg=str(error)
+            ) from error
+        self._is_refused = self._is_refused or is_refused_credential(error)
+
+    async def _find_service(self) -> Service:
+        await self.fs.set_session()
+        meta = getattr(self.fs._s3, "meta", None)
+        self._service = service_at(getattr(meta, "endpoint_url", None) or "")
+        return self._service
 
     async def _call_without(
         self,
