@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from conformance.support import read
+from servers.scripted_s3 import Asked, Reply, ScriptedS3, error, scripted_s3, value
 
 from fsspec_store import FsspecStore, UnauthenticatedError
 
 from .lanes import opened
-from .scripted_s3 import Asked, Reply, ScriptedS3, error, scripted_s3, value
 
 NONE = {"key": None, "secret": None}
 

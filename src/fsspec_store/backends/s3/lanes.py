@@ -191,7 +191,6 @@ class Lanes:
                         service.refuses(part, cause)
                     elif error_code(again) == cause:
                         self._not_the_cause.add((part, cause))
-                        raise error from None
                     raise
                 service.refuses(part, cause)
                 return answer

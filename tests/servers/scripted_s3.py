@@ -77,15 +77,17 @@ async def scripted_s3(answer: Answering) -> AsyncIterator[ScriptedS3]:
     async def script(peer: Peer) -> None:
         while True:
             try:
-                raw = await peer.request()
+                head = await peer.reader.readuntil(b"\r\n\r\n")
             except (EOFError, ConnectionError):
                 return
-            head, _, body = raw.partition(b"\r\n\r\n")
-            first, *lines = head.decode("latin-1").split("\r\n")
+            first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
             method, target, _ = first.split(" ")
             path, _, query = target.partition("?")
             pairs = [line.partition(":") for line in lines]
             headers = {name.lower(): text.strip() for name, _, text in pairs}
+            if "expect" in headers:
+                await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            body = await peer.reader.readexactly(int(headers.get("content-length", 0)))
             asked = Asked(method, path, query, headers, body)
             served.seen.append(asked)
             await peer.send(answer(asked).written(method))
