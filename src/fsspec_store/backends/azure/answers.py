@@ -17,6 +17,7 @@ from xml.sax.saxutils import unescape
 import aiohttp
 
 from ..base import Failure
+from ..foreign import is_page
 from ..http_answers import Answer, StatusError
 
 if TYPE_CHECKING:
@@ -73,11 +74,17 @@ class AzureError(StatusError):
         match = _MESSAGE.search(answer.body.decode("utf-8", "replace"))
         if match and match[1]:
             text += f": {unescape(match[1])}"
+        #: Whether it is a page of a proxy, or of another server.
+        self.is_foreign = not self.code and is_page(answer.body)
+        if self.is_foreign:
+            text += ": unexpected response: the server does not speak Azure's protocol"
         self.args = (text,)
 
     @property
     def meaning(self) -> Failure:
         """What it means to the store."""
+        if self.is_foreign:
+            return Failure.BACKEND
         if self.code in _NO_CONTAINER:
             return Failure.NO_BUCKET
         if self.answer.status == 401 or self.code in _UNAUTHENTICATED:
@@ -133,7 +140,7 @@ class Listing(NamedTuple):
     Parameters
     ----------
     blobs : list of tuple
-        Names and sizes.
+        Names and sizes; a size is ``None`` where the service lists none.
     prefixes : list of str
         With the ``/`` at their end.
     folders : list of str
@@ -142,7 +149,7 @@ class Listing(NamedTuple):
         Where the next page begins, ``None`` after the last.
     """
 
-    blobs: list[tuple[str, int]]
+    blobs: list[tuple[str, int | None]]
     prefixes: list[str]
     folders: list[str]
     marker: str | None
@@ -163,7 +170,7 @@ def listing(body: bytes) -> Listing:
     items = root.find("Blobs")
     if items is None:
         raise OSError(f"the service answered a listing with <{root.tag}>")
-    blobs: list[tuple[str, int]] = []
+    blobs: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     folders: list[str] = []
     for item in items:
@@ -173,7 +180,8 @@ def listing(body: bytes) -> Listing:
         elif _stands_for_folder(item):
             folders.append(name)
         else:
-            blobs.append((name, int(item.findtext("Properties/Content-Length", ""))))
+            size = item.findtext("Properties/Content-Length")
+            blobs.append((name, int(size) if size else None))
     return Listing(blobs, prefixes, folders, root.findtext("NextMarker") or None)
 
 

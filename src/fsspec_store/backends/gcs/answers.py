@@ -16,6 +16,7 @@ import gcsfs.retry
 import google.auth.exceptions
 
 from ...retries import EXPIRED, TRANSIENT, Verdict
+from ..foreign import ForeignAnswerError, is_page
 from ..http_answers import Answer, StatusError, http_verdict
 from .requests import crc32c
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREDENTIAL_ERRORS",
+    "check_is_googles",
     "check_stored",
     "check_whole",
     "failures_of_batch",
@@ -46,8 +48,49 @@ CREDENTIAL_ERRORS = (
 #: An object that was gone already is deleted.
 _DELETED = frozenset({200, 204, 404})
 _HASH = "X-Goog-Hash"
+#: Headers of an object's answer.
+_OF_OBJECTS = ("X-Goog-Generation", _HASH, "ETag")
+#: Google's name for a request, with each of its answers.
+_UPLOAD_ID = "X-GUploader-UploadID"
+_ERROR_BYTES = 4096
 _CRC32C = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)")
 _CONTENT_ID = re.compile(r"(\d+)>?$")
+
+
+def check_is_googles(
+    status: int, headers: Mapping[str, str], body: bytes | memoryview, *, is_value: bool = False
+) -> None:
+    """Raise `ForeignAnswerError` for the page of a proxy, or of another server.
+
+    Google's errors are JSON, or begin with "No such object" (Cloud Storage, "HTTP status and error
+    codes for JSON"); emulators also say "Not Found". Values come with a generation.
+
+    Parameters
+    ----------
+    status : int
+        Of the answer.
+    headers : mapping
+        Of the answer.
+    body : bytes or memoryview
+        As it was sent.
+    is_value : bool, optional
+        Whether the body of a success is an object's.
+    """
+    if status < 300 and is_value:
+        foreign = is_page(body) and not any(name in headers for name in _OF_OBJECTS)
+    elif status < 300 or status in (400, 403):
+        foreign = is_page(body)
+    elif status == 404:
+        text = bytes(body[:_ERROR_BYTES]).strip()
+        foreign = not (
+            _UPLOAD_ID in headers
+            or text in (b"", b"Not Found")
+            or text.startswith((b"No such object", b"{", b"["))
+        ) or is_page(body)
+    else:
+        foreign = False
+    if foreign:
+        raise ForeignAnswerError("Google's JSON API", status, headers)
 
 
 def check_stored(answer: Answer, data: memoryview, declared: Mapping[str, str]) -> None:

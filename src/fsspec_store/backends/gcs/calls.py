@@ -14,7 +14,7 @@ from ...sharing import frozen
 from ..http_answers import StatusError
 from ..http_client import HTTPClient
 from ..plain_client import PlainClient
-from .answers import in_words, verdict
+from .answers import check_is_googles, in_words, verdict
 from .session import (
     Authorization,
     billed_project,
@@ -110,6 +110,7 @@ class Calls:
         answer = await self.signed(
             partial(self.client.once, method, url), headers=headers or {}, **options
         )
+        check_is_googles(answer.status, answer.headers, answer.body)
         return in_words(answer) if answer.status >= 400 else answer
 
     async def signed(
@@ -121,7 +122,9 @@ class Calls:
         try:
             return await send(headers=sent, **{**_OPTIONS, **options})
         except StatusError as error:
-            raise StatusError(in_words(error.answer)) from None
+            answer = error.answer
+            check_is_googles(answer.status, answer.headers, answer.body)
+            raise StatusError(in_words(answer)) from None
 
     def close(self) -> None:
         """Close the connections; new ones are made when requests follow."""

@@ -16,7 +16,7 @@ from ..base import RangeNotSatisfiableError
 from ..byte_ranges import content_length, part_start, range_header, requested_part, total_size
 from ..http_answers import Answer, LargeBody, TornError
 from ..large_reads import read_all, read_large
-from .answers import check_whole, in_words
+from .answers import check_is_googles, check_whole, in_words
 from .requests import LONG_TO_HASH
 
 if TYPE_CHECKING:
@@ -64,6 +64,38 @@ class Reader:
             return await self._read_rest(request, data, answer), answer
         return data, answer
 
+    async def size(self, bucket: str, name: str) -> int | None:
+        """The size of an object as the answer to a range of it says; ``None`` when it is missing.
+
+        Raises
+        ------
+        OSError
+            When the answer does not.
+        """
+
+        async def attempt() -> int | None:
+            found = await self._calls.signed(
+                partial(self._calls.client.fetch, self._calls.url(bucket, name, alt="media")),
+                expect=(200, 206, 404, 416),
+                headers={**_HEADERS, "Range": "bytes=0-0"},
+            )
+            body = found.body
+            if isinstance(body, LargeBody):
+                body.stream.close()
+                return body.size
+            check_is_googles(found.status, found.headers, body, is_value=True)
+            if found.status == 404:
+                return None
+            if found.status == 200:
+                return len(body)
+            total = total_size(found.headers.get("Content-Range"))
+            if total is None and found.status == 206:
+                raise OSError("the service does not say how large the object is")
+            # Of an empty object no range is satisfiable.
+            return total or 0
+
+        return await self._calls.send(attempt)
+
     async def _read_once(
         self, bucket: str, name: str, request: ByteRequest | None
     ) -> tuple[bytes | memoryview | LargeBody | None, Answer]:
@@ -81,6 +113,7 @@ class Reader:
             if GENERATION in found.headers and (found.status == 206 or wanted is None):
                 return body, answer
             return await self._read_rest(request, body, answer), answer
+        check_is_googles(found.status, found.headers, body, is_value=True)
         if found.status == 404:
             return None, in_words(Answer(found.status, found.headers, bytes(body)))
         answer = Answer(found.status, found.headers, b"")

@@ -6,9 +6,9 @@ sends an ETag with each object. Pure functions, no I/O.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from ..foreign import ForeignAnswerError, is_page
 from .answers import error_code, error_headers, error_status
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ _REQUEST_ID = frozenset(
 )
 
 
-class NotS3Error(OSError):
-    """The answer did not come from a server that speaks S3: a proxy's page, for example.
+class NotS3Error(ForeignAnswerError):
+    """The answer did not come from a server that speaks S3.
 
     Parameters
     ----------
@@ -34,24 +34,15 @@ class NotS3Error(OSError):
     """
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
-        try:
-            phrase = f" {HTTPStatus(status).phrase}"
-        except ValueError:
-            phrase = ""
-        kind = headers.get("content-type", "").partition(";")[0].strip()
-        super().__init__(
-            f"unexpected response: the server does not speak S3: status {status}{phrase}"
-            + (f" with {kind}" if kind else "")
-        )
+        super().__init__("S3", status, headers)
         # As botocore's errors have it, without a code of S3's.
         self.response = {
             "Error": {},
-            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": dict(headers)},
+            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": self.headers},
         }
 
     def __reduce__(self) -> tuple[Any, ...]:
-        metadata = self.response["ResponseMetadata"]
-        return type(self), (metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
+        return type(self), (self.status, self.headers)
 
 
 def not_s3(error: BaseException) -> NotS3Error | None:
@@ -99,8 +90,7 @@ def check_is_value(status: int, headers: Mapping[str, str], body: object = None)
     """
     if headers.get("etag"):
         return
-    start = bytes(body[:64]).lstrip().lower() if isinstance(body, bytes | memoryview) else b""
-    if _is_html(headers) or start.startswith((b"<!doctype html", b"<html")):
+    if _is_html(headers) or (isinstance(body, bytes | memoryview) and is_page(body)):
         raise NotS3Error(status, headers)
 
 
