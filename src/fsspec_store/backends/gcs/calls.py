@@ -98,10 +98,9 @@ class Calls:
     async def send(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Await ``attempt()`` until it succeeds or fails for good."""
         authorization = self.authorization
-        renew = None
-        if not authorization.is_anonymous:
-            renew = partial(authorization.renew, authorization.token)
-        return await self.client.send(attempt, renew=renew)
+        authorization.begin()
+        renew = partial(authorization.renew, authorization.token)
+        return await self.client.send(attempt, renew=renew if authorization.may_renew else None)
 
     async def once(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any

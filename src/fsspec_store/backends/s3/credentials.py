@@ -7,18 +7,15 @@ that waits for it. Here all requests of one session share one outcome. A new ses
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Any
 
 import aiobotocore.session
 
-__all__ = ["LookupRate", "Session"]
+__all__ = ["Session"]
 
 #: Credentials that end sooner are renewed before they are used, as botocore does it
 #: (``RefreshableCredentials._mandatory_refresh_timeout``).
 _MANDATORY_SECONDS = 600
-#: Look-ups that follow one another at once, before there is one a second.
-_BURST = 8
 
 
 class Session(aiobotocore.session.AioSession):  # type: ignore[misc]
@@ -79,21 +76,3 @@ class _Renewed:
 
     async def get_frozen_credentials(self) -> Any:
         return await self._session.renewed(self._credentials)
-
-
-class LookupRate:
-    """How often credentials are looked for again: a few times at once, then once a second."""
-
-    def __init__(self) -> None:
-        self._left = float(_BURST)
-        self._at = time.monotonic()
-
-    def take(self) -> bool:
-        """Whether there may be a look-up now, which counts."""
-        now = time.monotonic()
-        self._left = min(self._left + now - self._at, _BURST)
-        self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True

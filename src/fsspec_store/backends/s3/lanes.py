@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from ...retries import RetryPolicy
     from ...sending import Stats
-    from .credentials import LookupRate
+    from ..lookup_rate import LookupRate
 
 __all__ = ["Lanes", "http_sessions"]
 

@@ -15,9 +15,10 @@ import botocore.session
 from botocore.config import Config
 
 from ...errors import StorageOptionError
+from ..lookup_rate import LookupRate
 from ..options import refuse_unknown
 from ..sessions import close_now, end_reading, forget
-from .credentials import LookupRate, Session
+from .credentials import Session
 from .lanes import Lanes, http_sessions
 
 if TYPE_CHECKING:
