@@ -19,15 +19,18 @@ class LookupRate:
         self._left = float(_BURST)
         self._at = time.monotonic()
 
-    def take(self) -> bool:
-        """Whether there may be a look-up now; if so, it counts."""
+    def is_open(self) -> bool:
+        """Whether there may be a look-up now."""
         now = time.monotonic()
         self._left = min(self._left + now - self._at, _BURST)
         self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
+        return self._left >= 1
+
+    def take(self) -> bool:
+        """Whether there may be a look-up now; if so, it counts."""
+        is_open = self.is_open()
+        self._left -= is_open
+        return is_open
 
     def took(self, seconds: float) -> None:
         """Take note how long a look-up took that found nothing."""

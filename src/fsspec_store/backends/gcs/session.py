@@ -178,7 +178,7 @@ class Authorization:
     def may_renew(self) -> bool:
         """Whether there may be another token after a refused one."""
         # Anonymous because nothing was found, and not because the user said so.
-        return not self.is_anonymous or self._source is None
+        return not self.is_anonymous or (self._source is None and self._rate.is_open())
 
     async def sign(self, headers: dict[str, str]) -> None:
         """Add what says who asks: nothing, for somebody anonymous."""
