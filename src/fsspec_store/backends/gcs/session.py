@@ -158,6 +158,7 @@ class Authorization:
         # Of this store's own: what is found later does not change the user's filesystem.
         self._credentials = copy.copy(fs.credentials)
         self._source = getattr(fs.credentials, "token", None)
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._rate = LookupRate()
         #: When the last attempt to get a token ended, and what it failed with.
@@ -204,6 +205,10 @@ class Authorization:
         A failure that may pass is shared by the requests that waited alone: their operations try
         again.
         """
+        if self._pid != os.getpid():
+            # A thread of the parent may have held them.
+            self._pid, self._lock = os.getpid(), threading.Lock()
+            self._credentials.lock = threading.Lock()
         with self._lock:
             google = self._credentials.credentials
             if refused is None and google is not None and google.valid:

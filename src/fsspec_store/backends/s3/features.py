@@ -48,7 +48,6 @@ OPTIONAL = {
     "put_object": CHECKSUMS,
     "upload_part": CHECKSUMS,
     "create_multipart_upload": CHECKSUMS,
-    "complete_multipart_upload": CHECKSUMS,
     "list_objects_v2": LIST_V2,
 }
 _LOST = {

@@ -99,6 +99,7 @@ class Lanes:
         self._rate = rate
         self._is_refused = False
         self._service: Service | None = None
+        self._finding = asyncio.Lock()
         self._trying = asyncio.Lock()
         #: Optional parts of requests, and errors that came without them as well.
         self._not_the_cause: set[tuple[str, str | None]] = set()
@@ -158,9 +159,13 @@ class Lanes:
         self._is_refused = self._is_refused or is_refused_credential(error)
 
     async def _find_service(self) -> Service:
-        await self.fs.set_session()
-        meta = getattr(self.fs._s3, "meta", None)
-        self._service = service_at(getattr(meta, "endpoint_url", None) or "")
+        # Older releases of s3fs make a client for each call that comes before there is one.
+        async with self._finding:
+            if self._service is None:
+                await self.fs.set_session()
+                meta = getattr(self.fs._s3, "meta", None)
+                endpoint = getattr(meta, "endpoint_url", None)
+                self._service = service_at(endpoint) if endpoint else Service("S3")
         return self._service
 
     async def _call_without(
