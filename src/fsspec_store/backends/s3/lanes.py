@@ -21,21 +21,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import botocore.exceptions
 
-from ..large_reads import LARGE_BYTES
 from ..sessions import close_now, without_own_repeats
 from .answers import (
     DAMAGED,
     OUT_OF_RANGE,
     PRECONDITION_FAILED,
-    check_end,
     error_code,
     is_refused_credential,
 )
-from .checksums import ChecksumError, stated_checksum
-from .documents import last_name
+from .checksums import ChecksumError
 from .fast import FastLane
 from .features import (
     CHECKSUM_MODE,
@@ -46,7 +42,8 @@ from .features import (
     may_be_refused,
     service_at,
 )
-from .foreign import check_is_value, not_s3
+from .foreign import not_s3
+from .library import as_bytes, is_version_1, understood, version_1
 from .refusals import OddAnswerError
 
 if TYPE_CHECKING:
@@ -58,15 +55,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Lanes", "http_sessions"]
 
-#: Calls whose answers have no body.
-_WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
-#: What an answer with a document says, where botocore takes any for one, or none at all.
-_SAID = {"complete_multipart_upload": "ETag", "create_multipart_upload": "UploadId"}
 #: Errors by which a service answers a request that it understood.
 _ANSWERS = OUT_OF_RANGE | PRECONDITION_FAILED
 _CALCULATION = "request_checksum_calculation"
-#: What is read of s3fs's streams in one go.
-_READ_BYTES = 2**20
 
 
 class Lanes:
@@ -228,6 +219,7 @@ class Lanes:
     async def _call_s3fs(
         self, method: str, params: dict[str, Any], refused: frozenset[str]
     ) -> dict[str, Any]:
+        service = await self.service()
         for session in http_sessions(self.fs):
             # They are made one by one, so this is asked for before each request.
             without_own_repeats(session)
@@ -244,10 +236,10 @@ class Lanes:
             # The answer to a quiet one is empty, and botocore takes any document for an empty one.
             given["Delete"] = {**given["Delete"], "Quiet": False}
         elif method == "list_objects_v2" and LIST_V2 in refused:
-            called, given = "list_objects", _version_1(given)
+            called, given = "list_objects", version_1(given)
         longest = None
         if "Body" in given:
-            given["Body"] = _as_bytes(given["Body"])
+            given["Body"] = as_bytes(given["Body"])
             # The timeouts of a request begin when its body is sent.
             longest = self._policy.upload_timeout(len(given["Body"]))
         try:
@@ -262,7 +254,10 @@ class Lanes:
             if self.is_over:
                 for session in http_sessions(self.fs):
                     close_now(session)
-        return await self._understood(method, params, response)
+        answer = await understood(method, params, response)
+        if called == "list_objects_v2" and is_version_1(response):
+            service.refuses(LIST_V2, "it gave no NextContinuationToken")
+        return answer
 
     async def _set_checksums(self, bucket: str, wanted: bool) -> None:
         """Have botocore send checksums of uploads as the user configured it, or none."""
@@ -274,129 +269,6 @@ class Lanes:
         if configured is not None:
             configured = self._calculation.setdefault(config, configured)
             setattr(config, _CALCULATION, configured if wanted else "when_required")
-
-    async def _understood(
-        self, method: str, params: dict[str, Any], response: dict[str, Any]
-    ) -> dict[str, Any]:
-        """An answer of s3fs's, as this module has it."""
-        if method == "get_object":
-            return await _with_body(response, params)
-        if method == "list_objects_v2":
-            page = _page(response)
-            if page["Next"] is None or "NextContinuationToken" in response:
-                return page
-            service = await self.service()
-            service.refuses(LIST_V2, "it gave no NextContinuationToken")
-            return page
-        if method in _WITHOUT_DOCUMENT:
-            _check_bodiless(response)
-        if method == "head_object":
-            metadata = response["ResponseMetadata"]
-            check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
-            return {"ContentLength": None, **response}
-        if method == "delete_objects" and not response.keys() & {"Deleted", "Errors"}:
-            raise ConnectionError("unexpected response: the server does not speak S3")
-        if (said := _SAID.get(method)) is not None and said not in response:
-            # Whether it was done is as open as after a lost answer.
-            raise ConnectionError("what answered was not S3")
-        return response
-
-
-class _S3fsStream:
-    """A large body that s3fs reads."""
-
-    def __init__(self, body: Any) -> None:
-        self._body = body
-
-    async def read_into(self, sink: memoryview) -> None:
-        filled = 0
-        while filled < sink.nbytes:
-            data = await self._body.read(min(_READ_BYTES, sink.nbytes - filled))
-            if not data:
-                raise aiohttp.ClientPayloadError("the body broke off")
-            sink[filled : filled + len(data)] = data
-            filled += len(data)
-
-    def close(self) -> None:
-        self._body.close()
-
-
-async def _with_body(response: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    body, into = response["Body"], params.get("Into")
-    metadata = response.get("ResponseMetadata", {})
-    try:
-        if metadata.get("HTTPStatusCode") not in (200, 206):
-            status = metadata.get("HTTPStatusCode")
-            raise OSError(f"what answered with the status {status} was not S3")
-        check_end(metadata["HTTPHeaders"])
-        check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
-    except OSError:
-        body.close()
-        raise
-    response = {
-        "ContentRange": response.get("ContentRange"),
-        "ContentLength": response.get("ContentLength"),
-        "ETag": response.get("ETag", ""),
-        "ResponseMetadata": metadata,
-        "Check": None,
-    }
-    if (response["ContentLength"] or 0) > LARGE_BYTES:
-        if "Range" not in params:
-            checksum = stated_checksum(metadata["HTTPHeaders"])
-            response["Check"] = None if checksum is None else checksum.check_whole
-        return {**response, "Body": _S3fsStream(body)}
-    try:
-        data = await body.read()
-    except botocore.exceptions.FlexibleChecksumError as error:
-        raise ChecksumError(str(error)) from error
-    finally:
-        body.close()
-    check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"], data)
-    if response["ContentLength"] is None:
-        response["ContentLength"] = len(data)
-    if into is not None and len(data) == into.nbytes:
-        into[:] = data
-        data = into
-    return {**response, "Body": data}
-
-
-def _check_bodiless(response: dict[str, Any]) -> None:
-    """Raise for a page of somebody else's, which botocore would not look at."""
-    length = response["ResponseMetadata"]["HTTPHeaders"].get("content-length", "0")
-    if length != "0" and "ETag" not in response:
-        raise ConnectionError("what answered was not S3")
-
-
-def _page(response: dict[str, Any]) -> dict[str, Any]:
-    if "IsTruncated" not in response:
-        raise OSError("what answered is no list of objects")
-    try:
-        objects = [(item["Key"], item.get("Size")) for item in response.get("Contents", ())]
-        prefixes = [item["Prefix"] for item in response.get("CommonPrefixes", ())]
-    except KeyError as missing:
-        raise OSError(f"a list of objects came without {missing}") from missing
-    following = None
-    if response["IsTruncated"]:
-        following = response.get("NextContinuationToken") or response.get("NextMarker")
-        if not following and "KeyCount" not in response:
-            following = last_name(objects, prefixes)
-        if not following:
-            raise OSError("a list of objects is truncated, and does not say where the next begins")
-    return {"Objects": objects, "Prefixes": prefixes, "Next": following}
-
-
-def _version_1(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of ListObjects, for those of ListObjectsV2."""
-    names = {"ContinuationToken": "Marker", "StartAfter": "Marker"}
-    return {names.get(name, name): value for name, value in params.items()}
-
-
-def _as_bytes(data: bytes | memoryview) -> bytes:
-    """The view as ``bytes``, which is all botocore takes for a body that can be sent again."""
-    whole = data.obj if isinstance(data, memoryview) else data
-    if isinstance(whole, bytes) and len(whole) == len(data):
-        return whole
-    return bytes(data)
 
 
 def http_sessions(fs: Any) -> Iterator[Any]:
