@@ -222,3 +222,37 @@ async def test_explicit_credentials_are_refused_as_they_are(tmp_path: Path) -> N
                     await store.get("a")
             assert len(server.seen) == 2
     assert provider.asked == 0
+
+
+async def test_a_service_of_roles_that_refuses_says_nothing_of_keys(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fast: bool
+) -> None:
+    is_open = False
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path != "/" or asked.method != "POST":
+            return for_good(asked)
+        if not is_open:
+            refusal = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+            return Reply(403, refusal, {"Content-Type": "text/xml"})
+        found = (
+            "<Credentials><AccessKeyId>good</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+            f"<SessionToken>t</SessionToken><Expiration>{in_hours(1)}</Expiration></Credentials>"
+        )
+        name = "AssumeRoleWithWebIdentity"
+        body = f"<{name}Response><{name}Result>{found}</{name}Result></{name}Response>"
+        return Reply(200, body.encode(), {"Content-Type": "text/xml"})
+
+    (tmp_path / "token").write_text("token")
+    async with scripted_s3(answer) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/any")
+        options = server.options(**NONE)
+        async with FsspecStore.from_url(
+            "s3://bucket/x", options, fast=fast, retries=0, missing_on_forbidden=True
+        ) as store:
+            with pytest.raises(UnauthenticatedError, match="AccessDenied"):
+                await store.get("a")
+            is_open = True
+            assert await read(store, "a") == b"value"

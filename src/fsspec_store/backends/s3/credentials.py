@@ -7,9 +7,16 @@ that waits for it. Here all requests of one session share one outcome. A new ses
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import aiobotocore.session
+from botocore.exceptions import ClientError, CredentialRetrievalError
+
+from .answers import verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 __all__ = ["Session"]
 
@@ -25,7 +32,8 @@ class Session(aiobotocore.session.AioSession):  # type: ignore[misc]
         super().__init__(*args, **options)
         self._looking = asyncio.Lock()
         self._looked_up: tuple[Any] | None = None
-        self._failure: Exception | None = None
+        #: What the last look-up failed with, and when.
+        self._failure: tuple[Exception, float] | None = None
 
     async def get_credentials(self) -> Any:
         """The credentials, ``None`` where no provider has any.
@@ -35,33 +43,42 @@ class Session(aiobotocore.session.AioSession):  # type: ignore[misc]
         Exception
             What a provider raised, at the first call or now.
         """
-        async with self._looking:
-            self._raise_failure()
-            if self._looked_up is None:
-                try:
-                    found = await super().get_credentials()
-                except Exception as error:
-                    self._failure = error
-                    raise
-                ends = hasattr(found, "refresh_needed")
-                self._looked_up = (_Renewed(found, self) if ends else found,)
-            return self._looked_up[0]
+        if self._looked_up is None:
+            self._looked_up = await self._look(self._find)
+        return self._looked_up[0]
 
     async def renewed(self, credentials: Any) -> Any:
         """Credentials that end, renewed where that is due."""
         if not credentials.refresh_needed(_MANDATORY_SECONDS):
             return await credentials.get_frozen_credentials()
-        async with self._looking:
-            self._raise_failure()
-            try:
-                return await credentials.get_frozen_credentials()
-            except Exception as error:
-                self._failure = error
-                raise
+        return await self._look(credentials.get_frozen_credentials)
 
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise self._failure.with_traceback(None)
+    async def _find(self) -> tuple[Any]:
+        if self._looked_up is not None:
+            return self._looked_up
+        found = await super().get_credentials()
+        return (_Renewed(found, self) if hasattr(found, "refresh_needed") else found,)
+
+    async def _look(self, find: Callable[[], Awaitable[Any]]) -> Any:
+        """Await ``find()``, one at a time; a failure is that of all who wait.
+
+        A failure that may pass is no longer than that: an attempt that begins later looks again.
+        """
+        began = time.monotonic()
+        async with self._looking:
+            if self._failure is not None:
+                failure, ended = self._failure
+                if ended > began or verdict(failure) is None:
+                    raise failure.with_traceback(None)
+            try:
+                return await find()
+            except ClientError as error:
+                # Of the service that gives credentials: its codes say nothing of S3's answers.
+                failure = CredentialRetrievalError(provider="a service", error_msg=str(error))
+            except Exception as error:
+                failure = error
+            self._failure = failure, time.monotonic()
+            raise failure
 
 
 class _Renewed:
