@@ -17,7 +17,7 @@ from servers.scripted import Peer, ScriptedServer, scripted_server
 
 from fsspec_store import BackendError, FsspecStore, RangeByteRequest, SuffixByteRequest
 from fsspec_store.backends import http_client
-from fsspec_store.backends.s3 import fast, lanes
+from fsspec_store.backends.s3 import fast, library
 from fsspec_store.limiter import _limiters as limiters
 
 MIB = 2**20
@@ -45,7 +45,7 @@ def open_store(transport: str, url: str, **options: Any) -> FsspecStore:
 @pytest.fixture(params=TRANSPORTS)
 def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """With values that are large sooner than otherwise."""
-    for module in (http_client, fast, lanes):
+    for module in (http_client, fast, library):
         monkeypatch.setattr(module, "LARGE_BYTES", MIB)
     name: str = request.param
     return name

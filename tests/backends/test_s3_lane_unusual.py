@@ -120,7 +120,7 @@ async def test_a_key_of_the_users_own_encrypts(
         await store.exists("a")
         assert store.stats.fast == 0
     header = "x-amz-server-side-encryption-customer-algorithm"
-    assert [each.headers[header] for each in proxy.seen] == ["AES256"] * 3
+    assert [each.headers[header] for each in proxy.seen] == ["AES256"] * 4
 
 
 async def test_the_signature_of_old(

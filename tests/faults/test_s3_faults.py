@@ -376,7 +376,8 @@ async def test_expired_credentials_are_read_anew_once(
         with proxy.watching() as seen:
             assert await store.get("a") is None
             await asyncio.gather(*(store.set(f"k/{n}", buf(b"x")) for n in range(20)))
-        assert [each.status for each in seen].count(400) == 1
+        # What was refused is looked for again before anything is signed with it.
+        assert [each.status for each in seen].count(400) == 0
     assert len(proxy.seen) >= 2
 
 

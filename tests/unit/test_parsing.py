@@ -16,7 +16,7 @@ from fsspec_store.backends.parsing import parse_json, parse_multipart, parse_xml
 from fsspec_store.backends.s3.documents import parse_list
 
 MIB = 2**20
-NO_SIZES = ["-5", "+5", " 5", "5.0", "1e3", "0x10", "abc", "", "\u0663", "9" * 30, "0" * 5000]
+NO_SIZES = ["-5", "+5", " 5", "5.0", "1e3", "0x10", "abc", "\u0663", "9" * 30, "0" * 5000]
 
 
 async def test_long_documents_are_parsed_in_a_thread() -> None:
@@ -69,7 +69,7 @@ def test_what_is_no_multipart_document_is_an_error() -> None:
         parse_multipart("multipart/mixed; boundary=0", nested)
 
 
-@pytest.mark.parametrize("size", [*NO_SIZES, -5, 10**30, 1.5, True, None, [], {}], ids=repr)
+@pytest.mark.parametrize("size", [*NO_SIZES, "", -5, 10**30, 1.5, True, [], {}], ids=repr)
 def test_a_size_that_is_none_is_an_error_on_google(size: object) -> None:
     document = json.dumps({"size": size}).encode()
     with pytest.raises(OSError, match="size"):
@@ -78,10 +78,8 @@ def test_a_size_that_is_none_is_an_error_on_google(size: object) -> None:
         objects_of_page({"items": [{"name": "a", "size": size}]})
 
 
-@pytest.mark.parametrize(
-    "items", [[{"size": "5"}], [{"name": "a"}], ["a"], 5, [{"name": 5, "size": "5"}], [None]]
-)
-def test_a_listing_without_names_or_sizes_is_an_error(items: object) -> None:
+@pytest.mark.parametrize("items", [[{"size": "5"}], ["a"], 5, [{"name": 5, "size": "5"}], [None]])
+def test_a_listing_without_names_is_an_error(items: object) -> None:
     with pytest.raises(OSError, match="without"):
         objects_of_page({"items": items})
 

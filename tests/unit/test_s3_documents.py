@@ -148,7 +148,11 @@ token = st.one_of(
     st.sampled_from(["1ueGcxLPRx1Tr/XYExHnhbYLgveDs2J/wm36Hy4vbOwM=", "a+b%41 ~é", "a&<b>\"'"]),
 )
 page = st.builds(
-    ListPage, st.lists(st.tuples(key, size), max_size=6), st.lists(key, max_size=4), token
+    ListPage,
+    st.lists(st.tuples(key, size), max_size=6),
+    st.lists(key, max_size=4),
+    token,
+    st.just(False),
 )
 
 
@@ -163,6 +167,7 @@ def plain(inside: str) -> bytes:
 
 
 NOT_TRUNCATED = "<IsTruncated>false</IsTruncated>"
+TRUNCATED = "<IsTruncated>true</IsTruncated>"
 
 
 @given(style, page, st.booleans())
@@ -347,15 +352,18 @@ def test_a_page_cut_off_anywhere_is_refused(
         (plain(""), "IsTruncated"),
         (plain(NOT_TRUNCATED * 2), "IsTruncated"),
         (plain("<IsTruncated>maybe</IsTruncated>"), "IsTruncated .* is 'maybe'"),
-        (plain("<IsTruncated>true</IsTruncated>"), "no token"),
+        (plain(TRUNCATED), "no token"),
         (
-            plain("<IsTruncated>true</IsTruncated><NextContinuationToken></NextContinuationToken>"),
+            plain(f"{TRUNCATED}<NextContinuationToken></NextContinuationToken>"),
             "no token",
         ),
         (plain(NOT_TRUNCATED + "<EncodingType>base64</EncodingType>"), "unknown encoding"),
-        (plain(NOT_TRUNCATED + "<Contents/>"), "Size"),
+        (plain(NOT_TRUNCATED + "<Contents/>"), "Key"),
         (plain(NOT_TRUNCATED + "<Contents><Size>1</Size></Contents>"), "Key"),
-        (plain(NOT_TRUNCATED + "<Contents><Key>a</Key></Contents>"), "Size"),
+        (
+            plain(f"{TRUNCATED}<Contents><Key>a</Key></Contents><KeyCount>1</KeyCount>"),
+            "no token",
+        ),
         (plain(NOT_TRUNCATED + "<Contents><Key>a</Key><Size>-1</Size></Contents>"), "'-1'"),
         (plain(NOT_TRUNCATED + "<Contents><Key>a</Key><Size>٣</Size></Contents>"), "size"),
         (
@@ -456,6 +464,29 @@ def test_what_servers_sent_is_read_either_way(server: str) -> None:
     body, page = SAMPLES[server]
     assert _plain_page(body) == page
     assert _parsed_page(body) == page
+
+
+def test_a_size_may_be_left_out() -> None:
+    body = plain(f"{NOT_TRUNCATED}<Contents><Key>a</Key></Contents>")
+    assert parse_list(body).objects == [("a", None)]
+
+
+@pytest.mark.parametrize(
+    ("inside", "marker"),
+    [
+        ("<NextMarker>c</NextMarker>", "c"),
+        ("<NextMarker>c%20d</NextMarker><EncodingType>url</EncodingType>", "c d"),
+        ("<Contents><Key>a</Key></Contents><Contents><Key>b</Key></Contents>", "b"),
+        (
+            "<Contents><Key>b</Key></Contents><CommonPrefixes><Prefix>c/</Prefix></CommonPrefixes>",
+            "c/",
+        ),
+        ("<Contents><Key>%C3%A9</Key></Contents><EncodingType>url</EncodingType>", "\u00e9"),
+    ],
+)
+def test_a_page_of_version_1_says_where_the_next_begins(inside: str, marker: str) -> None:
+    page = parse_list(plain(TRUNCATED + inside))
+    assert (page.next_token, page.is_version_1) == (marker, True)
 
 
 def test_a_page_that_is_not_truncated_has_no_token() -> None:

@@ -18,6 +18,7 @@ import aiohttp
 
 from ..base import Failure
 from ..byte_ranges import stated_size
+from ..foreign import is_page
 from ..http_answers import Answer, StatusError
 from ..parsing import parse_multipart, parse_xml
 
@@ -76,11 +77,17 @@ class AzureError(StatusError):
         match = _MESSAGE.search(answer.body.decode("utf-8", "replace"))
         if match and match[1]:
             text += f": {unescape(match[1])}"
+        #: Whether it is a page of a proxy, or of another server.
+        self.is_foreign = not self.code and is_page(answer.body)
+        if self.is_foreign:
+            text += ": unexpected response: the server does not speak Azure's protocol"
         self.args = (text,)
 
     @property
     def meaning(self) -> Failure:
         """What it means to the store."""
+        if self.is_foreign:
+            return Failure.BACKEND
         if self.code in _NO_CONTAINER:
             return Failure.NO_BUCKET
         if self.answer.status == 401 or self.code in _UNAUTHENTICATED:
@@ -136,7 +143,7 @@ class Listing(NamedTuple):
     Parameters
     ----------
     blobs : list of tuple
-        Names and sizes.
+        Names and sizes; a size is ``None`` where the service lists none.
     prefixes : list of str
         With the ``/`` at their end.
     folders : list of str
@@ -145,7 +152,7 @@ class Listing(NamedTuple):
         Where the next page begins, ``None`` after the last.
     """
 
-    blobs: list[tuple[str, int]]
+    blobs: list[tuple[str, int | None]]
     prefixes: list[str]
     folders: list[str]
     marker: str | None
@@ -166,7 +173,7 @@ def listing(body: bytes) -> Listing:
     items = root.find("Blobs")
     if items is None:
         raise OSError(f"the service answered a listing with <{root.tag}>")
-    blobs: list[tuple[str, int]] = []
+    blobs: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     folders: list[str] = []
     for item in items:
@@ -176,8 +183,8 @@ def listing(body: bytes) -> Listing:
         elif _stands_for_folder(item):
             folders.append(name)
         else:
-            size = item.findtext("Properties/Content-Length", "")
-            blobs.append((name, stated_size(size, repr(name))))
+            size = item.findtext("Properties/Content-Length")
+            blobs.append((name, stated_size(size, repr(name)) if size else None))
     return Listing(blobs, prefixes, folders, root.findtext("NextMarker") or None)
 
 

@@ -25,7 +25,8 @@ from ..byte_ranges import (
     stated_size,
     total_size,
 )
-from ..http_answers import Answer, LargeBody, Received, TornError
+from ..foreign import ForeignAnswerError
+from ..http_answers import Answer, LargeBody, Received, StatusError, TornError
 from ..large_reads import read_large, spares
 from ..single_stream import is_what_was_asked, read_alone
 from .answers import AzureError, check_whole, error_code, is_folder
@@ -42,6 +43,8 @@ __all__ = ["Reader"]
 
 #: The object may change between asking for its size and for its end.
 _SUFFIX_TRIES = 10
+#: Of no bytes.
+_EMPTY_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
 _READ_STATUSES = frozenset({200, 206, 404, 416})
 
 
@@ -76,7 +79,7 @@ class Reader:
                 return None
             raise
         body = self._found(found)
-        return None if body is None else (body, found.headers.get("ETag", ""))
+        return None if body is None else (body, _etag(found))
 
     @staticmethod
     def _found(found: Received[bytes | memoryview]) -> bytes | memoryview | None:
@@ -86,6 +89,8 @@ class Reader:
             if error_code(answer) != "BlobNotFound":
                 raise AzureError(answer)
             return None
+        # Each answer with a blob states one.
+        _etag(found)
         return None if is_folder(found.headers) else found.body
 
     async def _read(
@@ -207,10 +212,48 @@ class Reader:
             if error_code(answer) != "BlobNotFound":
                 raise AzureError(answer)
             return None
+        etag = _etag(answer)
+        if is_folder(answer.headers):
+            return None
         size = content_length(answer.headers)
-        if size is None:
-            raise OSError("the service did not say how large the blob is")
-        return None if is_folder(answer.headers) else (size, answer.headers.get("ETag", ""))
+        if size or (size == 0 and answer.headers.get("Content-MD5") == _EMPTY_MD5):
+            return size, etag
+        # A proxy left the length out, or states that of its own answer.
+        size = await self._size_by_range(path)
+        return None if size is None else (size, etag)
+
+    async def _size_by_range(self, path: str) -> int | None:
+        """The size of a blob as the answer to a range of it says; ``None`` when it is missing."""
+
+        async def fetch(url: str, **options: Any) -> int | None:
+            found = await self._requests.http.fetch(url, expect=_READ_STATUSES, **options)
+            body = found.body
+            if isinstance(body, LargeBody):
+                body.stream.close()
+                return body.size
+            if found.status == 404:
+                answer = Answer(found.status, found.headers, bytes(body))
+                if error_code(answer) != "BlobNotFound":
+                    raise StatusError(answer)
+                return None
+            total = total_size(found.headers.get("Content-Range"))
+            if found.status == 200 and total is None:
+                return len(body)
+            if total is None and found.status == 206:
+                raise OSError("the service does not say how large the blob is")
+            # Of an empty blob no range is satisfiable.
+            return total or 0
+
+        headers = {"x-ms-range": "bytes=0-0"}
+        return await self._requests.signed("GET", path, "", headers, fetch)
+
+
+def _etag(answer: Received[Any]) -> str:
+    """The ETag, which Azure sends with each blob."""
+    etag: str | None = answer.headers.get("ETag")
+    if etag is None:
+        raise ForeignAnswerError("Azure's protocol", answer.status, answer.headers)
+    return etag
 
 
 def _total(answer: Received[Any]) -> int | None:

@@ -17,6 +17,7 @@ import google.auth.exceptions
 
 from ...retries import EXPIRED, TRANSIENT, Verdict
 from ..byte_ranges import stated_size
+from ..foreign import ForeignAnswerError, is_page
 from ..http_answers import Answer, StatusError, http_verdict
 from ..parsing import parse_json, parse_multipart
 from .requests import crc32c
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREDENTIAL_ERRORS",
+    "check_is_googles",
     "check_stored",
     "check_whole",
     "failures_of_batch",
@@ -50,9 +52,50 @@ CREDENTIAL_ERRORS = (
 #: An object that was gone already is deleted.
 _DELETED = frozenset({200, 204, 404})
 _HASH = "X-Goog-Hash"
+#: Headers of an object's answer.
+_OF_OBJECTS = ("X-Goog-Generation", _HASH, "ETag")
+#: Google's name for a request, with each of its answers.
+_UPLOAD_ID = "X-GUploader-UploadID"
+_ERROR_BYTES = 4096
 _CRC32C = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)")
 _IS_STATUS = re.compile(b"[0-9]{3}").fullmatch
 _CONTENT_ID = re.compile(r"(\d{1,9})>?$")
+
+
+def check_is_googles(
+    status: int, headers: Mapping[str, str], body: bytes | memoryview, *, is_value: bool = False
+) -> None:
+    """Raise `ForeignAnswerError` for the page of a proxy, or of another server.
+
+    Google's errors are JSON, or begin with "No such object" (Cloud Storage, "HTTP status and error
+    codes for JSON"); emulators also say "Not Found". Values come with a generation.
+
+    Parameters
+    ----------
+    status : int
+        Of the answer.
+    headers : mapping
+        Of the answer.
+    body : bytes or memoryview
+        As it was sent.
+    is_value : bool, optional
+        Whether the body of a success is an object's.
+    """
+    if status < 300 and is_value:
+        foreign = is_page(body) and not any(name in headers for name in _OF_OBJECTS)
+    elif status < 300 or status in (400, 403):
+        foreign = is_page(body)
+    elif status == 404:
+        text = bytes(body[:_ERROR_BYTES]).strip()
+        foreign = not (
+            _UPLOAD_ID in headers
+            or text in (b"", b"Not Found")
+            or text.startswith((b"No such object", b"{", b"["))
+        ) or is_page(body)
+    else:
+        foreign = False
+    if foreign:
+        raise ForeignAnswerError("Google's JSON API", status, headers)
 
 
 def check_stored(answer: Answer, data: memoryview, declared: Mapping[str, str]) -> None:
@@ -86,33 +129,38 @@ def check_whole(headers: Mapping[str, str], body: bytes | memoryview) -> None:
         raise aiohttp.ClientPayloadError("the bytes that came do not fit their checksum")
 
 
-def object_size(document: bytes) -> int:
-    """The size in an object's metadata.
+def object_size(document: bytes) -> int | None:
+    """The size in an object's metadata; ``None`` where an emulator leaves it out.
 
     Raises
     ------
     OSError
-        When it states none.
+        When it is none.
     """
-    return stated_size(parse_json(document).get("size"), "the object")
+    return _size(parse_json(document), "the object")
 
 
-def objects_of_page(page: Mapping[str, Any]) -> list[tuple[str, int]]:
+def objects_of_page(page: Mapping[str, Any]) -> list[tuple[str, int | None]]:
     """Names and sizes on a page of a listing.
 
     Raises
     ------
     OSError
-        When it names an object without a size or a name.
+        When it names an object without a name, or with a size that is none.
     """
     try:
-        items = [(item["name"], item["size"]) for item in page.get("items", ())]
+        items = [(item["name"], item) for item in page.get("items", ())]
     except (KeyError, TypeError) as error:
         raise OSError(f"the service's listing has an object without {error}") from None
     for name, _ in items:
         if not isinstance(name, str) or not name:
             raise OSError(f"the service listed an object without a name, but {name!r:.80}")
-    return [(name, stated_size(size, repr(name))) for name, size in items]
+    return [(name, _size(item, repr(name))) for name, item in items]
+
+
+def _size(item: Mapping[str, Any], what: str) -> int | None:
+    size = item.get("size")
+    return None if size is None else stated_size(size, what)
 
 
 def outcomes_of_batch(answer: Answer) -> dict[int, Answer]:

@@ -14,7 +14,7 @@ from ...sharing import frozen
 from ..http_answers import StatusError
 from ..http_client import HTTPClient
 from ..plain_client import PlainClient
-from .answers import in_words, verdict
+from .answers import check_is_googles, in_words, verdict
 from .session import (
     Authorization,
     billed_project,
@@ -98,8 +98,9 @@ class Calls:
     async def send(self, attempt: Callable[[], Awaitable[T]], slot: Slot | None = None) -> T:
         """Await ``attempt()`` until it succeeds or fails for good; ``slot`` as of `HTTPClient`."""
         authorization = self.authorization
+        authorization.begin()
         renew = None
-        if not authorization.is_anonymous:
+        if authorization.may_renew:
             renew = partial(authorization.renew, authorization.token)
         return await self.client.send(attempt, slot=slot, renew=renew)
 
@@ -110,6 +111,7 @@ class Calls:
         answer = await self.signed(
             partial(self.client.once, method, url), headers=headers or {}, **options
         )
+        check_is_googles(answer.status, answer.headers, answer.body)
         return in_words(answer) if answer.status >= 400 else answer
 
     async def signed(
@@ -121,7 +123,9 @@ class Calls:
         try:
             return await send(headers=sent, **{**_OPTIONS, **options})
         except StatusError as error:
-            raise StatusError(in_words(error.answer)) from None
+            answer = error.answer
+            check_is_googles(answer.status, answer.headers, answer.body)
+            raise StatusError(in_words(answer)) from None
 
     def close(self) -> None:
         """Close the connections; new ones are made when requests follow."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ...concurrency import for_each
+from ..foreign import ForeignAnswerError
 from ..http_answers import StatusError
 from ..parsing import parsed
 from .answers import failures_of_batch, is_unclear, outcomes_of_batch, verdict
@@ -26,7 +27,7 @@ __all__ = ["Deletes"]
 _MOST = 100
 _AT_ONCE = 4
 #: What a service without batches answers.
-_NOT_IN_BATCHES = frozenset({404, 405, 501})
+_NOT_IN_BATCHES = frozenset({400, 404, 405, 411, 413, 415, 501})
 
 
 class Deletes:
@@ -71,8 +72,9 @@ class Deletes:
                     headers={"Content-Type": content_type, "Content-Length": str(body.size)},
                     data=body,
                 )
-            except StatusError as error:
-                if error.answer.status not in _NOT_IN_BATCHES:
+            except (StatusError, ForeignAnswerError) as error:
+                status = error.answer.status if isinstance(error, StatusError) else error.status
+                if status not in _NOT_IN_BATCHES:
                     raise
                 self._in_batches = False
                 return

@@ -27,7 +27,7 @@ from ..byte_ranges import (
 from ..http_answers import Answer, LargeBody, TornError
 from ..large_reads import read_large, spares
 from ..single_stream import is_what_was_asked, read_alone
-from .answers import check_whole, in_words
+from .answers import check_is_googles, check_whole, in_words
 from .requests import LONG_TO_HASH
 
 if TYPE_CHECKING:
@@ -83,6 +83,38 @@ class Reader:
         assert not isinstance(data, LargeBody)
         return data, answer
 
+    async def size(self, bucket: str, name: str) -> int | None:
+        """The size of an object as the answer to a range of it says; ``None`` when it is missing.
+
+        Raises
+        ------
+        OSError
+            When the answer does not.
+        """
+
+        async def attempt() -> int | None:
+            found = await self._calls.signed(
+                partial(self._calls.client.fetch, self._calls.url(bucket, name, alt="media")),
+                expect=(200, 206, 404, 416),
+                headers={**_HEADERS, "Range": "bytes=0-0"},
+            )
+            body = found.body
+            if isinstance(body, LargeBody):
+                body.stream.close()
+                return body.size
+            check_is_googles(found.status, found.headers, body, is_value=True)
+            if found.status == 404:
+                return None
+            if found.status == 200:
+                return len(body)
+            total = total_size(found.headers.get("Content-Range"))
+            if total is None and found.status == 206:
+                raise OSError("the service does not say how large the object is")
+            # Of an empty object no range is satisfiable.
+            return total or 0
+
+        return await self._calls.send(attempt)
+
     async def _read_once(
         self, bucket: str, name: str, request: ByteRequest | None, *, leaves_large: bool
     ) -> tuple[bytes | memoryview | LargeBody | None, Answer]:
@@ -107,6 +139,7 @@ class Reader:
             if is_whole:
                 await _check(found.status, found.headers, part)
             return part, answer
+        check_is_googles(found.status, found.headers, body, is_value=True)
         if found.status == 404:
             return None, in_words(Answer(found.status, found.headers, bytes(body)))
         is_suffix = isinstance(request, SuffixByteRequest)

@@ -8,18 +8,25 @@ request.
 
 from __future__ import annotations
 
+import copy
 import inspect
+import os
 import re
+import threading
+import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from gcsfs import core
+from google.auth.exceptions import TransportError
 from google.auth.transport.requests import Request
 
 from ...errors import StorageOptionError
 from ...forks import free_in_child
 from ...limiter import MAX_IN_FLIGHT
 from ...threads import in_thread
+from ..lookup_rate import LookupRate
 from ..option_names import GCSFS
 from ..options import endpoint_advice, refuse_unknown
 
@@ -37,6 +44,8 @@ __all__ = [
 ]
 
 _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
+#: When the running operation began.
+_operation: ContextVar[float] = ContextVar("fsspec_store_operation", default=0.0)
 #: What fsspec takes for any filesystem, and gcsfs without naming it in a signature.
 _UNNAMED = frozenset(
     {
@@ -149,6 +158,9 @@ def is_plain(fs: Any) -> bool:
 class Authorization:
     """The credentials of the user's filesystem; what blocks is done in threads.
 
+    gcsfs looks for credentials once, when the filesystem is made. Where it found none, or those it
+    found cannot be renewed or are refused, their source is read again.
+
     Parameters
     ----------
     fs : GCSFileSystem
@@ -156,13 +168,20 @@ class Authorization:
     """
 
     def __init__(self, fs: Any) -> None:
-        self._credentials = fs.credentials
-        # Held while a token is fetched.
+        # Of this store's own: what is found later does not change the user's filesystem.
+        self._credentials = copy.copy(fs.credentials)
+        self._source = getattr(fs.credentials, "token", None)
+        # Both are held while a token is fetched.
         free_in_child(self._credentials.lock)
+        self._lock = free_in_child(threading.Lock())
+        self._rate = LookupRate()
+        #: When the last attempt to get a token ended, and what it failed with.
+        self._ended = 0.0
+        self._failure: Exception | None = None
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether there is nothing to sign with, and nothing to renew."""
+        """Whether there is nothing to sign with."""
         return self._credentials.credentials is None
 
     @property
@@ -170,24 +189,101 @@ class Authorization:
         """What stands for the credentials as they are now, to tell them from renewed ones."""
         return getattr(self._credentials.credentials, "token", None)
 
+    @property
+    def may_renew(self) -> bool:
+        """Whether there may be another token after a refused one."""
+        # Anonymous because nothing was found, and not because the user said so.
+        return not self.is_anonymous or (self._source is None and self._rate.is_open())
+
     async def sign(self, headers: dict[str, str]) -> None:
         """Add what says who asks: nothing, for somebody anonymous."""
         google = self._credentials.credentials
         if google is None:
             return
         if not google.valid:
-            await in_thread(self._credentials.maybe_refresh)
+            await in_thread(self._refresh, _operation.get(), time.monotonic(), None)
+            google = self._credentials.credentials
         google.apply(headers)
 
     async def renew(self, refused: object) -> None:
         """Get a new token, unless somebody got one since `token` was the refused one."""
-        await in_thread(self._renew, refused)
+        await in_thread(self._refresh, _operation.get(), time.monotonic(), (refused,))
 
-    def _renew(self, refused: object) -> None:
-        google = self._credentials.credentials
-        with self._credentials.lock:
-            if google is not None and self.token == refused:
-                google.refresh(Request())
+    def begin(self) -> None:
+        """Take note that an operation begins, whose requests are signed from now on."""
+        _operation.set(time.monotonic())
+
+    def _refresh(self, operation: float, began: float, refused: tuple[object] | None) -> None:
+        """Get a token, or fail, once for all operations that were under way.
+
+        A failure that may pass is shared by the requests that waited alone: their operations try
+        again.
+        """
+        with self._lock:
+            google = self._credentials.credentials
+            if refused is None and google is not None and google.valid:
+                return
+            if refused is not None and self.token != refused[0]:
+                return
+            failure = self._failure
+            if self._ended > (began if failure and _is_passing(failure) else operation):
+                if failure is not None:
+                    raise failure.with_traceback(None)
+                if google is None:
+                    return
+            self._failure = None
+            try:
+                if google is not None:
+                    self._get_token(google, refused)
+                elif self._rate.take():
+                    self._look_again()
+            except Exception as error:
+                self._failure = error
+                raise
+            finally:
+                self._ended = time.monotonic()
+
+    def _get_token(self, google: Any, refused: tuple[object] | None) -> None:
+        try:
+            if refused is None:
+                self._credentials.maybe_refresh()
+                return
+            # Other stores may have the same credentials.
+            with self._credentials.lock:
+                if self.token == refused[0]:
+                    google.refresh(Request())
+        except Exception as error:
+            if _is_passing(error) or not self._has_source() or not self._rate.take():
+                raise
+            began = time.monotonic()
+            try:
+                self._look_again()
+                self._credentials.maybe_refresh()
+            except Exception as again:
+                self._credentials.credentials = google
+                self._rate.took(time.monotonic() - began)
+                raise error from again
+
+    def _look_again(self) -> None:
+        began = time.monotonic()
+        # Reads the file, or asks the metadata service.
+        self._credentials.connect(method=self._source)
+        if self.is_anonymous:
+            self._rate.took(time.monotonic() - began)
+
+    def _has_source(self) -> bool:
+        """Whether the credentials came from a place that may have others by now."""
+        if self._source is None or self._source in ("google_default", "cloud"):
+            return True
+        return isinstance(self._source, str) and os.path.isfile(self._source)
+
+
+def _is_passing(error: Exception) -> bool:
+    # gcsfs puts an exception of its own around the library's.
+    causes = (error, error.__cause__)
+    return any(
+        isinstance(cause, TransportError) or getattr(cause, "retryable", False) for cause in causes
+    )
 
 
 def _parameters(*classes: type) -> set[str]:

@@ -89,10 +89,11 @@ class Reader:
                 return None
             if refused.status == 200:
                 length = whole_length(refused.headers)
-                if length is not None:
+                if length:
                     return length
+        # Some servers state no length, or none of a value that they make while they send it.
         size = await self._size_by_get(path)
-        if refused is not None:
+        if refused is not None and size != 0:
             # Answered where HEAD was not: asked first from now on.
             self._answers_head = False
         return size

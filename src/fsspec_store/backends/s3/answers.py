@@ -29,8 +29,12 @@ __all__ = [
     "check_end",
     "error_code",
     "error_details",
+    "error_headers",
+    "error_status",
     "failure_of",
+    "is_empty_etag",
     "is_no_part",
+    "is_refused_credential",
     "requested_part",
     "verdict",
 ]
@@ -87,6 +91,8 @@ _UNAUTHENTICATED = frozenset(
         "Unauthorized",
     }
 )
+#: Among those, what other credentials do not help against.
+_LASTING_REFUSALS = frozenset({"AccountProblem", "NotSignedUp", "RequestTimeTooSkewed"})
 _CREDENTIAL_ERRORS = (
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
@@ -107,6 +113,7 @@ _BROKEN = (
     ConnectionError,
     TimeoutError,
 )
+_EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 #: Among those, what would break again.
 _LASTING = (botocore.exceptions.SSLError, aiohttp.ClientSSLError, aiohttp.InvalidURL)
 
@@ -123,6 +130,11 @@ class MissingError(FileNotFoundError):
     def __init__(self, response: Mapping[str, Any]) -> None:
         super().__init__(response["Error"].get("Message", ""))
         self.response = response
+
+
+def is_empty_etag(etag: str) -> bool:
+    """Whether an ETag is the MD5 of no bytes, as that of an empty object usually is."""
+    return etag.strip('"') == _EMPTY_MD5
 
 
 def check_end(headers: Mapping[str, str]) -> None:
@@ -165,6 +177,17 @@ def error_code(error: BaseException) -> str | None:
     """The service's error code (``NoSuchKey``, ``403``, ...); ``None`` for errors on the way."""
     code = error_details(error).get("Code")
     return None if code is None else str(code)
+
+
+def error_status(error: BaseException) -> int | None:
+    """The status of the service's answer; ``None`` for errors on the way."""
+    status: int | None = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+def error_headers(error: BaseException) -> Mapping[str, str]:
+    """The headers of the service's answer, names in lower case; empty for errors on the way."""
+    return _response(error).get("ResponseMetadata", {}).get("HTTPHeaders", {})  # type: ignore[no-any-return]
 
 
 def error_details(error: BaseException) -> Mapping[str, Any]:
@@ -224,6 +247,14 @@ def failure_of(error: Exception) -> Failure:
     if code in _IN_THE_WAY:
         return Failure.CONFLICT
     return builtin_failure(error) if code is None else Failure.BACKEND
+
+
+def is_refused_credential(error: Exception) -> bool:
+    """Whether credentials were not found, or not accepted, and others may be by now."""
+    code = error_code(error)
+    if code is None:
+        return isinstance(error, _CREDENTIAL_ERRORS)
+    return code in _UNAUTHENTICATED - _LASTING_REFUSALS
 
 
 def _response(error: BaseException) -> Mapping[str, Any]:

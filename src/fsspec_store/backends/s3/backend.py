@@ -25,10 +25,11 @@ from ..base import (
 )
 from ..byte_ranges import content_length, total_size
 from ..temporary import REFUSED, is_temporary
-from .answers import OUT_OF_RANGE, error_code, error_details, failure_of
+from .answers import OUT_OF_RANGE, error_code, error_details, failure_of, is_empty_etag
 from .calls import Calls
 from .conditions import Conditions, conditions_of
 from .deletes import Deletes
+from .foreign import has_page
 from .reading import Reader
 from .uploads import Upload
 
@@ -47,6 +48,8 @@ __all__ = ["S3Backend"]
 _MAX_KEY_BYTES = 1024
 #: Entries of a page, unless fewer are asked for (S3 API Reference, "ListObjectsV2").
 _PAGE_KEYS = 1000
+#: Refusals of a HEAD, whose answer has no body.
+_NO_REASON = frozenset({"400", "401", "403"})
 #: What MinIO says of a prefix that ends in ``.`` or ``..``, although keys may begin with it.
 _NOT_LISTED = "XMinioInvalidResourceName"
 
@@ -103,9 +106,19 @@ class S3Backend(Backend):
             return await self._first_size(bucket, key)
         try:
             response = await self._calls.call("head_object", Bucket=bucket, Key=key)
-        except FileNotFoundError:
-            return None
-        return int(response["ContentLength"])
+        except FileNotFoundError as error:
+            # A GET has a body that says whether S3 answered.
+            return await self._first_size(bucket, key) if has_page(error) else None
+        except OSError as error:
+            # So does one that says why S3 refused: it may be credentials that ended.
+            if error_code(error) not in _NO_REASON or not self._calls.lanes.may_ask_why():
+                raise
+            return await self._first_size(bucket, key)
+        size: int | None = response["ContentLength"]
+        if size or (size == 0 and is_empty_etag(response.get("ETag", ""))):
+            return size
+        # Some services state no length, or none of a value that they stored compressed.
+        return await self._first_size(bucket, key)
 
     async def write(self, path: str, data: memoryview) -> None:
         await self._put(path, data)
@@ -220,7 +233,7 @@ class S3Backend(Backend):
     async def _first_size(self, bucket: str, key: str) -> int | None:
         """As `size`, by an answer that says which is missing, the object or its bucket.
 
-        A HEAD has no body to say so.
+        A HEAD has no body to say so. It may also lack the length, which the range of a part states.
         """
         try:
             found = await self._calls.send(
@@ -237,7 +250,11 @@ class S3Backend(Backend):
         if hasattr(found["Body"], "close"):
             found["Body"].close()
         total = total_size(found["ContentRange"])
-        return int(found["ContentLength"]) if total is None else total
+        if total is not None:
+            return total
+        if found["ResponseMetadata"]["HTTPStatusCode"] == 206:
+            raise OSError("the service does not say how large the object is")
+        return int(found["ContentLength"])
 
     def _split(self, path: str) -> tuple[str, str]:
         if path.startswith("arn:"):

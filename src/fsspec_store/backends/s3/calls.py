@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ...retries import RetryPolicy
     from ...sending import Slot, Stats
+    from .features import Service
     from .lanes import Lanes
 
 __all__ = ["Calls"]
@@ -94,6 +95,10 @@ class Calls:
             self._lanes.renew(used)
 
         used = self._lanes.get()
+        if used.must_be_renewed():
+            # Those of an earlier call were refused, or not found: a new session looks for others.
+            self._lanes.renew(used)
+            used = self._lanes.get()
         if slot is not None:
             return await slot.send(attempt, renew=renew)
         return await self._sender.send(attempt, renew=renew)
@@ -101,6 +106,10 @@ class Calls:
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a call until it succeeds or fails for good."""
         return await self.send(lambda: self.once(method, **params))
+
+    async def service(self) -> Service:
+        """What is known of the service that calls go to."""
+        return await self._lanes.get().service()
 
     def close(self) -> None:
         """Close the connections; new ones are made when calls follow."""

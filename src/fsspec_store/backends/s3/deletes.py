@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...concurrency import for_each
 from .answers import error_code
+from .features import BULK_DELETE, may_be_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +22,6 @@ __all__ = ["DeleteRefusedError", "Deletes"]
 #: Most keys one DeleteObjects request takes (S3 API Reference, "DeleteObjects").
 _MOST = 1000
 _AT_ONCE = 4
-#: What services without bulk deletes answer.
-_NOT_IN_BULK = frozenset({"NotImplemented", "MethodNotAllowed", "405", "501"})
 #: What XML 1.0 cannot carry, or would normalise away, in the body of a bulk delete.
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 
@@ -38,7 +37,6 @@ class Deletes:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._in_bulk = True
 
     async def one(self, target: tuple[str, str]) -> None:
         """Delete the object of a bucket and a key, if it is there."""
@@ -53,8 +51,9 @@ class Deletes:
         """Delete objects, so many requests at once at most."""
         bulk: dict[str, list[str]] = {}
         single = []
+        in_bulk = BULK_DELETE not in (await self._calls.service()).refused
         for bucket, key in targets:
-            if not self._in_bulk or _NOT_IN_XML.search(key):
+            if not in_bulk or _NOT_IN_XML.search(key):
                 single.append((bucket, key))
             else:
                 bulk.setdefault(bucket, []).append(key)
@@ -82,10 +81,10 @@ class Deletes:
         try:
             await self._calls.send(attempt)
         except OSError as error:
-            if isinstance(error, DeleteRefusedError) or error_code(error) not in _NOT_IN_BULK:
+            if isinstance(error, DeleteRefusedError) or not may_be_refused(error):
                 raise
-            self._in_bulk = False
             await for_each(self.one, [(bucket, key) for key in keys], limit=_AT_ONCE)
+            (await self._calls.service()).refuses(BULK_DELETE, error_code(error))
 
 
 class DeleteRefusedError(OSError):

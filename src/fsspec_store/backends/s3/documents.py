@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ListPage",
     "delete_body",
+    "last_name",
     "parse_delete",
     "parse_error",
     "parse_list",
@@ -85,16 +86,24 @@ _SECRET = re.compile(
 
 
 class ListPage(NamedTuple):
-    """A page of a listing: keys with their sizes in bytes, and common prefixes with their ``/``."""
+    """A page of a listing: keys with their sizes in bytes, and common prefixes with their ``/``.
 
-    objects: list[tuple[str, int]]
+    A size is ``None`` where the service lists none.
+    """
+
+    objects: list[tuple[str, int | None]]
     prefixes: list[str]
     #: Asks for the page after this one; ``None`` on the last.
     next_token: str | None
+    #: Whether the page is one of ListObjects, version 1, and the token its marker.
+    is_version_1: bool = False
 
 
 def parse_list(body: bytes) -> ListPage:
-    """A page of ListObjectsV2.
+    """A page of ListObjectsV2, or of ListObjects.
+
+    A truncated page of ListObjects has no token. The next page begins after its ``NextMarker``,
+    which services may leave out, or else after its last name (S3 API Reference, "ListObjects").
 
     With ``encoding-type=url`` in the request, keys that XML cannot carry come through; an answer
     says whether the service took notice, and is read accordingly.
@@ -170,19 +179,24 @@ def _parsed_page(body: bytes) -> ListPage:
     root = _document(body, _LIST)
     objects = [child for child in root if _name(child) == "Contents"]
     common = [child for child in root if _name(child) == "CommonPrefixes"]
-    sizes = [_child(item, "Size") for item in objects]
-    for size in sizes:
-        if not _SIZE(size):
-            raise ValueError(f"a size in a list of objects is {size[:40]!r}")
     return _page(
         root,
         [_child(item, "Key") for item in objects],
-        map(int, sizes),
+        [_listed_size(item) for item in objects],
         [_child(item, "Prefix") for item in common],
     )
 
 
-def _page(root: Element, keys: list[str], sizes: Iterable[int], prefixes: list[str]) -> ListPage:
+def _listed_size(item: Element) -> int | None:
+    size = _child(item, "Size", default="")
+    if size and not _SIZE(size):
+        raise ValueError(f"a size in a list of objects is {size[:40]!r}")
+    return int(size) if size else None
+
+
+def _page(
+    root: Element, keys: list[str], sizes: Iterable[int | None], prefixes: list[str]
+) -> ListPage:
     encoding = _child(root, "EncodingType", default="")
     if encoding == "url":
         keys, prefixes = _unquoted(keys), _unquoted(prefixes)
@@ -191,12 +205,25 @@ def _page(root: Element, keys: list[str], sizes: Iterable[int], prefixes: list[s
     truncated = _child(root, "IsTruncated")
     if truncated not in ("true", "false"):
         raise ValueError(f"IsTruncated of a list of objects is {truncated[:40]!r}")
-    token = None
-    if truncated == "true":
-        token = _child(root, "NextContinuationToken", default="")
-        if not token:
-            raise ValueError("a list of objects is truncated, and has no token for the next page")
-    return ListPage(list(zip(keys, sizes, strict=True)), prefixes, token)
+    page = ListPage(list(zip(keys, sizes, strict=True)), prefixes, None)
+    if truncated == "false":
+        return page
+    token = _child(root, "NextContinuationToken", default="")
+    if token:
+        return page._replace(next_token=token)
+    marker = _child(root, "NextMarker", default="")
+    if encoding:
+        (marker,) = _unquoted([marker])
+    if not marker and not _child(root, "KeyCount", default=""):
+        marker = last_name(page.objects, prefixes)
+    if not marker:
+        raise ValueError("a list of objects is truncated, and has no token for the next page")
+    return page._replace(next_token=marker, is_version_1=True)
+
+
+def last_name(objects: list[tuple[str, int | None]], prefixes: list[str]) -> str:
+    """The last name of a page in the order of S3's listings, ``""`` of an empty page."""
+    return max([*(key for key, _ in objects[-1:]), *prefixes[-1:]], key=str.encode, default="")
 
 
 def _cut(text: str, pattern: re.Pattern[str], mark: str) -> tuple[str, list[list[str]]]:

@@ -22,6 +22,8 @@ from ..wire.pool import Pool
 from .answers import check_end
 from .checksums import crc32, stated_checksum
 from .documents import delete_body, parse_delete, parse_error, parse_list
+from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2, service_at
+from .foreign import check_is_value
 from .plain import UnusualError, tls_context
 from .refusals import OddAnswerError, is_success, refusal
 from .routes import METHODS, Route, find_route
@@ -48,6 +50,7 @@ _MOST_ODD_ANSWERS = 3
 
 #: Where requests go, and the client of botocore's that holds their credentials.
 Way: TypeAlias = tuple[Route, Any]
+_Method: TypeAlias = "Callable[[Way, dict[str, Any], frozenset[str]], Awaitable[dict[str, Any]]]"
 
 
 class FastLane:
@@ -72,7 +75,7 @@ class FastLane:
         self._moved: dict[str, tuple[OddAnswerError, dict[str, Any]]] = {}
         self._learning = asyncio.Lock()
         self._tls: ssl.SSLContext | None = None
-        self._methods: dict[str, Callable[[Way, dict[str, Any]], Awaitable[dict[str, Any]]]] = {
+        self._methods: dict[str, _Method] = {
             "get_object": self._get_object,
             "head_object": self._head_object,
             "put_object": self._put,
@@ -89,7 +92,9 @@ class FastLane:
         except KeyError:
             return await self._learn(bucket, method)
 
-    async def call(self, way: Way, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def call(
+        self, way: Way, method: str, params: dict[str, Any], refused: frozenset[str] = frozenset()
+    ) -> dict[str, Any]:
         """Send a call once, with botocore's name and parameters.
 
         Parameters
@@ -100,6 +105,8 @@ class FastLane:
             botocore's name of the call.
         params : dict
             As of `fsspec_store.backends.s3.lanes`.
+        refused : frozenset of str, optional
+            What the service does without, of `fsspec_store.backends.s3.features`.
 
         Raises
         ------
@@ -108,7 +115,7 @@ class FastLane:
         OSError
             As s3fs raises it.
         """
-        return await self._methods[method](way, params)
+        return await self._methods[method](way, params, refused)
 
     def doubt(self, bucket: str, method: str, way: Way, odd: OddAnswerError) -> None:
         """Take note that s3fs knew what to do about an odd answer.
@@ -147,13 +154,15 @@ class FastLane:
 
     # -- Calls ---------------------------------------------------------------------------------
 
-    async def _get_object(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+    async def _get_object(
+        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+    ) -> dict[str, Any]:
         headers = {}
         if "Range" in params:
             headers["range"] = params["Range"]
         if "IfMatch" in params:
             headers["if-match"] = params["IfMatch"]
-        if "ChecksumMode" in params:
+        if "ChecksumMode" in params and CHECKSUM_MODE not in refused:
             headers["x-amz-checksum-mode"] = params["ChecksumMode"]
         checksum: StatedChecksum | None = None
 
@@ -177,6 +186,8 @@ class FastLane:
         if status not in (200, 206):
             raise refusal(response, "GetObject")
         check_end(found)
+        if not found.get("etag"):
+            check_is_value(status, found, response.body)
         check = None
         if stream is not None:
             check = None if "Range" in params else stated_checksum(found)
@@ -191,21 +202,27 @@ class FastLane:
             "ResponseMetadata": {"HTTPStatusCode": status},
         }
 
-    async def _head_object(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+    async def _head_object(
+        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+    ) -> dict[str, Any]:
         path = way[0].path + quote_key(params["Key"])
         response = await self._ask_whole(way, "HEAD", path)
-        length = content_length({"Content-Length": response.headers.get("content-length", "")})
         if not is_success(response):
             raise refusal(response, "HeadObject")
-        if length is None:
-            raise OddAnswerError("a HEAD without a length")
+        said = response.headers.get("content-length")
+        length = None if said is None else content_length({"Content-Length": said})
+        if length is None and said is not None:
+            raise OddAnswerError("a HEAD whose length is no number")
+        check_is_value(response.status, response.headers)
         return {
             "ContentLength": length,
             "ETag": response.headers.get("etag", ""),
             "ResponseMetadata": {"HTTPHeaders": response.headers},
         }
 
-    async def _put(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+    async def _put(
+        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+    ) -> dict[str, Any]:
         body = memoryview(params["Body"])
         headers = {}
         query = ""
@@ -221,7 +238,7 @@ class FastLane:
             query = canonical_query(
                 {"partNumber": str(params["PartNumber"]), "uploadId": params["UploadId"]}
             )
-        if way[0].crc32:
+        if way[0].crc32 and CHECKSUMS not in refused:
             headers["x-amz-checksum-crc32"] = await _summed(crc32, body)
         path = way[0].path + quote_key(params["Key"])
         # A connection's own timeout begins when the body is sent.
@@ -235,7 +252,9 @@ class FastLane:
             raise ConnectionError("what answered was not S3")
         return {"ETag": etag}
 
-    async def _delete_object(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+    async def _delete_object(
+        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+    ) -> dict[str, Any]:
         path = way[0].path + quote_key(params["Key"])
         response = await self._ask_whole(way, "DELETE", path)
         if not is_success(response):
@@ -244,7 +263,9 @@ class FastLane:
             raise ConnectionError("what answered was not S3")
         return {}
 
-    async def _delete_objects(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
+    async def _delete_objects(
+        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+    ) -> dict[str, Any]:
         body = delete_body(item["Key"] for item in params["Delete"]["Objects"])
         # Every service takes this one; some know no other.
         digest = hashlib.md5(body, usedforsecurity=False).digest()
@@ -266,9 +287,15 @@ class FastLane:
                 raise ConnectionError(f"what answered was not S3: {error}") from None
             raise OddAnswerError(str(error)) from None
 
-    async def _list_objects(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
-        query = {"encoding-type": "url", "list-type": "2", "prefix": params["Prefix"]}
-        for param, name in _LIST_PARAMS.items():
+    async def _list_objects(
+        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+    ) -> dict[str, Any]:
+        names, query = _LIST_PARAMS, {"encoding-type": "url", "prefix": params["Prefix"]}
+        if LIST_V2 in refused:
+            names = _LIST_PARAMS_1
+        else:
+            query["list-type"] = "2"
+        for param, name in names.items():
             if param in params:
                 query[name] = str(params[param])
         response = await self._ask_whole(way, "GET", way[0].path, canonical_query(query))
@@ -278,6 +305,8 @@ class FastLane:
             page = await parsed(parse_list, bytes(response.body or b""))
         except ValueError as error:
             raise OddAnswerError(str(error)) from None
+        if page.is_version_1 and LIST_V2 not in refused:
+            service_at(way[1].meta.endpoint_url).refuses(LIST_V2, "it answered by version 1")
         return {"Objects": page.objects, "Prefixes": page.prefixes, "Next": page.next_token}
 
     # -- What they share -----------------------------------------------------------------------
@@ -365,6 +394,12 @@ _LIST_PARAMS = {
     "MaxKeys": "max-keys",
     "ContinuationToken": "continuation-token",
     "StartAfter": "start-after",
+}
+_LIST_PARAMS_1 = {
+    "Delimiter": "delimiter",
+    "MaxKeys": "max-keys",
+    "ContinuationToken": "marker",
+    "StartAfter": "marker",
 }
 
 

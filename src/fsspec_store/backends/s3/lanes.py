@@ -8,9 +8,11 @@ botocore's members, and some in another form:
     ``Body``: the bytes, or of more than `LARGE_BYTES` a `Stream`; ``ContentLength``,
     ``ContentRange``, ``ETag``, ``ResponseMetadata``; ``Check``: beside a stream of a whole object
     whose checksum the service stated, what raises for other bytes.
+``head_object``
+    ``ContentLength`` is ``None`` where the service did not say it.
 ``list_objects_v2``
-    ``Objects``: pairs of key and size; ``Prefixes``: with their ``/``; ``Next``: the token of the
-    next page, or ``None``.
+    ``Objects``: pairs of key and size, which is ``None`` where the service did not list it;
+    ``Prefixes``: with their ``/``; ``Next``: the token of the next page, or ``None``.
 
 Knows neither policy nor limit: a call is one attempt.
 """
@@ -18,20 +20,32 @@ Knows neither policy nor limit: a call is one attempt.
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import botocore.exceptions
 
-from ..byte_ranges import stated_size
-from ..large_reads import LARGE_BYTES
 from ..sessions import close_now, without_own_repeats
-from ..wire.connection import BodyTooLongError, longest_control
-from .answers import DAMAGED, check_end, error_code
+from .answers import (
+    DAMAGED,
+    OUT_OF_RANGE,
+    PRECONDITION_FAILED,
+    error_code,
+    is_refused_credential,
+)
 from .bounded import bounded
-from .checksums import ChecksumError, stated_checksum
+from .checksums import ChecksumError
 from .fast import FastLane
+from .features import (
+    CHECKSUM_MODE,
+    CHECKSUMS,
+    LIST_V2,
+    OPTIONAL,
+    Service,
+    may_be_refused,
+    service_at,
+)
+from .foreign import not_s3
+from .library import as_bytes, is_version_1, understood, version_1
 from .refusals import OddAnswerError
 
 if TYPE_CHECKING:
@@ -39,22 +53,22 @@ if TYPE_CHECKING:
 
     from ...retries import RetryPolicy
     from ...sending import Stats
+    from ..lookup_rate import LookupRate
 
 __all__ = ["Lanes", "http_sessions"]
 
-#: Calls whose answers have no body.
-_WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
-#: What an answer with a document says, where botocore takes any for one, or none at all.
-_SAID = {"complete_multipart_upload": "ETag", "create_multipart_upload": "UploadId"}
 #: Parameters that botocore does not know.
 _OURS = frozenset({"Into", "Longest"})
 #: Calls whose answers are a head and little more.
-_WITHOUT_PAGE = _WITHOUT_DOCUMENT | {"get_object", "head_bucket", "head_object"}
+_WITHOUT_PAGE = frozenset(
+    {"delete_object", "get_object", "head_bucket", "head_object", "put_object", "upload_part"}
+)
 #: More than a page of 1,000 keys has, in bytes.
 _PAGE_BYTES = 2**20
 _COMPLETION_SECONDS = 900.0
-#: What is read of s3fs's streams in one go.
-_READ_BYTES = 2**20
+#: Errors by which a service answers a request that it understood.
+_ANSWERS = OUT_OF_RANGE | PRECONDITION_FAILED
+_CALCULATION = "request_checksum_calculation"
 
 
 class Lanes:
@@ -68,6 +82,8 @@ class Lanes:
         Its timeouts.
     fast : bool
         Whether there is a fast lane.
+    rate : LookupRate, optional
+        How often credentials may be looked for again; left out where the user's options hold them.
 
     Attributes
     ----------
@@ -75,11 +91,38 @@ class Lanes:
         Whether they were closed: what a call under way opens since, it closes.
     """
 
-    def __init__(self, fs: Any, policy: RetryPolicy, *, fast: bool) -> None:
+    def __init__(
+        self, fs: Any, policy: RetryPolicy, *, fast: bool, rate: LookupRate | None = None
+    ) -> None:
         self.fs = fs
         self.fast = FastLane(fs, policy) if fast else None
         self.is_over = False
         self._policy = policy
+        self._rate = rate
+        self._is_refused = False
+        self._service: Service | None = None
+        self._finding = asyncio.Lock()
+        self._trying = asyncio.Lock()
+        #: Optional parts of requests, and errors that came without them as well.
+        self._not_the_cause: set[tuple[str, str | None]] = set()
+        #: What botocore was told of checksums, by its clients.
+        self._calculation: dict[Any, str] = {}
+
+    def must_be_renewed(self) -> bool:
+        """Whether credentials were refused, or not found, and may be looked for again."""
+        return self._is_refused and self._rate is not None and self._rate.take()
+
+    def may_ask_why(self) -> bool:
+        """Whether a refusal without a reason is worth a request that has one."""
+        return self._rate is not None and self._rate.take()
+
+    async def service(self) -> Service:
+        """What is known of the service that calls go to."""
+        try:
+            return self._service or await self._find_service()
+        except Exception as error:
+            self._translate(error)
+            raise
 
     async def call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
         """Send a call once.
@@ -92,77 +135,155 @@ class Lanes:
             As s3fs raises it.
         """
         try:
-            return await self._call(method, params, stats)
-        except OSError as error:
-            if error_code(error) in DAMAGED:
-                # From here, and not by the service's answer, since that is no reason to give up.
-                raise ChecksumError(f"{error_code(error)}: {error}") from None
-            if isinstance(error, FileNotFoundError | PermissionError) and not error_code(error):
-                # Of a file or a program that gives credentials, and no word of S3's about a key.
-                raise botocore.exceptions.CredentialRetrievalError(
-                    provider="a file or program", error_msg=str(error)
-                ) from error
+            service = self._service or await self._find_service()
+            try:
+                return await self._call(method, params, stats, service.refused)
+            except OSError as error:
+                if method not in OPTIONAL or not may_be_refused(error):
+                    raise
+                return await self._call_without(service, error, method, params, stats)
+        except Exception as error:
+            self._translate(error)
             raise
 
-    async def _call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
+    def _translate(self, error: Exception) -> None:
+        """Raise an error in other words, where s3fs's mean something else here."""
+        code = error_code(error)
+        if code in DAMAGED:
+            # From here, and not by the service's answer, since that is no reason to give up.
+            raise ChecksumError(f"{code}: {error}") from None
+        if isinstance(error, FileNotFoundError | PermissionError) and not code:
+            self._is_refused = True
+            # Of a file or a program that gives credentials, and no word of S3's about a key.
+            raise botocore.exceptions.CredentialRetrievalError(
+                provider="a file or program", error_msg=str(error)
+            ) from error
+        self._is_refused = self._is_refused or is_refused_credential(error)
+
+    async def _find_service(self) -> Service:
+        # Older releases of s3fs make a client for each call that comes before there is one.
+        async with self._finding:
+            if self._service is None:
+                await self.fs.set_session()
+                meta = getattr(self.fs._s3, "meta", None)
+                endpoint = getattr(meta, "endpoint_url", None)
+                self._service = service_at(endpoint) if endpoint else Service("S3")
+        return self._service
+
+    async def _call_without(
+        self,
+        service: Service,
+        error: Exception,
+        method: str,
+        params: dict[str, Any],
+        stats: Stats,
+    ) -> dict[str, Any]:
+        """Repeat a refused call without its optional part, or raise what it was refused with.
+
+        One call tries this at a time, and once for each kind of error: a wrong secret costs no
+        further requests.
+        """
+        part, cause = OPTIONAL[method], error_code(error)
+        if part == CHECKSUM_MODE and "ChecksumMode" not in params:
+            raise error
+        async with self._trying:
+            if part not in service.refused:
+                if (part, cause) in self._not_the_cause:
+                    raise error
+                stats.requests += 1
+                try:
+                    answer = await self._call(method, params, stats, service.refused | {part})
+                except OSError as again:
+                    if isinstance(again, FileNotFoundError) or error_code(again) in _ANSWERS:
+                        service.refuses(part, cause)
+                    elif error_code(again) == cause:
+                        self._not_the_cause.add((part, cause))
+                    raise
+                service.refuses(part, cause)
+                return answer
+        stats.requests += 1
+        return await self._call(method, params, stats, service.refused)
+
+    async def _call(
+        self, method: str, params: dict[str, Any], stats: Stats, refused: frozenset[str]
+    ) -> dict[str, Any]:
         if self.fast is None:
-            return await self._call_s3fs(method, params)
+            return await self._call_s3fs(method, params, refused)
         bucket = params["Bucket"]
         way = await self.fast.way(bucket, method)
         if way is None:
-            return await self._call_s3fs(method, params)
+            return await self._call_s3fs(method, params, refused)
         stats.fast += 1
         try:
-            return await self.fast.call(way, method, params)
+            return await self.fast.call(way, method, params, refused)
         except OddAnswerError as odd:
             # Two requests, in one attempt.
             stats.requests += 1
             try:
-                answer = await self._call_s3fs(method, params)
+                answer = await self._call_s3fs(method, params, refused)
             except FileNotFoundError:
                 self.fast.doubt(bucket, method, way, odd)
                 raise
             self.fast.doubt(bucket, method, way, odd)
             return answer
 
-    async def _call_s3fs(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def _call_s3fs(
+        self, method: str, params: dict[str, Any], refused: frozenset[str]
+    ) -> dict[str, Any]:
+        service = await self.service()
         for session in http_sessions(self.fs):
             # They are made one by one, so this is asked for before each request.
             bounded(without_own_repeats(session))
         given = {name: value for name, value in params.items() if name not in _OURS}
+        if CHECKSUM_MODE in refused:
+            given.pop("ChecksumMode", None)
+        await self._set_checksums(given["Bucket"], CHECKSUMS not in refused)
         if "Metadata" in given:
             # What every object of this filesystem gets, s3fs would leave out.
             of_all = getattr(self.fs, "s3_additional_kwargs", {}).get("Metadata", {})
             given["Metadata"] = {**of_all, **given["Metadata"]}
+        called = method
+        if method == "delete_objects":
+            # The answer to a quiet one is empty, and botocore takes any document for an empty one.
+            given["Delete"] = {**given["Delete"], "Quiet": False}
+        elif method == "list_objects_v2" and LIST_V2 in refused:
+            called, given = "list_objects", version_1(given)
         sent = 0
         if "Body" in given:
-            given["Body"] = _as_bytes(given["Body"])
+            given["Body"] = as_bytes(given["Body"])
             sent = len(given["Body"])
         longest = self._longest(method, sent)
         try:
             async with asyncio.timeout(longest) as limit:
                 # Older releases of s3fs leave it to each caller to say who pays.
-                response: dict[str, Any] = await self.fs._call_s3(method, self.fs.req_kw, **given)
+                response: dict[str, Any] = await self.fs._call_s3(called, self.fs.req_kw, **given)
         except TimeoutError as error:
             if not limit.expired():
                 raise
             raise TimeoutError(f"no complete response for {longest:g} s") from error
+        except Exception as error:
+            if not method.startswith("head_") and (foreign := not_s3(error)) is not None:
+                raise foreign from None
+            raise
         finally:
             if self.is_over:
                 for session in http_sessions(self.fs):
                     close_now(session)
-        if method == "get_object":
-            return await _with_body(response, params, self._policy)
-        if method == "list_objects_v2":
-            return _page(response)
-        if method in _WITHOUT_DOCUMENT:
-            _check_bodiless(response)
-        if method == "head_object" and "ContentLength" not in response:
-            raise OSError("what answered did not say how long the object is")
-        if (said := _SAID.get(method)) is not None and said not in response:
-            # Whether it was done is as open as after a lost answer.
-            raise ConnectionError("what answered was not S3")
-        return response
+        answer = await understood(method, params, response, self._policy)
+        if called == "list_objects_v2" and is_version_1(response):
+            service.refuses(LIST_V2, "it gave no NextContinuationToken")
+        return answer
+
+    async def _set_checksums(self, bucket: str, wanted: bool) -> None:
+        """Have botocore send checksums of uploads as the user configured it, or none."""
+        if wanted and not self._calculation:
+            return
+        config = getattr((await self.fs.get_s3(bucket)).meta, "config", None)
+        # Releases of botocore before this option send no checksums by default.
+        configured = getattr(config, _CALCULATION, None)
+        if configured is not None:
+            configured = self._calculation.setdefault(config, configured)
+            setattr(config, _CALCULATION, configured if wanted else "when_required")
 
     def _longest(self, method: str, sent: int) -> float:
         """Seconds that a call may take, a value's body not included.
@@ -176,134 +297,6 @@ class Lanes:
             return max(_COMPLETION_SECONDS, self._policy.timeout)
         received = 0 if method in _WITHOUT_PAGE else _PAGE_BYTES
         return self._policy.timeout + self._policy.transfer_timeout(sent, received)
-
-
-class _S3fsStream:
-    """A body that s3fs reads."""
-
-    def __init__(self, body: Any, policy: RetryPolicy) -> None:
-        self._body = body
-        self._policy = policy
-
-    async def read_into(self, sink: memoryview) -> None:
-        filled = 0
-        began = time.monotonic()
-        while filled < sink.nbytes:
-            data = await self._next(min(_READ_BYTES, sink.nbytes - filled), began, filled)
-            if not data:
-                raise aiohttp.ClientPayloadError("the body broke off")
-            sink[filled : filled + len(data)] = data
-            filled += len(data)
-
-    async def read_up_to(self, longest: int) -> bytes:
-        """All of it; `BodyTooLongError` when it has more than so many bytes."""
-        pieces: list[bytes] = []
-        size = 0
-        began = time.monotonic()
-        while data := await self._next(_READ_BYTES, began, size):
-            pieces.append(data)
-            size += len(data)
-            if size > longest:
-                raise BodyTooLongError(longest)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    async def _next(self, most: int, began: float, came: int) -> bytes:
-        # aiohttp bounds the time between two pieces, and not their size.
-        due = began + self._policy.transfer_timeout(0, came) + self._policy.timeout
-        try:
-            async with asyncio.timeout(due - time.monotonic()) as limit:
-                piece: bytes = await self._body.read(most)
-                return piece
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise TimeoutError(
-                f"the response was too slow: {came} bytes of a body in "
-                f"{time.monotonic() - began:.3g} s"
-            ) from error
-
-    def close(self) -> None:
-        self._body.close()
-
-
-async def _with_body(
-    response: dict[str, Any], params: dict[str, Any], policy: RetryPolicy
-) -> dict[str, Any]:
-    body = response["Body"]
-    is_left_open = False
-    try:
-        found = await _read(response, params, _S3fsStream(body, policy))
-        is_left_open = isinstance(found["Body"], _S3fsStream)
-        return found
-    except botocore.exceptions.FlexibleChecksumError as error:
-        raise ChecksumError(str(error)) from error
-    finally:
-        if not is_left_open:
-            body.close()
-
-
-async def _read(
-    response: dict[str, Any], params: dict[str, Any], stream: _S3fsStream
-) -> dict[str, Any]:
-    metadata = response.get("ResponseMetadata", {})
-    status = metadata.get("HTTPStatusCode")
-    if status not in (200, 206):
-        raise OSError(f"what answered with the status {status} was not S3")
-    check_end(metadata["HTTPHeaders"])
-    found = {
-        "ContentRange": response.get("ContentRange"),
-        "ContentLength": response.get("ContentLength"),
-        "ETag": response.get("ETag", ""),
-        "ResponseMetadata": metadata,
-        "Check": None,
-    }
-    length = found["ContentLength"]
-    if length is not None and length > LARGE_BYTES:
-        if "Range" not in params:
-            checksum = stated_checksum(metadata["HTTPHeaders"])
-            found["Check"] = None if checksum is None else checksum.check_whole
-        return {**found, "Body": stream}
-    longest = params.get("Longest", longest_control)(status) if length is None else length
-    data: bytes | memoryview = await stream.read_up_to(longest)
-    if length is None:
-        found["ContentLength"] = len(data)
-    into = params.get("Into")
-    if into is not None and len(data) == into.nbytes:
-        into[:] = data
-        data = into
-    return {**found, "Body": data}
-
-
-def _check_bodiless(response: dict[str, Any]) -> None:
-    """Raise for a page of somebody else's, which botocore would not look at."""
-    length = response["ResponseMetadata"]["HTTPHeaders"].get("content-length", "0")
-    if length != "0" and "ETag" not in response:
-        raise ConnectionError("what answered was not S3")
-
-
-def _page(response: dict[str, Any]) -> dict[str, Any]:
-    if "IsTruncated" not in response:
-        raise OSError("what answered is no list of objects")
-    try:
-        return {
-            "Objects": [
-                (item["Key"], stated_size(item["Size"], repr(item["Key"])))
-                for item in response.get("Contents", ())
-            ],
-            "Prefixes": [item["Prefix"] for item in response.get("CommonPrefixes", ())],
-            # The token and not the last key: not every service lists in byte order.
-            "Next": response["NextContinuationToken"] if response["IsTruncated"] else None,
-        }
-    except KeyError as missing:
-        raise OSError(f"a list of objects came without {missing}") from missing
-
-
-def _as_bytes(data: bytes | memoryview) -> bytes:
-    """The view as ``bytes``, which is all botocore takes for a body that can be sent again."""
-    whole = data.obj if isinstance(data, memoryview) else data
-    if isinstance(whole, bytes) and len(whole) == len(data):
-        return whole
-    return bytes(data)
 
 
 def http_sessions(fs: Any) -> Iterator[Any]:

@@ -16,10 +16,12 @@ from aiobotocore.config import AioConfig
 from botocore.config import Config
 
 from ...errors import StorageOptionError
+from ..lookup_rate import LookupRate
 from ..option_names import S3FS
 from ..options import endpoint_advice, refuse_unknown
 from ..sessions import close_now, end_reading, forget
 from .bounded import session_config
+from .credentials import Session
 from .lanes import Lanes, http_sessions
 
 if TYPE_CHECKING:
@@ -56,6 +58,9 @@ class S3Filesystems:
         self._fs = fs
         self._policy = policy
         self._fast = fast
+        is_told = fs.anon or fs.key or "aws_access_key_id" in (fs.client_kwargs or {})
+        #: For credentials that are found elsewhere than in the user's options.
+        self._rate = None if is_told else LookupRate()
         self._own_config: dict[str, Any] = {
             "max_pool_connections": max_connections,
             **session_config(),
@@ -83,7 +88,7 @@ class S3Filesystems:
         fs = type(self._fs)(*self._fs.storage_args, **options)
         # How many attempts s3fs makes of a request.
         fs.retries = 1
-        return Lanes(fs, self._policy, fast=self._fast)
+        return Lanes(fs, self._policy, fast=self._fast, rate=self._rate)
 
     async def aclose(self, lanes: Lanes) -> None:
         """Close its sessions, and await the connections' end."""
@@ -153,7 +158,7 @@ def _session(options: Mapping[str, Any]) -> Any:
 
     Parsing that takes fifteen times as long as all else that makes a client.
     """
-    session = aiobotocore.session.AioSession(**options)
+    session = Session(**options)
     data_path = session.get_config_variable("data_path")
     loader = _loaders.setdefault(data_path, session.get_component("data_loader"))
     session.register_component("data_loader", loader)

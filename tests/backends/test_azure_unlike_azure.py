@@ -1,0 +1,106 @@
+"""Azure's protocol, spoken by less than Azure: sizes that are not stated, pages of others."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conformance.support import listed, put, read
+from servers.scripted_s3 import Asked, Reply, scripted_s3
+
+from fsspec_store import BackendError, FsspecStore, RangeByteRequest
+
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+PAGE = b"<!DOCTYPE html><html><body><h1>Sorry</h1><br></body></html>"
+EMPTY_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
+
+
+def open_at(url: str) -> FsspecStore:
+    key = base64.b64encode(b"key").decode()
+    account = f"AccountName=account;AccountKey={key};BlobEndpoint={url}/account"
+    options = {"connection_string": account, "skip_instance_cache": True}
+    return FsspecStore.from_url("az://container/x", options, retries=0, timeout=10)
+
+
+LISTING = (
+    b"<EnumerationResults><Blobs><Blob><Name>x/a</Name><Properties/></Blob>"
+    b"<Blob><Name>x/b</Name><Properties><Content-Length>3</Content-Length></Properties></Blob>"
+    b"</Blobs><NextMarker/></EnumerationResults>"
+)
+
+
+def service(asked: Asked) -> Reply:
+    """One value of three bytes at every name but ``missing``, and a HEAD that states no size."""
+    if "comp=list" in asked.query:
+        return Reply(200, LISTING, {"Content-Type": "application/xml"})
+    if asked.path.endswith("missing"):
+        return Reply(404, b"", {"x-ms-error-code": "BlobNotFound"})
+    if asked.method == "DELETE":
+        return Reply(202)
+    if asked.method == "PUT":
+        return Reply(201, b"", {"ETag": '"e"'})
+    headers: dict[str, str | None] = {"ETag": '"e"', "x-ms-version": "2021-12-02"}
+    if asked.method == "HEAD":
+        if asked.path.endswith("known"):
+            return Reply(200, b"", {**headers, "Content-MD5": EMPTY_MD5})
+        return Reply(200, b"", {**headers, "Content-Length": None})
+    if asked.path.endswith("empty"):
+        return (
+            Reply(416, b"", headers) if "x-ms-range" in asked.headers else Reply(200, b"", headers)
+        )
+    if asked.headers.get("x-ms-range") == "bytes=0-0":
+        return Reply(206, b"a", {**headers, "Content-Range": "bytes 0-0/3"})
+    if "x-ms-range" in asked.headers:
+        return Reply(206, b"bc", {**headers, "Content-Range": "bytes 1-2/3"})
+    return Reply(200, b"abc", headers)
+
+
+async def test_sizes_that_a_head_and_a_list_leave_out() -> None:
+    async with scripted_s3(service) as server, open_at(server.url) as store:
+        assert await store.getsize("a") == 3
+        assert await store.getsize("empty") == 0
+        assert not await store.exists("missing")
+        before = len(server.seen)
+        assert await store.getsize("known") == 0
+        assert len(server.seen) == before + 1
+        assert await store.getsize_prefix("") == 6
+
+
+@pytest.mark.parametrize("status", [200, 403, 404])
+async def test_a_page_of_another_server_is_no_answer(status: int) -> None:
+    is_azure = True
+
+    def answer(asked: Asked) -> Reply:
+        return service(asked) if is_azure else Reply(status, PAGE, HTML)
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        assert await read(store, "a") == b"abc"
+        is_azure = False
+        uses: dict[str, Callable[[], Any]] = {
+            "get": lambda: store.get("a"),
+            "range": lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
+            "delete": lambda: store.delete("a"),
+            "list": lambda: listed(store.list()),
+            "set": lambda: put(store, "a"),
+        }
+        for name, use in uses.items():
+            with pytest.raises(BackendError) as caught:
+                await use()
+            assert not isinstance(caught.value, FileNotFoundError), name
+            if name != "list":
+                assert f"status {status}" in str(caught.value), name
+                assert "does not speak Azure's protocol" in str(caught.value), name
+
+
+@pytest.mark.parametrize("refusal", [Reply(400, b"{}"), Reply(411, PAGE, HTML), Reply(501)])
+async def test_a_batch_that_is_refused_as_a_whole(refusal: Reply) -> None:
+    def answer(asked: Asked) -> Reply:
+        return refusal if asked.method == "POST" else service(asked)
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        for _ in range(2):
+            await store.delete_dir("")
+        assert [asked.method for asked in server.seen].count("POST") == 1
+        assert [asked.method for asked in server.seen].count("DELETE") == 4

@@ -1,0 +1,258 @@
+"""Credentials that were not found, or were refused, are looked for again, and not too often."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import re
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from conformance.support import read
+from servers.scripted_s3 import Asked, Reply, ScriptedS3, error, scripted_s3, value
+
+from fsspec_store import FsspecStore, UnauthenticatedError
+
+from .lanes import opened
+
+NONE = {"key": None, "secret": None}
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No credentials but those that a test puts there."""
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+def in_hours(hours: float) -> str:
+    then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=hours)
+    return then.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def signed_by(asked: Asked) -> str:
+    found = re.search("Credential=([^/]+)/", asked.headers.get("authorization", ""))
+    return found[1] if found else ""
+
+
+def for_good(asked: Asked) -> Reply:
+    """A value, for those who sign as ``good``."""
+    who = signed_by(asked)
+    if who == "old":
+        return error(400, "ExpiredToken")
+    return value(b"value") if who == "good" else error(403, "InvalidAccessKeyId")
+
+
+def write_keys(folder: Path, key: str) -> None:
+    (folder / "credentials").write_text(
+        f"[default]\naws_access_key_id={key}\naws_secret_access_key=s\n"
+    )
+
+
+def store_at(server: ScriptedS3, fast: bool, root: str = "x") -> FsspecStore:
+    options = server.options(**NONE)
+    return FsspecStore.from_url(f"s3://bucket/{root}", options, fast=fast, retries=0, timeout=5)
+
+
+async def test_a_metadata_service_that_fails_first(
+    monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    is_up = False
+    looked = 0
+
+    def answer(asked: Asked) -> Reply:
+        nonlocal looked
+        if not asked.path.startswith("/latest"):
+            return for_good(asked)
+        if asked.path.endswith("token"):
+            looked += 1
+        if not is_up:
+            return Reply(503)
+        if asked.path.endswith("token"):
+            return Reply(200, b"token")
+        if asked.path.endswith("security-credentials/"):
+            return Reply(200, b"role")
+        found = {"AccessKeyId": "good", "SecretAccessKey": "s", "Token": "t"}
+        times = {"Expiration": in_hours(1), "LastUpdated": in_hours(0)}
+        return Reply(200, json.dumps({"Code": "Success", **found, **times}).encode())
+
+    async with scripted_s3(answer) as server:
+        monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+        monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"{server.url}/")
+        async with store_at(server, fast) as store, store_at(server, fast, "y") as other:
+            reads = await asyncio.gather(
+                *(store.get(f"c/{number}") for number in range(100)), return_exceptions=True
+            )
+            assert {type(each) for each in reads} == {UnauthenticatedError}
+            # They were all under way when it failed.
+            assert looked <= 2
+            for _ in range(2):
+                with pytest.raises(UnauthenticatedError, match="Unable to locate credentials"):
+                    await other.exists("a")
+            before = looked
+            is_up = True
+            assert await read(other, "a") == b"value"
+            assert await read(store, "a") == b"value"
+            assert looked == before + 1
+            assert store.stats.fast == (1 if fast else 0)
+
+
+@pytest.mark.parametrize("first", [None, "wrong", "old"])
+async def test_a_credentials_file_that_is_written_or_corrected_later(
+    tmp_path: Path, first: str | None, fast: bool
+) -> None:
+    if first is not None:
+        write_keys(tmp_path, first)
+    async with (
+        scripted_s3(for_good) as server,
+        store_at(server, fast) as store,
+        store_at(server, fast, "y") as other,
+    ):
+        with pytest.raises(UnauthenticatedError):
+            await store.get("a")
+        write_keys(tmp_path, "good")
+        assert await read(other, "a") == b"value"
+        assert await read(store, "a") == b"value"
+
+
+async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, fast: bool) -> None:
+    write_keys(tmp_path, "good")
+    is_good = True
+
+    def answer(asked: Asked) -> Reply:
+        if is_good or signed_by(asked) == "better":
+            return value(b"value")
+        return Reply(403) if asked.method == "HEAD" else error(403, "InvalidAccessKeyId")
+
+    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+        assert await read(store, "a") == b"value"
+        is_good = False
+        # The answer to a HEAD does not say why it is refused.
+        with pytest.raises(UnauthenticatedError, match="InvalidAccessKeyId"):
+            await store.exists("a")
+        write_keys(tmp_path, "better")
+        assert await store.exists("a")
+
+
+class Provider:
+    """A program that hands out credentials, or fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self._gives, self._calls = folder / "gives.json", folder / "calls"
+        self._calls.touch()
+        program = folder / "provider"
+        program.write_text(
+            f"""#!{sys.executable} -S
+with open({str(self._calls)!r}, "a") as calls:
+    calls.write("call\\n")
+print(open({str(self._gives)!r}).read())
+"""
+        )
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+        (folder / "config").write_text(f"[default]\ncredential_process = {program}\n")
+
+    def give(self, key: str, hours: float) -> None:
+        found = {"AccessKeyId": key, "SecretAccessKey": "s", "SessionToken": "t"}
+        self._gives.write_text(json.dumps({"Version": 1, **found, "Expiration": in_hours(hours)}))
+
+    def break_down(self) -> None:
+        self._gives.unlink()
+
+    @property
+    def asked(self) -> int:
+        return len(self._calls.read_text().splitlines())
+
+
+@pytest.mark.parametrize("hours", [0.1, 5])
+async def test_a_provider_that_is_down_when_credentials_end(
+    tmp_path: Path, hours: float, fast: bool
+) -> None:
+    """Whether botocore renews them before they end, or S3 says that they did."""
+    provider = Provider(tmp_path)
+    provider.give("good", hours)
+    has_ended = False
+
+    def answer(asked: Asked) -> Reply:
+        if has_ended and asked.headers["authorization"].startswith("AWS4-HMAC-SHA256 Cred"):
+            return value(b"new") if signed_by(asked) == "better" else error(400, "ExpiredToken")
+        return value(b"value")
+
+    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+        assert await read(store, "a") == b"value"
+        has_ended = True
+        provider.break_down()
+        before = provider.asked
+        reads = await asyncio.gather(
+            *(store.get(f"c/{number}") for number in range(100)), return_exceptions=True
+        )
+        assert {type(each) for each in reads} == {UnauthenticatedError}
+        assert 1 <= provider.asked - before <= 3
+        with pytest.raises(UnauthenticatedError, match="custom-process"):
+            await store.get("a")
+        provider.give("better", 5)
+        assert await read(store, "a") == b"new"
+
+
+async def test_a_program_that_goes_on_with_wrong_credentials_looks_at_a_bounded_rate(
+    tmp_path: Path, fast: bool
+) -> None:
+    provider = Provider(tmp_path)
+    provider.give("wrong", 5)
+    async with scripted_s3(for_good) as server, store_at(server, fast) as store:
+        for number in range(30):
+            with pytest.raises(UnauthenticatedError, match="InvalidAccessKeyId"):
+                await store.get(f"c/{number}")
+        assert 2 <= provider.asked < 20
+        assert len(server.seen) == 30
+
+
+async def test_explicit_credentials_are_refused_as_they_are(tmp_path: Path) -> None:
+    provider = Provider(tmp_path)
+    provider.give("good", 5)
+    async with scripted_s3(for_good) as server:
+        with opened("s3://bucket/x", server.options(), retries=0) as store:
+            for _ in range(2):
+                with pytest.raises(UnauthenticatedError, match="InvalidAccessKeyId"):
+                    await store.get("a")
+            assert len(server.seen) == 2
+    assert provider.asked == 0
+
+
+async def test_a_service_of_roles_that_refuses_says_nothing_of_keys(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fast: bool
+) -> None:
+    is_open = False
+
+    def answer(asked: Asked) -> Reply:
+        if asked.path != "/" or asked.method != "POST":
+            return for_good(asked)
+        if not is_open:
+            refusal = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+            return Reply(403, refusal, {"Content-Type": "text/xml"})
+        found = (
+            "<Credentials><AccessKeyId>good</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
+            f"<SessionToken>t</SessionToken><Expiration>{in_hours(1)}</Expiration></Credentials>"
+        )
+        name = "AssumeRoleWithWebIdentity"
+        body = f"<{name}Response><{name}Result>{found}</{name}Result></{name}Response>"
+        return Reply(200, body.encode(), {"Content-Type": "text/xml"})
+
+    (tmp_path / "token").write_text("token")
+    async with scripted_s3(answer) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/any")
+        options = server.options(**NONE)
+        async with FsspecStore.from_url(
+            "s3://bucket/x", options, fast=fast, retries=0, missing_on_forbidden=True
+        ) as store:
+            with pytest.raises(UnauthenticatedError, match="AccessDenied"):
+                await store.get("a")
+            is_open = True
+            assert await read(store, "a") == b"value"

@@ -1,0 +1,462 @@
+"""Services that speak less of S3 than Amazon does, and servers that speak none of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from urllib.parse import parse_qs, unquote
+from xml.sax.saxutils import escape
+
+import pytest
+from conformance.support import buf, listed, put, read
+from servers import S3Endpoint
+from servers.scripted_s3 import Asked, Reply, ScriptedS3, error, scripted_s3, value
+
+from fsspec_store import (
+    AccessDeniedError,
+    BackendError,
+    BucketNotFoundError,
+    FsspecStore,
+    RangeByteRequest,
+    StoreError,
+    UnauthenticatedError,
+)
+
+from .lanes import options_of, said
+
+EMPTY_MD5 = '"d41d8cd98f00b204e9800998ecf8427e"'
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+PAGE = b"<!DOCTYPE html><html><body><h1>Sorry</h1><br></body></html>"
+WELL_FORMED = b"<html><body><h1>Sorry</h1></body></html>"
+
+
+@pytest.fixture(autouse=True)
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level("INFO", "fsspec_store.s3")
+    return caplog
+
+
+def store_at(server: ScriptedS3, fast: bool, root: str = "x") -> FsspecStore:
+    return FsspecStore.from_url(
+        f"s3://bucket/{root}", server.options(), fast=fast, retries=0, timeout=10
+    )
+
+
+def losses(log: pytest.LogCaptureFixture) -> list[str]:
+    """What the log says is left out from now on."""
+    return [text for text in said(log) if "from now on" in text]
+
+
+# -- Headers that are refused ----------------------------------------------------------------------
+
+
+def checksums(asked: Asked) -> list[str]:
+    names = ("x-amz-checksum-", "x-amz-sdk-checksum", "x-amz-trailer")
+    return [name for name in asked.headers if name.startswith(names)]
+
+
+REFUSALS = [
+    error(400, "InvalidArgument"),
+    error(400, "UnsupportedHeader"),
+    error(501, "NotImplemented"),
+    # A proxy dropped what was signed.
+    error(403, "SignatureDoesNotMatch"),
+    Reply(400),
+    Reply(501, PAGE, HTML),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda reply: reply.body[13:40].decode())
+async def test_a_service_that_refuses_checksums_is_read_and_written_without(
+    refusal: Reply, fast: bool, log: pytest.LogCaptureFixture
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        if checksums(asked):
+            return refusal
+        if asked.method == "PUT":
+            return value(b"")
+        return error(404, "NoSuchKey") if asked.path.endswith("missing") else value(b"{}")
+
+    async with (
+        scripted_s3(answer) as server,
+        store_at(server, fast) as store,
+        store_at(server, fast, "y") as other,
+    ):
+        reads = await asyncio.gather(*(read(store, f"c/{number}") for number in range(20)))
+        assert reads == [b"{}"] * 20
+        assert await read(store, "missing") is None
+        before = len(server.seen)
+        assert await read(other, "a") == b"{}"
+        assert len(server.seen) == before + 1
+        first = len(losses(log))
+        await put(store, "a")
+        await put(other, "b")
+        assert first == 1
+        assert losses(log)[0].startswith(f"{server.url} refuses x-amz-checksum-mode")
+        # Older releases of botocore send none.
+        assert len(losses(log)) <= 2
+        assert sum(1 for asked in server.seen if asked.method == "PUT") <= 4
+
+
+async def test_a_missing_key_is_missing_where_checksums_are_refused(fast: bool) -> None:
+    def answer(asked: Asked) -> Reply:
+        return error(400, "InvalidArgument") if checksums(asked) else error(404, "NoSuchKey")
+
+    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+        for _ in range(2):
+            assert await read(store, "a") is None
+        assert len(server.seen) == 3
+
+
+async def test_a_large_value_is_uploaded_without_checksums_where_they_are_refused(
+    fast: bool,
+) -> None:
+    def answer(asked: Asked) -> Reply:
+        if checksums(asked):
+            return error(400, "InvalidArgument")
+        if asked.query.startswith("uploads"):
+            return Reply(200, b"<R><UploadId>1</UploadId></R>")
+        return Reply(
+            200, b"<R><ETag>e</ETag></R>" if asked.method == "POST" else b"", {"ETag": "e"}
+        )
+
+    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+        await store.set("a", buf(bytes(64 * 2**20)))
+        parts = [asked for asked in server.seen if asked.method == "PUT" and not checksums(asked)]
+        assert sum(len(asked.body) for asked in parts) == 64 * 2**20
+
+
+async def test_a_wrong_secret_costs_no_further_requests(
+    fast: bool, log: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        scripted_s3(lambda asked: error(403, "SignatureDoesNotMatch")) as server,
+        store_at(server, fast) as store,
+    ):
+        calls = [store.get(f"c/{number}") for number in range(50)]
+        calls += [put(store, f"c/{number}") for number in range(50)]
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        assert {type(each) for each in found} == {UnauthenticatedError}
+        # By s3fs as well, which signs in other ways; and without the header, once for each.
+        assert len(server.seen) <= 100 * 2 + 8
+        assert losses(log) == []
+
+
+# -- Bulk deletes ----------------------------------------------------------------------------------
+
+
+class Keys:
+    """A bucket of keys, with lists by either version."""
+
+    def __init__(self, *keys: str, delete: Reply | None = None, page: int = 1000) -> None:
+        self.keys = sorted(keys)
+        self._delete, self._page = delete, page
+        self.version_2: Reply | None = None
+        self.gives_next_marker = True
+        self.gives_sizes = True
+
+    def __call__(self, asked: Asked) -> Reply:
+        if asked.method == "GET" and asked.path.rstrip("/") == "/bucket":
+            return self._list(asked)
+        if asked.method == "POST":
+            assert self._delete is not None
+            return self._delete
+        key = unquote(asked.path).removeprefix("/bucket/")
+        if asked.method == "DELETE":
+            self.keys = [each for each in self.keys if each != key]
+            return Reply(204)
+        return value(key.encode())
+
+    def _list(self, asked: Asked) -> Reply:
+        query = {name: found[0] for name, found in parse_qs(asked.query).items()}
+        if "list-type" in query and self.version_2 is not None:
+            return self.version_2
+        # Version 1: what it does not know has no effect.
+        prefix, after = query.get("prefix", ""), query.get("marker", "")
+        names: list[str] = []
+        for key in self.keys:
+            rest = key.removeprefix(prefix)
+            name = key
+            if "delimiter" in query and "/" in rest:
+                name = prefix + rest[: rest.index("/") + 1]
+            if key.startswith(prefix) and name > after and name not in names:
+                names.append(name)
+        page = names[: self._page]
+        truncated = len(page) < len(names)
+        inside = [f"<Marker>{escape(after)}</Marker>"]
+        size = "<Size>3</Size>" if self.gives_sizes else ""
+        for name in page:
+            if name.endswith("/"):
+                inside.append(f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>")
+            else:
+                inside.append(f"<Contents><Key>{escape(name)}</Key>{size}</Contents>")
+        if truncated and self.gives_next_marker:
+            inside.append(f"<NextMarker>{escape(page[-1])}</NextMarker>")
+        inside.append(f"<IsTruncated>{str(truncated).lower()}</IsTruncated>")
+        text = f"<ListBucketResult>{''.join(inside)}</ListBucketResult>"
+        return Reply(200, text.encode(), {"Content-Type": "application/xml"})
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        error(400, "InvalidArgument"),
+        error(400, "InvalidRequest"),
+        error(400, "MalformedXML"),
+        error(405, "MethodNotAllowed"),
+        error(411, "MissingContentLength"),
+        error(501, "NotImplemented"),
+        Reply(411, PAGE, HTML),
+        Reply(405, b"no such method", {"Content-Type": "text/plain"}),
+    ],
+    ids=lambda reply: f"{reply.status} {reply.body[13:28].decode()}",
+)
+async def test_a_bulk_delete_that_is_refused_as_a_whole(
+    refusal: Reply, fast: bool, log: pytest.LogCaptureFixture
+) -> None:
+    service = Keys("x/c/0", "x/c/1", "x/d", "y/c/0", "y/c/1", "y/d", delete=refusal)
+    async with (
+        scripted_s3(service) as server,
+        store_at(server, fast) as store,
+        store_at(server, fast, "y") as other,
+    ):
+        await store.delete_dir("c")
+        assert service.keys == ["x/d", "y/c/0", "y/c/1", "y/d"]
+        asked = len([each for each in server.seen if each.method == "POST"])
+        await other.delete_dir("c")
+        assert service.keys == ["x/d", "y/d"]
+        assert len([each for each in server.seen if each.method == "POST"]) == asked
+        assert len(losses(log)) == 1
+        assert "keys are deleted one by one" in losses(log)[0]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "raised"),
+    [
+        (error(403, "AccessDenied"), AccessDeniedError),
+        (error(403, "InvalidAccessKeyId"), UnauthenticatedError),
+        (error(404, "NoSuchBucket"), BucketNotFoundError),
+        (error(503, "SlowDown"), StoreError),
+        (Reply(404, PAGE, HTML), BackendError),
+        (Reply(200, b"<Other/>"), BackendError),
+        (
+            Reply(
+                200,
+                b"<DeleteResult><Deleted><Key>x/c/0</Key></Deleted><Error><Key>x/c/1</Key>"
+                b"<Code>InvalidArgument</Code><Message>m</Message></Error></DeleteResult>",
+            ),
+            BackendError,
+        ),
+    ],
+)
+async def test_what_else_a_bulk_delete_fails_with_is_an_error(
+    refusal: Reply, raised: type[StoreError], fast: bool
+) -> None:
+    service = Keys("x/c/0", "x/c/1", delete=refusal)
+    async with scripted_s3(service) as server, store_at(server, fast) as store:
+        with pytest.raises(raised):
+            await store.delete_dir("c")
+        assert [asked for asked in server.seen if asked.method == "DELETE"] == []
+
+
+# -- Listings of version 1 -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "version_2", [None, error(400, "InvalidArgument"), error(501, "NotImplemented")]
+)
+@pytest.mark.parametrize("gives_next_marker", [True, False])
+async def test_a_service_that_lists_by_version_1_alone(
+    version_2: Reply | None, gives_next_marker: bool, fast: bool, log: pytest.LogCaptureFixture
+) -> None:
+    keys = [f"x/{name}" for name in ("a", "b c", "c/0", "c/1", "c&d/0", "e", "f+g", "h/0/0")]
+    service = Keys(*keys, "y/other", page=2)
+    service.version_2, service.gives_next_marker = version_2, gives_next_marker
+    async with scripted_s3(service) as server, store_at(server, fast) as store:
+        wanted = sorted(key.removeprefix("x/") for key in keys)
+        assert sorted(await listed(store.list())) == wanted
+        children = await listed(store.list_dir(""))
+        assert sorted(children) == ["a", "b c", "c", "c&d", "e", "f+g", "h"]
+        assert sorted(await listed(store.list_prefix("c"))) == ["c&d/0", "c/0", "c/1"]
+        assert not await store.is_empty("h")
+        assert await store.is_empty("nothing")
+        before = len(server.seen)
+        assert await listed(store.list_prefix("e")) == ["e"]
+        assert len(server.seen) == before + 1
+        assert "list-type" not in server.seen[-1].query
+        assert len(losses(log)) == 1
+        assert "ListObjects, version 1" in losses(log)[0]
+
+
+@pytest.mark.parametrize("server_name", ["minio", "moto"])
+async def test_real_servers_list_by_version_1(
+    request: pytest.FixtureRequest, server_name: str, fast: bool
+) -> None:
+    endpoint: S3Endpoint = request.getfixturevalue(f"{server_name}_endpoint")
+    keys = ["a", "b+c", "c/0", "c/1", "\u00e9/x y", "z"]
+    url = f"s3://{endpoint.make_bucket()}/x"
+    with FsspecStore.from_url(url, options_of(endpoint), fast=fast) as store:
+        await put(store, *keys)
+        backend = store._backend
+        service = await backend._calls.service()
+        refused = service.refused
+        try:
+            service.refuses("ListObjectsV2", "the test says so")
+            assert sorted(await listed(store.list())) == sorted(keys)
+            assert sorted(await listed(store.list_dir(""))) == ["a", "b+c", "c", "z", "\u00e9"]
+            small = [
+                page
+                async for page in backend.pages(f"{store.path}/", "", recursive=True, page_size=1)
+            ]
+            assert len(small) >= len(keys)
+        finally:
+            service.refused = refused
+
+
+# -- Sizes that are not there ----------------------------------------------------------------------
+
+
+def by_head(**headers: str | None) -> Callable[[Asked], Reply]:
+    """A service whose values are their keys' last characters, with a HEAD of its own."""
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "HEAD":
+            return Reply(200, b"", {"ETag": '"e"', **headers})
+        data = asked.path.rpartition("/")[2].encode().replace(b"empty", b"")
+        if "range" in asked.headers and data and "Content-Range" not in headers:
+            part = {"ETag": '"e"', "Content-Range": f"bytes 0-0/{len(data)}"}
+            return Reply(206, data[:1], part)
+        return value(data)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Length": None},
+        {"Content-Length": None, "Transfer-Encoding": "chunked"},
+        {"Content-Length": "0"},
+        # A service that ignores ranges.
+        {"Content-Length": None, "Content-Range": None},
+    ],
+    ids=str,
+)
+async def test_a_size_that_a_head_does_not_state(
+    headers: dict[str, str | None], fast: bool
+) -> None:
+    async with scripted_s3(by_head(**headers)) as server, store_at(server, fast) as store:
+        assert await read(store, "a") == b"a"
+        assert await store.getsize("long") == 4
+        assert await store.exists("long")
+        assert await store.getsize("empty") == 0
+        assert await store.exists("empty")
+
+
+async def test_an_empty_object_is_known_by_its_etag(fast: bool) -> None:
+    async with scripted_s3(by_head(ETag=EMPTY_MD5)) as server, store_at(server, fast) as store:
+        await store.get("a")
+        before = len(server.seen)
+        assert await store.getsize("empty") == 0
+        assert len(server.seen) == before + 1
+
+
+async def test_an_empty_object_whose_ranges_are_refused(fast: bool) -> None:
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "HEAD":
+            return Reply(200, b"", {"ETag": '"e"', "Content-Length": None})
+        return error(416, "InvalidRange") if "range" in asked.headers else value(b"")
+
+    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+        await store.get("a")
+        assert await store.getsize("empty") == 0
+
+
+async def test_a_size_that_nothing_states_is_an_error(fast: bool) -> None:
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "HEAD":
+            return Reply(200, b"", {"ETag": '"e"', "Content-Length": None})
+        if "range" in asked.headers:
+            return Reply(206, b"v", {"ETag": '"e"', "Content-Range": "bytes 0-0/*"})
+        return value(b"value")
+
+    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+        await store.get("a")
+        with pytest.raises(BackendError, match="does not say how large"):
+            await store.getsize("a")
+
+
+async def test_sizes_that_a_list_leaves_out(fast: bool) -> None:
+    service = Keys("x/a", "x/long")
+    service.gives_sizes = False
+    async with scripted_s3(service) as server, store_at(server, fast) as store:
+        assert await listed(store.list()) == ["a", "long"]
+        # Values are their own paths.
+        assert await store.getsize_prefix("") == len("x/a") + len("x/long")
+
+
+# -- Answers of others -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [PAGE, WELL_FORMED])
+@pytest.mark.parametrize("status", [200, 403, 404, 418])
+async def test_a_page_of_another_server_is_no_answer(status: int, page: bytes, fast: bool) -> None:
+    is_s3 = True
+
+    def answer(asked: Asked) -> Reply:
+        if not is_s3:
+            return Reply(status, page, HTML)
+        return Reply(204) if asked.method == "DELETE" else value(b"value")
+
+    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+        uses = {
+            "get": lambda: store.get("a"),
+            "range": lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
+            "exists": lambda: store.exists("a"),
+            "getsize": lambda: store.getsize("a"),
+            "delete": lambda: store.delete("a"),
+            "list": lambda: listed(store.list()),
+            "set": lambda: put(store, "a"),
+        }
+        for is_seen in (False, True):
+            if is_seen:
+                is_s3 = True
+                assert await read(store, "a") == b"value"
+                is_s3 = False
+            else:
+                is_s3 = False
+            for name, use in uses.items():
+                with pytest.raises((BackendError, AccessDeniedError)) as caught:
+                    await use()
+                assert not isinstance(caught.value, FileNotFoundError)
+                if status != 200 and name in ("get", "range", "delete", "list"):
+                    assert "the server does not speak S3" in str(caught.value), name
+                    assert str(status) in str(caught.value), name
+
+
+async def test_a_missing_key_without_a_document_is_missing(fast: bool) -> None:
+    replies: Sequence[Reply] = (
+        Reply(404),
+        Reply(404, b"", HTML),
+        Reply(404, b"not found", {"x-amz-request-id": "1", "Content-Type": "text/plain"}),
+    )
+
+    for reply in replies:
+
+        def answer(asked: Asked, reply: Reply = reply) -> Reply:
+            return value(b"value") if asked.path.endswith("there") else reply
+
+        async with scripted_s3(answer) as server, store_at(server, fast) as store:
+            assert await read(store, "there") == b"value"
+            assert await read(store, "a") is None
+            assert not await store.exists("a")
+
+
+async def test_a_value_may_be_a_page(fast: bool) -> None:
+    async with (
+        scripted_s3(lambda asked: value(PAGE, **HTML)) as server,
+        store_at(server, fast) as store,
+    ):
+        assert await read(store, "index.html") == PAGE
+        assert await store.getsize("index.html") == len(PAGE)
+        assert len(server.seen) == 2
