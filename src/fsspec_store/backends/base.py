@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..concurrency import for_each
+from .page_checks import checked_pages, refuse_relative
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -32,7 +33,6 @@ __all__ = [
     "Page",
     "RangeNotSatisfiableError",
     "builtin_failure",
-    "check_next_page",
     "content_version",
     "is_etag",
 ]
@@ -78,11 +78,13 @@ class BucketMissingError(Exception):
 class Page(NamedTuple):
     """One page of a listing: full paths of objects with their sizes, and of common prefixes.
 
-    A size is ``None`` where the service lists none. Prefixes have no trailing ``/``.
+    A size is ``None`` where the service lists none. Prefixes have no trailing ``/``. Temporary are
+    full paths of what is no key, and is removed with the keys: see `fsspec_store.backends.temporary`.
     """
 
     objects: Sequence[tuple[str, int | None]]
     prefixes: Sequence[str] = ()
+    temporary: Sequence[str] = ()
 
 
 class Backend(ABC):
@@ -206,6 +208,13 @@ class Backend(ABC):
             At most this many entries on the first page, where the service can be told.
         """
 
+    def checked_pages(
+        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+    ) -> AsyncGenerator[Page, None]:
+        """As `pages`, where a page with an entry that was not asked for is an error."""
+        pages = self.pages(directory, stem, recursive=recursive, page_size=page_size)
+        return checked_pages(pages, directory, stem, recursive=recursive)
+
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         """Remove every object below a directory, one page's removal beside the next one's listing.
 
@@ -218,13 +227,27 @@ class Backend(ABC):
         is_root : bool
             Whether the directory is the store's root, which may be a link to another place.
         """
+        await self.remove_pages(
+            self.checked_pages(directory, "", recursive=True), directory, limit=limit
+        )
+
+    async def remove_pages(
+        self, pages: AsyncGenerator[Page, None], directory: str, *, limit: int
+    ) -> None:
+        """Remove what checked pages of a directory hold; see `remove_below`."""
         pages_at_once = min(2, limit)
-        pages = self.pages(directory, "", recursive=True)
-        async with aclosing(pages):
-            batches = ([path for path, _ in page.objects] async for page in pages)
+
+        async def batches() -> AsyncGenerator[list[str], None]:
+            async for page in pages:
+                paths = [path for path, _ in page.objects]
+                paths += page.temporary
+                refuse_relative(paths, directory)
+                yield paths
+
+        async with aclosing(pages), aclosing(batches()) as found:
             await for_each(
                 partial(self.remove_many, limit=limit // pages_at_once),
-                batches,
+                found,
                 limit=pages_at_once,
             )
 
@@ -263,20 +286,6 @@ def builtin_failure(error: Exception) -> Failure:
     if isinstance(error, (OSError, TimeoutError, EOFError)):
         return Failure.BACKEND
     return Failure.NOT_OURS if _is_builtin(type(error)) else Failure.BACKEND
-
-
-def check_next_page(token: str, before: str | None) -> None:
-    """Raise for a page that says it is followed by the page after the one before: no end comes.
-
-    Parameters
-    ----------
-    token : str
-        By which the service is asked for the next page.
-    before : str or None
-        By which it was asked for this one; ``None`` for the first.
-    """
-    if token == before:
-        raise OSError("the service's listing leads back to where it was: it would never end")
 
 
 def content_version(data: bytes | memoryview) -> str:

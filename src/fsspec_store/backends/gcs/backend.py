@@ -14,8 +14,9 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..base import Backend, BucketMissingError, Failure, Page, check_next_page
+from ..base import Backend, BucketMissingError, Failure, Page
 from ..http_answers import StatusError, http_failure
+from ..page_checks import Continuation
 from .answers import CREDENTIAL_ERRORS, is_missing_bucket, verdict
 from .buckets import Buckets
 from .calls import USER_AGENT, Calls
@@ -112,6 +113,7 @@ class GCSBackend(Backend):
         }
         if not recursive:
             params["delimiter"] = "/"
+        continuation = Continuation()
         while True:
             answer = await self._calls.call(
                 "GET",
@@ -123,15 +125,17 @@ class GCSBackend(Backend):
             if answer.status == 404:
                 raise BucketMissingError(bucket)
             self._buckets.saw(bucket)
-            page = json.loads(answer.body)
-            yield Page(
-                [(f"{bucket}/{item['name']}", int(item["size"])) for item in page.get("items", ())],
-                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in page.get("prefixes", ())],
+            found = json.loads(answer.body)
+            page = Page(
+                [(f"{bucket}/{item['name']}", int(item["size"])) for item in found.get("items", ())],
+                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in found.get("prefixes", ())],
             )
-            if not page.get("nextPageToken"):
+            yield page
+            token = found.get("nextPageToken")
+            if not token:
                 return
-            check_next_page(page["nextPageToken"], params.get("pageToken"))
-            params["pageToken"] = page["nextPageToken"]
+            continuation.check(token, page)
+            params["pageToken"] = token
 
     def check_root(self, root: str) -> str | None:
         if not _BUCKET.fullmatch(_split(root)[0]):

@@ -17,7 +17,7 @@ from ..temporary import REFUSED, is_temporary
 from .calls import Calls
 from .copies import Copies
 from .errors import NO_FILE, failure_of
-from .folders import children, holds_a_file, make_room, prune
+from .folders import check_depth, children, holds_a_file, make_room, prune
 from .lookups import info_of, is_missing, size_in
 from .moving import write_and_move
 from .reading import read
@@ -123,7 +123,9 @@ class GenericBackend(Backend):
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        waiting = [directory.rstrip("/")]
+        root = directory.rstrip("/")
+        waiting = [root]
+        seen = {root}
         while waiting:
             folder = waiting.pop()
             objects: list[tuple[str, int | None]] = []
@@ -136,7 +138,11 @@ class GenericBackend(Backend):
                 elif recursive or self._facts.flat or await holds_a_file(self._calls, path):
                     prefixes.append(path)
             if recursive:
-                waiting.extend(prefixes)
+                new = [path for path in prefixes if path not in seen]
+                seen.update(new)
+                for path in new:
+                    check_depth(path, root)
+                waiting.extend(new)
                 yield Page(objects)
             else:
                 yield Page(objects, prefixes)

@@ -20,10 +20,10 @@ from ..base import (
     Failure,
     Page,
     RangeNotSatisfiableError,
-    check_next_page,
     is_etag,
 )
 from ..byte_ranges import total_size
+from ..page_checks import Continuation
 from ..temporary import REFUSED, is_temporary
 from .answers import OUT_OF_RANGE, error_code, error_details, failure_of
 from .calls import Calls
@@ -145,6 +145,7 @@ class S3Backend(Backend):
         if page_size is not None:
             params["MaxKeys"] = page_size
         begin = prefix + stem
+        continuation = Continuation()
         while True:
             try:
                 response = await self._calls.call("list_objects_v2", **params)
@@ -157,19 +158,23 @@ class S3Backend(Backend):
             if params["Prefix"] != begin:
                 objects = [entry for entry in objects if entry[0].startswith(begin)]
                 prefixes = [below for below in prefixes if below.startswith(begin)]
-            yield Page(
+            page = Page(
                 [(f"{bucket}/{key}", size) for key, size in objects if not is_temporary(key)],
                 [f"{bucket}/{below.removesuffix('/')}" for below in prefixes],
             )
+            if len(page.objects) < len(objects):
+                temporary = [f"{bucket}/{key}" for key, _ in objects if is_temporary(key)]
+                page = page._replace(temporary=temporary)
+            yield page
             if response["Next"] is not None:
-                check_next_page(response["Next"], params.get("ContinuationToken"))
+                continuation.check(response["Next"], page)
                 params["ContinuationToken"] = response["Next"]
                 continue
             last = response["Objects"][-1][0] if len(response["Objects"]) >= _PAGE_KEYS else ""
             if not last.endswith("/"):
                 return
             # SeaweedFS takes a directory's marker that fills a page for the end.
-            check_next_page(last, params.get("StartAfter"))
+            continuation.check(last, page)
             params.pop("ContinuationToken", None)
             params["StartAfter"] = last
 

@@ -1,0 +1,186 @@
+"""Checks of what a service lists: entries of the folder that was asked for, and an end.
+
+Keys are deleted, summed up and handed out by what pages say, so that an entry that was not asked
+for must not pass. Knows pages, and no service.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from contextlib import aclosing
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from .base import Page
+
+__all__ = ["MAX_EMPTY_PAGES", "Continuation", "checked_pages", "refuse_relative"]
+
+logger = logging.getLogger("fsspec_store.listing")
+
+#: Pages without a new entry that may follow each other. Google and Azure may send pages that are
+#: empty and not the last (Cloud Storage, "Objects: list"; Azure, "List Blobs"), and give no bound.
+MAX_EMPTY_PAGES = 10_000
+
+#: A ``.`` or ``..`` segment.
+_RELATIVE_SEGMENT = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
+_path = itemgetter(0)
+
+
+async def checked_pages(
+    pages: AsyncGenerator[Page, None], directory: str, stem: str, *, recursive: bool
+) -> AsyncGenerator[Page, None]:
+    """Yield the pages of a listing, with the entries that were asked for and no others.
+
+    A service or a cache that ignores the prefix, or the delimiter, lists more than was asked for.
+    An answer with entries that begin with the prefix and entries that do not is such a list: it is
+    of a shorter prefix, so nothing is missing, and the other entries are left out. An answer
+    without any entry that begins with the prefix may be one to another question, and is an error.
+
+    Parameters
+    ----------
+    pages : AsyncGenerator
+        As of `Backend.pages`, which had the other parameters. Belongs to this one from now on.
+    directory, stem, recursive
+        See `Backend.pages`.
+
+    Raises
+    ------
+    OSError
+        For a page of which nothing begins with what was asked for, unless a page before it showed
+        that the service lists more; and for common prefixes where none were asked for.
+    """
+    begin = directory + stem
+    ignores_prefix = False
+    async with aclosing(pages):
+        async for page in pages:
+            if not _all_begin(page, begin):
+                first_other = next(
+                    path
+                    for path in [*map(_path, page.objects), *page.prefixes, *page.temporary]
+                    if not f"{path}/".startswith(begin)
+                )
+                page = _beginning(page, begin)
+                if not ignores_prefix:
+                    if not (page.objects or page.prefixes or page.temporary):
+                        raise OSError(
+                            f"a listing of {begin!r} was answered with {first_other!r}, which does "
+                            "not begin with that: the answer may be one to another request"
+                        )
+                    ignores_prefix = True
+                    logger.warning(
+                        "a listing of %r was answered with %r as well: the service or a proxy "
+                        "ignores the prefix, and what was not asked for is left out",
+                        begin,
+                        first_other,
+                    )
+            if recursive and page.prefixes:
+                raise OSError(
+                    f"a listing of all below {begin!r} was answered with the common prefix "
+                    f"{page.prefixes[0]!r}: what is below it would be missing"
+                )
+            yield page if recursive else _one_level(page, directory)
+
+
+def _all_begin(page: Page, begin: str) -> bool:
+    # What lies between two strings with a common beginning begins with it as well.
+    for paths in (list(map(_path, page.objects)), page.temporary):
+        if paths and not (min(paths).startswith(begin) and max(paths).startswith(begin)):
+            return False
+    # The prefix of a marker of the directory itself is the directory.
+    return all([f"{prefix}/".startswith(begin) for prefix in page.prefixes])
+
+
+def _beginning(page: Page, begin: str) -> Page:
+    return page._replace(
+        objects=[entry for entry in page.objects if entry[0].startswith(begin)],
+        prefixes=[prefix for prefix in page.prefixes if f"{prefix}/".startswith(begin)],
+        temporary=[path for path in page.temporary if path.startswith(begin)],
+    )
+
+
+def _one_level(page: Page, directory: str) -> Page:
+    """The page with what lies further below grouped, as the delimiter asks for."""
+    root = len(directory)
+    # A marker of a folder may be listed beside it.
+    deep = [path for path, _ in page.objects if "/" in path[root:-1]]
+    deep += [path for path in page.prefixes if "/" in path[root:-1]]
+    if not deep:
+        return page
+    return page._replace(
+        objects=[entry for entry in page.objects if "/" not in entry[0][root:-1]],
+        prefixes=[
+            *(path for path in page.prefixes if "/" not in path[root:-1]),
+            *dict.fromkeys(directory + path[root:].partition("/")[0] for path in deep),
+        ],
+    )
+
+
+def refuse_relative(paths: Sequence[str], directory: str) -> None:
+    """Refuse to remove what a server or a proxy on the way may take for another path.
+
+    Raises
+    ------
+    OSError
+        For a path with a ``.`` or ``..`` segment below the directory (RFC 3986, section 5.2.4).
+    """
+    text = "/" + "/\n/".join(paths) + "/"
+    if "/./" not in text and "/../" not in text:
+        return
+    for path in paths:
+        if _RELATIVE_SEGMENT.search(path[len(directory) :]):
+            raise OSError(
+                f"a listing of {directory!r} was answered with {path!r}, which has a segment '.' or "
+                "'..' and is not removed: it may be taken for a path outside of that folder"
+            )
+
+
+class Continuation:
+    """What one listing was told of its next pages; finds out that no end comes.
+
+    A token and the first object of a page come once in a listing. Hashes of them are kept: 16 bytes
+    and a slot of a set for each page.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._empty = 0
+
+    def check(self, token: str, page: Page) -> None:
+        """Raise unless a page may be followed by the one that a token asks for.
+
+        Parameters
+        ----------
+        token : str
+            The service's name for the next page.
+        page : Page
+            The page it came with.
+
+        Raises
+        ------
+        OSError
+            When the token or the page came before, and when nothing new came for
+            `MAX_EMPTY_PAGES`.
+        """
+        self._require_new(hash(("token", token)))
+        if page.objects:
+            self._require_new(hash(("object", page.objects[0][0])))
+        # A prefix may come on each page of what is below it.
+        is_new = bool(page.objects or page.temporary)
+        if page.prefixes:
+            last = hash(("prefix", page.prefixes[-1]))
+            is_new = is_new or last not in self._seen
+            self._seen.add(last)
+        self._empty = 0 if is_new else self._empty + 1
+        if self._empty >= MAX_EMPTY_PAGES:
+            raise OSError(f"{self._empty} pages of the service's listing held nothing: no end comes")
+
+    def _require_new(self, entry: int) -> None:
+        if entry in self._seen:
+            raise OSError(
+                "the service's listing leads back to where it was: it would never end"
+            )
+        self._seen.add(entry)
