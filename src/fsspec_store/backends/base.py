@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..byte_requests import ByteRequest
+    from ..leftovers import Leftover
     from ..retries import RetryPolicy
     from ..sending import Stats
 
@@ -78,8 +79,8 @@ class BucketMissingError(Exception):
 class Page(NamedTuple):
     """One page of a listing: full paths of objects with their sizes, and of common prefixes.
 
-    A size is ``None`` where the service lists none. Prefixes have no trailing ``/``. Temporary are
-    full paths of what is no key, and is removed with the keys: see `fsspec_store.backends.temporary`.
+    A size is ``None`` where the service lists none. Prefixes have no trailing ``/``. Temporary
+    objects (`fsspec_store.backends.temporary`) are no keys, and are removed with them.
     """
 
     objects: Sequence[tuple[str, int | None]]
@@ -250,6 +251,22 @@ class Backend(ABC):
                 found,
                 limit=pages_at_once,
             )
+
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        """What killed writers left below a directory, with full paths; none unless overridden.
+
+        Parameters
+        ----------
+        directory : str
+            As of `pages`.
+        """
+        nothing: tuple[Leftover, ...] = ()
+        for leftover in nothing:
+            yield leftover
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        """Remove what `leftovers` found, if it is still there."""
+        await self.remove(leftover.key)
 
     def check_root(self, root: str) -> str | None:
         """Why no store can be at this root, if none can. No I/O."""

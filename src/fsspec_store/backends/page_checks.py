@@ -91,7 +91,7 @@ def _all_begin(page: Page, begin: str) -> bool:
         if paths and not (min(paths).startswith(begin) and max(paths).startswith(begin)):
             return False
     # The prefix of a marker of the directory itself is the directory.
-    return all([f"{prefix}/".startswith(begin) for prefix in page.prefixes])
+    return all(f"{prefix}/".startswith(begin) for prefix in page.prefixes)
 
 
 def _beginning(page: Page, begin: str) -> Page:
@@ -133,8 +133,8 @@ def refuse_relative(paths: Sequence[str], directory: str) -> None:
     for path in paths:
         if _RELATIVE_SEGMENT.search(path[len(directory) :]):
             raise OSError(
-                f"a listing of {directory!r} was answered with {path!r}, which has a segment '.' or "
-                "'..' and is not removed: it may be taken for a path outside of that folder"
+                f"a listing of {directory!r} was answered with {path!r}, which has a segment "
+                "'.' or '..' and is not removed: it may be taken for a path outside of that folder"
             )
 
 
@@ -176,11 +176,11 @@ class Continuation:
             self._seen.add(last)
         self._empty = 0 if is_new else self._empty + 1
         if self._empty >= MAX_EMPTY_PAGES:
-            raise OSError(f"{self._empty} pages of the service's listing held nothing: no end comes")
+            raise OSError(
+                f"the service's listing would never end: {self._empty} pages held nothing"
+            )
 
     def _require_new(self, entry: int) -> None:
         if entry in self._seen:
-            raise OSError(
-                "the service's listing leads back to where it was: it would never end"
-            )
+            raise OSError("the service's listing leads back to where it was: it would never end")
         self._seen.add(entry)

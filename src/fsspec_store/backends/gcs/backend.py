@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..base import Backend, BucketMissingError, Failure, Page
+from ..cleanup import Cleanup
 from ..http_answers import StatusError, http_failure
 from ..page_checks import Continuation
 from .answers import CREDENTIAL_ERRORS, is_missing_bucket, verdict
@@ -58,6 +59,7 @@ class GCSBackend(Backend):
         self._buckets = Buckets(self._calls)
         self._reader = Reader(self._calls)
         self._deletes = Deletes(self._calls, self._buckets)
+        self._cleanup = Cleanup()
         host = urlsplit(self._calls.endpoint).hostname or ""
         self._resumes = bool(fs.on_google or _GOOGLE.fullmatch(host))
 
@@ -126,8 +128,9 @@ class GCSBackend(Backend):
                 raise BucketMissingError(bucket)
             self._buckets.saw(bucket)
             found = json.loads(answer.body)
+            items = found.get("items", ())
             page = Page(
-                [(f"{bucket}/{item['name']}", int(item["size"])) for item in found.get("items", ())],
+                [(f"{bucket}/{item['name']}", int(item["size"])) for item in items],
                 [f"{bucket}/{prefix.removesuffix('/')}" for prefix in found.get("prefixes", ())],
             )
             yield page
@@ -170,9 +173,11 @@ class GCSBackend(Backend):
         return http_failure(error)
 
     def close(self) -> None:
+        self._cleanup.close()
         self._calls.close()
 
     async def aclose(self) -> None:
+        await self._cleanup.aclose()
         await self._calls.aclose()
 
     async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
@@ -181,7 +186,7 @@ class GCSBackend(Backend):
         async def read() -> bytes | memoryview | None:
             return (await self._reader.read_whole(bucket, name, None))[0]
 
-        upload = Upload(self._calls, read, bucket, name, data, condition)
+        upload = Upload(self._calls, read, bucket, name, data, condition, self._cleanup)
         try:
             done = await upload.run(resumable=self._resumes)
         except StatusError as error:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
+from ...leftovers import TEMPORARY, Leftover
 from ..temporary import is_temporary
 from .errors import NO_FILE, is_broken, is_forbidden, is_surely_forbidden, raise_if_no_bucket
 from .ftp import check_listable
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
     from .calls import Calls
 
-__all__ = ["check_depth", "children", "holds_a_file", "make_room", "prune"]
+__all__ = ["check_depth", "children", "holds_a_file", "make_room", "prune", "temporary_files"]
 
 #: Segments of a path below the folder that is listed: more than keys of 1,024 bytes can have.
 MAX_DEPTH = 512
@@ -50,6 +52,37 @@ async def children(calls: Calls, folder: str) -> list[tuple[str, Mapping[str, An
         if info["type"] in ("file", "directory"):
             found[path, info["type"]] = info
     return [(path, info) for (path, _), info in found.items()]
+
+
+async def temporary_files(calls: Calls, folder: str) -> list[Leftover]:
+    """Files of temporary names below a folder, which killed writers left."""
+    found = []
+    seen = {folder}
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        for info in await _listed(calls, here):
+            path = info["name"].rstrip("/")
+            if not path.startswith(f"{here}/") or path in seen:
+                continue
+            seen.add(path)
+            if info["type"] == "directory":
+                check_depth(path, folder)
+                waiting.append(path)
+            elif is_temporary(path):
+                found.append(Leftover(path, TEMPORARY, _modified(info)))
+    return found
+
+
+def _modified(info: Mapping[str, Any]) -> datetime | None:
+    """When a file was written: as SFTP lists it, or FTP (RFC 3659, section 7.5.3)."""
+    if isinstance(found := info.get("mtime"), datetime):
+        return found
+    with suppress(ValueError):
+        return datetime.strptime(f"{info.get('modify', '')}"[:14], "%Y%m%d%H%M%S").replace(
+            tzinfo=UTC
+        )
+    return None
 
 
 async def holds_a_file(calls: Calls, folder: str) -> bool:

@@ -8,6 +8,7 @@ miss, answer from a directory cache, and take ``?versionId=`` in a key for somet
 from __future__ import annotations
 
 import re
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +24,14 @@ from ..base import (
     is_etag,
 )
 from ..byte_ranges import total_size
+from ..cleanup import Cleanup
 from ..page_checks import Continuation
 from ..temporary import REFUSED, is_temporary
 from .answers import OUT_OF_RANGE, error_code, error_details, failure_of
 from .calls import Calls
 from .conditions import Conditions, conditions_of
 from .deletes import Deletes
+from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
 from .uploads import Upload
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ...byte_requests import ByteRequest
+    from ...leftovers import Leftover
     from ...retries import RetryPolicy
     from ...sending import Stats
 
@@ -74,6 +78,7 @@ class S3Backend(Backend):
         self._buckets_seen: set[str] = set()
         self._reader = Reader(self._calls, self._buckets_seen)
         self._deletes = Deletes(self._calls)
+        self._cleanup = Cleanup()
 
     @property
     def supports_atomic_create(self) -> bool:  # type: ignore[override]
@@ -178,6 +183,24 @@ class S3Backend(Backend):
             params.pop("ContinuationToken", None)
             params["StartAfter"] = last
 
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        bucket, prefix = self._split(directory)
+        async with aclosing(self.checked_pages(directory, "", recursive=True)) as pages:
+            async for page in pages:
+                for path in page.temporary:
+                    found = await temporary_object(self._calls, *self._split(path))
+                    if found is not None:
+                        yield found
+        async with aclosing(unfinished_uploads(self._calls, bucket, prefix)) as uploads:
+            async for upload in uploads:
+                yield upload
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        if leftover.upload_id is None:
+            await self.remove(leftover.key)
+        else:
+            await abort(self._calls, *self._split(leftover.key), leftover.upload_id)
+
     def check_root(self, root: str) -> str | None:
         bucket, _ = self._split(root + "/")
         if bucket.startswith("arn:") or VALID_BUCKET.search(bucket):
@@ -204,9 +227,11 @@ class S3Backend(Backend):
         return f"{code}: {text}"
 
     def close(self) -> None:
+        self._cleanup.close()
         self._calls.close()
 
     async def aclose(self) -> None:
+        await self._cleanup.aclose()
         await self._calls.aclose()
 
     async def _read(
@@ -265,7 +290,7 @@ class S3Backend(Backend):
     async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
         bucket, key = self._split(path)
         stored = partial(self._reader.stored, bucket, key)
-        upload = Upload(self._calls, stored, bucket, key, data, condition)
+        upload = Upload(self._calls, stored, bucket, key, data, condition, self._cleanup)
         done = await upload.run()
         self._buckets_seen.add(bucket)
         return done
@@ -278,4 +303,6 @@ class S3Backend(Backend):
             endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
             directory = key[: key.rfind("/") + 1]
             self._conditions = conditions_of(endpoint)
-            await self._conditions.find_out(self._calls.call, endpoint, bucket, directory)
+            await self._conditions.find_out(
+                self._calls.call, self._cleanup, endpoint, bucket, directory
+            )
