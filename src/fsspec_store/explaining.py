@@ -19,7 +19,7 @@ from .errors import (
     UnauthenticatedError,
     UnsupportedOperationError,
 )
-from .redaction import public_text
+from .scrubbing import forget_locals, scrub
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -57,17 +57,22 @@ class Explaining:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not isinstance(exc_value, Exception):
+        if exc_value is None or isinstance(exc_value, StoreError):
             return
-        if isinstance(exc_value, (StoreError, RangeNotSatisfiableError)):
+        if not isinstance(exc_value, Exception):
+            # Of a cancelled request as well the local variables hold what it was signed with.
+            forget_locals(exc_value)
             return
         failure = self.backend.failure(exc_value)
-        if failure is not Failure.NOT_OURS:
+        if failure is Failure.NOT_OURS:
+            return
+        scrub(exc_value, self.backend.redactor())
+        if not isinstance(exc_value, RangeNotSatisfiableError):
             raise self._explained(failure, exc_value) from exc_value
 
     def _explained(self, failure: Failure, error: Exception) -> StoreError:
         said = [self.backend.reason(error), *getattr(error, "__notes__", ())]
-        reason = public_text("; ".join(said))
+        reason = "; ".join(said)
         text = f"cannot {self.action} {self.key!r} in {self.url}"
         place = {"key": self.key, "url": self.url}
         match failure:

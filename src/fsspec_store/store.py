@@ -35,7 +35,7 @@ from .listing import batches, children, holds_no_key
 from .partial_writes import WRITE_TRIES, group_writes, write_parts
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, check_bounds, plan
 from .ranges import is_empty_request
-from .redaction import public_url
+from .redaction import PrivateURL, public_url
 from .retries import RetryPolicy
 from .sending import Stats
 
@@ -849,6 +849,8 @@ class FsspecStore(Store):
 
     async def _open_path(self, key: str) -> str:
         path = self._base + check_key(key)
+        if self._backend.has_secret_paths:
+            path = PrivateURL(path)
         problem = self._backend.check_path(path)
         if problem:
             raise InvalidKeyError(
@@ -860,7 +862,8 @@ class FsspecStore(Store):
     async def _open_directory(self, prefix: str) -> str:
         directory = directory_prefix(prefix)
         self._is_open = True
-        return self._base + directory
+        path = self._base + directory
+        return PrivateURL(path) if self._backend.has_secret_paths else path
 
     async def _open_write(self, key: str, value: Buffer) -> tuple[str, memoryview]:
         self._check_writable()

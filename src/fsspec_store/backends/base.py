@@ -15,10 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..concurrency import for_each
+from ..redaction import hidden, public_text, secret_options
 from .page_checks import checked_pages, refuse_relative
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -116,6 +117,8 @@ class Backend(ABC):
     fans_out: ClassVar[bool] = True
     #: How many requests a store keeps in flight on this backend unless it is told otherwise.
     default_concurrency: ClassVar[int] = 64
+    #: Whether paths are URLs, with the user names, passwords and queries of those.
+    has_secret_paths: bool = False
     #: Whether single operations wait for nothing but the disk, so that they need no event loop.
     runs_in_place: ClassVar[bool] = False
     #: Whether plain requests can be left to the filesystem's library: ``fast=False``.
@@ -283,6 +286,15 @@ class Backend(ABC):
     def reason(self, error: Exception) -> str:
         """What the service said, for people."""
         return str(error) or type(error).__name__
+
+    def secrets(self) -> set[str]:
+        """What no message may hold, as far as it is known before any request is sent."""
+        return secret_options(self.fs.storage_options)
+
+    def redactor(self) -> Callable[[str], str]:
+        """What takes the secrets of this backend out of a text."""
+        secrets = self.secrets()
+        return lambda text: hidden(public_text(text), secrets)
 
     def close(self) -> None:  # noqa: B027
         """Release what this backend opened itself; it may be used again afterwards."""

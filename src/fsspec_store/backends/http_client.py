@@ -19,7 +19,15 @@ from ..redaction import public_text
 from ..sending import Sender
 from ..sharing import Shared
 from .byte_ranges import content_length, requested_part
-from .http_answers import Answer, LargeBody, Received, StatusError, TornError, http_verdict
+from .http_answers import (
+    Answer,
+    LargeBody,
+    Received,
+    StatusError,
+    TornError,
+    http_verdict,
+    public_answer,
+)
 from .large_reads import LARGE_BYTES
 from .sessions import Sessions
 from .streams import BodyStream, read_body, read_part
@@ -132,7 +140,7 @@ class HTTPClient:
                     response, _ = await self._ask(
                         method, url, headers, body, whole_up_to=sys.maxsize
                     )
-                found = _expected(response, expect)
+                found = _expected(response, expect, url, headers)
                 return Answer(response.status, found, bytes(response.body or b""))
         received = await self.receive(
             method,
@@ -160,7 +168,7 @@ class HTTPClient:
             response, stream = await self._ask("GET", url, headers, whole_up_to=LARGE_BYTES)
             if stream is not None and response.status not in expect:
                 stream.close()
-            found = _expected(response, expect)
+            found = _expected(response, expect, url, headers)
             if stream is not None:
                 return Received(response.status, found, LargeBody(stream, response.length))
             return Received(response.status, found, response.body or b"")
@@ -217,7 +225,7 @@ class HTTPClient:
             )
             if stream is not None:
                 stream.close()
-            check(response.status, _expected(response, _PART_STATUSES))
+            check(response.status, _expected(response, _PART_STATUSES, url, headers))
             body = response.body
             if body is None or body.nbytes != sink.nbytes:
                 raise aiohttp.ClientPayloadError(f"{response.length} bytes came for {part!r}")
@@ -282,6 +290,11 @@ class HTTPClient:
             # Its own timeouts begin when the body is sent.
             async with asyncio.timeout(self._policy.upload_timeout(size)):
                 return await self._receive(method, url, expect, headers, read, options)
+        except StatusError as error:
+            sent = dict(headers or {})
+            if (auth := options.get("auth")) is not None:
+                sent["Authorization"] = auth.encode()
+            raise StatusError(public_answer(error.answer, url, sent)) from None
         except aiohttp.ClientError as error:
             clean = _without_secrets(error)
             if clean is None:
@@ -327,12 +340,14 @@ class HTTPClient:
             await self._plain.aclose()
 
 
-def _expected(response: Response, expect: Collection[int]) -> Mapping[str, str]:
+def _expected(
+    response: Response, expect: Collection[int], url: str, sent: Mapping[str, str]
+) -> Mapping[str, str]:
     """The headers of an answer, if its status is one of these."""
     headers = CIMultiDict(response.headers)
     if response.status not in expect:
         body = b"" if response.body is None else bytes(response.body[:_ERROR_BYTES])
-        raise StatusError(Answer(response.status, headers, body))
+        raise StatusError(public_answer(Answer(response.status, headers, body), url, sent))
     return headers
 
 

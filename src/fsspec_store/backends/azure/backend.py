@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ClientAuthenticationError
 
+from ...redaction import secret_options
 from ..base import Backend, Failure, Page, is_etag
 from ..http_answers import http_failure
 from ..page_checks import Continuation, checked_pages, refuse_relative
@@ -138,6 +139,13 @@ class AzureBackend(Backend):
         if isinstance(error, ClientAuthenticationError):
             return Failure.UNAUTHENTICATED
         return http_failure(error)
+
+    def secrets(self) -> set[str]:
+        names = ("account_key", "client_secret", "connection_string", "sas_token")
+        # adlfs finds them in the environment as well.
+        return super().secrets() | secret_options(
+            {name: getattr(self.fs, name, None) for name in names}
+        )
 
     def close(self) -> None:
         self._requests.close()

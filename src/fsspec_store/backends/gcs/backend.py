@@ -172,6 +172,9 @@ class GCSBackend(Backend):
                 return Failure.UNSUPPORTED
         return http_failure(error)
 
+    def secrets(self) -> set[str]:
+        return super().secrets() | self._calls.authorization.secrets()
+
     def close(self) -> None:
         self._cleanup.close()
         self._calls.close()

@@ -155,6 +155,12 @@ class Authorization:
         """What stands for the credentials as they are now, to tell them from renewed ones."""
         return getattr(self._credentials.credentials, "token", None)
 
+    def secrets(self) -> set[str]:
+        """What lets requests in now, and what it is renewed by."""
+        google = self._credentials.credentials
+        names = ("token", "_refresh_token", "_client_secret", "_id_token")
+        return {text for name in names if isinstance(text := getattr(google, name, None), str)}
+
     async def sign(self, headers: dict[str, str]) -> None:
         """Add what says who asks: nothing, for somebody anonymous."""
         google = self._credentials.credentials

@@ -5,6 +5,7 @@ Pure functions on parsed responses and exceptions, no I/O.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -32,6 +33,7 @@ __all__ = [
     "failure_of",
     "requested_part",
     "verdict",
+    "without_signatures",
 ]
 
 #: A condition was not met.
@@ -110,6 +112,10 @@ _BROKEN = (
 _LASTING = (botocore.exceptions.SSLError, aiohttp.ClientSSLError, aiohttp.InvalidURL)
 
 
+#: In version 4 (64 hexadecimal digits, which after a "/" are part of a key) or in version 2.
+_SIGNATURE = re.compile(r"(?<![/0-9a-f])[0-9a-f]{64}(?![0-9a-f])|\bAWS \w+:[\w+/]+=*")
+
+
 class MissingError(FileNotFoundError):
     """An object that is not there, with the service's answer as botocore's errors have it.
 
@@ -169,6 +175,11 @@ def error_code(error: BaseException) -> str | None:
 def error_details(error: BaseException) -> Mapping[str, Any]:
     """The ``Error`` element of the service's answer, empty for errors on the way."""
     return _response(error).get("Error", {})  # type: ignore[no-any-return]
+
+
+def without_signatures(text: str) -> str:
+    """A text without what may be the signature of a request."""
+    return _SIGNATURE.sub("***", text)
 
 
 def verdict(error: Exception) -> Verdict | None:

@@ -27,7 +27,13 @@ from ..byte_ranges import total_size
 from ..cleanup import Cleanup
 from ..page_checks import Continuation
 from ..temporary import REFUSED, is_temporary
-from .answers import OUT_OF_RANGE, error_code, error_details, failure_of
+from .answers import (
+    OUT_OF_RANGE,
+    error_code,
+    error_details,
+    failure_of,
+    without_signatures,
+)
 from .calls import Calls
 from .conditions import Conditions, conditions_of
 from .deletes import Deletes
@@ -36,7 +42,7 @@ from .reading import Reader
 from .uploads import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -225,6 +231,13 @@ class S3Backend(Backend):
         if code is None or re.search(rf"\b{re.escape(code)}\b", text):
             return text
         return f"{code}: {text}"
+
+    def secrets(self) -> set[str]:
+        return super().secrets() | self._calls.secrets()
+
+    def redactor(self) -> Callable[[str], str]:
+        clean = super().redactor()
+        return lambda text: without_signatures(clean(text))
 
     def close(self) -> None:
         self._cleanup.close()

@@ -12,6 +12,7 @@ from ...limiter import MAX_IN_FLIGHT
 from ...sending import Sender
 from ...sharing import Shared, frozen
 from .answers import verdict
+from .lanes import secrets_of
 from .session import S3Filesystems, check_options, endpoint_of
 
 if TYPE_CHECKING:
@@ -87,6 +88,15 @@ class Calls:
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a call until it succeeds or fails for good."""
         return await self.send(lambda: self.once(method, **params))
+
+    def secrets(self) -> set[str]:
+        """What the running loop's requests are signed with."""
+        try:
+            lanes = self._lanes.get()
+        except RuntimeError:
+            # No loop runs here, so that no request was sent.
+            return set()
+        return secrets_of(lanes.fs)
 
     def close(self) -> None:
         """Close the connections; new ones are made when calls follow."""

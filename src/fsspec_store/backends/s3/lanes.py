@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import botocore.exceptions
 
+from ...redaction import hidden
 from ..large_reads import LARGE_BYTES
 from ..sessions import close_now, without_own_repeats
-from .answers import DAMAGED, check_end, error_code
+from .answers import DAMAGED, check_end, error_code, without_signatures
 from .checksums import ChecksumError, stated_checksum
 from .fast import FastLane
 from .refusals import OddAnswerError
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ...retries import RetryPolicy
     from ...sending import Stats
 
-__all__ = ["Lanes", "http_sessions"]
+__all__ = ["Lanes", "http_sessions", "secrets_of"]
 
 #: Calls whose answers have no body.
 _WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
@@ -103,6 +104,8 @@ class Lanes:
         try:
             return await self.fast.call(way, method, params)
         except OddAnswerError as odd:
+            # It is logged.
+            odd.args = (without_signatures(hidden(str(odd), secrets_of(self.fs))),)
             # Two requests, in one attempt.
             stats.requests += 1
             try:
@@ -232,6 +235,16 @@ def _as_bytes(data: bytes | memoryview) -> bytes:
     if isinstance(whole, bytes) and len(whole) == len(data):
         return whole
     return bytes(data)
+
+
+def secrets_of(fs: Any) -> set[str]:
+    """The secret key and the session token of an s3fs filesystem's requests so far."""
+    signer = getattr(getattr(fs, "_s3", None), "_request_signer", None)
+    credentials = getattr(signer, "_credentials", None)
+    # Credentials that are renewed keep the current ones below names of their own.
+    names = ("secret_key", "token", "_secret_key", "_token")
+    held = {} if credentials is None else vars(credentials)
+    return {text for name in names if isinstance(text := held.get(name), str)}
 
 
 def http_sessions(fs: Any) -> Iterator[Any]:
