@@ -37,6 +37,8 @@ _PUBLIC_HEADER = re.compile(
 )
 #: Shorter ones are words, and would be hidden wherever they occur.
 _SHORTEST_SECRET = 5
+#: Of Amazon's, which are no secrets either (IAM User Guide, "Unique identifiers").
+_SHORTEST_ACCESS_KEY = 16
 #: What stands for credentials, and is none (gcsfs's ``token``).
 _NO_SECRETS = frozenset({"anonymous", "browser", "cache", "cloud", "google_default"})
 _CONTAINERS = ("abfs://", "abfss://", "az://", "s3://", "s3a://", "gs://", "gcs://")
@@ -103,6 +105,9 @@ def secret_options(options: Mapping[str, Any]) -> set[str]:
             found |= secret_options(nested)
         elif "header" in str(name).lower() and isinstance(value, Mapping):
             found |= request_secrets("", {str(key): str(each) for key, each in value.items()})
+        elif name == "key" and len(str(value)) < _SHORTEST_ACCESS_KEY:
+            # A user's name of a server of one's own, which may be a part of any other name.
+            continue
         elif _SECRET_NAME.search(str(name)):
             for text in _texts(value):
                 found |= {text, unquote(text)}

@@ -207,15 +207,16 @@ async def test_nothing_that_a_service_repeats_is_told(
                     except StoreError as error:
                         errors.append(error)
             assert len(errors) > 2
-            # What is cancelled was sent with it as well.
-            echo.unanswered = asyncio.Event()
-            reading = asyncio.create_task(store.get("a"))
-            await echo.unanswered.wait()
-            reading.cancel()
-            try:
-                await reading
-            except asyncio.CancelledError as error:
-                errors.append(error)
+            if place != "another filesystem":
+                # What is cancelled was sent with it as well. What runs in a thread is not.
+                echo.unanswered = asyncio.Event()
+                reading = asyncio.create_task(store.get("a"))
+                await echo.unanswered.wait()
+                reading.cancel()
+                try:
+                    await reading
+                except asyncio.CancelledError as error:
+                    errors.append(error)
     secrets = echo.secrets()
     texts = [entry for error in errors for entry in told(error)]
     texts += [("log", record.getMessage()) for record in caplog.records]
