@@ -49,10 +49,16 @@ class Cleanup:
         # Why not a task: see `prefetched`.
         future = asyncio.gather(_bounded(undo), return_exceptions=True)
         self._running.add(future)
-        future.add_done_callback(self._running.discard)
+        future.add_done_callback(self._done)
         is_cancelled = error is not None and not isinstance(error, Exception)
         # Not cancelled with the caller, be it for the first time or once more.
         await asyncio.wait([future], timeout=GRACE_SECONDS if is_cancelled else None)
+
+    def _done(self, future: asyncio.Future[Any]) -> None:
+        self._running.discard(future)
+        if not future.cancelled():
+            # Asked for, or the loop would print that nobody did.
+            future.exception()
 
     def close(self) -> None:
         """Give up what is under way, on whichever loop; from code that cannot await."""
