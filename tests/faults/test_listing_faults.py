@@ -165,6 +165,28 @@ async def test_an_answer_to_another_question_is_an_error(name: str) -> None:
         assert running.deleted == []
 
 
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "Google"])
+async def test_an_answer_that_says_it_is_of_another_prefix_is_an_error(name: str) -> None:
+    async with service(name) as running:
+        page, told = running.page, "root/a/x"
+
+        def of_another(*args: Any) -> str:
+            # As a cache that ignores the query kept it: all of it fits, and the rest is missing.
+            return re.sub("(<ListBucketResult>|<EnumerationResults>)", answered, page(*args))
+
+        running.page = of_another
+        running.always("root/a/x/1")
+        for call in (CALLS["list"], CALLS["is_empty"], CALLS["delete_dir"]):
+            answered = rf"\1<Prefix>{told}</Prefix>"
+            with pytest.raises(BackendError, match="answered with one of 'root/a/x'"):
+                await call(running.store)
+        # Shorter ones hold all that was asked for, however they are quoted.
+        for told in ("root/", "root%2F", "", "roo"):
+            answered = rf"\1<Prefix>{told}</Prefix>"
+            assert await listed(running.store.list()) == ["a/x/1"]
+        assert running.deleted == []
+
+
 @pytest.mark.parametrize("name", SERVICES)
 async def test_what_may_be_taken_for_another_path_is_not_deleted(name: str) -> None:
     async with service(name) as running:

@@ -11,13 +11,22 @@ import re
 from contextlib import aclosing
 from operator import itemgetter
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_plus
+from xml.sax.saxutils import unescape
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from .base import Page
 
-__all__ = ["MAX_EMPTY_PAGES", "Continuation", "checked_pages", "refuse_relative"]
+__all__ = [
+    "MAX_EMPTY_PAGES",
+    "Continuation",
+    "answered_prefix",
+    "check_answered",
+    "checked_pages",
+    "refuse_relative",
+]
 
 logger = logging.getLogger("fsspec_store.listing")
 
@@ -28,6 +37,12 @@ MAX_EMPTY_PAGES = 10_000
 #: A ``.`` or ``..`` segment.
 _RELATIVE_SEGMENT = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 _path = itemgetter(0)
+
+#: More than the longest prefix takes, with all that comes before it.
+_HEAD_BYTES = 16 * 2**10
+_ENTRY = re.compile(rb"<(?:Contents|CommonPrefixes|Blobs)[ >/]")
+_PREFIX = re.compile(rb"<Prefix>([^<]*)</Prefix>")
+_QUOTES = {"&quot;": '"', "&apos;": "'", "&#39;": "'", "&#34;": '"'}
 
 
 async def checked_pages(
@@ -136,6 +151,38 @@ def refuse_relative(paths: Sequence[str], directory: str) -> None:
                 f"a listing of {directory!r} was answered with {path!r}, which has a segment "
                 "'.' or '..' and is not removed: it may be taken for a path outside of that folder"
             )
+
+
+def answered_prefix(body: bytes) -> str:
+    """The prefix that a listing in XML says it is of, ``""`` where it says none.
+
+    S3 and Azure name it before the first entry ("ListObjectsV2", "List Blobs").
+    """
+    head = body[:_HEAD_BYTES]
+    entry = _ENTRY.search(head)
+    match = _PREFIX.search(head, 0, len(head) if entry is None else entry.start())
+    return "" if match is None else unescape(match[1].decode("utf-8", "replace"), _QUOTES)
+
+
+def check_answered(answered: str, asked: str) -> None:
+    """Refuse a listing that says it is of another prefix.
+
+    An answer that a cache kept of another request may hold nothing but keys that fit, and not all
+    of them. One of a shorter prefix holds them all. How the prefix is quoted differs.
+
+    Raises
+    ------
+    OSError
+        When it is of another one.
+    """
+    if not answered or answered == asked:
+        return
+    names = {answered, unquote(answered), unquote_plus(answered)}
+    if not any(asked.startswith(name.strip().lstrip("/")) for name in names):
+        raise OSError(
+            f"a listing of {asked!r} was answered with one of {answered!r}: the answer may be one "
+            "to another request"
+        )
 
 
 class Continuation:

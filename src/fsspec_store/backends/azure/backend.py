@@ -17,7 +17,13 @@ from azure.core.exceptions import ClientAuthenticationError
 from ...redaction import secret_options
 from ..base import Backend, Failure, Page, is_etag
 from ..http_answers import http_failure
-from ..page_checks import Continuation, checked_pages, refuse_relative
+from ..page_checks import (
+    Continuation,
+    answered_prefix,
+    check_answered,
+    checked_pages,
+    refuse_relative,
+)
 from .answers import AzureError, Listing, listing
 from .deletes import Deletes
 from .reading import Reader
@@ -183,6 +189,7 @@ class AzureBackend(Backend):
         while True:
             answer = await self._requests.send("GET", container, query + place, expect={200})
             found = listing(answer.body)
+            check_answered(answered_prefix(answer.body), prefix + stem)
             page = Listing(
                 [(f"{container}/{name}", size) for name, size in found.blobs],
                 [f"{container}/{prefix}" for prefix in found.prefixes],

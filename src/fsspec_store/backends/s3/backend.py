@@ -25,7 +25,7 @@ from ..base import (
 )
 from ..byte_ranges import total_size
 from ..cleanup import Cleanup
-from ..page_checks import Continuation
+from ..page_checks import Continuation, check_answered
 from ..temporary import REFUSED, is_temporary
 from .answers import (
     OUT_OF_RANGE,
@@ -165,6 +165,7 @@ class S3Backend(Backend):
                     raise
                 params["Prefix"] = prefix
                 continue
+            check_answered(response["Answered"], params["Prefix"])
             objects, prefixes = response["Objects"], response["Prefixes"]
             if params["Prefix"] != begin:
                 objects = [entry for entry in objects if entry[0].startswith(begin)]

@@ -15,6 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..large_reads import LARGE_BYTES
+from ..page_checks import answered_prefix
 from ..wire.pool import Pool
 from .answers import check_end
 from .checksums import crc32, stated_checksum
@@ -271,10 +272,16 @@ class FastLane:
         if not is_success(response):
             raise refusal(response, "ListObjectsV2")
         try:
-            page = parse_list(bytes(response.body or b""))
+            body = bytes(response.body or b"")
+            page = parse_list(body)
         except ValueError as error:
             raise OddAnswerError(str(error)) from None
-        return {"Objects": page.objects, "Prefixes": page.prefixes, "Next": page.next_token}
+        return {
+            "Objects": page.objects,
+            "Prefixes": page.prefixes,
+            "Next": page.next_token,
+            "Answered": answered_prefix(body),
+        }
 
     # -- What they share -----------------------------------------------------------------------
 

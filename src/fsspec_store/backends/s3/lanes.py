@@ -9,7 +9,7 @@ body of a part goes to. An answer has these of botocore's members, and some in a
     whose checksum the service stated, what raises for other bytes.
 ``list_objects_v2``
     ``Objects``: pairs of key and size; ``Prefixes``: with their ``/``; ``Next``: the token of the
-    next page, or ``None``.
+    next page, or ``None``; ``Answered``: the prefix that the answer says it is of, or ``""``.
 
 Knows neither policy nor limit: a call is one attempt.
 """
@@ -224,6 +224,7 @@ def _page(response: dict[str, Any]) -> dict[str, Any]:
             "Prefixes": [item["Prefix"] for item in response.get("CommonPrefixes", ())],
             # The token and not the last key: not every service lists in byte order.
             "Next": response["NextContinuationToken"] if response["IsTruncated"] else None,
+            "Answered": response.get("Prefix", ""),
         }
     except KeyError as missing:
         raise OSError(f"a list of objects came without {missing}") from missing
