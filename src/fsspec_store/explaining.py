@@ -63,12 +63,16 @@ class Explaining:
             # Of a cancelled request as well the local variables hold what it was signed with.
             forget_locals(exc_value)
             return
+        if isinstance(exc_value, RangeNotSatisfiableError):
+            scrub(exc_value, self.backend.redactor())
+            return
         failure = self.backend.failure(exc_value)
         if failure is Failure.NOT_OURS:
+            # A mistake in the program: where it is has to be seen.
+            forget_locals(exc_value, keep_functions=True)
             return
         scrub(exc_value, self.backend.redactor())
-        if not isinstance(exc_value, RangeNotSatisfiableError):
-            raise self._explained(failure, exc_value) from exc_value
+        raise self._explained(failure, exc_value) from exc_value
 
     def _explained(self, failure: Failure, error: Exception) -> StoreError:
         said = [self.backend.reason(error), *getattr(error, "__notes__", ())]

@@ -21,7 +21,8 @@ from fsspec.registry import (
 )
 
 from .errors import BackendError, MissingExtraError, StorageOptionError, StoreURLError
-from .redaction import public_text, public_url
+from .redaction import hidden, public_text, public_url, request_secrets, secret_options
+from .scrubbing import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,8 +127,11 @@ def from_url(
         raise _missing_library(text, error) from error
     except Exception as error:
         # Some connect, or ask what a token is good for, and name all of that in their errors.
-        where, said = public_url(text), public_text(str(error))
+        secrets = secret_options(options) | request_secrets(text, {})
+        where, said = public_url(text), hidden(public_text(str(error)), secrets)
         cause = error if said == str(error) else None
+        # It stays the context of what is raised in its place.
+        scrub(error, lambda shown: hidden(public_text(shown), secrets))
         if isinstance(error, (TypeError, ValueError)):
             raise StorageOptionError(
                 f"a storage option does not fit {where!r}: {said}", url=where

@@ -49,15 +49,15 @@ def scrub(error: BaseException, clean: Callable[[str], str]) -> None:
     forget_locals(error)
 
 
-def forget_locals(error: BaseException) -> None:
+def forget_locals(error: BaseException, *, keep_functions: bool = False) -> None:
     """Let go of the local variables of the functions that are over, of an exception and its chain.
 
-    Before Python 3.13 of the functions themselves.
+    Before Python 3.13 the functions go with them, unless they are to be kept.
     """
     for link in _chain(error):
         if _CLEARS_SAFELY:
             traceback.clear_frames(link.__traceback__)
-        else:
+        elif not keep_functions:
             link.__traceback__ = None
 
 

@@ -14,6 +14,8 @@ from xml.sax.saxutils import escape
 
 import pytest
 from conformance.support import buf, listed
+from fsspec import register_implementation
+from fsspec.implementations.memory import MemoryFileSystem
 from gcsfs import GCSFileSystem
 from google.oauth2.credentials import Credentials
 from servers.scripted import Peer, scripted_server
@@ -183,6 +185,25 @@ def told(error: BaseException) -> Iterator[tuple[str, str]]:
             traceback = traceback.tb_next
         waiting += [link.__cause__, link.__context__]
         waiting += getattr(link, "exceptions", ())
+
+
+class Telling(MemoryFileSystem):
+    """A filesystem that connects when it is made, and tells by what when that fails."""
+
+    protocol = "telling"
+
+    def __init__(self, **options: Any) -> None:
+        raise ConnectionError(f"no connection with {options}")
+
+
+def test_a_filesystem_that_cannot_be_made_tells_nothing() -> None:
+    register_implementation("telling", Telling)
+    with pytest.raises(StoreError) as caught:
+        FsspecStore.from_url("telling://x", {"password": PASSWORD})
+    assert "no connection with {'password': '***'}" in str(caught.value)
+    assert caught.value.__context__ is not None
+    shown = [text for where, text in told(caught.value) if "from_url" not in where]
+    assert not [text for text in shown if PASSWORD in text]
 
 
 @pytest.mark.parametrize("is_cut", [False, True])
