@@ -26,6 +26,10 @@ _WEB = re.compile(r"https?:/", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     r"([?&;][\w.\-]*(?:auth|cred|key|pass|pwd|secret|sig|token)[\w.\-]*=)[^&;\s'\"]*", re.IGNORECASE
 )
+#: What an ``Authorization`` header holds, wherever a message repeats it.
+_AUTHORIZATION_IN_TEXT = re.compile(
+    r"\b((?:Basic|Bearer|SharedKey|SharedKeyLite) |Signature=)[\w.~+/:=-]{16,}"
+)
 _SECRET_NAME = re.compile(
     r"auth|cookie|cred|key|pass|pwd|secret|sig|token|connection_string", re.IGNORECASE
 )
@@ -56,7 +60,7 @@ def public_url(url: str) -> str:
 def public_text(text: str) -> str:
     """A library's message without the secrets of the URLs in it."""
     shown = _QUERY_IN_TEXT.sub(r"\1?***", _USER_IN_TEXT.sub(r"\1***@", text))
-    return _SECRET_VALUE.sub(r"\1***", shown)
+    return _AUTHORIZATION_IN_TEXT.sub(r"\1***", _SECRET_VALUE.sub(r"\1***", shown))
 
 
 class PrivateURL(str):
@@ -174,7 +178,8 @@ def _spelled(character: str) -> str:
         escape(character),
         f"\\{character}",
         f"&#{number};",
-        *(f"&#{x}{number:{x}};" for x in "xX"),
+        f"&#x{number:x};",
+        f"&#x{number:X};",
         f"\\u{number:04x}",
         f"\\u{number:04X}",
     }

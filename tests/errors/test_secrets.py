@@ -21,6 +21,7 @@ from google.oauth2.credentials import Credentials
 from servers.scripted import Peer, scripted_server
 
 from fsspec_store import FsspecStore, StoreError
+from fsspec_store.redaction import hidden, public_text
 
 #: With characters that URLs, XML, HTML and JSON write in ways of their own.
 TOKEN = 'session/t0ken+of"much&worth<more>=='
@@ -185,6 +186,23 @@ def told(error: BaseException) -> Iterator[tuple[str, str]]:
             traceback = traceback.tb_next
         waiting += [link.__cause__, link.__context__]
         waiting += getattr(link, "exceptions", ())
+
+
+def test_a_secret_is_found_however_it_is_spelled() -> None:
+    secret = 'a+b/c="<d>'
+    for spelled in (
+        secret,
+        quote(secret, safe=""),
+        quote(secret, safe="").lower(),
+        escape(secret, {'"': "&quot;", "+": "&#43;"}),
+        json.dumps(secret)[1:-1].replace("/", "\\/"),
+        "a\\u002Bb&#x2F;c&#61;&#34;&lt;d&gt;",
+    ):
+        assert hidden(f"<{spelled}>", [secret]) == "<***>"
+    assert hidden("a b", ["", "a"]) == "a b"
+    for text in ("Authorization: Bearer ", "Basic ", "SharedKey ", "Signature="):
+        assert public_text(f"{text}0123456789abcdef, x") == f"{text}***, x"
+    assert public_text("Basic authentication failed") == "Basic authentication failed"
 
 
 class Telling(MemoryFileSystem):
