@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import aclosing
-from operator import itemgetter
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 from xml.sax.saxutils import unescape
+
+from ..redaction import public_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -36,7 +37,6 @@ MAX_EMPTY_PAGES = 10_000
 
 #: A ``.`` or ``..`` segment.
 _RELATIVE_SEGMENT = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
-_path = itemgetter(0)
 
 #: More than the longest prefix takes, with all that comes before it.
 _HEAD_BYTES = 16 * 2**10
@@ -72,25 +72,21 @@ async def checked_pages(
     ignores_prefix = False
     async with aclosing(pages):
         async for page in pages:
-            if not _all_begin(page, begin):
-                first_other = next(
-                    path
-                    for path in [*map(_path, page.objects), *page.prefixes, *page.temporary]
-                    if not f"{path}/".startswith(begin)
-                )
+            others = _others(page, begin)
+            if others:
                 page = _beginning(page, begin)
                 if not ignores_prefix:
                     if not (page.objects or page.prefixes or page.temporary):
                         raise OSError(
-                            f"a listing of {begin!r} was answered with {first_other!r}, which does "
+                            f"a listing of {begin!r} was answered with {others[0]!r}, which does "
                             "not begin with that: the answer may be one to another request"
                         )
                     ignores_prefix = True
                     logger.warning(
                         "a listing of %r was answered with %r as well: the service or a proxy "
                         "ignores the prefix, and what was not asked for is left out",
-                        begin,
-                        first_other,
+                        public_url(begin),
+                        public_url(others[0]),
                     )
             if recursive and page.prefixes:
                 raise OSError(
@@ -100,9 +96,10 @@ async def checked_pages(
             yield page if recursive else _one_level(page, directory)
 
 
-def _all_begin(page: Page, begin: str) -> bool:
+def _others(page: Page, begin: str) -> list[str]:
+    """Some of the entries that do not begin so, if there are any."""
     # A list takes a third of the time of a generator, and of every other way to ask.
-    return not (
+    return (
         [path for path, _ in page.objects if not path.startswith(begin)]
         or [path for path in page.temporary if not path.startswith(begin)]
         # The prefix of a marker of the directory itself is the directory.
