@@ -11,7 +11,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
@@ -26,6 +25,7 @@ _WEB = re.compile(r"https?:/", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
     r"([?&;][\w.\-]*(?:auth|cred|key|pass|pwd|secret|sig|token)[\w.\-]*=)[^&;\s'\"]*", re.IGNORECASE
 )
+_ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 #: What an ``Authorization`` header holds, wherever a message repeats it.
 _AUTHORIZATION_IN_TEXT = re.compile(
     r"\b((?:Basic|Bearer|SharedKey|SharedKeyLite) |Signature=)[\w.~+/:=-]{16,}"
@@ -175,7 +175,7 @@ def _spelled(character: str) -> str:
         character,
         quote(character, safe=""),
         quote(character, safe="").lower(),
-        escape(character),
+        f"&{_ENTITIES.get(character, character)};",
         f"\\{character}",
         f"&#{number};",
         f"&#x{number:x};",

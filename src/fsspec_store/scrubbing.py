@@ -13,10 +13,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from multidict import CIMultiDict
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["forget_locals", "scrub"]
 
@@ -91,12 +89,14 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     if hasattr(value, "real_url") and hasattr(value, "method"):
         # What aiohttp tells of a request.
         url = _cleaned(value.url, clean)
-        return type(value)(url, value.method, CIMultiDict(), _cleaned(value.real_url, clean))
+        real_url = _cleaned(value.real_url, clean)
+        return type(value)(url, value.method, type(value.headers)(_multidict()), real_url)
     if isinstance(value, Mapping):
         pairs = [(name, _cleaned(each, clean)) for name, each in value.items()]
         if all(new is old for (_, new), old in zip(pairs, value.values(), strict=True)):
             return value
-        return dict(pairs) if isinstance(value, dict) else CIMultiDict(pairs)
+        is_multidict = type(value).__module__.partition(".")[0] == "multidict"
+        return _multidict(pairs) if is_multidict else dict(pairs)
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         items = [_cleaned(each, clean) for each in value]
         if all(new is old for new, old in zip(items, value, strict=True)):
@@ -112,6 +112,11 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
         text = str(value) if not hasattr(value, "headers") else f"<{type(value).__name__}>"
         return clean(text)
     return value
+
+
+def _multidict(pairs: Iterable[tuple[str, str]] = ()) -> Any:
+    # Where there is an object of that library, it is loaded.
+    return sys.modules["multidict"].CIMultiDict(pairs)
 
 
 def _same_or(old: Any, new: Any) -> Any:

@@ -11,7 +11,6 @@ import re
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
-from xml.sax.saxutils import unescape
 
 from ..redaction import public_url
 
@@ -42,7 +41,8 @@ _RELATIVE_SEGMENT = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 _HEAD_BYTES = 16 * 2**10
 _ENTRY = re.compile(rb"<(?:Contents|CommonPrefixes|Blobs)[ >/]")
 _PREFIX = re.compile(rb"<Prefix>([^<]*)</Prefix>")
-_QUOTES = {"&quot;": '"', "&apos;": "'", "&#39;": "'", "&#34;": '"'}
+#: In this order, so that what an ampersand begins is read once.
+_ENTITIES = {"lt": "<", "gt": ">", "quot": '"', "#34": '"', "apos": "'", "#39": "'", "amp": "&"}
 
 
 async def checked_pages(
@@ -159,7 +159,12 @@ def answered_prefix(body: bytes) -> str:
     head = body[:_HEAD_BYTES]
     entry = _ENTRY.search(head)
     match = _PREFIX.search(head, 0, len(head) if entry is None else entry.start())
-    return "" if match is None else unescape(match[1].decode("utf-8", "replace"), _QUOTES)
+    if match is None:
+        return ""
+    text = match[1].decode("utf-8", "replace")
+    for name, character in _ENTITIES.items():
+        text = text.replace(f"&{name};", character)
+    return text
 
 
 def check_answered(answered: str, asked: str) -> None:
