@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -121,6 +122,7 @@ def from_url(
         )
     options = dict(storage_options or {})
     text = _check_url(url)
+    outer = sys.exception()
     try:
         return url_to_fs(text, **options)  # type: ignore[no-any-return]
     except ImportError as error:
@@ -131,7 +133,7 @@ def from_url(
         where, said = public_url(text), hidden(public_text(str(error)), secrets)
         cause = error if said == str(error) else None
         # It stays the context of what is raised in its place.
-        scrub(error, lambda shown: hidden(public_text(shown), secrets))
+        scrub(error, lambda shown: hidden(public_text(shown), secrets), outer=outer)
         if isinstance(error, (TypeError, ValueError)):
             raise StorageOptionError(
                 f"a storage option does not fit {where!r}: {said}", url=where

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from .errors import StoreError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -23,7 +25,9 @@ __all__ = ["forget_locals", "scrub"]
 _CLEARS_SAFELY = sys.version_info >= (3, 13)
 
 
-def scrub(error: BaseException, clean: Callable[[str], str]) -> None:
+def scrub(
+    error: BaseException, clean: Callable[[str], str], *, outer: BaseException | None = None
+) -> None:
     """Take secrets out of an exception, and of all it is chained to.
 
     Parameters
@@ -33,8 +37,10 @@ def scrub(error: BaseException, clean: Callable[[str], str]) -> None:
         (``raise ... from None``) is dropped.
     clean : callable
         Returns a text without secrets.
+    outer : BaseException, optional
+        What the caller was handling already, which is the caller's: it is left as it is.
     """
-    for link in _chain(error):
+    for link in _chain(error, outer):
         link.args = tuple(_cleaned(each, clean) for each in link.args)
         for name, value in list(vars(link).items()):
             public = _cleaned(value, clean)
@@ -44,32 +50,35 @@ def scrub(error: BaseException, clean: Callable[[str], str]) -> None:
             for name in ("strerror", "filename", "filename2"):
                 if isinstance(getattr(link, name), str):
                     setattr(link, name, clean(getattr(link, name)))
-    forget_locals(error)
+    forget_locals(error, outer=outer)
 
 
-def forget_locals(error: BaseException, *, keep_functions: bool = False) -> None:
+def forget_locals(
+    error: BaseException, *, outer: BaseException | None = None, keep_functions: bool = False
+) -> None:
     """Let go of the local variables of the functions that are over, of an exception and its chain.
 
-    Before Python 3.13 the functions go with them, unless they are to be kept.
+    Before Python 3.13 the functions go with them, unless they are to be kept. ``outer`` is as of
+    `scrub`.
     """
-    for link in _chain(error):
+    for link in _chain(error, outer):
         if _CLEARS_SAFELY:
             traceback.clear_frames(link.__traceback__)
         elif not keep_functions:
             link.__traceback__ = None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+def _chain(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what led to it, up to one of the caller's, or one that came from here."""
+    seen = {id(outer)}
     waiting: list[BaseException | None] = [error]
     while waiting:
         link = waiting.pop()
-        if link is None or id(link) in seen:
+        if link is None or id(link) in seen or isinstance(link, StoreError):
             continue
         seen.add(id(link))
         if link.__suppress_context__ and link.__context__ is not link.__cause__:
             link.__context__ = None
-            # Setting a context leaves this as it was.
         waiting += [link.__cause__, link.__context__]
         if isinstance(link, BaseExceptionGroup):
             waiting += link.exceptions

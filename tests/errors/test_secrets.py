@@ -224,6 +224,30 @@ def test_a_filesystem_that_cannot_be_made_tells_nothing() -> None:
     assert not [text for text in shown if PASSWORD in text]
 
 
+async def test_what_the_caller_was_handling_is_left_as_it_is() -> None:
+    def fail(value: str) -> None:
+        raise ValueError(value)
+
+    text = f"https://user:{SECRET}@host/x"
+    async with scripted_server(Echo()) as server, s3(f"http://127.0.0.1:{server.port}") as store:
+        try:
+            fail(text)
+        except ValueError as error:
+            with pytest.raises(StoreError):
+                await store.get("a")
+            with pytest.raises(StoreError):
+                await store.delete_dir("a")
+            listing = store.list_prefix("a")
+            with pytest.raises(StoreError):
+                await anext(listing)
+            await listing.aclose()
+            frame = error.__traceback__
+            assert error.args == (text,)
+    assert frame is not None
+    assert frame.tb_next is not None
+    assert frame.tb_next.tb_frame.f_locals == {"value": text}
+
+
 @pytest.mark.parametrize("is_cut", [False, True])
 @pytest.mark.parametrize("place", PLACES)
 async def test_nothing_that_a_service_repeats_is_told(
