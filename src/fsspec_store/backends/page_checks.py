@@ -10,7 +10,7 @@ import logging
 import re
 from contextlib import aclosing
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote_plus
 
 from ..redaction import public_url
 
@@ -171,21 +171,30 @@ def check_answered(answered: str, asked: str) -> None:
     """Refuse a listing that says it is of another prefix.
 
     An answer that a cache kept of another request may hold nothing but keys that fit, and not all
-    of them. One of a shorter prefix holds them all. How the prefix is quoted differs.
+    of them. One of a shorter prefix holds them all. Services and libraries differ in how often they
+    quote the prefix, so both are compared as they are without any quotes.
 
     Raises
     ------
     OSError
         When it is of another one.
     """
-    if not answered or answered == asked:
+    # XML cannot carry, or changes, other characters; services put something else in their place.
+    is_comparable = asked.isascii() and asked.isprintable()
+    if not answered or answered == asked or not is_comparable:
         return
-    names = {answered, unquote(answered), unquote_plus(answered)}
-    if not any(asked.startswith(name.strip().lstrip("/")) for name in names):
+    if not _unquoted(asked).startswith(_unquoted(answered).lstrip("/")):
         raise OSError(
             f"a listing of {asked!r} was answered with one of {answered!r}: the answer may be one "
             "to another request"
         )
+
+
+def _unquoted(prefix: str) -> str:
+    before = None
+    while prefix != before:
+        before, prefix = prefix, unquote_plus(prefix)
+    return prefix.strip()
 
 
 class Continuation:
