@@ -13,6 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from .leftovers import ABANDONED_AFTER
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .threads import run_in_place
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .buffer import Buffer, BufferPrototype
     from .byte_requests import ByteRequest
     from .contract import Store, Values
+    from .leftovers import Leftover, Leftovers
     from .store import FsspecStore, Versioned
 
 __all__ = ["SyncFsspecStore", "SyncStore", "iterate", "run"]
@@ -344,6 +346,16 @@ class SyncFsspecStore(SyncStore):
     def list_sizes(self, prefix: str = "", *, fan_out: int = 1) -> Iterator[tuple[str, int | None]]:
         """See `FsspecStore.list_sizes`."""
         return iterate(self._store.list_sizes(prefix, fan_out=fan_out))
+
+    def list_leftovers(self, prefix: str = "") -> Iterator[Leftover]:
+        """See `FsspecStore.list_leftovers`."""
+        return iterate(self._store.list_leftovers(prefix))
+
+    def remove_leftovers(
+        self, prefix: str = "", *, older_than: float = ABANDONED_AFTER
+    ) -> Leftovers:
+        """See `FsspecStore.remove_leftovers`."""
+        return run(self._store.remove_leftovers(prefix, older_than=older_than))
 
     def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
         """See `FsspecStore.getsize_prefix`."""

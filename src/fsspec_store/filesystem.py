@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -21,7 +22,8 @@ from fsspec.registry import (
 )
 
 from .errors import BackendError, MissingExtraError, StorageOptionError, StoreURLError
-from .redaction import public_text, public_url
+from .redaction import hidden, public_text, public_url, request_secrets, secret_options
+from .scrubbing import scrub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,14 +122,18 @@ def from_url(
         )
     options = dict(storage_options or {})
     text = _check_url(url)
+    outer = sys.exception()
     try:
         return url_to_fs(text, **options)  # type: ignore[no-any-return]
     except ImportError as error:
         raise _missing_library(text, error) from error
     except Exception as error:
         # Some connect, or ask what a token is good for, and name all of that in their errors.
-        where, said = public_url(text), public_text(str(error))
+        secrets = secret_options(options) | request_secrets(text, {})
+        where, said = public_url(text), hidden(public_text(str(error)), secrets)
         cause = error if said == str(error) else None
+        # It stays the context of what is raised in its place.
+        scrub(error, lambda shown: hidden(public_text(shown), secrets), outer=outer)
         if isinstance(error, (TypeError, ValueError)):
             raise StorageOptionError(
                 f"a storage option does not fit {where!r}: {said}", url=where

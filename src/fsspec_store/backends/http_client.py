@@ -18,7 +18,15 @@ from ..redaction import public_text
 from ..sending import Sender
 from ..sharing import Shared
 from .byte_ranges import content_length, requested_part
-from .http_answers import Answer, LargeBody, Received, StatusError, TornError, http_verdict
+from .http_answers import (
+    Answer,
+    LargeBody,
+    Received,
+    StatusError,
+    TornError,
+    http_verdict,
+    public_answer,
+)
 from .large_reads import LARGE_BYTES
 from .sessions import Sessions
 from .streams import (
@@ -154,7 +162,7 @@ class HTTPClient:
                         f"the service sent {response.length} bytes in answer to a {method} that "
                         f"asks for no value, and at most {CONTROL_BYTES} bytes are read"
                     )
-                found = _expected(response, expect)
+                found = _expected(response, expect, url, headers)
                 return Answer(response.status, found, bytes(response.body or b""))
         received = await self.receive(
             method,
@@ -197,7 +205,7 @@ class HTTPClient:
             )
             if stream is not None and response.status not in expect:
                 stream.close()
-            found = _expected(response, expect)
+            found = _expected(response, expect, url, headers)
             if stream is not None:
                 return Received(response.status, found, LargeBody(stream, response.length))
             return Received(response.status, found, response.body or b"")
@@ -254,7 +262,7 @@ class HTTPClient:
             )
             if stream is not None:
                 stream.close()
-            check(response.status, _expected(response, _PART_STATUSES))
+            check(response.status, _expected(response, _PART_STATUSES, url, headers))
             body = response.body
             if body is None or body.nbytes != sink.nbytes:
                 raise aiohttp.ClientPayloadError(f"{response.length} bytes came for {part!r}")
@@ -319,6 +327,11 @@ class HTTPClient:
             # Its own timeouts begin when the body is sent.
             async with asyncio.timeout(self._policy.transfer_timeout(size)):
                 return await self._receive(method, url, expect, headers, read, options)
+        except StatusError as error:
+            sent = dict(headers or {})
+            if (auth := options.get("auth")) is not None:
+                sent["Authorization"] = auth.encode()
+            raise StatusError(public_answer(error.answer, url, sent)) from None
         except aiohttp.ClientError as error:
             clean = _without_secrets(error)
             if clean is None:
@@ -376,12 +389,14 @@ async def _control(response: aiohttp.ClientResponse) -> bytes:
     return await read_up_to(response, CONTROL_BYTES)
 
 
-def _expected(response: Response, expect: Collection[int]) -> Mapping[str, str]:
+def _expected(
+    response: Response, expect: Collection[int], url: str, sent: Mapping[str, str]
+) -> Mapping[str, str]:
     """The headers of an answer, if its status is one of these."""
     headers = CIMultiDict(response.headers)
     if response.status not in expect:
         body = b"" if response.body is None else bytes(response.body[:_ERROR_BYTES])
-        raise StatusError(Answer(response.status, headers, body))
+        raise StatusError(public_answer(Answer(response.status, headers, body), url, sent))
     return headers
 
 

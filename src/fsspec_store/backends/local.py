@@ -27,11 +27,13 @@ from .base import (
     content_version,
 )
 from .temporary import REFUSED, is_temporary, temporary_name
+from .temporary_files import temporary_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 
     from ..byte_requests import ByteRequest
+    from ..leftovers import Leftover
 
 __all__ = ["LocalBackend"]
 
@@ -102,6 +104,14 @@ class LocalBackend(Backend):
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         await in_thread(_remove_below, directory, is_root)
+
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        for leftover in await in_thread(temporary_files, directory):
+            yield leftover
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        with suppress(FileNotFoundError):
+            await in_thread(os.unlink, leftover.key)
 
     def check_path(self, path: str) -> str | None:
         if is_temporary(path):

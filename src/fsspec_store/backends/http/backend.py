@@ -35,6 +35,7 @@ __all__ = ["HTTPBackend"]
 class HTTPBackend(Backend):
     """Files of web servers, by URLs such as ``https://host/data/key``."""
 
+    has_secret_paths = True
     supports_writes = False
     supports_deletes = False
     supports_atomic_create = False
