@@ -24,6 +24,7 @@ CHANCE = random.SystemRandom()
 _MAX_CONNECT_SECONDS = 5.0
 #: Bytes a second of an upload that is not given up.
 _SLOWEST_UPLOAD = 64 * 2**10
+_SLOWEST_DOWNLOAD = 4 * 2**10
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 5.0
 #: Statuses after which the same request may succeed (RFC 9110, section 15; Google Cloud Storage,
@@ -99,6 +100,20 @@ class RetryPolicy:
     def upload_timeout(self, size: int) -> float:
         """Seconds an attempt that sends so many bytes may take: no sign comes until it has."""
         return self.timeout + size / _SLOWEST_UPLOAD
+
+    def transfer_timeout(self, sent: int, received: int = 0) -> float:
+        """Seconds in which an attempt must have moved so many bytes, or it is given up.
+
+        A transfer that is slower than 64 KiB/s up or 4 KiB/s down counts as stalled.
+
+        Parameters
+        ----------
+        sent : int
+            Bytes of the request's body.
+        received : int, optional
+            Bytes of the response's body so far.
+        """
+        return self.timeout + sent / _SLOWEST_UPLOAD + received / _SLOWEST_DOWNLOAD
 
     def wait_before(self, retry: int, verdict: Verdict, elapsed: float) -> float | None:
         """Seconds to wait before a further attempt; ``None`` to give up.

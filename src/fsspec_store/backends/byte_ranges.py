@@ -31,6 +31,24 @@ __all__ = [
 
 #: The last byte of no bytes is -1, which Azurite says of an empty object.
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(-1|\d+)/(\d+|\*)", re.IGNORECASE)
+#: Of RFC 9110, section 8.4.1, RFC 7932, RFC 8878 and the others of IANA's registry; not
+#: ``identity``, which leaves the body as it is.
+_CODINGS = frozenset(
+    {
+        "aes128gcm",
+        "br",
+        "compress",
+        "dcb",
+        "dcz",
+        "deflate",
+        "exi",
+        "gzip",
+        "pack200-gzip",
+        "x-compress",
+        "x-gzip",
+        "zstd",
+    }
+)
 _TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
 
 
@@ -109,9 +127,17 @@ def refuse_encoded_part(status: int, headers: Mapping[str, str]) -> None:
 
 
 def content_coding(headers: Mapping[str, str]) -> str:
-    """How the body was encoded on its way, ``""`` when it was not."""
-    coding = headers.get("Content-Encoding", "").strip().lower()
-    return "" if coding == "identity" else coding
+    """The codings that the body was encoded with on its way, ``""`` when it was not.
+
+    Only what IANA's registry of HTTP content codings has is one: services state what an uploader
+    gave them, such as ``aws-chunked`` or ``UTF-8``. Joined by ``", "``, in the order of encoding.
+    """
+    if "Content-Encoding" not in headers:
+        return ""
+    getall = getattr(headers, "getall", None)
+    values = [headers["Content-Encoding"]] if getall is None else getall("Content-Encoding")
+    names = [name.strip().lower() for value in values for name in value.split(",")]
+    return ", ".join([name for name in names if name in _CODINGS])
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:

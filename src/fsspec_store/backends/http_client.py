@@ -75,6 +75,9 @@ class HTTPClient:
         Says of an exception why its request may be repeated; `http_verdict` when left out.
     plain : PlainClient, optional
         Sends what it can, for users who configured nothing of a session that it does not know.
+    request : callable, optional
+        Sends a request through a session, with the arguments of ``ClientSession.request`` after it;
+        redirects are not followed when left out.
     """
 
     def __init__(
@@ -86,8 +89,10 @@ class HTTPClient:
         stats: Stats,
         judge: Callable[[Exception], Verdict | None] | None = None,
         plain: PlainClient | None = None,
+        request: Callable[..., Awaitable[aiohttp.ClientResponse]] | None = None,
     ) -> None:
         self._plain = plain
+        self._request = request or _request
         self._is_plain = plain is not None
         self._sessions: Shared[aiohttp.ClientSession] = Shared(
             share, lambda: Sessions(make_session)
@@ -297,8 +302,13 @@ class HTTPClient:
         read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
         options: Mapping[str, Any],
     ) -> Received[T]:
-        response = await self._sessions.get().request(
-            method, URL(url, encoded=True), headers=headers, timeout=self._timeout, **options
+        response = await self._request(
+            self._sessions.get(),
+            method,
+            URL(url, encoded=True),
+            headers=headers,
+            timeout=self._timeout,
+            **options,
         )
         is_left_open = False
         try:
@@ -325,6 +335,13 @@ class HTTPClient:
         await self._sessions.aclose()
         if self._plain is not None:
             await self._plain.aclose()
+
+
+async def _request(
+    session: aiohttp.ClientSession, method: str, url: URL, **options: Any
+) -> aiohttp.ClientResponse:
+    # A redirect would take credentials and keys of the service to whatever host it names.
+    return await session.request(method, url, **{"allow_redirects": False, **options})
 
 
 def _expected(response: Response, expect: Collection[int]) -> Mapping[str, str]:

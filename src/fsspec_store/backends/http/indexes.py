@@ -19,13 +19,14 @@ from .listing import Listing, parse_index
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    import aiohttp
-
+    from .bodies import Body
     from .requests import Requests
 
 __all__ = ["Indexes"]
 
 _PAGES_AT_ONCE = 16
+#: Maximum size of a page: 64 MiB are some 400,000 names.
+_MOST_PAGE_BYTES = 64 * 2**20
 #: A page longer than this is parsed in a thread.
 _LONG_PAGE = 2**16
 #: What says nothing of whether the server lists: who asks has to log in, wait, or ask again.
@@ -104,10 +105,10 @@ class Indexes:
         is_root = directory == self._requests.place.root + "/"
         at = URL()
 
-        async def receive(response: aiohttp.ClientResponse) -> bytes:
+        async def receive(body: Body) -> bytes:
             nonlocal at
-            at = response.url
-            return await response.read()
+            at = body.url
+            return await body.read(_MOST_PAGE_BYTES)
 
         answer = await self._requests.send("GET", directory, accept=(200,), receive=receive)
         if answer is None and not is_root:

@@ -23,13 +23,12 @@ from ..byte_ranges import (
 )
 from ..http_answers import LargeBody, Received, StatusError, TornError
 from ..large_reads import read_large
-from ..streams import BodyStream, read_body
 from .bodies import (
+    MOST_UNANNOUNCED,
+    Body,
     WholeSentError,
     comes_in_parts,
-    counted,
     cut_from_whole,
-    drain,
     whole_length,
 )
 
@@ -128,20 +127,21 @@ class Reader:
         """As `_get`; a large body that can be read in parts may be left in the answer."""
         asked = range_header(request)
 
-        async def receive(response: aiohttp.ClientResponse) -> bytes | memoryview | LargeBody:
-            status, headers = response.status, response.headers
+        async def receive(body: Body) -> bytes | memoryview | LargeBody:
+            status, headers = body.status, body.headers
             if status == 416:
-                await drain(response)
+                await body.drain()
                 return b""
             refuse_encoded_part(status, headers)
             ignored = status == 200 and "Content-Range" not in headers
             if asked is not None and ignored:
-                return await cut_from_whole(response, request, again=again)
+                return await cut_from_whole(body, request, again=again)
             size = whole_length(headers)
             if leave_large and size is not None and comes_in_parts(status, size, headers):
-                return LargeBody(BodyStream(response), size)
-            body = await read_body(response, size)
-            return _part(request, status, headers, body)
+                return LargeBody(body, size)
+            if size is not None:
+                return _part(request, status, headers, await body.read_sized(size))
+            return _part(request, status, headers, await body.read(_longest(request)))
 
         if asked is None:
             return await self._requests.send("GET", path, accept=(200,), receive=receive)
@@ -203,11 +203,11 @@ class Reader:
     async def _size_by_get(self, path: str) -> int | None:
         """The size by asking for the first byte, or, of a compressed object, by counting."""
 
-        async def receive(response: aiohttp.ClientResponse) -> bytes:
-            if response.status == 200 and whole_length(response.headers) is None:
-                return b"%d" % await counted(response)
-            if response.status != 200:
-                await drain(response)
+        async def receive(body: Body) -> bytes:
+            if body.status == 200 and whole_length(body.headers) is None:
+                return b"%d" % await body.size()
+            if body.status != 200:
+                await body.drain()
             return b""
 
         headers = {"Range": "bytes=0-0"}
@@ -242,7 +242,16 @@ def _part(
     )
 
 
-async def _nothing(response: aiohttp.ClientResponse) -> bytes:
+def _longest(request: ByteRequest | None) -> int:
+    """Maximum size of a part whose length the server does not announce."""
+    if isinstance(request, RangeByteRequest):
+        return request.end - request.start
+    if isinstance(request, SuffixByteRequest):
+        return request.suffix
+    return MOST_UNANNOUNCED
+
+
+async def _nothing(body: Body) -> bytes:
     """Nothing of a body."""
     return b""
 

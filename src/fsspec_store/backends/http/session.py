@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["check_options", "make_session", "request_options"]
+__all__ = ["TRUSTED_HOSTS", "check_options", "make_session", "request_options"]
+
+#: The option that names the hosts which get what the user configured when a server redirects there.
+TRUSTED_HOSTS = "trusted_redirect_hosts"
 
 #: Options that the store's own policy and checks take the place of.
-_OURS = ("timeout", "raise_for_status")
+_OURS = ("timeout", "raise_for_status", "auto_decompress", TRUSTED_HOSTS)
 
 
 def check_options(fs: AbstractFileSystem) -> None:
@@ -46,8 +49,11 @@ def check_options(fs: AbstractFileSystem) -> None:
         refuse_unknown(
             "aiohttp takes no storage option",
             fs.kwargs,
-            _parameters(aiohttp.ClientSession._request),
+            _parameters(aiohttp.ClientSession._request) | {TRUSTED_HOSTS},
         )
+    trusted = fs.kwargs.get(TRUSTED_HOSTS, ())
+    if isinstance(trusted, str) or not all(isinstance(host, str) for host in trusted):
+        raise StorageOptionError(f"{TRUSTED_HOSTS} is a list of hosts, such as ['host:8443']")
     if fs.client_kwargs.get("connector") is not None:
         raise StorageOptionError(
             "client_kwargs: a connector belongs to one event loop, and a store is used from any; "
@@ -73,7 +79,6 @@ def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
     headers = CIMultiDict(options.get("headers") or {})
     auth = options.pop("auth", None)
     if auth is None and fs.get_client is get_client:
-        # aiohttp sends a session's own to whatever host it is redirected to; headers it does not.
         auth = fs.client_kwargs.get("auth")
     if auth is not None:
         if not isinstance(auth, aiohttp.BasicAuth):
@@ -95,6 +100,8 @@ def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:
     options = dict(fs.client_kwargs)
     if fs.get_client is get_client:
         options.pop("auth", None)
+        # The process's limit for the service is the limit on connections.
+        options["connector"] = aiohttp.TCPConnector(limit=0)
     session = _now(fs.get_client(loop=asyncio.get_running_loop(), **options))
     if not isinstance(session, aiohttp.ClientSession):
         raise StorageOptionError(
