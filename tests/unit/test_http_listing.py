@@ -159,7 +159,7 @@ def test_links_that_are_no_children(href: str) -> None:
     ],
 )
 def test_links_that_are(href: str, name: str) -> None:
-    page = f"<title>Index of /</title><a name='no href'></a><a href='{href}'>it</a>"
+    page = f"<title>Index of /</title><a name='no href'></a><a href='{href}'>{name}</a>"
     assert parse_index(page, URL) == ([name], [])
 
 
