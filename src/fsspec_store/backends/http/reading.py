@@ -158,6 +158,12 @@ class Reader:
     ) -> bytes | memoryview | None:
         """A large body, its end by other requests for this very version; ``None`` if torn."""
         etag = found.headers["ETag"]
+        total = _whole_size(found)
+
+        def is_same(headers: Mapping[str, str]) -> bool:
+            # Not every server that ignores a condition says so.
+            now = total_size(headers.get("Content-Range"))
+            return headers.get("ETag") == etag and now == total and not content_coding(headers)
 
         async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
             await self._requests.fetch_part(
@@ -165,14 +171,14 @@ class Reader:
                 part,
                 sink,
                 headers={"Range": range_header(part), "If-Match": etag},
-                is_same=lambda headers: headers.get("ETag") == etag and not content_coding(headers),
+                is_same=is_same,
             )
 
         try:
             first = part_start(found.headers.get("Content-Range"))
             memory = await read_large(body.stream, body.size, fetch, first=first)
             return _part(request, found.status, found.headers, memory)
-        except (TornError, StatusError, aiohttp.ClientPayloadError):
+        except (TornError, StatusError, RangeNotSatisfiableError, aiohttp.ClientPayloadError):
             # Not every server that takes ranges takes them under a condition.
             return None
 
