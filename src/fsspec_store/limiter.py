@@ -81,6 +81,12 @@ class Limiter:
                 self.release(waiter.permit.result())
             raise
 
+    def try_acquire(self) -> Permit | None:
+        """A permit if one is free and no request waits for it; ``None`` otherwise."""
+        loop = asyncio.get_running_loop()
+        with _lock:
+            return None if self._waiting or not self._has_room() else self._take(loop)
+
     def release(self, permit: Permit, *, throttled: bool = False, succeeded: bool = False) -> None:
         """Give a permit back, and say how the request went."""
         with _lock:

@@ -6,6 +6,7 @@ One policy for every service; what a failure of a service was, its backend says.
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,18 +21,26 @@ __all__ = ["CHANCE", "EXPIRED", "TRANSIENT", "RetryPolicy", "Verdict", "status_v
 #: equally long.
 CHANCE = random.SystemRandom()
 
-#: Nobody answers a connection later than this who answers it at all.
+#: Upper bound on the connect timeout.
 _MAX_CONNECT_SECONDS = 5.0
-#: Bytes a second of an upload that is not given up.
+#: Minimum rates of an attempt, in bytes a second. A download may share a slow line with all other
+#: requests of the process, an upload with a few.
 _SLOWEST_UPLOAD = 64 * 2**10
 _SLOWEST_DOWNLOAD = 4 * 2**10
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 5.0
-#: Statuses after which the same request may succeed (RFC 9110, section 15; Google Cloud Storage,
-#: "Retry strategy"; S3, "Error responses").
-_TRANSIENT = frozenset({408, 500, 502, 503, 504})
-#: Statuses by which a service asks for fewer requests (RFC 6585, section 4; S3 "SlowDown").
-_THROTTLED = frozenset({429, 503})
+#: Client errors after which the same request may succeed: request timeout (RFC 9110, section
+#: 15.5.9), too early (RFC 8470, section 5.2), too many requests (RFC 6585, section 4).
+_TRANSIENT_CLIENT_ERRORS = frozenset({408, 425, 429})
+#: Server errors that another attempt meets again: not implemented, HTTP version not supported
+#: (RFC 9110, sections 15.6.2 and 15.6.6), variant also negotiates (RFC 2295), loop detected (RFC
+#: 5842), not extended (RFC 2774), network authentication required (RFC 6585).
+_PERMANENT_SERVER_ERRORS = frozenset({501, 505, 506, 508, 510, 511})
+#: Statuses by which a service asks for fewer requests (RFC 6585, section 4; S3 "SlowDown"); 509 and
+#: 529 are in no RFC: "bandwidth limit exceeded" and "site is overloaded".
+_THROTTLED = frozenset({429, 503, 509, 529})
+#: Seconds of a ``Retry-After``; no exponents, no ``nan``.
+_SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class RetryPolicy:
     Parameters
     ----------
     timeout : float, optional
-        Seconds one attempt waits for a sign of the server: to answer, or to send on. Connecting
+        Seconds one attempt waits for a response, and within one for the next bytes. Connecting
         takes at most 5 of them. No attempt begins later than twice this after the first.
     retries : int, optional
         How many more attempts follow the first, ``>= 0``.
@@ -96,10 +105,6 @@ class RetryPolicy:
     def connect_timeout(self) -> float:
         """Seconds to wait for a connection."""
         return min(self.timeout, _MAX_CONNECT_SECONDS)
-
-    def upload_timeout(self, size: int) -> float:
-        """Seconds an attempt that sends so many bytes may take: no sign comes until it has."""
-        return self.timeout + size / _SLOWEST_UPLOAD
 
     def transfer_timeout(self, sent: int, received: int = 0) -> float:
         """Seconds in which an attempt must have moved so many bytes, or it is given up.
@@ -137,34 +142,37 @@ class RetryPolicy:
 
 
 def status_verdict(status: int, headers: Mapping[str, str]) -> Verdict | None:
-    """What an HTTP status says of another attempt; ``None`` where it would fare no better.
+    """Whether an HTTP status is transient; ``None`` where another attempt would fail as well.
+
+    Every server error is transient (RFC 9110, section 15.6: a client treats an unknown 5xx as 500),
+    but for those that state a permanent condition. Proxies and CDNs have many of their own: 520 to
+    524 and 530 are Cloudflare's. All requests of this package can be repeated.
 
     Parameters
     ----------
     status : int
-        Of the answer.
+        Of the response.
     headers : mapping
-        Of the answer; ``Retry-After`` is looked up in lower case, so a mapping that minds case
+        Of the response; ``Retry-After`` is looked up in lower case, so a mapping that minds case
         has lower-case names.
     """
-    throttled = status in _THROTTLED
-    if not throttled and status not in _TRANSIENT:
+    is_server_error = 500 <= status <= 599 and status not in _PERMANENT_SERVER_ERRORS
+    if not is_server_error and status not in _TRANSIENT_CLIENT_ERRORS:
         return None
-    return Verdict(throttled=throttled, after=_retry_after(headers.get("retry-after")))
+    after = _retry_after(headers.get("retry-after"))
+    return Verdict(throttled=status in _THROTTLED, after=after)
 
 
 def _retry_after(value: str | None) -> float | None:
     """Seconds from a ``Retry-After`` header (RFC 9110, section 10.2.3): a number, or a date."""
     if value is None:
         return None
-    try:
+    if _SECONDS.fullmatch(value):
         return max(float(value), 0.0)
-    except ValueError:
-        pass
     try:
         then = parsedate_to_datetime(value)
+        if then.tzinfo is None:
+            then = then.replace(tzinfo=UTC)
+        return max((then - datetime.now(UTC)).total_seconds(), 0.0)
     except (ValueError, OverflowError):
         return None
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    return max((then - datetime.now(UTC)).total_seconds(), 0.0)

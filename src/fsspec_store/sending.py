@@ -15,9 +15,10 @@ from .limiter import limiter_for
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from .limiter import Permit
     from .retries import RetryPolicy, Verdict
 
-__all__ = ["Sender", "Stats"]
+__all__ = ["NoPermitError", "Sender", "Slot", "Stats"]
 
 T = TypeVar("T")
 
@@ -46,6 +47,10 @@ class Stats:
     retries: int = 0
     throttled: int = 0
     forbidden_as_missing: int = 0
+
+
+class NoPermitError(Exception):
+    """A spare slot has no permit for another attempt."""
 
 
 class Sender:
@@ -81,35 +86,89 @@ class Sender:
         *,
         renew: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
+        """As `Slot.send`, for an attempt that reads the whole response."""
+        with Slot(self) as slot:
+            return await slot.send(attempt, renew=renew)
+
+    def slot(self) -> Slot:
+        """A slot for a request whose body is read after its attempt."""
+        return Slot(self)
+
+
+class Slot:
+    """A place among the requests in flight, for one request at a time.
+
+    A context manager: the permit is taken with the first attempt, and held until the block is left.
+    A body that is read within the block counts as in flight.
+
+    Parameters
+    ----------
+    sender : Sender
+        Whose requests.
+    permit : Permit, optional
+        Of a spare slot, which never waits for one: who holds one slot and waits for another may
+        wait for somebody who does the same.
+    """
+
+    __slots__ = ("_is_spare", "_permit", "_sender")
+
+    def __init__(self, sender: Sender, permit: Permit | None = None) -> None:
+        self._sender = sender
+        self._permit = permit
+        self._is_spare = permit is not None
+
+    def __enter__(self) -> Slot:
+        return self
+
+    def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        self._free(succeeded=exc_type is None)
+
+    def spare(self) -> Slot | None:
+        """Another slot beside this one, if one is free now; to be entered at once."""
+        permit = self._sender._limiter.try_acquire()
+        return None if permit is None else Slot(self._sender, permit)
+
+    async def send(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        renew: Callable[[], Awaitable[object]] | None = None,
+    ) -> T:
         """Await ``attempt()`` until it succeeds, fails for good, or the policy gives up.
+
+        The permit is given back while the next attempt is waited for.
 
         Parameters
         ----------
         attempt : callable
-            Sends the request once, reads the whole answer, and raises what went wrong.
+            Sends the request once, and raises what went wrong. A body that it does not read is
+            read, or closed, before the slot's block is left.
         renew : callable, optional
             Reads expired credentials anew; called once at most.
 
         Raises
         ------
+        NoPermitError
+            When this is a spare slot, and the limit has no room for another attempt.
         Exception
             What the last attempt raised, with a note when there were several.
         """
+        sender = self._sender
         elapsed = 0.0
         retry = 0
         while True:
-            throttled = succeeded = False
-            permit = await self._limiter.acquire()
+            if self._permit is None:
+                self._permit = await self._acquire()
             # Waiting for others is not waiting for the service.
             began = time.monotonic()
-            self._stats.requests += 1
+            sender._stats.requests += 1
             try:
-                answer = await attempt()
-                succeeded = True
-                return answer
+                return await attempt()
             except Exception as error:
-                verdict = self._judge(error)
+                verdict = sender._judge(error)
                 throttled = verdict is not None and verdict.throttled
+                sender._stats.throttled += throttled
+                self._free(throttled=throttled)
                 retry += 1
                 elapsed += time.monotonic() - began
                 wait = self._wait(verdict, retry, elapsed, renew)
@@ -117,17 +176,28 @@ class Sender:
                     if retry > 1:
                         error.add_note(f"tried {retry} times in {elapsed:.1f} s")
                     raise
-            finally:
-                self._stats.throttled += throttled
-                self._limiter.release(permit, throttled=throttled, succeeded=succeeded)
             assert verdict is not None
             if verdict.expired:
                 assert renew is not None
                 await renew()
                 renew = None
-            self._stats.retries += 1
+            sender._stats.retries += 1
             elapsed += wait
             await asyncio.sleep(wait)
+
+    async def _acquire(self) -> Permit:
+        limiter = self._sender._limiter
+        if not self._is_spare:
+            return await limiter.acquire()
+        permit = limiter.try_acquire()
+        if permit is None:
+            raise NoPermitError
+        return permit
+
+    def _free(self, *, throttled: bool = False, succeeded: bool = False) -> None:
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            self._sender._limiter.release(permit, throttled=throttled, succeeded=succeeded)
 
     def _wait(
         self,
@@ -140,4 +210,4 @@ class Sender:
             return None
         if verdict.expired:
             return None if renew is None else 0.0
-        return self.policy.wait_before(retry, verdict, elapsed)
+        return self._sender.policy.wait_before(retry, verdict, elapsed)

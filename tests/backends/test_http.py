@@ -40,7 +40,7 @@ from fsspec_store import (
     SuffixByteRequest,
     UnsupportedOperationError,
 )
-from fsspec_store.backends.http.bodies import MOST_WASTED
+from fsspec_store.backends.byte_ranges import MOST_WASTED
 
 DATA = b"0123456789"
 PARTS = [

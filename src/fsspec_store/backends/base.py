@@ -35,6 +35,7 @@ __all__ = [
     "check_next_page",
     "content_version",
     "is_etag",
+    "is_strong_etag",
 ]
 
 
@@ -287,6 +288,11 @@ def content_version(data: bytes | memoryview) -> str:
 def is_etag(version: str) -> bool:
     """Whether it names one version of an object (RFC 9110, section 8.8.3), and not any or none."""
     return _ETAG.fullmatch(version) is not None
+
+
+def is_strong_etag(version: str) -> bool:
+    """Whether it stands for these very bytes: a weak one stands for what is much the same."""
+    return is_etag(version) and not version.startswith("W/")
 
 
 def _is_builtin(cls: type[Any]) -> bool:

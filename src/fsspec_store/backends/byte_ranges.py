@@ -20,17 +20,29 @@ if TYPE_CHECKING:
     from ..byte_requests import ByteRequest
 
 __all__ = [
+    "MOST_UNANNOUNCED",
+    "MOST_WASTED",
+    "check_part",
     "content_coding",
     "content_length",
+    "is_of_total",
+    "longest_body",
     "part_start",
     "range_header",
     "refuse_encoded_part",
     "requested_part",
+    "stated_size",
     "total_size",
 ]
 
-#: The last byte of no bytes is -1, which Azurite says of an empty object.
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(-1|\d+)/(\d+|\*)", re.IGNORECASE)
+#: Bytes read, at most, for the sake of others behind them that a server does not send alone.
+MOST_WASTED = 64 * 2**20
+#: Maximum size of a value whose response states no length.
+MOST_UNANNOUNCED = 256 * 2**20
+
+#: No size has more digits: 2**63 - 1 has 19.
+_MAX_DIGITS = 19
+_NUMBER = f"[0-9]{{1,{_MAX_DIGITS}}}"
 #: Of RFC 9110, section 8.4.1, RFC 7932, RFC 8878 and the others of IANA's registry; not
 #: ``identity``, which leaves the body as it is.
 _CODINGS = frozenset(
@@ -49,7 +61,12 @@ _CODINGS = frozenset(
         "zstd",
     }
 )
-_TOTAL = re.compile(r"bytes (?:\d+-\d+|\*)/(\d+)", re.IGNORECASE)
+#: The last byte of no bytes is -1, which Azurite says of an empty object.
+_CONTENT_RANGE = re.compile(rf"bytes ({_NUMBER})-(-1|{_NUMBER})/({_NUMBER}|\*)", re.IGNORECASE)
+_TOTAL = re.compile(rf"bytes (?:{_NUMBER}-{_NUMBER}|\*)/({_NUMBER})", re.IGNORECASE)
+_SIZE = re.compile(_NUMBER)
+#: Of what a server said, this much is repeated in an error.
+_SHOWN = 80
 
 
 @overload
@@ -100,23 +117,59 @@ def requested_part(
     """
     if length is not None and length != len(body):
         raise aiohttp.ClientPayloadError(f"{len(body)} bytes came of {length} announced")
+    if not check_part(len(body), request, status=status, content_range=content_range):
+        return _part_of_whole(body, request)
+    return body
+
+
+def check_part(
+    size: int, request: ByteRequest | None, *, status: int | None, content_range: str | None
+) -> bool:
+    """Whether a body is a part, the one that was asked for; ``False`` for a whole object.
+
+    Parameters
+    ----------
+    size : int
+        Of the body, in bytes.
+    request, status, content_range
+        As of `requested_part`.
+
+    Raises
+    ------
+    RangeNotSatisfiableError, aiohttp.ClientPayloadError
+        As `requested_part`.
+    """
     match = _CONTENT_RANGE.fullmatch(content_range) if content_range else None
     if match is None:
         if status == 206:
             raise aiohttp.ClientPayloadError(
                 f"part of an object came for {request!r}, and not which: "
-                f"Content-Range is {content_range!r}"
+                f"Content-Range is {_shown(content_range)}"
             )
-        return _part_of_whole(body, request)
+        return False
     first, last, total = int(match[1]), int(match[2]), match[3]
-    if last - first + 1 != len(body) or not _is_asked(first, last, total, request):
+    if last - first + 1 != size or not _is_asked(first, last, total, request):
         raise aiohttp.ClientPayloadError(
-            f"{content_range!r} with {len(body)} bytes came for {request!r}"
+            f"{_shown(content_range)} with {size} bytes came for {request!r}"
         )
     if total != "*" and is_out_of_range(request, int(total)):
         # No bytes instead of a refusal.
         raise RangeNotSatisfiableError(int(total))
-    return body
+    return True
+
+
+def longest_body(request: ByteRequest | None, status: int) -> int:
+    """Maximum size of a body that comes without a length, in answer to a request for a value.
+
+    A server that ignores ranges (200) sends what lies before and behind one as well.
+    """
+    if isinstance(request, RangeByteRequest):
+        wanted = request.end - request.start
+    elif isinstance(request, SuffixByteRequest):
+        wanted = request.suffix
+    else:
+        return MOST_UNANNOUNCED
+    return min(wanted if status == 206 else wanted + MOST_WASTED, MOST_UNANNOUNCED)
 
 
 def refuse_encoded_part(status: int, headers: Mapping[str, str]) -> None:
@@ -141,15 +194,43 @@ def content_coding(headers: Mapping[str, str]) -> str:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """The announced length of a body as it was sent."""
+    """The announced length of a body as it was sent; ``None`` for what is no length."""
     value = headers.get("Content-Length", "")
-    return int(value) if value.isascii() and value.isdigit() else None
+    return int(value) if _SIZE.fullmatch(value) else None
+
+
+def stated_size(said: object, what: str) -> int:
+    """A size that a service states in a document.
+
+    Parameters
+    ----------
+    said : object
+        Digits, or an integer.
+    what : str
+        What has this size, for the error.
+
+    Raises
+    ------
+    OSError
+        When it is no size.
+    """
+    if isinstance(said, int) and not isinstance(said, bool):
+        said = str(said) if 0 <= said < 10**_MAX_DIGITS else "out of bounds"
+    if not isinstance(said, str) or not _SIZE.fullmatch(said):
+        raise OSError(f"the service stated a size of {what} that is none: {_shown(said)}")
+    return int(said)
 
 
 def total_size(content_range: str | None) -> int | None:
     """The object's size from the ``Content-Range`` of a part, or of a range out of bounds."""
     match = _TOTAL.fullmatch(content_range or "")
     return int(match[1]) if match else None
+
+
+def is_of_total(headers: Mapping[str, str], total: int | None) -> bool:
+    """Whether a part may be one of an object of this size; ``None`` is an unknown size."""
+    stated = total_size(headers.get("Content-Range"))
+    return total is None or stated is None or stated == total
 
 
 def part_start(content_range: str | None) -> int:
@@ -176,3 +257,8 @@ def _is_asked(first: int, last: int, total: str, request: ByteRequest | None) ->
     if isinstance(request, SuffixByteRequest):
         return last - first < request.suffix
     return first == (0 if request is None else request.offset)
+
+
+def _shown(said: object) -> str:
+    text = repr(said)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -8,8 +8,7 @@ Only a large body may be left to be read afterwards. Knows aiohttp, and no servi
 from __future__ import annotations
 
 import asyncio
-import sys
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import aiohttp
 from multidict import CIMultiDict
@@ -22,7 +21,16 @@ from .byte_ranges import content_length, requested_part
 from .http_answers import Answer, LargeBody, Received, StatusError, TornError, http_verdict
 from .large_reads import LARGE_BYTES
 from .sessions import Sessions
-from .streams import BodyStream, read_body, read_part
+from .streams import (
+    BodyStream,
+    PacedStream,
+    head_awaited,
+    paced,
+    read_body,
+    read_part,
+    read_up_to,
+)
+from .wire.connection import CONTROL_BYTES
 from .wire.heads import ProtocolError
 
 if TYPE_CHECKING:
@@ -30,10 +38,10 @@ if TYPE_CHECKING:
 
     from ..byte_requests import RangeByteRequest
     from ..retries import RetryPolicy, Verdict
-    from ..sending import Stats
+    from ..sending import Slot, Stats
     from .large_reads import Stream
     from .plain_client import PlainClient
-    from .wire.connection import Response
+    from .wire.connection import Longest, Response
 
 __all__ = ["HTTPClient", "RequestBody"]
 
@@ -41,8 +49,9 @@ T = TypeVar("T")
 
 #: How much of an error's body is looked at.
 _ERROR_BYTES = 4096
-#: What may come for a part of an object that was there a moment ago.
-_PART_STATUSES = frozenset({200, 206, 404, 410, 412, 416})
+#: What may come for a part of an object that was there a moment ago, also from a server that knows
+#: no such request.
+_PART_STATUSES = frozenset({200, 206, 400, 404, 410, 412, 416, 501})
 
 
 class RequestBody(Protocol):
@@ -92,14 +101,14 @@ class HTTPClient:
         request: Callable[..., Awaitable[aiohttp.ClientResponse]] | None = None,
     ) -> None:
         self._plain = plain
-        self._request = request or _request
+        self._request = request
         self._is_plain = plain is not None
         self._sessions: Shared[aiohttp.ClientSession] = Shared(
             share, lambda: Sessions(make_session)
         )
         self._policy = policy
         self._sender = Sender(service, policy, judge or http_verdict, stats)
-        # Of a whole answer nothing is bounded: a large object takes its time. A pause is.
+        # aiohttp bounds pauses, and this class the rest.
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=policy.connect_timeout, sock_read=policy.timeout
         )
@@ -108,13 +117,21 @@ class HTTPClient:
         self,
         attempt: Callable[[], Awaitable[T]],
         *,
+        slot: Slot | None = None,
         renew: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
         """Await ``attempt()``, which sends by `once`, until it succeeds or fails for good.
 
-        See `fsspec_store.sending.Sender.send`.
+        See `fsspec_store.sending.Slot.send`; ``slot`` is one that `slot` returned, for attempts
+        that leave a body to be read.
         """
+        if slot is not None:
+            return await slot.send(attempt, renew=renew)
         return await self._sender.send(attempt, renew=renew)
+
+    def slot(self) -> Slot:
+        """A slot for a request whose body is read after its attempt; to be entered."""
+        return self._sender.slot()
 
     async def once(
         self,
@@ -132,10 +149,16 @@ class HTTPClient:
             body = None if data is None else data.in_one_piece()
             if data is None or body is not None:
                 # Its own timeouts begin when the body is sent.
-                longest = None if body is None else self._policy.upload_timeout(body.nbytes)
+                longest = None if body is None else self._policy.transfer_timeout(body.nbytes)
                 async with asyncio.timeout(longest):
-                    response, _ = await self._ask(
-                        method, url, headers, body, whole_up_to=sys.maxsize
+                    response, stream = await self._ask(
+                        method, url, headers, body, whole_up_to=CONTROL_BYTES
+                    )
+                if stream is not None:
+                    stream.close()
+                    raise OSError(
+                        f"the service sent {response.length} bytes in answer to a {method} that "
+                        f"asks for no value, and at most {CONTROL_BYTES} bytes are read"
                     )
                 found = _expected(response, expect)
                 return Answer(response.status, found, bytes(response.body or b""))
@@ -144,16 +167,29 @@ class HTTPClient:
             url,
             expect=expect,
             headers=headers,
-            read=aiohttp.ClientResponse.read,
+            read=_control,
             data=data,
             **options,
         )
         return Answer(received.status, received.headers, received.body)
 
     async def fetch(
-        self, url: str, *, expect: Collection[int], headers: Mapping[str, str], **options: Any
+        self,
+        url: str,
+        *,
+        expect: Collection[int],
+        headers: Mapping[str, str],
+        longest: Longest,
+        **options: Any,
     ) -> Received[bytes | memoryview | LargeBody]:
-        """Send a GET a single time, whose answer may be large; parameters as of `receive`.
+        """Send a GET a single time, whose answer may be large.
+
+        Parameters
+        ----------
+        longest : callable
+            Returns, for the status of a success, the maximum size of a body of unknown length.
+        url, expect, headers, **options
+            As of `receive`.
 
         Returns
         -------
@@ -162,7 +198,9 @@ class HTTPClient:
             than `LARGE_BYTES`; with the bytes as they were sent otherwise.
         """
         if self._is_plain:
-            response, stream = await self._ask("GET", url, headers, whole_up_to=LARGE_BYTES)
+            response, stream = await self._ask(
+                "GET", url, headers, whole_up_to=LARGE_BYTES, longest=longest
+            )
             if stream is not None and response.status not in expect:
                 stream.close()
             found = _expected(response, expect)
@@ -174,7 +212,7 @@ class HTTPClient:
             size = content_length(response.headers)
             if size is not None and size > LARGE_BYTES and response.status in (200, 206):
                 return LargeBody(BodyStream(response), size)
-            return await read_body(response, size)
+            return await read_body(response, size, longest(response.status))
 
         return await self.receive("GET", url, expect=expect, headers=headers, read=read, **options)
 
@@ -285,7 +323,7 @@ class HTTPClient:
             if size is None:
                 return await self._receive(method, url, expect, headers, read, options)
             # Its own timeouts begin when the body is sent.
-            async with asyncio.timeout(self._policy.upload_timeout(size)):
+            async with asyncio.timeout(self._policy.transfer_timeout(size)):
                 return await self._receive(method, url, expect, headers, read, options)
         except aiohttp.ClientError as error:
             clean = _without_secrets(error)
@@ -302,7 +340,8 @@ class HTTPClient:
         read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
         options: Mapping[str, Any],
     ) -> Received[T]:
-        response = await self._request(
+        send = self._request or self._request_once
+        response = await send(
             self._sessions.get(),
             method,
             URL(url, encoded=True),
@@ -315,14 +354,28 @@ class HTTPClient:
             if response.status not in expect:
                 told = await response.content.read(_ERROR_BYTES)
                 raise StatusError(Answer(response.status, response.headers, told))
-            body = await read(response)
-            is_left_open = isinstance(body, LargeBody)
+            async with paced(response, self._policy):
+                body = await read(response)
+            if isinstance(body, LargeBody):
+                is_left_open = True
+                stream = PacedStream(body.stream, response, self._policy)
+                return Received(
+                    response.status, response.headers, cast("T", LargeBody(stream, body.size))
+                )
             return Received(response.status, response.headers, body)
         finally:
             if not is_left_open:
                 # Not read to its end, it costs the connection.
                 response.release()
                 await response.wait_for_close()
+
+    async def _request_once(
+        self, session: aiohttp.ClientSession, method: str, url: URL, **options: Any
+    ) -> aiohttp.ClientResponse:
+        size = getattr(options.get("data"), "size", None) or 0
+        async with head_awaited(session, self._policy, size):
+            # A redirect would take credentials and keys of the service to whatever host it names.
+            return await session.request(method, url, **{"allow_redirects": False, **options})
 
     def close(self) -> None:
         """Close the sessions; new ones are made when requests follow."""
@@ -337,11 +390,9 @@ class HTTPClient:
             await self._plain.aclose()
 
 
-async def _request(
-    session: aiohttp.ClientSession, method: str, url: URL, **options: Any
-) -> aiohttp.ClientResponse:
-    # A redirect would take credentials and keys of the service to whatever host it names.
-    return await session.request(method, url, **{"allow_redirects": False, **options})
+async def _control(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an answer that is no value."""
+    return await read_up_to(response, CONTROL_BYTES)
 
 
 def _expected(response: Response, expect: Collection[int]) -> Mapping[str, str]:

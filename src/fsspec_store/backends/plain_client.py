@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 from ..sharing import Shared
 from ..threads import in_thread
+from .wire.connection import longest_control
 from .wire.pool import DEFAULT_PORTS, Origin, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..retries import RetryPolicy
-    from .wire.connection import Response
+    from .wire.connection import Longest, Response
     from .wire.pool import Stream
 
 __all__ = ["PlainClient"]
@@ -57,6 +58,7 @@ class PlainClient:
         *,
         whole_up_to: int,
         into: memoryview | None = None,
+        longest: Longest = longest_control,
     ) -> tuple[Response, Stream | None]:
         """Send a request, and await its response.
 
@@ -68,7 +70,7 @@ class PlainClient:
             All of them but ``Host``, and ``Content-Length``, which may be left out.
         body : memoryview, optional
             Sent with it.
-        whole_up_to, into
+        whole_up_to, into, longest
             As of `fsspec_store.backends.wire.pool.Pool.ask`, which says what is returned and raised
             as well.
 
@@ -94,6 +96,7 @@ class PlainClient:
             bodiless=method == "HEAD",
             whole_up_to=whole_up_to,
             into=into,
+            longest=longest,
         )
 
     def close(self) -> None:

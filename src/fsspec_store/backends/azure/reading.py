@@ -5,6 +5,7 @@ Knows what is asked of a blob, and not how a request is sent.
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,28 @@ import aiohttp
 from ...byte_requests import RangeByteRequest, SuffixByteRequest
 from ...ranges import is_out_of_range, resolve
 from ...threads import in_thread
-from ..base import RangeNotSatisfiableError, is_etag
-from ..byte_ranges import content_length, part_start, range_header, requested_part, total_size
+from ..base import RangeNotSatisfiableError, is_strong_etag
+from ..byte_ranges import (
+    content_length,
+    is_of_total,
+    longest_body,
+    part_start,
+    range_header,
+    requested_part,
+    stated_size,
+    total_size,
+)
 from ..http_answers import Answer, LargeBody, Received, TornError
-from ..large_reads import LARGE_BYTES, read_all, read_large
+from ..large_reads import read_large, spares
+from ..single_stream import is_what_was_asked, read_alone
 from .answers import AzureError, check_whole, error_code, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...byte_requests import ByteRequest
+    from ...sending import Slot
+    from ..large_reads import Fetch
     from .requests import Requests
 
 __all__ = ["Reader"]
@@ -52,36 +65,57 @@ class Reader:
         return None if found is None else found[0]
 
     async def get(
-        self, path: str, request: ByteRequest | None, etag: str | None = None
+        self, path: str, request: ByteRequest | None
     ) -> tuple[bytes | memoryview, str] | None:
         """The bytes and their ETag; ``None`` when the blob is missing."""
         try:
-            found = await self._ask(path, request, etag, leave_large=True)
-            body = found.body
-            if isinstance(body, LargeBody):
-                whole = await self._read_large(path, request, found, body)
-                if whole is None:
-                    found = await self._ask(path, request, etag, leave_large=False)
-                    body = found.body
-                    assert not isinstance(body, LargeBody)
-                else:
-                    body = whole
+            found = await self._read(path, request)
         except RangeNotSatisfiableError as error:
             # Every range of a directory is out of bounds, and its answer does not say what it is.
             if not error.size and await self.properties(path) is None:
                 return None
             raise
+        body = self._found(found)
+        return None if body is None else (body, found.headers.get("ETag", ""))
+
+    @staticmethod
+    def _found(found: Received[bytes | memoryview]) -> bytes | memoryview | None:
+        """The bytes of an answer; ``None`` if it says that the blob is missing."""
         if found.status == 404:
-            answer = Answer(found.status, found.headers, bytes(body))
+            answer = Answer(found.status, found.headers, bytes(found.body))
             if error_code(answer) != "BlobNotFound":
                 raise AzureError(answer)
             return None
-        return None if is_folder(found.headers) else (body, found.headers["ETag"])
+        return None if is_folder(found.headers) else found.body
+
+    async def _read(
+        self, path: str, request: ByteRequest | None, etag: str | None = None
+    ) -> Received[bytes | memoryview]:
+        """The answer with the bytes asked for, however many requests they took."""
+        with self._requests.http.slot() as slot:
+            found = await self._ask(path, request, etag, leaves_large=True, slot=slot)
+            body: bytes | memoryview | None
+            if isinstance(found.body, LargeBody):
+                body = await self._read_in_parts(slot, path, found, found.body)
+            else:
+                body = found.body
+        if body is None:
+            # One response is of one version, whatever the service makes of conditions.
+            found = await self._ask(path, request, etag, leaves_large=False)
+            assert not isinstance(found.body, LargeBody)
+            body = found.body
+        return Received(found.status, found.headers, body)
 
     async def _ask(
-        self, path: str, request: ByteRequest | None, etag: str | None, *, leave_large: bool
+        self,
+        path: str,
+        request: ByteRequest | None,
+        etag: str | None,
+        *,
+        leaves_large: bool,
+        slot: Slot | None = None,
     ) -> Received[bytes | memoryview | LargeBody]:
-        """The answer with the bytes asked for; a large body may be left in it."""
+        """The answer with the bytes asked for; a large body may be left that can come in parts."""
         headers = {}
         if (wanted := range_header(request)) is not None:
             headers["x-ms-range"] = wanted
@@ -89,48 +123,65 @@ class Reader:
             headers["If-Match"] = etag
 
         async def fetch(url: str, **options: Any) -> Received[bytes | memoryview | LargeBody]:
-            found = await self._requests.http.fetch(url, expect=_READ_STATUSES, **options)
+            found = await self._requests.http.fetch(
+                url, expect=_READ_STATUSES, longest=partial(longest_body, request), **options
+            )
             body = found.body
             if isinstance(body, LargeBody):
-                is_asked = found.status == 206 or wanted is None
-                if leave_large and is_asked and is_etag(found.headers.get("ETag", "")):
+                content_range = found.headers.get("Content-Range")
+                asked = body.stream, body.size, request, found.status, content_range
+                is_pinned = is_strong_etag(found.headers.get("ETag", ""))
+                if is_what_was_asked(*asked) and leaves_large and is_pinned:
                     return found
-                body = await read_all(body.stream, body.size)
-            part = await _part(request, found.status, found.headers, body)
-            return Received(found.status, found.headers, part)
-
-        return await self._requests.signed("GET", path, "", headers, fetch)
-
-    async def _read_large(
-        self,
-        path: str,
-        request: ByteRequest | None,
-        found: Received[Any],
-        body: LargeBody,
-    ) -> bytes | memoryview | None:
-        """A large body, its end by other requests for this very version; ``None`` if torn."""
-        etag = found.headers["ETag"]
-
-        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
-            fetch_part = partial(
-                self._requests.http.fetch_part,
-                part=part,
-                sink=sink,
-                is_same=lambda headers: headers.get("ETag") == etag,
+                part, is_whole = await read_alone(*asked)
+                if is_whole and found.status == 200:
+                    await in_thread(check_whole, found.headers, part)
+                return Received(found.status, found.headers, part)
+            return Received(
+                found.status, found.headers, _part(request, found.status, found.headers, body)
             )
-            headers = {"x-ms-range": range_header(part), "If-Match": etag}
-            await self._requests.signed("GET", path, "", headers, fetch_part)
 
-        try:
-            first = part_start(found.headers.get("Content-Range"))
-            memory = await read_large(body.stream, body.size, fetch, first=first)
-            return await _part(request, found.status, found.headers, memory)
-        except (TornError, aiohttp.ClientPayloadError):
-            return None
+        return await self._requests.signed("GET", path, "", headers, fetch, slot)
+
+    async def _read_in_parts(
+        self, slot: Slot, path: str, found: Received[Any], body: LargeBody
+    ) -> memoryview | None:
+        """A large body, by several requests; ``None`` if they are not of one version."""
+        etag = found.headers["ETag"]
+        content_range = found.headers.get("Content-Range")
+        total = body.size if content_range is None else total_size(content_range)
+
+        def is_same(headers: Mapping[str, str]) -> bool:
+            return headers.get("ETag") == etag and is_of_total(headers, total)
+
+        def fetch_in(slot: Slot) -> Fetch:
+            async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
+                fetch_part = partial(
+                    self._requests.http.fetch_part, part=part, sink=sink, is_same=is_same
+                )
+                headers = {"x-ms-range": range_header(part), "If-Match": etag}
+                await self._requests.signed("GET", path, "", headers, fetch_part, slot)
+
+            return fetch
+
+        with closing(body.stream) as stream:
+            try:
+                memory = await read_large(
+                    stream,
+                    body.size,
+                    fetch_in(slot),
+                    first=part_start(content_range),
+                    spare=spares(slot, fetch_in),
+                )
+                if found.status == 200:
+                    await in_thread(check_whole, found.headers, memory)
+            except (TornError, aiohttp.ClientPayloadError):
+                return None
+        return memory
 
     async def _read_end(self, path: str, request: SuffixByteRequest) -> bytes | memoryview | None:
         """The last bytes, which Azure cannot be asked for: the size first, then a range of that."""
-        for attempt in range(_SUFFIX_TRIES):
+        for _ in range(_SUFFIX_TRIES):
             found = await self.properties(path)
             if found is None:
                 return None
@@ -139,14 +190,15 @@ class Reader:
                 return b""
             part = RangeByteRequest(*resolve(request, size))
             try:
-                found_part = await self.get(path, part, etag)
+                answer = await self._read(path, part, etag or None)
             except (AzureError, RangeNotSatisfiableError) as error:
-                changed = not isinstance(error, AzureError) or error.code == "ConditionNotMet"
-                if not changed or attempt == _SUFFIX_TRIES - 1:
+                if isinstance(error, AzureError) and error.code != "ConditionNotMet":
                     raise
-            else:
-                return None if found_part is None else found_part[0]
-        raise AssertionError("the last attempt returns or raises")
+                continue
+            # The condition is the service's to keep; the end of this size is all one answer's.
+            if answer.status == 404 or _total(answer) == size:
+                return self._found(answer)
+        raise OSError(f"the blob changed {_SUFFIX_TRIES} times while its end was read")
 
     async def properties(self, path: str) -> tuple[int, str] | None:
         """Size and ETag of a blob; ``None`` when it is missing."""
@@ -158,10 +210,18 @@ class Reader:
         size = content_length(answer.headers)
         if size is None:
             raise OSError("the service did not say how large the blob is")
-        return None if is_folder(answer.headers) else (size, answer.headers["ETag"])
+        return None if is_folder(answer.headers) else (size, answer.headers.get("ETag", ""))
 
 
-async def _part(
+def _total(answer: Received[Any]) -> int | None:
+    """The blob's size, from an answer that is it or part of it; ``None`` if it does not say."""
+    content_range = answer.headers.get("Content-Range")
+    if content_range is None:
+        return content_length(answer.headers)
+    return total_size(content_range)
+
+
+def _part(
     request: ByteRequest | None,
     status: int,
     headers: Mapping[str, str],
@@ -174,11 +234,9 @@ async def _part(
     if status not in (200, 206):
         return body
     total = content_range.rpartition("/")[2]
-    if not body and total.isdigit() and is_out_of_range(request, int(total)):
+    if not body and total.isdigit() and is_out_of_range(request, stated_size(total, "a blob")):
         # Azurite's answer to a range that starts where the blob ends.
         raise RangeNotSatisfiableError(int(total))
-    if status == 200 and len(body) > LARGE_BYTES:
-        await in_thread(check_whole, headers, body)
     return requested_part(
         body,
         request,

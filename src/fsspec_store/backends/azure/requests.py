@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ...retries import RetryPolicy, Verdict
-    from ...sending import Stats
+    from ...sending import Slot, Stats
     from ..http_answers import Answer
     from .account import Credential
     from .uploads import Body
@@ -103,8 +103,12 @@ class Requests:
         query: str,
         headers: Mapping[str, str],
         send: Callable[..., Awaitable[T]],
+        slot: Slot | None = None,
     ) -> T:
-        """Await ``send(url=..., headers=..., ...)`` until it succeeds or fails for good."""
+        """Await ``send(url=..., headers=..., ...)`` until it succeeds or fails for good.
+
+        ``slot`` as of `HTTPClient`.
+        """
         url_path, url = self.address(path, query)
         account = self.account
         used: object = None
@@ -118,7 +122,9 @@ class Requests:
             return await send(url=url, headers=sent, allow_redirects=False, proxy=account.proxy)
 
         try:
-            return await self.http.send(attempt, renew=lambda: account.credential.renew(used))
+            return await self.http.send(
+                attempt, slot=slot, renew=lambda: account.credential.renew(used)
+            )
         except StatusError as error:
             told = AzureError(error.answer)
             for note in getattr(error, "__notes__", ()):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ...retries import RetryPolicy
-    from ...sending import Stats
+    from ...sending import Slot, Stats
     from ..http_answers import Answer
 
 __all__ = ["USER_AGENT", "Calls"]
@@ -95,13 +95,13 @@ class Calls:
         """As `once`, until it succeeds or fails for good."""
         return await self.send(lambda: self.once(method, url, **options))
 
-    async def send(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Await ``attempt()`` until it succeeds or fails for good."""
+    async def send(self, attempt: Callable[[], Awaitable[T]], slot: Slot | None = None) -> T:
+        """Await ``attempt()`` until it succeeds or fails for good; ``slot`` as of `HTTPClient`."""
         authorization = self.authorization
         renew = None
         if not authorization.is_anonymous:
             renew = partial(authorization.renew, authorization.token)
-        return await self.client.send(attempt, renew=renew)
+        return await self.client.send(attempt, slot=slot, renew=renew)
 
     async def once(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any

@@ -13,9 +13,10 @@ import aiohttp
 from ...byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError, is_etag
-from ..byte_ranges import content_coding, content_length
+from ..byte_ranges import MOST_UNANNOUNCED, MOST_WASTED, content_coding, content_length
 from ..large_reads import LARGE_BYTES
 from ..wire.body_memory import new_memory
+from ..wire.connection import BodyTooLongError
 from .decoding import Decoder, decoders
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ...retries import RetryPolicy
 
 __all__ = [
-    "MOST_UNANNOUNCED",
-    "MOST_WASTED",
     "Body",
     "WholeSentError",
     "comes_in_parts",
@@ -38,10 +37,6 @@ __all__ = [
     "whole_length",
 ]
 
-#: Bytes read, at most, for the sake of others behind them that a server will not send alone.
-MOST_WASTED = 64 * 2**20
-#: Maximum size of a value whose length the server does not announce.
-MOST_UNANNOUNCED = 256 * 2**20
 #: A compressed value may have this size, or this many times that of its compressed form.
 _MOST_DECODED = 256 * 2**20
 _MOST_EXPANDED = 100
@@ -106,7 +101,7 @@ class Body:
 
         Raises
         ------
-        OSError
+        BodyTooLongError
             When it is longer than ``limit``.
         """
         pieces = []
@@ -114,7 +109,7 @@ class Body:
         while piece := await self.next_piece():
             size += len(piece)
             if size > limit:
-                raise OSError(f"the server sends more than {limit} bytes, and announced no length")
+                raise BodyTooLongError(limit)
             pieces.append(piece)
         return b"".join(pieces)
 
@@ -299,7 +294,7 @@ async def _cut(body: Body, start: int, end: int | None) -> bytes:
         if end is not None and position >= end:
             break
         if end is None and position - start > MOST_UNANNOUNCED:
-            raise OSError(f"the server sends more than {MOST_UNANNOUNCED} bytes for this part")
+            raise BodyTooLongError(MOST_UNANNOUNCED)
     return b"".join(pieces)
 
 

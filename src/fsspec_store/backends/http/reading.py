@@ -13,8 +13,11 @@ from ...byte_requests import RangeByteRequest, SuffixByteRequest
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError
 from ..byte_ranges import (
+    check_part,
     content_coding,
     content_length,
+    is_of_total,
+    longest_body,
     part_start,
     range_header,
     refuse_encoded_part,
@@ -22,9 +25,8 @@ from ..byte_ranges import (
     total_size,
 )
 from ..http_answers import LargeBody, Received, StatusError, TornError
-from ..large_reads import read_large
+from ..large_reads import read_large, spares
 from .bodies import (
-    MOST_UNANNOUNCED,
     Body,
     WholeSentError,
     comes_in_parts,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...byte_requests import ByteRequest
+    from ...sending import Slot
+    from ..large_reads import Fetch
     from .requests import Requests
 
 __all__ = ["Reader"]
@@ -106,25 +110,27 @@ class Reader:
         again : bool
             Raise `WholeSentError` where it is worth while to ask once more, with a last byte.
         """
-        found = await self._ask(path, request, again=again, leave_large=True)
-        if found is None:
-            return None
-        body = found.body
-        if isinstance(body, LargeBody):
-            whole = await self._read_large(path, request, found, body)
-            if whole is not None:
-                return Received(found.status, found.headers, whole)
-            found = await self._ask(path, request, again=again, leave_large=False)
+        with self._requests.slot() as slot:
+            found = await self._ask(path, request, again=again, slot=slot)
             if found is None:
                 return None
             body = found.body
-            assert not isinstance(body, LargeBody)
-        return Received(found.status, found.headers, body)
+            if not isinstance(body, LargeBody):
+                return Received(found.status, found.headers, body)
+            whole = await self._read_large(slot, path, request, found, body)
+        if whole is not None:
+            return Received(found.status, found.headers, whole)
+        # One response is of one version, whatever the server makes of conditions.
+        found = await self._ask(path, request, again=again)
+        if found is None:
+            return None
+        assert not isinstance(found.body, LargeBody)
+        return Received(found.status, found.headers, found.body)
 
     async def _ask(
-        self, path: str, request: ByteRequest | None, *, again: bool, leave_large: bool
+        self, path: str, request: ByteRequest | None, *, again: bool, slot: Slot | None = None
     ) -> Received[bytes | memoryview | LargeBody] | None:
-        """As `_get`; a large body that can be read in parts may be left in the answer."""
+        """As `_get`; with a slot, a large body that can be read in parts is left in the answer."""
         asked = range_header(request)
 
         async def receive(body: Body) -> bytes | memoryview | LargeBody:
@@ -137,20 +143,29 @@ class Reader:
             if asked is not None and ignored:
                 return await cut_from_whole(body, request, again=again)
             size = whole_length(headers)
-            if leave_large and size is not None and comes_in_parts(status, size, headers):
+            if size is None:
+                data: bytes | memoryview = await body.read(longest_body(request, status))
+                return _part(request, status, headers, data)
+            # Before anything is read: of another part there may be any number of bytes.
+            check_part(size, request, status=status, content_range=headers.get("Content-Range"))
+            if slot is not None and comes_in_parts(status, size, headers):
                 return LargeBody(body, size)
-            if size is not None:
-                return _part(request, status, headers, await body.read_sized(size))
-            return _part(request, status, headers, await body.read(_longest(request)))
+            return _part(request, status, headers, await body.read_sized(size))
 
         if asked is None:
-            return await self._requests.send("GET", path, accept=(200,), receive=receive)
+            return await self._requests.send("GET", path, accept=(200,), receive=receive, slot=slot)
         return await self._requests.send(
-            "GET", path, accept=(200, 206, 416), receive=receive, headers={"Range": asked}
+            "GET",
+            path,
+            accept=(200, 206, 416),
+            receive=receive,
+            headers={"Range": asked},
+            slot=slot,
         )
 
     async def _read_large(
         self,
+        slot: Slot,
         path: str,
         request: ByteRequest | None,
         found: Received[Any],
@@ -162,21 +177,27 @@ class Reader:
 
         def is_same(headers: Mapping[str, str]) -> bool:
             # Not every server that ignores a condition says so.
-            now = total_size(headers.get("Content-Range"))
-            return headers.get("ETag") == etag and now == total and not content_coding(headers)
+            is_unchanged = headers.get("ETag") == etag and is_of_total(headers, total)
+            return is_unchanged and not content_coding(headers)
 
-        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
-            await self._requests.fetch_part(
-                path,
-                part,
-                sink,
-                headers={"Range": range_header(part), "If-Match": etag},
-                is_same=is_same,
-            )
+        def fetch_in(slot: Slot) -> Fetch:
+            async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
+                headers = {"Range": range_header(part), "If-Match": etag}
+                await self._requests.fetch_part(
+                    path, part, sink, headers=headers, is_same=is_same, slot=slot
+                )
+
+            return fetch
 
         try:
             first = part_start(found.headers.get("Content-Range"))
-            memory = await read_large(body.stream, body.size, fetch, first=first)
+            memory = await read_large(
+                body.stream,
+                body.size,
+                fetch_in(slot),
+                first=first,
+                spare=spares(slot, fetch_in),
+            )
             return _part(request, found.status, found.headers, memory)
         except (TornError, StatusError, RangeNotSatisfiableError, aiohttp.ClientPayloadError):
             # Not every server that takes ranges takes them under a condition.
@@ -246,15 +267,6 @@ def _part(
         # An encoded body's announced length is that of the encoding, and aiohttp's to check.
         length=whole_length(headers),
     )
-
-
-def _longest(request: ByteRequest | None) -> int:
-    """Maximum size of a part whose length the server does not announce."""
-    if isinstance(request, RangeByteRequest):
-        return request.end - request.start
-    if isinstance(request, SuffixByteRequest):
-        return request.suffix
-    return MOST_UNANNOUNCED
 
 
 async def _nothing(body: Body) -> bytes:

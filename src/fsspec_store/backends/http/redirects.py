@@ -16,6 +16,7 @@ from yarl import URL
 
 from ...errors import StorageOptionError
 from ..sessions import without_own_repeats
+from ..streams import head_awaited
 from .environment import machine_credentials, proxy_for
 
 if TYPE_CHECKING:
@@ -167,8 +168,7 @@ class Redirects:
         params = self._params
         history: list[aiohttp.ClientResponse] = []
         while True:
-            # Of its parts alone nothing is bounded: a head may come byte by byte.
-            async with asyncio.timeout(self._policy.transfer_timeout(0)):
+            async with head_awaited(session, self._policy, 0):
                 if self.is_trusted(url):
                     response = await session.request(
                         method,

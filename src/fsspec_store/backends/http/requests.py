@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ...byte_requests import RangeByteRequest
     from ...retries import RetryPolicy
-    from ...sending import Stats
+    from ...sending import Slot, Stats
     from .redirects import Redirects
 
 __all__ = ["Place", "Requests"]
@@ -103,6 +103,7 @@ class Requests:
         accept: Collection[int],
         receive: Callable[[Body], Awaitable[T]],
         headers: Mapping[str, str] = _NO_HEADERS,
+        slot: Slot | None = None,
     ) -> Received[T] | None:
         """Send a request; ``None`` when there is no object, `StatusError` for other statuses."""
 
@@ -125,7 +126,7 @@ class Requests:
             except (_MissingError, DirectoryRedirectError):
                 return None
 
-        return await self._client.send(attempt)
+        return await self._client.send(attempt, slot=slot)
 
     async def fetch_part(
         self,
@@ -135,6 +136,7 @@ class Requests:
         *,
         headers: Mapping[str, str],
         is_same: Callable[[Mapping[str, str]], bool],
+        slot: Slot,
     ) -> None:
         """Fetch part of an object; see `HTTPClient.fetch_part`."""
         url = self.place.url_of(path)
@@ -147,7 +149,11 @@ class Requests:
             except DirectoryRedirectError:
                 raise TornError from None
 
-        await self._client.send(attempt)
+        await self._client.send(attempt, slot=slot)
+
+    def slot(self) -> Slot:
+        """A slot for a request whose body is read after its attempt; see `HTTPClient.slot`."""
+        return self._client.slot()
 
     def close(self) -> None:
         """Close the connections; new ones are made when requests follow."""

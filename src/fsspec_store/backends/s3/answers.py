@@ -30,6 +30,7 @@ __all__ = [
     "error_code",
     "error_details",
     "failure_of",
+    "is_no_part",
     "requested_part",
     "verdict",
 ]
@@ -169,6 +170,22 @@ def error_code(error: BaseException) -> str | None:
 def error_details(error: BaseException) -> Mapping[str, Any]:
     """The ``Error`` element of the service's answer, empty for errors on the way."""
     return _response(error).get("Error", {})  # type: ignore[no-any-return]
+
+
+def is_no_part(error: Exception) -> bool:
+    """Whether a service refused a part under a condition: it was replaced, or cannot be asked for.
+
+    Some services compare no ETags that they state themselves (weak ones, by RFC 9110, section
+    13.1.1), or know no such request.
+    """
+    response = _response(error)
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    code = response.get("Error", {}).get("Code")
+    return code in PRECONDITION_FAILED | OUT_OF_RANGE or (
+        status in (400, 404, 410, 412, 416, 501)
+        and code not in _UNAUTHENTICATED | _FORBIDDEN | {"NoSuchBucket"}
+        and verdict(error) is None
+    )
 
 
 def verdict(error: Exception) -> Verdict | None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ...retries import RetryPolicy
-    from ...sending import Stats
+    from ...sending import Slot, Stats
     from .lanes import Lanes
 
 __all__ = ["Calls"]
@@ -75,13 +75,27 @@ class Calls:
         """Send a call a single time, for an attempt of `send`; see `Lanes.call`."""
         return await self._lanes.get().call(method, params, self.stats)
 
-    async def send(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Await ``attempt()`` until it succeeds or fails for good; see `Sender.send`."""
+    def slot(self) -> Slot:
+        """A slot for a call whose body is read after its attempt; to be entered."""
+        return self._sender.slot()
+
+    async def send(self, attempt: Callable[[], Awaitable[T]], slot: Slot | None = None) -> T:
+        """Await ``attempt()`` until it succeeds or fails for good; see `Slot.send`.
+
+        Parameters
+        ----------
+        attempt : callable
+            Sends calls by `once`.
+        slot : Slot, optional
+            For an attempt that leaves a body to be read.
+        """
 
         async def renew() -> None:
             self._lanes.renew(used)
 
         used = self._lanes.get()
+        if slot is not None:
+            return await slot.send(attempt, renew=renew)
         return await self._sender.send(attempt, renew=renew)
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..byte_ranges import content_length
 from ..large_reads import LARGE_BYTES
+from ..wire.connection import longest_control
 from ..wire.pool import Pool
 from .answers import check_end
 from .checksums import crc32, stated_checksum
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ...retries import RetryPolicy
-    from ..wire.connection import Response, Watch
+    from ..wire.connection import Longest, Response, Watch
     from ..wire.pool import Stream
     from .checksums import StatedChecksum
+    from .documents import ListPage
 
 __all__ = ["FastLane"]
 
@@ -39,6 +42,9 @@ logger = logging.getLogger("fsspec_store.s3")
 
 #: Longer bodies are summed up in a thread, which lets the event loop go on.
 _SUMMED_HERE_BYTES = 2**20
+
+#: Longer pages of a listing are parsed in a thread. One of 1,000 keys has some 300 KiB.
+_PARSED_HERE_BYTES = 512 * 2**10
 
 #: From a bucket that s3fs had no trouble with.
 _MOST_ODD_ANSWERS = 3
@@ -166,6 +172,7 @@ class FastLane:
             path,
             headers=headers,
             into=params.get("Into"),
+            longest=params.get("Longest", longest_control),
             # Of a part some services state the whole object's.
             watch=None if "Range" in params else watch,
         )
@@ -190,13 +197,13 @@ class FastLane:
     async def _head_object(self, way: Way, params: dict[str, Any]) -> dict[str, Any]:
         path = way[0].path + quote_key(params["Key"])
         response = await self._ask_whole(way, "HEAD", path)
-        length = response.headers.get("content-length", "")
+        length = content_length({"Content-Length": response.headers.get("content-length", "")})
         if not is_success(response):
             raise refusal(response, "HeadObject")
-        if not (length.isascii() and length.isdigit()):
+        if length is None:
             raise OddAnswerError("a HEAD without a length")
         return {
-            "ContentLength": int(length),
+            "ContentLength": length,
             "ETag": response.headers.get("etag", ""),
             "ResponseMetadata": {"HTTPHeaders": response.headers},
         }
@@ -221,7 +228,7 @@ class FastLane:
             headers["x-amz-checksum-crc32"] = await _summed(crc32, body)
         path = way[0].path + quote_key(params["Key"])
         # A connection's own timeout begins when the body is sent.
-        async with asyncio.timeout(self._policy.upload_timeout(body.nbytes)):
+        async with asyncio.timeout(self._policy.transfer_timeout(body.nbytes)):
             response = await self._ask_whole(way, "PUT", path, query, headers=headers, body=body)
         if not is_success(response):
             raise refusal(response, operation)
@@ -271,7 +278,7 @@ class FastLane:
         if not is_success(response):
             raise refusal(response, "ListObjectsV2")
         try:
-            page = parse_list(bytes(response.body or b""))
+            page = await _parsed_list(bytes(response.body or b""))
         except ValueError as error:
             raise OddAnswerError(str(error)) from None
         return {"Objects": page.objects, "Prefixes": page.prefixes, "Next": page.next_token}
@@ -288,6 +295,7 @@ class FastLane:
         headers: Mapping[str, str] = {},
         body: memoryview | None = None,
         into: memoryview | None = None,
+        longest: Longest = longest_control,
         watch: Watch | None = None,
     ) -> tuple[Response, Stream | None]:
         """Sign a request, and send it."""
@@ -312,6 +320,7 @@ class FastLane:
             bodiless=verb == "HEAD",
             whole_up_to=LARGE_BYTES,
             into=into,
+            longest=longest,
             watch=watch,
         )
 
@@ -366,6 +375,12 @@ async def _credentials(client: Any) -> Credentials:
     # Each time: they may be renewed at any moment, which is the provider's business.
     found = await client._request_signer._credentials.get_frozen_credentials()
     return Credentials(found.access_key, found.secret_key, found.token)
+
+
+async def _parsed_list(body: bytes) -> ListPage:
+    if len(body) <= _PARSED_HERE_BYTES:
+        return parse_list(body)
+    return await asyncio.to_thread(parse_list, body)
 
 
 async def _summed(sum_up: Callable[[memoryview], Any], data: memoryview) -> Any:

@@ -1,7 +1,8 @@
 """S3's calls, in the fast lane where they are plain and by s3fs where they are not.
 
-A call has botocore's name and parameters; ``Body`` may be a view, and ``Into`` is memory that the
-body of a part goes to. An answer has these of botocore's members, and some in another form:
+A call has botocore's name and parameters; ``Body`` may be a view, ``Into`` is memory that the body
+of a part goes to, and ``Longest`` bounds a body that comes without a length. An answer has these of
+botocore's members, and some in another form:
 
 ``get_object``
     ``Body``: the bytes, or of more than `LARGE_BYTES` a `Stream`; ``ContentLength``,
@@ -17,6 +18,7 @@ Knows neither policy nor limit: a call is one attempt.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -24,6 +26,8 @@ import botocore.exceptions
 
 from ..large_reads import LARGE_BYTES
 from ..sessions import close_now, without_own_repeats
+from ..streams import read_up_to
+from ..wire.connection import CONTROL_BYTES, BodyTooLongError, longest_control
 from .answers import DAMAGED, check_end, error_code
 from .checksums import ChecksumError, stated_checksum
 from .fast import FastLane
@@ -41,6 +45,13 @@ __all__ = ["Lanes", "http_sessions"]
 _WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
 #: What an answer with a document says, where botocore takes any for one, or none at all.
 _SAID = {"complete_multipart_upload": "ETag", "create_multipart_upload": "UploadId"}
+#: Parameters that botocore does not know.
+_OURS = frozenset({"Into", "Longest"})
+#: Calls whose answers are a head and little more.
+_WITHOUT_PAGE = _WITHOUT_DOCUMENT | {"get_object", "head_bucket", "head_object"}
+#: More than a page of 1,000 keys has, in bytes.
+_PAGE_BYTES = 2**20
+_COMPLETION_SECONDS = 900.0
 #: What is read of s3fs's streams in one go.
 _READ_BYTES = 2**20
 
@@ -117,18 +128,18 @@ class Lanes:
         for session in http_sessions(self.fs):
             # They are made one by one, so this is asked for before each request.
             without_own_repeats(session)
-        given = {name: value for name, value in params.items() if name != "Into"}
+            session._response_class = _BoundedResponse
+        given = {name: value for name, value in params.items() if name not in _OURS}
         if "Metadata" in given:
             # What every object of this filesystem gets, s3fs would leave out.
             of_all = getattr(self.fs, "s3_additional_kwargs", {}).get("Metadata", {})
             given["Metadata"] = {**of_all, **given["Metadata"]}
-        longest = None
+        sent = 0
         if "Body" in given:
             given["Body"] = _as_bytes(given["Body"])
-            # The timeouts of a request begin when its body is sent.
-            longest = self._policy.upload_timeout(len(given["Body"]))
+            sent = len(given["Body"])
         try:
-            async with asyncio.timeout(longest):
+            async with asyncio.timeout(self._longest(method, sent)):
                 # Older releases of s3fs leave it to each caller to say who pays.
                 response: dict[str, Any] = await self.fs._call_s3(method, self.fs.req_kw, **given)
         finally:
@@ -136,7 +147,7 @@ class Lanes:
                 for session in http_sessions(self.fs):
                     close_now(session)
         if method == "get_object":
-            return await _with_body(response, params)
+            return await _with_body(response, params, self._policy)
         if method == "list_objects_v2":
             return _page(response)
         if method in _WITHOUT_DOCUMENT:
@@ -148,61 +159,129 @@ class Lanes:
             raise ConnectionError("what answered was not S3")
         return response
 
+    def _longest(self, method: str, sent: int) -> float:
+        """Seconds that a call may take, a value's body not included.
+
+        aiohttp's timeouts bound pauses, and begin when the request's body is sent. s3fs may have to
+        fetch credentials first, or to ask in another region.
+        """
+        if method == "complete_multipart_upload":
+            # S3 sends a head, and then white space as long as it puts the parts together (S3 API
+            # Reference, "CompleteMultipartUpload").
+            return max(_COMPLETION_SECONDS, self._policy.timeout)
+        received = 0 if method in _WITHOUT_PAGE else _PAGE_BYTES
+        return self._policy.timeout + self._policy.transfer_timeout(sent, received)
+
+
+class _BoundedResponse(aiohttp.ClientResponse):
+    """A response whose body is read as a whole only up to a bound; values are read in pieces."""
+
+    async def read(self) -> bytes:
+        """Read the whole body."""
+        if self._body is None:
+            try:
+                self._body = await read_up_to(self, CONTROL_BYTES)
+            except BaseException:
+                self.close()
+                raise
+        await self.wait_for_close()
+        return self._body
+
 
 class _S3fsStream:
-    """A large body that s3fs reads."""
+    """A body that s3fs reads."""
 
-    def __init__(self, body: Any) -> None:
+    def __init__(self, body: Any, policy: RetryPolicy) -> None:
         self._body = body
+        self._policy = policy
 
     async def read_into(self, sink: memoryview) -> None:
         filled = 0
+        began = time.monotonic()
         while filled < sink.nbytes:
-            data = await self._body.read(min(_READ_BYTES, sink.nbytes - filled))
+            data = await self._next(min(_READ_BYTES, sink.nbytes - filled), began, filled)
             if not data:
                 raise aiohttp.ClientPayloadError("the body broke off")
             sink[filled : filled + len(data)] = data
             filled += len(data)
 
+    async def read_up_to(self, longest: int) -> bytes:
+        """All of it; `BodyTooLongError` when it has more than so many bytes."""
+        pieces: list[bytes] = []
+        size = 0
+        began = time.monotonic()
+        while data := await self._next(_READ_BYTES, began, size):
+            pieces.append(data)
+            size += len(data)
+            if size > longest:
+                raise BodyTooLongError(longest)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _next(self, most: int, began: float, came: int) -> bytes:
+        # aiohttp bounds the time between two pieces, and not their size.
+        due = began + self._policy.transfer_timeout(0, came) + self._policy.timeout
+        try:
+            async with asyncio.timeout(due - time.monotonic()) as limit:
+                piece: bytes = await self._body.read(most)
+                return piece
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise TimeoutError(
+                f"the response was too slow: {came} bytes of a body in "
+                f"{time.monotonic() - began:.3g} s"
+            ) from error
+
     def close(self) -> None:
         self._body.close()
 
 
-async def _with_body(response: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    body, into = response["Body"], params.get("Into")
-    metadata = response.get("ResponseMetadata", {})
+async def _with_body(
+    response: dict[str, Any], params: dict[str, Any], policy: RetryPolicy
+) -> dict[str, Any]:
+    body = response["Body"]
+    is_left_open = False
     try:
-        if metadata.get("HTTPStatusCode") not in (200, 206):
-            status = metadata.get("HTTPStatusCode")
-            raise OSError(f"what answered with the status {status} was not S3")
-        check_end(metadata["HTTPHeaders"])
-    except OSError:
-        body.close()
-        raise
-    response = {
+        found = await _read(response, params, _S3fsStream(body, policy))
+        is_left_open = isinstance(found["Body"], _S3fsStream)
+        return found
+    except botocore.exceptions.FlexibleChecksumError as error:
+        raise ChecksumError(str(error)) from error
+    finally:
+        if not is_left_open:
+            body.close()
+
+
+async def _read(
+    response: dict[str, Any], params: dict[str, Any], stream: _S3fsStream
+) -> dict[str, Any]:
+    metadata = response.get("ResponseMetadata", {})
+    status = metadata.get("HTTPStatusCode")
+    if status not in (200, 206):
+        raise OSError(f"what answered with the status {status} was not S3")
+    check_end(metadata["HTTPHeaders"])
+    found = {
         "ContentRange": response.get("ContentRange"),
         "ContentLength": response.get("ContentLength"),
         "ETag": response.get("ETag", ""),
         "ResponseMetadata": metadata,
         "Check": None,
     }
-    if (response["ContentLength"] or 0) > LARGE_BYTES:
+    length = found["ContentLength"]
+    if length is not None and length > LARGE_BYTES:
         if "Range" not in params:
             checksum = stated_checksum(metadata["HTTPHeaders"])
-            response["Check"] = None if checksum is None else checksum.check_whole
-        return {**response, "Body": _S3fsStream(body)}
-    try:
-        data = await body.read()
-    except botocore.exceptions.FlexibleChecksumError as error:
-        raise ChecksumError(str(error)) from error
-    finally:
-        body.close()
-    if response["ContentLength"] is None:
-        response["ContentLength"] = len(data)
+            found["Check"] = None if checksum is None else checksum.check_whole
+        return {**found, "Body": stream}
+    longest = params.get("Longest", longest_control)(status) if length is None else length
+    data: bytes | memoryview = await stream.read_up_to(longest)
+    if length is None:
+        found["ContentLength"] = len(data)
+    into = params.get("Into")
     if into is not None and len(data) == into.nbytes:
         into[:] = data
         data = into
-    return {**response, "Body": data}
+    return {**found, "Body": data}
 
 
 def _check_bodiless(response: dict[str, Any]) -> None:

@@ -6,24 +6,26 @@ Knows S3's calls, and not how one is sent.
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from ..base import is_etag
-from ..byte_ranges import part_start, range_header
-from ..large_reads import read_all, read_large
-from .answers import PRECONDITION_FAILED, error_code, requested_part
+from ..base import is_strong_etag
+from ..byte_ranges import is_of_total, longest_body, part_start, range_header, total_size
+from ..large_reads import read_large, spares
+from ..single_stream import is_what_was_asked, read_alone
+from .answers import error_code, is_no_part, requested_part
 from .checksums import ChecksumError
 
 if TYPE_CHECKING:
     from ...byte_requests import ByteRequest, RangeByteRequest
+    from ...sending import Slot
+    from ..large_reads import Fetch
     from .calls import Calls
 
 __all__ = ["Reader"]
-
-#: A large value that others go on replacing is begun anew so often.
-_TRIES = 5
 
 
 class Reader:
@@ -45,32 +47,28 @@ class Reader:
         self, bucket: str, key: str, request: ByteRequest | None
     ) -> tuple[bytes | memoryview, str] | None:
         """The bytes and the ETag; ``None`` when the object is missing."""
-        for attempt in range(_TRIES):
-            found = await self._calls.send(lambda: self._read_once(bucket, key, request))
+        with self._calls.slot() as slot:
+            found = await self._calls.send(
+                lambda: self._read_once(bucket, key, request, leaves_large=True), slot
+            )
             if found is None:
                 return None
             part, response = found
             if part is None:
-                try:
-                    part = await self._read_large(bucket, key, request, response)
-                except ChecksumError:
-                    # Which of its requests it was nobody knows.
-                    if attempt == _TRIES - 1:
-                        raise
-                    self._calls.stats.retries += 1
-            if part is not None:
-                return part, response["ETag"]
-        raise OSError(f"the object was replaced {_TRIES} times while it was read")
+                part = await self._read_in_parts(slot, bucket, key, request, response)
+        if part is None:
+            # One response is of one version, whatever the service makes of conditions.
+            found = await self._calls.send(lambda: self._read_once(bucket, key, request))
+            if found is None:
+                return None
+            part, response = found
+            assert part is not None
+        return part, response["ETag"]
 
     async def stored(self, bucket: str, key: str) -> bytes | memoryview | None:
         """What is there, within another request's attempt."""
         found = await self._read_once(bucket, key, None)
-        if found is None:
-            return None
-        part, response = found
-        if part is not None:
-            return part
-        return await read_all(response["Body"], int(response["ContentLength"]))
+        return None if found is None else found[0]
 
     async def answer(self, bucket: str, key: str, **params: Any) -> dict[str, Any] | None:
         """The answer to one GET, sent a single time; ``None`` when the object is missing."""
@@ -87,61 +85,110 @@ class Reader:
         return response
 
     async def _read_once(
-        self, bucket: str, key: str, request: ByteRequest | None
+        self,
+        bucket: str,
+        key: str,
+        request: ByteRequest | None,
+        *,
+        leaves_large: bool = False,
     ) -> tuple[bytes | memoryview | None, dict[str, Any]] | None:
-        """The bytes with the answer they came in, in one attempt; a large body is left in it."""
+        """The bytes with the answer they came in, in one attempt.
+
+        Parameters
+        ----------
+        leaves_large : bool, optional
+            Leave a large body in the answer, without bytes, where it can be read in parts.
+        """
         header = range_header(request)
         params = {"ChecksumMode": "ENABLED"} if header is None else {"Range": header}
-        response = await self.answer(bucket, key, **params)
+        response = await self.answer(bucket, key, Longest=partial(longest_body, request), **params)
         if response is None:
             return None
         body = response["Body"]
         if isinstance(body, (bytes, memoryview)):
             return requested_part(response, body, request), response
-        return None, response
+        asked = (
+            body,
+            int(response["ContentLength"]),
+            request,
+            response["ResponseMetadata"]["HTTPStatusCode"],
+            response["ContentRange"],
+        )
+        if is_what_was_asked(*asked) and leaves_large and is_strong_etag(response["ETag"]):
+            return None, response
+        part, is_whole = await read_alone(*asked)
+        if is_whole and response["Check"] is not None:
+            await asyncio.to_thread(response["Check"], part)
+        return part, response
 
-    async def _read_large(
-        self, bucket: str, key: str, request: ByteRequest | None, response: dict[str, Any]
-    ) -> bytes | memoryview | None:
-        """The rest of an answer, by several requests; ``None`` when the object was replaced."""
-        etag = response["ETag"]
+    async def _read_in_parts(
+        self,
+        slot: Slot,
+        bucket: str,
+        key: str,
+        request: ByteRequest | None,
+        response: dict[str, Any],
+    ) -> memoryview | None:
+        """The rest of an answer, by several requests; ``None`` if they are not of one version."""
+        etag, size = response["ETag"], int(response["ContentLength"])
+        content_range = response["ContentRange"]
+        total = size if content_range is None else total_size(content_range)
 
-        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
-            async def attempt() -> None:
+        async def fetch_once(part: RangeByteRequest, sink: memoryview) -> None:
+            try:
                 answer = await self.answer(
-                    bucket, key, Range=range_header(part), IfMatch=etag, Into=sink
+                    bucket,
+                    key,
+                    Range=range_header(part),
+                    IfMatch=etag,
+                    Into=sink,
+                    Longest=partial(longest_body, part),
                 )
-                if answer is None:
-                    raise _ReplacedError
-                if not isinstance(answer["Body"], (bytes, memoryview)):
-                    answer["Body"].close()
-                    raise aiohttp.ClientPayloadError(
-                        f"{answer['ContentLength']} bytes came for {part!r}"
-                    )
-                came = requested_part(answer, answer["Body"], part)
-                if came is not sink:
-                    sink[:] = came
+            except OSError as error:
+                if is_no_part(error):
+                    raise _ReplacedError from None
+                raise
+            if answer is None:
+                raise _ReplacedError
+            body = answer["Body"]
+            if not isinstance(body, (bytes, memoryview)):
+                body.close()
+                raise _ReplacedError
+            stated = {"Content-Range": answer["ContentRange"] or ""}
+            if (
+                answer["ResponseMetadata"]["HTTPStatusCode"] != 206
+                or answer["ETag"] != etag
+                or not is_of_total(stated, total)
+            ):
+                raise _ReplacedError
+            came = requested_part(answer, body, part)
+            if len(came) != sink.nbytes:
+                raise aiohttp.ClientPayloadError(f"{len(came)} bytes came for {part!r}")
+            if came is not sink:
+                sink[:] = came
 
-            await self._calls.send(attempt)
+        def fetch_in(slot: Slot) -> Fetch:
+            return lambda part, sink: self._calls.send(lambda: fetch_once(part, sink), slot)
 
-        size = int(response["ContentLength"])
-        try:
-            if is_etag(etag):
-                first = part_start(response["ContentRange"])
-                memory = await read_large(response["Body"], size, fetch, first=first)
-            else:
-                # Parts of who knows how many versions are no object.
-                memory = await read_all(response["Body"], size)
-        except _ReplacedError:
-            return None
-        except OSError as error:
-            if error_code(error) in PRECONDITION_FAILED:
+        with closing(response["Body"]) as body:
+            try:
+                memory = await read_large(
+                    body,
+                    size,
+                    fetch_in(slot),
+                    first=part_start(content_range),
+                    spare=spares(slot, fetch_in),
+                )
+                if response["Check"] is not None:
+                    await asyncio.to_thread(response["Check"], memory)
+            except _ReplacedError:
                 return None
-            raise
-        if response["Check"] is not None:
-            await asyncio.to_thread(response["Check"], memory)
-        return requested_part(response, memory, request)
+            except ChecksumError:
+                # The corrupt part is unknown.
+                self._calls.stats.retries += 1
+                return None
+        return memory
 
 
 class _ReplacedError(Exception):
-    """An object is gone whose beginning was read."""
+    """A part is not of the version whose beginning was read, or does not say of which it is."""

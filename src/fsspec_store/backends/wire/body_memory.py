@@ -7,8 +7,12 @@ half as much work as to copy a body from a socket. Knows nothing of what is put 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,17 +20,41 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["new_memory"]
+__all__ = ["NoRoomError", "new_memory"]
 
 #: Less is had from Python's own heap, in no time.
 _LEAST_BYTES = 256 * 2**10
 #: What is kept while nobody uses it, at most; what is larger by itself would only drive out others.
 _KEPT_BYTES = 32 * 2**20
 
+#: What a container may use, for cgroups of version 2 and 1 (Linux, "Control Group v2" and "Memory
+#: Resource Controller").
+_CGROUP_LIMITS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
 #: Memory that nobody uses; what was given back last is last.
 _kept: list[NDArray[Any]] = []
 # One that lets a thread in twice: memory is given back in the middle of anything.
 _lock = threading.RLock()
+
+
+class NoRoomError(OSError, MemoryError):
+    """A body does not fit into memory.
+
+    Parameters
+    ----------
+    size : int
+        Of the body, in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the body has {size} bytes, and this machine has no memory for them")
+        self.size = size
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.size,)
 
 
 def new_memory(size: int) -> memoryview:
@@ -41,20 +69,51 @@ def new_memory(size: int) -> memoryview:
 
     Raises
     ------
-    MemoryError
-        When there is not so much.
+    NoRoomError
+        When the machine does not have so much. Systems that overcommit would lend it, and kill the
+        process that uses it.
     """
     if not size:
         return memoryview(bytearray())
     if not _LEAST_BYTES <= size <= _KEPT_BYTES:
-        return np.empty(size, dtype=np.uint8).data
+        return _allocated(size).data
     memory = _kept_for(size)
     if memory is None:
-        memory = np.empty(size, dtype=np.uint8)
+        memory = _allocated(size)
     # Views of it hold this array, and not the one inside.
     lent = np.frombuffer(memory, dtype=np.uint8, count=size)
     weakref.finalize(lent, _take_back, memory).atexit = False
     return lent.data
+
+
+def _allocated(size: int) -> NDArray[Any]:
+    if size > _KEPT_BYTES and size > _machine_memory():
+        raise NoRoomError(size)
+    try:
+        return np.empty(size, dtype=np.uint8)
+    except (MemoryError, ValueError) as error:
+        raise NoRoomError(size) from error
+
+
+@cache
+def _machine_memory() -> int:
+    """Bytes of memory and swap space that this process may use at most, as far as it is known."""
+    found = [sys.maxsize]
+    with suppress(AttributeError, ValueError, OSError):
+        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") + _swap())
+    for limit in _CGROUP_LIMITS:
+        with suppress(ValueError, OSError):
+            found.append(int(limit.read_text()))
+    return min(size for size in found if size > 0)
+
+
+def _swap() -> int:
+    """Bytes of swap space; 0 where the system does not say (``/proc/meminfo`` is Linux's)."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("SwapTotal:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def _kept_for(size: int) -> NDArray[Any] | None:

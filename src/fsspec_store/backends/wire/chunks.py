@@ -9,8 +9,10 @@ from .heads import ProtocolError
 __all__ = ["ChunkedBody"]
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
-#: Longest line between chunks, in bytes.
+#: Maximum length of a line between chunks, in bytes.
 _MAX_LINE = 8192
+#: Maximum size of all extensions of chunks (RFC 9112, section 7.1.1) and of all trailers.
+_MAX_EXTRA = 64 * 2**10
 
 
 class ChunkedBody:
@@ -31,6 +33,8 @@ class ChunkedBody:
         # Bytes of this chunk that are still to come.
         self._left = 0
         self._in_trailers = False
+        # Bytes of extensions and trailers so far.
+        self._extra = 0
         # After a chunk there is an empty line.
         self._after_chunk = False
 
@@ -72,9 +76,16 @@ class ChunkedBody:
             self._after_chunk = False
         elif self._in_trailers:
             self.done = not line
+            self._count_extra(len(line))
         else:
             size = _SIZE.fullmatch(line)
             if size is None:
                 raise ProtocolError("the server sent a chunk without a size")
             self._left = int(size.group(1), 16)
+            self._count_extra(len(line) - size.end(1))
             self._in_trailers = not self._left
+
+    def _count_extra(self, size: int) -> None:
+        self._extra += size
+        if self._extra > _MAX_EXTRA:
+            raise ProtocolError("the server sent extensions or trailers of chunks without an end")

@@ -17,21 +17,42 @@ from .heads import UNTIL_CLOSE, Head, ProtocolError, may_become_head, parse_head
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Connection", "Response", "Watch"]
+__all__ = [
+    "CONTROL_BYTES",
+    "BodyTooLongError",
+    "Connection",
+    "Longest",
+    "Response",
+    "Watch",
+    "longest_control",
+]
 
 #: Of a status and headers, what sees the pieces of their body.
 Watch: TypeAlias = "Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None]"
+#: Of a status, the maximum size of a body that comes without a length.
+Longest: TypeAlias = "Callable[[int], int]"
 
+#: Maximum size of a body that is no value: a page of a listing, the results of a batch.
+CONTROL_BYTES = 64 * 2**20
 #: What one reading of the socket takes at most, outside of bodies; so also the longest head.
 _READ_BYTES = 64 * 2**10
 #: The same within bodies: what processors still have at hand when it is summed up.
 _PIECE_BYTES = 512 * 2**10
-#: Longest body that says why there is no other.
+#: Maximum size of an error's body.
 _REFUSAL_BYTES = 2**20
 #: A request's body up to this goes out together with its head.
 _JOINED_BYTES = 64 * 2**10
 #: Larger ones go out in slices, each waiting for the one before it.
 _SLICE_BYTES = 256 * 2**10
+#: Maximum number of interim responses (RFC 9110, section 15.2) before the final one.
+_MAX_INTERIM = 16
+#: Minimum rate of a body, in bytes a second, see `fsspec_store.retries.RetryPolicy`.
+_SLOWEST = 4 * 2**10
+
+
+def longest_control(status: int) -> int:
+    """The `Longest` of answers that are no values."""
+    return CONTROL_BYTES
 
 
 @dataclass(slots=True)
@@ -64,7 +85,8 @@ class Connection(asyncio.BufferedProtocol):
     loop : asyncio.AbstractEventLoop
         The loop it is made on.
     timeout : float
-        Seconds to wait for a sign of the server before a request is given up.
+        Seconds to wait for a response's head, and within a body for the next bytes, before a
+        request is given up. So is one whose body is slower than 4 KiB/s after that time.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
@@ -83,6 +105,8 @@ class Connection(asyncio.BufferedProtocol):
         self._bodiless = False
         self._whole_up_to = 0
         self._into: memoryview | None = None
+        self._longest: Longest = longest_control
+        self._interim = 0
         self._watch: Watch | None = None
         self._see: Callable[[memoryview], object] | None = None
         self._head: Head | None = None
@@ -98,6 +122,8 @@ class Connection(asyncio.BufferedProtocol):
         # Bytes of a request that the transport held when it was last looked at.
         self._unsent = 0
         self._deadline = 0.0
+        # When the server was last known to have nothing to do but to answer.
+        self._began = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -124,6 +150,7 @@ class Connection(asyncio.BufferedProtocol):
         bodiless: bool = False,
         whole_up_to: int,
         into: memoryview | None = None,
+        longest: Longest = longest_control,
         watch: Watch | None = None,
     ) -> Response:
         """Send a request and await its response.
@@ -144,6 +171,8 @@ class Connection(asyncio.BufferedProtocol):
             with their head.
         into : memoryview, optional
             Where the body of a 206 goes, if it is of just this size; other memory otherwise.
+        longest : callable, optional
+            Returns, for the status of a success, the maximum size of a body of unknown length.
         watch : callable, optional
             Called with the status and the headers; what it returns, if anything, is called with
             each piece of an awaited body as it comes. It has to be quick, and must not raise.
@@ -153,9 +182,11 @@ class Connection(asyncio.BufferedProtocol):
         ConnectionError
             When the connection breaks, or what comes is no response; it is closed then.
         TimeoutError
-            When no sign of the server came in time.
-        MemoryError
+            When the response did not come in time.
+        NoRoomError
             When there is no room for the body.
+        BodyTooLongError
+            When a body of unknown length is longer than it may be.
         """
         transport = self._transport
         if transport is None:
@@ -165,6 +196,8 @@ class Connection(asyncio.BufferedProtocol):
         self._bodiless = bodiless
         self._whole_up_to = whole_up_to
         self._into = into
+        self._longest = longest
+        self._interim = 0
         self._watch = watch
         self._see = None
         self._expecting = True
@@ -183,6 +216,7 @@ class Connection(asyncio.BufferedProtocol):
             raise
         finally:
             self._waiter = self._into = self._watch = self._see = None
+            self._longest = longest_control
         if body is not None and transport.get_write_buffer_size():
             # Answered before all was sent: the next request would go out in the middle of this one.
             self._reusable = False
@@ -278,7 +312,7 @@ class Connection(asyncio.BufferedProtocol):
         self._filled += nbytes
         try:
             self._take()
-        except (ProtocolError, MemoryError) as error:
+        except (ProtocolError, BodyTooLongError, MemoryError) as error:
             # Some loops read on at once, and want room.
             self._filled = 0
             self._fail(error)
@@ -323,7 +357,8 @@ class Connection(asyncio.BufferedProtocol):
                 return
             transport.write(body[start : start + _SLICE_BYTES])
             self._unsent = transport.get_write_buffer_size()
-            self._deadline = self._loop.time() + self._timeout
+            self._began = self._loop.time()
+            self._deadline = self._began + self._timeout
 
     def _go_on_writing(self) -> None:
         if self._drained is not None and not self._drained.done():
@@ -345,6 +380,11 @@ class Connection(asyncio.BufferedProtocol):
             if head.status >= 200:
                 self._start_body(head, end + 4)
                 return
+            self._interim += 1
+            if self._interim > _MAX_INTERIM:
+                raise ProtocolError(
+                    f"the server sent {self._interim} interim responses and no final one"
+                )
             self._shift(end + 4)
         if self._chunks is not None:
             self._take_chunks(self._chunks, self._head)
@@ -399,8 +439,11 @@ class Connection(asyncio.BufferedProtocol):
             chunks.data += came
         else:
             taken = chunks.feed(came)
-        if head.status >= 300 and len(chunks.data) > _REFUSAL_BYTES:
-            raise _too_long(head)
+        if head.status >= 300:
+            if len(chunks.data) > _REFUSAL_BYTES:
+                raise _too_long(head)
+        elif len(chunks.data) > (longest := self._longest(head.status)):
+            raise BodyTooLongError(longest)
         if chunks.done:
             if taken < len(came):
                 self._reusable = False
@@ -462,7 +505,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _await_sign(self) -> None:
         # One timer for many requests: to set one costs more than to look at the clock.
-        self._deadline = self._loop.time() + self._timeout
+        self._began = self._loop.time()
+        self._deadline = self._began + self._timeout
         if self._timer is None and self._transport is not None:
             self._timer = self._loop.call_at(self._deadline, self._check_time)
 
@@ -474,12 +518,48 @@ class Connection(asyncio.BufferedProtocol):
         unsent = 0 if self._transport is None else self._transport.get_write_buffer_size()
         if unsent < self._unsent:
             # It takes what it is sent.
+            self._began = now
             self._deadline = now + self._timeout
         self._unsent = unsent
-        if now < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._check_time)
-            return
-        self._fail(TimeoutError(f"no sign of the server for {self._timeout:g} s"))
+        # Bytes of a body that came one by one are progress only at some rate; of a head they are
+        # none.
+        longest = self._began + self._timeout + self._came() / _SLOWEST
+        if now < min(self._deadline, longest):
+            self._timer = self._loop.call_at(min(self._deadline, longest), self._check_time)
+        elif now < self._deadline:
+            self._fail(
+                TimeoutError(
+                    f"the response was too slow: {self._came()} bytes of a body in "
+                    f"{now - self._began:.3g} s"
+                )
+            )
+        else:
+            self._fail(TimeoutError(f"no response for {self._timeout:g} s"))
+
+    def _came(self) -> int:
+        """Bytes of a body that came since it is awaited."""
+        if self._sink is not None:
+            return self._received
+        return 0 if self._chunks is None else len(self._chunks.data)
+
+
+class BodyTooLongError(OSError):
+    """A body of unknown length is longer than it may be.
+
+    Parameters
+    ----------
+    longest : int
+        The maximum, in bytes.
+    """
+
+    def __init__(self, longest: int) -> None:
+        super().__init__(
+            f"the server sent a body without a length, which has more than {longest} bytes"
+        )
+        self.longest = longest
+
+    def __reduce__(self) -> tuple[type[BodyTooLongError], tuple[int]]:
+        return type(self), (self.longest,)
 
 
 def _too_long(head: Head) -> ProtocolError:

@@ -20,7 +20,7 @@ _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n\0]*)?\r\n")
 _FIRST_BYTES = b"HTTP/1."
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _BODILESS = frozenset({204, 304})
-#: Longest length that is one: a body of 10**18 bytes is none.
+#: Maximum number of digits of a length.
 _MAX_DIGITS = 18
 #: Of what a server said, this much is repeated in an error.
 _SHOWN = 80
@@ -99,10 +99,12 @@ def parse_head(head: bytes | memoryview, *, bodiless: bool) -> Head:
     if coding is not None:
         if coding.lower() != "chunked":
             raise ProtocolError(f"the server sent a body in an unknown coding, {coding[:_SHOWN]!r}")
-        # A length beside it, or HTTP/1.0, is a sign of somebody who does not know chunks (RFC 9112,
-        # section 6.1).
-        known = minor == "1" and "content-length" not in headers
-        return Head(status, headers, CHUNKED, keeps_open and known)
+        if "content-length" in headers:
+            # Two ends of one body: on a shared connection one of them would begin a response that
+            # belongs to nobody (RFC 9112, section 6.3: "ought to be handled as an error").
+            raise ProtocolError("the server sent both Content-Length and Transfer-Encoding")
+        # HTTP/1.0 has no chunks (RFC 9112, section 6.1).
+        return Head(status, headers, CHUNKED, keeps_open and minor == "1")
     length = headers.get("content-length")
     if length is None:
         return Head(status, headers, UNTIL_CLOSE, False)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..transports import end
 from .addresses import connect_first
-from .connection import Connection
+from .connection import Connection, longest_control
 
 if TYPE_CHECKING:
-    from .connection import Response, Watch
+    from .connection import Longest, Response, Watch
 
 __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 
@@ -81,6 +81,7 @@ class Pool:
         bodiless: bool = False,
         whole_up_to: int,
         into: memoryview | None = None,
+        longest: Longest = longest_control,
         watch: Watch | None = None,
     ) -> tuple[Response, Stream | None]:
         """Send a request, and await its response; parameters as of `Connection.ask`.
@@ -108,7 +109,13 @@ class Pool:
         connection = self._kept(origin) or await self._connect(origin)
         try:
             response = await connection.ask(
-                head, body, bodiless=bodiless, whole_up_to=whole_up_to, into=into, watch=watch
+                head,
+                body,
+                bodiless=bodiless,
+                whole_up_to=whole_up_to,
+                into=into,
+                longest=longest,
+                watch=watch,
             )
         except BaseException:
             self.drop(connection)
