@@ -374,8 +374,7 @@ class HTTPClient:
     ) -> aiohttp.ClientResponse:
         size = getattr(options.get("data"), "size", None) or 0
         async with head_awaited(session, self._policy, size):
-            # A redirect would take credentials and keys of the service to whatever host it names.
-            return await session.request(method, url, **{"allow_redirects": False, **options})
+            return await session.request(method, url, **options)
 
     def close(self) -> None:
         """Close the sessions; new ones are made when requests follow."""

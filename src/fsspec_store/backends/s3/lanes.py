@@ -25,21 +25,21 @@ import aiohttp
 import botocore.exceptions
 
 from ..large_reads import LARGE_BYTES
-from ..sessions import close_now, without_own_repeats
+from ..sessions import close_now
 from ..streams import read_up_to
 from ..wire.connection import CONTROL_BYTES, BodyTooLongError, longest_control
 from .answers import DAMAGED, check_end, error_code
 from .checksums import ChecksumError, stated_checksum
 from .fast import FastLane
+from .library_sessions import http_sessions, prepare_sessions
 from .refusals import OddAnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
 
     from ...retries import RetryPolicy
     from ...sending import Stats
 
-__all__ = ["Lanes", "http_sessions"]
+__all__ = ["Lanes"]
 
 #: Calls whose answers have no body.
 _WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
@@ -124,11 +124,16 @@ class Lanes:
             self.fast.doubt(bucket, method, way, odd)
             return answer
 
+    async def _prepare(self, bucket: str | None) -> None:
+        """Have each aiohttp session of the filesystem prepared before its first request."""
+        await self.fs.set_session()
+        prepare_sessions(self.fs, _BoundedResponse)
+        # The client of another region, which may be made now.
+        await self.fs.get_s3(bucket)
+        prepare_sessions(self.fs, _BoundedResponse)
+
     async def _call_s3fs(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        for session in http_sessions(self.fs):
-            # They are made one by one, so this is asked for before each request.
-            without_own_repeats(session)
-            session._response_class = _BoundedResponse
+        await self._prepare(params.get("Bucket"))
         given = {name: value for name, value in params.items() if name not in _OURS}
         if "Metadata" in given:
             # What every object of this filesystem gets, s3fs would leave out.
@@ -311,12 +316,3 @@ def _as_bytes(data: bytes | memoryview) -> bytes:
     if isinstance(whole, bytes) and len(whole) == len(data):
         return whole
     return bytes(data)
-
-
-def http_sessions(fs: Any) -> Iterator[Any]:
-    """The aiohttp sessions of an s3fs filesystem so far."""
-    creator = getattr(fs, "_s3creator", None)
-    clients = [getattr(fs, "_s3", None), *getattr(creator, "_regions", {}).values()]
-    for client in clients:
-        http = getattr(getattr(client, "_endpoint", None), "http_session", None)
-        yield from (getattr(http, "_sessions", None) or {}).values()

@@ -17,7 +17,8 @@ from botocore.config import Config
 from ...errors import StorageOptionError
 from ..options import refuse_unknown
 from ..sessions import close_now, end_reading, forget
-from .lanes import Lanes, http_sessions
+from .lanes import Lanes
+from .library_sessions import http_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
