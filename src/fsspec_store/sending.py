@@ -121,7 +121,9 @@ class Slot:
         return self
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        self._free(succeeded=exc_type is None)
+        if self._permit is not None:
+            self._sender._limiter.release(self._permit, succeeded=exc_type is None)
+            self._permit = None
 
     def spare(self) -> Slot | None:
         """Another slot beside this one, if one is free now; to be entered at once."""
@@ -154,11 +156,12 @@ class Slot:
             What the last attempt raised, with a note when there were several.
         """
         sender = self._sender
+        limiter = sender._limiter
         elapsed = 0.0
         retry = 0
         while True:
             if self._permit is None:
-                self._permit = await self._acquire()
+                self._permit = self._spare_permit() if self._is_spare else await limiter.acquire()
             # Waiting for others is not waiting for the service.
             began = time.monotonic()
             sender._stats.requests += 1
@@ -168,7 +171,9 @@ class Slot:
                 verdict = sender._judge(error)
                 throttled = verdict is not None and verdict.throttled
                 sender._stats.throttled += throttled
-                self._free(throttled=throttled)
+                if self._permit is not None:
+                    limiter.release(self._permit, throttled=throttled)
+                    self._permit = None
                 retry += 1
                 elapsed += time.monotonic() - began
                 wait = self._wait(verdict, retry, elapsed, renew)
@@ -185,19 +190,11 @@ class Slot:
             elapsed += wait
             await asyncio.sleep(wait)
 
-    async def _acquire(self) -> Permit:
-        limiter = self._sender._limiter
-        if not self._is_spare:
-            return await limiter.acquire()
-        permit = limiter.try_acquire()
+    def _spare_permit(self) -> Permit:
+        permit = self._sender._limiter.try_acquire()
         if permit is None:
             raise NoPermitError
         return permit
-
-    def _free(self, *, throttled: bool = False, succeeded: bool = False) -> None:
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            self._sender._limiter.release(permit, throttled=throttled, succeeded=succeeded)
 
     def _wait(
         self,

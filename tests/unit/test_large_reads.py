@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers.scripted import Peer, nothing_left, scripted_server
 
-from fsspec_store.backends.large_reads import read_all, read_large
+from fsspec_store.backends.large_reads import Spare, read_all, read_large, read_slice
+from fsspec_store.backends.wire.body_memory import NoRoomError
 from fsspec_store.backends.wire.pool import Origin, Pool
 from fsspec_store.byte_requests import RangeByteRequest
+from fsspec_store.sending import NoPermitError
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +144,8 @@ async def test_the_memory_is_the_body_or_there_is_an_error(
     assert failed == any(number < len(parts.asked) for number in fails)
     assert body.closed == 1
     assert parts.at_once == 0
-    assert parts.most_at_once <= parts_at_once
+    # One takes the place of a body that broke off.
+    assert parts.most_at_once <= parts_at_once + (body.place < size)
     # Nothing is asked for twice, and nothing that the first answer brought.
     assert len(set(parts.asked)) == len(parts.asked)
     assert all(start >= body.place for start in parts.asked)
@@ -259,15 +264,108 @@ async def test_a_body_is_read_from_beginning_to_end() -> None:
     assert broken.closed == 1
 
 
-async def test_a_body_for_which_there_is_no_room_is_let_go_of() -> None:
-    bodies = Body(b""), Body(b"")
+@pytest.mark.parametrize("size", [10**15, 10**18])
+async def test_a_body_for_which_there_is_no_room_is_let_go_of(size: int) -> None:
+    bodies = Body(b""), Body(b""), Body(b"")
     parts = Parts(b"", set(), [0])
-    with pytest.raises(MemoryError):
-        await read_all(bodies[0], 10**17)
-    with pytest.raises(MemoryError):
-        await read_large(bodies[1], 10**17, parts, part_bytes=10**16)
-    assert [body.closed for body in bodies] == [1, 1]
+    for reading in (
+        read_all(bodies[0], size),
+        read_large(bodies[1], size, parts),
+        read_slice(bodies[2], 5, size),
+    ):
+        with pytest.raises(NoRoomError, match="no memory"):
+            await reading
+    assert [body.closed for body in bodies] == [1, 1, 1]
     assert parts.asked == []
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 10), (10, 30), (3 * 2**20 + 5, 3 * 2**20 + 25)])
+async def test_a_slice_of_a_body_leaves_what_follows(start: int, end: int) -> None:
+    data = pattern(3 * 2**20 + 100)
+    body = Body(data)
+    assert await read_slice(body, start, end) == data[start:end]
+    assert (body.place, body.closed) == (end, 1)
+
+
+# -- Slots -------------------------------------------------------------------------------------
+
+
+def spare_of(parts: Parts, answers: list[bool]) -> Spare:
+    """Slots that are free, or not, one time after the other; none after the last time."""
+
+    def spare() -> Any:
+        return nullcontext(parts) if answers and answers.pop(0) else None
+
+    return spare
+
+
+async def test_without_a_free_slot_the_body_is_read_to_its_end() -> None:
+    data = pattern(100)
+    body, parts = Body(data, slowness=1), Parts(data, set(), [1])
+    memory = await read_large(body, 100, parts, spare=spare_of(parts, []), part_bytes=10)
+    assert memory == data
+    assert (body.place, parts.asked) == (100, [])
+
+
+async def test_a_body_that_breaks_off_is_replaced_in_its_own_slot() -> None:
+    data = pattern(100)
+    body, parts = Body(data, breaks_at=25), Parts(data, set(), [1])
+    memory = await read_large(body, 100, parts, spare=spare_of(parts, []), part_bytes=10)
+    assert memory == data
+    assert (parts.most_at_once, body.closed) == (1, 1)
+    assert sorted(parts.asked) == [20, 30, 40, 50, 60, 70, 80, 90]
+
+
+async def test_slots_that_become_free_are_used() -> None:
+    data = pattern(100)
+    body, parts = Body(data, slowness=3), Parts(data, set(), [1])
+    spare = spare_of(parts, [False] * 10 + [True])
+    memory = await read_large(body, 100, parts, spare=spare, part_bytes=10, parts_at_once=2)
+    assert memory == data
+    assert parts.asked
+    assert parts.most_at_once == 1
+
+
+@settings(max_examples=200)
+@given(
+    size=SIZES,
+    part_bytes=PART_BYTES,
+    parts_at_once=AT_ONCE,
+    breaks_at=st.none() | st.integers(0, 300),
+    lost=st.sets(st.integers(0, 20), max_size=5),
+    free=st.lists(st.booleans(), max_size=30),
+    slowness=SLOWNESS,
+    slownesses=st.lists(SLOWNESS, min_size=1, max_size=8),
+)
+async def test_a_part_whose_slot_is_lost_is_fetched_by_others(
+    size: int,
+    part_bytes: int,
+    parts_at_once: int,
+    breaks_at: int | None,
+    lost: set[int],
+    free: list[bool],
+    slowness: int,
+    slownesses: list[int],
+) -> None:
+    data = pattern(size)
+    body, parts = Body(data, breaks_at=breaks_at, slowness=slowness), Parts(data, set(), slownesses)
+    asked = itertools.count()
+
+    async def fetch_in_a_spare(part: RangeByteRequest, sink: memoryview) -> None:
+        await rounds(slownesses[0])
+        if next(asked) in lost:
+            raise NoPermitError
+        await parts(part, sink)
+
+    def spare() -> Any:
+        return nullcontext(fetch_in_a_spare) if free and free.pop(0) else None
+
+    memory = await read_large(
+        body, size, parts, spare=spare, part_bytes=part_bytes, parts_at_once=parts_at_once
+    )
+    assert memory == data
+    assert body.closed == 1
+    assert len(set(parts.asked)) == len(parts.asked)
 
 
 # -- Over sockets ------------------------------------------------------------------------------
@@ -316,6 +414,6 @@ async def test_over_sockets_with_a_first_answer_that_breaks_off(breaks_at: int |
         memory = await read_large(stream, SIZE, fetch, part_bytes=PART, parts_at_once=3)
         assert memory == data
         assert len(set(asked)) == len(asked)
-        # Three at once, and one for the first answer.
-        assert len(server.peers) <= 4
+        # Three at once, one for the first answer, and one in its place.
+        assert len(server.peers) <= 4 + (breaks_at is not None)
         await pool.aclose()

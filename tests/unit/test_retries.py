@@ -43,9 +43,10 @@ def test_many_retries_are_no_trouble() -> None:
     assert RetryPolicy(timeout=1000, retries=5000).wait_before(5000, TRANSIENT, 0) is not None
 
 
-def test_an_upload_gets_its_time() -> None:
-    assert RetryPolicy(timeout=5).upload_timeout(0) == 5
-    assert RetryPolicy(timeout=5).upload_timeout(2**20) == 21
+def test_a_transfer_gets_its_time() -> None:
+    assert RetryPolicy(timeout=5).transfer_timeout(0) == 5
+    assert RetryPolicy(timeout=5).transfer_timeout(2**20) == 21
+    assert RetryPolicy(timeout=5).transfer_timeout(2**20, 2**16) == 37
 
 
 def test_after_the_last_retry_it_gives_up() -> None:
@@ -76,14 +77,21 @@ def test_a_bound_that_is_none_is_refused(options: dict[str, Any], error: type[Ex
         RetryPolicy(**options)
 
 
-@pytest.mark.parametrize("status", [200, 301, 304, 400, 401, 403, 404, 409, 412, 416, 501, 505])
+@pytest.mark.parametrize(
+    "status", [200, 301, 304, 400, 401, 403, 404, 409, 412, 416, 499, 501, 505, 508, 511, 600]
+)
 def test_statuses_that_stay_as_they_are(status: int) -> None:
     assert status_verdict(status, {"retry-after": "1"}) is None
 
 
 @pytest.mark.parametrize(
     ("status", "throttled"),
-    [(408, False), (429, True), (500, False), (502, False), (503, True), (504, False)],
+    [
+        *[(status, False) for status in (408, 425, 500, 502, 504, 507)],
+        *[(status, True) for status in (429, 503, 509, 529)],
+        # Of proxies and CDNs, in no RFC.
+        *[(status, False) for status in (520, 521, 522, 523, 524, 530, 561, 598, 599)],
+    ],
 )
 def test_statuses_that_may_pass(status: int, throttled: bool) -> None:
     assert status_verdict(status, {}) == Verdict(throttled=throttled)
@@ -98,7 +106,12 @@ def test_the_service_says_how_long_to_wait() -> None:
     assert after("7") == 7
     assert after("0.5") == 0.5
     assert after("-3") == 0
-    assert after("soon") is None
+    for none in ("soon", "nan", "inf", "1e999", "1_0", "0x10", "\u0663", ""):
+        assert after(none) is None
+    # Longer than any policy waits.
+    assert after("9" * 5000) == float("inf")
+    assert RetryPolicy().wait_before(1, Verdict(after=float("inf")), 0) is None
+    assert after("Fri, 31 Dec 9999 23:59:59 GMT") is not None
     assert after("Mon, 01 Jan 99999999999 00:00:00 GMT") is None
     now = datetime.now(UTC)
     assert after(format_datetime(now - timedelta(hours=1), usegmt=True)) == 0

@@ -8,7 +8,7 @@ import pytest
 
 from fsspec_store.limiter import limiter_for
 from fsspec_store.retries import EXPIRED, TRANSIENT, RetryPolicy, Verdict
-from fsspec_store.sending import Sender, Stats
+from fsspec_store.sending import NoPermitError, Sender, Stats
 
 _services = itertools.count()
 
@@ -127,3 +127,83 @@ async def test_waiting_for_others_is_not_waiting_for_the_service(service: str) -
         limiter.release(permit)
     assert await sending == "answer"
     assert stats == Stats(requests=2, retries=1)
+
+
+# -- Slots -------------------------------------------------------------------------------------
+
+
+async def test_a_slot_is_held_until_its_block_is_left(
+    make_sender: Callable[..., tuple], service: str
+) -> None:
+    sender, stats = make_sender()
+    limiter = limiter_for(service)
+    with sender.slot() as slot:
+        assert limiter.in_flight == 0
+        assert await slot.send(failing(Passing())) == "answer"
+        assert limiter.in_flight == 1
+        # One permit, however many requests follow each other.
+        assert await slot.send(failing(Passing(), Throttling())) == "answer"
+        assert limiter.in_flight == 1
+    assert limiter.in_flight == 0
+    assert stats == Stats(requests=5, retries=3, throttled=1)
+    with pytest.raises(KeyError), sender.slot() as slot:
+        await slot.send(failing(KeyError()))
+    assert limiter.in_flight == 0
+
+
+async def test_a_cancelled_read_gives_its_slot_back(
+    make_sender: Callable[..., tuple], service: str
+) -> None:
+    sender, _ = make_sender()
+    reading = asyncio.Event()
+
+    async def read() -> None:
+        with sender.slot() as slot:
+            await slot.send(failing())
+            reading.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(read())
+    await reading.wait()
+    assert limiter_for(service).in_flight == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert limiter_for(service).in_flight == 0
+
+
+async def test_a_spare_slot_never_waits(make_sender: Callable[..., tuple], service: str) -> None:
+    sender, _ = make_sender()
+    limiter = limiter_for(service)
+    with sender.slot() as slot:
+        await slot.send(failing())
+        spare = slot.spare()
+        assert spare is not None
+        with spare:
+            assert limiter.in_flight == 2
+            assert await spare.send(failing(Passing())) == "answer"
+            others = [await limiter.acquire() for _ in range(14)]
+            assert slot.spare() is None
+
+            async def attempt() -> None:
+                # Somebody else takes its place as soon as it is free.
+                waiting.append(asyncio.create_task(limiter.acquire()))
+                await asyncio.sleep(0)
+                raise Passing
+
+            waiting: list[asyncio.Task] = []
+            with pytest.raises(NoPermitError):
+                await spare.send(attempt)
+            others.append(await waiting[0])
+        assert limiter.in_flight == 16
+        limiter.release(others.pop())
+        waiting = [asyncio.create_task(limiter.acquire()) for _ in range(2)]
+        await asyncio.sleep(0)
+        limiter.limit = 17
+        # There is room, and a request that waits for it.
+        assert slot.spare() is None
+        for permit in others:
+            limiter.release(permit)
+        for task in waiting:
+            limiter.release(await task)
+    assert limiter.in_flight == 0

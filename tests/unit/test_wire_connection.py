@@ -4,7 +4,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -24,7 +24,7 @@ from servers.scripted import (
     scripted_server,
 )
 
-from fsspec_store.backends.wire.connection import Connection, Response
+from fsspec_store.backends.wire.connection import BodyTooLongError, Connection, Response
 from fsspec_store.backends.wire.heads import ProtocolError
 
 #: Longer than any test takes, and shorter than anybody waits.
@@ -517,24 +517,93 @@ async def test_a_server_that_says_no_more_and_does_not_read_does_not_hold_up_an_
 )
 async def test_a_server_that_says_nothing_more_is_given_up(sent: bytes) -> None:
     async with connected(answers(sent), patience=IMPATIENT) as (connection, server):
-        with pytest.raises(TimeoutError, match=r"no sign of the server for 0.2 s"):
+        with pytest.raises(TimeoutError, match=r"no response for 0.2 s"):
             await ask(connection)
         assert not connection.is_open
         await server.done()
 
 
-async def test_a_server_that_trickles_is_not_given_up() -> None:
+async def test_a_slow_body_is_not_given_up() -> None:
+    body = pattern(5 * 2**12)
+
     async def slowly(peer: Peer) -> None:
         await peer.request()
-        data = response(b"ok")
-        await peer.send(data[:-5])
-        for place in range(len(data) - 5, len(data)):
+        data = response(body)
+        for place in range(0, len(data), 2**12):
+            await peer.send(data[place : place + 2**12])
             await asyncio.sleep(0.2)
-            await peer.send(data[place : place + 1])
         await peer.closed()
 
     async with connected(slowly, patience=0.6) as (connection, _):
+        assert body_of(await ask(connection)) == body
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n64;",
+    ],
+    ids=["head", "body", "chunk"],
+)
+async def test_a_response_that_comes_byte_by_byte_is_given_up(start: bytes) -> None:
+    async def trickle(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(start)
+        closed = asyncio.create_task(peer.closed())
+        while not closed.done():
+            await peer.send(b"a")
+            await asyncio.wait([closed], timeout=0.05)
+
+    async with connected(trickle, patience=0.3) as (connection, server):
+        with pytest.raises(TimeoutError, match=r"too slow|no response"):
+            # Sooner than the 100 bytes come.
+            await asyncio.wait_for(ask(connection), 3)
+        await server.done()
+
+
+async def test_interim_responses_have_an_end() -> None:
+    interim = b"HTTP/1.1 102 Processing\r\n\r\n"
+    async with connected(answers(interim * 16 + response(b"ok"))) as (connection, _):
         assert body_of(await ask(connection)) == b"ok"
+
+    async def forever(peer: Peer) -> None:
+        await peer.request()
+        with suppress(ConnectionError):
+            while True:
+                await peer.send(interim)
+
+    async with connected(forever) as (connection, server):
+        with pytest.raises(ProtocolError, match="interim"):
+            await ask(connection)
+        await server.done()
+
+
+@pytest.mark.parametrize("kind", ["chunked", "until the end", "extensions", "trailers"])
+async def test_a_body_of_unknown_length_has_a_bound(kind: str) -> None:
+    head = b"HTTP/1.1 200 OK\r\n"
+    if kind != "until the end":
+        head += b"transfer-encoding: chunked\r\n"
+    piece = {
+        "chunked": b"8000\r\n" + bytes(2**15) + b"\r\n",
+        "until the end": bytes(2**15),
+        "extensions": b"1;" + b"a" * 8000 + b"\r\nx\r\n",
+        "trailers": b"a: " + b"b" * 8000 + b"\r\n",
+    }[kind]
+
+    async def forever(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(head + b"\r\n", b"0\r\n" if kind == "trailers" else b"")
+        with suppress(ConnectionError):
+            while True:
+                await peer.send(piece)
+
+    async with connected(forever) as (connection, server):
+        error = (BodyTooLongError, ProtocolError)
+        with pytest.raises(error, match=r"more than 100000 bytes|without an end"):
+            await ask(connection, longest=lambda status: 100_000)
+        await server.done()
 
 
 async def test_waiting_begins_anew_with_each_request() -> None:

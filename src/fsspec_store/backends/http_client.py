@@ -24,13 +24,12 @@ from .sessions import Sessions
 from .streams import (
     BodyStream,
     PacedStream,
-    head_awaited,
-    paced,
+    Watchdog,
     read_body,
     read_part,
     read_up_to,
 )
-from .wire.connection import CONTROL_BYTES
+from .wire.connection import CONTROL_BYTES, longest_control
 from .wire.heads import ProtocolError
 
 if TYPE_CHECKING:
@@ -85,8 +84,8 @@ class HTTPClient:
     plain : PlainClient, optional
         Sends what it can, for users who configured nothing of a session that it does not know.
     request : callable, optional
-        Sends a request through a session, with the arguments of ``ClientSession.request`` after it;
-        redirects are not followed when left out.
+        Takes the place of ``ClientSession.request``, which follows no redirects here; called with
+        the session and the arguments of that.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ class HTTPClient:
         request: Callable[..., Awaitable[aiohttp.ClientResponse]] | None = None,
     ) -> None:
         self._plain = plain
-        self._request = request
+        self._request = request or _request
         self._is_plain = plain is not None
         self._sessions: Shared[aiohttp.ClientSession] = Shared(
             share, lambda: Sessions(make_session)
@@ -179,14 +178,14 @@ class HTTPClient:
         *,
         expect: Collection[int],
         headers: Mapping[str, str],
-        longest: Longest,
+        longest: Longest = longest_control,
         **options: Any,
     ) -> Received[bytes | memoryview | LargeBody]:
         """Send a GET a single time, whose answer may be large.
 
         Parameters
         ----------
-        longest : callable
+        longest : callable, optional
             Returns, for the status of a success, the maximum size of a body of unknown length.
         url, expect, headers, **options
             As of `receive`.
@@ -340,41 +339,34 @@ class HTTPClient:
         read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
         options: Mapping[str, Any],
     ) -> Received[T]:
-        send = self._request or self._request_once
-        response = await send(
-            self._sessions.get(),
-            method,
-            URL(url, encoded=True),
-            headers=headers,
-            timeout=self._timeout,
-            **options,
-        )
-        is_left_open = False
-        try:
-            if response.status not in expect:
-                told = await response.content.read(_ERROR_BYTES)
-                raise StatusError(Answer(response.status, response.headers, told))
-            async with paced(response, self._policy):
-                body = await read(response)
-            if isinstance(body, LargeBody):
-                is_left_open = True
-                stream = PacedStream(body.stream, response, self._policy)
-                return Received(
-                    response.status, response.headers, cast("T", LargeBody(stream, body.size))
-                )
-            return Received(response.status, response.headers, body)
-        finally:
-            if not is_left_open:
-                # Not read to its end, it costs the connection.
-                response.release()
-                await response.wait_for_close()
-
-    async def _request_once(
-        self, session: aiohttp.ClientSession, method: str, url: URL, **options: Any
-    ) -> aiohttp.ClientResponse:
         size = getattr(options.get("data"), "size", None) or 0
-        async with head_awaited(session, self._policy, size):
-            return await session.request(method, url, **options)
+        session = self._sessions.get()
+        async with Watchdog(self._policy, session, size) as watchdog:
+            response = await self._request(
+                session,
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                timeout=self._timeout,
+                **options,
+            )
+            is_left_open = False
+            try:
+                if response.status not in expect:
+                    told = await response.content.read(_ERROR_BYTES)
+                    raise StatusError(Answer(response.status, response.headers, told))
+                watchdog.body_follows(response)
+                body = await read(response)
+                if isinstance(body, LargeBody):
+                    is_left_open = True
+                    stream = PacedStream(body.stream, response, self._policy)
+                    body = cast("T", LargeBody(stream, body.size))
+                return Received(response.status, response.headers, body)
+            finally:
+                if not is_left_open:
+                    # Not read to its end, it costs the connection.
+                    response.release()
+                    await response.wait_for_close()
 
     def close(self) -> None:
         """Close the sessions; new ones are made when requests follow."""
@@ -392,6 +384,13 @@ class HTTPClient:
 async def _control(response: aiohttp.ClientResponse) -> bytes:
     """The body of an answer that is no value."""
     return await read_up_to(response, CONTROL_BYTES)
+
+
+async def _request(
+    session: aiohttp.ClientSession, method: str, url: URL, **options: Any
+) -> aiohttp.ClientResponse:
+    # aiohttp would send a service's keys and tokens to whatever host a redirect names.
+    return await session.request(method, url, **{"allow_redirects": False, **options})
 
 
 def _expected(response: Response, expect: Collection[int]) -> Mapping[str, str]:

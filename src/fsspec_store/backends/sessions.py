@@ -6,7 +6,6 @@ Knows aiohttp, and nothing of what is asked through a session.
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .transports import end
@@ -50,16 +49,12 @@ class Sessions:
 
 
 def without_own_repeats(session: ClientSession) -> ClientSession:
-    """The session, which repeats nothing by itself from now on, and follows no redirect unasked.
+    """The session, which repeats nothing by itself from now on.
 
     aiohttp sends a PUT again when a kept connection breaks, and does not say so: a conditional
-    write would then fail for its own success. To wherever a service redirects it sends all headers
-    but ``Authorization``: session tokens, keys of encrypted objects.
+    write would then fail for its own success.
     """
     session._retry_connection = False
-    if not isinstance(session._request, partial):
-        # What ``request()`` calls. Whoever asks for redirects still gets them.
-        session._request = partial(session._request, allow_redirects=False)  # type: ignore[method-assign]
     return session
 
 

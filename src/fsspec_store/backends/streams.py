@@ -7,8 +7,7 @@ Knows aiohttp's streams, and nothing of what is read.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
@@ -17,8 +16,6 @@ from .large_reads import read_all
 from .wire.connection import BodyTooLongError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
     from aiohttp import ClientResponse, ClientSession
 
     from ..retries import RetryPolicy
@@ -27,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BodyStream",
     "PacedStream",
-    "head_awaited",
-    "paced",
+    "Watchdog",
     "read_body",
     "read_part",
     "read_up_to",
@@ -113,7 +109,8 @@ class PacedStream:
 
     async def read_into(self, sink: memoryview) -> None:
         """Fill a piece of memory with the next bytes; see `BodyStream.read_into`."""
-        async with paced(self._response, self._policy):
+        async with Watchdog(self._policy) as watchdog:
+            watchdog.body_follows(self._response)
             await self._stream.read_into(sink)
 
     def close(self) -> None:
@@ -121,98 +118,77 @@ class PacedStream:
         self._stream.close()
 
 
-@asynccontextmanager
-async def paced(response: ClientResponse, policy: RetryPolicy) -> AsyncIterator[None]:
-    """A block in which a body is read: given up when it comes slower than the policy allows.
+class Watchdog:
+    """A block in which a response is received, and which ends in time.
 
-    aiohttp bounds the time between two pieces, and not their size.
-
-    Raises
-    ------
-    TimeoutError
-        When the body is too slow.
-    """
-    loop = asyncio.get_running_loop()
-    began, before = loop.time(), _came(response)
-
-    def due() -> float:
-        return began + policy.transfer_timeout(0, _came(response) - before)
-
-    def said() -> str:
-        came = _came(response) - before
-        return f"the response was too slow: {came} bytes of a body in {loop.time() - began:.3g} s"
-
-    async with _until(due, said):
-        yield
-
-
-@asynccontextmanager
-async def head_awaited(
-    session: ClientSession, policy: RetryPolicy, sent: int
-) -> AsyncIterator[None]:
-    """A block in which a request is sent and the head of its response awaited.
-
-    aiohttp bounds the time between two pieces of a head, and takes interim responses without end.
+    aiohttp bounds the time between two pieces of a response, and not how small they are, and takes
+    interim responses without end. Raises ``TimeoutError`` in place of what it cancels.
 
     Parameters
     ----------
-    session : ClientSession
-        Of the request.
     policy : RetryPolicy
-        States the time.
-    sent : int
+        States time and rate.
+    session : ClientSession, optional
+        Of a request to be sent.
+    sent : int, optional
         Bytes of the request's body.
-
-    Raises
-    ------
-    TimeoutError
-        When the head does not come in time.
     """
-    loop = asyncio.get_running_loop()
-    longest = policy.connect_timeout + policy.transfer_timeout(sent)
-    began = loop.time()
 
-    def due() -> float:
-        # A request may wait for a connection here, as long as bodies of others take.
-        is_queued = bool(getattr(session.connector, "_waiters", None))
-        return loop.time() + policy.timeout if is_queued else began + longest
+    def __init__(
+        self, policy: RetryPolicy, session: ClientSession | None = None, sent: int = 0
+    ) -> None:
+        self._policy = policy
+        self._session = session
+        self._longest = policy.connect_timeout + policy.transfer_timeout(sent)
+        self._response: ClientResponse | None = None
+        self._before = 0
 
-    async with _until(due, lambda: f"no complete head of a response for {longest:g} s"):
-        yield
+    async def __aenter__(self) -> Watchdog:
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
+        self._limit = asyncio.timeout(None)
+        await self._limit.__aenter__()
+        self._timer = self._loop.call_at(self._began + self._longest, self._look)
+        return self
 
+    def body_follows(self, response: ClientResponse) -> None:
+        """Take note that the head has come."""
+        self._response = response
+        self._began = self._loop.time()
+        self._before = _came(response)
 
-@asynccontextmanager
-async def _until(due: Callable[[], float], said: Callable[[], str]) -> AsyncIterator[None]:
-    """A block that ends by ``TimeoutError`` at a time that may be put off.
+    async def __aexit__(self, *error: Any) -> None:
+        self._timer.cancel()
+        try:
+            await self._limit.__aexit__(*error)
+        except TimeoutError as timeout:
+            raise TimeoutError(self._said()) from timeout
 
-    Parameters
-    ----------
-    due : callable
-        Returns the loop's time at which to give up; called again when that has come.
-    said : callable
-        Returns the error's message.
-    """
-    loop = asyncio.get_running_loop()
-    timers: list[asyncio.TimerHandle] = []
-
-    def look() -> None:
-        when = due()
-        if loop.time() < when:
-            timers[:] = [loop.call_at(when, look)]
+    def _look(self) -> None:
+        now = self._loop.time()
+        due = self._due(now)
+        if now < due:
+            self._timer = self._loop.call_at(due, self._look)
         else:
-            limit.reschedule(loop.time())
+            self._limit.reschedule(now)
 
-    timers.append(loop.call_at(due(), look))
-    try:
-        async with asyncio.timeout(None) as limit:
-            yield
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        raise TimeoutError(said()) from error
-    finally:
-        for timer in timers:
-            timer.cancel()
+    def _due(self, now: float) -> float:
+        if self._response is not None:
+            came = _came(self._response) - self._before
+            return self._began + self._policy.transfer_timeout(0, came)
+        if self._session is not None and getattr(self._session.connector, "_waiters", None):
+            # It may wait for a connection, for as long as others take to be read.
+            return now + self._policy.timeout
+        return self._began + self._longest
+
+    def _said(self) -> str:
+        if self._response is None:
+            return f"no complete head of a response for {self._longest:g} s"
+        came = _came(self._response) - self._before
+        return (
+            f"the response was too slow: {came} bytes of a body in "
+            f"{self._loop.time() - self._began:.3g} s"
+        )
 
 
 def _came(response: ClientResponse) -> int:

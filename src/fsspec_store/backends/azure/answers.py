@@ -17,7 +17,9 @@ from xml.sax.saxutils import unescape
 import aiohttp
 
 from ..base import Failure
+from ..byte_ranges import stated_size
 from ..http_answers import Answer, StatusError
+from ..parsing import parse_multipart, parse_xml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +37,7 @@ __all__ = [
 _CODE = re.compile(r"<Code>([^<]*)</Code>")
 #: The first line: what follows are identifiers, and in some errors the text that was to be signed.
 _MESSAGE = re.compile(r"<Message>([^<\r\n]*)")
+_IS_NUMBER = re.compile("[0-9]{1,9}").fullmatch
 _STATUS_LINE = re.compile(r"HTTP/1\.1 (\d{3})")
 
 # Codes as in "Blob service error codes" and "Common REST API error codes".
@@ -157,8 +160,8 @@ def listing(body: bytes) -> Listing:
         When the body is no listing.
     """
     try:
-        root = ElementTree.fromstring(body)
-    except ElementTree.ParseError as error:
+        root = parse_xml(body)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
         raise OSError(f"the service's listing is no XML: {error}") from error
     items = root.find("Blobs")
     if items is None:
@@ -173,7 +176,8 @@ def listing(body: bytes) -> Listing:
         elif _stands_for_folder(item):
             folders.append(name)
         else:
-            blobs.append((name, int(item.findtext("Properties/Content-Length", ""))))
+            size = item.findtext("Properties/Content-Length", "")
+            blobs.append((name, stated_size(size, repr(name))))
     return Listing(blobs, prefixes, folders, root.findtext("NextMarker") or None)
 
 
@@ -202,12 +206,11 @@ def batch_statuses(content_type: str, body: bytes) -> dict[int, Answer]:
 
     An answer of the service to the batch as a whole has no number, and is left out.
     """
-    message = BytesParser().parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
     answers: dict[int, Answer] = {}
-    for part in message.walk():
+    for part in parse_multipart(content_type, body):
         number = part.get("Content-ID", "").strip()
         payload = part.get_payload(decode=True)
-        if not number.isdigit() or not isinstance(payload, bytes):
+        if not _IS_NUMBER(number) or not isinstance(payload, bytes):
             continue
         line, _, rest = payload.partition(b"\r\n")
         match = _STATUS_LINE.match(line.decode("latin-1"))

@@ -17,6 +17,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from ...concurrency import for_each
 from ..base import Backend, Failure, Page, check_next_page, is_etag
 from ..http_answers import http_failure
+from ..parsing import parsed
 from .answers import AzureError, Listing, listing
 from .deletes import Deletes
 from .reading import Reader
@@ -172,7 +173,7 @@ class AzureBackend(Backend):
         marker: str | None = ""
         while marker is not None:
             answer = await self._requests.send("GET", container, query + place, expect={200})
-            found = listing(answer.body)
+            found = await parsed(listing, answer.body)
             if found.marker is not None:
                 check_next_page(found.marker, marker)
             marker = found.marker

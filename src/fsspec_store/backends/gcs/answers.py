@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import re
 from email.parser import BytesParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import gcsfs.retry
 import google.auth.exceptions
 
 from ...retries import EXPIRED, TRANSIENT, Verdict
+from ..byte_ranges import stated_size
 from ..http_answers import Answer, StatusError, http_verdict
+from ..parsing import parse_json, parse_multipart
 from .requests import crc32c
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ __all__ = [
     "is_missing_bucket",
     "is_missing_object",
     "is_unclear",
+    "object_size",
+    "objects_of_page",
     "outcomes_of_batch",
     "verdict",
 ]
@@ -47,7 +51,8 @@ CREDENTIAL_ERRORS = (
 _DELETED = frozenset({200, 204, 404})
 _HASH = "X-Goog-Hash"
 _CRC32C = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)")
-_CONTENT_ID = re.compile(r"(\d+)>?$")
+_IS_STATUS = re.compile(b"[0-9]{3}").fullmatch
+_CONTENT_ID = re.compile(r"(\d{1,9})>?$")
 
 
 def check_stored(answer: Answer, data: memoryview, declared: Mapping[str, str]) -> None:
@@ -58,9 +63,9 @@ def check_stored(answer: Answer, data: memoryview, declared: Mapping[str, str]) 
     OSError
         When it is something else. The service refuses such an upload; others may not.
     """
-    stored = json.loads(answer.body)
+    stored = parse_json(answer.body)
     size = stored.get("size")
-    wrong = size is not None and int(size) != data.nbytes
+    wrong = size is not None and stated_size(size, "the object") != data.nbytes
     if wrong or any(stored.get(name, value) != value for name, value in declared.items()):
         raise OSError(f"the service stored other bytes than it was sent: {data.nbytes} of them")
 
@@ -81,19 +86,47 @@ def check_whole(headers: Mapping[str, str], body: bytes | memoryview) -> None:
         raise aiohttp.ClientPayloadError("the bytes that came do not fit their checksum")
 
 
+def object_size(document: bytes) -> int:
+    """The size in an object's metadata.
+
+    Raises
+    ------
+    OSError
+        When it states none.
+    """
+    return stated_size(parse_json(document).get("size"), "the object")
+
+
+def objects_of_page(page: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Names and sizes on a page of a listing.
+
+    Raises
+    ------
+    OSError
+        When it names an object without a size or a name.
+    """
+    try:
+        items = [(item["name"], item["size"]) for item in page.get("items", ())]
+    except (KeyError, TypeError) as error:
+        raise OSError(f"the service's listing has an object without {error}") from None
+    for name, _ in items:
+        if not isinstance(name, str) or not name:
+            raise OSError(f"the service listed an object without a name, but {name!r:.80}")
+    return [(name, stated_size(size, repr(name))) for name, size in items]
+
+
 def outcomes_of_batch(answer: Answer) -> dict[int, Answer]:
     """A batch's answers by the numbers of its requests; one that did not come is not there."""
-    head = f"Content-Type: {answer.headers.get('Content-Type', '')}\r\n\r\n"
-    message = BytesParser().parsebytes(head.encode() + answer.body)
     outcomes = {}
-    for part in message.walk():
+    parts = parse_multipart(answer.headers.get("Content-Type", ""), answer.body)
+    for part in parts:
         number = _CONTENT_ID.search(part.get("Content-ID", ""))
         inner = part.get_payload(decode=True)
         if number is None or not isinstance(inner, bytes):
             continue
         status, _, rest = inner.lstrip().partition(b"\n")
         words = status.split()
-        if len(words) < 2 or not words[1].isdigit():
+        if len(words) < 2 or not _IS_STATUS(words[1]):
             continue
         found = BytesParser().parsebytes(rest)
         headers = {name.lower(): value for name, value in found.items()}
@@ -120,7 +153,7 @@ def in_words(answer: Answer) -> Answer:
     """An error's answer with the service's sentence for a body, where it came in JSON."""
     try:
         message = json.loads(answer.body)["error"]["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return answer
     return Answer(answer.status, answer.headers, str(message).encode())
 

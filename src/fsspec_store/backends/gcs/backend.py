@@ -9,14 +9,20 @@ and refuses with a sentence that says so.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..base import Backend, BucketMissingError, Failure, Page, check_next_page
 from ..http_answers import StatusError, http_failure
-from .answers import CREDENTIAL_ERRORS, is_missing_bucket, verdict
+from ..parsing import parse_json, parsed
+from .answers import (
+    CREDENTIAL_ERRORS,
+    is_missing_bucket,
+    object_size,
+    objects_of_page,
+    verdict,
+)
 from .buckets import Buckets
 from .calls import USER_AGENT, Calls
 from .deletes import Deletes
@@ -81,7 +87,7 @@ class GCSBackend(Backend):
         answer = await self._calls.call("GET", url, expect=(200, 404))
         if not await self._buckets.has_object(bucket, answer):
             return None
-        return int(json.loads(answer.body)["size"])
+        return object_size(answer.body)
 
     async def write(self, path: str, data: memoryview) -> None:
         await self._put(path, data)
@@ -123,9 +129,9 @@ class GCSBackend(Backend):
             if answer.status == 404:
                 raise BucketMissingError(bucket)
             self._buckets.saw(bucket)
-            page = json.loads(answer.body)
+            page = await parsed(parse_json, answer.body)
             yield Page(
-                [(f"{bucket}/{item['name']}", int(item["size"])) for item in page.get("items", ())],
+                [(f"{bucket}/{name}", size) for name, size in objects_of_page(page)],
                 [f"{bucket}/{prefix.removesuffix('/')}" for prefix in page.get("prefixes", ())],
             )
             if not page.get("nextPageToken"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...concurrency import for_each
 from ..http_answers import StatusError
+from ..parsing import parsed
 from .answers import failures_of_batch, is_unclear, outcomes_of_batch, verdict
 from .requests import batch_of_deletions
 
@@ -75,7 +76,7 @@ class Deletes:
                     raise
                 self._in_batches = False
                 return
-            outcomes = outcomes_of_batch(answer)
+            outcomes = await parsed(lambda _: outcomes_of_batch(answer), answer.body)
             unsure.update(
                 bucket
                 for number, (bucket, _) in enumerate(left)

@@ -162,13 +162,9 @@ class Reader:
         return memory
 
 
-async def _check(status: int, headers: Mapping[str, str], body: bytes | memoryview) -> None:
-    """Verify the checksum of a whole object."""
-    if status != 200:
-        return
-    if len(body) < LONG_TO_HASH:
-        check_whole(headers, body)
-    else:
+async def _check(status: int, headers: Mapping[str, str], body: memoryview) -> None:
+    """Verify the checksum of a large object, if it is a whole one."""
+    if status == 200:
         await in_thread(check_whole, headers, body)
 
 
@@ -177,7 +173,11 @@ async def _checked(
 ) -> bytes | memoryview:
     """What was asked for, of a body that came as it should."""
     headers = answer.headers
-    await _check(answer.status, headers, body)
+    if answer.status == 200:
+        if len(body) < LONG_TO_HASH:
+            check_whole(headers, body)
+        else:
+            await in_thread(check_whole, headers, body)
     return requested_part(
         body,
         request,

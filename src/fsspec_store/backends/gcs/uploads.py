@@ -16,6 +16,7 @@ import aiohttp
 
 from ...threads import in_thread
 from ..http_answers import Answer, StatusError
+from ..parsing import parse_json
 from .answers import check_stored
 from .requests import LONG_TO_HASH, Body, checksum, multipart_upload
 
@@ -44,7 +45,7 @@ _MAY_BE_DONE = frozenset({404, 410, 412})
 _SESSION_GONE = frozenset({404, 410})
 _SESSIONS = 3
 _CANCELLED = (200, 204, 404, 410, 499)
-_RANGE = re.compile(r"bytes=0-(\d+)")
+_RANGE = re.compile(r"bytes=0-(\d{1,18})")
 #: Metadata by which a replacement is known again: equal bytes may be another writer's.
 _WRITER = "fsspec-store-writer"
 
@@ -224,8 +225,8 @@ class Upload:
         answer = await self._calls.once("GET", url, expect=(200, 404))
         if answer.status == 404:
             return False
-        found = json.loads(answer.body).get("metadata") or {}
-        return bool(found.get(_WRITER) == self._writer)
+        found = parse_json(answer.body).get("metadata")
+        return isinstance(found, dict) and found.get(_WRITER) == self._writer
 
     async def _cancel(self, session: str) -> None:
         try:

@@ -79,7 +79,6 @@ class HTTPBackend(Backend):
             trusted_origins(url, self.fs.kwargs.get(TRUSTED_HOSTS, ())),
             options.pop("headers"),
             options,
-            self.policy,
         )
         self._requests = Requests(self.fs, service, here, redirects, self.policy, self.stats)
         self._reader = Reader(self._requests)

@@ -1,11 +1,10 @@
-"""Bodies of HTTP responses as they arrive: bounded in bytes and in time, and decoded.
+"""Bodies of HTTP responses as they arrive: bounded in bytes, and decoded.
 
 Knows aiohttp's streams, and what to do when a server sends the whole object for a range.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from yarl import URL
 
     from ...byte_requests import ByteRequest
-    from ...retries import RetryPolicy
 
 __all__ = [
     "Body",
@@ -63,14 +61,10 @@ class WholeSentError(Exception):
 class Body:
     """The body of a response that is not read yet; a `fsspec_store.backends.large_reads.Stream`.
 
-    Each wait for more of it is bounded by aiohttp, the whole by a minimum rate.
-
     Parameters
     ----------
     response : ClientResponse
         With a body as it was sent, not decoded.
-    policy : RetryPolicy
-        Knows the minimum rate.
 
     Attributes
     ----------
@@ -80,14 +74,11 @@ class Body:
         Where it came from, after redirects.
     """
 
-    def __init__(self, response: ClientResponse, policy: RetryPolicy) -> None:
+    def __init__(self, response: ClientResponse) -> None:
         self.status: int = response.status
         self.headers: CIMultiDictProxy[str] = response.headers
         self.url: URL = response.url
         self._response = response
-        self._policy = policy
-        self._loop = asyncio.get_running_loop()
-        self._began = self._loop.time()
         self._sent = 0
         self._coding = content_coding(response.headers)
         self._steps: list[Decoder] | None = None
@@ -199,9 +190,6 @@ class Body:
         """The next bytes as they were sent, none at the end."""
         piece = await self._response.content.readany()
         self._sent += len(piece)
-        spent = self._loop.time() - self._began
-        if spent > self._policy.transfer_timeout(0, self._sent):
-            raise TimeoutError(f"only {self._sent} bytes of the response came in {spent:.0f} s")
         return piece
 
 

@@ -16,15 +16,12 @@ from yarl import URL
 
 from ...errors import StorageOptionError
 from ..sessions import without_own_repeats
-from ..streams import head_awaited
 from .environment import machine_credentials, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from multidict import CIMultiDict
-
-    from ...retries import RetryPolicy
 
 __all__ = ["DirectoryRedirectError", "Origin", "Redirects", "origin_of", "trusted_origins"]
 
@@ -114,8 +111,6 @@ class Redirects:
         The user's.
     options : mapping
         Further arguments of ``aiohttp.ClientSession.request``, by the user.
-    policy : RetryPolicy
-        Bounds how long the head of a response takes.
     """
 
     def __init__(
@@ -124,7 +119,6 @@ class Redirects:
         trusted: Collection[Origin],
         headers: CIMultiDict[str],
         options: Mapping[str, Any],
-        policy: RetryPolicy,
     ) -> None:
         self._user, self._password = root.user, root.password
         self._host = root.raw_host
@@ -139,7 +133,6 @@ class Redirects:
         self._for_any_host = {
             name: value for name, value in self._options.items() if name in _FOR_ANY_HOST
         }
-        self._policy = policy
 
     def is_trusted(self, url: URL) -> bool:
         """Whether a URL is at an origin that gets what the user configured."""
@@ -168,18 +161,17 @@ class Redirects:
         params = self._params
         history: list[aiohttp.ClientResponse] = []
         while True:
-            async with head_awaited(session, self._policy, 0):
-                if self.is_trusted(url):
-                    response = await session.request(
-                        method,
-                        self._with_user(url),
-                        headers=self._with_own(headers),
-                        params=params,
-                        **self._options,
-                        **common,
-                    )
-                else:
-                    response = await self._request_elsewhere(session, method, url, headers, common)
+            if self.is_trusted(url):
+                response = await session.request(
+                    method,
+                    self._with_user(url),
+                    headers=self._with_own(headers),
+                    params=params,
+                    **self._options,
+                    **common,
+                )
+            else:
+                response = await self._request_elsewhere(session, method, url, headers, common)
             location = response.headers.get("Location")
             if not self._follows or response.status not in _STATUSES or location is None:
                 return response

@@ -85,7 +85,6 @@ class Requests:
     ) -> None:
         self.place = place
         self._redirects = redirects
-        self._policy = policy
         self._client = HTTPClient(
             service,
             partial(make_session, fs),
@@ -108,7 +107,7 @@ class Requests:
         """Send a request; ``None`` when there is no object, `StatusError` for other statuses."""
 
         async def checked(response: aiohttp.ClientResponse) -> T:
-            body = Body(response, self._policy)
+            body = Body(response)
             if response.status in accept:
                 return await receive(body)
             await body.drain()

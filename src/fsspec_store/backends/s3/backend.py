@@ -23,7 +23,7 @@ from ..base import (
     check_next_page,
     is_etag,
 )
-from ..byte_ranges import total_size
+from ..byte_ranges import content_length, total_size
 from ..temporary import REFUSED, is_temporary
 from .answers import OUT_OF_RANGE, error_code, error_details, failure_of
 from .calls import Calls
@@ -92,8 +92,10 @@ class S3Backend(Backend):
                 raise
             if isinstance(request, SuffixByteRequest):
                 return b""
-            size = error_details(error).get("ActualObjectSize")
-            raise RangeNotSatisfiableError(None if size is None else int(size)) from error
+            size = content_length(
+                {"Content-Length": str(error_details(error).get("ActualObjectSize"))}
+            )
+            raise RangeNotSatisfiableError(size) from error
 
     async def size(self, path: str) -> int | None:
         bucket, key = self._split(path)

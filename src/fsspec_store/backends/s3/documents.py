@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
+from ..parsing import parse_xml
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from xml.etree.ElementTree import Element
@@ -70,6 +72,9 @@ _ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _TO_ESCAPE = re.compile("[&<>\t\n\r\x7f-\x9f\u2028]")
 _ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
+#: Longer pages are no usual ones. The expression would hold up all threads until it has seen them.
+_MAX_PLAIN_BYTES = 8 * 2**20
+
 _SIZE = re.compile("[0-9]{1,19}").fullmatch
 #: Elements of errors that repeat what a request was let in by.
 _SECRET = re.compile(
@@ -98,11 +103,12 @@ def parse_list(body: bytes) -> ListPage:
         For a body that is no page, and for a page that has another after it and does not say how
         to get there.
     """
-    try:
-        return _plain_page(body)
-    except ValueError:
-        # Either no plain page, or no page.
-        pass
+    if len(body) <= _MAX_PLAIN_BYTES:
+        try:
+            return _plain_page(body)
+        except ValueError:
+            # Either no plain page, or no page.
+            pass
     return _parsed_page(body)
 
 
@@ -247,7 +253,7 @@ def _document(body: bytes, *names: str) -> Element:
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body or b"\0" in body:
         raise ValueError("an XML document with a type, or in a wide encoding, is not read")
     try:
-        root = ElementTree.fromstring(body)
+        root = parse_xml(body)
     except (ElementTree.ParseError, LookupError) as error:
         raise ValueError(f"what came is no XML document: {error}") from error
     found = _name(root)

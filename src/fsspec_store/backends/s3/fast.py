@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..byte_ranges import content_length
 from ..large_reads import LARGE_BYTES
+from ..parsing import parsed
 from ..wire.connection import longest_control
 from ..wire.pool import Pool
 from .answers import check_end
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from ..wire.connection import Longest, Response, Watch
     from ..wire.pool import Stream
     from .checksums import StatedChecksum
-    from .documents import ListPage
 
 __all__ = ["FastLane"]
 
@@ -42,9 +42,6 @@ logger = logging.getLogger("fsspec_store.s3")
 
 #: Longer bodies are summed up in a thread, which lets the event loop go on.
 _SUMMED_HERE_BYTES = 2**20
-
-#: Longer pages of a listing are parsed in a thread. One of 1,000 keys has some 300 KiB.
-_PARSED_HERE_BYTES = 512 * 2**10
 
 #: From a bucket that s3fs had no trouble with.
 _MOST_ODD_ANSWERS = 3
@@ -278,7 +275,7 @@ class FastLane:
         if not is_success(response):
             raise refusal(response, "ListObjectsV2")
         try:
-            page = await _parsed_list(bytes(response.body or b""))
+            page = await parsed(parse_list, bytes(response.body or b""))
         except ValueError as error:
             raise OddAnswerError(str(error)) from None
         return {"Objects": page.objects, "Prefixes": page.prefixes, "Next": page.next_token}
@@ -375,12 +372,6 @@ async def _credentials(client: Any) -> Credentials:
     # Each time: they may be renewed at any moment, which is the provider's business.
     found = await client._request_signer._credentials.get_frozen_credentials()
     return Credentials(found.access_key, found.secret_key, found.token)
-
-
-async def _parsed_list(body: bytes) -> ListPage:
-    if len(body) <= _PARSED_HERE_BYTES:
-        return parse_list(body)
-    return await asyncio.to_thread(parse_list, body)
 
 
 async def _summed(sum_up: Callable[[memoryview], Any], data: memoryview) -> Any:

@@ -24,22 +24,23 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import botocore.exceptions
 
+from ..byte_ranges import stated_size
 from ..large_reads import LARGE_BYTES
-from ..sessions import close_now
-from ..streams import read_up_to
-from ..wire.connection import CONTROL_BYTES, BodyTooLongError, longest_control
+from ..sessions import close_now, without_own_repeats
+from ..wire.connection import BodyTooLongError, longest_control
 from .answers import DAMAGED, check_end, error_code
+from .bounded import bounded
 from .checksums import ChecksumError, stated_checksum
 from .fast import FastLane
-from .library_sessions import http_sessions, prepare_sessions
 from .refusals import OddAnswerError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
 
     from ...retries import RetryPolicy
     from ...sending import Stats
 
-__all__ = ["Lanes"]
+__all__ = ["Lanes", "http_sessions"]
 
 #: Calls whose answers have no body.
 _WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
@@ -124,16 +125,10 @@ class Lanes:
             self.fast.doubt(bucket, method, way, odd)
             return answer
 
-    async def _prepare(self, bucket: str | None) -> None:
-        """Have each aiohttp session of the filesystem prepared before its first request."""
-        await self.fs.set_session()
-        prepare_sessions(self.fs, _BoundedResponse)
-        # The client of another region, which may be made now.
-        await self.fs.get_s3(bucket)
-        prepare_sessions(self.fs, _BoundedResponse)
-
     async def _call_s3fs(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        await self._prepare(params.get("Bucket"))
+        for session in http_sessions(self.fs):
+            # They are made one by one, so this is asked for before each request.
+            bounded(without_own_repeats(session))
         given = {name: value for name, value in params.items() if name not in _OURS}
         if "Metadata" in given:
             # What every object of this filesystem gets, s3fs would leave out.
@@ -176,21 +171,6 @@ class Lanes:
             return max(_COMPLETION_SECONDS, self._policy.timeout)
         received = 0 if method in _WITHOUT_PAGE else _PAGE_BYTES
         return self._policy.timeout + self._policy.transfer_timeout(sent, received)
-
-
-class _BoundedResponse(aiohttp.ClientResponse):
-    """A response whose body is read as a whole only up to a bound; values are read in pieces."""
-
-    async def read(self) -> bytes:
-        """Read the whole body."""
-        if self._body is None:
-            try:
-                self._body = await read_up_to(self, CONTROL_BYTES)
-            except BaseException:
-                self.close()
-                raise
-        await self.wait_for_close()
-        return self._body
 
 
 class _S3fsStream:
@@ -301,7 +281,10 @@ def _page(response: dict[str, Any]) -> dict[str, Any]:
         raise OSError("what answered is no list of objects")
     try:
         return {
-            "Objects": [(item["Key"], item["Size"]) for item in response.get("Contents", ())],
+            "Objects": [
+                (item["Key"], stated_size(item["Size"], repr(item["Key"])))
+                for item in response.get("Contents", ())
+            ],
             "Prefixes": [item["Prefix"] for item in response.get("CommonPrefixes", ())],
             # The token and not the last key: not every service lists in byte order.
             "Next": response["NextContinuationToken"] if response["IsTruncated"] else None,
@@ -316,3 +299,12 @@ def _as_bytes(data: bytes | memoryview) -> bytes:
     if isinstance(whole, bytes) and len(whole) == len(data):
         return whole
     return bytes(data)
+
+
+def http_sessions(fs: Any) -> Iterator[Any]:
+    """The aiohttp sessions of an s3fs filesystem so far."""
+    creator = getattr(fs, "_s3creator", None)
+    clients = [getattr(fs, "_s3", None), *getattr(creator, "_regions", {}).values()]
+    for client in clients:
+        http = getattr(getattr(client, "_endpoint", None), "http_session", None)
+        yield from (getattr(http, "_sessions", None) or {}).values()

@@ -14,6 +14,8 @@ from typing import Any
 import s3fs.core
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
+from .bounded import BoundedHTTPSession
+
 __all__ = [
     "UnusualError",
     "check_filesystem",
@@ -78,7 +80,7 @@ def check_handlers(client: Any, operation: str) -> None:
 
 def check_session(session: Any, url: str) -> None:
     """Refuse what the user configured of connections that is not done here."""
-    if type(session).__name__ != "AIOHTTPSession":
+    if type(session).__name__ != "AIOHTTPSession" and type(session) is not BoundedHTTPSession:
         raise UnusualError("the HTTP library")
     if session._proxy_config.proxy_url_for(url) is not None:
         raise UnusualError("a proxy")

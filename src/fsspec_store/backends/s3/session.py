@@ -17,8 +17,8 @@ from botocore.config import Config
 from ...errors import StorageOptionError
 from ..options import refuse_unknown
 from ..sessions import close_now, end_reading, forget
-from .lanes import Lanes
-from .library_sessions import http_sessions
+from .bounded import session_config
+from .lanes import Lanes, http_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,10 @@ class S3Filesystems:
         self._fs = fs
         self._policy = policy
         self._fast = fast
-        self._own_config: dict[str, Any] = {"max_pool_connections": max_connections}
+        self._own_config: dict[str, Any] = {
+            "max_pool_connections": max_connections,
+            **session_config(),
+        }
         if "response_checksum_validation" in Config.OPTION_DEFAULTS:
             # Some services send a whole object's checksum with a part of it: asked for where whole
             # objects are read, and not here for all.

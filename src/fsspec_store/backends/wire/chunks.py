@@ -11,8 +11,10 @@ __all__ = ["ChunkedBody"]
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
 #: Maximum length of a line between chunks, in bytes.
 _MAX_LINE = 8192
-#: Maximum size of all extensions of chunks (RFC 9112, section 7.1.1) and of all trailers.
+#: Maximum size of all extensions of chunks (RFC 9112, section 7.1.1) and trailers in bytes: one for
+#: all and one for each byte of the body.
 _MAX_EXTRA = 64 * 2**10
+_EXTRA_PER_BYTE = 16
 
 
 class ChunkedBody:
@@ -87,5 +89,5 @@ class ChunkedBody:
 
     def _count_extra(self, size: int) -> None:
         self._extra += size
-        if self._extra > _MAX_EXTRA:
+        if self._extra > _MAX_EXTRA + _EXTRA_PER_BYTE * len(self.data):
             raise ProtocolError("the server sent extensions or trailers of chunks without an end")
