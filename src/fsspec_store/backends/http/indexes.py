@@ -181,10 +181,14 @@ class Indexes:
         ):
             return None
         charset = parameters.partition("charset=")[2].strip(" \"'") or "utf-8"
-        try:
-            page = answer.body.decode(charset, "surrogateescape")
-        except LookupError:
-            page = answer.body.decode("utf-8", "surrogateescape")
-        if len(page) > _LONG_PAGE:
-            return await in_thread(parse_index, page, str(at))
-        return parse_index(page, str(at))
+        if len(answer.body) > _LONG_PAGE:
+            return await in_thread(_read_listing, answer.body, charset, str(at))
+        return _read_listing(answer.body, charset, str(at))
+
+
+def _read_listing(page: bytes, charset: str, url: str) -> Listing | None:
+    try:
+        text = page.decode(charset, "surrogateescape")
+    except (LookupError, UnicodeError):
+        text = page.decode("utf-8", "surrogateescape")
+    return parse_index(text, url)
