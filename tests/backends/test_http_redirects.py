@@ -223,6 +223,31 @@ async def test_redirects_to_nowhere_are_errors(target: str) -> None:
         assert len(home.seen) <= 10
 
 
+# -- Below another filesystem, by fsspec's own requests --------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:The 'auth' parameter:DeprecationWarning")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Authorization", "a key", "Cookie", "cookies", "headers of the session"),
+        *("cookies of the session", "auth of the session", "a session"),
+    ],
+)
+async def test_what_is_configured_below_a_chain_does_not_leave_its_origin(
+    name: str, tmp_path: Path
+) -> None:
+    async with site("127.0.0.1") as home, site() as other:
+        home.redirects = {"/d/k": f"{other.url}/away"}
+        cache = {"cache_storage": str(tmp_path / "copies"), "skip_instance_cache": True}
+        options = {"http": OPTIONS[name]() | {"skip_instance_cache": True}, "simplecache": cache}
+        async with FsspecStore.from_url(f"simplecache::{home.url}/d", options) as store:
+            assert await read(store, "k") == b"ok"
+        assert any(form in one for one in home.seen for form in FORMS)
+        assert other.seen
+        assert not any(form in one for one in other.seen for form in FORMS)
+
+
 # -- Services --------------------------------------------------------------------------------------
 
 
