@@ -248,6 +248,23 @@ async def test_what_is_configured_below_a_chain_does_not_leave_its_origin(
         assert not any(form in one for one in other.seen for form in FORMS)
 
 
+async def test_hosts_that_are_named_get_it_below_a_chain_and_beside_it(tmp_path: Path) -> None:
+    async with site("127.0.0.1") as home, site() as login:
+        home.redirects = {"/d/k": f"{login.url}/login", "/d/l": f"{login.url}/other"}
+        options = {
+            "headers": {"X-API-Key": SECRET},
+            "trusted_redirect_hosts": [login.url.removeprefix("http://")],
+        }
+        # Of one instance, which fsspec keeps.
+        chain = {"http": options, "simplecache": {"cache_storage": str(tmp_path / "copies")}}
+        async with FsspecStore.from_url(f"simplecache::{home.url}/d", chain) as store:
+            assert await read(store, "k") == b"ok"
+        async with FsspecStore.from_url(f"{home.url}/d", options) as store:
+            assert await read(store, "l") == b"ok"
+        assert all(SECRET in one for one in login.seen)
+        assert len(login.seen) >= 2
+
+
 # -- Services --------------------------------------------------------------------------------------
 
 

@@ -289,14 +289,35 @@ async def test_a_whole_value_is_no_part(
     store: FsspecStore, place: Place, proxy: FaultProxy, service: str
 ) -> None:
     if service != "s3":
-        pytest.skip("what does not come in parts is read as a whole")
+        pytest.skip("the version is stated in another header")
     version = await store.get_version("a")
     assert version is not None
     proxy.plan = parts_fail(place, lambda: Answer(200, {"ETag": version.version}, DATA))
-    with pytest.raises(StoreError, match=f"{SIZE} bytes came"):
-        await read(store, "a")
-    proxy.plan = no_faults
-    assert await read(store, "a") == DATA
+    with proxy.watching() as seen:
+        assert await read(store, "a") == DATA
+    # Once with parts, and once as a whole.
+    assert len([request for request in seen if not place.pin(request)]) == 2
+
+
+async def test_a_server_that_ignores_conditions(rclone_endpoint: S3Endpoint) -> None:
+    place = s3(rclone_endpoint)
+    # A range comes without a checksum.
+    whole = RangeByteRequest(0, SIZE)
+    old, new = (bytes([letter]) * SIZE for letter in b"AB")
+    with fault_proxy(place.server) as proxy:
+        async with place.open(proxy.url) as store:
+            place.put("a", old)
+            with proxy.watching() as seen:
+                assert await read(store, "a", whole) == old
+            assert any(place.pin(request) for request in seen)
+            versions = iter([new])
+
+            def replace() -> None:
+                for version in versions:
+                    place.put("a", version)
+
+            proxy.plan = parts_fail(place, replace)
+            assert await read(store, "a", whole) == new
 
 
 async def test_a_cancelled_read_leaves_nothing_behind(

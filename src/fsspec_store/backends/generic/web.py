@@ -6,12 +6,13 @@ what a session has for every host. Knows fsspec's HTTP filesystem and aiohttp's 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fsspec import AbstractFileSystem
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Collection, Iterator
 
 __all__ = ["keep_secrets_at_origin"]
 
@@ -31,7 +32,8 @@ def keep_secrets_at_origin(fs: AbstractFileSystem) -> None:
     """
     for web in _web_filesystems(fs, set()):
         if not isinstance(web.get_client, _Client):
-            web.get_client = _Client(web.get_client, "cookie_jar" in web.client_kwargs)
+            trusted = web.kwargs.pop("trusted_redirect_hosts", ())
+            web.get_client = _Client(web.get_client, "cookie_jar" in web.client_kwargs, trusted)
             if web._session is not None:
                 web.get_client.prepare(web._session)
 
@@ -58,14 +60,24 @@ class _Client:
         The user's.
     has_jar : bool
         Whether the cookies are the user's own.
+    trusted : collection of str
+        Other hosts that get what the user configured.
+
+    Attributes
+    ----------
+    wrapped : callable
+        The user's.
     """
 
-    def __init__(self, make: Callable[..., Awaitable[Any]], has_jar: bool) -> None:
-        self._make = make
+    def __init__(
+        self, make: Callable[..., Awaitable[Any]], has_jar: bool, trusted: Collection[str]
+    ) -> None:
+        self.wrapped = make
         self._has_jar = has_jar
+        self._trusted = trusted
 
     async def __call__(self, **options: Any) -> Any:
-        session = await self._make(**options)
+        session = await self.wrapped(**options)
         self.prepare(session)
         return session
 
@@ -84,25 +96,28 @@ class _Client:
             if pairs:
                 session.headers["Cookie"] = "; ".join(pairs)
         trace = aiohttp.TraceConfig()
-        trace.on_request_redirect.append(_drop_secrets)
+        trace.on_request_redirect.append(partial(_drop_secrets, self._trusted))
         trace.freeze()
         session.trace_configs.append(trace)
 
 
-async def _drop_secrets(session: Any, context: Any, redirect: Any) -> None:
+async def _drop_secrets(
+    trusted: Collection[str], session: Any, context: Any, redirect: Any
+) -> None:
     """Drop the headers of a request that is redirected to another origin.
 
     The headers of a trace are those that the next request is sent with.
     """
     from yarl import URL
 
+    from ..origins import origin_of, trusted_origins
+
     try:
         target = redirect.url.join(URL(redirect.response.headers.get("Location", "")))
-        is_same = target.origin() == redirect.url.origin()
     except ValueError:
         # aiohttp refuses it.
         return
-    if not is_same:
+    if origin_of(target) not in trusted_origins(redirect.url, trusted):
         for name in set(redirect.headers):
             if name.lower() not in _OF_REQUEST:
                 redirect.headers.popall(name, None)

@@ -15,11 +15,12 @@ from yarl import URL
 
 from ..base import Backend, Failure, Page
 from ..http_answers import http_failure
+from ..origins import TRUSTED_HOSTS, trusted_origins
 from .indexes import Indexes
 from .reading import Reader
-from .redirects import Redirects, trusted_origins
+from .redirects import Redirects
 from .requests import Place, Requests
-from .session import TRUSTED_HOSTS, check_options, request_options
+from .session import check_options, request_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -76,7 +77,7 @@ class HTTPBackend(Backend):
         options = dict(self._options)
         redirects = Redirects(
             url,
-            trusted_origins(url, self.fs.kwargs.get(TRUSTED_HOSTS, ())),
+            trusted_origins(url, self.fs.storage_options.get(TRUSTED_HOSTS, ())),
             options.pop("headers"),
             options,
         )

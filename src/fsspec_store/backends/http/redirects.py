@@ -9,25 +9,26 @@ Knows aiohttp's sessions and cookie jars, and nothing of what is requested.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from yarl import URL
 
-from ...errors import StorageOptionError
+from ..origins import SCHEMES, origin_of
 from ..sessions import without_own_repeats
 from .environment import machine_credentials, proxy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from multidict import CIMultiDict
 
-__all__ = ["DirectoryRedirectError", "Origin", "Redirects", "origin_of", "trusted_origins"]
+    from ..origins import Origin
+
+__all__ = ["DirectoryRedirectError", "Redirects"]
 
 _STATUSES = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 10
-_SCHEMES = ("http", "https")
 #: The user's options that any host may be asked with: how to reach and to verify it. Credentials
 #: among them are a proxy's.
 _FOR_ANY_HOST = (
@@ -44,54 +45,8 @@ _FOR_ANY_HOST = (
 )
 
 
-class Origin(NamedTuple):
-    """Scheme, host and port of a URL (RFC 6454, section 4)."""
-
-    scheme: str
-    host: str
-    port: int | None
-
-    def __str__(self) -> str:
-        return str(URL.build(scheme=self.scheme, host=self.host, port=self.port))
-
-
 class DirectoryRedirectError(Exception):
     """The server redirects from a path to the same path with a ``/`` at its end."""
-
-
-def origin_of(url: URL) -> Origin:
-    """The origin of a URL."""
-    return Origin(url.scheme, url.raw_host or "", url.port)
-
-
-def trusted_origins(url: URL, hosts: Iterable[str]) -> frozenset[Origin]:
-    """The origins of a store and of further hosts.
-
-    Parameters
-    ----------
-    url : URL
-        The root of the store.
-    hosts : iterable of str
-        ``host`` or ``host:port``, for the scheme of the store, or ``scheme://host:port``.
-
-    Raises
-    ------
-    StorageOptionError
-        When one of them is not written so.
-    """
-    found = {origin_of(url)}
-    for host in hosts:
-        try:
-            other = URL(host if "://" in host else f"{url.scheme}://{host}")
-            plain = other.origin()
-        except ValueError:
-            plain = None
-        if plain is None or other not in (plain, plain / "") or other.scheme not in _SCHEMES:
-            raise StorageOptionError(
-                "trusted_redirect_hosts: write host, host:port or https://host:port"
-            )
-        found.add(origin_of(plain))
-    return frozenset(found)
 
 
 class Redirects:
@@ -249,7 +204,7 @@ class Redirects:
 def _target(url: URL, location: str, *, encoded: bool) -> URL:
     try:
         target = url.with_user(None).join(URL(location, encoded=encoded))
-        if target.raw_host and target.scheme in _SCHEMES and target.port:
+        if target.raw_host and target.scheme in SCHEMES and target.port:
             return target
     except ValueError:
         pass

@@ -13,9 +13,10 @@ from urllib.parse import quote
 from ...sharing import frozen
 from ..http_answers import Answer, Received, StatusError, TornError
 from ..http_client import HTTPClient
+from ..origins import TRUSTED_HOSTS, origin_of
 from .bodies import Body
-from .redirects import DirectoryRedirectError, origin_of
-from .session import TRUSTED_HOSTS, make_session
+from .redirects import DirectoryRedirectError
+from .session import make_session, users_client
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -88,7 +89,11 @@ class Requests:
         self._client = HTTPClient(
             service,
             partial(make_session, fs),
-            ("http", frozen(fs.client_kwargs), frozen(fs.get_client)),
+            (
+                "http",
+                frozen(fs.client_kwargs),
+                frozen(users_client(fs)),
+            ),
             policy,
             stats,
             request=redirects.request,

@@ -16,16 +16,14 @@ from multidict import CIMultiDict
 
 from ...errors import StorageOptionError
 from ..options import refuse_unknown
+from ..origins import TRUSTED_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["TRUSTED_HOSTS", "check_options", "make_session", "request_options"]
-
-#: The option that names the hosts which get what the user configured when a server redirects there.
-TRUSTED_HOSTS = "trusted_redirect_hosts"
+__all__ = ["check_options", "make_session", "request_options", "users_client"]
 
 #: Options that the store's own policy and checks take the place of.
 _OURS = ("timeout", "raise_for_status", "auto_decompress", TRUSTED_HOSTS)
@@ -39,7 +37,7 @@ def check_options(fs: AbstractFileSystem) -> None:
     StorageOptionError
         Naming each of them.
     """
-    if fs.get_client is get_client:
+    if users_client(fs) is get_client:
         # Whoever makes other sessions may have other options.
         refuse_unknown(
             "aiohttp takes no client_kwargs",
@@ -51,7 +49,7 @@ def check_options(fs: AbstractFileSystem) -> None:
             fs.kwargs,
             _parameters(aiohttp.ClientSession._request) | {TRUSTED_HOSTS},
         )
-    trusted = fs.kwargs.get(TRUSTED_HOSTS, ())
+    trusted = fs.storage_options.get(TRUSTED_HOSTS, ())
     if isinstance(trusted, str) or not all(isinstance(host, str) for host in trusted):
         raise StorageOptionError(f"{TRUSTED_HOSTS} is a list of hosts, such as ['host:8443']")
     if fs.client_kwargs.get("connector") is not None:
@@ -78,7 +76,7 @@ def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
     options = {name: value for name, value in fs.kwargs.items() if name not in _OURS}
     headers = CIMultiDict(options.get("headers") or {})
     auth = options.pop("auth", None)
-    if auth is None and fs.get_client is get_client:
+    if auth is None and users_client(fs) is get_client:
         auth = fs.client_kwargs.get("auth")
     if auth is not None:
         if not isinstance(auth, aiohttp.BasicAuth):
@@ -98,16 +96,21 @@ def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:
         When ``get_client`` makes something else, or takes its time.
     """
     options = dict(fs.client_kwargs)
-    if fs.get_client is get_client:
+    if users_client(fs) is get_client:
         options.pop("auth", None)
         # The process's limit for the service is the limit on connections.
         options["connector"] = aiohttp.TCPConnector(limit=0)
-    session = _now(fs.get_client(loop=asyncio.get_running_loop(), **options))
+    session = _now(users_client(fs)(loop=asyncio.get_running_loop(), **options))
     if not isinstance(session, aiohttp.ClientSession):
         raise StorageOptionError(
             f"get_client makes an aiohttp.ClientSession, got {type(session).__name__}"
         )
     return session
+
+
+def users_client(fs: AbstractFileSystem) -> Any:
+    """The user's function, which may be wrapped where the filesystem is also below another."""
+    return getattr(fs.get_client, "wrapped", fs.get_client)
 
 
 def _now(making: Awaitable[Any]) -> Any:

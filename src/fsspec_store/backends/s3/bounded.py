@@ -17,13 +17,15 @@ from aiobotocore.httpsession import AIOHTTPSession
 
 from ...redaction import public_url
 from ..streams import read_up_to
-from ..wire.connection import CONTROL_BYTES
 
 __all__ = ["BoundedHTTPSession", "bounded", "session_config"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: By which S3 states a bucket's region ("HeadBucket", response headers).
 _REGION = "x-amz-bucket-region"
+#: Maximum size of a document that botocore parses, on the event loop and as a whole. A page of
+#: 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
+_MAX_DOCUMENT_BYTES = 8 * 2**20
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
@@ -33,7 +35,7 @@ class _BoundedResponse(aiohttp.ClientResponse):
         """Read the whole body."""
         if self._body is None:
             try:
-                self._body = await read_up_to(self, CONTROL_BYTES)
+                self._body = await read_up_to(self, _MAX_DOCUMENT_BYTES)
             except BaseException:
                 self.close()
                 raise

@@ -1,0 +1,128 @@
+"""Documents of hostile services: errors, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from xml.etree import ElementTree
+
+import pytest
+
+from fsspec_store.backends.azure.answers import listing
+from fsspec_store.backends.gcs.answers import object_size, objects_of_page
+from fsspec_store.backends.parsing import parse_json, parse_multipart, parse_xml, parsed
+from fsspec_store.backends.s3.documents import parse_list
+
+MIB = 2**20
+NO_SIZES = ["-5", "+5", " 5", "5.0", "1e3", "0x10", "abc", "", "\u0663", "9" * 30, "0" * 5000]
+
+
+async def test_long_documents_are_parsed_in_a_thread() -> None:
+    async def thread_of(document: bytes) -> threading.Thread:
+        return await parsed(lambda _: threading.current_thread(), document)
+
+    assert await thread_of(b"short") is threading.current_thread()
+    assert await thread_of(bytes(MIB)) is not threading.current_thread()
+
+
+async def test_the_event_loop_goes_on_beside_a_long_document() -> None:
+    parsing = asyncio.create_task(parsed(parse_xml, b"<a>" * 700_000 + b"</a>" * 700_000))
+    longest = 0.0
+    while not parsing.done():
+        began = time.monotonic()
+        await asyncio.sleep(0)
+        longest = max(longest, time.monotonic() - began)
+    assert (await parsing).tag == "a"
+    # All of it takes longer than that.
+    assert longest < 0.5
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"7",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"size": ' + b"9" * 5000 + b"}",
+        b'{"a": "' + b"x" * 16 * MIB + b'"}',
+    ],
+    ids=["empty", "broken", "list", "number", "bytes", "nested", "digits", "long"],
+)
+def test_what_is_no_json_object_is_an_error(document: bytes) -> None:
+    with pytest.raises(OSError, match="JSON"):
+        parse_json(document)
+
+
+def test_what_is_no_multipart_document_is_an_error() -> None:
+    with pytest.raises(OSError, match="parsed"):
+        parse_multipart("multipart/mixed; boundary=a", bytes(5 * MIB))
+    nested = b"".join(
+        b"--%d\r\nContent-Type: multipart/mixed; boundary=%d\r\n\r\n" % (number, number + 1)
+        for number in range(5000)
+    )
+    with pytest.raises(OSError, match="parts within parts"):
+        parse_multipart("multipart/mixed; boundary=0", nested)
+
+
+@pytest.mark.parametrize("size", [*NO_SIZES, -5, 10**30, 1.5, True, None, [], {}], ids=repr)
+def test_a_size_that_is_none_is_an_error_on_google(size: object) -> None:
+    document = json.dumps({"size": size}).encode()
+    with pytest.raises(OSError, match="size"):
+        object_size(document)
+    with pytest.raises(OSError, match="size of 'a'"):
+        objects_of_page({"items": [{"name": "a", "size": size}]})
+
+
+@pytest.mark.parametrize(
+    "items", [[{"size": "5"}], [{"name": "a"}], ["a"], 5, [{"name": 5, "size": "5"}], [None]]
+)
+def test_a_listing_without_names_or_sizes_is_an_error(items: object) -> None:
+    with pytest.raises(OSError, match="without"):
+        objects_of_page({"items": items})
+
+
+@pytest.mark.parametrize("size", NO_SIZES, ids=repr)
+def test_a_size_that_is_none_is_an_error_on_azure_and_s3(size: str) -> None:
+    blob = (
+        f"<Blob><Name>a</Name><Properties><Content-Length>{size}</Content-Length></Properties>"
+        "</Blob>"
+    )
+    page = f"<EnumerationResults><Blobs>{blob}</Blobs><NextMarker/></EnumerationResults>"
+    with pytest.raises(OSError, match="size of 'a'"):
+        listing(page.encode())
+    contents = f"<Contents><Key>a</Key><Size>{size}</Size></Contents>"
+    truncated = "<IsTruncated>false</IsTruncated>"
+    with pytest.raises(ValueError, match="size"):
+        parse_list(f"<ListBucketResult>{truncated}{contents}</ListBucketResult>".encode())
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "<Contents><Key>",
+        "<Contents><Key>a</Key>",
+        "<Contents><Key>a</Key><Owner><ID>a</ID>",
+        "<CommonPrefixes><Prefix>",
+        "<ETag>&quot;",
+        "<a>",
+        "&",
+        "]]>",
+    ],
+)
+def test_any_page_is_refused_in_linear_time(piece: str) -> None:
+    def took(size: int) -> float:
+        page = f"<ListBucketResult>{piece * (size // len(piece))}"
+        began = time.process_time()
+        with pytest.raises(ValueError, match=r"XML|form"):
+            parse_list(page.encode())
+        with pytest.raises((OSError, ElementTree.ParseError)):
+            listing(page.encode())
+        return time.process_time() - began
+
+    # Minutes, if it grew by the square of the page's size.
+    assert took(MIB // 4) < 5
