@@ -85,9 +85,8 @@ async def _request(
     if response.status in _REDIRECTS and location and _REGION not in response.headers:
         response.close()
         raise aiohttp.InvalidURL(
-            response.url.origin(),
             f"the service redirects to {public_url(location)}, which is not followed: give the "
-            "server that is meant as endpoint_url",
+            "server that is meant as endpoint_url"
         )
     return response
 
