@@ -95,8 +95,8 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
     if isinstance(value, BaseException) or value is None:
         # Those of the chain are cleaned as such.
         return value
-    if hasattr(value, "real_url") and hasattr(value, "method"):
-        # What aiohttp tells of a request.
+    if hasattr(value, "real_url") and hasattr(value, "method") and not hasattr(value, "status"):
+        # What aiohttp tells of a request; a response has a status, and becomes a text below.
         url = _cleaned(value.url, clean)
         real_url = _cleaned(value.real_url, clean)
         return type(value)(url, value.method, type(value.headers)(_multidict()), real_url)

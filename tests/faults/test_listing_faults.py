@@ -93,8 +93,10 @@ class Service:
             self.pages += 1
             return 200, self.page(*self.listing())
         if line.startswith("POST") and "delete" in line:
-            self.deleted += re.findall("<Key>([^<]*)", request.decode())
-            return 200, "<DeleteResult></DeleteResult>"
+            keys = re.findall("<Key>([^<]*)", request.decode())
+            self.deleted += keys
+            deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+            return 200, f"<DeleteResult>{deleted}</DeleteResult>"
         if line.startswith("DELETE"):
             self.deleted.append(unquote(re.split("/bucket/(?:o/)?", line, maxsplit=1)[1]))
             return 202 if "account" in line else 204, ""

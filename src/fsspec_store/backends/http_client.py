@@ -91,6 +91,9 @@ class HTTPClient:
         Says of an exception why its request may be repeated; `http_verdict` when left out.
     plain : PlainClient, optional
         Sends what it can, for users who configured nothing of a session that it does not know.
+    request : callable, optional
+        Takes the place of ``ClientSession.request``, which follows no redirects here; called with
+        the session and the arguments of that.
     """
 
     def __init__(
@@ -102,8 +105,10 @@ class HTTPClient:
         stats: Stats,
         judge: Callable[[Exception], Verdict | None] | None = None,
         plain: PlainClient | None = None,
+        request: Callable[..., Awaitable[aiohttp.ClientResponse]] | None = None,
     ) -> None:
         self._plain = plain
+        self._request = request or _request
         self._is_plain = plain is not None
         self._sessions: Shared[aiohttp.ClientSession] = Shared(
             share, lambda: Sessions(make_session)
@@ -350,8 +355,13 @@ class HTTPClient:
         size = getattr(options.get("data"), "size", None) or 0
         session = self._sessions.get()
         async with Watchdog(self._policy, session, size) as watchdog:
-            response = await session.request(
-                method, URL(url, encoded=True), headers=headers, timeout=self._timeout, **options
+            response = await self._request(
+                session,
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                timeout=self._timeout,
+                **options,
             )
             is_left_open = False
             try:
@@ -387,6 +397,13 @@ class HTTPClient:
 async def _control(response: aiohttp.ClientResponse) -> bytes:
     """The body of an answer that is no value."""
     return await read_up_to(response, CONTROL_BYTES)
+
+
+async def _request(
+    session: aiohttp.ClientSession, method: str, url: URL, **options: Any
+) -> aiohttp.ClientResponse:
+    # aiohttp would send a service's keys and tokens to whatever host a redirect names.
+    return await session.request(method, url, **{"allow_redirects": False, **options})
 
 
 def _expected(

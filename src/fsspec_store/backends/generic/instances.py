@@ -19,6 +19,7 @@ from fsspec import AbstractFileSystem
 
 from . import ftp, sftp
 from .facts import facts_of
+from .web import keep_secrets_at_origin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +54,7 @@ class Access:
         self._in_use = threading.Lock()
         if self.facts.ftp:
             ftp.disconnect_with(fs)
+        keep_secrets_at_origin(fs)
 
     @classmethod
     def of(cls, fs: AbstractFileSystem, timeout: float, blocking: bool) -> Access:
@@ -127,6 +129,7 @@ class Access:
         fs = _made_again(self.fs, changes)
         if self.facts.ftp:
             ftp.disconnect_with(fs)
+        keep_secrets_at_origin(fs)
         if self.facts.pipelines:
             sftp.limit_waiting(fs, self._timeout)
         return fs

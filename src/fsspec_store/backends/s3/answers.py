@@ -239,6 +239,12 @@ def verdict(error: Exception) -> Verdict | None:
     if response:
         return status_verdict(metadata.get("HTTPStatusCode", 0), headers)
     causes = list(_causes(error))
+    # botocore names the exception it replaces, and does not chain it.
+    causes += [
+        cause.kwargs["error"]
+        for cause in causes
+        if isinstance(cause, botocore.exceptions.HTTPClientError) and "error" in cause.kwargs
+    ]
     if any(isinstance(cause, _LASTING) for cause in causes):
         return None
     return TRANSIENT if any(isinstance(cause, _BROKEN) for cause in causes) else None
