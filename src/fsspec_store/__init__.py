@@ -30,6 +30,7 @@ from .errors import (
     UnsupportedOperationError,
     VersionMismatchError,
 )
+from .leftovers import Leftover
 from .sending import Stats
 from .store import FsspecStore, Versioned
 
@@ -47,6 +48,7 @@ __all__ = [
     "InvalidKeyError",
     "KeyConflictError",
     "KeyNotFoundError",
+    "Leftover",
     "MissingExtraError",
     "OffsetByteRequest",
     "RangeByteRequest",

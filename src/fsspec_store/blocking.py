@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import fsspec.asyn
 
 from .forks import in_child
+from .leftovers import ABANDONED_AFTER
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .threads import run_in_place
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .buffer import Buffer, BufferPrototype
     from .byte_requests import ByteRequest
     from .contract import Store, Values
+    from .leftovers import Leftover, Leftovers
     from .store import FsspecStore, Versioned
 
 __all__ = ["SyncFsspecStore", "SyncStore", "iterate", "run"]
@@ -494,6 +496,41 @@ class SyncFsspecStore(SyncStore):
             In bytes; ``None`` where the backend lists no sizes.
         """
         return iterate(self._store.list_sizes(prefix, fan_out=fan_out))
+
+    def list_leftovers(self, prefix: str = "") -> Iterator[Leftover]:
+        """Yield what writers that were killed left under ``prefix/``, and no listing shows.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            The whole store when left out. See `FsspecStore.list_leftovers`.
+
+        Yields
+        ------
+        Leftover
+            What it is, where, and how old.
+        """
+        return iterate(self._store.list_leftovers(prefix))
+
+    def remove_leftovers(
+        self, prefix: str = "", *, older_than: float = ABANDONED_AFTER
+    ) -> Leftovers:
+        """Remove what writers that were killed left under ``prefix/``, and return it.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            The whole store when left out.
+        older_than : float, optional
+            Seconds since it was begun or written last; younger ones may be writes under way. See
+            `FsspecStore.remove_leftovers`.
+
+        Returns
+        -------
+        list of Leftover
+            What was removed.
+        """
+        return run(self._store.remove_leftovers(prefix, older_than=older_than))
 
     def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
         """Sum of the sizes of all values under ``prefix/``, in bytes.

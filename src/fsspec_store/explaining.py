@@ -6,6 +6,7 @@ where, and the service's own reason.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from .backends.base import Failure, RangeNotSatisfiableError
@@ -19,7 +20,7 @@ from .errors import (
     UnauthenticatedError,
     UnsupportedOperationError,
 )
-from .redaction import public_text
+from .scrubbing import forget_locals, scrub
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -47,7 +48,7 @@ class Explaining:
         Whether the store can be told to take a refusal of this for a missing key.
     """
 
-    __slots__ = ("action", "backend", "key", "may_hide", "url")
+    __slots__ = ("action", "backend", "key", "may_hide", "outer", "url")
 
     def __init__(
         self, backend: Backend, action: str, key: str, url: str, *, may_hide: bool = False
@@ -57,9 +58,11 @@ class Explaining:
         self.key = key
         self.may_hide = may_hide
         self.url = url
+        #: What the caller is handling, which becomes the context of what is raised here.
+        self.outer: BaseException | None = None
 
     def __enter__(self) -> None:
-        pass
+        self.outer = sys.exception()
 
     def __exit__(
         self,
@@ -67,17 +70,26 @@ class Explaining:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not isinstance(exc_value, Exception):
+        if exc_value is None or isinstance(exc_value, StoreError):
             return
-        if isinstance(exc_value, (StoreError, RangeNotSatisfiableError)):
+        if not isinstance(exc_value, Exception):
+            # Of a cancelled request as well the local variables hold what it was signed with.
+            forget_locals(exc_value, outer=self.outer)
+            return
+        if isinstance(exc_value, RangeNotSatisfiableError):
+            scrub(exc_value, self.backend.redactor(), outer=self.outer)
             return
         failure = self.backend.failure(exc_value)
-        if failure is not Failure.NOT_OURS:
-            raise self._explained(failure, exc_value) from exc_value
+        if failure is Failure.NOT_OURS:
+            # A mistake in the program: where it is has to be seen.
+            forget_locals(exc_value, outer=self.outer, keep_functions=True)
+            return
+        scrub(exc_value, self.backend.redactor(), outer=self.outer)
+        raise self._explained(failure, exc_value) from exc_value
 
     def _explained(self, failure: Failure, error: Exception) -> StoreError:
         said = [self.backend.reason(error), *getattr(error, "__notes__", ())]
-        reason = public_text("; ".join(said))
+        reason = "; ".join(said)
         text = f"cannot {self.action} {self.key!r} in {self.url}"
         place = {"key": self.key, "url": self.url}
         match failure:

@@ -155,7 +155,8 @@ class _Listings:
 
     async def _list(self, prefix: str, turn: _Turn) -> None:
         try:
-            async with aclosing(self._backend.pages(prefix, "", recursive=True)) as pages:
+            pages = self._backend.checked_pages(prefix, "", recursive=True)
+            async with aclosing(pages):
                 async for page in pages:
                     await self._add(page, turn)
         except _ERRORS as error:
@@ -182,7 +183,7 @@ async def _parts(backend: Backend, directory: str, stem: str) -> AsyncGenerator[
     """What lies below, in order: pages of objects, and prefixes that end in ``/``."""
     behind: list[Page | str] = []
     while True:
-        async with aclosing(backend.pages(directory, stem, recursive=False)) as pages:
+        async with aclosing(backend.checked_pages(directory, stem, recursive=False)) as pages:
             seen: set[str] = set()
             first = await anext(pages, Page(()))
             second = await anext(pages, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from fsspec.registry import get_filesystem_class, known_implementations
 
 from .chains import open_links
 from .errors import BackendError, MissingExtraError, StorageOptionError, StoreError, StoreURLError
-from .redaction import public_text, public_url
+from .redaction import hidden, public_text, public_url, request_secrets, secret_options
+from .scrubbing import scrub
 from .urls import BUCKETS, SCHEME, WEB, links_of, meant_url, protocols
 
 if TYPE_CHECKING:
@@ -115,6 +117,7 @@ def from_url(
         return _from_path(url, options)
     if not isinstance(url, str):
         raise TypeError(f"a URL is a str or a path, got {type(url).__name__}{_advice(url)}")
+    outer = sys.exception()
     try:
         return open_links(links_of(url), options)
     except StoreError:
@@ -123,8 +126,11 @@ def from_url(
         raise _missing_library(url, error) from error
     except Exception as error:
         # Some connect, or ask what a token is good for, and name all of that in their errors.
-        where, said = public_url(url), public_text(str(error))
+        secrets = secret_options(options) | request_secrets(url, {})
+        where, said = public_url(url), hidden(public_text(str(error)), secrets)
         cause = error if said == str(error) else None
+        # It stays the context of what is raised in its place.
+        scrub(error, lambda shown: hidden(public_text(shown), secrets), outer=outer)
         if isinstance(error, (TypeError, ValueError)):
             raise StorageOptionError(
                 f"a storage option does not fit {where!r}: {said}", url=where

@@ -54,7 +54,7 @@ async def batches(
     if fan_out > 1 and backend.fans_out:
         pages = fanned_out(backend, directory, stem, fan_out=fan_out, in_order=in_order)
     else:
-        pages = prefetched(backend.pages(directory, stem, recursive=True))
+        pages = prefetched(backend.checked_pages(directory, stem, recursive=True))
     async with aclosing(pages):
         async for page in pages:
             batch = _batch(page, root)
@@ -66,7 +66,7 @@ async def children(backend: Backend, directory: str) -> AsyncGenerator[Sequence[
     """Names of keys and prefixes directly below a directory, page by page; none twice."""
     seen: set[str] = set()
     root = len(directory)
-    async with aclosing(prefetched(backend.pages(directory, "", recursive=False))) as pages:
+    async with aclosing(prefetched(backend.checked_pages(directory, "", recursive=False))) as pages:
         async for page in pages:
             names = [path[root:] for path in page.prefixes]
             names += [path[root:] for path, _ in page.objects]
@@ -84,12 +84,12 @@ async def holds_no_key(backend: Backend, directory: str, *, root: int) -> bool:
     # there may be many, and some services take one that fills a page for the last entry.
     page_size: int | None = 1
     while True:
-        pages = backend.pages(directory, "", recursive=True, page_size=page_size)
+        pages = backend.checked_pages(directory, "", recursive=True, page_size=page_size)
         async with aclosing(pages):
             async for page in pages:
                 if any(is_listable(path[root:]) for path, _ in page.objects):
                     return False
-                if page.objects and page_size is not None:
+                if (page.objects or page.temporary) and page_size is not None:
                     break
             else:
                 return True

@@ -41,11 +41,12 @@ from .filesystem import (
     root_url,
 )
 from .keys import check_key, check_prefix, directory_prefix
+from .leftovers import ABANDONED_AFTER, is_older
 from .listing import batches, children, holds_no_key
 from .partial_writes import WRITE_TRIES, group_writes, write_parts
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, plan
 from .ranges import is_empty_request
-from .redaction import public_url
+from .redaction import PrivateURL, public_url
 from .retries import RetryPolicy
 from .sending import Stats
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
     from .buffer import BufferPrototype
     from .byte_requests import ByteRequest
+    from .leftovers import Leftover, Leftovers
     from .listing import Batch
     from .partial_writes import Parts
     from .range_reads import Job
@@ -726,6 +728,65 @@ class FsspecStore(Store):
                 total += size
         return total
 
+    # -- What killed writers left --------------------------------------------------------------
+
+    async def list_leftovers(self, prefix: str = "") -> AsyncGenerator[Leftover, None]:
+        """Yield what writers that were killed left under ``prefix/``, and no listing shows.
+
+        Beyond the contract. On S3 these are unfinished uploads in parts, of other programs too, and
+        objects of temporary names; on local files, SFTP and FTP, temporary files. Google and Azure
+        list nothing: they discard unfinished uploads after a week.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            As for `list_dir`; the whole store when left out.
+
+        Yields
+        ------
+        Leftover
+            What it is, where, and how old. Something that is being written now is listed as well.
+        """
+        self._require("listing")
+        directory = await self._open_directory(prefix)
+        with self._explaining("list leftovers of", prefix):
+            async with aclosing(self._backend.leftovers(directory)) as found:
+                async for leftover in found:
+                    yield leftover._replace(key=leftover.key[len(self._base) :])
+
+    async def remove_leftovers(
+        self, prefix: str = "", *, older_than: float = ABANDONED_AFTER
+    ) -> Leftovers:
+        """Remove what writers that were killed left under ``prefix/``.
+
+        Beyond the contract. `clear` and `delete_dir` remove temporary files and objects among the
+        keys; unfinished uploads are removed by this method alone.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            See `list_leftovers`.
+        older_than : float, optional
+            Seconds since it was begun or written last. What is younger may be a write that is under
+            way, in any process or program, which would fail; 0 removes that as well.
+
+        Returns
+        -------
+        list of Leftover
+            What was removed.
+        """
+        self._check_writable()
+        self._require("deletes", "listing")
+        removed = []
+        async with aclosing(self.list_leftovers(prefix)) as found:
+            async for leftover in found:
+                if is_older(leftover, older_than):
+                    path = leftover._replace(key=self._base + leftover.key)
+                    with self._explaining("remove leftovers of", leftover.key):
+                        await self._backend.remove_leftover(path)
+                    removed.append(leftover)
+        return removed
+
     # -- What they share -----------------------------------------------------------------------
 
     @property
@@ -847,6 +908,8 @@ class FsspecStore(Store):
 
     async def _open_path(self, key: str) -> str:
         path = self._base + check_key(key)
+        if self._backend.has_secret_paths:
+            path = PrivateURL(path)
         problem = self._backend.check_path(path)
         if problem:
             raise InvalidKeyError(
@@ -858,7 +921,8 @@ class FsspecStore(Store):
     async def _open_directory(self, prefix: str) -> str:
         directory = directory_prefix(prefix)
         self._is_open = True
-        return self._base + directory
+        path = self._base + directory
+        return PrivateURL(path) if self._backend.has_secret_paths else path
 
     async def _open_write(self, key: str, value: Buffer) -> tuple[str, memoryview]:
         self._check_writable()

@@ -494,6 +494,27 @@ class TestResumableUploads:
         assert [request.method for request in seen] == ["POST", "PUT", "DELETE"]
         assert not await store.exists("a")
 
+    async def test_an_upload_that_is_cancelled_ends_its_session(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
+        sending = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def plan(method: str, target: str, headers: Any) -> Fault | None:
+            if method == "PUT":
+                loop.call_soon_threadsafe(sending.set)
+            return Fault.DELAYED if method == "PUT" else None
+
+        proxy.plan = plan
+        with proxy.watching() as seen:
+            writing = asyncio.create_task(store.set("a", buf(self.VALUE)))
+            await sending.wait()
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            await store.aclose()
+        assert [request.method for request in seen] == ["POST", "PUT", "DELETE"]
+
     async def test_no_progress_is_an_error(self, store: FsspecStore, proxy: FaultProxy) -> None:
         for answer in (Answer(308), Answer(308, {"Range": "bytes=0-99999999"})):
             proxy.plan = to_path("upload_id", answer, method="PUT", times=99)

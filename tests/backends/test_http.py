@@ -25,6 +25,8 @@ from conformance.support import collect, content, listed, read
 from fsspec.implementations.http import HTTPFileSystem
 from servers import HTTPEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, the_first
+from servers.fixtures import or_skip
+from servers.rclone import rclone_web_server
 from servers.scripted import Peer, scripted_server
 
 from fsspec_store import (
@@ -40,7 +42,7 @@ from fsspec_store import (
     SuffixByteRequest,
     UnsupportedOperationError,
 )
-from fsspec_store.backends.http.bodies import MOST_WASTED
+from fsspec_store.backends.byte_ranges import MOST_WASTED
 
 DATA = b"0123456789"
 PARTS = [
@@ -831,6 +833,52 @@ async def test_a_long_page_in_another_charset() -> None:
             store = FsspecStore.from_url(url)
             assert await listed(store.list()) == sorted([*names, "ünï"])
             await store.aclose()
+
+
+async def test_folders_that_link_to_each_other_end_a_listing(
+    web_server: str, tmp_path: Path
+) -> None:
+    # The system follows 40 links in a path: without a bound, there are 6**40 of them.
+    names = "abcdefg"
+    for name in names:
+        (tmp_path / "each" / name).mkdir(parents=True)
+        (tmp_path / "each" / name / name).write_bytes(DATA)
+        for other in set(names) - {name}:
+            (tmp_path / "each" / name / other).symlink_to(f"../{other}")
+    (tmp_path / "up" / "a").mkdir(parents=True)
+    (tmp_path / "up" / "a" / "b").symlink_to("..")
+    store = FsspecStore.from_url(web_server)
+    for folder in ("each", "up"):
+        with pytest.raises(BackendError, match="has no end"):
+            await listed(store.list_prefix(f"{folder}/"))
+    assert store.stats.requests < 2000
+    assert await listed(store.list_dir("up/a/b")) == ["a"]
+    await store.aclose()
+
+
+async def test_folders_that_list_the_same_are_no_loop(web_server: str, tmp_path: Path) -> None:
+    # Chunks of an array of many dimensions, and one folder in another.
+    keys = [f"c{'/0' * 10}", f"c{'/0' * 9}/1", f"c{'/1' * 10}", "/".join("a" * 40)]
+    for key in keys:
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(DATA)
+    async with FsspecStore.from_url(web_server) as store:
+        assert await listed(store.list()) == sorted(keys)
+
+
+async def test_rclones_pages(tmp_path: Path) -> None:
+    keys = ["air/c/0", "air/zarr.json", "it's 50% a&b<c>#?", "zarr.json", "ü/file:name"]
+    for key in keys:
+        (tmp_path / "d.zarr" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "d.zarr" / key).write_bytes(DATA)
+    (tmp_path / "empty").mkdir()
+    with or_skip(rclone_web_server(tmp_path)) as url:
+        async with FsspecStore.from_url(f"{url}/d.zarr") as store:
+            assert await listed(store.list()) == sorted(keys)
+            assert await listed(store.list_dir("air")) == ["c", "zarr.json"]
+            assert await store.is_empty("other")
+        async with FsspecStore.from_url(f"{url}/empty") as store:
+            assert await listed(store.list()) == []
 
 
 # -- Closing ---------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conformance.support import buf, listed, put, read
+from conformance.support import buf, collect, listed, put, read
 
 from fsspec_store import FsspecStore, InvalidKeyError, KeyConflictError
 
@@ -128,6 +128,13 @@ async def test_what_a_crash_leaves_is_no_key_and_goes_with_the_folder(
     assert not old.exists()
     # Somebody may be writing it.
     assert young.exists()
+    old.write_bytes(b"half a val")
+    os.utime(old, (0, 0))
+    keys = [f"a/{old.name}", f"a/{young.name}"]
+    assert sorted(each.key for each in await collect(store.list_leftovers())) == keys
+    assert [each.key for each in await store.remove_leftovers("a")] == keys[:1]
+    assert [each.key for each in await store.remove_leftovers(older_than=0)] == keys[1:]
+    assert await collect(store.list_leftovers()) == []
 
 
 async def test_without_hard_links_one_creator_still_wins(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any, ClassVar
 import fsspec
 import pytest
 from conformance import Limits, StoreConformance
-from conformance.support import content, listed, put, read
+from conformance.support import collect, content, listed, put, read
 from forking import in_forked_child
 from fsspec.implementations.sftp import SFTPFileSystem
 from servers.fixtures import or_skip
@@ -162,6 +163,15 @@ async def test_a_value_that_is_being_written_is_no_key(
         await read(store, f"a/{name}")
     # None is left of values that were written.
     assert sorted(path.name for path in (Path(store.path) / "a").iterdir()) == [name, "b"]
+    assert [each.key for each in await collect(store.list_leftovers("a"))] == [f"a/{name}"]
+    assert await store.remove_leftovers() == []
+    await store.clear()
+    os.utime(Path(store.path) / "a" / name, (0, 0))
+    assert [each.key for each in await store.remove_leftovers()] == [f"a/{name}"]
+    (Path(store.path) / "a" / name).write_bytes(b"half")
+    os.utime(Path(store.path) / "a" / name, (0, 0))
+    await store.clear()
+    assert list(Path(store.path).iterdir()) == []
 
 
 async def test_links_to_files_are_keys_and_links_to_folders_are_not_followed(

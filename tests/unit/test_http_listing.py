@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from fsspec_store.backends.http.listing import parse_index
@@ -56,6 +58,30 @@ IIS = """<html><head><title>host - /data/a b/</title></head><body><H1>host - /da
  11/23/2026  5:49 PM  12 <A HREF="/data/a%20b/zarr.json">zarr.json</A><br></pre><hr></body></html>
 """
 
+APACHE_PLAIN = """<html><head><title>Index of /data/a b</title></head><body>
+<h1>Index of /data/a b</h1><ul><li><a href="/data/"> Parent Directory</a></li>
+<li><a href="it's"> it's</a></li><li><a href="sub/"> sub/</a></li></ul></body></html>
+"""
+#: Nested folders have their path for a title, the topmost ones their name.
+RCLONE = """<!DOCTYPE html><html><head><title>/data/a b</title></head>
+<body onload='filter();toggle("order");changeSize()'><header><h1>
+<a href="../../">/</a><a href="../">data</a>/<a href="">a b</a>/
+<a class="zip-root" href="?download=zip" title="Download root as .zip"><svg></svg></a></h1></header>
+<a href="?sort=name&order=asc" class="order">Name</a>
+<a href=".."><span class="goup">Go up</span></a>
+<span class="name"><a href="sub/">sub/</a></span>
+<a class="zip" href="sub/?download=zip"><svg><title>Zip</title></svg></a>
+<span class="name"><a href="./file:name">file:name</a></span><td><size>2</size></td></body></html>
+"""
+#: No title that says what it is, but a link up and names.
+NAMELESS = """<body><a href="..">..</a> <a href="sub/">&#128193; sub/</a> 2026-Nov-27 17:49 -
+<a href="zarr.json"><b>zarr.json</b> <small>1.2 KiB</small></a></body>
+"""
+CUT = """<title>Index of /data/a b/</title><pre><a href="../">../</a>
+<a href="temperature-chunk-0-0-0-0">temperature-chunk-..&gt;</a> 23-Nov-2026 512
+<a href="sub/">sub/</a></pre>
+"""
+
 
 @pytest.mark.parametrize(
     ("page", "objects"),
@@ -67,8 +93,15 @@ IIS = """<html><head><title>host - /data/a b/</title></head><body><H1>host - /da
         (CADDY, ["file:name"]),
         (GO, ["zarr.json"]),
         (IIS, ["zarr.json"]),
+        (APACHE_PLAIN, ["it's"]),
+        (RCLONE, ["file:name"]),
+        (NAMELESS, ["zarr.json"]),
+        (CUT, ["temperature-chunk-0-0-0-0"]),
     ],
-    ids=["nginx", "apache", "lighttpd", "python", "caddy", "go", "iis"],
+    ids=[
+        *("nginx", "apache", "lighttpd", "python", "caddy", "go", "iis"),
+        *("apache, plain", "rclone", "another", "names cut off"),
+    ],
 )
 def test_the_pages_of_servers(page: str, objects: list[str]) -> None:
     assert parse_index(page, URL) == (objects, ["sub"])
@@ -78,6 +111,7 @@ def test_the_pages_of_servers(page: str, objects: list[str]) -> None:
     "page",
     [
         "<title>Index of /x/</title><pre><a href='../'>../</a></pre>",
+        "<title>/data/a b</title><script></script><a href='?sort=name&order=asc'>Name</a>",
         "<h1>Directory listing for /x/</h1><ul></ul>",
         "<pre>\n</pre>\n",
     ],
@@ -102,6 +136,18 @@ def test_an_empty_directory(page: str) -> None:
         "<title>App</title><div id='app'></div><script>document.write('Index of /')</script>",
         "<title>Shop</title><a href='?sort=name&order=asc'>by name</a><a href='hat'>hat</a>",
         "<title>About the index of everything</title><a href='a'>a</a>",
+        # A title is no proof: links that are called otherwise, links to be made by a script.
+        "<title>Index of /data/</title><a href='about.html'>About us</a>",
+        "<title>Index of /data/</title><script>fill()</script><div id='rows'></div>",
+        "<title>Index of our data</title><a href='/'>Home</a><a href='a'>a</a>",
+        # Some children, among other things.
+        "<title>a b</title><a href='..'>..</a> Download <a href='zarr.json'>zarr.json</a> first.",
+        "<title>a b</title><a href='..'>..</a><a href='zarr.json'>zarr.json</a><a href='/x'>x</a>",
+        "<title>/data/a b</title><a href='?sort=name&order=asc'>Name</a><a href='hat'>Hats</a>",
+        "<a href='..'>Back</a><a href='zarr.json'>zarr.json</a>",
+        # A login page, and an application's for whatever path.
+        "<title>Log in</title><form></form><a href='/forgot'>Forgot it?</a>",
+        "<title>Data</title><base href='/'><a href='../'>..</a><a href='x'>x</a>",
     ],
 )
 def test_other_pages_list_nothing_rather_than_something(page: str) -> None:
@@ -159,7 +205,7 @@ def test_links_that_are_no_children(href: str) -> None:
     ],
 )
 def test_links_that_are(href: str, name: str) -> None:
-    page = f"<title>Index of /</title><a name='no href'></a><a href='{href}'>it</a>"
+    page = f"<title>Index of /</title><a name='no href'></a><a href='{href}'>{name}</a>"
     assert parse_index(page, URL) == ([name], [])
 
 
@@ -171,3 +217,39 @@ def test_a_child_linked_twice_is_listed_once_and_an_object_beside_its_prefix() -
 def test_links_may_carry_the_query_that_the_directory_was_asked_with() -> None:
     page = "<h1>Index of /</h1><a href='x?token=t'>x</a><a href='y?token=other'>y</a>"
     assert parse_index(page, URL + "?token=t") == (["x"], [])
+
+
+def test_what_a_base_says_links_are_relative_to() -> None:
+    page = "<title>Index of /</title><base href='/data/a%20b/'><a href='x'>x</a>"
+    assert parse_index(page, URL) == (["x"], [])
+
+
+def test_what_only_looks_like_a_link_is_none() -> None:
+    page = (
+        "<title>Index of /</title><!-- <a href='a'>a</a> --><script>'<a href=b>b</a>'</script>"
+        "<img alt='<a href=c>c</a>'><a title='href=d' href=\"e>'f\">e>'f</a><a href=g>g</a>"
+    )
+    assert parse_index(page, URL) == (["e>'f", "g"], [])
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("<a>", "<a ", "<a href='", '<a "', "<a href=", "<!", "<!--", "<![CDATA[", "</", "<a/"),
+        *("&", "&abcdefgh", "<title>", "<script>", "<style></style>", "<h1>x - /", "<pre>", "="),
+        *("<a href=x>", "<a href=..>..", "<a href='&#", "x - /", "Index of ", "..", "<a href "),
+    ],
+)
+def test_any_page_is_read_in_linear_time(piece: str) -> None:
+    # Python's own parser takes seconds for some pages of 15 KB.
+    page = piece * (300_000 // len(piece))
+    began = time.process_time()
+    parse_index(page, URL)
+    parse_index("<title>Index of /" + page, URL)
+    parse_index("<title>Index of /</title><a href='" + page, URL)
+    assert time.process_time() - began < 10
+
+
+def test_digits_without_end_are_no_character() -> None:
+    page = f"<title>Index of /</title><a href='&#{'9' * 10_000};'>x</a><a href='y'>y</a>"
+    assert parse_index(page, URL) == (["y"], [])

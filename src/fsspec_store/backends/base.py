@@ -15,13 +15,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..concurrency import for_each
+from ..redaction import hidden, public_text, secret_options
+from .page_checks import checked_pages, refuse_relative
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from fsspec import AbstractFileSystem
 
     from ..byte_requests import ByteRequest
+    from ..leftovers import Leftover
     from ..retries import RetryPolicy
     from ..sending import Stats
 
@@ -32,7 +35,6 @@ __all__ = [
     "Page",
     "RangeNotSatisfiableError",
     "builtin_failure",
-    "check_next_page",
     "content_version",
     "is_etag",
     "is_strong_etag",
@@ -79,11 +81,13 @@ class BucketMissingError(Exception):
 class Page(NamedTuple):
     """One page of a listing: full paths of objects with their sizes, and of common prefixes.
 
-    A size is ``None`` where the service lists none. Prefixes have no trailing ``/``.
+    A size is ``None`` where the service lists none. Prefixes have no trailing ``/``. Temporary
+    objects (`fsspec_store.backends.temporary`) are no keys, and are removed with them.
     """
 
     objects: Sequence[tuple[str, int | None]]
     prefixes: Sequence[str] = ()
+    temporary: Sequence[str] = ()
 
 
 class Backend(ABC):
@@ -116,6 +120,8 @@ class Backend(ABC):
     default_concurrency: ClassVar[int] = 64
     #: Whether a refused read may be how the service answers for a missing key.
     hides_missing_keys: ClassVar[bool] = True
+    #: Whether paths are URLs, with the user names, passwords and queries of those.
+    has_secret_paths: bool = False
     #: Whether single operations wait for nothing but the disk, so that they need no event loop.
     runs_in_place: ClassVar[bool] = False
     #: Whether plain requests can be left to the filesystem's library: ``fast=False``.
@@ -209,6 +215,13 @@ class Backend(ABC):
             At most this many entries on the first page, where the service can be told.
         """
 
+    def checked_pages(
+        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+    ) -> AsyncGenerator[Page, None]:
+        """As `pages`, where a page with an entry that was not asked for is an error."""
+        pages = self.pages(directory, stem, recursive=recursive, page_size=page_size)
+        return checked_pages(pages, directory, stem, recursive=recursive)
+
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         """Remove every object below a directory, one page's removal beside the next one's listing.
 
@@ -221,13 +234,27 @@ class Backend(ABC):
         is_root : bool
             Whether the directory is the store's root, which may be a link to another place.
         """
+        await self.remove_pages(
+            self.checked_pages(directory, "", recursive=True), directory, limit=limit
+        )
+
+    async def remove_pages(
+        self, pages: AsyncGenerator[Page, None], directory: str, *, limit: int
+    ) -> None:
+        """Remove what checked pages of a directory hold; see `remove_below`."""
         pages_at_once = min(2, limit)
-        pages = self.pages(directory, "", recursive=True)
-        async with aclosing(pages):
-            batches = ([path for path, _ in page.objects] async for page in pages)
+
+        async def batches() -> AsyncGenerator[list[str], None]:
+            async for page in pages:
+                paths = [path for path, _ in page.objects]
+                paths += page.temporary
+                refuse_relative(paths, directory)
+                yield paths
+
+        async with aclosing(pages), aclosing(batches()) as found:
             await for_each(
                 partial(self.remove_many, limit=limit // pages_at_once),
-                batches,
+                found,
                 limit=pages_at_once,
             )
 
@@ -241,6 +268,22 @@ class Backend(ABC):
         directory, root : str
             Paths that end in ``/``. The root (the store's) stays, and so does what holds anything.
         """
+
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        """What killed writers left below a directory, with full paths; none unless overridden.
+
+        Parameters
+        ----------
+        directory : str
+            As of `pages`.
+        """
+        nothing: tuple[Leftover, ...] = ()
+        for leftover in nothing:
+            yield leftover
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        """Remove what `leftovers` found, if it is still there."""
+        await self.remove(leftover.key)
 
     def check_root(self, root: str) -> str | None:
         """Why no store can be at this root, if none can. No I/O."""
@@ -257,6 +300,15 @@ class Backend(ABC):
     def reason(self, error: Exception) -> str:
         """What the service said, for people."""
         return str(error) or type(error).__name__
+
+    def secrets(self) -> set[str]:
+        """What no message may hold, as far as it is known before any request is sent."""
+        return secret_options(self.fs.storage_options)
+
+    def redactor(self) -> Callable[[str], str]:
+        """What takes the secrets of this backend out of a text."""
+        secrets = self.secrets()
+        return lambda text: hidden(public_text(text), secrets)
 
     def close(self) -> None:  # noqa: B027
         """Release what this backend opened itself; it may be used again afterwards."""
@@ -277,20 +329,6 @@ def builtin_failure(error: Exception) -> Failure:
     if isinstance(error, (OSError, TimeoutError, EOFError)):
         return Failure.BACKEND
     return Failure.NOT_OURS if _is_builtin(type(error)) else Failure.BACKEND
-
-
-def check_next_page(token: str, before: str | None) -> None:
-    """Raise for a page that says it is followed by the page after the one before: no end comes.
-
-    Parameters
-    ----------
-    token : str
-        By which the service is asked for the next page.
-    before : str or None
-        By which it was asked for this one; ``None`` for the first.
-    """
-    if token == before:
-        raise OSError("the service's listing leads back to where it was: it would never end")
 
 
 def content_version(data: bytes | memoryview) -> str:

@@ -43,6 +43,24 @@ MOST_UNANNOUNCED = 256 * 2**20
 #: No size has more digits: 2**63 - 1 has 19.
 _MAX_DIGITS = 19
 _NUMBER = f"[0-9]{{1,{_MAX_DIGITS}}}"
+#: Of RFC 9110, section 8.4.1, RFC 7932, RFC 8878 and the others of IANA's registry; not
+#: ``identity``, which leaves the body as it is.
+_CODINGS = frozenset(
+    {
+        "aes128gcm",
+        "br",
+        "compress",
+        "dcb",
+        "dcz",
+        "deflate",
+        "exi",
+        "gzip",
+        "pack200-gzip",
+        "x-compress",
+        "x-gzip",
+        "zstd",
+    }
+)
 #: The last byte of no bytes is -1, which Azurite says of an empty object.
 _CONTENT_RANGE = re.compile(rf"bytes ({_NUMBER})-(-1|{_NUMBER})/({_NUMBER}|\*)", re.IGNORECASE)
 _TOTAL = re.compile(rf"bytes (?:{_NUMBER}-{_NUMBER}|\*)/({_NUMBER})", re.IGNORECASE)
@@ -162,9 +180,17 @@ def refuse_encoded_part(status: int, headers: Mapping[str, str]) -> None:
 
 
 def content_coding(headers: Mapping[str, str]) -> str:
-    """How the body was encoded on its way, ``""`` when it was not."""
-    coding = headers.get("Content-Encoding", "").strip().lower()
-    return "" if coding == "identity" else coding
+    """The codings that the body was encoded with on its way, ``""`` when it was not.
+
+    Only what IANA's registry of HTTP content codings has is one: services state what an uploader
+    gave them, such as ``aws-chunked`` or ``UTF-8``. Joined by ``", "``, in the order of encoding.
+    """
+    if "Content-Encoding" not in headers:
+        return ""
+    getall = getattr(headers, "getall", None)
+    values = [headers["Content-Encoding"]] if getall is None else getall("Content-Encoding")
+    names = [name.strip().lower() for value in values for name in value.split(",")]
+    return ", ".join([name for name in names if name in _CODINGS])
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import aiohttp
 from multidict import CIMultiDict
 
+from ..redaction import hidden, request_secrets
 from ..retries import TRANSIENT, Verdict, status_verdict
 from .base import Failure, builtin_failure
 
@@ -27,6 +28,7 @@ __all__ = [
     "TornError",
     "http_failure",
     "http_verdict",
+    "public_answer",
 ]
 
 T = TypeVar("T")
@@ -76,6 +78,25 @@ class StatusError(Exception):
         # What aiohttp hands out of headers is a view, which does not travel.
         headers = CIMultiDict(self.answer.headers)
         return type(self), (Answer(self.answer.status, headers, self.answer.body),)
+
+
+def public_answer(answer: Answer, url: str, sent: Mapping[str, str]) -> Answer:
+    """An error's answer without what the request was let in by, which some services repeat.
+
+    Parameters
+    ----------
+    answer : Answer
+        What came.
+    url : str
+        Where the request went.
+    sent : mapping
+        Its headers.
+    """
+    secrets = request_secrets(url, sent)
+    headers = CIMultiDict((name, hidden(value, secrets)) for name, value in answer.headers.items())
+    # Each byte is one character, so that what is no UTF-8 stays as it is.
+    body = hidden(answer.body.decode("latin-1"), secrets).encode("latin-1")
+    return Answer(answer.status, headers, body)
 
 
 class TornError(Exception):

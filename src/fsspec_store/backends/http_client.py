@@ -18,7 +18,15 @@ from ..redaction import public_text
 from ..sending import Sender
 from ..sharing import Shared
 from .byte_ranges import content_length, requested_part
-from .http_answers import Answer, LargeBody, Received, StatusError, TornError, http_verdict
+from .http_answers import (
+    Answer,
+    LargeBody,
+    Received,
+    StatusError,
+    TornError,
+    http_verdict,
+    public_answer,
+)
 from .large_reads import LARGE_BYTES
 from .sessions import Sessions
 from .streams import (
@@ -83,6 +91,9 @@ class HTTPClient:
         Says of an exception why its request may be repeated; `http_verdict` when left out.
     plain : PlainClient, optional
         Sends what it can, for users who configured nothing of a session that it does not know.
+    request : callable, optional
+        Takes the place of ``ClientSession.request``, which follows no redirects here; called with
+        the session and the arguments of that.
     """
 
     def __init__(
@@ -94,8 +105,10 @@ class HTTPClient:
         stats: Stats,
         judge: Callable[[Exception], Verdict | None] | None = None,
         plain: PlainClient | None = None,
+        request: Callable[..., Awaitable[aiohttp.ClientResponse]] | None = None,
     ) -> None:
         self._plain = plain
+        self._request = request or _request
         self._is_plain = plain is not None
         self._sessions: Shared[aiohttp.ClientSession] = Shared(
             share, lambda: Sessions(make_session)
@@ -154,7 +167,7 @@ class HTTPClient:
                         f"the service sent {response.length} bytes in answer to a {method} that "
                         f"asks for no value, and at most {CONTROL_BYTES} bytes are read"
                     )
-                found = _expected(response, expect)
+                found = _expected(response, expect, url, headers)
                 return Answer(response.status, found, bytes(response.body or b""))
         received = await self.receive(
             method,
@@ -197,7 +210,7 @@ class HTTPClient:
             )
             if stream is not None and response.status not in expect:
                 stream.close()
-            found = _expected(response, expect)
+            found = _expected(response, expect, url, headers)
             if stream is not None:
                 return Received(response.status, found, LargeBody(stream, response.length))
             return Received(response.status, found, response.body or b"")
@@ -254,7 +267,7 @@ class HTTPClient:
             )
             if stream is not None:
                 stream.close()
-            check(response.status, _expected(response, _PART_STATUSES))
+            check(response.status, _expected(response, _PART_STATUSES, url, headers))
             body = response.body
             if body is None or body.nbytes != sink.nbytes:
                 raise aiohttp.ClientPayloadError(f"{response.length} bytes came for {part!r}")
@@ -319,6 +332,11 @@ class HTTPClient:
             # Its own timeouts begin when the body is sent.
             async with asyncio.timeout(self._policy.transfer_timeout(size)):
                 return await self._receive(method, url, expect, headers, read, options)
+        except StatusError as error:
+            sent = dict(headers or {})
+            if (auth := options.get("auth")) is not None:
+                sent["Authorization"] = auth.encode()
+            raise StatusError(public_answer(error.answer, url, sent)) from None
         except aiohttp.ClientError as error:
             clean = _without_secrets(error)
             if clean is None:
@@ -337,8 +355,13 @@ class HTTPClient:
         size = getattr(options.get("data"), "size", None) or 0
         session = self._sessions.get()
         async with Watchdog(self._policy, session, size) as watchdog:
-            response = await session.request(
-                method, URL(url, encoded=True), headers=headers, timeout=self._timeout, **options
+            response = await self._request(
+                session,
+                method,
+                URL(url, encoded=True),
+                headers=headers,
+                timeout=self._timeout,
+                **options,
             )
             is_left_open = False
             try:
@@ -376,12 +399,21 @@ async def _control(response: aiohttp.ClientResponse) -> bytes:
     return await read_up_to(response, CONTROL_BYTES)
 
 
-def _expected(response: Response, expect: Collection[int]) -> Mapping[str, str]:
+async def _request(
+    session: aiohttp.ClientSession, method: str, url: URL, **options: Any
+) -> aiohttp.ClientResponse:
+    # aiohttp would send a service's keys and tokens to whatever host a redirect names.
+    return await session.request(method, url, **{"allow_redirects": False, **options})
+
+
+def _expected(
+    response: Response, expect: Collection[int], url: str, sent: Mapping[str, str]
+) -> Mapping[str, str]:
     """The headers of an answer, if its status is one of these."""
     headers = CIMultiDict(response.headers)
     if response.status not in expect:
         body = b"" if response.body is None else bytes(response.body[:_ERROR_BYTES])
-        raise StatusError(Answer(response.status, headers, body))
+        raise StatusError(public_answer(Answer(response.status, headers, body), url, sent))
     return headers
 
 

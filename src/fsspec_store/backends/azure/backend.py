@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ClientAuthenticationError
 
-from ...concurrency import for_each
-from ..base import Backend, Failure, Page, check_next_page, is_etag
+from ...redaction import secret_options
+from ..base import Backend, Failure, Page, is_etag
 from ..http_answers import http_failure
+from ..page_checks import (
+    Continuation,
+    answered_prefix,
+    check_answered,
+    checked_pages,
+    refuse_relative,
+)
 from ..parsing import parsed
 from .answers import AzureError, Listing, listing
 from .deletes import Deletes
@@ -87,16 +94,18 @@ class AzureBackend(Backend):
         await self._deletes.many(paths, limit=limit)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
-        at_once = min(2, limit)
         folders: list[str] = []
 
-        async def batches() -> AsyncGenerator[list[str], None]:
-            async for found in self._listings(directory, "", recursive=True):
-                folders.extend(found.folders)
-                yield [path for path, _ in found.blobs]
+        async def blobs() -> AsyncGenerator[Page, None]:
+            async with aclosing(self._listings(directory, "", recursive=True)) as listings:
+                async for found in listings:
+                    below = [each for each in found.folders if each.startswith(directory)]
+                    refuse_relative(below, directory)
+                    folders.extend(below)
+                    yield Page(found.blobs)
 
-        async with aclosing(batches()) as found:
-            await for_each(partial(self.remove_many, limit=limit // at_once), found, limit=at_once)
+        pages = checked_pages(blobs(), directory, "", recursive=True)
+        await self.remove_pages(pages, directory, limit=limit)
         # With a hierarchical namespace these go one by one, and only once they are empty.
         for folder in sorted(folders, reverse=True):
             await self.remove(folder)
@@ -138,6 +147,13 @@ class AzureBackend(Backend):
             return Failure.UNAUTHENTICATED
         return http_failure(error)
 
+    def secrets(self) -> set[str]:
+        names = ("account_key", "client_secret", "connection_string", "sas_token")
+        # adlfs finds them in the environment as well.
+        return super().secrets() | secret_options(
+            {name: getattr(self.fs, name, None) for name in names}
+        )
+
     def close(self) -> None:
         self._requests.close()
 
@@ -170,17 +186,20 @@ class AzureBackend(Backend):
             query += "&delimiter=%2F"
         # Only the first page is a small one: whoever needs another wants many.
         place = "" if page_size is None else f"&maxresults={page_size}"
-        marker: str | None = ""
-        while marker is not None:
+        continuation = Continuation()
+        while True:
             answer = await self._requests.send("GET", container, query + place, expect={200})
             found = await parsed(listing, answer.body)
-            if found.marker is not None:
-                check_next_page(found.marker, marker)
-            marker = found.marker
-            place = f"&marker={quoted(marker or '')}"
-            yield Listing(
+            check_answered(answered_prefix(answer.body), prefix + stem)
+            page = Listing(
                 [(f"{container}/{name}", size) for name, size in found.blobs],
                 [f"{container}/{prefix}" for prefix in found.prefixes],
                 [f"{container}/{folder}" for folder in found.folders],
-                marker,
+                found.marker,
             )
+            yield page
+            if page.marker is None:
+                return
+            objects = [*page.blobs, *((folder, 0) for folder in page.folders)]
+            continuation.check(page.marker, Page(objects, page.prefixes))
+            place = f"&marker={quoted(page.marker)}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import quote
 
 import aiohttp
@@ -15,7 +15,7 @@ from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
 from ..._version import __version__
 from ...retries import EXPIRED, TRANSIENT
-from ..http_answers import StatusError, http_verdict
+from ..http_answers import Answer, StatusError, http_verdict, public_answer
 from ..http_client import HTTPClient
 from ..plain_client import PlainClient
 from .account import account_of
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from ...retries import RetryPolicy, Verdict
     from ...sending import Slot, Stats
-    from ..http_answers import Answer
     from .account import Credential
     from .uploads import Body
 
@@ -119,7 +118,11 @@ class Requests:
             sent = await account.headers(method, url_path, query, headers)
             sent.update(_OWN_HEADERS)
             used = account.credential.used()
-            return await send(url=url, headers=sent, allow_redirects=False, proxy=account.proxy)
+            answer = await send(url=url, headers=sent, allow_redirects=False, proxy=account.proxy)
+            if isinstance(answer, Answer) and answer.status >= 400:
+                # An expected one, which may yet become an error.
+                return cast("T", public_answer(answer, url, sent))
+            return answer
 
         try:
             return await self.http.send(

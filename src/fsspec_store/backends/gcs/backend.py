@@ -13,8 +13,10 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..base import Backend, BucketMissingError, Failure, Page, check_next_page
+from ..base import Backend, BucketMissingError, Failure, Page
+from ..cleanup import Cleanup
 from ..http_answers import StatusError, http_failure
+from ..page_checks import Continuation
 from ..parsing import parse_json, parsed
 from .answers import (
     CREDENTIAL_ERRORS,
@@ -63,6 +65,7 @@ class GCSBackend(Backend):
         self._buckets = Buckets(self._calls)
         self._reader = Reader(self._calls)
         self._deletes = Deletes(self._calls, self._buckets)
+        self._cleanup = Cleanup()
         host = urlsplit(self._calls.endpoint).hostname or ""
         self._resumes = bool(fs.on_google or _GOOGLE.fullmatch(host))
 
@@ -122,6 +125,7 @@ class GCSBackend(Backend):
         }
         if not recursive:
             params["delimiter"] = "/"
+        continuation = Continuation()
         while True:
             answer = await self._calls.call(
                 "GET",
@@ -133,15 +137,17 @@ class GCSBackend(Backend):
             if answer.status == 404:
                 raise BucketMissingError(bucket)
             self._buckets.saw(bucket)
-            page = await parsed(parse_json, answer.body)
-            yield Page(
-                [(f"{bucket}/{name}", size) for name, size in objects_of_page(page)],
-                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in page.get("prefixes", ())],
+            found = await parsed(parse_json, answer.body)
+            page = Page(
+                [(f"{bucket}/{name}", size) for name, size in objects_of_page(found)],
+                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in found.get("prefixes", ())],
             )
-            if not page.get("nextPageToken"):
+            yield page
+            token = found.get("nextPageToken")
+            if not token:
                 return
-            check_next_page(page["nextPageToken"], params.get("pageToken"))
-            params["pageToken"] = page["nextPageToken"]
+            continuation.check(token, page)
+            params["pageToken"] = token
 
     def check_root(self, root: str) -> str | None:
         if not _BUCKET.fullmatch(_split(root)[0]):
@@ -175,10 +181,15 @@ class GCSBackend(Backend):
                 return Failure.UNSUPPORTED
         return http_failure(error)
 
+    def secrets(self) -> set[str]:
+        return super().secrets() | self._calls.authorization.secrets()
+
     def close(self) -> None:
+        self._cleanup.close()
         self._calls.close()
 
     async def aclose(self) -> None:
+        await self._cleanup.aclose()
         await self._calls.aclose()
 
     async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
@@ -187,7 +198,7 @@ class GCSBackend(Backend):
         async def read() -> bytes | memoryview | None:
             return (await self._reader.read_whole(bucket, name, None))[0]
 
-        upload = Upload(self._calls, read, bucket, name, data, condition)
+        upload = Upload(self._calls, read, bucket, name, data, condition, self._cleanup)
         try:
             done = await upload.run(resumable=self._resumes)
         except StatusError as error:

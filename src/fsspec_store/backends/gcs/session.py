@@ -195,6 +195,12 @@ class Authorization:
         # Anonymous because nothing was found, and not because the user said so.
         return not self.is_anonymous or (self._source is None and self._rate.is_open())
 
+    def secrets(self) -> set[str]:
+        """What lets requests in now, and what it is renewed by."""
+        google = self._credentials.credentials
+        names = ("token", "_refresh_token", "_client_secret", "_id_token")
+        return {text for name in names if isinstance(text := getattr(google, name, None), str)}
+
     async def sign(self, headers: dict[str, str]) -> None:
         """Add what says who asks: nothing, for somebody anonymous."""
         google = self._credentials.credentials

@@ -6,10 +6,10 @@ then its repetition fails. Knows the upload protocols, and not how a request is 
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
@@ -23,6 +23,7 @@ from .requests import LONG_TO_HASH, Body, checksum, multipart_upload
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from ..cleanup import Cleanup
     from .calls import Calls
 
 __all__ = ["Upload"]
@@ -65,6 +66,8 @@ class Upload:
         The value.
     condition : mapping
         ``{}`` or ``{"ifGenerationMatch": generation}``; generation 0 is: no object.
+    cleanup : Cleanup
+        Takes the end of a resumable upload that failed.
     """
 
     def __init__(
@@ -75,8 +78,10 @@ class Upload:
         name: str,
         data: memoryview,
         condition: Mapping[str, str],
+        cleanup: Cleanup,
     ) -> None:
         self._calls = calls
+        self._cleanup = cleanup
         self._read = read
         self._bucket = bucket
         self._name = name
@@ -133,7 +138,7 @@ class Upload:
             except BaseException as error:
                 if isinstance(error, StatusError) and error.answer.status in _SESSION_GONE:
                     continue
-                await asyncio.shield(self._cancel(session))
+                await self._cleanup.run(partial(_cancel, self._calls, session), error)
                 raise
             if isinstance(answer, Answer):
                 check_stored(answer, self._data, declared)
@@ -228,13 +233,9 @@ class Upload:
         found = parse_json(answer.body).get("metadata")
         return isinstance(found, dict) and found.get(_WRITER) == self._writer
 
-    async def _cancel(self, session: str) -> None:
-        try:
-            await self._calls.send(
-                lambda: self._calls.once(
-                    "DELETE", session, expect=_CANCELLED, headers={"Content-Length": "0"}
-                )
-            )
-        except (aiohttp.ClientError, OSError, StatusError):
-            # What led here is the one to report; the service forgets the session in a week.
-            pass
+
+async def _cancel(calls: Calls, session: str) -> None:
+    # Without this the service forgets the session in a week ("Resumable uploads").
+    await calls.send(
+        lambda: calls.once("DELETE", session, expect=_CANCELLED, headers={"Content-Length": "0"})
+    )

@@ -7,7 +7,7 @@ to the filesystem below it, but for the values of which it has copies.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING
 
 from fsspec.implementations.cached import CachingFileSystem
@@ -15,13 +15,14 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from ...concurrency import for_each
+from ...leftovers import ABANDONED_AFTER, is_older
 from ..base import Backend, Failure, Page
 from ..temporary import REFUSED, is_temporary
 from .calls import Calls
 from .copies import Copies
 from .copy_folders import NotCopiedError
 from .errors import NO_FILE, failure_of
-from .folders import children, holds_a_file, make_room, prune
+from .folders import check_depth, children, holds_a_file, make_room, prune, temporary_files
 from .lookups import info_of, is_missing, size_in
 from .moving import write_and_move
 from .reading import read
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ...byte_requests import ByteRequest
+    from ...leftovers import Leftover
     from ...retries import RetryPolicy
     from ...sending import Stats
 
@@ -137,6 +139,10 @@ class GenericBackend(Backend):
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         await super().remove_below(directory, limit=limit, is_root=is_root)
+        async with aclosing(self.leftovers(directory)) as leftovers:
+            async for leftover in leftovers:
+                if is_older(leftover, ABANDONED_AFTER):
+                    await self.remove_leftover(leftover)
         if not self._facts.flat:
             await prune(self._calls, directory.rstrip("/"), itself=False)
 
@@ -156,7 +162,9 @@ class GenericBackend(Backend):
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        waiting = [directory.rstrip("/")]
+        root = directory.rstrip("/")
+        waiting = [root]
+        seen = {root}
         while waiting:
             folder = waiting.pop()
             objects: list[tuple[str, int | None]] = []
@@ -169,11 +177,27 @@ class GenericBackend(Backend):
                 elif recursive or self._facts.flat or await holds_a_file(self._calls, path):
                     prefixes.append(path)
             if recursive:
-                waiting.extend(prefixes)
+                new = [path for path in prefixes if path not in seen]
+                seen.update(new)
+                for path in new:
+                    check_depth(path, root)
+                waiting.extend(new)
                 yield Page(objects)
             else:
                 yield Page(objects, prefixes)
             stem = ""
+
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        if self._facts.moves:
+            for leftover in await temporary_files(self._calls, directory.rstrip("/")):
+                yield leftover
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        try:
+            await self._calls.call("rm_file", leftover.key)
+        except Exception as error:
+            if not await is_missing(self._calls, leftover.key, error):
+                raise
 
     def check_root(self, root: str) -> str | None:
         if self._facts.connected and not root and not self.fs.root_marker:

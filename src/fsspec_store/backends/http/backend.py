@@ -15,8 +15,10 @@ from yarl import URL
 
 from ..base import Backend, Failure, Page
 from ..http_answers import http_failure
+from ..origins import TRUSTED_HOSTS, trusted_origins
 from .indexes import Indexes
 from .reading import Reader
+from .redirects import Redirects
 from .requests import Place, Requests
 from .session import check_options, request_options
 
@@ -35,6 +37,7 @@ __all__ = ["HTTPBackend"]
 class HTTPBackend(Backend):
     """Files of web servers, by URLs such as ``https://host/data/key``."""
 
+    has_secret_paths = True
     supports_writes = False
     supports_deletes = False
     supports_atomic_create = False
@@ -72,7 +75,14 @@ class HTTPBackend(Backend):
             return "the URL has a user name, and the options say who asks as well"
         here = Place(root, place.rstrip("/"), query and "?" + query)
         service = f"{url.scheme}://{url.host}:{port}"
-        self._requests = Requests(self.fs, service, here, self._options, self.policy, self.stats)
+        options = dict(self._options)
+        redirects = Redirects(
+            url,
+            trusted_origins(url, self.fs.storage_options.get(TRUSTED_HOSTS, ())),
+            options.pop("headers"),
+            options,
+        )
+        self._requests = Requests(self.fs, service, here, redirects, self.policy, self.stats)
         self._reader = Reader(self._requests)
         self._indexes = Indexes(self._requests)
         return None

@@ -1,4 +1,4 @@
-"""Bodies of HTTP answers as they come in: the part that is wanted, and no more than it takes.
+"""Bodies of HTTP responses as they arrive: bounded in bytes, and decoded.
 
 Knows aiohttp's streams, and what to do when a server sends the whole object for a range.
 """
@@ -7,33 +7,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import aiohttp
+
 from ...byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError, is_etag
-from ..byte_ranges import content_coding, content_length
+from ..byte_ranges import MOST_UNANNOUNCED, MOST_WASTED, content_coding, content_length
 from ..large_reads import LARGE_BYTES
+from ..wire.body_memory import new_memory
+from ..wire.connection import BodyTooLongError
+from .decoding import Decoder, decoders
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from aiohttp import ClientResponse
+    from multidict import CIMultiDictProxy
+    from yarl import URL
 
     from ...byte_requests import ByteRequest
 
 __all__ = [
-    "MOST_WASTED",
+    "Body",
     "WholeSentError",
     "comes_in_parts",
-    "counted",
     "cut_from_whole",
-    "drain",
     "whole_length",
 ]
 
-#: Bytes read, at most, for the sake of others behind them that a server will not send alone.
-MOST_WASTED = 64 * 2**20
+#: A compressed value may have this size, or this many times that of its compressed form.
+_MOST_DECODED = 256 * 2**20
+_MOST_EXPANDED = 100
 #: A long unread rest of an answer costs its connection; a short one is cheaper read.
 _SHORT_REST = 2**16
+#: Shorter bodies are a piece or a few: to join them costs less than to look at each.
+_JOINED_BYTES = 2**18
 
 
 class WholeSentError(Exception):
@@ -50,15 +58,157 @@ class WholeSentError(Exception):
         self.size = size
 
 
-async def cut_from_whole(
-    response: ClientResponse, request: ByteRequest | None, *, again: bool
-) -> bytes:
-    """The part asked for, from an answer that is the whole object.
+class Body:
+    """The body of a response that is not read yet; a `fsspec_store.backends.large_reads.Stream`.
 
     Parameters
     ----------
     response : ClientResponse
-        Its body not read yet.
+        With a body as it was sent, not decoded.
+
+    Attributes
+    ----------
+    status : int
+    headers : mapping
+    url : URL
+        Where it came from, after redirects.
+    """
+
+    def __init__(self, response: ClientResponse) -> None:
+        self.status: int = response.status
+        self.headers: CIMultiDictProxy[str] = response.headers
+        self.url: URL = response.url
+        self._response = response
+        self._sent = 0
+        self._coding = content_coding(response.headers)
+        self._steps: list[Decoder] | None = None
+        self._decoded: Iterator[bytes] = iter(())
+        self._decoded_bytes = 0
+        # Of the piece that was read last.
+        self._left = memoryview(b"")
+
+    async def read(self, limit: int = MOST_UNANNOUNCED) -> bytes:
+        """All of it, decoded.
+
+        Raises
+        ------
+        BodyTooLongError
+            When it is longer than ``limit``.
+        """
+        pieces = []
+        size = 0
+        while piece := await self.next_piece():
+            size += len(piece)
+            if size > limit:
+                raise BodyTooLongError(limit)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    async def read_sized(self, size: int) -> bytes | memoryview:
+        """All of a body of this size, which is not encoded."""
+        if size <= _JOINED_BYTES:
+            return await self.read(size)
+        memory = new_memory(size)
+        await self.read_into(memory)
+        return memory
+
+    async def read_into(self, sink: memoryview) -> None:
+        """Fill a piece of memory with the next bytes, as they were sent.
+
+        Raises
+        ------
+        aiohttp.ClientError, TimeoutError
+            When the body ends before, or stalls.
+        """
+        filled = 0
+        while filled < sink.nbytes:
+            if not self._left:
+                self._left = memoryview(await self._next())
+                if not self._left:
+                    raise aiohttp.ClientPayloadError("a body ended before its announced length")
+            piece = self._left[: sink.nbytes - filled]
+            sink[filled : filled + piece.nbytes] = piece
+            filled += piece.nbytes
+            self._left = self._left[piece.nbytes :]
+
+    async def next_piece(self) -> bytes:
+        """The next bytes, decoded; none at the end.
+
+        Raises
+        ------
+        OSError
+            When it is a small body of much that is decoded: nothing tells it from an attack.
+        """
+        if not self._coding:
+            return await self._next()
+        if self._steps is None:
+            self._steps = decoders(self._coding.split(", "))
+        while True:
+            for piece in self._decoded:
+                if piece:
+                    self._count(piece)
+                    return piece
+            data = await self._next()
+            if not data:
+                for step in self._steps:
+                    step.finish()
+                return b""
+            self._decoded = _through(self._steps, data)
+
+    async def size(self) -> int:
+        """How many bytes it has, counted; ``OSError`` beyond `MOST_WASTED`."""
+        size = 0
+        while piece := await self.next_piece():
+            size += len(piece)
+            if size > MOST_WASTED:
+                raise OSError(
+                    "the server does not say the object's size, which is more than "
+                    f"{MOST_WASTED} bytes"
+                )
+        return size
+
+    async def drain(self) -> None:
+        """Read the rest if it is short, so that the connection serves again."""
+        read = 0
+        while read < _SHORT_REST and (piece := await self._next()):
+            read += len(piece)
+
+    def close(self) -> None:
+        """Let go of the response: its connection serves again if it was read to its end."""
+        self._response.close()
+
+    def _count(self, piece: bytes) -> None:
+        self._decoded_bytes += len(piece)
+        if self._decoded_bytes > max(_MOST_DECODED, _MOST_EXPANDED * self._sent):
+            raise OSError(
+                f"{self._sent} bytes of the {self._coding} form of the object are more than "
+                f"{_MOST_DECODED} bytes decoded, and {_MOST_EXPANDED} times as many: "
+                "the rest is not read"
+            )
+
+    async def _next(self) -> bytes:
+        """The next bytes as they were sent, none at the end."""
+        piece = await self._response.content.readany()
+        self._sent += len(piece)
+        return piece
+
+
+def _through(steps: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
+    """Data decoded by one decoder after the other."""
+    if not steps:
+        yield data
+        return
+    for piece in steps[0].decode(data):
+        yield from _through(steps[1:], piece)
+
+
+async def cut_from_whole(body: Body, request: ByteRequest | None, *, again: bool) -> bytes:
+    """The part asked for, from an answer that is the whole object.
+
+    Parameters
+    ----------
+    body : Body
+        Of the answer.
     request : ByteRequest or None
         What was asked for.
     again : bool
@@ -71,19 +221,19 @@ async def cut_from_whole(
     OSError
         When more than `MOST_WASTED` bytes would be read in vain.
     """
-    size = whole_length(response.headers)
+    size = whole_length(body.headers)
     if size is None:
-        return await _cut_from_unknown(response, request)
+        return await _cut_from_unknown(body, request)
     if is_out_of_range(request, size):
         raise RangeNotSatisfiableError(size)
     start, end = resolve(request, size)
     # Azure, for one, takes ranges, and none without an end.
     open_ended = start > 0 and not isinstance(request, RangeByteRequest)
-    takes_ranges = response.headers.get("Accept-Ranges") == "bytes"
+    takes_ranges = body.headers.get("Accept-Ranges") == "bytes"
     if again and open_ended and (takes_ranges or start > MOST_WASTED):
         raise WholeSentError(size)
     _refuse_waste(start)
-    return await _cut(response, start, end)
+    return await _cut(body, start, end)
 
 
 def comes_in_parts(status: int, size: int, headers: Mapping[str, str]) -> bool:
@@ -98,58 +248,41 @@ def comes_in_parts(status: int, size: int, headers: Mapping[str, str]) -> bool:
     return size > LARGE_BYTES and takes_ranges and is_strong
 
 
-async def counted(response: ClientResponse) -> int:
-    """How long a body is of which nothing says so; ``OSError`` beyond `MOST_WASTED`."""
-    size = 0
-    async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > MOST_WASTED:
-            raise OSError(
-                f"the server does not say the object's size, which is more than {MOST_WASTED} bytes"
-            )
-    return size
-
-
-async def drain(response: ClientResponse) -> None:
-    """Read the rest of an answer if it is short, so that its connection serves again."""
-    read = 0
-    while read < _SHORT_REST and (chunk := await response.content.readany()):
-        read += len(chunk)
-
-
 def whole_length(headers: Mapping[str, str]) -> int | None:
     """The object's size, where the length of the whole answer is that."""
     return None if content_coding(headers) else content_length(headers)
 
 
-async def _cut_from_unknown(response: ClientResponse, request: ByteRequest | None) -> bytes:
+async def _cut_from_unknown(body: Body, request: ByteRequest | None) -> bytes:
     """As `cut_from_whole`, where only the end of the body tells the size."""
     if isinstance(request, SuffixByteRequest):
-        body = await _cut(response, 0, MOST_WASTED + 1)
-        if len(body) > MOST_WASTED:
+        part = await _cut(body, 0, MOST_WASTED + 1)
+        if len(part) > MOST_WASTED:
             _refuse_waste(None)
-        return body[-request.suffix :]
+        return part[-request.suffix :]
     start, end = 0, None
     if isinstance(request, OffsetByteRequest):
         start = request.offset
     elif isinstance(request, RangeByteRequest):
         start, end = request.start, request.end
     _refuse_waste(start)
-    part = await _cut(response, start, end)
+    part = await _cut(body, start, end)
     if not part and request is not None:
         raise RangeNotSatisfiableError(None)
     return part
 
 
-async def _cut(response: ClientResponse, start: int, end: int | None) -> bytes:
+async def _cut(body: Body, start: int, end: int | None) -> bytes:
     """Bytes of a stream; what follows them is not read."""
     pieces = []
     position = 0
-    async for chunk in response.content.iter_any():
-        pieces.append(chunk[max(start - position, 0) : None if end is None else end - position])
-        position += len(chunk)
+    while piece := await body.next_piece():
+        pieces.append(piece[max(start - position, 0) : None if end is None else end - position])
+        position += len(piece)
         if end is not None and position >= end:
             break
+        if end is None and position - start > MOST_UNANNOUNCED:
+            raise BodyTooLongError(MOST_UNANNOUNCED)
     return b"".join(pieces)
 
 

@@ -19,17 +19,36 @@ from .listing import Listing, parse_index
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    import aiohttp
-
+    from .bodies import Body
     from .requests import Requests
 
 __all__ = ["Indexes"]
 
 _PAGES_AT_ONCE = 16
+#: Maximum size of a page: 64 MiB are some 400,000 names.
+_MOST_PAGE_BYTES = 64 * 2**20
+#: Folders, one below the other, that may list what one above them lists: 64 with one entry, 32 with
+#: numbers, which are chunks of an array of as many dimensions, 8 with anything else. Systems follow
+#: 40 links in a path.
+_MOST_REPEATS = 64
+#: Folders one below the other.
+_MOST_DEEP = 255
 #: A page longer than this is parsed in a thread.
 _LONG_PAGE = 2**16
 #: What says nothing of whether the server lists: who asks has to log in, wait, or ask again.
 _ASK_AGAIN = (401, 407, 408, 425, 429)
+
+
+class _Folder:
+    """A directory of a listing, what it lists once that is known, and the directory it is in."""
+
+    __slots__ = ("above", "listed", "path", "repeats")
+
+    def __init__(self, path: str, above: _Folder | None = None) -> None:
+        self.path = path
+        self.above = above
+        self.listed = 0
+        self.repeats = 0
 
 
 class Indexes:
@@ -68,30 +87,57 @@ class Indexes:
     ) -> AsyncGenerator[Page, None]:
         """See `Backend.pages`."""
         # Last in, first out: of a deep tree few directories wait.
-        waiting = [directory]
-        running: dict[asyncio.Task[Listing], str] = {}
+        waiting = [_Folder(directory)]
+        running: dict[asyncio.Task[Listing], _Folder] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < _PAGES_AT_ONCE:
-                    place = waiting.pop()
-                    running[asyncio.ensure_future(self._page(place))] = place
+                    folder = waiting.pop()
+                    running[asyncio.ensure_future(self._page(folder.path))] = folder
                 done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    place = running[task]
+                    folder = running.pop(task)
                     listing = task.result()
-                    del running[task]
-                    start = stem if place == directory else ""
+                    start = stem if folder.path == directory else ""
                     objects, prefixes = (
-                        [place + name for name in names if name.startswith(start)]
+                        [folder.path + name for name in names if name.startswith(start)]
                         for names in listing
                     )
-                    if recursive:
-                        waiting += [prefix + "/" for prefix in prefixes]
+                    if recursive and prefixes:
+                        self._refuse_endless(folder, listing)
+                        waiting += [_Folder(prefix + "/", folder) for prefix in prefixes]
                     yield Page([(path, None) for path in objects], () if recursive else prefixes)
         finally:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
+
+    def _refuse_endless(self, folder: _Folder, listing: Listing) -> None:
+        """Raise ``OSError`` when the folders below this one seem to have no end.
+
+        Links between a server's folders make paths of any depth, and nothing on an index page tells
+        a folder from a link to it. Pages that list the same, one below the other, do.
+        """
+        names = listing.objects + listing.prefixes
+        folder.listed = hash((tuple(sorted(listing.objects)), tuple(sorted(listing.prefixes))))
+        depth, above = 0, folder.above
+        is_repeated = False
+        while above is not None:
+            depth += 1
+            is_repeated = is_repeated or above.listed == folder.listed
+            above = above.above
+        folder.repeats = 0 if folder.above is None else folder.above.repeats
+        if is_repeated:
+            # Chunks of an array of many dimensions lie in folders with the same numbers.
+            is_chunks = all(name.isdigit() for name in names)
+            folder.repeats += 1 if len(names) == 1 else 2 if is_chunks else 8
+        if folder.repeats >= _MOST_REPEATS or depth >= _MOST_DEEP:
+            url = public_text(self._requests.place.url_of(folder.path))
+            raise OSError(
+                f"the listing has no end: {url} lists the same as folders above it, or is deeper "
+                f"than {_MOST_DEEP} folders; folders of the server may link to each other. "
+                "List a prefix without such links"
+            )
 
     async def _page(self, directory: str) -> Listing:
         """What a directory's index page lists, nothing if it is missing from one that lists.
@@ -104,10 +150,10 @@ class Indexes:
         is_root = directory == self._requests.place.root + "/"
         at = URL()
 
-        async def receive(response: aiohttp.ClientResponse) -> bytes:
+        async def receive(body: Body) -> bytes:
             nonlocal at
-            at = response.url
-            return await response.read()
+            at = body.url
+            return await body.read(_MOST_PAGE_BYTES)
 
         answer = await self._requests.send("GET", directory, accept=(200,), receive=receive)
         if answer is None and not is_root:
@@ -135,10 +181,14 @@ class Indexes:
         ):
             return None
         charset = parameters.partition("charset=")[2].strip(" \"'") or "utf-8"
-        try:
-            page = answer.body.decode(charset, "surrogateescape")
-        except LookupError:
-            page = answer.body.decode("utf-8", "surrogateescape")
-        if len(page) > _LONG_PAGE:
-            return await in_thread(parse_index, page, str(at))
-        return parse_index(page, str(at))
+        if len(answer.body) > _LONG_PAGE:
+            return await in_thread(_read_listing, answer.body, charset, str(at))
+        return _read_listing(answer.body, charset, str(at))
+
+
+def _read_listing(page: bytes, charset: str, url: str) -> Listing | None:
+    try:
+        text = page.decode(charset, "surrogateescape")
+    except (LookupError, UnicodeError):
+        text = page.decode("utf-8", "surrogateescape")
+    return parse_index(text, url)

@@ -13,8 +13,11 @@ from ...byte_requests import RangeByteRequest, SuffixByteRequest
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError
 from ..byte_ranges import (
+    check_part,
     content_coding,
     content_length,
+    is_of_total,
+    longest_body,
     part_start,
     range_header,
     refuse_encoded_part,
@@ -22,14 +25,12 @@ from ..byte_ranges import (
     total_size,
 )
 from ..http_answers import LargeBody, Received, StatusError, TornError
-from ..large_reads import read_large
-from ..streams import BodyStream, read_body
+from ..large_reads import read_large, spares
 from .bodies import (
+    Body,
     WholeSentError,
     comes_in_parts,
-    counted,
     cut_from_whole,
-    drain,
     whole_length,
 )
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ...byte_requests import ByteRequest
+    from ...sending import Slot
+    from ..large_reads import Fetch
     from .requests import Requests
 
 __all__ = ["Reader"]
@@ -108,50 +111,62 @@ class Reader:
         again : bool
             Raise `WholeSentError` where it is worth while to ask once more, with a last byte.
         """
-        found = await self._ask(path, request, again=again, leave_large=True)
-        if found is None:
-            return None
-        body = found.body
-        if isinstance(body, LargeBody):
-            whole = await self._read_large(path, request, found, body)
-            if whole is not None:
-                return Received(found.status, found.headers, whole)
-            found = await self._ask(path, request, again=again, leave_large=False)
+        with self._requests.slot() as slot:
+            found = await self._ask(path, request, again=again, slot=slot)
             if found is None:
                 return None
             body = found.body
-            assert not isinstance(body, LargeBody)
-        return Received(found.status, found.headers, body)
+            if not isinstance(body, LargeBody):
+                return Received(found.status, found.headers, body)
+            whole = await self._read_large(slot, path, request, found, body)
+        if whole is not None:
+            return Received(found.status, found.headers, whole)
+        # One response is of one version, whatever the server makes of conditions.
+        found = await self._ask(path, request, again=again)
+        if found is None:
+            return None
+        assert not isinstance(found.body, LargeBody)
+        return Received(found.status, found.headers, found.body)
 
     async def _ask(
-        self, path: str, request: ByteRequest | None, *, again: bool, leave_large: bool
+        self, path: str, request: ByteRequest | None, *, again: bool, slot: Slot | None = None
     ) -> Received[bytes | memoryview | LargeBody] | None:
-        """As `_get`; a large body that can be read in parts may be left in the answer."""
+        """As `_get`; with a slot, a large body that can be read in parts is left in the answer."""
         asked = range_header(request)
 
-        async def receive(response: aiohttp.ClientResponse) -> bytes | memoryview | LargeBody:
-            status, headers = response.status, response.headers
+        async def receive(body: Body) -> bytes | memoryview | LargeBody:
+            status, headers = body.status, body.headers
             if status == 416:
-                await drain(response)
+                await body.drain()
                 return b""
             refuse_encoded_part(status, headers)
             ignored = status == 200 and "Content-Range" not in headers
             if asked is not None and ignored:
-                return await cut_from_whole(response, request, again=again)
+                return await cut_from_whole(body, request, again=again)
             size = whole_length(headers)
-            if leave_large and size is not None and comes_in_parts(status, size, headers):
-                return LargeBody(BodyStream(response), size)
-            body = await read_body(response, size)
-            return _part(request, status, headers, body)
+            if size is None:
+                data: bytes | memoryview = await body.read(longest_body(request, status))
+                return _part(request, status, headers, data)
+            # Before anything is read: of another part there may be any number of bytes.
+            check_part(size, request, status=status, content_range=headers.get("Content-Range"))
+            if slot is not None and comes_in_parts(status, size, headers):
+                return LargeBody(body, size)
+            return _part(request, status, headers, await body.read_sized(size))
 
         if asked is None:
-            return await self._requests.send("GET", path, accept=(200,), receive=receive)
+            return await self._requests.send("GET", path, accept=(200,), receive=receive, slot=slot)
         return await self._requests.send(
-            "GET", path, accept=(200, 206, 416), receive=receive, headers={"Range": asked}
+            "GET",
+            path,
+            accept=(200, 206, 416),
+            receive=receive,
+            headers={"Range": asked},
+            slot=slot,
         )
 
     async def _read_large(
         self,
+        slot: Slot,
         path: str,
         request: ByteRequest | None,
         found: Received[Any],
@@ -159,21 +174,33 @@ class Reader:
     ) -> bytes | memoryview | None:
         """A large body, its end by other requests for this very version; ``None`` if torn."""
         etag = found.headers["ETag"]
+        total = _whole_size(found)
 
-        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
-            await self._requests.fetch_part(
-                path,
-                part,
-                sink,
-                headers={"Range": range_header(part), "If-Match": etag},
-                is_same=lambda headers: headers.get("ETag") == etag and not content_coding(headers),
-            )
+        def is_same(headers: Mapping[str, str]) -> bool:
+            # Not every server that ignores a condition says so.
+            is_unchanged = headers.get("ETag") == etag and is_of_total(headers, total)
+            return is_unchanged and not content_coding(headers)
+
+        def fetch_in(slot: Slot) -> Fetch:
+            async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
+                headers = {"Range": range_header(part), "If-Match": etag}
+                await self._requests.fetch_part(
+                    path, part, sink, headers=headers, is_same=is_same, slot=slot
+                )
+
+            return fetch
 
         try:
             first = part_start(found.headers.get("Content-Range"))
-            memory = await read_large(body.stream, body.size, fetch, first=first)
+            memory = await read_large(
+                body.stream,
+                body.size,
+                fetch_in(slot),
+                first=first,
+                spare=spares(slot, fetch_in),
+            )
             return _part(request, found.status, found.headers, memory)
-        except (TornError, StatusError, aiohttp.ClientPayloadError):
+        except (TornError, StatusError, RangeNotSatisfiableError, aiohttp.ClientPayloadError):
             # Not every server that takes ranges takes them under a condition.
             return None
 
@@ -204,11 +231,11 @@ class Reader:
     async def _size_by_get(self, path: str) -> int | None:
         """The size by asking for the first byte, or, of a compressed object, by counting."""
 
-        async def receive(response: aiohttp.ClientResponse) -> bytes:
-            if response.status == 200 and whole_length(response.headers) is None:
-                return b"%d" % await counted(response)
-            if response.status != 200:
-                await drain(response)
+        async def receive(body: Body) -> bytes:
+            if body.status == 200 and whole_length(body.headers) is None:
+                return b"%d" % await body.size()
+            if body.status != 200:
+                await body.drain()
             return b""
 
         headers = {"Range": "bytes=0-0"}
@@ -243,7 +270,7 @@ def _part(
     )
 
 
-async def _nothing(response: aiohttp.ClientResponse) -> bytes:
+async def _nothing(body: Body) -> bytes:
     """Nothing of a body."""
     return b""
 

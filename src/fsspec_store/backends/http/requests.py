@@ -6,33 +6,35 @@ Knows which answers say that there is nothing, and nothing of what requests are 
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from ...sharing import frozen
-from ..http_answers import Answer, Received, StatusError
+from ..http_answers import Answer, Received, StatusError, TornError
 from ..http_client import HTTPClient
-from .bodies import drain
-from .session import make_session
+from ..origins import TRUSTED_HOSTS, origin_of
+from .bodies import Body
+from .redirects import DirectoryRedirectError
+from .session import make_session, users_client
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     import aiohttp
     from fsspec import AbstractFileSystem
-    from multidict import CIMultiDict
 
     from ...byte_requests import RangeByteRequest
     from ...retries import RetryPolicy
-    from ...sending import Stats
+    from ...sending import Slot, Stats
+    from .redirects import Redirects
 
 __all__ = ["Place", "Requests"]
 
 T = TypeVar("T")
 
 _MISSING = (404, 410)
+_REFUSED = (401, 403, 407)
 _ANY_STATUS = range(100, 1000)
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
@@ -51,7 +53,7 @@ class Place(NamedTuple):
 
 
 class _MissingError(Exception):
-    """There is nothing at this path, or the directory of its name."""
+    """There is nothing at this path."""
 
 
 class Requests:
@@ -65,8 +67,8 @@ class Requests:
         Scheme, host and port.
     place : Place
         Where the store is.
-    options : mapping
-        Of each request, by `request_options`.
+    redirects : Redirects
+        Sends each with the user's settings, to where it is redirected.
     policy : RetryPolicy
         Timeouts and retries.
     stats : Stats
@@ -78,19 +80,23 @@ class Requests:
         fs: AbstractFileSystem,
         service: str,
         place: Place,
-        options: Mapping[str, Any],
+        redirects: Redirects,
         policy: RetryPolicy,
         stats: Stats,
     ) -> None:
         self.place = place
-        self._options = dict(options)
-        self._headers = self._options.pop("headers")
+        self._redirects = redirects
         self._client = HTTPClient(
             service,
             partial(make_session, fs),
-            ("http", frozen(fs.client_kwargs), frozen(fs.get_client)),
+            (
+                "http",
+                frozen(fs.client_kwargs),
+                frozen(users_client(fs)),
+            ),
             policy,
             stats,
+            request=redirects.request,
         )
 
     async def send(
@@ -99,34 +105,32 @@ class Requests:
         path: str,
         *,
         accept: Collection[int],
-        receive: Callable[[aiohttp.ClientResponse], Awaitable[T]],
+        receive: Callable[[Body], Awaitable[T]],
         headers: Mapping[str, str] = _NO_HEADERS,
+        slot: Slot | None = None,
     ) -> Received[T] | None:
         """Send a request; ``None`` when there is no object, `StatusError` for other statuses."""
 
         async def checked(response: aiohttp.ClientResponse) -> T:
-            if _leads_to_directory(response):
-                raise _MissingError
+            body = Body(response)
             if response.status in accept:
-                return await receive(response)
-            await drain(response)
+                return await receive(body)
+            await body.drain()
             if response.status in _MISSING:
                 raise _MissingError
-            # The reason instead of the body: servers repeat signatures in their error pages.
-            reason = (response.reason or "").encode()
-            raise StatusError(Answer(response.status, response.headers, reason))
+            raise StatusError(Answer(response.status, response.headers, self._reason(response)))
 
-        url, sent = self.place.url_of(path), self._with_own(headers)
+        url = self.place.url_of(path)
 
         async def attempt() -> Received[T] | None:
             try:
                 return await self._client.receive(
-                    method, url, expect=_ANY_STATUS, headers=sent, read=checked, **self._options
+                    method, url, expect=_ANY_STATUS, headers=_with_own(headers), read=checked
                 )
-            except _MissingError:
+            except (_MissingError, DirectoryRedirectError):
                 return None
 
-        return await self._client.send(attempt)
+        return await self._client.send(attempt, slot=slot)
 
     async def fetch_part(
         self,
@@ -136,18 +140,24 @@ class Requests:
         *,
         headers: Mapping[str, str],
         is_same: Callable[[Mapping[str, str]], bool],
+        slot: Slot,
     ) -> None:
         """Fetch part of an object; see `HTTPClient.fetch_part`."""
-        await self._client.send(
-            lambda: self._client.fetch_part(
-                self.place.url_of(path),
-                part,
-                sink,
-                headers=self._with_own(headers),
-                is_same=is_same,
-                **self._options,
-            )
-        )
+        url = self.place.url_of(path)
+
+        async def attempt() -> None:
+            try:
+                await self._client.fetch_part(
+                    url, part, sink, headers=_with_own(headers), is_same=is_same
+                )
+            except DirectoryRedirectError:
+                raise TornError from None
+
+        await self._client.send(attempt, slot=slot)
+
+    def slot(self) -> Slot:
+        """A slot for a request whose body is read after its attempt; see `HTTPClient.slot`."""
+        return self._client.slot()
 
     def close(self) -> None:
         """Close the connections; new ones are made when requests follow."""
@@ -157,16 +167,17 @@ class Requests:
         """As `close`, awaiting the running loop's."""
         await self._client.aclose()
 
-    def _with_own(self, headers: Mapping[str, str]) -> Mapping[str, str]:
-        """The user's headers and these."""
-        sent: CIMultiDict[str] = self._headers.copy()
-        sent.update(headers)
-        # Of a compressed body no range can be cut, and no length is the object's.
-        sent["Accept-Encoding"] = "identity"
-        return sent
+    def _reason(self, response: aiohttp.ClientResponse) -> bytes:
+        """Why a request failed, without the body: servers repeat signatures in error pages."""
+        reason = response.reason or ""
+        if response.status in _REFUSED and not self._redirects.is_trusted(response.url):
+            reason += (
+                f"; the server redirected to {origin_of(response.url)}, which is sent no headers, "
+                f"cookies or credentials of the storage options unless {TRUSTED_HOSTS} names it"
+            )
+        return reason.encode()
 
 
-def _leads_to_directory(response: aiohttp.ClientResponse) -> bool:
-    """Whether the server redirected from a path to the same path with ``/`` at its end."""
-    hops: list[Any] = [*response.history, response]
-    return any(hop.url.path + "/" == then.url.path for hop, then in pairwise(hops))
+def _with_own(headers: Mapping[str, str]) -> dict[str, str]:
+    # Of a compressed body no range can be cut, and no length is the object's.
+    return {**headers, "Accept-Encoding": "identity"}

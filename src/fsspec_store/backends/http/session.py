@@ -17,16 +17,17 @@ from multidict import CIMultiDict
 from ...errors import StorageOptionError
 from ..option_names import AIOHTTP
 from ..options import refuse_unknown
+from ..origins import TRUSTED_HOSTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["check_options", "make_session", "request_options"]
+__all__ = ["check_options", "make_session", "request_options", "users_client"]
 
 #: Options that the store's own policy and checks take the place of.
-_OURS = ("timeout", "raise_for_status")
+_OURS = ("timeout", "raise_for_status", "auto_decompress", TRUSTED_HOSTS)
 
 
 def check_options(fs: AbstractFileSystem) -> None:
@@ -37,7 +38,7 @@ def check_options(fs: AbstractFileSystem) -> None:
     StorageOptionError
         Naming each of them.
     """
-    if fs.get_client is get_client:
+    if users_client(fs) is get_client:
         # Whoever makes other sessions may have other options.
         refuse_unknown(
             "aiohttp takes no client_kwargs",
@@ -47,9 +48,12 @@ def check_options(fs: AbstractFileSystem) -> None:
         refuse_unknown(
             "aiohttp takes no storage option",
             fs.kwargs,
-            _parameters(aiohttp.ClientSession._request),
+            _parameters(aiohttp.ClientSession._request) | {TRUSTED_HOSTS},
             AIOHTTP,
         )
+    trusted = fs.storage_options.get(TRUSTED_HOSTS, ())
+    if isinstance(trusted, str) or not all(isinstance(host, str) for host in trusted):
+        raise StorageOptionError(f"{TRUSTED_HOSTS} is a list of hosts, such as ['host:8443']")
     if fs.client_kwargs.get("connector") is not None:
         raise StorageOptionError(
             "client_kwargs: a connector belongs to one event loop, and a store is used from any; "
@@ -74,8 +78,7 @@ def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
     options = {name: value for name, value in fs.kwargs.items() if name not in _OURS}
     headers = CIMultiDict(options.get("headers") or {})
     auth = options.pop("auth", None)
-    if auth is None and fs.get_client is get_client:
-        # aiohttp sends a session's own to whatever host it is redirected to; headers it does not.
+    if auth is None and users_client(fs) is get_client:
         auth = fs.client_kwargs.get("auth")
     if auth is not None:
         if not isinstance(auth, aiohttp.BasicAuth):
@@ -95,14 +98,21 @@ def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:
         When ``get_client`` makes something else, or takes its time.
     """
     options = dict(fs.client_kwargs)
-    if fs.get_client is get_client:
+    if users_client(fs) is get_client:
         options.pop("auth", None)
-    session = _now(fs.get_client(loop=asyncio.get_running_loop(), **options))
+        # The process's limit for the service is the limit on connections.
+        options["connector"] = aiohttp.TCPConnector(limit=0)
+    session = _now(users_client(fs)(loop=asyncio.get_running_loop(), **options))
     if not isinstance(session, aiohttp.ClientSession):
         raise StorageOptionError(
             f"get_client makes an aiohttp.ClientSession, got {type(session).__name__}"
         )
     return session
+
+
+def users_client(fs: AbstractFileSystem) -> Any:
+    """The user's function, which may be wrapped where the filesystem is also below another."""
+    return getattr(fs.get_client, "wrapped", fs.get_client)
 
 
 def _now(making: Awaitable[Any]) -> Any:

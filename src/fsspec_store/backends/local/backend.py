@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ...threads import in_thread
 from ..base import Backend, Failure, builtin_failure
 from ..temporary import REFUSED, is_temporary
+from .leftovers import remove_temporary, temporary_files
 from .locks import locking
 from .reading import read, read_version, size
 from .removing import remove_below, remove_empty_above
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from ...byte_requests import ByteRequest
+    from ...leftovers import Leftover
     from ..base import Page
 
 __all__ = ["LocalBackend"]
@@ -88,6 +90,13 @@ class LocalBackend(Backend):
 
     async def remove_empty_folders(self, directory: str, root: str) -> None:
         await in_thread(remove_empty_above, directory, root)
+
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        for leftover in await in_thread(temporary_files, directory):
+            yield leftover
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        await in_thread(remove_temporary, leftover.key)
 
     def check_path(self, path: str) -> str | None:
         if is_temporary(path):

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
+from ...leftovers import ABANDONED_AFTER
 from ..temporary import is_temporary
 from .paths import FOLDER, is_no_file, opened, parent
 
@@ -21,8 +22,6 @@ __all__ = ["remove_below", "remove_empty", "remove_empty_above"]
 
 #: Descriptors of folders above the current one that stay open; others are opened again.
 _MOST_OPEN = 32
-#: Seconds after which a temporary file that nobody writes to was left by a crash.
-_ABANDONED_AFTER = 3600
 #: Errors of opening what is no folder itself: a link, a file.
 _NO_FOLDER = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 
@@ -220,7 +219,7 @@ def _is_being_written(entry: os.DirEntry[str]) -> bool:
         age = time.time() - entry.stat(follow_symlinks=False).st_mtime
     except FileNotFoundError:
         return True
-    return age < _ABANDONED_AFTER
+    return age < ABANDONED_AFTER
 
 
 def _is_link_to_folder(name: str, folder: int) -> bool:

@@ -5,6 +5,7 @@ Pure functions on parsed responses and exceptions, no I/O.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -37,6 +38,7 @@ __all__ = [
     "is_refused_credential",
     "requested_part",
     "verdict",
+    "without_signatures",
 ]
 
 #: A condition was not met.
@@ -116,6 +118,10 @@ _BROKEN = (
 _EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 #: Among those, what would break again.
 _LASTING = (botocore.exceptions.SSLError, aiohttp.ClientSSLError, aiohttp.InvalidURL)
+
+
+#: In version 4 (64 hexadecimal digits, which after a "/" are part of a key) or in version 2.
+_SIGNATURE = re.compile(r"(?<![/0-9a-f])[0-9a-f]{64}(?![0-9a-f])|\bAWS \w+:[\w+/]+=*")
 
 
 class MissingError(FileNotFoundError):
@@ -211,6 +217,11 @@ def is_no_part(error: Exception) -> bool:
     )
 
 
+def without_signatures(text: str) -> str:
+    """A text without what may be the signature of a request."""
+    return _SIGNATURE.sub("***", text)
+
+
 def verdict(error: Exception) -> Verdict | None:
     """Why a request that failed this way may be repeated, ``None`` where that is no use."""
     response = _response(error)
@@ -228,6 +239,12 @@ def verdict(error: Exception) -> Verdict | None:
     if response:
         return status_verdict(metadata.get("HTTPStatusCode", 0), headers)
     causes = list(_causes(error))
+    # botocore names the exception it replaces, and does not chain it.
+    causes += [
+        cause.kwargs["error"]
+        for cause in causes
+        if isinstance(cause, botocore.exceptions.HTTPClientError) and "error" in cause.kwargs
+    ]
     if any(isinstance(cause, _LASTING) for cause in causes):
         return None
     return TRANSIENT if any(isinstance(cause, _BROKEN) for cause in causes) else None

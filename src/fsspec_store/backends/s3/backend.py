@@ -8,6 +8,7 @@ miss, answer from a directory cache, and take ``?versionId=`` in a key for somet
 from __future__ import annotations
 
 import re
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,25 +21,35 @@ from ..base import (
     Failure,
     Page,
     RangeNotSatisfiableError,
-    check_next_page,
     is_etag,
 )
 from ..byte_ranges import content_length, total_size
+from ..cleanup import Cleanup
+from ..page_checks import Continuation, check_answered
 from ..temporary import REFUSED, is_temporary
-from .answers import OUT_OF_RANGE, error_code, error_details, failure_of, is_empty_etag
+from .answers import (
+    OUT_OF_RANGE,
+    error_code,
+    error_details,
+    failure_of,
+    is_empty_etag,
+    without_signatures,
+)
 from .calls import Calls
 from .conditions import Conditions, conditions_of
 from .deletes import Deletes
 from .foreign import has_page
+from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
 from .uploads import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from fsspec import AbstractFileSystem
 
     from ...byte_requests import ByteRequest
+    from ...leftovers import Leftover
     from ...retries import RetryPolicy
     from ...sending import Stats
 
@@ -77,6 +88,7 @@ class S3Backend(Backend):
         self._buckets_seen: set[str] = set()
         self._reader = Reader(self._calls, self._buckets_seen)
         self._deletes = Deletes(self._calls)
+        self._cleanup = Cleanup()
 
     @property
     def supports_atomic_create(self) -> bool:  # type: ignore[override]
@@ -160,6 +172,7 @@ class S3Backend(Backend):
         if page_size is not None:
             params["MaxKeys"] = page_size
         begin = prefix + stem
+        continuation = Continuation()
         while True:
             try:
                 response = await self._calls.call("list_objects_v2", **params)
@@ -168,25 +181,48 @@ class S3Backend(Backend):
                     raise
                 params["Prefix"] = prefix
                 continue
+            check_answered(response["Answered"], params["Prefix"])
             objects, prefixes = response["Objects"], response["Prefixes"]
             if params["Prefix"] != begin:
                 objects = [entry for entry in objects if entry[0].startswith(begin)]
                 prefixes = [below for below in prefixes if below.startswith(begin)]
-            yield Page(
+            page = Page(
                 [(f"{bucket}/{key}", size) for key, size in objects if not is_temporary(key)],
                 [f"{bucket}/{below.removesuffix('/')}" for below in prefixes],
             )
+            if len(page.objects) < len(objects):
+                temporary = [f"{bucket}/{key}" for key, _ in objects if is_temporary(key)]
+                page = page._replace(temporary=temporary)
+            yield page
             if response["Next"] is not None:
-                check_next_page(response["Next"], params.get("ContinuationToken"))
+                continuation.check(response["Next"], page)
                 params["ContinuationToken"] = response["Next"]
                 continue
             last = response["Objects"][-1][0] if len(response["Objects"]) >= _PAGE_KEYS else ""
             if not last.endswith("/"):
                 return
             # SeaweedFS takes a directory's marker that fills a page for the end.
-            check_next_page(last, params.get("StartAfter"))
+            continuation.check(last, page)
             params.pop("ContinuationToken", None)
             params["StartAfter"] = last
+
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        bucket, prefix = self._split(directory)
+        async with aclosing(self.checked_pages(directory, "", recursive=True)) as pages:
+            async for page in pages:
+                for path in page.temporary:
+                    found = await temporary_object(self._calls, *self._split(path))
+                    if found is not None:
+                        yield found
+        async with aclosing(unfinished_uploads(self._calls, bucket, prefix)) as uploads:
+            async for upload in uploads:
+                yield upload
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        if leftover.upload_id is None:
+            await self.remove(leftover.key)
+        else:
+            await abort(self._calls, *self._split(leftover.key), leftover.upload_id)
 
     def check_root(self, root: str) -> str | None:
         bucket, _ = self._split(root + "/")
@@ -213,10 +249,19 @@ class S3Backend(Backend):
             return text
         return f"{code}: {text}"
 
+    def secrets(self) -> set[str]:
+        return super().secrets() | self._calls.secrets()
+
+    def redactor(self) -> Callable[[str], str]:
+        clean = super().redactor()
+        return lambda text: without_signatures(clean(text))
+
     def close(self) -> None:
+        self._cleanup.close()
         self._calls.close()
 
     async def aclose(self) -> None:
+        await self._cleanup.aclose()
         await self._calls.aclose()
 
     async def _read(
@@ -279,7 +324,7 @@ class S3Backend(Backend):
     async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
         bucket, key = self._split(path)
         stored = partial(self._reader.stored, bucket, key)
-        upload = Upload(self._calls, stored, bucket, key, data, condition)
+        upload = Upload(self._calls, stored, bucket, key, data, condition, self._cleanup)
         done = await upload.run()
         self._buckets_seen.add(bucket)
         return done
@@ -292,4 +337,6 @@ class S3Backend(Backend):
             endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
             directory = key[: key.rfind("/") + 1]
             self._conditions = conditions_of(endpoint)
-            await self._conditions.find_out(self._calls.call, endpoint, bucket, directory)
+            await self._conditions.find_out(
+                self._calls.call, self._cleanup, endpoint, bucket, directory
+            )

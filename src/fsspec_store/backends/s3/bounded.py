@@ -1,4 +1,4 @@
-"""s3fs's HTTP sessions, made to read no body without a bound.
+"""s3fs's HTTP sessions, made to read no body without a bound and to follow no redirect.
 
 botocore reads errors and documents as a whole, whatever their size; values are read in pieces.
 Knows aiobotocore's sessions, and no call.
@@ -7,16 +7,22 @@ Knows aiobotocore's sessions, and no call.
 from __future__ import annotations
 
 import inspect
+import weakref
+from functools import partial
 from typing import Any
 
 import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 
+from ...redaction import public_url
 from ..streams import read_up_to
 
 __all__ = ["BoundedHTTPSession", "bounded", "session_config"]
 
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+#: By which S3 states a bucket's region ("HeadBucket", response headers).
+_REGION = "x-amz-bucket-region"
 #: Maximum size of a document that botocore parses, on the event loop and as a whole. A page of
 #: 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
 _MAX_DOCUMENT_BYTES = 8 * 2**20
@@ -57,9 +63,33 @@ class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
 
 
 def bounded(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
-    """The session, whose responses are bounded from now on."""
+    """The session, whose responses are bounded from now on, and which follows no redirects."""
     session._response_class = _BoundedResponse
+    # What ``request()`` calls. The session does not hold itself.
+    session._request = partial(_request, weakref.ref(session))  # type: ignore[method-assign]
     return session
+
+
+async def _request(
+    of: weakref.ref[aiohttp.ClientSession], *args: Any, **options: Any
+) -> aiohttp.ClientResponse:
+    """A response, unless it redirects to another server.
+
+    aiohttp would send session tokens and keys of encrypted objects there. botocore goes by the
+    region that S3 states, and asks without end where none is stated.
+    """
+    session = of()
+    assert session is not None
+    options["allow_redirects"] = False
+    response = await type(session)._request(session, *args, **options)
+    location = response.headers.get("Location")
+    if response.status in _REDIRECTS and location and _REGION not in response.headers:
+        response.close()
+        raise aiohttp.InvalidURL(
+            f"the service redirects to {public_url(location)}, which is not followed: give the "
+            "server that is meant as endpoint_url"
+        )
+    return response
 
 
 def session_config() -> dict[str, Any]:

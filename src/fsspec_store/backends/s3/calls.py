@@ -12,6 +12,7 @@ from ...limiter import MAX_IN_FLIGHT
 from ...sending import Sender
 from ...sharing import Shared, frozen
 from .answers import verdict
+from .lanes import secrets_of
 from .session import S3Filesystems, check_options, endpoint_of
 
 if TYPE_CHECKING:
@@ -110,6 +111,15 @@ class Calls:
     async def service(self) -> Service:
         """What is known of the service that calls go to."""
         return await self._lanes.get().service()
+
+    def secrets(self) -> set[str]:
+        """What the running loop's requests are signed with."""
+        try:
+            lanes = self._lanes.get()
+        except Exception:
+            # Its settings make none, or no loop runs here: no request was sent.
+            return set()
+        return secrets_of(lanes.fs)
 
     def close(self) -> None:
         """Close the connections; new ones are made when calls follow."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..byte_ranges import content_length
 from ..large_reads import LARGE_BYTES
+from ..page_checks import answered_prefix
 from ..parsing import parsed
 from ..wire.connection import longest_control
 from ..wire.pool import Pool
@@ -302,12 +303,18 @@ class FastLane:
         if not is_success(response):
             raise refusal(response, "ListObjectsV2")
         try:
-            page = await parsed(parse_list, bytes(response.body or b""))
+            body = bytes(response.body or b"")
+            page = await parsed(parse_list, body)
         except ValueError as error:
             raise OddAnswerError(str(error)) from None
         if page.is_version_1 and LIST_V2 not in refused:
             service_at(way[1].meta.endpoint_url).refuses(LIST_V2, "it answered by version 1")
-        return {"Objects": page.objects, "Prefixes": page.prefixes, "Next": page.next_token}
+        return {
+            "Objects": page.objects,
+            "Prefixes": page.prefixes,
+            "Next": page.next_token,
+            "Answered": answered_prefix(body),
+        }
 
     # -- What they share -----------------------------------------------------------------------
 

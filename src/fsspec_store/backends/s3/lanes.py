@@ -12,7 +12,8 @@ botocore's members, and some in another form:
     ``ContentLength`` is ``None`` where the service did not say it.
 ``list_objects_v2``
     ``Objects``: pairs of key and size, which is ``None`` where the service did not list it;
-    ``Prefixes``: with their ``/``; ``Next``: the token of the next page, or ``None``.
+    ``Prefixes``: with their ``/``; ``Next``: the token of the next page, or ``None``; ``Answered``:
+    the prefix that the answer says it is of, or ``""``.
 
 Knows neither policy nor limit: a call is one attempt.
 """
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 
+from ...redaction import hidden
 from ..sessions import close_now, without_own_repeats
 from .answers import (
     DAMAGED,
@@ -31,6 +33,7 @@ from .answers import (
     PRECONDITION_FAILED,
     error_code,
     is_refused_credential,
+    without_signatures,
 )
 from .bounded import bounded
 from .checksums import ChecksumError
@@ -55,7 +58,7 @@ if TYPE_CHECKING:
     from ...sending import Stats
     from ..lookup_rate import LookupRate
 
-__all__ = ["Lanes", "http_sessions"]
+__all__ = ["Lanes", "http_sessions", "secrets_of"]
 
 #: Parameters that botocore does not know.
 _OURS = frozenset({"Into", "Longest"})
@@ -217,6 +220,8 @@ class Lanes:
         try:
             return await self.fast.call(way, method, params, refused)
         except OddAnswerError as odd:
+            # It is logged.
+            odd.args = (without_signatures(hidden(str(odd), secrets_of(self.fs))),)
             # Two requests, in one attempt.
             stats.requests += 1
             try:
@@ -297,6 +302,16 @@ class Lanes:
             return max(_COMPLETION_SECONDS, self._policy.timeout)
         received = 0 if method in _WITHOUT_PAGE else _PAGE_BYTES
         return self._policy.timeout + self._policy.transfer_timeout(sent, received)
+
+
+def secrets_of(fs: Any) -> set[str]:
+    """The secret key and the session token of an s3fs filesystem's requests so far."""
+    signer = getattr(getattr(fs, "_s3", None), "_request_signer", None)
+    credentials = getattr(signer, "_credentials", None)
+    # Credentials that are renewed keep the current ones below names of their own.
+    names = ("secret_key", "token", "_secret_key", "_token")
+    held = {} if credentials is None else vars(credentials)
+    return {text for name in names if isinstance(text := held.get(name), str)}
 
 
 def http_sessions(fs: Any) -> Iterator[Any]:

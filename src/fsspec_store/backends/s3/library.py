@@ -203,7 +203,12 @@ def _page(response: dict[str, Any]) -> dict[str, Any]:
             following = last_name(objects, prefixes)
         if not following:
             raise OSError("a list of objects is truncated, and does not say where the next begins")
-    return {"Objects": objects, "Prefixes": prefixes, "Next": following}
+    return {
+        "Objects": objects,
+        "Prefixes": prefixes,
+        "Next": following,
+        "Answered": response.get("Prefix", ""),
+    }
 
 
 def version_1(params: dict[str, Any]) -> dict[str, Any]:

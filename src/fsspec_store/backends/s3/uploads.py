@@ -6,7 +6,6 @@ then its repetition fails. Knows S3's calls, and not how one is sent.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from .answers import CONFLICT, PRECONDITION_FAILED, error_code
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from ..cleanup import Cleanup
     from .calls import Calls
 
 __all__ = ["Upload"]
@@ -47,6 +47,8 @@ class Upload:
         The value.
     condition : mapping
         ``{}``, ``{"IfNoneMatch": "*"}`` or ``{"IfMatch": etag}``.
+    cleanup : Cleanup
+        Takes the abort of an upload in parts.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Upload:
         key: str,
         data: memoryview,
         condition: Mapping[str, str],
+        cleanup: Cleanup,
     ) -> None:
         self._calls = calls
+        self._cleanup = cleanup
         self._read = read
         self._target = {"Bucket": bucket, "Key": key}
         self._data = data
@@ -128,7 +132,10 @@ class Upload:
                 **{name: part[name] for name in ("ETag", checksum) if name in part},
             }
 
-        done = False
+        async def abort() -> None:
+            await calls.call("abort_multipart_upload", **target)
+
+        calls = self._calls
         try:
             await for_each(put_part, range(0, size, part_bytes), limit=_PARTS_AT_ONCE)
             parts = [done_parts[number] for number in sorted(done_parts)]
@@ -137,15 +144,10 @@ class Upload:
                 UploadId=upload["UploadId"],
                 MultipartUpload={"Parts": parts},
             )
-        finally:
-            if not done:
-                # Parts without an end stay in the bucket, unseen and paid for.
-                await asyncio.shield(self._abort(target))
+        except BaseException as error:
+            # Parts without an end stay in the bucket, unseen and paid for.
+            await self._cleanup.run(abort, error)
+            raise
+        if not done:
+            await self._cleanup.run(abort)
         return done
-
-    async def _abort(self, target: Mapping[str, str]) -> None:
-        try:
-            await self._calls.call("abort_multipart_upload", **target)
-        except Exception:
-            # What led here is the one to report.
-            pass

@@ -1,0 +1,178 @@
+"""What a killed or cancelled writer leaves on S3: it is listed, removed, and harms nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from conformance.support import buf, collect, listed, put
+from servers import S3Endpoint
+from servers.scripted import Peer, nothing_left, scripted_server
+
+from fsspec_store import FsspecStore, ReadOnlyError
+from fsspec_store.backends.cleanup import CLEANUP_SECONDS
+
+TEMPORARY = ".fsspec-store-0123456789abcdef.tmp"
+
+
+@pytest.fixture
+async def store(moto_endpoint: S3Endpoint) -> AsyncIterator[FsspecStore]:
+    url = f"s3://{moto_endpoint.make_bucket()}/root"
+    async with FsspecStore.from_url(url, moto_endpoint.storage_options()) as store:
+        yield store
+
+
+async def test_objects_and_uploads_are_listed_and_removed(
+    store: FsspecStore, moto_endpoint: S3Endpoint
+) -> None:
+    bucket = store.path.partition("/")[0]
+    client = moto_endpoint.client()
+    for key in ("root/a/k", "root-2/k"):
+        client.put_object(Bucket=bucket, Key=f"{key}/{TEMPORARY}", Body=b"")
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+    found = await collect(store.list_leftovers())
+    assert [(each.key, each.kind) for each in found] == [
+        (f"a/k/{TEMPORARY}", "temporary"),
+        ("a/k", "upload"),
+    ]
+    # moto dates all uploads alike.
+    assert abs(found[0].modified.timestamp() - time.time()) < 3600
+    assert await collect(store.list_leftovers("b")) == []
+    # It may be another writer's, who still writes.
+    assert await store.remove_leftovers("a", older_than=10**9) == []
+    with pytest.raises(ReadOnlyError):
+        await store.with_read_only(True).remove_leftovers(older_than=0)
+    assert await store.remove_leftovers("a", older_than=0) == found
+    assert await collect(store.list_leftovers()) == []
+    # Nothing of a neighbour's.
+    left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert [each["Key"] for each in left] == ["root-2/k"]
+    assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+
+
+@pytest.mark.parametrize("call", ["clear", "delete_dir"])
+async def test_an_object_of_a_killed_writer_goes_with_the_keys(
+    store: FsspecStore, moto_endpoint: S3Endpoint, call: str
+) -> None:
+    bucket = store.path.partition("/")[0]
+    client = moto_endpoint.client()
+    client.put_object(Bucket=bucket, Key=f"root/a/{TEMPORARY}", Body=b"")
+    assert await store.is_empty("")
+    await put(store, "a/b")
+    assert await listed(store.list()) == ["a/b"]
+    await (store.clear() if call == "clear" else store.delete_dir("a"))
+    assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+#: Of one connection's requests: the status and the body of each answer; ``None`` is no answer.
+Answers = Callable[[str, str, dict[str, str]], tuple[int, str] | None]
+
+
+@asynccontextmanager
+async def s3(answers: Answers, **options: Any) -> AsyncIterator[FsspecStore]:
+    """A store on a server that answers as it is told."""
+
+    async def serve(peer: Peer) -> None:
+        while True:
+            try:
+                head = (await peer.reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+                headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in head[1:])}
+                method, target, _ = head[0].split(" ")
+                answer = answers(method, unquote(target), headers)
+                if answer is None:
+                    await peer.closed()
+                    return
+                await peer.reader.readexactly(int(headers.get("content-length", 0)))
+            except (asyncio.IncompleteReadError, ConnectionError):
+                return
+            status, body = answer
+            length = "" if status == 204 else f"Content-Length: {len(body)}\r\n"
+            await peer.send(f'HTTP/1.1 {status} X\r\nETag: "e"\r\n{length}\r\n{body}'.encode())
+
+    async with scripted_server(serve) as server:
+        given = {
+            "key": "AKIDEXAMPLE",
+            "secret": "SECRETSECRET",
+            "endpoint_url": f"http://127.0.0.1:{server.port}",
+        }
+        async with FsspecStore.from_url("s3://bucket/root", given, **options) as store:
+            yield store
+
+
+@pytest.mark.parametrize("fast", [True, False])
+async def test_a_cancelled_upload_is_aborted_within_its_time(fast: bool) -> None:
+    sending, aborting = asyncio.Event(), asyncio.Event()
+
+    def answers(method: str, target: str, headers: dict[str, str]) -> tuple[int, str] | None:
+        if method == "POST":
+            said = "<UploadId>u</UploadId>"
+            return 200, f"<InitiateMultipartUploadResult>{said}</InitiateMultipartUploadResult>"
+        (aborting if method == "DELETE" else sending).set()
+        return None
+
+    async with s3(answers, fast=fast) as store, nothing_left():
+        writing = asyncio.create_task(store.set("a", buf(bytes(64 * 2**20))))
+        await sending.wait()
+        began = time.monotonic()
+        writing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        # Generous, and far below what an abort with all its repetitions takes.
+        assert time.monotonic() - began < CLEANUP_SECONDS
+        assert aborting.is_set()
+        await store.aclose()
+        assert time.monotonic() - began < 3 * CLEANUP_SECONDS
+
+
+async def test_a_probe_whose_object_is_removed_meanwhile_comes_to_no_wrong_end() -> None:
+    objects: dict[str, str] = {}
+    probes: list[str] = []
+
+    def answers(method: str, target: str, headers: dict[str, str]) -> tuple[int, str] | None:
+        is_probe = ".fsspec-store-" in target
+        if method == "DELETE":
+            objects.pop(target, None)
+            return 204, ""
+        if method == "GET":
+            return 404, "<Error><Code>NoSuchKey</Code></Error>"
+        if "if-none-match" in headers and target in objects:
+            return 412, "<Error><Code>PreconditionFailed</Code></Error>"
+        if "if-match" in headers:
+            if target not in objects:
+                return 404, "<Error><Code>NoSuchKey</Code></Error>"
+            return 412, "<Error><Code>PreconditionFailed</Code></Error>"
+        objects[target] = ""
+        if is_probe:
+            probes.append(target)
+            if len(probes) < 3:
+                # As by another process's clear.
+                objects.clear()
+        return 200, ""
+
+    async with s3(answers) as store:
+        await store.set_if_not_exists("a", buf(b"x"))
+        assert store.supports_atomic_create
+        assert store.supports_compare_and_swap
+        assert list(objects) == ["/bucket/root/a"]
+
+
+async def test_an_object_is_left_by_no_refused_condition() -> None:
+    puts: list[str] = []
+
+    def answers(method: str, target: str, headers: dict[str, str]) -> tuple[int, str] | None:
+        if "if-none-match" in headers or "if-match" in headers:
+            return 501, "<Error><Code>NotImplemented</Code></Error>"
+        puts.append(f"{method} {target}")
+        return 204 if method == "DELETE" else 200, ""
+
+    async with s3(answers) as store:
+        with pytest.raises(NotImplementedError):
+            await store.set_if_not_exists("a", buf(b"x"))
+        assert not store.supports_compare_and_swap
+        put_, removed = puts
+        assert removed == put_.replace("PUT", "DELETE")
