@@ -1,7 +1,7 @@
 """From the links of a URL and the user's options to one configured filesystem.
 
-As ``fsspec.core.url_to_fs`` does it, which splits a URL at every ``::`` and gives options that no
-link takes to nobody.
+As ``fsspec.core.url_to_fs`` does it, which splits a URL at every ``::`` and drops options that no
+link takes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[Abstra
     if twice:
         names = "::".join(link.protocol for link in reversed(found))
         raise StorageOptionError(
-            f"{', '.join(map(repr, twice))} beside {names}, whose links say it: options of the "
+            f"{', '.join(map(repr, twice))} beside {names}, whose links state it: options of the "
             f"filesystem below are given as {{{found[-2].protocol!r}: {{...}}}}"
         )
     own = {**outermost.options, **below}

@@ -94,7 +94,7 @@ class Explaining:
         place = {"key": self.key, "url": self.url}
         match failure:
             case Failure.FORBIDDEN:
-                # S3 answers so of missing keys to whoever may not list the bucket.
+                # S3 answers so for missing keys where the bucket may not be listed.
                 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
                 if self.may_hide and self.backend.hides_missing_keys:
                     reason = reason.rstrip(".") + _HIDDEN

@@ -254,7 +254,7 @@ def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
 def _from_path(
     path: os.PathLike[Any], options: Mapping[str, Any]
 ) -> tuple[AbstractFileSystem, str]:
-    """A path of this machine, of which nothing is taken for anything else."""
+    """A local path, to the letter."""
     place = _absolute(path)
     others = {name: value for name, value in options.items() if name != "protocol"}
     fs, _ = open_links(["/"], others)
@@ -268,7 +268,7 @@ def _absolute(path: os.PathLike[Any]) -> str:
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
-        raise StoreURLError(f"no path of this machine is written {text!r}") from None
+        raise StoreURLError(f"{text!r} is not a local path") from None
     found = pathlib.Path(text)
     return str(found if found.is_absolute() else os.getcwd() / found)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 __all__ = ["ABANDONED_AFTER", "TEMPORARY", "UPLOAD", "Leftover", "Leftovers", "is_older"]
 
-#: Seconds after which whoever wrote something has finished, or never will.
+#: Seconds after which a writer has finished or was killed.
 ABANDONED_AFTER = 3600.0
 
 #: `Leftover.kind`: a file or object of a temporary name.

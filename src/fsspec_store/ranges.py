@@ -227,7 +227,7 @@ def shown_size(fetched: ByteRequest | None, length: int) -> int | None:
 def _strictly_joined(
     asked: list[Placed], max_gap_bytes: int, max_coalesced_bytes: int
 ) -> list[Fetch]:
-    """Reads for bounds that are negative: each request its own, but for ranges that overlap enough.
+    """Reads where a bound is negative: one for each request, except ranges that overlap enough.
 
     The rule of ``zarr.core._coalesce.coalesce_ranges``, which makes no exception for what is asked
     for twice.

@@ -92,7 +92,7 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
 
 
 def request_secrets(url: str, headers: Mapping[str, str]) -> set[str]:
-    """What lets a request in, by which a service may answer: parts of its URL and headers."""
+    """Credentials of a request, parts of its URL and headers, which a service may repeat."""
     found: set[str] = set()
     parts = urlsplit(url)
     if parts.password is not None:

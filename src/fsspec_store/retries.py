@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CHANCE", "EXPIRED", "TRANSIENT", "RetryPolicy", "Verdict", "status_verdict"]
+__all__ = [
+    "CHANCE",
+    "EXPIRED",
+    "SLOWEST_DOWNLOAD",
+    "TRANSIENT",
+    "RetryPolicy",
+    "Verdict",
+    "status_verdict",
+    "too_slow",
+]
 
 #: The system's, and not Python's own: programs seed that, and many with one seed would all wait
 #: equally long.
@@ -26,7 +35,7 @@ _MAX_CONNECT_SECONDS = 5.0
 #: Minimum rates of an attempt, in bytes a second. A download may share a slow line with all other
 #: requests of the process, an upload with a few.
 _SLOWEST_UPLOAD = 64 * 2**10
-_SLOWEST_DOWNLOAD = 4 * 2**10
+SLOWEST_DOWNLOAD = 4 * 2**10
 _FIRST_WAIT = 0.1
 _LONGEST_WAIT = 5.0
 #: Client errors after which the same request may succeed: request timeout (RFC 9110, section
@@ -52,7 +61,7 @@ class Verdict:
     throttled : bool, optional
         The service asked for fewer requests.
     expired : bool, optional
-        The credentials were once good: they are read anew before the next attempt.
+        The credentials were once good: they are refreshed before the next attempt.
     after : float, optional
         Seconds the service asked to wait.
     """
@@ -118,7 +127,7 @@ class RetryPolicy:
         received : int, optional
             Bytes of the response's body so far.
         """
-        return self.timeout + sent / _SLOWEST_UPLOAD + received / _SLOWEST_DOWNLOAD
+        return self.timeout + sent / _SLOWEST_UPLOAD + received / SLOWEST_DOWNLOAD
 
     def wait_before(self, retry: int, verdict: Verdict, elapsed: float) -> float | None:
         """Seconds to wait before a further attempt; ``None`` to give up.
@@ -161,6 +170,11 @@ def status_verdict(status: int, headers: Mapping[str, str]) -> Verdict | None:
         return None
     after = _retry_after(headers.get("retry-after"))
     return Verdict(throttled=status in _THROTTLED, after=after)
+
+
+def too_slow(received: int, seconds: float) -> TimeoutError:
+    """The error of a body that came slower than the minimum rate."""
+    return TimeoutError(f"the response was too slow: {received} bytes of a body in {seconds:.3g} s")
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -1,6 +1,6 @@
 """Exceptions of libraries without the secrets of the requests that failed.
 
-An exception is kept by whoever catches it: crash reporters and debuggers show its message, its
+Code that catches an exception may keep it: crash reporters and debuggers show its message, its
 attributes, what it was chained to, and the local variables of the functions it passed through.
 Knows the classes of exceptions of the HTTP libraries by their attributes, and imports none.
 """

@@ -292,7 +292,7 @@ class FsspecStore(Store):
         read_only: bool,
         **options: Any,
     ) -> Self:
-        """A store at what says where the data are: a URL, a path, a mapper or a core store."""
+        """Make a store from a URL, a path, a mapper or a core store."""
         if not isinstance(place, FsspecStore) or isinstance(place, cls):
             return cls._at(lambda: from_place(place, storage_options), read_only, options)
         if storage_options is not None:
@@ -371,7 +371,7 @@ class FsspecStore(Store):
     def supports_atomic_create(self) -> bool:
         """Whether, of many concurrent `set_if_not_exists` of one key, exactly one writes.
 
-        Services that only look like one that can are found out on first use; true until then.
+        True until the first use shows that the service ignores conditions.
         """
         return self._backend.supports_atomic_create
 
@@ -379,7 +379,7 @@ class FsspecStore(Store):
     def supports_compare_and_swap(self) -> bool:
         """Whether `get_version` and ``set(..., if_match=...)`` work.
 
-        Services that only look like one that can are found out on first use; true until then.
+        True until the first use shows that the service ignores conditions.
         """
         return self._backend.supports_replace
 
@@ -387,7 +387,8 @@ class FsspecStore(Store):
     def sync(self) -> SyncFsspecStore:
         """The same methods without ``await``, for scripts, notebooks and threads.
 
-        See `Store.sync`.
+        On memory and local files they run on the calling thread, elsewhere on an event loop of
+        another thread, so they work where a loop runs already.
         """
         return SyncFsspecStore(self, in_place=self._backend.runs_in_place)
 

@@ -87,7 +87,7 @@ def test_a_url_is_text(url: Any) -> None:
         ("s3://bucket", {"aws_session_token": "x"}, "did you mean 'token'"),
         ("s3://bucket", {"endpointUrl": "x"}, "did you mean 'endpoint_url'"),
         ("s3://bucket", {"verify": False}, "did you mean client_kwargs={'verify': ...}"),
-        ("s3://bucket", {"timeout": 3}, "timeout=... of the store.*config_kwargs={'read_timeout'"),
+        ("s3://bucket", {"timeout": 3}, "timeout=... of the store, beside storage_options"),
         ("s3://bucket", {"retries": 3}, "did you mean retries=..., beside storage_options"),
         ("s3://bucket", {"readonly": 3}, "did you mean read_only=..., beside storage_options"),
         (

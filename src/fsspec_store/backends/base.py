@@ -302,11 +302,11 @@ class Backend(ABC):
         return str(error) or type(error).__name__
 
     def secrets(self) -> set[str]:
-        """What no message may hold, as far as it is known before any request is sent."""
+        """Secrets that are known before any request is sent; no message may hold them."""
         return secret_options(self.fs.storage_options)
 
     def redactor(self) -> Callable[[str], str]:
-        """What takes the secrets of this backend out of a text."""
+        """The function that removes the secrets of this backend from a text."""
         secrets = self.secrets()
         return lambda text: hidden(public_text(text), secrets)
 
@@ -342,7 +342,7 @@ def is_etag(version: str) -> bool:
 
 
 def is_strong_etag(version: str) -> bool:
-    """Whether it stands for these very bytes: a weak one stands for what is much the same."""
+    """Whether a version is a strong ETag: values that differ may share a weak one."""
     return is_etag(version) and not version.startswith("W/")
 
 

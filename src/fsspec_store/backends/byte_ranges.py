@@ -30,12 +30,13 @@ __all__ = [
     "part_start",
     "range_header",
     "refuse_encoded_part",
+    "refuse_waste",
     "requested_part",
     "stated_size",
     "total_size",
 ]
 
-#: Bytes read, at most, for the sake of others behind them that a server does not send alone.
+#: Maximum number of bytes read before a range that a server does not send alone.
 MOST_WASTED = 64 * 2**20
 #: Maximum size of a value whose response states no length.
 MOST_UNANNOUNCED = 256 * 2**20
@@ -170,6 +171,22 @@ def longest_body(request: ByteRequest | None, status: int) -> int:
     else:
         return MOST_UNANNOUNCED
     return min(wanted if status == 206 else wanted + MOST_WASTED, MOST_UNANNOUNCED)
+
+
+def refuse_waste(before: int | None) -> None:
+    """Refuse to read more than 64 MiB before a part; ``None`` stands for the whole object.
+
+    Raises
+    ------
+    OSError
+        When the server ignores byte ranges, and the part lies so far behind.
+    """
+    if before is None or before > MOST_WASTED:
+        what = "the whole object" if before is None else f"{before} bytes before it"
+        raise OSError(
+            f"the server ignores byte ranges: {what} would have to be read for this part, "
+            f"and at most {MOST_WASTED} bytes are"
+        )
 
 
 def refuse_encoded_part(status: int, headers: Mapping[str, str]) -> None:

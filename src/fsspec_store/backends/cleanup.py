@@ -57,11 +57,11 @@ class Cleanup:
     def _done(self, future: asyncio.Future[Any]) -> None:
         self._running.discard(future)
         if not future.cancelled():
-            # Asked for, or the loop would print that nobody did.
+            # Retrieved, or the loop reports that it never was.
             future.exception()
 
     def close(self) -> None:
-        """Give up what is under way, on whichever loop; from code that cannot await."""
+        """Cancel what is under way, on any loop; for code that cannot await."""
         for future in list(self._running):
             # A loop that is closed runs nothing any more.
             with suppress(RuntimeError):
@@ -81,5 +81,5 @@ async def _bounded(undo: Callable[[], Awaitable[Any]]) -> None:
         async with asyncio.timeout(CLEANUP_SECONDS):
             await undo()
     except Exception as error:
-        # What led here is the one to report. The message of this one may be of any library.
+        # The caller reports what led here. This message may come from any library.
         logger.info("a clean-up after a failed or cancelled write failed: %s", type(error).__name__)

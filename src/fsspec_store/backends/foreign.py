@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ForeignAnswerError", "is_page"]
+__all__ = ["ForeignAnswerError", "is_page", "unexpected"]
 
 #: How much of a body shows whether it is a page.
 _START = 256
@@ -37,8 +37,7 @@ class ForeignAnswerError(OSError):
             phrase = ""
         kind = headers.get("content-type", "").partition(";")[0].strip()
         super().__init__(
-            f"unexpected response: the server does not speak {service}: status {status}{phrase}"
-            + (f" with {kind}" if kind else "")
+            f"{unexpected(service)}: status {status}{phrase}" + (f" with {kind}" if kind else "")
         )
         self.service = service
         self.status = status
@@ -46,6 +45,11 @@ class ForeignAnswerError(OSError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.service, self.status, self.headers)
+
+
+def unexpected(service: str) -> str:
+    """What an error says of a response that did not come from the service."""
+    return f"unexpected response: the server does not speak {service}"
 
 
 def is_page(body: bytes | memoryview) -> bool:

@@ -81,7 +81,7 @@ class StatusError(Exception):
 
 
 def public_answer(answer: Answer, url: str, sent: Mapping[str, str]) -> Answer:
-    """An error's answer without what the request was let in by, which some services repeat.
+    """An error response without the request's credentials, which some services repeat.
 
     Parameters
     ----------

@@ -56,8 +56,7 @@ T = TypeVar("T")
 
 #: How much of an error's body is looked at.
 _ERROR_BYTES = 4096
-#: What may come for a part of an object that was there a moment ago, also from a server that knows
-#: no such request.
+#: Expected for a part of an object: it may have changed since, or the server supports no parts.
 _PART_STATUSES = frozenset({200, 206, 400, 404, 410, 412, 416, 501})
 
 

@@ -195,13 +195,13 @@ async def read_large(
                 # A part may have been put back when the body was read to its end.
         except BaseExceptionGroup as group:
             error = _first(group)
-            # Which keeps its own cause, in which a service's answer may be.
+            # It keeps its own cause, which may hold the service's answer.
             raise error from error.__cause__
     return memory
 
 
 class _Left:
-    """Where the parts begin that are still to be read: from one place to another, and single ones.
+    """The parts that are still to be read, by where they begin: a range of them, and single ones.
 
     Parameters
     ----------
@@ -221,14 +221,14 @@ class _Left:
         return self._end - self._first + len(self._put_back)
 
     def pop_first(self) -> int | None:
-        """The part after the last one that was popped here; ``None`` when somebody else has it."""
+        """The part after the last one that was popped here; ``None`` when another reader has it."""
         if self._first == self._end:
             return None
         self._first += 1
         return (self._first - 1) * self._part_bytes
 
     def pop_last(self) -> int:
-        """The last part of which nobody has taken care."""
+        """The last part that no reader has taken."""
         if self._put_back:
             return self._put_back.pop()
         self._end -= 1

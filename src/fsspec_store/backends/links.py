@@ -85,7 +85,7 @@ def known_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
 
 
 def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> None:
-    """Refuse the options of a layer, and those of what is below it, that nobody takes.
+    """Refuse the options that a layer and the filesystem below it do not take.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def _of_open(
 
 
 def _check_below(protocol: str, options: Mapping[str, Any]) -> None:
-    """Refuse the options that a layer hands to the filesystem below it, and that nobody takes."""
+    """Refuse the options that a layer hands to a filesystem which does not take them."""
     cls = get_filesystem_class(protocol)
     check_options(cls, options)
     if _module_of(cls) is not None:
@@ -158,11 +158,11 @@ def _check_made(fs: AbstractFileSystem) -> None:
 
 
 def check_instance(fs: AbstractFileSystem) -> None:
-    """As `check_options`, of a filesystem that somebody else has made.
+    """As `check_options`, of a filesystem that the user has made.
 
     One with a backend of its own is checked there.
     """
-    # UPath leaves a layer's own options to nobody, under the layer's name.
+    # UPath keeps a layer's own options under the layer's name, where nothing uses them.
     own = _protocols(type(fs))
     options = {name: value for name, value in fs.storage_options.items() if name not in own}
     check_options(type(fs), options)

@@ -76,8 +76,7 @@ S3FS = _table(
     ("user_agent user_agent_extra", "config_kwargs={'user_agent_extra': ...}"),
     (
         "timeout connect_timeout read_timeout",
-        "timeout=... of the store, beside storage_options, before which "
-        "config_kwargs={'read_timeout': ...} gives way",
+        "timeout=... of the store, beside storage_options",
     ),
 )
 

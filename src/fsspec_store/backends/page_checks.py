@@ -1,7 +1,7 @@
 """Checks of what a service lists: entries of the folder that was asked for, and an end.
 
-Keys are deleted, summed up and handed out by what pages say, so that an entry that was not asked
-for must not pass. Knows pages, and no service.
+Keys are deleted, counted and returned as pages list them, so an entry that was not asked for must
+not pass. Knows pages, and no service.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _unquoted(prefix: str) -> str:
 
 
 class Continuation:
-    """What one listing was told of its next pages; finds out that no end comes.
+    """The tokens and entries of one listing's pages; detects a listing without an end.
 
     A token and the first object of a page come once in a listing. Hashes of them are kept: 16 bytes
     and a slot of a set for each page.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..ranges import is_out_of_range, resolve
 from .base import RangeNotSatisfiableError
-from .byte_ranges import MOST_WASTED, check_part
+from .byte_ranges import check_part, refuse_waste
 from .large_reads import read_all, read_slice
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def is_what_was_asked(
     RangeNotSatisfiableError, aiohttp.ClientPayloadError
         As `fsspec_store.backends.byte_ranges.requested_part`.
     OSError
-        When the server sends the whole object for a range, and more than 64 MiB of it would be
-        read in vain.
+        When the server sends the whole object for a range, and more than 64 MiB of it precede
+        the range.
     """
     try:
         if check_part(size, request, status=status, content_range=content_range):
@@ -51,11 +51,7 @@ def is_what_was_asked(
         if is_out_of_range(request, size):
             raise RangeNotSatisfiableError(size)
         start, end = resolve(request, size)
-        if start > MOST_WASTED:
-            raise OSError(
-                f"the server ignores byte ranges: {start} bytes before this part would have to be "
-                f"read, and at most {MOST_WASTED} bytes are"
-            )
+        refuse_waste(start)
         return end - start == size
     except BaseException:
         body.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from ..retries import too_slow
 from .byte_ranges import MOST_UNANNOUNCED
 from .large_reads import read_all
 from .wire.connection import BodyTooLongError
@@ -162,7 +163,7 @@ class Watchdog:
         try:
             await self._limit.__aexit__(*error)
         except TimeoutError as timeout:
-            raise TimeoutError(self._said()) from timeout
+            raise self._error() from timeout
 
     def _look(self) -> None:
         now = self._loop.time()
@@ -181,14 +182,11 @@ class Watchdog:
             return now + self._policy.timeout
         return self._began + self._longest
 
-    def _said(self) -> str:
+    def _error(self) -> TimeoutError:
         if self._response is None:
-            return f"no complete head of a response for {self._longest:g} s"
+            return TimeoutError(f"no complete head of a response for {self._longest:g} s")
         came = _came(self._response) - self._before
-        return (
-            f"the response was too slow: {came} bytes of a body in "
-            f"{self._loop.time() - self._began:.3g} s"
-        )
+        return too_slow(came, self._loop.time() - self._began)
 
 
 def _came(response: ClientResponse) -> int:

@@ -18,7 +18,7 @@ import aiohttp
 
 from ..base import Failure
 from ..byte_ranges import stated_size
-from ..foreign import is_page
+from ..foreign import is_page, unexpected
 from ..http_answers import Answer, StatusError
 from ..parsing import parse_multipart, parse_xml
 
@@ -80,7 +80,7 @@ class AzureError(StatusError):
         #: Whether it is a page of a proxy, or of another server.
         self.is_foreign = not self.code and is_page(answer.body)
         if self.is_foreign:
-            text += ": unexpected response: the server does not speak Azure's protocol"
+            text += ": " + unexpected("Azure's protocol")
         self.args = (text,)
 
     @property

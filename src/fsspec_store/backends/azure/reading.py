@@ -43,7 +43,7 @@ __all__ = ["Reader"]
 
 #: The object may change between asking for its size and for its end.
 _SUFFIX_TRIES = 10
-#: Of no bytes.
+#: MD5 of an empty body.
 _EMPTY_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
 _READ_STATUSES = frozenset({200, 206, 404, 416})
 
@@ -200,7 +200,7 @@ class Reader:
                 if isinstance(error, AzureError) and error.code != "ConditionNotMet":
                     raise
                 continue
-            # The condition is the service's to keep; the end of this size is all one answer's.
+            # A service may ignore the condition: the size in the response shows that.
             if answer.status == 404 or _total(answer) == size:
                 return self._found(answer)
         raise OSError(f"the blob changed {_SUFFIX_TRIES} times while its end was read")
@@ -218,7 +218,7 @@ class Reader:
         size = content_length(answer.headers)
         if size or (size == 0 and answer.headers.get("Content-MD5") == _EMPTY_MD5):
             return size, etag
-        # A proxy left the length out, or states that of its own answer.
+        # A proxy dropped the length, or states that of its own response.
         size = await self._size_by_range(path)
         return None if size is None else (size, etag)
 

@@ -120,7 +120,7 @@ class Requests:
             used = account.credential.used()
             answer = await send(url=url, headers=sent, allow_redirects=False, proxy=account.proxy)
             if isinstance(answer, Answer) and answer.status >= 400:
-                # An expected one, which may yet become an error.
+                # The caller expects this status, and may raise it as an error.
                 return cast("T", public_answer(answer, url, sent))
             return answer
 

@@ -168,7 +168,7 @@ class Authorization:
     """
 
     def __init__(self, fs: Any) -> None:
-        # Of this store's own: what is found later does not change the user's filesystem.
+        # A copy: credentials that are found later do not change the user's filesystem.
         self._credentials = copy.copy(fs.credentials)
         self._source = getattr(fs.credentials, "token", None)
         # Both are held while a token is fetched.
@@ -196,7 +196,7 @@ class Authorization:
         return not self.is_anonymous or (self._source is None and self._rate.is_open())
 
     def secrets(self) -> set[str]:
-        """What lets requests in now, and what it is renewed by."""
+        """The current token, and the credentials that it is refreshed by."""
         google = self._credentials.credentials
         names = ("token", "_refresh_token", "_client_secret", "_id_token")
         return {text for name in names if isinstance(text := getattr(google, name, None), str)}

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from ...forks import free_in_child, in_child
+from ...leftovers import ABANDONED_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,8 +41,6 @@ _CHANGED = "changed"
 #: made again by a filesystem that writes to it later.
 _BEGUN = ".begun"
 _NAME = re.compile(r"\d{20}-")
-#: Seconds after which a temporary file belongs to a process that was killed.
-_ABANDONED = 3600
 
 
 class NotCopiedError(OSError):
@@ -209,7 +208,7 @@ class CopyFolder:
             os.makedirs(folder, exist_ok=True)
             _make_folder(self._partial)
         except PermissionError as error:
-            # Not to be taken for an answer of the service.
+            # Not a PermissionError, which would count as the service's.
             raise OSError(
                 f"cannot keep copies in {folder!r} ({error.strerror}): "
                 "set cache_storage to a folder that can be written"
@@ -218,7 +217,7 @@ class CopyFolder:
         return os.path.join(self._partial, f"{self._digest}-{secrets.token_hex(8)}.tmp")
 
     def _remove_abandoned(self) -> None:
-        oldest = time.time() - _ABANDONED
+        oldest = time.time() - ABANDONED_AFTER
         for name in _names_in(self._partial):
             path = os.path.join(self._partial, name)
             written = path.removesuffix(_BEGUN)
@@ -234,7 +233,7 @@ class CopyFolder:
 
 
 def _make_folder(path: str) -> None:
-    """Make a folder that whoever may write to the one above may write to, too."""
+    """Make a folder with the write permissions of the one above."""
     with suppress(FileExistsError):
         os.mkdir(path)
         with suppress(OSError):

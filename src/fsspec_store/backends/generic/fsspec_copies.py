@@ -147,7 +147,7 @@ class FsspecCopies:
 
 
 def state_of(status: os.stat_result) -> tuple[int, int, int]:
-    """What of a file is another after it was written to."""
+    """The fields of a file's status that a write changes."""
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -111,14 +111,14 @@ async def _read_checked(
 
 
 def version_in(info: Mapping[str, Any] | None) -> dict[str, str] | None:
-    """What of `info_of` tells one version of a value from another."""
+    """The entries of `info_of` that differ between versions of a value."""
     if info is None:
         return None
     return {name: str(value) for name, value in info.items() if _VERSION.fullmatch(name)}
 
 
 def has_version(info: Mapping[str, Any]) -> bool:
-    """Whether more than the size tells one version of a value from another."""
+    """Whether more than the size differs between versions of a value."""
     return any(
         name.lower() != "size" and value is not None and _VERSION.fullmatch(name)
         for name, value in info.items()

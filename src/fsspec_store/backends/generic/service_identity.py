@@ -1,4 +1,4 @@
-"""What tells the values of one filesystem from those of another that has the same paths.
+"""Identities of filesystems, which keep the values of two with the same paths apart.
 
 A digest of a filesystem's arguments that is the same in every process: ``/zarr.json`` of two
 archives, or ``bucket/a`` of two endpoints, are different values. Credentials are left out: they
@@ -18,7 +18,7 @@ from ...urls import protocols
 
 __all__ = ["digest_of", "identity_of"]
 
-#: Arguments that say who asks, or how, and not what.
+#: Arguments for credentials and behaviour, which do not change what a path names.
 _NOT_IDENTITY = re.compile(
     r"key|secret|token|pass|pwd|cred|auth|headers|cookie|sas|session|connection_string"
     r"|^asynchronous$|^loop$|^skip_instance_cache$|^use_listings_cache$|^listings_expiry_time$"
@@ -56,5 +56,5 @@ def _described(thing: Any) -> Any:
         return os.fspath(thing)
     if thing is None or isinstance(thing, (str, bytes, int, float)):
         return thing
-    # Its repr may hold an address, which is another one in each process.
+    # Its repr may hold an address, which differs between processes.
     return type(thing).__qualname__

@@ -12,7 +12,13 @@ import aiohttp
 from ...byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError, is_etag
-from ..byte_ranges import MOST_UNANNOUNCED, MOST_WASTED, content_coding, content_length
+from ..byte_ranges import (
+    MOST_UNANNOUNCED,
+    MOST_WASTED,
+    content_coding,
+    content_length,
+    refuse_waste,
+)
 from ..large_reads import LARGE_BYTES
 from ..wire.body_memory import new_memory
 from ..wire.connection import BodyTooLongError
@@ -181,9 +187,8 @@ class Body:
         self._decoded_bytes += len(piece)
         if self._decoded_bytes > max(_MOST_DECODED, _MOST_EXPANDED * self._sent):
             raise OSError(
-                f"{self._sent} bytes of the {self._coding} form of the object are more than "
-                f"{_MOST_DECODED} bytes decoded, and {_MOST_EXPANDED} times as many: "
-                "the rest is not read"
+                f"the {self._coding} form of the object decodes to more than {_MOST_DECODED} bytes "
+                f"and {_MOST_EXPANDED} times its own size: the rest is not read"
             )
 
     async def _next(self) -> bytes:
@@ -219,7 +224,7 @@ async def cut_from_whole(body: Body, request: ByteRequest | None, *, again: bool
     RangeNotSatisfiableError
         When the object is too short.
     OSError
-        When more than `MOST_WASTED` bytes would be read in vain.
+        When more than `MOST_WASTED` bytes would be read and dropped.
     """
     size = whole_length(body.headers)
     if size is None:
@@ -232,7 +237,7 @@ async def cut_from_whole(body: Body, request: ByteRequest | None, *, again: bool
     takes_ranges = body.headers.get("Accept-Ranges") == "bytes"
     if again and open_ended and (takes_ranges or start > MOST_WASTED):
         raise WholeSentError(size)
-    _refuse_waste(start)
+    refuse_waste(start)
     return await _cut(body, start, end)
 
 
@@ -258,14 +263,14 @@ async def _cut_from_unknown(body: Body, request: ByteRequest | None) -> bytes:
     if isinstance(request, SuffixByteRequest):
         part = await _cut(body, 0, MOST_WASTED + 1)
         if len(part) > MOST_WASTED:
-            _refuse_waste(None)
+            refuse_waste(None)
         return part[-request.suffix :]
     start, end = 0, None
     if isinstance(request, OffsetByteRequest):
         start = request.offset
     elif isinstance(request, RangeByteRequest):
         start, end = request.start, request.end
-    _refuse_waste(start)
+    refuse_waste(start)
     part = await _cut(body, start, end)
     if not part and request is not None:
         raise RangeNotSatisfiableError(None)
@@ -284,12 +289,3 @@ async def _cut(body: Body, start: int, end: int | None) -> bytes:
         if end is None and position - start > MOST_UNANNOUNCED:
             raise BodyTooLongError(MOST_UNANNOUNCED)
     return b"".join(pieces)
-
-
-def _refuse_waste(start: int | None) -> None:
-    if start is None or start > MOST_WASTED:
-        what = "the whole object" if start is None else f"{start} bytes before it"
-        raise OSError(
-            f"the server ignores byte ranges: {what} would have to be read for this part, "
-            f"and at most {MOST_WASTED} bytes are"
-        )

@@ -209,7 +209,7 @@ def _target(url: URL, location: str, *, encoded: bool) -> URL:
     except ValueError:
         pass
     # Its text is the server's, which may have a secret in it.
-    raise aiohttp.InvalidURL(f"{url.origin()} redirects to what is no web URL")
+    raise aiohttp.InvalidURL(f"{url.origin()} redirects to a URL that is neither http nor https")
 
 
 def _cookies_of_servers(jar: aiohttp.abc.AbstractCookieJar, url: URL) -> str:

@@ -1,8 +1,9 @@
 """Folders emptied by descriptors, so that no link is followed that takes a folder's place.
 
-A path is looked up anew with each call: who may write in the folder could have a link there by
-then, and files elsewhere be removed. A descriptor stays with the folder that was opened
-(``openat``, ``O_NOFOLLOW``). However deep the folders lie, few descriptors are open at a time.
+A path is looked up again by each call. A process that may write in the folder could replace it by
+a link meanwhile, and files elsewhere would be removed. A descriptor stays with the folder that was
+opened (``openat``, ``O_NOFOLLOW``). However deep the folders lie, few descriptors are open at a
+time.
 """
 
 from __future__ import annotations

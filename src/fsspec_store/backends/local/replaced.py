@@ -65,7 +65,7 @@ def take_over(descriptor: int, path: str, old: os.stat_result) -> None:
         mode = mode & ~stat.S_IRWXG | (mode & stat.S_IRWXO) << 3
     if hasattr(os, "listxattr"):
         _copy_attributes(path, descriptor)
-    # Last: until now nobody else could open it.
+    # Last: until now only the owner could open it.
     os.fchmod(descriptor, mode)
 
 

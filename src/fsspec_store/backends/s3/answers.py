@@ -155,7 +155,7 @@ def check_end(headers: Mapping[str, str]) -> None:
         Of the answer, names in lower case.
     """
     if "content-length" not in headers and "transfer-encoding" not in headers:
-        raise ConnectionError("what answered did not say how long its answer is")
+        raise ConnectionError("the response states no length")
 
 
 def requested_part(

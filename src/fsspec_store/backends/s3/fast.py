@@ -15,6 +15,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..byte_ranges import content_length
+from ..foreign import unexpected
 from ..large_reads import LARGE_BYTES
 from ..page_checks import answered_prefix
 from ..parsing import parsed
@@ -249,8 +250,8 @@ class FastLane:
             raise refusal(response, operation)
         etag = response.headers.get("etag", "")
         if not etag and response.length:
-            # Not by s3fs at once: whether this was a write is as open as after a lost answer.
-            raise ConnectionError("what answered was not S3")
+            # Not by s3fs at once: as after a lost response, it is unknown whether this was a write.
+            raise ConnectionError(unexpected("S3"))
         return {"ETag": etag}
 
     async def _delete_object(
@@ -261,7 +262,7 @@ class FastLane:
         if not is_success(response):
             raise refusal(response, "DeleteObject")
         if response.body:
-            raise ConnectionError("what answered was not S3")
+            raise ConnectionError(unexpected("S3"))
         return {}
 
     async def _delete_objects(
@@ -285,7 +286,7 @@ class FastLane:
         except ValueError as error:
             if said and not parse_error(said):
                 # s3fs would take any document for one that names no failures.
-                raise ConnectionError(f"what answered was not S3: {error}") from None
+                raise ConnectionError(f"{unexpected('S3')}: {error}") from None
             raise OddAnswerError(str(error)) from None
 
     async def _list_objects(

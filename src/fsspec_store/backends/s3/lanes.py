@@ -116,7 +116,7 @@ class Lanes:
         return self._is_refused and self._rate is not None and self._rate.take()
 
     def may_ask_why(self) -> bool:
-        """Whether a refusal without a reason is worth a request that has one."""
+        """Whether a refused HEAD may be followed by a GET, whose response states the reason."""
         return self._rate is not None and self._rate.take()
 
     async def service(self) -> Service:
@@ -150,7 +150,7 @@ class Lanes:
             raise
 
     def _translate(self, error: Exception) -> None:
-        """Raise an error in other words, where s3fs's mean something else here."""
+        """Raise another error where that of s3fs has another meaning here."""
         code = error_code(error)
         if code in DAMAGED:
             # From here, and not by the service's answer, since that is no reason to give up.

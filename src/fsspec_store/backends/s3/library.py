@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import botocore.exceptions
 
+from ...retries import too_slow
 from ..byte_ranges import stated_size
+from ..foreign import unexpected
 from ..large_reads import LARGE_BYTES
 from ..wire.connection import BodyTooLongError, longest_control
 from .answers import check_end
@@ -68,10 +70,10 @@ async def understood(
         check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
         return {"ContentLength": None, **response}
     if method == "delete_objects" and not response.keys() & {"Deleted", "Errors"}:
-        raise ConnectionError("unexpected response: the server does not speak S3")
+        raise ConnectionError(unexpected("S3"))
     if (said := _SAID.get(method)) is not None and said not in response:
-        # Whether it was done is as open as after a lost answer.
-        raise ConnectionError("what answered was not S3")
+        # As after a lost response, it is unknown whether it was done.
+        raise ConnectionError(unexpected("S3"))
     return response
 
 
@@ -119,10 +121,7 @@ class _S3fsStream:
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise TimeoutError(
-                f"the response was too slow: {came} bytes of a body in "
-                f"{time.monotonic() - began:.3g} s"
-            ) from error
+            raise too_slow(came, time.monotonic() - began) from error
 
     def close(self) -> None:
         self._body.close()
@@ -150,7 +149,7 @@ async def _read(
     metadata = response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode")
     if status not in (200, 206):
-        raise OSError(f"what answered with the status {status} was not S3")
+        raise OSError(f"{unexpected('S3')}: status {status}")
     check_end(metadata["HTTPHeaders"])
     check_is_value(status, metadata["HTTPHeaders"])
     found = {
@@ -179,15 +178,15 @@ async def _read(
 
 
 def _check_bodiless(response: dict[str, Any]) -> None:
-    """Raise for a page of somebody else's, which botocore would not look at."""
+    """Raise for a page of another server, which botocore does not look at."""
     length = response["ResponseMetadata"]["HTTPHeaders"].get("content-length", "0")
     if length != "0" and "ETag" not in response:
-        raise ConnectionError("what answered was not S3")
+        raise ConnectionError(unexpected("S3"))
 
 
 def _page(response: dict[str, Any]) -> dict[str, Any]:
     if "IsTruncated" not in response:
-        raise OSError("what answered is no list of objects")
+        raise OSError(f"{unexpected('S3')}: no list of objects")
     try:
         objects = [
             (item["Key"], None if "Size" not in item else stated_size(item["Size"], item["Key"]))

@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from ...retries import SLOWEST_DOWNLOAD, too_slow
 from .body_memory import new_memory
 from .chunks import ChunkedBody
 from .heads import UNTIL_CLOSE, Head, ProtocolError, may_become_head, parse_head
@@ -46,8 +47,6 @@ _JOINED_BYTES = 64 * 2**10
 _SLICE_BYTES = 256 * 2**10
 #: Maximum number of interim responses (RFC 9110, section 15.2) before the final one.
 _MAX_INTERIM = 16
-#: Minimum rate of a body, in bytes a second, see `fsspec_store.retries.RetryPolicy`.
-_SLOWEST = 4 * 2**10
 
 
 def longest_control(status: int) -> int:
@@ -523,16 +522,11 @@ class Connection(asyncio.BufferedProtocol):
         self._unsent = unsent
         # Bytes of a body that came one by one are progress only at some rate; of a head they are
         # none.
-        longest = self._began + self._timeout + self._came() / _SLOWEST
+        longest = self._began + self._timeout + self._came() / SLOWEST_DOWNLOAD
         if now < min(self._deadline, longest):
             self._timer = self._loop.call_at(min(self._deadline, longest), self._check_time)
         elif now < self._deadline:
-            self._fail(
-                TimeoutError(
-                    f"the response was too slow: {self._came()} bytes of a body in "
-                    f"{now - self._began:.3g} s"
-                )
-            )
+            self._fail(too_slow(self._came(), now - self._began))
         else:
             self._fail(TimeoutError(f"no response for {self._timeout:g} s"))
 

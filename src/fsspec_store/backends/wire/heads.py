@@ -101,7 +101,7 @@ def parse_head(head: bytes | memoryview, *, bodiless: bool) -> Head:
             raise ProtocolError(f"the server sent a body in an unknown coding, {coding[:_SHOWN]!r}")
         if "content-length" in headers:
             # Two ends of one body: on a shared connection one of them would begin a response that
-            # belongs to nobody (RFC 9112, section 6.3: "ought to be handled as an error").
+            # no request awaits (RFC 9112, section 6.3: "ought to be handled as an error").
             raise ProtocolError("the server sent both Content-Length and Transfer-Encoding")
         # HTTP/1.0 has no chunks (RFC 9112, section 6.1).
         return Head(status, headers, CHUNKED, keeps_open and minor == "1")
