@@ -73,5 +73,5 @@ __all__ = [
 def __dir__() -> list[str]:
     # What tab completion shows: a submodule becomes an attribute of the package once something
     # imports it, and `zarr` is the only one that is public.
-    loaded = [name for name in globals() if name.startswith("__") or name == "zarr"]
-    return [*__all__, *loaded]
+    loaded = {name for name in globals() if name.startswith("__") or name == "zarr"}
+    return sorted(loaded.union(__all__))

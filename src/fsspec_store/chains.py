@@ -13,13 +13,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fsspec
+from fsspec.archive import AbstractArchiveFileSystem
 from fsspec.implementations.cached import CachingFileSystem
 from fsspec.registry import available_protocols, get_filesystem_class
 
 from .backends.links import OF_OPEN, check_options, is_strict_layer, known_options
 from .backends.option_names import BY_MODULE, squashed
 from .backends.options import refuse_unknown
-from .errors import StorageOptionError
+from .errors import StorageOptionError, StoreURLError
+from .redaction import public_url
 from .urls import named_options, protocol_of
 
 if TYPE_CHECKING:
@@ -60,11 +62,20 @@ def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[Abstra
 
     Raises
     ------
+    StoreURLError
+        When an archive's format comes without the archive.
     StorageOptionError
         When an option belongs to no link.
     """
     found, flat = _distributed(links, options)
     outermost = found[-1]
+    is_alone = len(found) == 1 and "fo" not in outermost.options
+    if is_alone and issubclass(outermost.cls, AbstractArchiveFileSystem):
+        protocol = outermost.protocol
+        raise StoreURLError(
+            f"{public_url(links[0])!r} names no archive: write {protocol}://::archive, or "
+            f"{protocol}://path/inside::archive"
+        )
     if len(found) > 1 and is_strict_layer(outermost.cls):
         _check_flat(found, flat)
     below: dict[str, Any] = {}

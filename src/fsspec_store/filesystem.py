@@ -20,7 +20,7 @@ from .chains import open_links
 from .errors import BackendError, MissingExtraError, StorageOptionError, StoreError, StoreURLError
 from .redaction import hidden, public_text, public_url, request_secrets, secret_options
 from .scrubbing import scrub
-from .urls import BUCKETS, SCHEME, WEB, links_of, meant_url, protocols
+from .urls import BUCKETS, SCHEME, WEB, links_of, meant_url, protocol_of, protocols
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -241,13 +241,14 @@ def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
 
     Asks the operating system. A bucket's name without a scheme is such a folder.
     """
-    if type(fs) is not LocalFileSystem or os.path.isdir(root):
+    if type(fs) is not LocalFileSystem or os.path.isdir(root or "/"):
         return None
     with suppress(OSError):
         above, _, name = root.partition(os.getcwd() + "/")
         meant = None if above or not name else meant_url(name)
         if meant:
-            return f"no such folder; a bucket is {public_url(meant)}"
+            what = "a bucket" if BUCKETS.intersection([protocol_of(meant)]) else "its URL"
+            return f"no such folder; {what} is {public_url(meant)}"
     return "no such folder"
 
 

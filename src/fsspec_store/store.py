@@ -272,8 +272,8 @@ class FsspecStore(Store):
         takes_any = any(each.kind is each.VAR_KEYWORD for each in takes.values())
         for name in () if takes_any else sorted(options.keys() - takes.keys()):
             # Without "_": readonly= is close to read_only, and to nothing else.
-            own = {each.replace("_", ""): each for each in takes}
-            near = difflib.get_close_matches(name.lower().replace("_", ""), own, n=1, cutoff=0.75)
+            own = {each.replace("_", ""): each for each in [*takes, "storage_options"]}
+            near = difflib.get_close_matches(name.lower().replace("_", ""), own, n=1, cutoff=0.65)
             if name == "mode":
                 advice = "read_only=True opens for reading only, and zarr and xarray take a mode"
             elif near:

@@ -378,7 +378,8 @@ def test_a_bucket_that_is_a_folder_is_said_where_nothing_is_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     store = open_store(given)
-    said = f"no such folder; a bucket is {meant}"
+    what = "its URL" if meant.startswith("https") else "a bucket"
+    said = f"no such folder; {what} is {meant}"
     with pytest.raises(FileNotFoundError) as caught:
         zarr.open_group(store, mode="r")
     assert said in str(caught.value)
@@ -393,6 +394,7 @@ def test_a_bucket_that_is_a_folder_is_said_where_nothing_is_there(
 def test_the_root_of_a_disk_is_no_other_folder(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"found")
     store = open_store("/", read_only=True)
+    assert repr(store) == "ZarrStore('file:///', read_only=True)"
     assert store.url == "file:///"
     assert store.sync.get(f"{tmp_path}/a".lstrip("/")).to_bytes() == b"found"
     assert store == open_store("file:///", read_only=True)
@@ -470,6 +472,8 @@ def test_a_store_without_zarr_is_opened_with_its_options() -> None:
         ("read_onyl", "did you mean read_only"),
         ("ReadOnly", "did you mean read_only"),
         ("time_out", "did you mean timeout"),
+        ("retry", "did you mean retries"),
+        ("storage_option", "did you mean storage_options"),
     ],
 )
 def test_a_misspelt_option_of_the_store(option: str, advice: str) -> None:

@@ -50,6 +50,7 @@ from fsspec_store.zarr import open_store
         ("S3://bucket/x", "did you mean s3://"),
         ("simplecache::s5://bucket", "unknown protocol 's5'"),
         ("file:///a\0b", "NUL"),
+        ("zip://a.zip", "names no archive: write zip://::archive"),
     ],
 )
 def test_a_url_that_names_no_place(url: str, names: str) -> None:
@@ -87,7 +88,7 @@ def test_a_url_is_text(url: Any) -> None:
         ("s3://bucket", {"aws_session_token": "x"}, "did you mean 'token'"),
         ("s3://bucket", {"endpointUrl": "x"}, "did you mean 'endpoint_url'"),
         ("s3://bucket", {"verify": False}, "did you mean client_kwargs={'verify': ...}"),
-        ("s3://bucket", {"timeout": 3}, "timeout=... of the store, beside storage_options"),
+        ("s3://bucket", {"timeout": 3}, "did you mean timeout=..., beside storage_options"),
         ("s3://bucket", {"retries": 3}, "did you mean retries=..., beside storage_options"),
         ("s3://bucket", {"readonly": 3}, "did you mean read_only=..., beside storage_options"),
         (
@@ -99,6 +100,7 @@ def test_a_url_is_text(url: Any) -> None:
         ("gs://bucket", {"token": "anon", "project_id": "x"}, "did you mean 'project'"),
         ("abfs://container", {"account": "x"}, "'account' .did you mean 'account_name'"),
         ("abfs://container", {"account_name": "x", "sas": "x"}, "did you mean 'sas_token'"),
+        ("https://host", {"headers": "x"}, "headers is a mapping of names to values, got str"),
         ("https://host", {"token": "x"}, "did you mean headers={'Authorization'"),
         ("abfs://container", {}, "'abfs://container'.*Must provide.*account_name"),
         ("file:///tmp", [("auto_mkdir", True)], "list"),

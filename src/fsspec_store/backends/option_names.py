@@ -76,7 +76,7 @@ S3FS = _table(
     ("user_agent user_agent_extra", "config_kwargs={'user_agent_extra': ...}"),
     (
         "timeout connect_timeout read_timeout",
-        "timeout=... of the store, beside storage_options",
+        "timeout=..., beside storage_options",
     ),
 )
 

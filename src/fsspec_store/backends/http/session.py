@@ -20,7 +20,7 @@ from ..options import refuse_unknown
 from ..origins import TRUSTED_HOSTS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
 
     from fsspec import AbstractFileSystem
 
@@ -63,7 +63,7 @@ def check_options(fs: AbstractFileSystem) -> None:
         if options.get("auto_decompress") is False:
             raise StorageOptionError("auto_decompress=False: values are stored as they were given")
         for header in ("Range", "If-Range"):
-            if header in CIMultiDict(options.get("headers") or {}):
+            if header in _headers(options):
                 raise StorageOptionError(f"headers: {header} is what a store says with each read")
 
 
@@ -73,10 +73,10 @@ def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
     Raises
     ------
     StorageOptionError
-        When ``auth`` is of no use.
+        When ``auth`` is of no use, or ``headers`` are none.
     """
     options = {name: value for name, value in fs.kwargs.items() if name not in _OURS}
-    headers = CIMultiDict(options.get("headers") or {})
+    headers = _headers(options)
     auth = options.pop("auth", None)
     if auth is None and users_client(fs) is get_client:
         auth = fs.client_kwargs.get("auth")
@@ -87,6 +87,16 @@ def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
             raise StorageOptionError("auth and an Authorization header exclude each other")
         headers["Authorization"] = auth.encode()
     return options | {"headers": headers, "raise_for_status": False}
+
+
+def _headers(options: Mapping[str, Any]) -> CIMultiDict[str]:
+    given = options.get("headers") or {}
+    try:
+        return CIMultiDict(given)
+    except (TypeError, ValueError):
+        raise StorageOptionError(
+            f"headers is a mapping of names to values, got {type(given).__name__}"
+        ) from None
 
 
 def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:
