@@ -662,7 +662,7 @@ class Store(ABC):
         )
 
     def _maker(self, prototype: BufferPrototype | None) -> Callable[[memoryview], Buffer]:
-        """What makes a buffer of the bytes that were read; to be called before anything is read."""
+        """The function that makes a buffer of bytes; ``TypeError`` for a wrong prototype."""
         if prototype is None:
             prototype = self._default_prototype()
         try:

@@ -73,7 +73,7 @@ class Explaining:
         if exc_value is None or isinstance(exc_value, StoreError):
             return
         if not isinstance(exc_value, Exception):
-            # Of a cancelled request as well the local variables hold what it was signed with.
+            # The local variables of a cancelled request hold its signature too.
             forget_locals(exc_value, outer=self.outer)
             return
         if isinstance(exc_value, RangeNotSatisfiableError):
@@ -81,7 +81,7 @@ class Explaining:
             return
         failure = self.backend.failure(exc_value)
         if failure is Failure.NOT_OURS:
-            # A mistake in the program: where it is has to be seen.
+            # A bug in the program: its traceback stays complete.
             forget_locals(exc_value, outer=self.outer, keep_functions=True)
             return
         scrub(exc_value, self.backend.redactor(), outer=self.outer)

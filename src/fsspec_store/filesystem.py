@@ -237,7 +237,7 @@ def root_url(fs: AbstractFileSystem, root: str) -> str:
 
 
 def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
-    """What to say of a store whose folder is not there; ``None`` where it is, or is no folder.
+    """The words for a store whose folder is missing; ``None`` if it exists, or is no local folder.
 
     Asks the operating system. A bucket's name without a scheme is such a folder.
     """

@@ -41,7 +41,7 @@ class Leftover(NamedTuple):
     upload_id: str | None = None
 
 
-#: Where a class has a method of the name ``list``.
+#: For annotations in classes whose method ``list`` hides the type.
 Leftovers: TypeAlias = list[Leftover]
 
 

@@ -175,7 +175,7 @@ def _pattern(secret: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=256)
 def _spelled(character: str) -> str:
-    """An expression for a character in all the ways in which an answer may spell it."""
+    """An expression for a character in all the spellings that a response may have."""
     if character.isascii() and character.isalnum():
         return character
     number = ord(character)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["forget_locals", "scrub"]
 
-#: Where frames can be cleared without closing a coroutine that still waits, as another one's may
-#: that got the same exception (Python 3.13, "What's New": ``frame.clear``).
+#: ``frame.clear`` leaves suspended coroutines alone, such as that of another task which got the
+#: same exception (Python 3.13, "What's New").
 _CLEARS_SAFELY = sys.version_info >= (3, 13)
 
 
@@ -38,7 +38,7 @@ def scrub(
     clean : callable
         Returns a text without secrets.
     outer : BaseException, optional
-        What the caller was handling already, which is the caller's: it is left as it is.
+        What the caller was handling already; it is left as it is.
     """
     for link in _chain(error, outer):
         link.args = tuple(_cleaned(each, clean) for each in link.args)
@@ -56,7 +56,7 @@ def scrub(
 def forget_locals(
     error: BaseException, *, outer: BaseException | None = None, keep_functions: bool = False
 ) -> None:
-    """Let go of the local variables of the functions that are over, of an exception and its chain.
+    """Clear the local variables of finished functions in an exception's traceback, and in its chain.
 
     Before Python 3.13 the functions go with them, unless they are to be kept. ``outer`` is as of
     `scrub`.
@@ -124,7 +124,7 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
 
 
 def _multidict(pairs: Iterable[tuple[str, str]] = ()) -> Any:
-    # Where there is an object of that library, it is loaded.
+    # An object of that library was found, so it is loaded.
     return sys.modules["multidict"].CIMultiDict(pairs)
 
 

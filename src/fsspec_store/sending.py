@@ -106,8 +106,8 @@ class Slot:
     sender : Sender
         Whose requests.
     permit : Permit, optional
-        Of a spare slot, which never waits for one: two requests that hold
-        one slot each and wait for another would wait for each other.
+        Of a spare slot, which never waits for one: two requests that hold one slot each and wait
+        for another would wait for each other.
     """
 
     __slots__ = ("_is_spare", "_permit", "_sender")

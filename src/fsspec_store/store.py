@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 __all__ = ["FsspecStore", "Versioned"]
 
 
-#: What is done when `missing_on_forbidden` takes a refusal for a missing key.
+#: Actions in which `missing_on_forbidden` takes a 403 for a missing key.
 _READS = ("read", "look for")
 
 
@@ -297,7 +297,7 @@ class FsspecStore(Store):
             return cls._at(lambda: from_place(place, storage_options), read_only, options)
         if storage_options is not None:
             raise TypeError("storage_options beside a FsspecStore, which has its own")
-        # What reads of no bytes are and how a key is created is what this class is for.
+        # This class has its own defaults for these two.
         given = {
             name: value
             for name, value in place._options.items()
@@ -936,7 +936,7 @@ class FsspecStore(Store):
         return await self._open_path(key), as_view(value)
 
     def _explaining(self, action: str, key: str) -> Explaining:
-        # Where a refusal may be taken for "missing", and is not.
+        # Actions whose refusal names missing_on_forbidden as a remedy.
         hides = action in _READS and not self._options["missing_on_forbidden"]
         return Explaining(self._backend, action, key, self._url, may_hide=hides)
 

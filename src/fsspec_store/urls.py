@@ -48,7 +48,7 @@ _NEXT_LINK = re.compile(r"::([A-Za-z][A-Za-z0-9+.\-]*)://")
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-arn-format.html
 _BUCKET_ARN = re.compile(r"arn:aws[\w\-]*:s3:::(.*)", re.DOTALL)
 
-#: Layers that a misspelt word may have been meant to be; shorter names are like too many words.
+#: Layers that a misspelt word may have been meant to be; shorter names resemble too many words.
 _LONG_LAYERS = ("blockcache", "cached", "filecache", "libarchive", "reference", "simplecache")
 
 

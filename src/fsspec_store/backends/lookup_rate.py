@@ -33,5 +33,5 @@ class LookupRate:
         return is_open
 
     def took(self, seconds: float) -> None:
-        """Take note how long a look-up took that found nothing."""
+        """Record the duration of a look-up that found nothing."""
         self._left -= _PAUSE * seconds

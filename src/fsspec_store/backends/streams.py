@@ -153,7 +153,7 @@ class Watchdog:
         return self
 
     def body_follows(self, response: ClientResponse) -> None:
-        """Take note that the head has come."""
+        """Record that the head has arrived."""
         self._response = response
         self._began = self._loop.time()
         self._before = _came(response)

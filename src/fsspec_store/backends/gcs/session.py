@@ -181,17 +181,17 @@ class Authorization:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether there is nothing to sign with."""
+        """Whether there are no credentials."""
         return self._credentials.credentials is None
 
     @property
     def token(self) -> object:
-        """What stands for the credentials as they are now, to tell them from renewed ones."""
+        """Identifies the current credentials, to compare them with refreshed ones."""
         return getattr(self._credentials.credentials, "token", None)
 
     @property
     def may_renew(self) -> bool:
-        """Whether there may be another token after a refused one."""
+        """Whether another token is possible after a refused one."""
         # Anonymous because nothing was found, and not because the user said so.
         return not self.is_anonymous or (self._source is None and self._rate.is_open())
 
@@ -202,7 +202,7 @@ class Authorization:
         return {text for name in names if isinstance(text := getattr(google, name, None), str)}
 
     async def sign(self, headers: dict[str, str]) -> None:
-        """Add what says who asks: nothing, for somebody anonymous."""
+        """Add the ``Authorization`` header; nothing where the credentials are anonymous."""
         google = self._credentials.credentials
         if google is None:
             return
@@ -212,11 +212,11 @@ class Authorization:
         google.apply(headers)
 
     async def renew(self, refused: object) -> None:
-        """Get a new token, unless somebody got one since `token` was the refused one."""
+        """Get a new token, unless `token` is no longer the refused one."""
         await in_thread(self._refresh, _operation.get(), time.monotonic(), (refused,))
 
     def begin(self) -> None:
-        """Take note that an operation begins, whose requests are signed from now on."""
+        """Record the start of an operation: its requests share one look-up."""
         _operation.set(time.monotonic())
 
     def _refresh(self, operation: float, began: float, refused: tuple[object] | None) -> None:
@@ -278,7 +278,7 @@ class Authorization:
             self._rate.took(time.monotonic() - began)
 
     def _has_source(self) -> bool:
-        """Whether the credentials came from a place that may have others by now."""
+        """Whether the source of the credentials may have others by now."""
         if self._source is None or self._source in ("google_default", "cloud"):
             return True
         return isinstance(self._source, str) and os.path.isfile(self._source)

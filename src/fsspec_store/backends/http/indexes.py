@@ -35,7 +35,7 @@ _MOST_REPEATS = 64
 _MOST_DEEP = 255
 #: A page longer than this is parsed in a thread.
 _LONG_PAGE = 2**16
-#: What says nothing of whether the server lists: who asks has to log in, wait, or ask again.
+#: Statuses that do not show whether the server lists: log in, wait, or repeat the request.
 _ASK_AGAIN = (401, 407, 408, 425, 429)
 
 

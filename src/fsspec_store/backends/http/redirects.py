@@ -83,7 +83,7 @@ class Redirects:
         self._options = dict(options)
         self._follows = self._options.pop("allow_redirects", True)
         self._max = self._options.pop("max_redirects", _MAX_REDIRECTS)
-        #: For the URL as it was made; a redirect names all of its own.
+        #: For the store's own URLs; a redirect states a query of its own.
         self._params = self._options.pop("params", None)
         self._for_any_host = {
             name: value for name, value in self._options.items() if name in _FOR_ANY_HOST
@@ -102,7 +102,7 @@ class Redirects:
         headers: Mapping[str, str],
         **options: Any,
     ) -> aiohttp.ClientResponse:
-        """Send a GET or HEAD; return the response that is no redirect, its body unread.
+        """Send a GET or HEAD; return the first response that is not a redirect, its body unread.
 
         Raises
         ------
@@ -147,7 +147,7 @@ class Redirects:
         headers: Mapping[str, str],
         common: Mapping[str, Any],
     ) -> aiohttp.ClientResponse:
-        """Send a request to another origin, by the session's connections and nothing else of it."""
+        """Send a request to another origin, with nothing of the session but its connections."""
         options = {**self._for_any_host, **common}
         sent = dict(headers)
         if options.get("proxy") is None:
@@ -208,7 +208,7 @@ def _target(url: URL, location: str, *, encoded: bool) -> URL:
             return target
     except ValueError:
         pass
-    # Its text is the server's, which may have a secret in it.
+    # The text of the header may hold a secret.
     raise aiohttp.InvalidURL(f"{url.origin()} redirects to a URL that is neither http nor https")
 
 

@@ -60,7 +60,7 @@ class Session(aiobotocore.session.AioSession):  # type: ignore[misc]
         return (_Renewed(found, self) if hasattr(found, "refresh_needed") else found,)
 
     async def _look(self, find: Callable[[], Awaitable[Any]]) -> Any:
-        """Await ``find()``, one at a time; a failure is that of all who wait.
+        """Await ``find()``, one at a time; a failure is raised to all callers that wait.
 
         A failure that may pass is no longer than that: an attempt that begins later looks again.
         """

@@ -157,7 +157,7 @@ class Lanes:
             raise ChecksumError(f"{code}: {error}") from None
         if isinstance(error, FileNotFoundError | PermissionError) and not code:
             self._is_refused = True
-            # Of a file or a program that gives credentials, and no word of S3's about a key.
+            # It comes from a file or a program that gives credentials, and says nothing of a key.
             raise botocore.exceptions.CredentialRetrievalError(
                 provider="a file or program", error_msg=str(error)
             ) from error

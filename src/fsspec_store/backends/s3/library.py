@@ -41,7 +41,7 @@ _READ_BYTES = 2**20
 async def understood(
     method: str, params: Mapping[str, Any], response: dict[str, Any], policy: RetryPolicy
 ) -> dict[str, Any]:
-    """An answer in another form.
+    """An answer of s3fs, in the form of the native transport.
 
     Parameters
     ----------
