@@ -56,7 +56,7 @@ def scrub(
 def forget_locals(
     error: BaseException, *, outer: BaseException | None = None, keep_functions: bool = False
 ) -> None:
-    """Clear the local variables of finished functions in an exception's traceback, and in its chain.
+    """Clear local variables of finished functions in an exception's traceback, and in its chain.
 
     Before Python 3.13 the functions go with them, unless they are to be kept. ``outer`` is as of
     `scrub`.

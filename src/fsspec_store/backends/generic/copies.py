@@ -112,12 +112,12 @@ class Copies:
 
     def _open_kept(self, folder: CopyFolder, uid: str | None) -> BinaryIO | None:
         while (copy := self._valid(folder, uid)) is not None:
-            # It goes when a newer copy comes, or a store changes the value.
+            # It is removed when a newer copy is made, or a store changes the value.
             with suppress(FileNotFoundError):
                 file = open(copy.path, "rb")  # noqa: SIM115
                 if os.fstat(file.fileno()).st_size == int(copy.fields[1], 16):
                     return file
-                # What a machine that lost its power leaves of a file.
+                # A power cut can leave a file like this.
                 file.close()
                 return None
         return None
@@ -156,7 +156,7 @@ class Copies:
                 with ExitStack() as stack:
                     file = stack.enter_context(open(temporary, "rb"))
                     size = os.fstat(file.fileno()).st_size
-                    # If it cannot be published it is one version all the same, for this reader.
+                    # Unpublished, it still is one version of the value, for this reader.
                     folder.publish(temporary, [digest_of(uid or ""), f"{size:x}"])
                     stack.pop_all()
                     return file

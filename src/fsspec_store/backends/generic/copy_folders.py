@@ -44,7 +44,7 @@ _NAME = re.compile(r"\d{20}-")
 
 
 class NotCopiedError(OSError):
-    """A value is there of which no copy can be made, for one that changes all the time."""
+    """A value exists and cannot be copied, for example because it changes all the time."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The copies that fsspec itself made, in this process or another, now or years ago.
+"""The copies that fsspec itself made, in this process or another, at any time.
 
 fsspec copies in place: a file that exists may be half of a value, also after its process was
 killed, and may be overwritten at any time. So a copy is used only after it was compared with what

@@ -85,7 +85,7 @@ class Indexes:
     async def pages(
         self, directory: str, stem: str, *, recursive: bool
     ) -> AsyncGenerator[Page, None]:
-        """See `Backend.pages`."""
+        """List a directory by its index pages; see `Backend.pages`."""
         # Last in, first out: of a deep tree few directories wait.
         waiting = [_Folder(directory)]
         running: dict[asyncio.Task[Listing], _Folder] = {}

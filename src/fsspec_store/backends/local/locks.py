@@ -26,7 +26,7 @@ T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 #: Seconds before the second try, and at most before any: a lock of this package is held for far
-#: less, and somebody else's for any time.
+#: less, and one of another program for any time.
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.025
 

@@ -20,7 +20,7 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 def read(path: str, request: ByteRequest | None) -> bytes | None:
-    """See `Backend.read`."""
+    """Read a file, or a part of it; see `Backend.read`."""
     held: list[int] = []
     try:
         # In one step, see `paths`.
@@ -55,13 +55,13 @@ def _read_between(descriptor: int, start: int, end: int) -> bytes:
 
 
 def read_version(path: str) -> tuple[bytes, str] | None:
-    """See `Backend.read_version`."""
+    """Read a file and its version; see `Backend.read_version`."""
     data = read(path, None)
     return None if data is None else (data, content_version(data))
 
 
 def size(path: str) -> int | None:
-    """See `Backend.size`."""
+    """Size of a file; see `Backend.size`."""
     try:
         status = os.stat(path)
     except OSError as error:

@@ -17,7 +17,7 @@ __all__ = ["pages"]
 
 
 def pages(directory: str, stem: str, recursive: bool, limit: int) -> Generator[Page, None, None]:
-    """See `Backend.pages`; at most ``limit`` entries a page."""
+    """List in pages of at most ``limit`` entries; see `Backend.pages`."""
     objects: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     for path, size in _walk(directory, stem, recursive):

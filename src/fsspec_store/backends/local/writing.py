@@ -154,7 +154,7 @@ class Removal:
 
 
 def create(path: str, data: memoryview) -> bool:
-    """See `Backend.create`."""
+    """Write a file that must not exist yet; see `Backend.create`."""
     temporary = _Temporary(path, data)
     try:
         is_created = _link(temporary.make(None), path, data)
