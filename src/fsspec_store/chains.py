@@ -13,7 +13,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fsspec
-from fsspec.archive import AbstractArchiveFileSystem
 from fsspec.implementations.cached import CachingFileSystem
 from fsspec.registry import available_protocols, get_filesystem_class
 
@@ -70,7 +69,7 @@ def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[Abstra
     found, flat = _distributed(links, options)
     outermost = found[-1]
     is_alone = len(found) == 1 and "fo" not in outermost.options
-    if is_alone and issubclass(outermost.cls, AbstractArchiveFileSystem):
+    if is_alone and any(base.__module__ == "fsspec.archive" for base in outermost.cls.__mro__):
         protocol = outermost.protocol
         raise StoreURLError(
             f"{public_url(links[0])!r} names no archive: write {protocol}://::archive, or "
@@ -186,4 +185,4 @@ def _meant_protocol(found: Sequence[_Link], name: str) -> str:
     near = difflib.get_close_matches(name, links, n=1, cutoff=0.5)
     if near and name not in available_protocols():
         return repr(near[0])
-    return f"options of a link of this chain: {', '.join(map(repr, links))}"
+    return f"one of the links of this chain: {', '.join(map(repr, links))}"

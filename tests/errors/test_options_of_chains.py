@@ -39,7 +39,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("simplecache::s3://b/x", {"anno": True}, "'anno' .did you mean {'s3': {'anon'"),
     ("simplecache::https://h/x", {"headers": {}}, "did you mean {'https': {'headers'"),
     ("simplecache::s3://b/x", {"s3": S3, "cache_storag": "x"}, "did you mean 'cache_storage'"),
-    ("simplecache::s3://b/x", {"gs": {"token": "anon"}}, "a link of this chain: 'simplecache'"),
+    ("simplecache::s3://b/x", {"gs": {"token": "anon"}}, "links of this chain: 'simplecache'"),
     ("simplecache::s3://b/x", {"s3a": S3}, "'s3a' .did you mean 's3', as the URL has it"),
     ("simplecache::https://h/x", {"http": {"headers": {}}}, "did you mean 'https'"),
     ("simplecache::s3://b/x", {"s4": S3}, "did you mean 's3'"),

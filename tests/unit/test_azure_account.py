@@ -198,6 +198,16 @@ async def test_a_failure_is_everybodys_and_not_for_ever() -> None:
     assert await ask(tokens) == "Bearer token-2"
 
 
+async def test_failures_one_after_the_other_are_looked_up_at_a_bounded_rate() -> None:
+    credential = Asked()
+    credential.error = OSError("no way to the token")
+    tokens = Tokens(credential)
+    for _ in range(100):
+        with pytest.raises(OSError, match="no way"):
+            await ask(tokens)
+    assert 1 < credential.times < 20
+
+
 async def test_who_gives_up_takes_the_token_from_nobody() -> None:
     credential = Asked()
     credential.go_on.clear()

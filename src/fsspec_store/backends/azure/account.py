@@ -26,6 +26,7 @@ from fsspec.asyn import get_loop
 
 from ...errors import StorageOptionError
 from ...forks import free_in_child
+from ..lookup_rate import LookupRate
 from ..option_names import ADLFS
 from ..options import refuse_unknown
 
@@ -284,6 +285,7 @@ class Tokens:
         self._pid = os.getpid()
         self._lock = free_in_child(threading.Lock())
         self._fetch: Future[Any] | None = None
+        self._rate = LookupRate()
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
@@ -305,7 +307,7 @@ class Tokens:
     async def renew(self, refused: object) -> None:
         # Of many requests with one refused token, the first has another fetched for all.
         with self._lock:
-            if self._fetch is refused:
+            if self._fetch is refused and self._rate.take():
                 self._fetch = None
 
     def _current(self) -> Future[Any]:
@@ -313,9 +315,19 @@ class Tokens:
             # A parent's thread will not bring the token.
             self._start()
         with self._lock:
-            if self._fetch is None or _is_over(self._fetch):
+            if self._fetch is None or self._is_due(self._fetch):
                 self._fetch = self._fetched()
             return self._fetch
+
+    def _is_due(self, fetch: Future[Any]) -> bool:
+        """Whether a token is fetched in place of this one, after a failure at a bounded rate."""
+        if not fetch.done():
+            return False
+        if fetch.cancelled():
+            return True
+        if fetch.exception() is not None:
+            return self._rate.take()
+        return bool(fetch.result().expires_on - time.time() < _TOKEN_MARGIN)
 
     def _fetched(self) -> Future[Any]:
         ask = self._credential.get_token
@@ -341,14 +353,6 @@ def _now() -> str:
 def _date(seconds: int) -> str:
     """A time as HTTP has it: to spell it out takes as long as to sign it."""
     return formatdate(seconds, usegmt=True)
-
-
-def _is_over(fetch: Future[Any]) -> bool:
-    if not fetch.done():
-        return False
-    if fetch.cancelled() or fetch.exception() is not None:
-        return True
-    return bool(fetch.result().expires_on - time.time() < _TOKEN_MARGIN)
 
 
 def account_of(fs: AbstractFileSystem) -> Account:
