@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from urllib.parse import unquote
 
 import pytest
 from conformance.support import listed, read
+from gcsfs.credentials import GoogleCredentials
 from servers.google_accounts import GoogleAccounts
 from servers.scripted_s3 import Asked, Reply, scripted_s3
 
@@ -125,6 +127,9 @@ def answer_holders(asked: Asked) -> Reply:
 async def test_default_credentials_that_are_not_there_when_the_store_is_made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    if "on_google" not in inspect.signature(GoogleCredentials).parameters:
+        # A look-up takes long there, and the next one waits the longer for it.
+        pytest.skip("cannot: this release of gcsfs asks for Google's metadata service anywhere")
     file = tmp_path / "key.json"
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
