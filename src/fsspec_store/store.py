@@ -22,6 +22,7 @@ from .concurrency import for_each, map_unordered
 from .contract import Store, Values
 from .errors import (
     AccessDeniedError,
+    BackendError,
     InvalidKeyError,
     KeyNotFoundError,
     ReadOnlyError,
@@ -467,6 +468,8 @@ class FsspecStore(Store):
         try:
             with self._explaining("read", key):
                 found = await self._backend.read_version(path)
+        except RangeNotSatisfiableError as error:
+            raise self._no_range(key) from error
         except AccessDeniedError as error:
             self._forbidden(error)
             return None
@@ -806,6 +809,15 @@ class FsspecStore(Store):
             return memoryview(b"")
         return super()._refuse(key, request, size)
 
+    def _no_range(self, key: str) -> BackendError:
+        """The error of a service that finds a range out of bounds where none was asked for."""
+        return BackendError(
+            f"cannot read {key!r} in {self._url}: the service answered a request for the whole "
+            "value with 416, range not satisfiable",
+            key=key,
+            url=self._url,
+        )
+
     async def _read_out_of_range(
         self, key: str, request: ByteRequest, size: int | None
     ) -> memoryview | None:
@@ -820,7 +832,8 @@ class FsspecStore(Store):
             with self._explaining("read", key):
                 data = await self._backend.read(path, request)
         except RangeNotSatisfiableError as error:
-            assert request is not None
+            if request is None:
+                raise self._no_range(key) from error
             return self._refuse(key, request, error.size)
         except AccessDeniedError as error:
             self._forbidden(error)

@@ -272,6 +272,36 @@ async def test_a_size_that_cannot_be_is_an_error_and_closes_the_connection(
         await closed(server)
 
 
+async def test_no_range_is_out_of_bounds_where_none_was_asked_for(transport: str) -> None:
+    async def answer(peer: Peer, request: Request) -> None:
+        peer.writer.write(head(416, Content_Length=0, Content_Range="bytes */5"))
+
+    async with serving(transport, answer) as (store, _):
+        for use in (store.get, store.get_version):
+            with pytest.raises(BackendError, match=r"(?i)416|range not satisfiable"):
+                await use("k")
+
+
+@pytest.mark.parametrize("is_fast", [True, False])
+async def test_what_botocore_cannot_read_is_an_error_of_the_service(is_fast: bool) -> None:
+    page = (
+        b"<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>k</Key>"
+        b"<Size>many</Size></Contents></ListBucketResult>"
+    )
+
+    async def answer(peer: Peer, request: Request) -> None:
+        body = page if "list-type" in request.target else b""
+        told = {"Content_Length": len(body), "Last_Modified": "never"}
+        peer.writer.write(head(200, **told) + body)
+
+    async with serving("s3" if is_fast else "s3fs", answer) as (store, _):
+        with pytest.raises(BackendError, match="cannot read: invalid literal"):
+            await listed(store.list())
+        if not is_fast:
+            with pytest.raises(BackendError, match='timestamp "never"'):
+                await store.exists("k")
+
+
 # -- Bodies without an end -------------------------------------------------------------------------
 
 

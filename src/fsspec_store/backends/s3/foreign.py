@@ -6,6 +6,7 @@ sends an ETag with each object. Pure functions, no I/O.
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from ..foreign import ForeignAnswerError, is_page
@@ -14,12 +15,15 @@ from .answers import error_code, error_headers, error_status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NotS3Error", "check_is_value", "has_page", "not_s3"]
+__all__ = ["NotS3Error", "check_is_value", "has_page", "not_s3", "unreadable"]
 
 #: Headers by which services that speak S3 name a request in their answer.
 _REQUEST_ID = frozenset(
     {"x-amz-request-id", "x-amz-id-2", "x-amzn-requestid", "x-guploader-uploadid"}
 )
+
+#: The modules that read responses.
+_PARSERS = frozenset({"aiobotocore.parsers", "botocore.parsers"})
 
 
 class NotS3Error(ForeignAnswerError):
@@ -64,6 +68,24 @@ def not_s3(error: BaseException) -> NotS3Error | None:
     if not has_body or not (_is_html(headers) or _REQUEST_ID.isdisjoint(headers)):
         return None
     return NotS3Error(status, headers)
+
+
+def unreadable(error: Exception) -> OSError | None:
+    """What to raise for an error of botocore's parser, of which some are Python's own.
+
+    A size or a date that is none makes it raise ``ValueError``, for example.
+
+    Parameters
+    ----------
+    error : Exception
+        As s3fs raises it.
+    """
+    if not isinstance(error, (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)):
+        return None
+    frames = traceback.walk_tb(error.__traceback__)
+    if not any(frame.f_globals.get("__name__") in _PARSERS for frame, _ in frames):
+        return None
+    return OSError(f"the service sent a response that botocore cannot read: {error!s:.120}")
 
 
 def has_page(error: BaseException) -> bool:

@@ -47,7 +47,7 @@ from .features import (
     may_be_refused,
     service_at,
 )
-from .foreign import not_s3
+from .foreign import not_s3, unreadable
 from .library import as_bytes, is_version_1, understood, version_1
 from .refusals import OddAnswerError
 
@@ -269,6 +269,8 @@ class Lanes:
         except Exception as error:
             if not method.startswith("head_") and (foreign := not_s3(error)) is not None:
                 raise foreign from None
+            if (unread := unreadable(error)) is not None:
+                raise unread from error
             raise
         finally:
             if self.is_over:
