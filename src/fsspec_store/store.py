@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from .backends import backend_for
 from .backends.base import RangeNotSatisfiableError
+from .backends.page_checks import refuse_relative
 from .blocking import SyncFsspecStore
 from .buffer import Buffer, as_view
 from .byte_requests import SuffixByteRequest, check_byte_range
@@ -786,6 +787,7 @@ class FsspecStore(Store):
                 if is_older(leftover, older_than):
                     path = leftover._replace(key=self._base + leftover.key)
                     with self._explaining("remove leftovers of", leftover.key):
+                        refuse_relative([path.key], self._base)
                         await self._backend.remove_leftover(path)
                     removed.append(leftover)
         return removed

@@ -22,8 +22,9 @@ _REQUEST_ID = frozenset(
     {"x-amz-request-id", "x-amz-id-2", "x-amzn-requestid", "x-guploader-uploadid"}
 )
 
-#: The modules that read responses.
+#: The modules that read responses, and the one that changes some of them afterwards.
 _PARSERS = frozenset({"aiobotocore.parsers", "botocore.parsers"})
+_HANDLERS = "botocore.handlers"
 
 
 class NotS3Error(ForeignAnswerError):
@@ -71,21 +72,23 @@ def not_s3(error: BaseException) -> NotS3Error | None:
 
 
 def unreadable(error: Exception) -> OSError | None:
-    """What to raise for an error of botocore's parser, of which some are Python's own.
+    """What to raise where botocore failed to read a response, with one of Python's own exceptions.
 
-    A size or a date that is none makes it raise ``ValueError``, for example.
+    A size or a date that is none makes it raise ``ValueError``, and nested elements
+    ``RecursionError``, for example.
 
     Parameters
     ----------
     error : Exception
         As s3fs raises it.
     """
-    if not isinstance(error, (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)):
+    if type(error).__module__ != "builtins" or isinstance(error, OSError):
         return None
-    frames = traceback.walk_tb(error.__traceback__)
-    if not any(frame.f_globals.get("__name__") in _PARSERS for frame, _ in frames):
-        return None
-    return OSError(f"the service sent a response that botocore cannot read: {error!s:.120}")
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        name, function = frame.f_globals.get("__name__"), frame.f_code.co_name
+        if name in _PARSERS or (name == _HANDLERS and function.startswith("decode_")):
+            return OSError(f"the service sent a response that botocore cannot read: {error!s:.120}")
+    return None
 
 
 def has_page(error: BaseException) -> bool:
