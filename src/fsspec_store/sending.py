@@ -87,8 +87,16 @@ class Sender:
         renew: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
         """As `Slot.send`, for an attempt that reads the whole response."""
-        with Slot(self) as slot:
-            return await slot.send(attempt, renew=renew)
+        # On the way of every request: a ``with`` statement would be two further calls.
+        slot = Slot(self)
+        succeeded = False
+        try:
+            answer = await slot.send(attempt, renew=renew)
+            succeeded = True
+            return answer
+        finally:
+            if slot._permit is not None:
+                self._limiter.release(slot._permit, succeeded=succeeded)
 
     def slot(self) -> Slot:
         """A slot for a request whose body is read after its attempt."""

@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from .backends import backend_for
 from .backends.base import RangeNotSatisfiableError
+from .backends.page_checks import refuse_relative
 from .blocking import SyncFsspecStore
 from .buffer import Buffer, as_view
 from .byte_requests import SuffixByteRequest, check_byte_range
@@ -22,6 +23,7 @@ from .concurrency import for_each, map_unordered
 from .contract import Store, Values
 from .errors import (
     AccessDeniedError,
+    BackendError,
     InvalidKeyError,
     KeyNotFoundError,
     ReadOnlyError,
@@ -468,6 +470,8 @@ class FsspecStore(Store):
         try:
             with self._explaining("read", key):
                 found = await self._backend.read_version(path)
+        except RangeNotSatisfiableError as error:
+            raise self._no_range(key) from error
         except AccessDeniedError as error:
             self._forbidden(error)
             return None
@@ -784,6 +788,7 @@ class FsspecStore(Store):
                 if is_older(leftover, older_than):
                     path = leftover._replace(key=self._base + leftover.key)
                     with self._explaining("remove leftovers of", leftover.key):
+                        refuse_relative([path.key], self._base)
                         await self._backend.remove_leftover(path)
                     removed.append(leftover)
         return removed
@@ -807,6 +812,15 @@ class FsspecStore(Store):
             return memoryview(b"")
         return super()._refuse(key, request, size)
 
+    def _no_range(self, key: str) -> BackendError:
+        """The error of a service that finds a range out of bounds where none was asked for."""
+        return BackendError(
+            f"cannot read {key!r} in {self._url}: the service answered a request for the whole "
+            "value with 416, range not satisfiable",
+            key=key,
+            url=self._url,
+        )
+
     async def _read_out_of_range(
         self, key: str, request: ByteRequest, size: int | None
     ) -> memoryview | None:
@@ -821,7 +835,8 @@ class FsspecStore(Store):
             with self._explaining("read", key):
                 data = await self._backend.read(path, request)
         except RangeNotSatisfiableError as error:
-            assert request is not None
+            if request is None:
+                raise self._no_range(key) from error
             return self._refuse(key, request, error.size)
         except AccessDeniedError as error:
             self._forbidden(error)

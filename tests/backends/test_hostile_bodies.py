@@ -272,6 +272,49 @@ async def test_a_size_that_cannot_be_is_an_error_and_closes_the_connection(
         await closed(server)
 
 
+async def test_no_range_is_out_of_bounds_where_none_was_asked_for(transport: str) -> None:
+    async def answer(peer: Peer, request: Request) -> None:
+        peer.writer.write(head(416, Content_Length=0, Content_Range="bytes */5"))
+
+    async with serving(transport, answer) as (store, _):
+        for use in (store.get, store.get_version):
+            with pytest.raises(BackendError, match=r"(?i)416|range not satisfiable"):
+                await use("k")
+
+
+UNREADABLE = {
+    "no size": (200, "<Contents><Key>k</Key><Size>many</Size></Contents>"),
+    "two keys": (200, "<Contents><Key>a</Key><Key>b</Key><Size>1</Size></Contents>"),
+    "nested": (400, "<a>" * 5000 + "</a>" * 5000),
+    "not listed": (404, "<EncodingType>url</EncodingType><Contents><Key>a</Key></Contents>"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("transport", ["s3", "s3fs"])
+async def test_what_botocore_cannot_read_is_an_error_of_the_service(
+    transport: str, kind: str
+) -> None:
+    status, text = UNREADABLE[kind]
+
+    async def answer(peer: Peer, request: Request) -> None:
+        page = f"<ListBucketResult><IsTruncated>false</IsTruncated>{text}</ListBucketResult>"
+        peer.writer.write(head(status, Content_Length=len(page)) + page.encode())
+
+    async with serving(transport, answer) as (store, _):
+        with pytest.raises(BackendError, match="cannot list"):
+            await listed(store.list())
+
+
+async def test_a_date_that_botocore_cannot_read() -> None:
+    async def answer(peer: Peer, request: Request) -> None:
+        peer.writer.write(head(200, Content_Length=0, Last_Modified="never"))
+
+    async with serving("s3fs", answer) as (store, _):
+        with pytest.raises(BackendError, match=r'botocore cannot read.*"never"'):
+            await store.exists("k")
+
+
 # -- Bodies without an end -------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -14,7 +15,7 @@ from conformance.support import buf, collect, listed, put
 from servers import S3Endpoint
 from servers.scripted import Peer, nothing_left, scripted_server
 
-from fsspec_store import FsspecStore, ReadOnlyError
+from fsspec_store import BackendError, FsspecStore, ReadOnlyError
 from fsspec_store.backends.cleanup import CLEANUP_SECONDS
 
 TEMPORARY = ".fsspec-store-0123456789abcdef.tmp"
@@ -102,6 +103,50 @@ async def s3(answers: Answers, **options: Any) -> AsyncIterator[FsspecStore]:
         }
         async with FsspecStore.from_url("s3://bucket/root", given, **options) as store:
             yield store
+
+
+@pytest.mark.parametrize(
+    ("upload", "error"),
+    [
+        ("<Key>root/../a</Key><UploadId>u</UploadId>", "segment"),
+        ("<UploadId>u</UploadId>", "key None"),
+        ("<Key>root/a</Key>", "id None"),
+    ],
+)
+async def test_what_may_be_outside_of_the_store_is_not_removed(upload: str, error: str) -> None:
+    asked: list[str] = []
+
+    def answer(method: str, target: str, headers: dict[str, str]) -> tuple[int, str]:
+        asked.append(method)
+        if "uploads" not in target:
+            return 200, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        begun = "<Initiated>2000-01-01T00:00:00Z</Initiated>"
+        listed = f"<Upload>{upload}{begun}</Upload><IsTruncated>false</IsTruncated>"
+        return 200, f"<ListMultipartUploadsResult>{listed}</ListMultipartUploadsResult>"
+
+    async with s3(answer) as store:
+        with pytest.raises(BackendError, match=error):
+            await store.remove_leftovers()
+    assert set(asked) == {"GET"}
+
+
+async def test_a_date_without_a_time_zone_is_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(method: str, target: str, headers: dict[str, str]) -> tuple[int, str]:
+        if "uploads" not in target:
+            return 200, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        upload = "<Key>root/a</Key><UploadId>u</UploadId><Initiated>2026-01-01T00:00:00</Initiated>"
+        listed = f"<Upload>{upload}</Upload><IsTruncated>false</IsTruncated>"
+        return 200, f"<ListMultipartUploadsResult>{listed}</ListMultipartUploadsResult>"
+
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        async with s3(answer) as store:
+            (found,) = await collect(store.list_leftovers())
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert found.modified == datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("fast", [True, False])

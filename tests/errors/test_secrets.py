@@ -7,7 +7,7 @@ import base64
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -29,13 +29,17 @@ SECRET = "s3cret/key+of=the=account"
 PASSWORD = "pass/w0rd+of&him"
 KEY = base64.b64encode(b"the key of the account, 32 bytes").decode()
 SIGNATURE = base64.b64encode(b"the signature of the user, 32 by").decode()
+#: What the service encrypts with, which is sent in base64.
+CUSTOMER = {"SSECustomerKey": "the key of a customer, 32 bytes.", "SSECustomerAlgorithm": "AES256"}
 #: What only some requests hold, as it was sent.
 SENT = re.compile(
     r"Signature=(\w+)|SharedKey \w+:(\S+)|(?i:authorization): (\S.*)|(?i:authorization): \w+ (\S+)"
 )
 
 
-def s3(url: str, **options: Any) -> FsspecStore:
+def s3(
+    url: str, encryption: Mapping[str, str | bytes] | None = None, **options: Any
+) -> FsspecStore:
     return FsspecStore.from_url(
         "s3://bucket/root",
         {
@@ -44,6 +48,7 @@ def s3(url: str, **options: Any) -> FsspecStore:
             "token": TOKEN.replace('"', "").replace("<", "").replace(">", ""),
             "endpoint_url": url,
             "client_kwargs": {"region_name": "us-east-1"},
+            "s3_additional_kwargs": dict(encryption or {}),
         },
         retries=0,
         **options,
@@ -91,6 +96,7 @@ def chained(url: str) -> FsspecStore:
 PLACES: dict[str, Callable[[str], FsspecStore]] = {
     "S3": s3,
     "S3, by s3fs": lambda url: s3(url, fast=False),
+    "S3, by a customer's key": lambda url: s3(url, CUSTOMER),
     "Google": google,
     "Azure, by key": lambda url: azure(url, AccountKey=KEY),
     "Azure, by signature": lambda url: azure(
@@ -158,6 +164,8 @@ class Echo:
         found.add(re.sub('["<>]', "", TOKEN))
         for match in SENT.finditer("\n".join(self.heads).replace("\r", "")):
             found |= {text.strip() for text in match.groups() if text}
+        customer = CUSTOMER["SSECustomerKey"]
+        found |= {customer, base64.b64encode(customer.encode()).decode()}
         found |= {base64.b64encode(f"user:{PASSWORD}".encode()).decode()}
         return found | {quote(text, safe="") for text in found} | {escape(text) for text in found}
 

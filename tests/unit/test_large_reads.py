@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncIterator
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -324,6 +324,24 @@ async def test_slots_that_become_free_are_used() -> None:
     assert memory == data
     assert parts.asked
     assert parts.most_at_once == 1
+
+
+async def test_a_slot_is_given_back_between_two_parts() -> None:
+    data = pattern(100)
+    parts, taken = Parts(data, set(), [1]), 0
+
+    @contextmanager
+    def slot() -> Iterator[Parts]:
+        nonlocal taken
+        taken += 1
+        before = len(parts.asked)
+        yield parts
+        assert len(parts.asked) == before + 1
+
+    body = Body(data, slowness=3)
+    memory = await read_large(body, 100, parts, spare=slot, part_bytes=10, parts_at_once=1)
+    assert memory == data
+    assert taken == len(parts.asked) > 1
 
 
 @settings(max_examples=200)

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from fsspec_store.backends.azure.answers import listing
-from fsspec_store.backends.gcs.answers import object_size, objects_of_page
+from fsspec_store.backends.gcs.answers import listing as listing_of_google
+from fsspec_store.backends.gcs.answers import object_size
 from fsspec_store.backends.parsing import parse_json, parse_multipart, parse_xml, parsed
 from fsspec_store.backends.s3.documents import parse_list
 
@@ -75,13 +76,22 @@ def test_a_size_that_is_none_is_an_error_on_google(size: object) -> None:
     with pytest.raises(OSError, match="size"):
         object_size(document)
     with pytest.raises(OSError, match="size of 'a'"):
-        objects_of_page({"items": [{"name": "a", "size": size}]})
+        listing_of_google(json.dumps({"items": [{"name": "a", "size": size}]}).encode())
 
 
-@pytest.mark.parametrize("items", [[{"size": "5"}], ["a"], 5, [{"name": 5, "size": "5"}], [None]])
-def test_a_listing_without_names_is_an_error(items: object) -> None:
-    with pytest.raises(OSError, match="without"):
-        objects_of_page({"items": items})
+@pytest.mark.parametrize(
+    "page",
+    [
+        *({"items": items} for items in ([{"size": "5"}], ["a"], 5, [{"name": 5}], [None], None)),
+        *({"prefixes": prefixes} for prefixes in (None, 5, "abc", [5], [None], [""])),
+        *({"nextPageToken": token} for token in (5, ["a"], {"a": "b"}, "\ud800")),
+        {"items": [{"name": "\ud800"}]},
+    ],
+    ids=repr,
+)
+def test_a_listing_without_names_is_an_error(page: object) -> None:
+    with pytest.raises(OSError, match="none"):
+        listing_of_google(json.dumps(page).encode())
 
 
 @pytest.mark.parametrize("size", NO_SIZES, ids=repr)

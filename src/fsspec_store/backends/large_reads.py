@@ -152,11 +152,12 @@ async def read_large(
             raise
 
     async def fetch_from_the_end() -> None:
-        lent = nullcontext(fetch) if spare is None else spare()
-        if lent is None:
-            return
-        with lent as fetch_beside:
-            while left:
+        while left:
+            # A slot for each part: small requests that wait come between two parts.
+            lent = nullcontext(fetch) if spare is None else spare()
+            if lent is None:
+                return
+            with lent as fetch_beside:
                 try:
                     await fetch_part(fetch_beside, left.pop_last())
                 except NoPermitError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from email.parser import BytesParser
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 import gcsfs.retry
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREDENTIAL_ERRORS",
+    "Listing",
     "check_is_googles",
     "check_stored",
     "check_whole",
@@ -35,8 +36,8 @@ __all__ = [
     "is_missing_bucket",
     "is_missing_object",
     "is_unclear",
+    "listing",
     "object_size",
-    "objects_of_page",
     "outcomes_of_batch",
     "verdict",
 ]
@@ -59,6 +60,8 @@ _UPLOAD_ID = "X-GUploader-UploadID"
 _ERROR_BYTES = 4096
 _CRC32C = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)")
 _IS_STATUS = re.compile(b"[0-9]{3}").fullmatch
+#: JSON can write half a character, which no URL can carry (RFC 8259, section 8.2).
+_NO_CHARACTER = re.compile("[\ud800-\udfff]").search
 _CONTENT_ID = re.compile(r"(\d{1,9})>?$")
 
 
@@ -140,22 +143,46 @@ def object_size(document: bytes) -> int | None:
     return _size(parse_json(document), "the object")
 
 
-def objects_of_page(page: Mapping[str, Any]) -> list[tuple[str, int | None]]:
-    """Names and sizes on a page of a listing.
+class Listing(NamedTuple):
+    """One page of a listing.
+
+    Attributes
+    ----------
+    objects : list of tuple
+        Names and sizes; a size is ``None`` where the service lists none.
+    prefixes : list of str
+        With the ``/`` at their end.
+    token : str
+        Asks for the next page, ``""`` after the last.
+    """
+
+    objects: list[tuple[str, int | None]]
+    prefixes: list[str]
+    token: str
+
+
+def listing(document: bytes) -> Listing:
+    """Read a page of a listing.
 
     Raises
     ------
     OSError
-        When it names an object without a name, or with a size that is none.
+        When it names an object or a prefix without a name, or with a size that is none, or a next
+        page by what is no token.
     """
-    try:
-        items = [(item["name"], item) for item in page.get("items", ())]
-    except (KeyError, TypeError) as error:
-        raise OSError(f"the service's listing has an object without {error}") from None
-    for name, _ in items:
-        if not isinstance(name, str) or not name:
-            raise OSError(f"the service listed an object without a name, but {name!r:.80}")
-    return [(name, _size(item, repr(name))) for name, item in items]
+    page = parse_json(document)
+    items, prefixes = page.get("items", []), page.get("prefixes", [])
+    token = page.get("nextPageToken") or ""
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise OSError("the service's listing has objects that are none")
+    if not isinstance(prefixes, list):
+        raise OSError("the service's listing has prefixes that are none")
+    names = [item.get("name") for item in items]
+    for text in [*names, *prefixes, token or "-"]:
+        if not isinstance(text, str) or not text or _NO_CHARACTER(text):
+            raise OSError(f"the service's listing has a name or a token that is none: {text!r:.80}")
+    sizes = [_size(item, repr(item["name"])) for item in items]
+    return Listing(list(zip(names, sizes, strict=True)), prefixes, token)
 
 
 def _size(item: Mapping[str, Any], what: str) -> int | None:

@@ -17,12 +17,12 @@ from ..base import Backend, BucketMissingError, Failure, Page
 from ..cleanup import Cleanup
 from ..http_answers import StatusError, http_failure
 from ..page_checks import Continuation
-from ..parsing import parse_json, parsed
+from ..parsing import parsed
 from .answers import (
     CREDENTIAL_ERRORS,
     is_missing_bucket,
+    listing,
     object_size,
-    objects_of_page,
     verdict,
 )
 from .buckets import Buckets
@@ -137,17 +137,16 @@ class GCSBackend(Backend):
             if answer.status == 404:
                 raise BucketMissingError(bucket)
             self._buckets.saw(bucket)
-            found = await parsed(parse_json, answer.body)
+            found = await parsed(listing, answer.body)
             page = Page(
-                [(f"{bucket}/{name}", size) for name, size in objects_of_page(found)],
-                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in found.get("prefixes", ())],
+                [(f"{bucket}/{name}", size) for name, size in found.objects],
+                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in found.prefixes],
             )
             yield page
-            token = found.get("nextPageToken")
-            if not token:
+            if not found.token:
                 return
-            continuation.check(token, page)
-            params["pageToken"] = token
+            continuation.check(found.token, page)
+            params["pageToken"] = found.token
 
     def check_root(self, root: str) -> str | None:
         if not _BUCKET.fullmatch(_split(root)[0]):

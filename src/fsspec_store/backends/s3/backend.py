@@ -41,6 +41,7 @@ from .deletes import Deletes
 from .foreign import has_page
 from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
+from .session import customer_keys
 from .uploads import Upload
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ class S3Backend(Backend):
         return f"{code}: {text}"
 
     def secrets(self) -> set[str]:
-        return super().secrets() | self._calls.secrets()
+        return super().secrets() | customer_keys(self.fs) | self._calls.secrets()
 
     def redactor(self) -> Callable[[str], str]:
         clean = super().redactor()

@@ -96,7 +96,7 @@ class Calls:
             self._lanes.renew(used)
 
         used = self._lanes.get()
-        if used.must_be_renewed():
+        if used.is_refused and used.must_be_renewed():
             # Those of an earlier call were refused, or not found: a new session looks for others.
             self._lanes.renew(used)
             used = self._lanes.get()

@@ -6,6 +6,7 @@ sends an ETag with each object. Pure functions, no I/O.
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from ..foreign import ForeignAnswerError, is_page
@@ -14,12 +15,16 @@ from .answers import error_code, error_headers, error_status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NotS3Error", "check_is_value", "has_page", "not_s3"]
+__all__ = ["NotS3Error", "check_is_value", "has_page", "not_s3", "unreadable"]
 
 #: Headers by which services that speak S3 name a request in their answer.
 _REQUEST_ID = frozenset(
     {"x-amz-request-id", "x-amz-id-2", "x-amzn-requestid", "x-guploader-uploadid"}
 )
+
+#: The modules that read responses, and the one that changes some of them afterwards.
+_PARSERS = frozenset({"aiobotocore.parsers", "botocore.parsers"})
+_HANDLERS = "botocore.handlers"
 
 
 class NotS3Error(ForeignAnswerError):
@@ -64,6 +69,26 @@ def not_s3(error: BaseException) -> NotS3Error | None:
     if not has_body or not (_is_html(headers) or _REQUEST_ID.isdisjoint(headers)):
         return None
     return NotS3Error(status, headers)
+
+
+def unreadable(error: Exception) -> OSError | None:
+    """What to raise where botocore failed to read a response, with one of Python's own exceptions.
+
+    A size or a date that is none makes it raise ``ValueError``, and nested elements
+    ``RecursionError``, for example.
+
+    Parameters
+    ----------
+    error : Exception
+        As s3fs raises it.
+    """
+    if type(error).__module__ != "builtins" or isinstance(error, OSError):
+        return None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        name, function = frame.f_globals.get("__name__"), frame.f_code.co_name
+        if name in _PARSERS or (name == _HANDLERS and function.startswith("decode_")):
+            return OSError(f"the service sent a response that botocore cannot read: {error!s:.120}")
+    return None
 
 
 def has_page(error: BaseException) -> bool:

@@ -47,7 +47,7 @@ from .features import (
     may_be_refused,
     service_at,
 )
-from .foreign import not_s3
+from .foreign import not_s3, unreadable
 from .library import as_bytes, is_version_1, understood, version_1
 from .refusals import OddAnswerError
 
@@ -90,6 +90,8 @@ class Lanes:
 
     Attributes
     ----------
+    is_refused : bool
+        Whether credentials were refused, or not found.
     is_over : bool
         Whether they were closed: what a call under way opens since, it closes.
     """
@@ -102,7 +104,7 @@ class Lanes:
         self.is_over = False
         self._policy = policy
         self._rate = rate
-        self._is_refused = False
+        self.is_refused = False
         self._service: Service | None = None
         self._finding = asyncio.Lock()
         self._trying = asyncio.Lock()
@@ -112,8 +114,8 @@ class Lanes:
         self._calculation: dict[Any, str] = {}
 
     def must_be_renewed(self) -> bool:
-        """Whether credentials were refused, or not found, and may be looked for again."""
-        return self._is_refused and self._rate is not None and self._rate.take()
+        """Whether `is_refused`, and credentials may be looked for again."""
+        return self.is_refused and self._rate is not None and self._rate.take()
 
     def may_ask_why(self) -> bool:
         """Whether a refused HEAD may be followed by a GET, whose response states the reason."""
@@ -156,12 +158,12 @@ class Lanes:
             # From here, and not by the service's answer, since that is no reason to give up.
             raise ChecksumError(f"{code}: {error}") from None
         if isinstance(error, FileNotFoundError | PermissionError) and not code:
-            self._is_refused = True
+            self.is_refused = True
             # It comes from a file or a program that gives credentials, and says nothing of a key.
             raise botocore.exceptions.CredentialRetrievalError(
                 provider="a file or program", error_msg=str(error)
             ) from error
-        self._is_refused = self._is_refused or is_refused_credential(error)
+        self.is_refused = self.is_refused or is_refused_credential(error)
 
     async def _find_service(self) -> Service:
         # Older releases of s3fs make a client for each call that comes before there is one.
@@ -269,6 +271,8 @@ class Lanes:
         except Exception as error:
             if not method.startswith("head_") and (foreign := not_s3(error)) is not None:
                 raise foreign from None
+            if (unread := unreadable(error)) is not None:
+                raise unread from error
             raise
         finally:
             if self.is_over:

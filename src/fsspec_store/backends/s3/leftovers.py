@@ -5,7 +5,7 @@ Knows S3's calls, and not how one is sent.
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ async def temporary_object(calls: Calls, bucket: str, key: str) -> Leftover | No
         return None
     date = found["ResponseMetadata"]["HTTPHeaders"].get("last-modified", "")
     try:
-        modified = parsedate_to_datetime(date).astimezone(UTC)
+        modified = _in_utc(parsedate_to_datetime(date))
     except ValueError:
         modified = None
     return Leftover(f"{bucket}/{key}", TEMPORARY, modified)
@@ -52,15 +52,16 @@ async def unfinished_uploads(
             if error_code(error) in _NO_LIST:
                 return
             raise
-        uploads = [each for each in found.get("Uploads", ()) if each["Key"].startswith(prefix)]
-        for upload in uploads:
-            begun = upload.get("Initiated")
-            yield Leftover(
-                f"{bucket}/{upload['Key']}",
-                UPLOAD,
-                None if begun is None else begun.astimezone(UTC),
-                upload["UploadId"],
-            )
+        for upload in found.get("Uploads", ()):
+            key, upload_id = upload.get("Key"), upload.get("UploadId")
+            if not isinstance(key, str) or not isinstance(upload_id, str):
+                raise OSError(
+                    f"a list of uploads has one of the key {key!r:.80}, id {upload_id!r:.80}"
+                )
+            if key.startswith(prefix):
+                yield Leftover(
+                    f"{bucket}/{key}", UPLOAD, _in_utc(upload.get("Initiated")), upload_id
+                )
         if not found.get("IsTruncated"):
             return
         marks = {
@@ -69,6 +70,16 @@ async def unfinished_uploads(
         }
         continuation.check("\0".join(marks.values()), Page([]))
         params.update(marks)
+
+
+def _in_utc(date: datetime | None) -> datetime | None:
+    """A date that a service stated, which is in UTC where it names no time zone."""
+    if date is None or date.tzinfo is None:
+        return date and date.replace(tzinfo=UTC)
+    try:
+        return date.astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 async def abort(calls: Calls, bucket: str, key: str, upload_id: str) -> None:

@@ -195,6 +195,10 @@ def _page(response: dict[str, Any]) -> dict[str, Any]:
         prefixes = [item["Prefix"] for item in response.get("CommonPrefixes", ())]
     except KeyError as missing:
         raise OSError(f"a list of objects came without {missing}") from missing
+    for name in [*(key for key, _ in objects), *prefixes]:
+        # An element that comes twice becomes a list.
+        if not isinstance(name, str):
+            raise OSError(f"a list of objects has a name that is none: {name!r:.80}")
     following = None
     if response["IsTruncated"]:
         following = response.get("NextContinuationToken") or response.get("NextMarker")

@@ -6,6 +6,7 @@ store neither uses nor closes the instance it was given: it makes its own from t
 
 from __future__ import annotations
 
+import base64
 import inspect
 import re
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 _ENDPOINT = re.compile(r"https?://[^@?#]+")
 
-__all__ = ["S3Filesystems", "check_options", "endpoint_of"]
+__all__ = ["S3Filesystems", "check_options", "customer_keys", "endpoint_of"]
 
 
 class S3Filesystems:
@@ -124,6 +125,20 @@ def endpoint_of(fs: AbstractFileSystem) -> str | None:
     """The endpoint the user gave, ``None`` where s3fs finds it elsewhere."""
     endpoint: str | None = (fs.client_kwargs or {}).get("endpoint_url") or fs.endpoint_url
     return endpoint
+
+
+def customer_keys(fs: AbstractFileSystem) -> set[str]:
+    """The keys that the user gave for encryption on the server, also as botocore sends them.
+
+    A key is text or bytes, and is sent in base64 (S3 User Guide, "Specifying server-side encryption
+    with customer-provided keys").
+    """
+    found: set[str] = set()
+    for name, key in (getattr(fs, "s3_additional_kwargs", None) or {}).items():
+        if name.endswith("CustomerKey") and isinstance(key, (str, bytes, bytearray)):
+            data = key.encode() if isinstance(key, str) else bytes(key)
+            found |= {data.decode("latin-1"), base64.b64encode(data).decode()}
+    return found
 
 
 def check_options(fs: AbstractFileSystem) -> None:

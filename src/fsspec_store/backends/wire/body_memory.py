@@ -77,7 +77,9 @@ def new_memory(size: int) -> memoryview:
     """
     if not size:
         return memoryview(bytearray())
-    if not _LEAST_BYTES <= size <= _KEPT_BYTES:
+    if size < _LEAST_BYTES:
+        return np.empty(size, dtype=np.uint8).data
+    if size > _KEPT_BYTES:
         return _allocated(size).data
     memory = _kept_for(size)
     if memory is None:
