@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fsspec
 from fsspec.implementations.cached import CachingFileSystem
+from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.registry import available_protocols, get_filesystem_class
 
 from .backends.links import OF_OPEN, check_options, is_strict_layer, known_options
@@ -121,6 +122,9 @@ def _distributed(
 
 def _takes_path_below(cls: type[AbstractFileSystem], path: str) -> bool:
     """Whether the paths of a layer are those of the filesystem below it."""
+    if issubclass(cls, DirFileSystem):
+        # Its paths begin at the folder that the path below names.
+        return False
     if ChainedFileSystem is None:
         return issubclass(cls, CachingFileSystem)
     return not path and issubclass(cls, ChainedFileSystem)
