@@ -13,8 +13,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fsspec
-from fsspec.implementations.cached import CachingFileSystem
-from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.registry import available_protocols, get_filesystem_class
 
 from .backends.links import OF_OPEN, check_options, is_strict_layer, known_options
@@ -27,12 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fsspec import AbstractFileSystem
-
-try:
-    from fsspec.implementations.chained import ChainedFileSystem
-except ImportError:
-    # Releases of fsspec before the class for layers.
-    ChainedFileSystem = None
 
 __all__ = ["open_links"]
 
@@ -122,12 +114,15 @@ def _distributed(
 
 def _takes_path_below(cls: type[AbstractFileSystem], path: str) -> bool:
     """Whether the paths of a layer are those of the filesystem below it."""
-    if issubclass(cls, DirFileSystem):
+    if cls.__module__ == "fsspec.implementations.dirfs":
         # Its paths begin at the folder that the path below names.
         return False
-    if ChainedFileSystem is None:
-        return issubclass(cls, CachingFileSystem)
-    return not path and issubclass(cls, ChainedFileSystem)
+    # By name: importing fsspec's layers takes as long as importing this package.
+    above = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
+    if "fsspec.implementations.chained.ChainedFileSystem" in above:
+        return not path
+    # Releases of fsspec before the class for layers.
+    return "fsspec.implementations.cached.CachingFileSystem" in above
 
 
 def _check_of_open(protocol: str, cls: type[AbstractFileSystem], given: Mapping[str, Any]) -> None:
