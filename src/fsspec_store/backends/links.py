@@ -110,7 +110,9 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
         )
     elif cls.__module__ in _LENIENT:
         meant_otherwise = {name for name in options if squashed(name) == squashed("read_only")}
-        refuse_unknown(f"{_protocols(cls)[0]}:// takes no storage option", meant_otherwise, frozenset())
+        refuse_unknown(
+            f"{_protocols(cls)[0]}:// takes no storage option", meant_otherwise, frozenset()
+        )
     # Another package's class may take options without naming them.
     module = _NAMED.get(cls.__module__.partition(".")[0])
     if module is not None:
