@@ -124,12 +124,15 @@ def _distributed(
 
 def _takes_path_below(cls: type[AbstractFileSystem], path: str) -> bool:
     """Whether the paths of a layer are those of the filesystem below it."""
-    # By name: importing the package need not load the layers and what they import.
-    names = {f"{each.__module__}.{each.__qualname__}" for each in cls.__mro__}
-    if "fsspec.implementations.chained.ChainedFileSystem" in names:
+    if cls.__module__ == "fsspec.implementations.dirfs":
+        # Its paths begin at the folder that the path below names.
+        return False
+    # By name: importing fsspec's layers takes as long as importing this package.
+    above = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
+    if "fsspec.implementations.chained.ChainedFileSystem" in above:
         return not path
     # Releases of fsspec before the class for layers.
-    return "fsspec.implementations.cached.CachingFileSystem" in names
+    return "fsspec.implementations.cached.CachingFileSystem" in above
 
 
 def _check_of_open(protocol: str, cls: type[AbstractFileSystem], given: Mapping[str, Any]) -> None:

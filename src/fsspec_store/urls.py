@@ -83,6 +83,11 @@ def links_of(text: str) -> list[str]:
         # fsspec takes a single word for a protocol.
         _check_protocol(rest, text, f"; for a file of that name write ./{rest}")
         rest += "://"
+    if links and not rest:
+        raise StoreURLError(
+            f"{public_url(text)!r} ends with '::', which a URL or a path follows",
+            url=public_url(text),
+        )
     _check_last_link(rest, text)
     links.append(rest)
     for link in links:

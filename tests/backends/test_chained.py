@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -231,10 +233,31 @@ def test_a_forked_child_uses_the_layer(
     assert in_forked_child(lambda: asyncio.run(read(store, "b")) == b"b")
 
 
+async def test_a_folder_removed_while_it_is_made_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, options = f"simplecache::file://{tmp_path}/root", {"cache_storage": str(tmp_path / "c")}
+    makedirs, calls = os.makedirs, 0
+
+    def remove_above_once(path: str, **options: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise FileNotFoundError(errno.ENOENT, "removed while it was made", path)
+        makedirs(path, **options)
+
+    store = FsspecStore.from_url(chain, options)
+    monkeypatch.setattr(os, "makedirs", remove_above_once)
+    await put(store, "a/b/c", data=b"v")
+    assert calls > 1
+    assert await read(store, "a/b/c") == b"v"
+
+
 async def test_folders_of_a_chain(tmp_path: Path) -> None:
     store = FsspecStore.from_url(f"dir://below::file://{tmp_path}")
     await put(store, "a/b", data=b"0123456789")
     assert (tmp_path / "below" / "a" / "b").read_bytes() == b"0123456789"
+    assert await read(FsspecStore.from_url(f"dir::file://{tmp_path}/below"), "a/b")
     assert await read(store, "a/b", SuffixByteRequest(2)) == b"89"
     # What a folder leads to is the service's own backend's.
     assert store.supports_atomic_create

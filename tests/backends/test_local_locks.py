@@ -41,8 +41,10 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def wait_for_files(folder: Path, count: int) -> None:
+    """Wait until so many files have content: an interruption before that ends no wait."""
     end = time.monotonic() + 60
-    while len(os.listdir(folder)) < count and time.monotonic() < end:
+    while sum(file.stat().st_size > 0 for file in folder.iterdir()) < count:
+        assert time.monotonic() < end
         time.sleep(0.001)
 
 

@@ -109,6 +109,11 @@ async def test_so_they_do_where_fsspecs_filesystem_is_used(tmp_path: Path) -> No
     await store.delete("a/d")
     await store.delete_dir("a")
     assert below(tmp_path) == ["root"]
+    copies = {"cache_storage": str(tmp_path / "copies")}
+    cached = FsspecStore.from_url(f"simplecache::file://{tmp_path}/root", copies)
+    await put(cached, "a/b/c")
+    await cached.delete_dir("a/b")
+    assert below(tmp_path / "root") == []
 
 
 async def test_a_store_below_another_stays_in_its_root(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import struct
 from collections.abc import Awaitable, Callable, Iterator
@@ -159,3 +160,47 @@ async def test_nobody_else_may_open_the_new_file_before_it_has_its_mode(
     monkeypatch.setattr(os, "fchmod", noted)
     await replace(store, "a")
     assert before == [0o600]
+
+
+async def test_a_folder_that_another_program_removes_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FsspecStore.from_url(tmp_path / "root")
+    link, replace = os.link, os.replace
+    removed: list[str] = []
+
+    def after_removal(move: Callable[..., None]) -> Callable[..., None]:
+        def moved(source: str, target: str) -> None:
+            # With the temporary file in it, once for each key.
+            if target not in removed:
+                removed.append(target)
+                shutil.rmtree(os.path.dirname(target))
+            move(source, target)
+
+        return moved
+
+    monkeypatch.setattr(os, "link", after_removal(link))
+    monkeypatch.setattr(os, "replace", after_removal(replace))
+    await put(store, "a/set", data=b"v")
+    await store.set_if_not_exists("b/create", buf(b"v"))
+    assert [await read(store, key) for key in ("a/set", "b/create")] == [b"v", b"v"]
+    assert len(removed) == 2
+
+
+async def test_a_file_removed_while_another_is_created_is_no_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FsspecStore.from_url(tmp_path)
+    await put(store, "a", data=b"old")
+    link = os.link
+
+    def remove_what_is_in_the_way(source: str, target: str) -> None:
+        try:
+            link(source, target)
+        except FileExistsError:
+            os.unlink(target)
+            raise
+
+    monkeypatch.setattr(os, "link", remove_what_is_in_the_way)
+    await store.set_if_not_exists("a", buf(b"new"))
+    assert await read(store, "a") == b"new"

@@ -33,6 +33,22 @@ print(sorted({"zarr", "s3fs", "aiohttp", "botocore"} & set(sys.modules)))
     assert run(program) == "[]"
 
 
+def test_files_are_read_and_written_where_there_is_no_flock(tmp_path: Path) -> None:
+    program = f"""
+import sys
+sys.modules["fcntl"] = None
+from fsspec_store import Buffer, FsspecStore, UnsupportedOperationError
+store = FsspecStore.from_url({str(tmp_path)!r}).sync
+store.set("a", Buffer.from_bytes(b"1"))
+found = store.get_version("a")
+try:
+    store.set("a", Buffer.from_bytes(b"2"), if_match=found.version)
+except UnsupportedOperationError as error:
+    print(str(error).rpartition(": ")[2], store.get("a").to_bytes())
+"""
+    assert run(program) == "this platform has no locks on folders b'1'"
+
+
 def test_importing_loads_little_beyond_fsspec_and_numpy() -> None:
     program = """
 import sys, fsspec, fsspec.asyn, fsspec.core, fsspec.registry, numpy, asyncio, concurrent.futures

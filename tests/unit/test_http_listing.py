@@ -140,6 +140,7 @@ def test_an_empty_directory(page: str) -> None:
         "<title>Index of /data/</title><a href='about.html'>About us</a>",
         "<title>Index of /data/</title><script>fill()</script><div id='rows'></div>",
         "<title>Index of our data</title><a href='/'>Home</a><a href='a'>a</a>",
+        "<title>Index of A/B tests</title><a href='/'>Home</a><a href='intro.html'>intro.html</a>",
         # Some children, among other things.
         "<title>a b</title><a href='..'>..</a> Download <a href='zarr.json'>zarr.json</a> first.",
         "<title>a b</title><a href='..'>..</a><a href='zarr.json'>zarr.json</a><a href='/x'>x</a>",

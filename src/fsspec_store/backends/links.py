@@ -14,6 +14,7 @@ from fsspec.registry import get_filesystem_class
 
 from ..errors import StorageOptionError
 from ..urls import is_layer, links_of, named_options, protocol_of
+from .option_names import squashed
 from .options import refuse_unknown
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ OF_OPEN = (
     "newline",
     "num",
 )
+
+#: fsspec's own classes that drop the options they do not name, beside its layers. One set of
+#: options is often given for several places, so only what changes the store is refused.
+_LENIENT = frozenset({"fsspec.implementations.local", "fsspec.implementations.memory"})
 
 #: Filesystem class to the module whose ``check_options`` knows its options.
 _CHECKED = {
@@ -102,6 +107,11 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
     if is_strict_layer(cls):
         refuse_unknown(
             f"{_protocols(cls)[0]}:: takes no storage option", options, known_options(cls)
+        )
+    elif cls.__module__ in _LENIENT:
+        meant_otherwise = {name for name in options if squashed(name) == squashed("read_only")}
+        refuse_unknown(
+            f"{_protocols(cls)[0]}:// takes no storage option", meant_otherwise, frozenset()
         )
     # Another package's class may take options without naming them.
     module = _NAMED.get(cls.__module__.partition(".")[0])

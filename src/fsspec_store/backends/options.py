@@ -73,5 +73,8 @@ def _meant(name: str, known: Set[str], elsewhere: Mapping[str, str]) -> str:
     near = difflib.get_close_matches(name.lower(), known, n=1)
     if near:
         return repr(near[0])
-    similar = difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.85)
-    return elsewhere[similar[0]] if similar else ""
+    for table in (elsewhere, OF_THE_STORE):
+        similar = difflib.get_close_matches(key, table, n=1, cutoff=0.85)
+        if similar:
+            return table[similar[0]]
+    return ""

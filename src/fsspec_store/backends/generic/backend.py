@@ -147,7 +147,7 @@ class GenericBackend(Backend):
             await prune(self._calls, directory.rstrip("/"), itself=False)
 
     async def remove_empty_folders(self, directory: str, root: str) -> None:
-        fs = self.fs
+        fs = self._calls.fs
         while isinstance(fs, DirFileSystem):
             fs = fs.fs
         # Only where rmdir refuses a folder that holds something: pyarrow's removes what is in it.

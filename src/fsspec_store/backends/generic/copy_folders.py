@@ -13,6 +13,7 @@ Layout of a cache folder::
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -207,7 +208,9 @@ class CopyFolder:
         try:
             os.makedirs(folder, exist_ok=True)
             _make_folder(self._partial)
-        except PermissionError as error:
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             # Not a PermissionError, which would count as the service's.
             raise OSError(
                 f"cannot keep copies in {folder!r} ({error.strerror}): "

@@ -157,6 +157,9 @@ async def make_room(calls: Calls, path: str, error: Exception) -> bool:
         return isinstance(error, FileNotFoundError)
     try:
         await calls.call("makedirs", folder, exist_ok=True)
+    except FileNotFoundError:
+        # A folder above was removed meanwhile, as an empty one.
+        return True
     except Exception:
         # Another writer may have made a part of it first.
         if is_forbidden(error) or await info_of(calls, folder) is None:

@@ -142,8 +142,9 @@ def _is_index_heading(heading: str, here: SplitResult) -> bool:
     if match is None:
         return False
     path = match[1].strip(" []")
-    # A proxy may have another path before it, or none: any will do, and no sentence.
-    return "/" in path or _is_tail(path, here)
+    # A proxy may have another path before it, or none: any will do, and no sentence with a "/".
+    is_path = path.startswith("/") or ("/" in path and " " not in path)
+    return is_path or _is_tail(path, here)
 
 
 def _is_tail(path: str, here: SplitResult) -> bool:

@@ -7,7 +7,6 @@ occupy a thread of the pool: between two tries the caller waits, for a limited t
 
 from __future__ import annotations
 
-import fcntl
 import os
 import random
 import time
@@ -19,6 +18,12 @@ from .paths import FOLDER, parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+try:
+    import fcntl
+except ImportError:
+    # Platforms without flock(2): nothing is locked, and no version replaced.
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["FolderLockedError", "Locking", "folder_lock", "locking"]
 
@@ -66,6 +71,11 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
     NotImplementedError
         When it is to be exclusive, and the folder cannot be locked.
     """
+    if fcntl is None:
+        if exclusive:
+            raise NotImplementedError("this platform has no locks on folders")
+        yield
+        return
     folder = parent(path)
     held: list[int] = []
     try:

@@ -11,7 +11,7 @@ import io
 import os
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..temporary import temporary_name
 from .locks import FolderLockedError, folder_lock
@@ -21,14 +21,18 @@ from .removing import remove_empty
 from .replaced import replaced_by, take_over
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["Removal", "Replacement", "Write", "create"]
+
+T = TypeVar("T")
 
 #: Errors of file systems without hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 #: A folder may be removed between making it and writing into it; then it is made again.
 _FOLDER_TRIES = 100
+#: A file in the way may be removed between the link that failed and the look at it.
+_PLACE_TRIES = 100
 
 # Functions of C, which open a file and hand it over in one step: see `paths`.
 _for_everybody = partial(os.open, mode=0o666)
@@ -77,6 +81,20 @@ class _Temporary:
                 os.unlink(self.name)
             self.name = None
 
+    def until_kept(self, move: Callable[[], T]) -> T:
+        """The result of moving the file into place, repeated while other programs remove the file.
+
+        A program that removes the folder with all its files (``shutil.rmtree``) removes this one.
+        """
+        for _ in range(_FOLDER_TRIES - 1):
+            try:
+                return move()
+            except FileNotFoundError:
+                if self.name is not None and os.path.lexists(self.name):
+                    raise
+                self.name = None
+        return move()
+
 
 class Write:
     """A value in place of whatever is there; see `Backend.write` and `locks.Locking`."""
@@ -87,15 +105,7 @@ class Write:
 
     def attempt(self) -> None:
         try:
-            name = self._temporary.name or self._temporary.make(replaced_by(self._path))
-            with folder_lock(self._path, exclusive=False):
-                try:
-                    os.replace(name, self._path)
-                except IsADirectoryError:
-                    # Folders without a file are no keys and hold no place.
-                    remove_empty(self._path)
-                    os.replace(name, self._path)
-            self._temporary.name = None
+            self._temporary.until_kept(self._move)
         except FolderLockedError:
             raise
         except BaseException:
@@ -104,6 +114,17 @@ class Write:
 
     def discard(self) -> None:
         self._temporary.discard()
+
+    def _move(self) -> None:
+        name = self._temporary.name or self._temporary.make(replaced_by(self._path))
+        with folder_lock(self._path, exclusive=False):
+            try:
+                os.replace(name, self._path)
+            except IsADirectoryError:
+                # Folders without a file are no keys and hold no place.
+                remove_empty(self._path)
+                os.replace(name, self._path)
+        self._temporary.name = None
 
 
 class Replacement:
@@ -116,16 +137,7 @@ class Replacement:
 
     def attempt(self) -> bool:
         try:
-            if self._temporary.name is None:
-                if size(self._path) is None:
-                    return False
-                self._temporary.make(replaced_by(self._path))
-            with folder_lock(self._path, exclusive=True):
-                found = read_version(self._path)
-                is_same = found is not None and found[1] == self._version
-                if is_same and self._temporary.name is not None:
-                    os.replace(self._temporary.name, self._path)
-                    self._temporary.name = None
+            is_same = self._temporary.until_kept(self._move)
             self.discard()
         except FolderLockedError:
             raise
@@ -136,6 +148,19 @@ class Replacement:
 
     def discard(self) -> None:
         self._temporary.discard()
+
+    def _move(self) -> bool:
+        if self._temporary.name is None:
+            if size(self._path) is None:
+                return False
+            self._temporary.make(replaced_by(self._path))
+        with folder_lock(self._path, exclusive=True):
+            found = read_version(self._path)
+            is_same = found is not None and found[1] == self._version
+            if is_same and self._temporary.name is not None:
+                os.replace(self._temporary.name, self._path)
+                self._temporary.name = None
+        return is_same
 
 
 class Removal:
@@ -157,7 +182,7 @@ def create(path: str, data: memoryview) -> bool:
     """Write a file that must not exist yet; see `Backend.create`."""
     temporary = _Temporary(path, data)
     try:
-        is_created = _link(temporary.make(None), path, data)
+        is_created = temporary.until_kept(lambda: _link(temporary.make(None), path, data))
         # Here and not in a "finally", which would not be protected from an interruption itself.
         temporary.discard()
     except BaseException:
@@ -167,15 +192,22 @@ def create(path: str, data: memoryview) -> bool:
 
 
 def _link(name: str, path: str, data: memoryview) -> bool:
-    for _ in range(2):
+    is_emptied = False
+    for _ in range(_PLACE_TRIES):
         try:
             os.link(name, path)
         except FileExistsError:
             if size(path) is not None:
                 return False
+            if not os.path.lexists(path):
+                # It was removed meanwhile.
+                continue
             if os.path.islink(path) or not os.path.isdir(path):
                 raise
+            if is_emptied:
+                break
             remove_empty(path)
+            is_emptied = True
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
