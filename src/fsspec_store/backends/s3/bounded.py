@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import inspect
 import weakref
+from contextlib import nullcontext
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.httpsession import AIOHTTPSession
 
 from ...redaction import public_url
-from ..streams import read_up_to
+from ...retries import RetryPolicy
+from ..streams import Watchdog, read_up_to
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["BoundedHTTPSession", "bounded", "session_config"]
 
@@ -31,11 +36,17 @@ _MAX_DOCUMENT_BYTES = 8 * 2**20
 class _BoundedResponse(aiohttp.ClientResponse):
     """A response whose body is read as a whole only up to a bound."""
 
+    #: Of the request, where the body has to keep to its minimum rate.
+    policy: RetryPolicy | None = None
+
     async def read(self) -> bytes:
         """Read the whole body."""
         if self._body is None:
             try:
-                self._body = await read_up_to(self, _MAX_DOCUMENT_BYTES)
+                async with _watched(self.policy) as watchdog:
+                    if watchdog is not None:
+                        watchdog.body_follows(self)
+                    self._body = await read_up_to(self, _MAX_DOCUMENT_BYTES)
             except BaseException:
                 self.close()
                 raise
@@ -81,7 +92,13 @@ async def _request(
     session = of()
     assert session is not None
     options["allow_redirects"] = False
-    response = await type(session)._request(session, *args, **options)
+    read = session.timeout.sock_read
+    # The time of an upload depends on its size, and of its completion on the service.
+    policy = None if read is None or options.get("data") else RetryPolicy(read)
+    async with _watched(policy, session):
+        response = await type(session)._request(session, *args, **options)
+    if isinstance(response, _BoundedResponse):
+        response.policy = policy
     location = response.headers.get("Location")
     if response.status in _REDIRECTS and location and _REGION not in response.headers:
         response.close()
@@ -90,6 +107,12 @@ async def _request(
             "server that is meant as endpoint_url"
         )
     return response
+
+
+def _watched(
+    policy: RetryPolicy | None, session: aiohttp.ClientSession | None = None
+) -> AbstractAsyncContextManager[Watchdog | None]:
+    return nullcontext() if policy is None else Watchdog(policy, session)
 
 
 def session_config() -> dict[str, Any]:
