@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError
+from ..wire.body_memory import new_memory
 from .copy_folders import NotCopiedError, lock_of
 from .errors import NO_FILE
 from .facts import facts_of
@@ -82,9 +83,9 @@ class BlockCopies:
             if is_out_of_range(request, size):
                 raise RangeNotSatisfiableError(size)
             start, end = resolve(request, size)
-            data = bytearray(end - start)
-            if self._fill(memoryview(data), start, version, size):
-                return memoryview(data)
+            data = new_memory(end - start)
+            if self._fill(data, start, version, size):
+                return data
             # Its other blocks cannot be had any more.
             if version.is_writable:
                 self._folder.discard(version.path)

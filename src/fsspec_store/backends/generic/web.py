@@ -1,4 +1,4 @@
-"""Web filesystems below another, whose requests are fsspec's: secrets stay at their origin.
+"""Web filesystems below another, whose requests are fsspec's: secrets stay, and bodies have bounds.
 
 aiohttp follows redirects by itself, with all headers but ``Authorization`` and ``Cookie``, and with
 what a session has for every host. Knows fsspec's HTTP filesystem and aiohttp's sessions.
@@ -14,14 +14,14 @@ from fsspec import AbstractFileSystem
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator
 
-__all__ = ["keep_secrets_at_origin"]
+__all__ = ["guard_web"]
 
 #: What belongs to a request, and not to who sends it.
 _OF_REQUEST = frozenset({"accept-encoding", "range", "if-range", "if-match", "if-none-match"})
 
 
-def keep_secrets_at_origin(fs: AbstractFileSystem) -> None:
-    """Have the web filesystems below this one send their options to no other origin.
+def guard_web(fs: AbstractFileSystem) -> None:
+    """Have the web filesystems below this one bound bodies, and send no option to another origin.
 
     The user's ``cookie_jar`` is left as it is: cookies in it that have no domain go to any host.
 
@@ -32,6 +32,9 @@ def keep_secrets_at_origin(fs: AbstractFileSystem) -> None:
     """
     for web in _web_filesystems(fs, set()):
         if not isinstance(web.get_client, _Client):
+            # Now, and not with the first request, during which another thread may fork.
+            from . import web_bodies  # noqa: F401
+
             trusted = web.kwargs.pop("trusted_redirect_hosts", ())
             web.get_client = _Client(web.get_client, "cookie_jar" in web.client_kwargs, trusted)
             if web._session is not None:
@@ -82,9 +85,12 @@ class _Client:
         return session
 
     def prepare(self, session: Any) -> None:
-        """Make what a session has for all hosts headers, and drop these at another origin."""
+        """Bound its bodies; make what it has for all hosts headers, dropped at another origin."""
         import aiohttp
 
+        from .web_bodies import BoundedResponse
+
+        session._response_class = BoundedResponse
         if session.auth is not None and "Authorization" not in session.headers:
             session.headers["Authorization"] = session.auth.encode()
             session._default_auth = None
