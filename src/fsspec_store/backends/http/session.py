@@ -51,8 +51,6 @@ def check_options(fs: AbstractFileSystem) -> None:
             _parameters(aiohttp.ClientSession._request) | {TRUSTED_HOSTS},
             AIOHTTP,
         )
-    for options in (fs.client_kwargs, fs.kwargs):
-        _check_headers(options.get("headers"))
     trusted = fs.storage_options.get(TRUSTED_HOSTS, ())
     if isinstance(trusted, str) or not all(isinstance(host, str) for host in trusted):
         raise StorageOptionError(f"{TRUSTED_HOSTS} is a list of hosts, such as ['host:8443']")
@@ -92,13 +90,14 @@ def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
 
 
 def _headers(options: Mapping[str, Any]) -> CIMultiDict[str]:
-    given = options.get("headers") or {}
     try:
-        return CIMultiDict(given)
+        headers = CIMultiDict(options.get("headers") or {})
+        if all(isinstance(value, str) for value in headers.values()):
+            return headers
     except (TypeError, ValueError):
-        raise StorageOptionError(
-            f"headers is a mapping of names to values, got {type(given).__name__}"
-        ) from None
+        pass
+    # Without their text, which may be a secret.
+    raise StorageOptionError("headers is a mapping of names to values, all of them str") from None
 
 
 def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:
@@ -125,17 +124,6 @@ def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:
 def users_client(fs: AbstractFileSystem) -> Any:
     """The user's function, which may be wrapped where the filesystem is also below another."""
     return getattr(fs.get_client, "wrapped", fs.get_client)
-
-
-def _check_headers(headers: Any) -> None:
-    try:
-        values = CIMultiDict(headers or {}).values()
-        if all(isinstance(value, str) for value in values):
-            return
-    except (TypeError, ValueError):
-        pass
-    # Without its text, which may be a secret.
-    raise StorageOptionError("headers is a mapping of names to values, all of them str") from None
 
 
 def _now(making: Awaitable[Any]) -> Any:
