@@ -1,6 +1,8 @@
-"""How long the tests of races go on, and on which services S3's lanes are told apart."""
+"""Options, services and an environment that several modules of the backends' tests use."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from servers import S3Endpoint
@@ -25,3 +27,13 @@ def race_rounds(pytestconfig: pytest.Config) -> int:
 def endpoint(request: pytest.FixtureRequest) -> S3Endpoint:
     endpoint: S3Endpoint = request.getfixturevalue(request.param)
     return endpoint
+
+
+@pytest.fixture
+def no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No credentials but those that a test puts there."""
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..byte_requests import ByteRequest
 
 __all__ = [
+    "MOST_DECODED",
+    "MOST_EXPANDED",
     "MOST_UNANNOUNCED",
     "MOST_WASTED",
     "check_part",
@@ -40,6 +42,9 @@ __all__ = [
 MOST_WASTED = 64 * 2**20
 #: Maximum size of a value whose response states no length.
 MOST_UNANNOUNCED = 256 * 2**20
+#: A compressed value may have this size, or this many times that of its compressed form.
+MOST_DECODED = 256 * 2**20
+MOST_EXPANDED = 100
 
 #: No size has more digits: 2**63 - 1 has 19.
 _MAX_DIGITS = 19

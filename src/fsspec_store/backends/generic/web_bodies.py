@@ -9,13 +9,16 @@ from typing import Any
 
 import aiohttp
 
-from ..byte_ranges import MOST_UNANNOUNCED, content_coding, content_length
+from ..byte_ranges import (
+    MOST_DECODED,
+    MOST_EXPANDED,
+    MOST_UNANNOUNCED,
+    content_coding,
+    content_length,
+)
 from ..wire.connection import BodyTooLongError
 
 __all__ = ["BoundedResponse"]
-
-#: A coded body may decode to so many times its length; ordinary data stay far below.
-_MOST_EXPANDED = 100
 
 
 class BoundedResponse(aiohttp.ClientResponse):
@@ -27,7 +30,9 @@ class BoundedResponse(aiohttp.ClientResponse):
         length = content_length(self.headers)
         is_coded = bool(content_coding(self.headers))
         if length is None or is_coded:
-            longest = max(MOST_UNANNOUNCED, _MOST_EXPANDED * (length or 0))
+            longest = MOST_UNANNOUNCED
+            if is_coded:
+                longest = max(MOST_DECODED, MOST_EXPANDED * (length or 0))
             self.content: Any = _BoundedContent(self.content, longest, is_coded=is_coded)
         return self
 

@@ -13,6 +13,8 @@ from ...byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequ
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError, is_etag
 from ..byte_ranges import (
+    MOST_DECODED,
+    MOST_EXPANDED,
     MOST_UNANNOUNCED,
     MOST_WASTED,
     content_coding,
@@ -41,9 +43,6 @@ __all__ = [
     "whole_length",
 ]
 
-#: A compressed value may have this size, or this many times that of its compressed form.
-_MOST_DECODED = 256 * 2**20
-_MOST_EXPANDED = 100
 #: A long unread rest of an answer costs its connection; a short one is cheaper read.
 _SHORT_REST = 2**16
 #: Shorter bodies are a piece or a few: to join them costs less than to look at each.
@@ -185,10 +184,10 @@ class Body:
 
     def _count(self, piece: bytes) -> None:
         self._decoded_bytes += len(piece)
-        if self._decoded_bytes > max(_MOST_DECODED, _MOST_EXPANDED * self._sent):
+        if self._decoded_bytes > max(MOST_DECODED, MOST_EXPANDED * self._sent):
             raise OSError(
-                f"the {self._coding} form of the object decodes to more than {_MOST_DECODED} bytes "
-                f"and {_MOST_EXPANDED} times its own size: the rest is not read"
+                f"the {self._coding} form of the object decodes to more than {MOST_DECODED} bytes "
+                f"and {MOST_EXPANDED} times its own size: the rest is not read"
             )
 
     async def _next(self) -> bytes:
