@@ -1,8 +1,9 @@
 """One store for zarr-style array readers on any fsspec URL."""
 
-from ._version import __version__
-from .buffer import Buffer, BufferPrototype, default_buffer_prototype
-from .contract import (
+from ._core.leftovers import Leftover
+from ._http.retrier import Stats
+from ._store.buffer import Buffer, BufferPrototype, default_buffer_prototype
+from ._store.contract import (
     ByteGetter,
     ByteRequest,
     ByteSetter,
@@ -13,6 +14,8 @@ from .contract import (
     SuffixByteRequest,
     set_or_delete,
 )
+from ._store.fsspec_store import FsspecStore, Versioned
+from ._version import __version__
 from .errors import (
     AccessDeniedError,
     BackendError,
@@ -30,9 +33,6 @@ from .errors import (
     UnsupportedOperationError,
     VersionMismatchError,
 )
-from .leftovers import Leftover
-from .sending import Stats
-from .store import FsspecStore, Versioned
 
 __all__ = [
     "AccessDeniedError",

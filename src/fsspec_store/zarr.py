@@ -17,9 +17,9 @@ except ImportError as error:
         "fsspec_store.zarr needs zarr-python 3: pip install 'fsspec-store[zarr]'"
     ) from error
 
-from . import store as core
-from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
-from .retries import RetryPolicy
+from ._http.retry_policy import RetryPolicy
+from ._store import fsspec_store as core
+from ._store.range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 
 if TYPE_CHECKING:
     import os
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from .buffer import Buffer, BufferPrototype
-    from .byte_requests import ByteRequest
+    from ._core.byte_requests import ByteRequest
+    from ._store.buffer import Buffer, BufferPrototype
 
 __all__ = ["ZarrBuffer", "ZarrStore", "open_store"]
 

@@ -34,7 +34,7 @@ from fsspec_store import (
     SuffixByteRequest,
     VersionMismatchError,
 )
-from fsspec_store.backends.azure import uploads as azure_uploads
+from fsspec_store._backends.azure import uploads as azure_uploads
 
 _places = itertools.count()
 

@@ -18,7 +18,7 @@ class TestFakeGCSByAiohttp(test_gcs.TestFakeGCS):
 
     @pytest.fixture(autouse=True)
     def _by_aiohttp(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("fsspec_store.backends.gcs.calls.is_plain", lambda fs: False)
+        monkeypatch.setattr("fsspec_store._backends.gcs.calls.is_plain", lambda fs: False)
 
 
 class TestAzuriteByAiohttp(test_azurite.TestAzurite):
@@ -28,5 +28,5 @@ class TestAzuriteByAiohttp(test_azurite.TestAzurite):
     @pytest.fixture(autouse=True)
     def _by_aiohttp(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
-            "fsspec_store.backends.azure.requests.PlainClient", lambda service, policy: None
+            "fsspec_store._backends.azure.requests.PlainClient", lambda service, policy: None
         )

@@ -41,7 +41,7 @@ from fsspec_store import (
     UnsupportedOperationError,
     VersionMismatchError,
 )
-from fsspec_store.backends.gcs import uploads as gcs_uploads
+from fsspec_store._backends.gcs import uploads as gcs_uploads
 
 _places = itertools.count()
 

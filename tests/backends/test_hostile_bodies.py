@@ -16,9 +16,9 @@ from conformance.support import buf, listed, read
 from servers.scripted import Peer, ScriptedServer, scripted_server
 
 from fsspec_store import BackendError, FsspecStore, RangeByteRequest, SuffixByteRequest
-from fsspec_store.backends import http_client
-from fsspec_store.backends.s3 import fast, library
-from fsspec_store.limiter import _limiters as limiters
+from fsspec_store._backends.s3 import fast, library
+from fsspec_store._http import client as http_client
+from fsspec_store._http.limiter import _limiters as limiters
 
 MIB = 2**20
 #: Of a large value: three parts.

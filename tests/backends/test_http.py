@@ -42,7 +42,7 @@ from fsspec_store import (
     SuffixByteRequest,
     UnsupportedOperationError,
 )
-from fsspec_store.backends.byte_ranges import MOST_WASTED
+from fsspec_store._http.content_range import MOST_WASTED
 
 DATA = b"0123456789"
 PARTS = [

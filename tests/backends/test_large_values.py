@@ -24,7 +24,7 @@ from fsspec_store import (
     StoreError,
     SuffixByteRequest,
 )
-from fsspec_store.limiter import _limiters as limiters
+from fsspec_store._http.limiter import _limiters as limiters
 
 MIB = 2**20
 SIZE = 40 * MIB + 12345

@@ -16,7 +16,7 @@ from servers import S3Endpoint
 from servers.scripted import Peer, nothing_left, scripted_server
 
 from fsspec_store import BackendError, FsspecStore, ReadOnlyError
-from fsspec_store.backends.cleanup import CLEANUP_SECONDS
+from fsspec_store._backends.cleanup import CLEANUP_SECONDS
 
 TEMPORARY = ".fsspec-store-0123456789abcdef.tmp"
 

@@ -18,10 +18,10 @@ from fsspec_store import (
     Store,
     default_buffer_prototype,
 )
-from fsspec_store.buffer import as_view
-from fsspec_store.byte_requests import check_byte_range
-from fsspec_store.keys import check_key, check_prefix, directory_prefix
-from fsspec_store.ranges import is_out_of_range, resolve
+from fsspec_store._core.byte_requests import check_byte_range
+from fsspec_store._core.ranges import is_out_of_range, resolve
+from fsspec_store._store.buffer import as_view
+from fsspec_store._store.keys import check_key, check_prefix, directory_prefix
 
 _places: dict[int, dict[str, bytes]] = {}
 _numbers = itertools.count()

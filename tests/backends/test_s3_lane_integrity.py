@@ -23,8 +23,8 @@ from fsspec_store import (
     StoreError,
     SuffixByteRequest,
 )
-from fsspec_store.backends.s3 import fast as fast_lane
-from fsspec_store.backends.s3 import library, uploads
+from fsspec_store._backends.s3 import fast as fast_lane
+from fsspec_store._backends.s3 import library, uploads
 
 from .lanes import opened, options_of
 

@@ -16,8 +16,8 @@ from servers import S3Endpoint
 from servers.fault_proxy import Answer, FaultProxy, fault_proxy
 
 from fsspec_store import Buffer, FsspecStore
-from fsspec_store.backends.s3.plain import UnusualError, tls_context
-from fsspec_store.backends.s3.routes import Route, find_route
+from fsspec_store._backends.s3.plain import UnusualError, tls_context
+from fsspec_store._backends.s3.routes import Route, find_route
 
 from .lanes import opened, options_of, reasons, use
 

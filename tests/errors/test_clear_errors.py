@@ -28,7 +28,7 @@ from fsspec_store import (
     StorePath,
     StoreURLError,
 )
-from fsspec_store.redaction import public_text, public_url
+from fsspec_store._core.redaction import public_text, public_url
 from fsspec_store.zarr import open_store
 
 

@@ -21,7 +21,7 @@ from google.oauth2.credentials import Credentials
 from servers.scripted import Peer, scripted_server
 
 from fsspec_store import FsspecStore, StoreError
-from fsspec_store.redaction import hidden, public_text
+from fsspec_store._core.redaction import hidden, public_text
 
 #: With characters that URLs, XML, HTML and JSON write in ways of their own.
 TOKEN = 'session/t0ken+of"much&worth<more>=='

@@ -19,8 +19,7 @@ from gcsfs import GCSFileSystem
 from servers.scripted import Peer, scripted_server
 
 from fsspec_store import BackendError, FsspecStore
-from fsspec_store.backends.base import Page
-from fsspec_store.backends.page_checks import MAX_EMPTY_PAGES, Continuation
+from fsspec_store._backends.pages import MAX_EMPTY_PAGES, Continuation, Page
 
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 

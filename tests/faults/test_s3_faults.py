@@ -24,7 +24,7 @@ from fsspec_store import (
     UnsupportedOperationError,
     VersionMismatchError,
 )
-from fsspec_store.backends.s3 import uploads
+from fsspec_store._backends.s3 import uploads
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from servers import S3Endpoint
 
 import fsspec_store
 import fsspec_store.zarr
-from fsspec_store.blocking import SyncFsspecStore
+from fsspec_store._store.sync import SyncFsspecStore
 
 _SECONDS = 60
 

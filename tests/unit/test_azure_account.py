@@ -18,7 +18,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store.backends.azure.account import SharedKey, Tokens, account_of
+from fsspec_store._backends.azure.account import SharedKey, Tokens, account_of
 
 KEY = base64.b64encode(b"secret" * 5).decode()
 

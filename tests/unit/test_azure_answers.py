@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from fsspec_store.backends.azure.answers import (
+from fsspec_store._backends.azure.answers import (
     AzureError,
     batch_statuses,
     error_code,
     is_folder,
     listing,
 )
-from fsspec_store.backends.base import Failure
-from fsspec_store.backends.http_answers import Answer
+from fsspec_store._core.failures import Failure
+from fsspec_store._http.responses import Answer
 
 REFUSAL = b"""\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><Error>\
 <Code>AuthenticationFailed</Code><Message>Server failed to authenticate the request &amp; refused.

@@ -28,8 +28,8 @@ from fsspec_store import (
     SuffixByteRequest,
     Versioned,
 )
-from fsspec_store.blocking import SyncFsspecStore, SyncStore, iterate, run
-from fsspec_store.contract import Store
+from fsspec_store._store.contract import Store
+from fsspec_store._store.sync import SyncFsspecStore, SyncStore, iterate, run
 
 
 class OtherFileSystem(MemoryFileSystem):

@@ -14,8 +14,8 @@ from forking import in_forked_child
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store.backends.wire import body_memory
-from fsspec_store.backends.wire.body_memory import new_memory
+from fsspec_store._http.http1 import buffer_pool as body_memory
+from fsspec_store._http.http1.buffer_pool import new_memory
 
 KIB = 2**10
 LEAST = 256 * KIB

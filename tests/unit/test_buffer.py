@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store import Buffer, BufferPrototype, default_buffer_prototype
-from fsspec_store.buffer import as_view
+from fsspec_store._store.buffer import as_view
 
 data = st.binary(max_size=200)
 slices = st.slices(200).filter(lambda part: part.step in (None, 1))

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from fsspec_store.backends.base import RangeNotSatisfiableError
-from fsspec_store.backends.byte_ranges import (
+from fsspec_store._core.byte_requests import ByteRequest
+from fsspec_store._core.failures import RangeNotSatisfiableError
+from fsspec_store._core.ranges import is_empty_request, is_out_of_range, resolve
+from fsspec_store._http.content_range import (
     MOST_UNANNOUNCED,
     MOST_WASTED,
     content_coding,
@@ -23,8 +25,6 @@ from fsspec_store.backends.byte_ranges import (
     stated_size,
     total_size,
 )
-from fsspec_store.byte_requests import ByteRequest
-from fsspec_store.ranges import is_empty_request, is_out_of_range, resolve
 
 DATA = bytes(range(256)) * 4
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from fsspec_store.byte_requests import check_byte_range
-from fsspec_store.ranges import is_empty_request, is_out_of_range, resolve
+from fsspec_store._core.byte_requests import check_byte_range
+from fsspec_store._core.ranges import is_empty_request, is_out_of_range, resolve
 
 sizes = st.integers(0, 200_000)
 numbers = st.integers(0, 400_000)

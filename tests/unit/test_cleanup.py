@@ -10,7 +10,7 @@ import time
 import pytest
 from servers.scripted import nothing_left
 
-from fsspec_store.backends.cleanup import CLEANUP_SECONDS, GRACE_SECONDS, Cleanup
+from fsspec_store._backends.cleanup import CLEANUP_SECONDS, GRACE_SECONDS, Cleanup
 
 
 async def never() -> None:

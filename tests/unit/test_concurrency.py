@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fsspec_store.concurrency import for_each, map_unordered
+from fsspec_store._runtime.concurrency import for_each, map_unordered
 
 
 async def test_at_most_limit_run_and_items_are_taken_lazily() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import fsspec_store
-import fsspec_store.blocking
+import fsspec_store._store.sync
 import fsspec_store.errors
 import fsspec_store.zarr
 
@@ -22,7 +22,7 @@ _NAMES = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: : .*)?$", re.MULTILINE)
 
 def functions() -> Iterator[tuple[str, Any, str]]:
     """Name, what has the signature, and docstring, an inherited one among it."""
-    for module in (fsspec_store, fsspec_store.blocking, fsspec_store.errors):
+    for module in (fsspec_store, fsspec_store._store.sync, fsspec_store.errors):
         for name in module.__all__:
             found = getattr(module, name)
             if inspect.isfunction(found):
@@ -75,7 +75,7 @@ PUBLIC = [
     fsspec_store.FsspecStore,
     fsspec_store.Store,
     fsspec_store.StorePath,
-    fsspec_store.blocking.SyncFsspecStore,
+    fsspec_store._store.sync.SyncFsspecStore,
     fsspec_store.zarr.ZarrStore,
 ]
 

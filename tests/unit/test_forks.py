@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from forking import in_forked_child
 
-from fsspec_store.forks import free_in_child, in_child
+from fsspec_store._runtime.forks import free_in_child, in_child
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="cannot: no processes are forked here"),

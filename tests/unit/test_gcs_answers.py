@@ -6,8 +6,8 @@ import google.auth.exceptions
 import pytest
 from multidict import CIMultiDict
 
-from fsspec_store.backends.gcs import requests as gcs_requests
-from fsspec_store.backends.gcs.answers import (
+from fsspec_store._backends.gcs import requests as gcs_requests
+from fsspec_store._backends.gcs.answers import (
     check_stored,
     check_whole,
     failures_of_batch,
@@ -18,8 +18,8 @@ from fsspec_store.backends.gcs.answers import (
     outcomes_of_batch,
     verdict,
 )
-from fsspec_store.backends.http_answers import Answer, StatusError
-from fsspec_store.retries import EXPIRED, TRANSIENT
+from fsspec_store._http.responses import Answer, StatusError
+from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT
 
 #: In the form of Cloud Storage, "Sending batch requests", in another order than they were asked.
 BATCH = b"""--batch_pK7JBAk73-E=_AA5eFwv4m2Q=\r

@@ -6,8 +6,8 @@ from email.parser import BytesParser
 import numpy as np
 import pytest
 
-from fsspec_store.backends.gcs import requests as gcs_requests
-from fsspec_store.backends.gcs.requests import (
+from fsspec_store._backends.gcs import requests as gcs_requests
+from fsspec_store._backends.gcs.requests import (
     Body,
     batch_of_deletions,
     checksum,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fsspec_store.backends.http.listing import parse_index
+from fsspec_store._backends.web.listing import parse_index
 
 URL = "http://host:8080/data/a%20b/"
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers.scripted import Peer, nothing_left, scripted_server
 
-from fsspec_store.backends.large_reads import Spare, read_all, read_large, read_slice
-from fsspec_store.backends.wire.body_memory import NoRoomError
-from fsspec_store.backends.wire.pool import Origin, Pool
-from fsspec_store.byte_requests import RangeByteRequest
-from fsspec_store.sending import NoPermitError
+from fsspec_store._core.byte_requests import RangeByteRequest
+from fsspec_store._http.http1.buffer_pool import NoRoomError
+from fsspec_store._http.http1.pool import Origin, Pool
+from fsspec_store._http.large_reads import Spare, read_all, read_large, read_slice
+from fsspec_store._http.retrier import NoPermitError
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fsspec_store import limiter
-from fsspec_store.limiter import MAX_IN_FLIGHT, Limiter, Permit, limiter_for
+from fsspec_store._http import limiter
+from fsspec_store._http.limiter import MAX_IN_FLIGHT, Limiter, Permit, limiter_for
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +143,7 @@ def test_all_services_together_leave_files_to_the_process() -> None:
     program = """
 import asyncio, resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-from fsspec_store.limiter import limiter_for
+from fsspec_store._http.limiter import limiter_for
 async def main():
     most = running = 0
     async def work(service):

@@ -15,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store import BackendError, FsspecStore
-from fsspec_store.backends.base import Backend, Failure, Page
-from fsspec_store.fan_out import fanned_out
-from fsspec_store.keys import is_listable
-from fsspec_store.prefetching import prefetched
-from fsspec_store.retries import RetryPolicy
-from fsspec_store.sending import Stats
+from fsspec_store._backends.base import Backend
+from fsspec_store._backends.pages import Page
+from fsspec_store._core.failures import Failure
+from fsspec_store._http.retrier import Stats
+from fsspec_store._http.retry_policy import RetryPolicy
+from fsspec_store._runtime.prefetching import prefetched
+from fsspec_store._store.fan_out import fanned_out
+from fsspec_store._store.keys import is_listable
 
 ROOT = "/bucket/"
 

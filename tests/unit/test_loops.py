@@ -9,7 +9,7 @@ import threading
 import pytest
 from forking import in_forked_child
 
-from fsspec_store.loops import PerLoop
+from fsspec_store._runtime.loops import PerLoop
 
 
 class Session:

@@ -10,11 +10,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fsspec_store.backends.azure.answers import listing
-from fsspec_store.backends.gcs.answers import listing as listing_of_google
-from fsspec_store.backends.gcs.answers import object_size
-from fsspec_store.backends.parsing import parse_json, parse_multipart, parse_xml, parsed
-from fsspec_store.backends.s3.documents import parse_list
+from fsspec_store._backends.azure.answers import listing
+from fsspec_store._backends.gcs.answers import listing as listing_of_google
+from fsspec_store._backends.gcs.answers import object_size
+from fsspec_store._backends.s3.documents import parse_list
+from fsspec_store._http.parsing import parse_json, parse_multipart, parse_xml, parsed
 
 MIB = 2**20
 NO_SIZES = ["-5", "+5", " 5", "5.0", "1e3", "0x10", "abc", "\u0663", "9" * 30, "0" * 5000]

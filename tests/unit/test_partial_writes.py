@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store.partial_writes import group_writes, patched
+from fsspec_store._store.partial_writes import group_writes, patched
 
 parts = st.lists(st.tuples(st.integers(0, 60), st.binary(max_size=12)), max_size=6)
 

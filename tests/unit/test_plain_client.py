@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from fsspec_store.backends.http_answers import TornError
-from fsspec_store.backends.http_client import HTTPClient
-from fsspec_store.backends.plain_client import PlainClient
-from fsspec_store.byte_requests import RangeByteRequest
-from fsspec_store.retries import RetryPolicy
-from fsspec_store.sending import Stats
+from fsspec_store._core.byte_requests import RangeByteRequest
+from fsspec_store._http.client import HTTPClient
+from fsspec_store._http.native_client import PlainClient
+from fsspec_store._http.responses import TornError
+from fsspec_store._http.retrier import Stats
+from fsspec_store._http.retry_policy import RetryPolicy
 
 POLICY = RetryPolicy(timeout=5, retries=1)
 

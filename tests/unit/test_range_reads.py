@@ -22,8 +22,8 @@ from fsspec_store import (
     RangeByteRequest,
     SuffixByteRequest,
 )
-from fsspec_store.range_reads import Job, plan, read_job
-from fsspec_store.ranges import is_empty_request, is_out_of_range, resolve
+from fsspec_store._core.ranges import is_empty_request, is_out_of_range, resolve
+from fsspec_store._store.range_reads import Job, plan, read_job
 
 SIZES = {"empty": 0, "byte": 1, "value": 1000}
 VALUES = {key: np.arange(size, dtype="u2").tobytes()[:size] for key, size in SIZES.items()}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from fsspec_store.ranges import (
+from fsspec_store._core.ranges import (
     Fetch,
     coalesce,
     cut,

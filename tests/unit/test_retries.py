@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store.retries import TRANSIENT, RetryPolicy, Verdict, status_verdict
+from fsspec_store._http.retry_policy import TRANSIENT, RetryPolicy, Verdict, status_verdict
 
 
 @given(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store.backends.s3.checksums import ChecksumError, crc32, stated_checksum
+from fsspec_store._backends.s3.checksums import ChecksumError, crc32, stated_checksum
 
 DIGESTS = {
     "crc32": lambda data: zlib.crc32(data).to_bytes(4, "big"),

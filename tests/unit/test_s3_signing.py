@@ -16,7 +16,7 @@ from botocore.utils import percent_encode
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fsspec_store.backends.s3.signing import (
+from fsspec_store._backends.s3.signing import (
     EMPTY_SHA256,
     Credentials,
     Signer,

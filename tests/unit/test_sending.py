@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from fsspec_store.limiter import limiter_for
-from fsspec_store.retries import EXPIRED, TRANSIENT, RetryPolicy, Verdict
-from fsspec_store.sending import NoPermitError, Sender, Stats
+from fsspec_store._http.limiter import limiter_for
+from fsspec_store._http.retrier import NoPermitError, Sender, Stats
+from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT, RetryPolicy, Verdict
 
 _services = itertools.count()
 

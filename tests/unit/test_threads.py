@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from fsspec_store.threads import in_thread, pause, run_in_place
+from fsspec_store._runtime.threads import in_thread, pause, run_in_place
 
 
 async def where() -> int:

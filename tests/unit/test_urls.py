@@ -10,8 +10,8 @@ import fsspec.core
 import pytest
 
 from fsspec_store import FsspecStore, StoreURLError
-from fsspec_store.redaction import public_url
-from fsspec_store.urls import links_of
+from fsspec_store._core.redaction import public_url
+from fsspec_store._core.urls import links_of
 
 MRAP = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
 

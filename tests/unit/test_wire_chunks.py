@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store.backends.wire.chunks import ChunkedBody
-from fsspec_store.backends.wire.heads import ProtocolError
+from fsspec_store._http.http1.chunked import ChunkedBody
+from fsspec_store._http.http1.head_parser import ProtocolError
 
 LINES = st.binary(max_size=20).filter(lambda line: not set(line) & set(b"\r\n"))
 

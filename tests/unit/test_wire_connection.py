@@ -24,8 +24,8 @@ from servers.scripted import (
     scripted_server,
 )
 
-from fsspec_store.backends.wire.connection import BodyTooLongError, Connection, Response
-from fsspec_store.backends.wire.heads import ProtocolError
+from fsspec_store._http.http1.connection import BodyTooLongError, Connection, Response
+from fsspec_store._http.http1.head_parser import ProtocolError
 
 #: Longer than any test takes, and shorter than anybody waits.
 PATIENT = 20.0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store.backends.wire.heads import (
+from fsspec_store._http.http1.head_parser import (
     CHUNKED,
     UNTIL_CLOSE,
     ProtocolError,

@@ -27,10 +27,10 @@ from servers.scripted import (
     scripted_server,
 )
 
-from fsspec_store.backends.transports import end
-from fsspec_store.backends.wire.connection import Response
-from fsspec_store.backends.wire.pool import Origin, Pool, Stream
-from fsspec_store.loops import PerLoop
+from fsspec_store._http.http1.connection import Response
+from fsspec_store._http.http1.pool import Origin, Pool, Stream
+from fsspec_store._http.http1.transports import end
+from fsspec_store._runtime.loops import PerLoop
 
 REQUEST = b"GET /x HTTP/1.1\r\nhost: test\r\n\r\n"
 LONG_BODY = bytes(range(256)) * 2000

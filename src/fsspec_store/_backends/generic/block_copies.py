@@ -1,0 +1,221 @@
+"""The blocks of values that ``blockcache::`` copies, so that large values are copied in parts.
+
+fsspec keeps them in one sparse file, and notes which are there before they are, for one process at
+a time. Here each block is a file, all blocks of one version of a value are in one folder, and a
+block is published when it is known to be of that version.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from ..._core.failures import RangeNotSatisfiableError
+from ..._core.ranges import is_out_of_range, resolve
+from ..._http.http1.buffer_pool import new_memory
+from .copy_folders import NotCopiedError, lock_of
+from .errors import NO_FILE
+from .facts import facts_of
+from .ftp import read_part
+from .reading import has_version, version_in
+from .service_identity import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from io import FileIO
+    from typing import Any
+
+    from fsspec import AbstractFileSystem
+
+    from ..._core.byte_requests import ByteRequest
+    from .copy_folders import Copy, CopyFolder
+
+__all__ = ["BlockCopies"]
+
+#: Bytes of a block, as many as fsspec takes by default.
+_BLOCK = 1 << 22
+#: Blocks that are fetched by one request.
+_MAX_RUN = 16
+#: A value that changes while it is copied is copied again so often.
+_TRIES = 3
+
+
+class BlockCopies:
+    """The blocks of one value.
+
+    Parameters
+    ----------
+    folder : CopyFolder
+        Where they are.
+    below : AbstractFileSystem
+        Where the value is.
+    path : str
+        Of the value.
+    uid : callable
+        Returns what the service says of the value's version, if the layer is to ask.
+    valid : callable
+        Returns the copy that may be used where the service says this, if there is one.
+    """
+
+    def __init__(
+        self,
+        folder: CopyFolder,
+        below: AbstractFileSystem,
+        path: str,
+        *,
+        uid: Callable[[], str | None],
+        valid: Callable[[str | None], Copy | None],
+    ) -> None:
+        self._folder = folder
+        self._below = below
+        self._path = path
+        self._uid = uid
+        self._valid = valid
+
+    def read(self, request: ByteRequest | None) -> bytes | memoryview:
+        """The bytes of a request, from blocks that are there and others that are fetched now."""
+        for _ in range(_TRIES):
+            version = self._version()
+            if version is None:
+                continue
+            size = int(version.fields[2], 16)
+            if is_out_of_range(request, size):
+                raise RangeNotSatisfiableError(size)
+            start, end = resolve(request, size)
+            data = new_memory(end - start)
+            if self._fill(data, start, version, size):
+                return data
+            # Its other blocks cannot be had any more.
+            if version.is_writable:
+                self._folder.discard(version.path)
+            else:
+                self._folder.forget(is_elsewhere=True)
+        raise NotCopiedError(f"{self._path!r} was changed each time it was read")
+
+    def _version(self) -> Copy | None:
+        """The folder of a version's blocks; that of the present version where there is none."""
+        found = self._valid(self._uid())
+        if found is not None:
+            return found
+        with lock_of(self._folder.path):
+            uid = self._uid()
+            found = self._valid(uid)
+            if found is not None:
+                return found
+            # Begun before the value is looked at: a change of it afterwards removes it.
+            temporary = self._folder.new_folder()
+            try:
+                info = self._below.info(self._path)
+                if info["type"] != "file":
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
+                if info.get("size") is None:
+                    raise NotCopiedError(f"the size of {self._path!r} is not known")
+                if not has_version(info):
+                    # Blocks of two versions could not be told apart.
+                    raise NotCopiedError(f"the version of {self._path!r} is not known")
+                fields = [digest_of(uid or ""), _digest_of_version(info), f"{int(info['size']):x}"]
+                return self._folder.publish(temporary, fields)
+            finally:
+                self._folder.discard(temporary)
+
+    def _fill(self, data: memoryview, start: int, version: Copy, size: int) -> bool:
+        """Fill a buffer from ``start`` on; ``False`` if the value is of another version by now."""
+        end = start + len(data)
+        blocks = range(start // _BLOCK, -(-end // _BLOCK)) if start < end else range(0)
+        missing = [n for n in blocks if not _read_block(version, n, data, start)]
+        for run in _runs(missing):
+            with lock_of(_file_of(version, run[0])):
+                needed = [n for n in run if not _read_block(version, n, data, start)]
+                for part in _runs(needed):
+                    if not self._fetch(part, data, start, version, size):
+                        return False
+        return True
+
+    def _fetch(self, run: range, data: memoryview, start: int, version: Copy, size: int) -> bool:
+        first, last = run[0] * _BLOCK, min((run[-1] + 1) * _BLOCK, size)
+        try:
+            fetched = memoryview(self._bytes(first, last, size))
+        except Exception:
+            # Also what a filesystem says of a range past the end of a shorter value.
+            if self._is_still(version):
+                raise
+            return False
+        if not self._is_still(version):
+            return False
+        for n in run:
+            block = fetched[n * _BLOCK - first : (n + 1) * _BLOCK - first]
+            _copy_overlap(block, n * _BLOCK, data, start)
+            if version.is_writable:
+                self._folder.add(block, _file_of(version, n))
+        return True
+
+    def _is_still(self, version: Copy) -> bool:
+        try:
+            return _digest_of_version(self._below.info(self._path)) == version.fields[1]
+        except NO_FILE:
+            return False
+
+    def _bytes(self, start: int, end: int, size: int) -> bytes:
+        if facts_of(self._below).ftp:
+            data = read_part(self._below, self._path, start, end)
+        else:
+            data = self._below.cat_file(self._path, start=start, end=end)
+        if len(data) == size != end - start:
+            # It does not know ranges.
+            data = data[start:end]
+        elif len(data) == end - start + 1 and end < size:
+            # It takes the end for the last byte, as swiftspec does.
+            data = data[:-1]
+        if len(data) != end - start:
+            raise OSError(f"{len(data)} bytes came for bytes {start} to {end} of {self._path!r}")
+        return data
+
+
+def _digest_of_version(info: Mapping[str, Any]) -> str:
+    return digest_of(repr(sorted((version_in(info) or {}).items())))
+
+
+def _file_of(version: Copy, block: int) -> str:
+    return os.path.join(version.path, str(block))
+
+
+def _read_block(version: Copy, block: int, data: memoryview, start: int) -> bool:
+    """Read what a buffer needs of a block's copy; ``False`` if there is none."""
+    target = data[max(block * _BLOCK - start, 0) : (block + 1) * _BLOCK - start]
+    try:
+        with open(_file_of(version, block), "rb", buffering=0) as file:
+            file.seek(max(start - block * _BLOCK, 0))
+            return _read_into(file, target)
+    except FileNotFoundError:
+        return False
+
+
+def _read_into(file: FileIO, target: memoryview) -> bool:
+    while target:
+        count = file.readinto(target)
+        if not count:
+            return False
+        target = target[count:]
+    return True
+
+
+def _copy_overlap(block: memoryview, at: int, data: memoryview, start: int) -> None:
+    """Copy what a buffer that begins at ``start`` needs of a block that begins at ``at``."""
+    first, last = max(at, start), min(at + len(block), start + len(data))
+    data[first - start : last - start] = block[first - at : last - at]
+
+
+def _runs(blocks: Sequence[int]) -> Iterator[range]:
+    """Blocks that follow each other, so many as one request fetches."""
+    position = 0
+    while position < len(blocks):
+        first = position
+        while (
+            position + 1 < len(blocks)
+            and blocks[position + 1] == blocks[position] + 1
+            and position + 1 - first < _MAX_RUN
+        ):
+            position += 1
+        yield range(blocks[first], blocks[position] + 1)
+        position += 1

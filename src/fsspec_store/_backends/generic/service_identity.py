@@ -1,0 +1,60 @@
+"""Identities of filesystems, which keep the values of two with the same paths apart.
+
+A digest of a filesystem's arguments that is the same in every process: ``/zarr.json`` of two
+archives, or ``bucket/a`` of two endpoints, are different values. Credentials are left out: they
+change, and what they open stays the same. Knows no filesystem.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from typing import Any
+
+from fsspec import AbstractFileSystem
+
+from ..._core.urls import protocols
+
+__all__ = ["digest_of", "identity_of"]
+
+#: Arguments for credentials and behaviour, which do not change what a path names.
+_NOT_IDENTITY = re.compile(
+    r"key|secret|token|pass|pwd|cred|auth|headers|cookie|sas|session|connection_string"
+    r"|^asynchronous$|^loop$|^skip_instance_cache$|^use_listings_cache$|^listings_expiry_time$"
+    r"|^(get|create)_client$|^config_kwargs$|^retries$|^timeout$|_timeout$",
+    re.IGNORECASE,
+)
+
+
+def digest_of(text: str, *, length: int = 16) -> str:
+    """A short name for a text, for the names of files."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:length]
+
+
+def identity_of(fs: AbstractFileSystem) -> str:
+    """A digest of what a filesystem reads from."""
+    return digest_of(repr(_described(fs)), length=64)
+
+
+def _described(thing: Any) -> Any:
+    if isinstance(thing, AbstractFileSystem):
+        # Azure's account may be given within a connection string.
+        account = vars(thing).get("account_name")
+        arguments = _described(thing.storage_args), _described(thing.storage_options)
+        return protocols(thing)[:1], account, *arguments
+    if isinstance(thing, dict):
+        return sorted(
+            (str(name), _described(value))
+            for name, value in thing.items()
+            # A set of references is a mapping as well, whose names are keys.
+            if not (str(name).isidentifier() and _NOT_IDENTITY.search(str(name)))
+        )
+    if isinstance(thing, (list, tuple)):
+        return [_described(value) for value in thing]
+    if isinstance(thing, os.PathLike):
+        return os.fspath(thing)
+    if thing is None or isinstance(thing, (str, bytes, int, float)):
+        return thing
+    # Its repr may hold an address, which differs between processes.
+    return type(thing).__qualname__

@@ -1,0 +1,115 @@
+"""Files of this machine: whole or not at all, and nothing that is not a file.
+
+Goes to the operating system directly, in threads: fsspec's local filesystem overwrites in place,
+creates with a race, and lists empty folders. A value is written to a temporary file in the key's
+own folder and moved into place, so a reader, or a process that is killed, leaves the old value or
+the new one. It is not forced to the disk (no ``fsync``): a power cut may undo the last writes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ..._core.failures import Failure, builtin_failure
+from ..._runtime.threads import in_thread
+from ..base import Backend
+from ..temporary import REFUSED, is_temporary
+from .leftovers import remove_temporary, temporary_files
+from .locks import locking
+from .reading import read, read_version, size
+from .removing import remove_below, remove_empty_above
+from .walking import pages
+from .writing import Removal, Replacement, Write, create
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from ..._core.byte_requests import ByteRequest
+    from ..._core.leftovers import Leftover
+    from ..pages import Page
+
+__all__ = ["LocalBackend"]
+
+_PAGE_SIZE = 1000
+#: Bytes of one name on every common filesystem (NAME_MAX).
+_MAX_NAME_BYTES = 255
+#: Bytes of a whole path: PATH_MAX of Linux is 4096, less room for a temporary name.
+_MAX_PATH_BYTES = 4000
+
+
+class LocalBackend(Backend):
+    """Regular files, by absolute paths."""
+
+    #: Which links lead back to a folder above is known only to a walk that came through it.
+    fans_out = False
+    runs_in_place = True
+    hides_missing_keys = False
+    #: More than the threads there are would only wait.
+    default_concurrency = 32
+
+    async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
+        return await in_thread(read, path, request)
+
+    async def size(self, path: str) -> int | None:
+        return await in_thread(size, path)
+
+    async def write(self, path: str, data: memoryview) -> None:
+        await locking(Write(path, data), self.policy.timeout)
+
+    async def create(self, path: str, data: memoryview) -> bool:
+        return await in_thread(create, path, data)
+
+    async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
+        return await in_thread(read_version, path)
+
+    async def replace(self, path: str, data: memoryview, version: str) -> bool:
+        try:
+            return await locking(Replacement(path, data, version), self.policy.timeout)
+        except NotImplementedError:
+            self.supports_replace = False
+            raise
+
+    async def remove(self, path: str) -> None:
+        await locking(Removal([path]), self.policy.timeout)
+
+    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
+        await locking(Removal(paths), self.policy.timeout)
+
+    async def pages(
+        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+    ) -> AsyncGenerator[Page, None]:
+        walk = pages(directory, stem, recursive, page_size or _PAGE_SIZE)
+        try:
+            while (page := await in_thread(next, walk, None)) is not None:
+                yield page
+        finally:
+            await in_thread(walk.close)
+
+    async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
+        await in_thread(remove_below, directory, is_root=is_root)
+
+    async def remove_empty_folders(self, directory: str, root: str) -> None:
+        await in_thread(remove_empty_above, directory, root)
+
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        for leftover in await in_thread(temporary_files, directory):
+            yield leftover
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        await in_thread(remove_temporary, leftover.key)
+
+    def check_path(self, path: str) -> str | None:
+        if is_temporary(path):
+            return REFUSED
+        # A quick look first: a character takes four bytes at most.
+        if len(path) * 4 <= _MAX_NAME_BYTES:
+            return None
+        if max(len(os.fsencode(segment)) for segment in path.split("/")) > _MAX_NAME_BYTES:
+            return f"a file's name has at most {_MAX_NAME_BYTES} bytes"
+        if len(os.fsencode(path)) > _MAX_PATH_BYTES:
+            return f"a file's path has at most {_MAX_PATH_BYTES} bytes"
+        return None
+
+    def failure(self, error: Exception) -> Failure:
+        return builtin_failure(error)

@@ -1,0 +1,39 @@
+"""Temporary files that killed writers left below a local folder.
+
+Runs in a thread. Links to folders are not followed: what they lead to is not the store's.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from ..._core.leftovers import TEMPORARY, Leftover
+from ..temporary import is_temporary
+from .paths import FOLDER, opened, parent
+
+__all__ = ["remove_temporary", "temporary_files"]
+
+
+def temporary_files(directory: str) -> list[Leftover]:
+    """Files of temporary names; ``directory`` ends in ``/``."""
+    found = []
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = f"{folder.rstrip('/')}/{name}"
+            # It may have become the value meanwhile.
+            with suppress(FileNotFoundError):
+                if is_temporary(name):
+                    modified = datetime.fromtimestamp(os.lstat(path).st_mtime, UTC)
+                    found.append(Leftover(path, TEMPORARY, modified))
+    return found
+
+
+def remove_temporary(path: str) -> None:
+    """Remove a file that `temporary_files` found, unless its folder was replaced by a link."""
+    with (
+        suppress(FileNotFoundError),
+        opened(parent(path), FOLDER | os.O_NOFOLLOW) as folder,
+    ):
+        os.unlink(path.rpartition("/")[2], dir_fd=folder)

@@ -1,0 +1,72 @@
+"""Whole files and parts of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from ..._core.failures import RangeNotSatisfiableError
+from ..._core.ranges import is_out_of_range, resolve
+from ..._core.versions import content_version
+from .paths import is_no_file
+
+if TYPE_CHECKING:
+    from ..._core.byte_requests import ByteRequest
+
+__all__ = ["read", "read_version", "size"]
+
+#: ``O_NONBLOCK``: opening a pipe would otherwise wait for a writer.
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def read(path: str, request: ByteRequest | None) -> bytes | None:
+    """Read a file, or a part of it; see `Backend.read`."""
+    held: list[int] = []
+    try:
+        # In one step, see `paths`.
+        held.extend(map(os.open, (path,), (_FLAGS,)))
+        descriptor = held[0]
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        if is_out_of_range(request, status.st_size):
+            raise RangeNotSatisfiableError(status.st_size)
+        return _read_between(descriptor, *resolve(request, status.st_size))
+    except OSError as error:
+        if not held and is_no_file(error):
+            return None
+        raise
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def _read_between(descriptor: int, start: int, end: int) -> bytes:
+    # Most often one read; a single one returns at most 2 GiB on Linux.
+    data = os.pread(descriptor, end - start, start)
+    parts = [data]
+    while start + len(data) < end:
+        start += len(data)
+        data = os.pread(descriptor, end - start, start)
+        if not data:
+            raise EOFError(f"the file ends {end - start} bytes before the size it had")
+        parts.append(data)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def read_version(path: str) -> tuple[bytes, str] | None:
+    """Read a file and its version; see `Backend.read_version`."""
+    data = read(path, None)
+    return None if data is None else (data, content_version(data))
+
+
+def size(path: str) -> int | None:
+    """Size of a file; see `Backend.size`."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if is_no_file(error):
+            return None
+        raise
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

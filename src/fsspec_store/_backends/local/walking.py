@@ -1,0 +1,109 @@
+"""Files and folders listed, through links as reading goes through them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from ..pages import Page
+from ..temporary import is_temporary
+from .paths import is_no_file
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+__all__ = ["pages"]
+
+
+def pages(directory: str, stem: str, recursive: bool, limit: int) -> Generator[Page, None, None]:
+    """List in pages of at most ``limit`` entries; see `Backend.pages`."""
+    objects: list[tuple[str, int | None]] = []
+    prefixes: list[str] = []
+    for path, size in _walk(directory, stem, recursive):
+        if size is None:
+            prefixes.append(path)
+        else:
+            objects.append((path, size))
+        if len(objects) + len(prefixes) >= limit:
+            yield Page(objects, prefixes)
+            objects, prefixes = [], []
+    yield Page(objects, prefixes)
+
+
+def _walk(
+    directory: str,
+    stem: str,
+    recursive: bool,
+    above: frozenset[str] = frozenset(),
+    behind: set[str] | None = None,
+) -> Iterator[tuple[str, int | None]]:
+    """Files with their sizes, and (not recursive) folders that hold a file, with ``None``.
+
+    A link is followed, as reading through it would, unless it leads back to a folder above it.
+    Below a link, no folder is entered by two further links: of ten folders that link to each other
+    there are ten million paths.
+
+    Parameters
+    ----------
+    directory, stem, recursive
+        See `Backend.pages`.
+    above : frozenset of str
+        Real paths of the folders above.
+    behind : set of str or None
+        Real paths that links lead to, of those below the first link on the way; added to.
+    """
+    # Folders wait in a list, so that however deep they lie one is open at a time.
+    waiting = [(directory, above, behind)]
+    while waiting:
+        folder, above, behind = waiting.pop()
+        here = above | {os.path.realpath(folder)}
+        for entry in _entries(folder):
+            if not entry.name.startswith(stem) or not _is_text(entry.name):
+                continue
+            path = folder + entry.name
+            try:
+                if not entry.is_dir():
+                    status = entry.stat()
+                    if stat.S_ISREG(status.st_mode) and not is_temporary(entry.name):
+                        yield path, status.st_size
+                    continue
+            except OSError as error:
+                # Removed since, or a link to nothing.
+                if is_no_file(error):
+                    continue
+                raise
+            inside = behind
+            if entry.is_symlink():
+                target = os.path.realpath(path)
+                if target in here or (behind is not None and target in behind):
+                    continue
+                inside = set() if behind is None else behind
+                inside.add(target)
+            if recursive:
+                waiting.append((path + "/", here, inside))
+            elif next(_walk(path + "/", "", True, here, inside), None) is not None:
+                yield path, None
+        stem = ""
+
+
+def _is_text(name: str) -> bool:
+    """Whether a key may have this name: others are bytes that no text encodes to."""
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        entries = os.scandir(folder)
+    except OSError as error:
+        if is_no_file(error):
+            return
+        raise
+    with entries:
+        yield from entries

@@ -1,0 +1,118 @@
+"""fsspec's in-memory filesystem, whose files are the values of one dictionary.
+
+Operations on the dictionary itself hold both a key and keys below it, are atomic, and take less
+time than handing them to a thread would.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from fsspec.implementations.memory import MemoryFile
+
+from .._core.failures import Failure, RangeNotSatisfiableError, builtin_failure
+from .._core.ranges import is_out_of_range, resolve
+from .._core.versions import content_version
+from .._runtime.forks import free_in_child
+from .base import Backend
+from .pages import Page
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from .._core.byte_requests import ByteRequest
+
+__all__ = ["MemoryBackend"]
+
+_PAGE_SIZE = 1000
+
+#: Held while one version of a value replaces another, and while anything else is written.
+_writing = free_in_child(threading.Lock())
+
+
+class MemoryBackend(Backend):
+    """Values of ``MemoryFileSystem.store``, by paths such as ``/folder/key``."""
+
+    #: Each part would look at all there is.
+    fans_out = False
+    runs_in_place = True
+
+    fs: Any
+
+    async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
+        file = self.fs.store.get(path)
+        if file is None:
+            return None
+        # The bytes are copied: a file that fsspec's users may append to must not be pinned.
+        data: bytes = file.getvalue()
+        if request is None:
+            return data
+        if is_out_of_range(request, len(data)):
+            raise RangeNotSatisfiableError(len(data))
+        start, end = resolve(request, len(data))
+        return memoryview(data)[start:end]
+
+    async def size(self, path: str) -> int | None:
+        file = self.fs.store.get(path)
+        return None if file is None else int(file.getbuffer().nbytes)
+
+    async def write(self, path: str, data: memoryview) -> None:
+        file = MemoryFile(self.fs, path, bytes(data))
+        with _writing:
+            self.fs.store[path] = file
+
+    async def create(self, path: str, data: memoryview) -> bool:
+        file = MemoryFile(self.fs, path, bytes(data))
+        with _writing:
+            return self.fs.store.setdefault(path, file) is file
+
+    async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
+        file = self.fs.store.get(path)
+        if file is None:
+            return None
+        data: bytes = file.getvalue()
+        return data, content_version(data)
+
+    async def replace(self, path: str, data: memoryview, version: str) -> bool:
+        file = MemoryFile(self.fs, path, bytes(data))
+        with _writing:
+            old = self.fs.store.get(path)
+            if old is None or content_version(old.getvalue()) != version:
+                return False
+            self.fs.store[path] = file
+            return True
+
+    async def remove(self, path: str) -> None:
+        with _writing:
+            self.fs.store.pop(path, None)
+
+    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
+        with _writing:
+            for path in paths:
+                self.fs.store.pop(path, None)
+
+    async def pages(
+        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+    ) -> AsyncGenerator[Page, None]:
+        limit = page_size or _PAGE_SIZE
+        objects: list[tuple[str, int | None]] = []
+        prefixes: list[str] = []
+        seen: set[str] = set()
+        # A snapshot: other threads write while this one lists.
+        for path, file in sorted(self.fs.store.items()):
+            if not path.startswith(directory + stem):
+                continue
+            name, below, _ = path[len(directory) :].partition("/")
+            if not below or recursive:
+                objects.append((path, file.getbuffer().nbytes))
+            elif name not in seen:
+                seen.add(name)
+                prefixes.append(directory + name)
+            if len(objects) + len(prefixes) >= limit:
+                yield Page(objects, prefixes)
+                objects, prefixes = [], []
+        yield Page(objects, prefixes)
+
+    def failure(self, error: Exception) -> Failure:
+        return builtin_failure(error)

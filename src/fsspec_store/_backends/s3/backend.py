@@ -1,0 +1,338 @@
+"""S3 and the services that speak its protocol, as the user's s3fs is configured for them.
+
+Calls have bucket and key spelled out, and go to S3 by `fsspec_store._backends.s3.calls`, never by
+s3fs's own methods of reading and listing: those send a HEAD before a whole read and a LIST after a
+miss, answer from a directory cache, and take ``?versionId=`` in a key for something else.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import aclosing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from botocore.handlers import VALID_BUCKET
+
+from ..._core.byte_requests import SuffixByteRequest
+from ..._core.failures import BucketMissingError, Failure, RangeNotSatisfiableError
+from ..._core.versions import is_etag
+from ..._http.content_range import content_length, total_size
+from ..base import Backend
+from ..cleanup import Cleanup
+from ..pages import Continuation, Page, check_answered
+from ..temporary import REFUSED, is_temporary
+from .answers import (
+    OUT_OF_RANGE,
+    error_code,
+    error_details,
+    failure_of,
+    is_empty_etag,
+    without_signatures,
+)
+from .calls import Calls
+from .conditions import Conditions, conditions_of
+from .deletes import Deletes
+from .foreign import has_page
+from .leftovers import abort, temporary_object, unfinished_uploads
+from .reading import Reader
+from .session import customer_keys
+from .uploads import Upload
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from fsspec import AbstractFileSystem
+
+    from ..._core.byte_requests import ByteRequest
+    from ..._core.leftovers import Leftover
+    from ..._http.retrier import Stats
+    from ..._http.retry_policy import RetryPolicy
+
+__all__ = ["S3Backend"]
+
+#: Largest key, in bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects").
+_MAX_KEY_BYTES = 1024
+#: Entries of a page, unless fewer are asked for (S3 API Reference, "ListObjectsV2").
+_PAGE_KEYS = 1000
+#: Refusals of a HEAD, whose answer has no body.
+_NO_REASON = frozenset({"400", "401", "403"})
+#: What MinIO says of a prefix that ends in ``.`` or ``..``, although keys may begin with it.
+_NOT_LISTED = "XMinioInvalidResourceName"
+
+
+class S3Backend(Backend):
+    """Objects of S3 buckets, by paths such as ``bucket/prefix/key``.
+
+    Parameters
+    ----------
+    fs, policy, stats
+        See `Backend`.
+    fast : bool, optional
+        Whether plain requests bypass s3fs.
+    """
+
+    has_choice_of_lanes = True
+
+    def __init__(
+        self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats, *, fast: bool = True
+    ) -> None:
+        super().__init__(fs, policy, stats)
+        self._calls = Calls(fs, policy, stats, fast=fast)
+        #: Those of the endpoint, once it is known which that is.
+        self._conditions = Conditions()
+        self._buckets_seen: set[str] = set()
+        self._reader = Reader(self._calls, self._buckets_seen)
+        self._deletes = Deletes(self._calls)
+        self._cleanup = Cleanup()
+
+    @property
+    def supports_atomic_create(self) -> bool:  # type: ignore[override]
+        return self._conditions.create is not False
+
+    @property
+    def supports_replace(self) -> bool:  # type: ignore[override]
+        return self._conditions.replace is not False
+
+    async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
+        try:
+            found = await self._read(path, request)
+            return None if found is None else found[0]
+        except OSError as error:
+            if error_code(error) not in OUT_OF_RANGE:
+                raise
+            if isinstance(request, SuffixByteRequest):
+                return b""
+            size = content_length(
+                {"Content-Length": str(error_details(error).get("ActualObjectSize"))}
+            )
+            raise RangeNotSatisfiableError(size) from error
+
+    async def size(self, path: str) -> int | None:
+        bucket, key = self._split(path)
+        if bucket not in self._buckets_seen:
+            return await self._first_size(bucket, key)
+        try:
+            response = await self._calls.call("head_object", Bucket=bucket, Key=key)
+        except FileNotFoundError as error:
+            # A GET has a body that says whether S3 answered.
+            return await self._first_size(bucket, key) if has_page(error) else None
+        except OSError as error:
+            # So does one that says why S3 refused: it may be credentials that ended.
+            if error_code(error) not in _NO_REASON or not self._calls.lanes.may_ask_why():
+                raise
+            return await self._first_size(bucket, key)
+        size: int | None = response["ContentLength"]
+        if size or (size == 0 and is_empty_etag(response.get("ETag", ""))):
+            return size
+        # Some services state no length, or none of a value that they stored compressed.
+        return await self._first_size(bucket, key)
+
+    async def write(self, path: str, data: memoryview) -> None:
+        await self._put(path, data)
+
+    async def create(self, path: str, data: memoryview) -> bool:
+        await self._find_out_conditions(path)
+        if not self.supports_atomic_create:
+            raise NotImplementedError(
+                "this service ignores If-None-Match, and cannot create atomically"
+            )
+        return await self._put(path, data, IfNoneMatch="*")
+
+    async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
+        found = await self._read(path, None)
+        if found is not None and not is_etag(found[1]):
+            raise NotImplementedError(f"this service gives an object no ETag, but {found[1]!r}")
+        return found
+
+    async def replace(self, path: str, data: memoryview, version: str) -> bool:
+        await self._find_out_conditions(path)
+        if not self.supports_replace:
+            raise NotImplementedError("this service ignores If-Match, and cannot compare and swap")
+        # "*" would stand for any version, and "" for no condition at all.
+        return is_etag(version) and await self._put(path, data, IfMatch=version)
+
+    async def remove(self, path: str) -> None:
+        await self._deletes.one(self._split(path))
+
+    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
+        await self._deletes.many(map(self._split, paths), limit=limit)
+
+    async def pages(
+        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+    ) -> AsyncGenerator[Page, None]:
+        bucket, prefix = self._split(directory)
+        params: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix + stem}
+        if not recursive:
+            params["Delimiter"] = "/"
+        if page_size is not None:
+            params["MaxKeys"] = page_size
+        begin = prefix + stem
+        continuation = Continuation()
+        while True:
+            try:
+                response = await self._calls.call("list_objects_v2", **params)
+            except OSError as error:
+                if error_code(error) != _NOT_LISTED or params["Prefix"] == prefix:
+                    raise
+                params["Prefix"] = prefix
+                continue
+            check_answered(response["Answered"], params["Prefix"])
+            objects, prefixes = response["Objects"], response["Prefixes"]
+            if params["Prefix"] != begin:
+                objects = [entry for entry in objects if entry[0].startswith(begin)]
+                prefixes = [below for below in prefixes if below.startswith(begin)]
+            page = Page(
+                [(f"{bucket}/{key}", size) for key, size in objects if not is_temporary(key)],
+                [f"{bucket}/{below.removesuffix('/')}" for below in prefixes],
+            )
+            if len(page.objects) < len(objects):
+                temporary = [f"{bucket}/{key}" for key, _ in objects if is_temporary(key)]
+                page = page._replace(temporary=temporary)
+            yield page
+            if response["Next"] is not None:
+                continuation.check(response["Next"], page)
+                params["ContinuationToken"] = response["Next"]
+                continue
+            last = response["Objects"][-1][0] if len(response["Objects"]) >= _PAGE_KEYS else ""
+            if not last.endswith("/"):
+                return
+            # SeaweedFS takes a directory's marker that fills a page for the end.
+            continuation.check(last, page)
+            params.pop("ContinuationToken", None)
+            params["StartAfter"] = last
+
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        bucket, prefix = self._split(directory)
+        async with aclosing(self.checked_pages(directory, "", recursive=True)) as pages:
+            async for page in pages:
+                for path in page.temporary:
+                    found = await temporary_object(self._calls, *self._split(path))
+                    if found is not None:
+                        yield found
+        async with aclosing(unfinished_uploads(self._calls, bucket, prefix)) as uploads:
+            async for upload in uploads:
+                yield upload
+
+    async def remove_leftover(self, leftover: Leftover) -> None:
+        if leftover.upload_id is None:
+            await self.remove(leftover.key)
+        else:
+            await abort(self._calls, *self._split(leftover.key), leftover.upload_id)
+
+    def check_root(self, root: str) -> str | None:
+        bucket, _ = self._split(root + "/")
+        if bucket.startswith("arn:") or VALID_BUCKET.search(bucket):
+            return None
+        return "this is no bucket name"
+
+    def check_path(self, path: str) -> str | None:
+        key = self._split(path)[1]
+        if is_temporary(key):
+            return REFUSED
+        # A quick look first: a character takes four bytes at most.
+        if len(key) * 4 > _MAX_KEY_BYTES and len(key.encode()) > _MAX_KEY_BYTES:
+            return f"S3 keys have at most {_MAX_KEY_BYTES} bytes, prefix included"
+        return None
+
+    def failure(self, error: Exception) -> Failure:
+        return failure_of(error)
+
+    def reason(self, error: Exception) -> str:
+        code, text = error_code(error), super().reason(error)
+        # A whole word: names of buckets hold all sorts of numbers.
+        if code is None or re.search(rf"\b{re.escape(code)}\b", text):
+            return text
+        return f"{code}: {text}"
+
+    def secrets(self) -> set[str]:
+        return super().secrets() | customer_keys(self.fs) | self._calls.secrets()
+
+    def redactor(self) -> Callable[[str], str]:
+        clean = super().redactor()
+        return lambda text: without_signatures(clean(text))
+
+    def close(self) -> None:
+        self._cleanup.close()
+        self._calls.close()
+
+    async def aclose(self) -> None:
+        await self._cleanup.aclose()
+        await self._calls.aclose()
+
+    async def _read(
+        self, path: str, request: ByteRequest | None
+    ) -> tuple[bytes | memoryview, str] | None:
+        """The bytes and the ETag; ``None`` when the object is missing, and not its bucket."""
+        bucket, key = self._split(path)
+        found = await self._reader.read(bucket, key, request)
+        if found is None:
+            # S3 says which of the two it is; what only says 404 need not be S3 at all.
+            await self._require_bucket(bucket)
+        return found
+
+    async def _first_size(self, bucket: str, key: str) -> int | None:
+        """As `size`, by an answer that says which is missing, the object or its bucket.
+
+        A HEAD has no body to say so. It may also lack the length, which the range of a part states.
+        """
+        try:
+            found = await self._calls.send(
+                lambda: self._reader.answer(bucket, key, Range="bytes=0-0")
+            )
+        except OSError as error:
+            if error_code(error) not in OUT_OF_RANGE:
+                raise
+            # An empty object has no first byte.
+            return 0
+        if found is None:
+            await self._require_bucket(bucket)
+            return None
+        if hasattr(found["Body"], "close"):
+            found["Body"].close()
+        total = total_size(found["ContentRange"])
+        if total is not None:
+            return total
+        if found["ResponseMetadata"]["HTTPStatusCode"] == 206:
+            raise OSError("the service does not say how large the object is")
+        return int(found["ContentLength"])
+
+    def _split(self, path: str) -> tuple[str, str]:
+        if path.startswith("arn:"):
+            # Access points have "/" in their names.
+            return self.fs._find_bucket_key(path)  # type: ignore[no-any-return]
+        bucket, _, key = path.partition("/")
+        return bucket, key
+
+    async def _require_bucket(self, bucket: str) -> None:
+        """Raise when the bucket is missing; asked once, until the bucket was seen."""
+        if bucket in self._buckets_seen:
+            return
+        try:
+            await self._calls.call("head_bucket", Bucket=bucket)
+        except FileNotFoundError as error:
+            raise BucketMissingError(bucket) from error
+        except PermissionError:
+            # Whoever may read objects need not be allowed to ask for the bucket.
+            pass
+        self._buckets_seen.add(bucket)
+
+    async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
+        bucket, key = self._split(path)
+        stored = partial(self._reader.stored, bucket, key)
+        upload = Upload(self._calls, stored, bucket, key, data, condition, self._cleanup)
+        done = await upload.run()
+        self._buckets_seen.add(bucket)
+        return done
+
+    async def _find_out_conditions(self, path: str) -> None:
+        bucket, key = self._split(path)
+        if self._conditions.create is None:
+            fs = self._calls.lanes.fs
+            await fs.set_session()
+            endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
+            directory = key[: key.rfind("/") + 1]
+            self._conditions = conditions_of(endpoint)
+            await self._conditions.find_out(
+                self._calls.call, self._cleanup, endpoint, bucket, directory
+            )

@@ -1,0 +1,223 @@
+"""Redirects, followed without the user's headers, cookies and credentials to other origins.
+
+aiohttp drops ``Authorization`` and ``Cookie`` headers at another origin and sends on all else:
+other headers, a session's headers and credentials, cookies that were given without a URL.
+
+Knows aiohttp's sessions and cookie jars, and nothing of what is requested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from yarl import URL
+
+from ..._http.aiohttp_sessions import without_own_repeats
+from ..._http.origins import SCHEMES, origin_of
+from .environment import machine_credentials, proxy_for
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from multidict import CIMultiDict
+
+    from ..._http.origins import Origin
+
+__all__ = ["DirectoryRedirectError", "Redirects"]
+
+_STATUSES = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 10
+#: The user's options that any host may be asked with: how to reach and to verify it. Credentials
+#: among them are a proxy's.
+_FOR_ANY_HOST = (
+    "max_field_size",
+    "max_headers",
+    "max_line_size",
+    "proxy",
+    "proxy_auth",
+    "proxy_headers",
+    "read_bufsize",
+    "ssl",
+    "ssl_context",
+    "verify_ssl",
+)
+
+
+class DirectoryRedirectError(Exception):
+    """The server redirects from a path to the same path with a ``/`` at its end."""
+
+
+class Redirects:
+    """Sends requests with a user's settings, and follows where they are redirected.
+
+    What the user configured goes to the origins that it is for. Any other origin gets the headers
+    of the request itself (``Range``), cookies that servers set, by the rules of the session's
+    cookie jar, and credentials that a netrc file has for that very host.
+
+    Parameters
+    ----------
+    root : URL
+        Of the store; with the user's name and password, if it has them.
+    trusted : collection of Origin
+        What gets the headers and options: the root's origin, and those the user named.
+    headers : CIMultiDict
+        The user's.
+    options : mapping
+        Further arguments of ``aiohttp.ClientSession.request``, by the user.
+    """
+
+    def __init__(
+        self,
+        root: URL,
+        trusted: Collection[Origin],
+        headers: CIMultiDict[str],
+        options: Mapping[str, Any],
+    ) -> None:
+        self._user, self._password = root.user, root.password
+        self._host = root.raw_host
+        self._is_secure = root.scheme == "https"
+        self._trusted = frozenset(trusted)
+        self._headers = headers
+        self._options = dict(options)
+        self._follows = self._options.pop("allow_redirects", True)
+        self._max = self._options.pop("max_redirects", _MAX_REDIRECTS)
+        #: For the store's own URLs; a redirect states a query of its own.
+        self._params = self._options.pop("params", None)
+        self._for_any_host = {
+            name: value for name, value in self._options.items() if name in _FOR_ANY_HOST
+        }
+
+    def is_trusted(self, url: URL) -> bool:
+        """Whether a URL is at an origin that gets what the user configured."""
+        return origin_of(url) in self._trusted
+
+    async def request(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        *,
+        headers: Mapping[str, str],
+        **options: Any,
+    ) -> aiohttp.ClientResponse:
+        """Send a GET or HEAD; return the first response that is not a redirect, its body unread.
+
+        Raises
+        ------
+        DirectoryRedirectError
+            When there is a directory.
+        aiohttp.TooManyRedirects, aiohttp.InvalidURL
+            When redirects lead nowhere.
+        """
+        # A body is decoded by its reader, which bounds it.
+        common = {**options, "allow_redirects": False, "auto_decompress": False}
+        params = self._params
+        history: list[aiohttp.ClientResponse] = []
+        while True:
+            if self.is_trusted(url):
+                response = await session.request(
+                    method,
+                    self._with_user(url),
+                    headers=self._with_own(headers),
+                    params=params,
+                    **self._options,
+                    **common,
+                )
+            else:
+                response = await self._request_elsewhere(session, method, url, headers, common)
+            location = response.headers.get("Location")
+            if not self._follows or response.status not in _STATUSES or location is None:
+                return response
+            response.release()
+            history.append(response)
+            if self._max and len(history) >= self._max:
+                raise aiohttp.TooManyRedirects(history[0].request_info, tuple(history))
+            target = _target(url, location, encoded=not session.requote_redirect_url)
+            if url.path + "/" == target.path:
+                raise DirectoryRedirectError
+            url, params = target, None
+
+    async def _request_elsewhere(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str],
+        common: Mapping[str, Any],
+    ) -> aiohttp.ClientResponse:
+        """Send a request to another origin, with nothing of the session but its connections."""
+        options = {**self._for_any_host, **common}
+        sent = dict(headers)
+        if options.get("proxy") is None:
+            # Absent before aiohttp 3.11.
+            options["proxy"] = getattr(session, "_default_proxy", None)
+            options["proxy_auth"] = getattr(session, "_default_proxy_auth", None)
+        if session.trust_env:
+            if options["proxy"] is None:
+                options["proxy"] = await asyncio.to_thread(proxy_for, url)
+            if self._is_for_netrc(url):
+                credentials = await asyncio.to_thread(machine_credentials, url.raw_host or "")
+                if credentials is not None:
+                    sent["Authorization"] = credentials
+        cookies = _cookies_of_servers(session.cookie_jar, url)
+        if cookies:
+            sent["Cookie"] = cookies
+        bare = without_own_repeats(
+            aiohttp.ClientSession(
+                connector=session.connector,
+                connector_owner=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        )
+        try:
+            response = await bare.request(
+                method, url, headers=sent, raise_for_status=False, **options
+            )
+        finally:
+            bare.detach()
+        if response.cookies:
+            session.cookie_jar.update_cookies(response.cookies, response.url)
+        return response
+
+    def _is_for_netrc(self, url: URL) -> bool:
+        """Whether a netrc file is asked: for another host, and not in clear text after HTTPS.
+
+        What it has for the host of the store is for the store's own port and scheme.
+        """
+        is_safe = url.scheme == "https" or not self._is_secure
+        return url.raw_host != self._host and url.raw_user is None and is_safe
+
+    def _with_user(self, url: URL) -> URL:
+        if self._user is None:
+            # In a redirect it would exclude the user's own header.
+            return url if url.raw_user is None else url.with_user(None)
+        return url.with_user(self._user).with_password(self._password)
+
+    def _with_own(self, headers: Mapping[str, str]) -> CIMultiDict[str]:
+        sent = self._headers.copy()
+        sent.update(headers)
+        return sent
+
+
+def _target(url: URL, location: str, *, encoded: bool) -> URL:
+    try:
+        target = url.with_user(None).join(URL(location, encoded=encoded))
+        if target.raw_host and target.scheme in SCHEMES and target.port:
+            return target
+    except ValueError:
+        pass
+    # The text of the header may hold a secret.
+    raise aiohttp.InvalidURL(f"{url.origin()} redirects to a URL that is neither http nor https")
+
+
+def _cookies_of_servers(jar: aiohttp.abc.AbstractCookieJar, url: URL) -> str:
+    """The ``Cookie`` header for another origin: without what the user gave for any host."""
+    given = {(cookie.key, cookie.value) for cookie in jar if not cookie["domain"]}
+    cookies = jar.filter_cookies(url).values()
+    return "; ".join(
+        f"{cookie.key}={cookie.coded_value}"
+        for cookie in cookies
+        if (cookie.key, cookie.value) not in given
+    )

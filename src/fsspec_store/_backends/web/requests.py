@@ -1,0 +1,183 @@
+"""Requests to a web server, below one root, with the user's headers and options.
+
+Knows which answers say that there is nothing, and nothing of what requests are for.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from ..._http.client import HTTPClient
+from ..._http.origins import TRUSTED_HOSTS, origin_of
+from ..._http.responses import Answer, Received, StatusError, TornError
+from ..._runtime.sharing import frozen
+from .bodies import Body
+from .redirects import DirectoryRedirectError
+from .session import make_session, users_client
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+    import aiohttp
+    from fsspec import AbstractFileSystem
+
+    from ..._core.byte_requests import RangeByteRequest
+    from ..._http.retrier import Slot, Stats
+    from ..._http.retry_policy import RetryPolicy
+    from .redirects import Redirects
+
+__all__ = ["Place", "Requests"]
+
+T = TypeVar("T")
+
+_MISSING = (404, 410)
+_REFUSED = (401, 403, 407)
+_ANY_STATUS = range(100, 1000)
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+
+class Place(NamedTuple):
+    """Where a store is: its root as the filesystem spells it, and what that is as a URL."""
+
+    root: str
+    url: str
+    query: str
+
+    def url_of(self, path: str) -> str:
+        """The URL of a path below the root, quoted."""
+        names = path[len(self.root) :].removeprefix("/").split("/")
+        return "/".join([self.url, *(quote(name, safe="") for name in names)]) + self.query
+
+
+class _MissingError(Exception):
+    """There is nothing at this path."""
+
+
+class Requests:
+    """Requests by one user's settings.
+
+    Parameters
+    ----------
+    fs : HTTPFileSystem
+        As the user configured it.
+    service : str
+        Scheme, host and port.
+    place : Place
+        Where the store is.
+    redirects : Redirects
+        Sends each with the user's settings, to where it is redirected.
+    policy : RetryPolicy
+        Timeouts and retries.
+    stats : Stats
+        Counts.
+    """
+
+    def __init__(
+        self,
+        fs: AbstractFileSystem,
+        service: str,
+        place: Place,
+        redirects: Redirects,
+        policy: RetryPolicy,
+        stats: Stats,
+    ) -> None:
+        self.place = place
+        self._redirects = redirects
+        self._client = HTTPClient(
+            service,
+            partial(make_session, fs),
+            (
+                "http",
+                frozen(fs.client_kwargs),
+                frozen(users_client(fs)),
+            ),
+            policy,
+            stats,
+            request=redirects.request,
+        )
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        accept: Collection[int],
+        receive: Callable[[Body], Awaitable[T]],
+        headers: Mapping[str, str] = _NO_HEADERS,
+        slot: Slot | None = None,
+    ) -> Received[T] | None:
+        """Send a request; ``None`` when there is no object, `StatusError` for other statuses."""
+
+        async def checked(response: aiohttp.ClientResponse) -> T:
+            body = Body(response)
+            if response.status in accept:
+                return await receive(body)
+            await body.drain()
+            if response.status in _MISSING:
+                raise _MissingError
+            raise StatusError(Answer(response.status, response.headers, self._reason(response)))
+
+        url = self.place.url_of(path)
+
+        async def attempt() -> Received[T] | None:
+            try:
+                return await self._client.receive(
+                    method, url, expect=_ANY_STATUS, headers=_with_own(headers), read=checked
+                )
+            except (_MissingError, DirectoryRedirectError):
+                return None
+
+        return await self._client.send(attempt, slot=slot)
+
+    async def fetch_part(
+        self,
+        path: str,
+        part: RangeByteRequest,
+        sink: memoryview,
+        *,
+        headers: Mapping[str, str],
+        is_same: Callable[[Mapping[str, str]], bool],
+        slot: Slot,
+    ) -> None:
+        """Fetch part of an object; see `HTTPClient.fetch_part`."""
+        url = self.place.url_of(path)
+
+        async def attempt() -> None:
+            try:
+                await self._client.fetch_part(
+                    url, part, sink, headers=_with_own(headers), is_same=is_same
+                )
+            except DirectoryRedirectError:
+                raise TornError from None
+
+        await self._client.send(attempt, slot=slot)
+
+    def slot(self) -> Slot:
+        """A slot for a request whose body is read after its attempt; see `HTTPClient.slot`."""
+        return self._client.slot()
+
+    def close(self) -> None:
+        """Close the connections; new ones are made when requests follow."""
+        self._client.close()
+
+    async def aclose(self) -> None:
+        """As `close`, awaiting the running loop's."""
+        await self._client.aclose()
+
+    def _reason(self, response: aiohttp.ClientResponse) -> bytes:
+        """Why a request failed, without the body: servers repeat signatures in error pages."""
+        reason = response.reason or ""
+        if response.status in _REFUSED and not self._redirects.is_trusted(response.url):
+            reason += (
+                f"; the server redirected to {origin_of(response.url)}, which is sent no headers, "
+                f"cookies or credentials of the storage options unless {TRUSTED_HOSTS} names it"
+            )
+        return reason.encode()
+
+
+def _with_own(headers: Mapping[str, str]) -> dict[str, str]:
+    # Of a compressed body no range can be cut, and no length is the object's.
+    return {**headers, "Accept-Encoding": "identity"}

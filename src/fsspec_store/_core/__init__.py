@@ -1,0 +1,1 @@
+"""What every layer speaks of: byte requests, versions, failures, URLs, secrets. No I/O."""

@@ -1,0 +1,124 @@
+"""What part of a value is asked for, and when such a request is refused.
+
+Pure data and pure checks: no I/O, no sizes of objects. `fsspec_store._core.ranges` resolves a
+request for an object of a known size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import index
+from typing import Any, TypeAlias
+
+__all__ = [
+    "ByteRequest",
+    "OffsetByteRequest",
+    "RangeByteRequest",
+    "SuffixByteRequest",
+    "check_byte_range",
+]
+
+#: The largest position an object store or a file can name: a signed 64-bit offset.
+_MAX_OFFSET = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class RangeByteRequest:
+    """Bytes ``[start, min(end, size))``.
+
+    Parameters
+    ----------
+    start : int
+        First byte, ``>= 0``.
+    end : int
+        One past the last byte, ``>= start``.
+    """
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetByteRequest:
+    """Bytes ``[offset, size)``.
+
+    Parameters
+    ----------
+    offset : int
+        First byte, ``>= 0``.
+    """
+
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class SuffixByteRequest:
+    """The last ``min(suffix, size)`` bytes.
+
+    Parameters
+    ----------
+    suffix : int
+        How many bytes, ``>= 0``.
+    """
+
+    suffix: int
+
+
+ByteRequest: TypeAlias = RangeByteRequest | OffsetByteRequest | SuffixByteRequest
+
+
+def check_byte_range(byte_range: Any) -> ByteRequest | None:
+    """Recognise a byte request by its attributes, and refuse anything else.
+
+    Parameters
+    ----------
+    byte_range : object or None
+        An object with ``start`` and ``end``, with ``offset`` or with ``suffix``: this package's
+        requests, zarr-python's, or a reader's own.
+
+    Returns
+    -------
+    RangeByteRequest, OffsetByteRequest, SuffixByteRequest or None
+        The request in this package's classes.
+
+    Raises
+    ------
+    TypeError
+        When it is no request, or a bound is not an integer.
+    ValueError
+        When a bound is negative, or ``end < start``.
+    """
+    # The first line is the hot path: one identity check for a whole read.
+    if byte_range is None:
+        return None
+    if hasattr(byte_range, "start") and hasattr(byte_range, "end"):
+        start, end = _bound(byte_range.start, byte_range), _bound(byte_range.end, byte_range)
+        if end < start:
+            raise ValueError(f"Unexpected byte_range, got {byte_range!r}: end is before start")
+        return RangeByteRequest(start, end)
+    if hasattr(byte_range, "offset"):
+        return OffsetByteRequest(_bound(byte_range.offset, byte_range))
+    if hasattr(byte_range, "suffix"):
+        return SuffixByteRequest(_bound(byte_range.suffix, byte_range))
+    raise TypeError(
+        f"Unexpected byte_range, got {byte_range!r}: a byte request has start and end, "
+        "offset, or suffix"
+    )
+
+
+def _bound(value: Any, byte_range: Any) -> int:
+    if type(value) is int and 0 <= value <= _MAX_OFFSET:
+        # As nearly all are.
+        return value
+    if isinstance(value, bool):
+        raise TypeError(f"Unexpected byte_range, got {byte_range!r}: a bound is a bool")
+    try:
+        number = index(value)
+    except TypeError:
+        raise TypeError(
+            f"Unexpected byte_range, got {byte_range!r}: a bound is not an integer"
+        ) from None
+    if number < 0:
+        raise ValueError(f"Unexpected byte_range, got {byte_range!r}: a bound is negative")
+    # Past every possible object, so the answer is the same and no header or seek overflows.
+    return min(number, _MAX_OFFSET)

@@ -1,0 +1,233 @@
+"""What a URL says: its links, where a chain splits, and what is wrong with it.
+
+Knows fsspec's registry and its rules for URLs. Makes no filesystem and does no I/O.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from fsspec.registry import available_protocols, get_filesystem_class, registry
+
+from ..errors import StoreURLError
+from .redaction import public_url
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+__all__ = [
+    "BUCKETS",
+    "SCHEME",
+    "WEB",
+    "is_layer",
+    "links_of",
+    "meant_url",
+    "named_options",
+    "protocol_of",
+    "protocols",
+]
+
+#: Protocols whose URL begins with the name of a bucket or container.
+BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
+
+WEB = frozenset({"http", "https"})
+
+#: A scheme, its slashes if there are any, and the rest.
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(//)?(.*)", re.DOTALL)
+
+#: What `named_options` found; reading signatures takes longer than all else that makes a store.
+_named_options: WeakKeyDictionary[type[Any], frozenset[str]] = WeakKeyDictionary()
+
+_NEXT_LINK = re.compile(r"::([A-Za-z][A-Za-z0-9+.\-]*)://")
+
+#: ARN of a bucket; those of access points have an account number before the name.
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-arn-format.html
+_BUCKET_ARN = re.compile(r"arn:aws[\w\-]*:s3:::(.*)", re.DOTALL)
+
+#: Layers that a misspelt word may have been meant to be; shorter names resemble too many words.
+_LONG_LAYERS = ("blockcache", "cached", "filecache", "libarchive", "reference", "simplecache")
+
+
+def links_of(text: str) -> list[str]:
+    """The links of a URL or chain, the outermost first, each as fsspec spells it.
+
+    A ``::`` splits only after a protocol that is a layer on another filesystem: in the name of an
+    access point, an IPv6 address or a folder it is a part of that name.
+
+    Parameters
+    ----------
+    text : str
+        A URL, a plain path, or a chain such as ``simplecache::s3://bucket/path``.
+
+    Raises
+    ------
+    StoreURLError
+        When it names no place, or a protocol is unknown.
+    ImportError
+        When the library of a protocol before a ``::`` is not installed.
+    """
+    _check_text(text)
+    links = []
+    rest = text
+    while True:
+        head, separator, tail = rest.partition("::")
+        if not separator or not _is_layer_link(head):
+            break
+        links.append(head if "://" in head else head + "://")
+        rest = tail
+    if links and re.fullmatch("[a-z]+", rest):
+        # fsspec takes a single word for a protocol.
+        _check_protocol(rest, text, f"; for a file of that name write ./{rest}")
+        rest += "://"
+    if links and not rest:
+        raise StoreURLError(
+            f"{public_url(text)!r} ends with '::', which a URL or a path follows",
+            url=public_url(text),
+        )
+    _check_last_link(rest, text)
+    links.append(rest)
+    for link in links:
+        _check_link(link, text)
+    return links
+
+
+def protocol_of(link: str) -> str:
+    """The protocol of one link: ``file`` for a path, whatever it holds."""
+    name, slashes, _ = link.partition("://")
+    # A single letter is a drive of Windows.
+    if slashes and len(name) > 1 and not link.startswith(("/", ".", "~")):
+        return name
+    return "data" if link.startswith("data:") else "file"
+
+
+def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
+    """The protocol names of a filesystem, the first one being its usual one."""
+    if any(cls.__module__ == "fsspec.implementations.http" for cls in type(fs).__mro__):
+        # Some versions of fsspec put the name that was asked for last into the class.
+        return ("http", "https")
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def is_layer(cls: type[AbstractFileSystem]) -> bool:
+    """Whether filesystems of a class are made on another filesystem, as the links of a chain."""
+    return not named_options(cls).isdisjoint({"fo", "target_protocol"})
+
+
+def named_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
+    """The options that the constructors of a class and its bases name."""
+    known = _named_options.get(cls)
+    if known is None:
+        found: set[str] = set()
+        for base in cls.__mro__:
+            if "__init__" in vars(base) and base is not object:
+                found.update(inspect.signature(vars(base)["__init__"]).parameters)
+        known = frozenset(found - {"self", "args", "kwargs", "storage_options"})
+        _named_options[cls] = known
+    return known
+
+
+def meant_url(path: str) -> str | None:
+    """The URL that a relative path looks like: of a bucket, or one that pathlib changed.
+
+    ``bucket/x`` and ``arn:aws:s3:::bucket/x`` are ``s3://bucket/x``, ``s3:/bucket/x`` is what
+    pathlib makes of that.
+    """
+    arn = _BUCKET_ARN.fullmatch(path)
+    if arn:
+        return f"s3://{arn[1]}"
+    if path.startswith("arn:"):
+        return f"s3://{path}"
+    match = SCHEME.fullmatch(path)
+    if match and match[1] in available_protocols():
+        return f"{match[1]}://{match[3].lstrip('/')}"
+    # Names of buckets have no other characters.
+    return f"s3://{path}" if re.match(r"[a-z0-9][a-z0-9.\-]{0,62}(/|$)", path) else None
+
+
+def _is_layer_link(link: str) -> bool:
+    name, slashes, _ = link.partition("://")
+    if not slashes and not re.fullmatch(r"[a-z0-9_]+", link):
+        return False
+    known = name in registry or name in available_protocols()
+    return known and is_layer(get_filesystem_class(name))
+
+
+def _check_text(text: str) -> None:
+    if not text.strip():
+        raise StoreURLError(f"a URL names a bucket, a server or a folder, got {text!r}")
+    if "\0" in text:
+        raise StoreURLError(f"a URL holds no NUL, got {public_url(text.strip())!r}")
+    bare = text.strip()
+    if bare != text:
+        where = "begins" if text[0].isspace() else "ends"
+        raise StoreURLError(
+            f"the URL {public_url(bare)!r} {where} with white space; a folder whose name does is "
+            "given as a pathlib.Path",
+            url=public_url(bare),
+        )
+
+
+def _check_last_link(link: str, text: str) -> None:
+    """Refuse a link that holds what looks like a further one, after what is no layer."""
+    head, separator, _ = link.partition("::")
+    if not separator:
+        return
+    is_word = re.fullmatch(r"\w+", head) is not None
+    follows = _NEXT_LINK.search(link)
+    if is_word and head not in available_protocols():
+        near = difflib.get_close_matches(head.lower(), _LONG_LAYERS, n=1, cutoff=0.8)
+        if near or follows:
+            _refuse_protocol(head, text, f"; did you mean {near[0]}::?" if near else "")
+    if follows and (follows[1] in registry or follows[1] in available_protocols()):
+        raise StoreURLError(
+            f"{public_url(text)!r} has {follows[1]}:// after '::', and what is before it is no "
+            "layer on another filesystem; a chain begins with the layer: "
+            "simplecache::s3://bucket/path, zip://inside::s3://bucket/archive.zip",
+            url=public_url(text),
+        )
+
+
+def _check_link(link: str, text: str) -> None:
+    if link != link.strip():
+        raise StoreURLError(
+            f"{public_url(text)!r} has white space before or after '::'", url=public_url(text)
+        )
+    protocol = protocol_of(link)
+    match = SCHEME.fullmatch(link)
+    if protocol != "file":
+        _check_protocol(protocol, text)
+    elif match and not match[2] and (match[1] in BUCKETS or match[1] in WEB):
+        # It would be a local file of that name.
+        meant = public_url(f"{match[1]}://{match[3].lstrip('/')}")
+        raise StoreURLError(f"{public_url(text)!r} is no URL: write {meant}")
+    if protocol not in BUCKETS:
+        return
+    rest = link.partition("://")[2]
+    if not rest.strip("/"):
+        raise StoreURLError(f"{public_url(text)!r} names no bucket", url=public_url(text))
+    arn = _BUCKET_ARN.fullmatch(rest)
+    if arn:
+        raise StoreURLError(
+            f"{public_url(text)!r} has a bucket's ARN in place of its name: write s3://{arn[1]}",
+            url=public_url(text),
+        )
+
+
+def _check_protocol(protocol: str, text: str, advice: str = "") -> None:
+    if protocol in registry or protocol in available_protocols():
+        return
+    near = difflib.get_close_matches(protocol.lower(), available_protocols(), n=1)
+    _refuse_protocol(protocol, text, f"; did you mean {near[0]}://?" if near else advice)
+
+
+def _refuse_protocol(protocol: str, text: str, advice: str) -> None:
+    if not re.fullmatch(r"[\w+.\-/ ]+", protocol):
+        # It may be a user and a password.
+        raise StoreURLError("a URL begins with its protocol: what is before '://' here is none")
+    raise StoreURLError(
+        f"unknown protocol {protocol!r} in {public_url(text)!r}{advice}", url=public_url(text)
+    )

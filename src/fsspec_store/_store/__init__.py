@@ -1,0 +1,1 @@
+"""The store contract and `FsspecStore`, over the backends."""

@@ -1,0 +1,187 @@
+"""From the links of a URL and the user's options to one configured filesystem.
+
+As ``fsspec.core.url_to_fs`` does it, which splits a URL at every ``::`` and drops options that no
+link takes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import fsspec
+from fsspec.registry import available_protocols, get_filesystem_class
+
+from .._backends.links import OF_OPEN, check_options, is_strict_layer, known_options
+from .._backends.option_names import BY_MODULE, squashed
+from .._backends.options import refuse_unknown
+from .._core.redaction import public_url
+from .._core.urls import named_options, protocol_of
+from ..errors import StorageOptionError, StoreURLError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fsspec import AbstractFileSystem
+
+__all__ = ["open_links"]
+
+#: Options that a filesystem takes without naming them in its constructor.
+_UNNAMED = {"fsspec.implementations.http": ("auth", "cookies", "headers", "proxy", "ssl")}
+
+
+class _Link(NamedTuple):
+    """One link, as fsspec makes it."""
+
+    protocol: str
+    cls: type[AbstractFileSystem]
+    path: str
+    options: dict[str, Any]
+
+
+def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[AbstractFileSystem, str]:
+    """The outermost filesystem of a chain, and the path on it.
+
+    Parameters
+    ----------
+    links : sequence of str
+        As `fsspec_store._core.urls.links_of` returns them; a single URL is a chain of one.
+    options : mapping
+        Options by the name of their link's protocol; what is left belongs to the outermost link.
+
+    Raises
+    ------
+    StoreURLError
+        When an archive's format comes without the archive.
+    StorageOptionError
+        When an option belongs to no link.
+    """
+    found, flat = _distributed(links, options)
+    outermost = found[-1]
+    is_alone = len(found) == 1 and "fo" not in outermost.options
+    if is_alone and any(base.__module__ == "fsspec.archive" for base in outermost.cls.__mro__):
+        protocol = outermost.protocol
+        raise StoreURLError(
+            f"{public_url(links[0])!r} names no archive: write {protocol}://::archive, or "
+            f"{protocol}://path/inside::archive"
+        )
+    if len(found) > 1 and is_strict_layer(outermost.cls):
+        _check_flat(found, flat)
+    below: dict[str, Any] = {}
+    for link in found[:-1]:
+        below = {
+            "target_options": dict(**link.options, **below),
+            "target_protocol": link.protocol,
+            "fo": link.path,
+        }
+    twice = sorted(outermost.options.keys() & below.keys())
+    if twice:
+        names = "::".join(link.protocol for link in reversed(found))
+        raise StorageOptionError(
+            f"{', '.join(map(repr, twice))} beside {names}, whose links state it: options of the "
+            f"filesystem below are given as {{{found[-2].protocol!r}: {{...}}}}"
+        )
+    own = {**outermost.options, **below}
+    check_options(outermost.cls, own)
+    return fsspec.filesystem(outermost.protocol, **own), outermost.path
+
+
+def _distributed(
+    links: Sequence[str], given: Mapping[str, Any]
+) -> tuple[list[_Link], dict[str, Any]]:
+    """Each link with its options, the innermost first; the options that name no link."""
+    options = {name: value for name, value in given.items() if name not in OF_OPEN}
+    found: list[_Link] = []
+    previous = ""
+    for number in range(len(links) - 1, -1, -1):
+        link = links[number]
+        protocol = options.pop("protocol", None) or protocol_of(link)
+        cls = get_filesystem_class(protocol)
+        own = options.pop(protocol, {})
+        if not isinstance(own, Mapping):
+            raise StorageOptionError(
+                f"the options of {protocol!r} are a mapping, got {type(own).__name__}"
+            )
+        if number == 0:
+            own = {**own, **options}
+            _check_of_open(protocol, cls, given)
+        in_url = cls._get_kwargs_from_urls(link)
+        in_url = {
+            name: value for name, value in in_url.items() if name not in own or own[name] != value
+        }
+        # What the URL and the options say differently is a TypeError, as fsspec's own.
+        merged = dict(**in_url, **own)
+        path = cls._strip_protocol(link)
+        if "target_protocol" not in merged and _takes_path_below(cls, path):
+            path = previous
+        found.append(_Link(protocol, cls, path, merged))
+        previous = path
+    return found, options
+
+
+def _takes_path_below(cls: type[AbstractFileSystem], path: str) -> bool:
+    """Whether the paths of a layer are those of the filesystem below it."""
+    if cls.__module__ == "fsspec.implementations.dirfs":
+        # Its paths begin at the folder that the path below names.
+        return False
+    # By name: importing fsspec's layers takes as long as importing this package.
+    above = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
+    if "fsspec.implementations.chained.ChainedFileSystem" in above:
+        return not path
+    # Releases of fsspec before the class for layers.
+    return "fsspec.implementations.cached.CachingFileSystem" in above
+
+
+def _check_of_open(protocol: str, cls: type[AbstractFileSystem], given: Mapping[str, Any]) -> None:
+    """Refuse what fsspec would take out of the options although the outermost link knows it."""
+    named = inspect.signature(cls.__init__).parameters
+    for name in OF_OPEN:
+        if name in given and name in named:
+            raise StorageOptionError(
+                f"{name!r} is taken for an argument of fsspec.open: write "
+                f"{{{protocol!r}: {{{name!r}: ...}}}}"
+            )
+
+
+def _check_flat(found: Sequence[_Link], flat: Mapping[str, Any]) -> None:
+    """Refuse options beside a chain that name no link, and that the outermost does not take."""
+    outermost = found[-1]
+    known = known_options(outermost.cls)
+    elsewhere = {}
+    for name in flat.keys() - known:
+        meant = _meant_link(found, name, flat[name])
+        if meant:
+            elsewhere[squashed(name)] = meant
+    words = f"{outermost.protocol}:: takes no storage option"
+    refuse_unknown(words, flat, known, elsewhere)
+
+
+def _meant_link(found: Sequence[_Link], name: str, value: object) -> str:
+    """Which option of which link may have been meant."""
+    for link in found[:-1]:
+        module = link.cls.__module__
+        table = next((BY_MODULE[start] for start in BY_MODULE if module.startswith(start)), {})
+        named = {*named_options(link.cls), *_UNNAMED.get(module, ())}
+        if squashed(name) in table and name not in named:
+            return f"{table[squashed(name)]} among the options of {link.protocol!r}"
+        near = difflib.get_close_matches(name, named, n=1, cutoff=0.7)
+        if near:
+            return f"{{{link.protocol!r}: {{{near[0]!r}: ...}}}}"
+    return _meant_protocol(found, name) if isinstance(value, Mapping) else ""
+
+
+def _meant_protocol(found: Sequence[_Link], name: str) -> str:
+    """Which link options under this name may have been meant for."""
+    links = [link.protocol for link in reversed(found)]
+    with suppress(ImportError, ValueError):
+        cls = get_filesystem_class(name)
+        for link in found:
+            if link.cls is cls:
+                return f"{link.protocol!r}, as the URL has it"
+    near = difflib.get_close_matches(name, links, n=1, cutoff=0.5)
+    if near and name not in available_protocols():
+        return repr(near[0])
+    return f"one of the links of this chain: {', '.join(map(repr, links))}"
