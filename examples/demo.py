@@ -24,7 +24,8 @@ from check_dataset import COLUMNS, check_dataset, format_report
 from moto.server import ThreadedMotoServer
 from zarr.codecs import GzipCodec
 
-from fsspec_store import Buffer, RangeByteRequest, ReadOnlyError, SuffixByteRequest
+from fsspec_store import Buffer, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import ReadOnlyError
 from fsspec_store.zarr import ZarrStore, open_store
 
 if TYPE_CHECKING:

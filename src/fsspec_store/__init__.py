@@ -1,77 +1,35 @@
-"""One store for zarr-style array readers on any fsspec URL."""
+"""One store for zarr-style array readers on any fsspec URL.
 
-from ._core.leftovers import Leftover
-from ._http.retrier import Stats
+Errors are in `fsspec_store.errors`, further types of the contract in `fsspec_store.contract`, and
+the store for zarr-python in `fsspec_store.zarr`.
+"""
+
+from ._core.byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from ._store.buffer import Buffer, BufferPrototype, default_buffer_prototype
-from ._store.contract import (
-    ByteGetter,
-    ByteRequest,
-    ByteSetter,
-    OffsetByteRequest,
-    RangeByteRequest,
-    Store,
-    StorePath,
-    SuffixByteRequest,
-    set_or_delete,
-)
-from ._store.fsspec_store import FsspecStore, Versioned
+from ._store.contract import Store
+from ._store.fsspec_store import FsspecStore
+from ._store.store_path import StorePath
 from ._version import __version__
-from .errors import (
-    AccessDeniedError,
-    BackendError,
-    BucketNotFoundError,
-    ByteRangeError,
-    InvalidKeyError,
-    KeyConflictError,
-    KeyNotFoundError,
-    MissingExtraError,
-    ReadOnlyError,
-    StorageOptionError,
-    StoreError,
-    StoreURLError,
-    UnauthenticatedError,
-    UnsupportedOperationError,
-    VersionMismatchError,
-)
+from .errors import StoreError
 
 __all__ = [
-    "AccessDeniedError",
-    "BackendError",
-    "BucketNotFoundError",
     "Buffer",
     "BufferPrototype",
-    "ByteGetter",
-    "ByteRangeError",
-    "ByteRequest",
-    "ByteSetter",
     "FsspecStore",
-    "InvalidKeyError",
-    "KeyConflictError",
-    "KeyNotFoundError",
-    "Leftover",
-    "MissingExtraError",
     "OffsetByteRequest",
     "RangeByteRequest",
-    "ReadOnlyError",
-    "Stats",
-    "StorageOptionError",
     "Store",
     "StoreError",
     "StorePath",
-    "StoreURLError",
     "SuffixByteRequest",
-    "UnauthenticatedError",
-    "UnsupportedOperationError",
-    "VersionMismatchError",
-    "Versioned",
     "__version__",
     "default_buffer_prototype",
-    "set_or_delete",
 ]
 
 
 def __dir__() -> list[str]:
-    # What tab completion shows: a submodule becomes an attribute of the package once something
-    # imports it, and `zarr` is the only one that is public.
-    loaded = {name for name in globals() if name.startswith("__") or name == "zarr"}
+    # Tab completion shows the public names only. A submodule becomes an attribute of the package
+    # once it is imported.
+    public = {"contract", "errors", "zarr"}
+    loaded = {name for name in globals() if name.startswith("__") or name in public}
     return sorted(loaded.union(__all__))

@@ -1,6 +1,6 @@
-"""The same store as a zarr store, for ``zarr.open(store=...)`` and everything else that takes one.
+"""The store for zarr-python: for ``zarr.open(store=...)`` and everything else that takes a store.
 
-Knows zarr-python, which nothing else in the package imports.
+The only module of the package that imports zarr.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ except ImportError as error:
     ) from error
 
 from ._http.retry_policy import RetryPolicy
-from ._store import fsspec_store as core
+from ._store.fsspec_store import FsspecStore
 from ._store.range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 
 if TYPE_CHECKING:
@@ -34,23 +34,23 @@ __all__ = ["ZarrBuffer", "ZarrStore", "open_store"]
 
 
 class ZarrBuffer(cpu.Buffer):
-    """zarr's buffer in host memory, with a repr that tells its size.
+    """zarr's buffer in host memory, with its size in the repr.
 
-    What reads return when they name no prototype; zarr always names one.
+    Reads without a prototype return it. zarr always passes a prototype.
     """
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {len(self)} bytes>"
 
 
-class ZarrStore(core.FsspecStore, ZarrBase):  # type: ignore[misc]
-    """`fsspec_store.FsspecStore` as a ``zarr.abc.store.Store``; `open_store` makes one.
+class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
+    """`fsspec_store.FsspecStore` as a ``zarr.abc.store.Store``; `open_store` creates one.
 
-    Three defaults are zarr's own: a byte range outside the value is an empty buffer, reads return
-    zarr's buffers, and a backend that cannot create atomically looks first and then writes (zarr
-    creates nothing but the metadata of parent groups this way, the same for every writer).
-    `supports_partial_writes` is false, as zarr requires of every store; `set_partial_values` works
-    all the same.
+    Three defaults are those of zarr: a byte range outside the value is an empty buffer, reads
+    return zarr's buffers, and on a backend that cannot create atomically the store checks first and
+    then writes (zarr creates only the metadata of parent groups this way, which is the same for
+    every writer). `supports_partial_writes` is false, as zarr requires of every store, but
+    `set_partial_values` works.
 
     Parameters
     ----------
@@ -87,28 +87,37 @@ class ZarrStore(core.FsspecStore, ZarrBase):  # type: ignore[misc]
         )
 
     @property
-    # Not `Literal[False]`, as zarr has it: jedi completes nothing on a store with such a property.
+    # zarr's annotation is `Literal[False]`: jedi completes nothing on a store with such a property.
     def supports_partial_writes(self) -> bool:  # type: ignore[override]
-        """False: zarr writes whole chunks and shards, and requires stores to say so."""
+        """False: zarr writes whole chunks and shards, and requires this value of every store."""
         return False
 
     async def is_empty(self, prefix: str) -> bool:
-        """Whether no key lies under ``prefix/``.
+        """Whether there is no key under ``prefix/``. Reads at most one page of the listing.
 
-        See `fsspec_store.Store.is_empty`. ``"/"`` is the root as well: zarr's own tests ask for it.
+        Parameters
+        ----------
+        prefix : str
+            ``foo`` and ``foo/`` are the same. ``""`` is the root, and so is ``"/"``, which zarr's
+            own tests use.
+
+        Returns
+        -------
+        bool
+            True also when ``prefix`` itself is a key, and no key is under ``prefix/``.
         """
         return await super().is_empty("" if prefix == "/" else prefix)
 
-    # -- Without await: what zarr's fused codec pipeline asks a store for ----------------------
+    # -- Methods without await, for zarr's fused codec pipeline --------------------------------
 
     @property
     def _supports_sync_io(self) -> bool:
-        """Whether zarr's fused pipeline is to read and write by the methods below.
+        """Whether zarr's fused pipeline reads and writes with the methods below.
 
-        Of files and memory they are the shorter way. A service is better asked for many chunks at
-        once, which is what zarr does when this is false.
+        They are faster on files and memory. When this is false zarr requests many chunks at once,
+        which is faster on a service.
         """
-        return self._backend.runs_in_place
+        return self._runs_in_place
 
     def get_sync(
         self,
@@ -117,46 +126,74 @@ class ZarrStore(core.FsspecStore, ZarrBase):  # type: ignore[misc]
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Read a value or a part of it without ``await``; ``None`` when the key is missing.
+        """Read a value, or a part of it, without ``await``; ``None`` when the key is missing.
 
-        See `fsspec_store.Store.get`.
+        Parameters
+        ----------
+        key : str
+            The key.
+        prototype : BufferPrototype, optional
+            The buffer class to return. The default is zarr's.
+        byte_range : ByteRequest, optional
+            The bytes to read. The default is all bytes.
+
+        Returns
+        -------
+        Buffer or None
+            ``None`` only when the key is missing.
         """
         return self.sync.get(key, prototype, byte_range)
 
     def set_sync(self, key: str, value: Buffer) -> None:
-        """Write a value without ``await``; see `fsspec_store.Store.set`."""
+        """Replace the whole value, without ``await``. As `set`."""
         self.sync.set(key, value)
 
     def delete_sync(self, key: str) -> None:
-        """Remove a key without ``await``; see `fsspec_store.Store.delete`."""
+        """Delete a key, without ``await``. A missing key is no error. As `delete`."""
         self.sync.delete(key)
 
     def get_ranges_sync(
         self,
         key: str,
-        # zarr's own types, where zarr has this method.
+        # The types are those of zarr, in releases that have this method.
         byte_ranges: Sequence[Any],
         *,
         prototype: Any,
         max_gap_bytes: int = MAX_GAP_BYTES,
         max_coalesced_bytes: int = MAX_COALESCED_BYTES,
     ) -> Sequence[tuple[int, Any]]:
-        """Read many parts of one value without ``await``, as one list of indexes and bytes.
+        """Read many parts of one value, without ``await``. Nearby parts are fetched together.
 
-        See `fsspec_store.Store.get_ranges`.
+        Parameters
+        ----------
+        key : str
+            The key.
+        byte_ranges : sequence of ByteRequest or None
+            Parts of the value, in any order. They may overlap or repeat.
+        prototype : BufferPrototype
+            The buffer class to return.
+        max_gap_bytes : int, optional
+            Ranges with at most this many bytes between them are fetched together.
+        max_coalesced_bytes : int, optional
+            Maximum size of a merged fetch, in bytes.
+
+        Returns
+        -------
+        list of (int, Buffer)
+            Indexes into ``byte_ranges`` and their bytes, in the order of the fetches.
         """
-        ranges = self.sync.get_ranges(
+        batches = self.sync.get_ranges(
             key,
             byte_ranges,
             prototype=prototype,
             max_gap_bytes=max_gap_bytes,
             max_coalesced_bytes=max_coalesced_bytes,
         )
-        return [answer for answers in ranges for answer in answers]
+        return [part for batch in batches for part in batch]
 
     def _default_prototype(self) -> Any:
         default = default_buffer_prototype()
-        # zarr's configuration may name another class, in a GPU's memory for example.
+        # zarr's configuration may set another class: one in GPU memory, for example.
         return default._replace(buffer=ZarrBuffer) if default.buffer is cpu.Buffer else default
 
 
@@ -167,16 +204,16 @@ def open_store(
     read_only: bool = False,
     **options: Any,
 ) -> ZarrStore:
-    """Make a store for zarr, xarray and Dask from a URL, a folder, a ``UPath`` or a mapper.
+    """Create a store for zarr, xarray and Dask from a URL, a folder, a ``UPath`` or a mapper.
 
     Parameters
     ----------
     url : str, os.PathLike, UPath, FSMap or fsspec_store.FsspecStore
-        As fsspec reads it: ``s3://bucket/path``, ``https://host/path``, a folder; or a path object,
-        which is a path of this machine to the letter; or a ``UPath``, a mapper of
-        ``fsspec.get_mapper``, or a store of the core package, whose options are taken over.
+        A ``str`` is parsed by fsspec: ``s3://bucket/path``, ``https://host/path``, a folder. A path
+        object is a local path and is not parsed. Or a ``UPath``, a mapper of
+        ``fsspec.get_mapper``, or a `fsspec_store.FsspecStore`, whose options the new store has too.
     storage_options : mapping, optional
-        Options of the filesystem, as pandas, xarray and Dask take them.
+        Options of the filesystem, as for pandas, xarray and Dask.
     read_only : bool, optional
         Refuse writes and deletes.
     **options
@@ -185,21 +222,23 @@ def open_store(
     Returns
     -------
     ZarrStore
-        Not opened yet: the first operation opens it.
+        Not opened. The first operation opens it.
 
     Raises
     ------
-    StoreURLError, MissingExtraError
-        See `fsspec_store.FsspecStore.from_url`.
+    StoreURLError
+        When the URL is invalid, or its protocol is unknown.
+    MissingExtraError
+        When the library for the protocol is not installed. The message says how to install it.
     StorageOptionError
-        See there; also when a further parameter is none of `ZarrStore`'s.
+        When the filesystem has no such option, or `ZarrStore` no such parameter.
     TypeError
-        When ``url`` is something else, such as a store for zarr; when ``storage_options`` are given
-        beside a ``UPath``, a mapper or a store, which have their own.
+        When ``url`` is of another type, such as a store for zarr; when ``storage_options`` are
+        given with a ``UPath``, a mapper or a store, which have their own.
     """
     return ZarrStore._at_place(url, storage_options, read_only=read_only, **options)
 
 
 def __dir__() -> list[str]:
-    # What tab completion shows: not what this module imports.
+    # Tab completion shows the public names, not the imports of this module.
     return [*__all__, *(name for name in globals() if name.startswith("__"))]

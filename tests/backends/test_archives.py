@@ -18,14 +18,13 @@ from conformance.support import buf, content, listed, put, read
 from servers import S3Endpoint
 
 from fsspec_store import (
-    ByteRangeError,
     FsspecStore,
     OffsetByteRequest,
     RangeByteRequest,
     StoreError,
     SuffixByteRequest,
-    UnsupportedOperationError,
 )
+from fsspec_store.errors import ByteRangeError, UnsupportedOperationError
 
 VALUES = {
     "zarr.json": b"{}",

@@ -10,7 +10,8 @@ import pytest
 from conformance.support import listed, put, read
 from servers.scripted_s3 import Asked, Reply, scripted_s3
 
-from fsspec_store import BackendError, FsspecStore, RangeByteRequest
+from fsspec_store import FsspecStore, RangeByteRequest
+from fsspec_store.errors import BackendError
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 PAGE = b"<!DOCTYPE html><html><body><h1>Sorry</h1><br></body></html>"

@@ -20,21 +20,18 @@ from conformance.support import buf, content, listed, put, read
 from servers.azurite import AzureEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, the_first
 
-from fsspec_store import (
+from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store._backends.azure import uploads as azure_uploads
+from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
     BucketNotFoundError,
     ByteRangeError,
-    FsspecStore,
     InvalidKeyError,
-    OffsetByteRequest,
-    RangeByteRequest,
     StorageOptionError,
     StoreURLError,
-    SuffixByteRequest,
     VersionMismatchError,
 )
-from fsspec_store._backends.azure import uploads as azure_uploads
 
 _places = itertools.count()
 

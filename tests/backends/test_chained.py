@@ -20,13 +20,8 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from servers import S3Endpoint
 
-from fsspec_store import (
-    AccessDeniedError,
-    BackendError,
-    FsspecStore,
-    RangeByteRequest,
-    SuffixByteRequest,
-)
+from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import AccessDeniedError, BackendError
 
 LAYERS = [
     "simplecache",

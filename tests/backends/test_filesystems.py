@@ -18,13 +18,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from servers import S3Endpoint
 from upath import UPath
 
-from fsspec_store import (
-    Buffer,
-    FsspecStore,
-    RangeByteRequest,
-    SuffixByteRequest,
-    UnsupportedOperationError,
-)
+from fsspec_store import Buffer, FsspecStore, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import UnsupportedOperationError
 
 
 async def test_made_and_opened_in_one_step(tmp_path: Path) -> None:

@@ -20,15 +20,8 @@ from fsspec.implementations.ftp import FTPFileSystem
 from servers.fixtures import or_skip
 from servers.ftp import FTPEndpoint, ftp_server
 
-from fsspec_store import (
-    AccessDeniedError,
-    BackendError,
-    FsspecStore,
-    InvalidKeyError,
-    OffsetByteRequest,
-    RangeByteRequest,
-    SuffixByteRequest,
-)
+from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import AccessDeniedError, BackendError, InvalidKeyError
 
 
 @pytest.fixture(scope="module")

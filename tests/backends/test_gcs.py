@@ -27,21 +27,18 @@ from gcsfs.core import GCSFileSystem
 from servers import GCSEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, Plan, fault_proxy, the_first
 
-from fsspec_store import (
+from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store._backends.gcs import uploads as gcs_uploads
+from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
     BucketNotFoundError,
-    FsspecStore,
     InvalidKeyError,
-    OffsetByteRequest,
-    RangeByteRequest,
     StorageOptionError,
     StoreURLError,
-    SuffixByteRequest,
     UnsupportedOperationError,
     VersionMismatchError,
 )
-from fsspec_store._backends.gcs import uploads as gcs_uploads
 
 _places = itertools.count()
 

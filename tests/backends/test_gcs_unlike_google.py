@@ -16,7 +16,8 @@ from gcsfs.credentials import GoogleCredentials
 from servers.google_accounts import GoogleAccounts
 from servers.scripted_s3 import Asked, Reply, scripted_s3
 
-from fsspec_store import AccessDeniedError, BackendError, FsspecStore, RangeByteRequest
+from fsspec_store import FsspecStore, RangeByteRequest
+from fsspec_store.errors import AccessDeniedError, BackendError
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 PAGE = b"<!DOCTYPE html><html><body><h1>Sorry</h1><br></body></html>"

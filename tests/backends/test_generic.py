@@ -12,7 +12,8 @@ from conformance.support import listed, put, read
 from fsspec import AbstractFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from fsspec_store import FsspecStore, StoreURLError
+from fsspec_store import FsspecStore
+from fsspec_store.errors import StoreURLError
 
 
 class UnknownFileSystem(MemoryFileSystem):

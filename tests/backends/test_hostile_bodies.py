@@ -15,10 +15,11 @@ import pytest
 from conformance.support import buf, listed, read
 from servers.scripted import Peer, ScriptedServer, scripted_server
 
-from fsspec_store import BackendError, FsspecStore, RangeByteRequest, SuffixByteRequest
+from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
 from fsspec_store._backends.s3 import fast, library
 from fsspec_store._http import client as http_client
 from fsspec_store._http.limiter import _limiters as limiters
+from fsspec_store.errors import BackendError
 
 MIB = 2**20
 #: Of a large value: three parts.

@@ -29,20 +29,16 @@ from servers.fixtures import or_skip
 from servers.rclone import rclone_web_server
 from servers.scripted import Peer, scripted_server
 
-from fsspec_store import (
+from fsspec_store import Buffer, FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store._http.content_range import MOST_WASTED
+from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
-    Buffer,
     ByteRangeError,
-    FsspecStore,
-    OffsetByteRequest,
-    RangeByteRequest,
     StorageOptionError,
     StoreURLError,
-    SuffixByteRequest,
     UnsupportedOperationError,
 )
-from fsspec_store._http.content_range import MOST_WASTED
 
 DATA = b"0123456789"
 PARTS = [

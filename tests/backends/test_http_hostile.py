@@ -14,14 +14,8 @@ import pytest
 from conformance.support import content, listed, read
 from servers.scripted import Peer, scripted_server
 
-from fsspec_store import (
-    BackendError,
-    ByteRangeError,
-    FsspecStore,
-    OffsetByteRequest,
-    RangeByteRequest,
-    SuffixByteRequest,
-)
+from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import BackendError, ByteRangeError
 
 DATA = b"0123456789" * 100
 MIB = 2**20

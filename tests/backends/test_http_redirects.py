@@ -16,7 +16,8 @@ import pytest
 from conformance.support import read
 from servers.scripted import Certificate, Peer, make_certificate, scripted_server
 
-from fsspec_store import AccessDeniedError, BackendError, FsspecStore, StorageOptionError
+from fsspec_store import FsspecStore
+from fsspec_store.errors import AccessDeniedError, BackendError, StorageOptionError
 
 SECRET = "s3cr3t"
 

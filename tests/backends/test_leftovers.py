@@ -15,8 +15,9 @@ from conformance.support import buf, collect, listed, put
 from servers import S3Endpoint
 from servers.scripted import Peer, nothing_left, scripted_server
 
-from fsspec_store import BackendError, FsspecStore, ReadOnlyError
+from fsspec_store import FsspecStore
 from fsspec_store._backends.cleanup import CLEANUP_SECONDS
+from fsspec_store.errors import BackendError, ReadOnlyError
 
 TEMPORARY = ".fsspec-store-0123456789abcdef.tmp"
 

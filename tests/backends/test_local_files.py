@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 from conformance.support import buf, collect, listed, put, read
 
-from fsspec_store import FsspecStore, InvalidKeyError, KeyConflictError
+from fsspec_store import FsspecStore
+from fsspec_store.errors import InvalidKeyError, KeyConflictError
 
 
 @pytest.fixture

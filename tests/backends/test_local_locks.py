@@ -16,7 +16,8 @@ import pytest
 from conformance.support import buf, put, read
 from forking import in_forked_child
 
-from fsspec_store import BackendError, FsspecStore
+from fsspec_store import FsspecStore
+from fsspec_store.errors import BackendError
 
 #: Generous: what is not waited for takes a moment.
 BOUND = 10

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from typing import Any, Self
 
 import pytest
 from conformance import Limits, StoreConformance
 
-from fsspec_store import (
-    Buffer,
-    BufferPrototype,
-    ByteRangeError,
-    ByteRequest,
-    RangeByteRequest,
-    Store,
-    default_buffer_prototype,
-)
+from fsspec_store import Buffer, BufferPrototype, RangeByteRequest, Store, default_buffer_prototype
 from fsspec_store._core.byte_requests import check_byte_range
 from fsspec_store._core.ranges import is_out_of_range, resolve
 from fsspec_store._store.buffer import as_view
 from fsspec_store._store.keys import check_key, check_prefix, directory_prefix
+from fsspec_store.contract import ByteRequest
+from fsspec_store.errors import ByteRangeError, UnsupportedOperationError
 
 _places: dict[int, dict[str, bytes]] = {}
 _numbers = itertools.count()
@@ -32,14 +26,20 @@ class DictStore(Store):
 
     supports_writes = True
     supports_deletes = True
-    supports_partial_writes = True
     supports_listing = True
 
     def __init__(
-        self, place: int, root: str = "", *, read_only: bool = False, out_of_range: str = "raise"
+        self,
+        place: int,
+        root: str = "",
+        *,
+        read_only: bool = False,
+        out_of_range: str = "raise",
+        allow_racy_create: bool = True,
     ) -> None:
         super().__init__(read_only=read_only)
         self.place, self.root, self.out_of_range = place, root, out_of_range
+        self.allow_racy_create = allow_racy_create
 
     @property
     def values(self) -> dict[str, bytes]:
@@ -78,18 +78,13 @@ class DictStore(Store):
         start, end = resolve(request, len(data))
         return (prototype or default_buffer_prototype()).buffer.from_bytes(data[start:end])
 
-    async def get_partial_values(
-        self,
-        prototype: BufferPrototype | None,
-        key_ranges: Iterable[tuple[str, ByteRequest | None]],
-    ) -> list[Buffer | None]:
-        return [await self.get(key, prototype, part) for key, part in key_ranges]
-
     async def exists(self, key: str) -> bool:
         return await self.get(key) is not None
 
-    async def set(self, key: str, value: Buffer) -> None:
+    async def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
         self._check_writable()
+        if if_match is not None:
+            self._require("compare_and_swap")
         check_key(key)
         if not hasattr(value, "as_numpy_array"):
             raise TypeError(f"{key!r}: {type(value).__name__}")
@@ -99,10 +94,9 @@ class DictStore(Store):
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         if not hasattr(value, "as_numpy_array"):
             raise TypeError(f"{key!r}: {type(value).__name__}")
+        if not self.allow_racy_create:
+            raise UnsupportedOperationError("not atomic without allow_racy_create")
         await super().set_if_not_exists(key, value)
-
-    async def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
-        await self._set_parts_of_whole_values(key_start_values)
 
     async def delete(self, key: str) -> None:
         self._check_writable()
@@ -110,11 +104,7 @@ class DictStore(Store):
         await self._ensure_open()
         self.values.pop(self.root + key, None)
 
-    async def list(self) -> AsyncGenerator[str, None]:
-        async for key in self.list_prefix(""):
-            yield key
-
-    async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
+    async def list_prefix(self, prefix: str, *, fan_out: int = 1) -> AsyncGenerator[str, None]:
         check_prefix(prefix)
         await self._ensure_open()
         for key in sorted(self.values):
@@ -136,7 +126,8 @@ def _restore(place: int, root: str, read_only: bool) -> DictStore:
 
 class TestMinimal(StoreConformance):
     limits = Limits(
-        atomic_create="the default looks first", compare_and_swap="the contract knows no versions"
+        atomic_create="the default checks first and then writes",
+        compare_and_swap="a dictionary has no versions",
     )
 
     @pytest.fixture
@@ -163,11 +154,40 @@ def test_a_store_may_say_no() -> None:
         lambda: store.getsize_prefix(""),
         lambda: store.delete_dir(""),
         lambda: store.clear(),
+        lambda: store.remove_leftovers(),
+        lambda: store.get_version("a"),
+        lambda: store.set("a", Buffer.from_bytes(b"x"), if_match="1"),
+        lambda: store.list_sizes().asend(None),
+        lambda: store.list_leftovers().asend(None),
     ):
         with pytest.raises(NotImplementedError, match="does not support"):
             use().send(None)
     with pytest.raises(NotImplementedError, match="with_read_only is not implemented"):
         store.with_read_only(True)
+
+
+async def test_sizes_and_leftovers_have_defaults() -> None:
+    store = DictStore(next(_numbers))
+    await store.set("a/0", Buffer.from_bytes(b"0123"))
+    await store.set("b", Buffer.from_bytes(b""))
+    assert sorted([entry async for entry in store.list_sizes()]) == [("a/0", 4), ("b", 0)]
+    assert [entry async for entry in store.list_sizes("a", fan_out=2)] == [("a/0", 4)]
+    assert [entry async for entry in store.list_leftovers()] == []
+    assert await store.remove_leftovers(older_than=0) == []
+
+
+async def test_a_key_that_is_deleted_while_sizes_are_listed_is_left_out() -> None:
+    class Deleting(DictStore):
+        async def getsize(self, key: str) -> int:
+            self.values.pop("b", None)
+            return await super().getsize(key)
+
+    store = Deleting(next(_numbers))
+    for key in ("a", "b"):
+        await store.set(key, Buffer.from_bytes(key.encode()))
+    assert [entry async for entry in store.list_sizes()] == [("a", 1)]
+    await store.set("b", Buffer.from_bytes(b"b"))
+    assert await store.getsize_prefix("") == 1
 
 
 def test_it_has_the_blocking_methods() -> None:

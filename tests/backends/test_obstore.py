@@ -13,13 +13,11 @@ from conformance import Limits, StoreConformance
 from conformance.support import listed, put, read
 from servers import S3Endpoint
 
-from fsspec_store import (
+from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import (
     AccessDeniedError,
     BucketNotFoundError,
     ByteRangeError,
-    FsspecStore,
-    RangeByteRequest,
-    SuffixByteRequest,
     UnsupportedOperationError,
 )
 

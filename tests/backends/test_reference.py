@@ -12,14 +12,11 @@ from conformance.ranges import sliced
 from conformance.support import content, listed, put, read
 from servers import S3Endpoint
 
-from fsspec_store import (
+from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
     ByteRangeError,
-    FsspecStore,
-    OffsetByteRequest,
-    RangeByteRequest,
-    SuffixByteRequest,
     UnsupportedOperationError,
 )
 

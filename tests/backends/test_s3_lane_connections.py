@@ -17,7 +17,7 @@ from servers import S3Endpoint
 from servers.fault_proxy import fault_proxy
 from servers.fixtures import or_skip
 
-from fsspec_store import BackendError
+from fsspec_store.errors import BackendError
 
 from .lanes import check_lane, options_of, reasons, store_of, use
 from .own_minio import make_certificates, own_minio

@@ -18,7 +18,8 @@ from conformance.support import listed, put, read
 from servers import S3Endpoint
 from servers.fault_proxy import Answer, FaultProxy, Seen, fault_proxy, the_first
 
-from fsspec_store import AccessDeniedError, StoreError, UnauthenticatedError
+from fsspec_store import StoreError
+from fsspec_store.errors import AccessDeniedError, UnauthenticatedError
 
 from .lanes import check_lane, opened, options_of, use
 

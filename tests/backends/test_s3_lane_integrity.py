@@ -16,7 +16,6 @@ from servers.fault_proxy import Answer, Damage, Fault, FaultProxy, fault_proxy, 
 from servers.scripted import Peer, scripted_server
 
 from fsspec_store import (
-    BackendError,
     FsspecStore,
     OffsetByteRequest,
     RangeByteRequest,
@@ -25,6 +24,7 @@ from fsspec_store import (
 )
 from fsspec_store._backends.s3 import fast as fast_lane
 from fsspec_store._backends.s3 import library, uploads
+from fsspec_store.errors import BackendError
 
 from .lanes import opened, options_of
 

@@ -14,7 +14,8 @@ import pytest
 from conformance.support import read
 from servers.scripted_s3 import Asked, Reply, ScriptedS3, error, scripted_s3, value
 
-from fsspec_store import FsspecStore, UnauthenticatedError
+from fsspec_store import FsspecStore
+from fsspec_store.errors import UnauthenticatedError
 
 from .lanes import opened
 

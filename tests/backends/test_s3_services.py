@@ -12,13 +12,11 @@ from conformance.support import buf, listed, put, read
 from servers import S3Endpoint
 from servers.scripted_s3 import Asked, Reply, ScriptedS3, error, scripted_s3, value
 
-from fsspec_store import (
+from fsspec_store import FsspecStore, RangeByteRequest, StoreError
+from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
     BucketNotFoundError,
-    FsspecStore,
-    RangeByteRequest,
-    StoreError,
     UnauthenticatedError,
 )
 

@@ -21,13 +21,8 @@ from fsspec.implementations.sftp import SFTPFileSystem
 from servers.fixtures import or_skip
 from servers.sftp import SFTPEndpoint, sftp_server
 
-from fsspec_store import (
-    FsspecStore,
-    InvalidKeyError,
-    KeyConflictError,
-    RangeByteRequest,
-    StoreURLError,
-)
+from fsspec_store import FsspecStore, RangeByteRequest
+from fsspec_store.errors import InvalidKeyError, KeyConflictError, StoreURLError
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,8 @@ from conformance.support import content, put, read
 from fsspec.implementations.memory import MemoryFileSystem
 from servers.scripted import Peer, scripted_server
 
-from fsspec_store import BackendError, FsspecStore, RangeByteRequest, SuffixByteRequest
+from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import BackendError
 
 LAYERS = ["simplecache", "filecache", "blockcache"]
 WHOLE = ["simplecache", "filecache"]

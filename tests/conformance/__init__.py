@@ -1,9 +1,8 @@
 """The store contract as tests: every rule stated once, run by every backend.
 
-A test module makes a class of `StoreConformance` and gives it one fixture, ``make_store``: a
-function that returns a new, unopened store on the test's own empty place each time it is called,
-with the constructor options it is given. What a service cannot do is said in `limits`, with the
-reason; those tests are skipped with it.
+A test module subclasses `StoreConformance` and gives it one fixture, ``make_store``: a factory of
+stores with the parameters of `MakeStore`. The attribute `limits` names what a service cannot do,
+each with a reason; those tests are skipped with it.
 """
 
 from .creating import CreatingRules
@@ -15,11 +14,11 @@ from .many import ManyRules
 from .partial_writes import PartialWriteRules
 from .ranges import RangeRules
 from .reading import ReadingRules
-from .support import Limits
+from .support import Limits, MakeStore
 from .versions import VersionRules
 from .writing import WritingRules
 
-__all__ = ["Limits", "StoreConformance"]
+__all__ = ["Limits", "MakeStore", "StoreConformance"]
 
 
 class StoreConformance(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsspec_store import InvalidKeyError
+from fsspec_store.errors import InvalidKeyError
 
 from .support import MakeStore, Rules, buf, listed, named, put, read, run_property, unless
 

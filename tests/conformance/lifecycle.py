@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from fsspec_store import ByteGetter, ByteSetter, Store, StorePath, set_or_delete
+from fsspec_store import Store, StorePath
+from fsspec_store.contract import ByteGetter, ByteSetter, set_or_delete
 
 from .support import MakeStore, Rules, buf, listed, put, read
 

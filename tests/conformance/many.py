@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsspec_store import ByteRangeError, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import ByteRangeError
 
 from .ranges import sliced
 from .support import MakeStore, Rules, buf, collect, content, put, read, run_property

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsspec_store import ByteRangeError, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import ByteRangeError
 
 from .support import MakeStore, Rules, content, named, put, read, run_property
 

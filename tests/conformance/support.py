@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import pytest
@@ -15,8 +15,33 @@ from fsspec_store import Buffer, Store
 
 T = TypeVar("T")
 
-#: Returns a new, unopened store on the test's own place.
-MakeStore: TypeAlias = Callable[..., Any]
+
+class MakeStore(Protocol):
+    """A factory of stores, all at one location that is empty when the test begins."""
+
+    def __call__(
+        self,
+        below: str = "",
+        *,
+        read_only: bool = ...,
+        out_of_range: Literal["raise", "empty"] = ...,
+        allow_racy_create: bool = ...,
+    ) -> Any:
+        """Create a store and do not open it.
+
+        Parameters
+        ----------
+        below : str, optional
+            Prefix of the location that is the store's root.
+        read_only : bool, optional
+            Whether the store refuses writes. It does not by default.
+        out_of_range : {"raise", "empty"}, optional
+            The answer to a byte range outside the value. The default is a `ByteRangeError`.
+        allow_racy_create : bool, optional
+            Whether `set_if_not_exists` may check first and then write where the service cannot
+            create atomically. It may by default. Without it `set_if_not_exists` raises an
+            `UnsupportedOperationError` that names this option.
+        """
 
 
 @dataclass(frozen=True)

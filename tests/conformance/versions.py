@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fsspec_store import ReadOnlyError, UnsupportedOperationError, VersionMismatchError
+from fsspec_store.errors import ReadOnlyError, UnsupportedOperationError, VersionMismatchError
 
 from .support import MakeStore, Rules, buf, put, read, unless
 
@@ -16,9 +16,8 @@ class VersionRules(Rules):
 
     async def test_it_says_whether_it_can_compare_and_swap(self, make_store: MakeStore) -> None:
         store = make_store()
-        can = getattr(store, "supports_compare_and_swap", False)
-        assert can == (self.limits.compare_and_swap is None)
-        if not can and hasattr(store, "get_version"):
+        assert store.supports_compare_and_swap == (self.limits.compare_and_swap is None)
+        if not store.supports_compare_and_swap:
             await put(store, "a")
             with pytest.raises(UnsupportedOperationError):
                 await store.get_version("a")

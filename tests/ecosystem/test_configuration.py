@@ -21,7 +21,8 @@ from servers import AzureEndpoint, GCSEndpoint, HTTPEndpoint, S3Endpoint
 from servers.ftp import ftp_server
 from servers.s3_endpoint import REGION
 
-from fsspec_store import AccessDeniedError, Buffer
+from fsspec_store import Buffer
+from fsspec_store.errors import AccessDeniedError
 from fsspec_store.zarr import open_store
 
 from .places import Place

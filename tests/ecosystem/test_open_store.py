@@ -25,7 +25,8 @@ from servers import AzureEndpoint, HTTPEndpoint
 from servers.scripted import Peer, scripted_server
 from upath import UPath
 
-from fsspec_store import Buffer, FsspecStore, StorageOptionError, StoreURLError
+from fsspec_store import Buffer, FsspecStore
+from fsspec_store.errors import StorageOptionError, StoreURLError
 from fsspec_store.zarr import open_store
 
 from .places import Place

@@ -11,7 +11,8 @@ import pytest
 import xarray as xr
 from fsspec.implementations.reference import LazyReferenceMapper
 
-from fsspec_store import AccessDeniedError, BackendError, Buffer, UnsupportedOperationError
+from fsspec_store import Buffer
+from fsspec_store.errors import AccessDeniedError, BackendError, UnsupportedOperationError
 from fsspec_store.zarr import ZarrStore, open_store
 
 from .places import Place

@@ -16,19 +16,16 @@ from fsspec.implementations.memory import MemoryFileSystem
 from servers import HTTPEndpoint, S3Endpoint
 from servers.scripted_s3 import Reply, scripted_s3
 
-from fsspec_store import (
+from fsspec_store import Buffer, FsspecStore, RangeByteRequest, StorePath
+from fsspec_store._core.redaction import public_text, public_url
+from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
     BucketNotFoundError,
-    Buffer,
-    FsspecStore,
     MissingExtraError,
-    RangeByteRequest,
     StorageOptionError,
-    StorePath,
     StoreURLError,
 )
-from fsspec_store._core.redaction import public_text, public_url
 from fsspec_store.zarr import open_store
 
 
@@ -136,7 +133,8 @@ def test_a_missing_extra_says_what_to_install(protocol: str, library: str, extra
     program = f"""
 import sys
 sys.modules[{library!r}] = None
-from fsspec_store import FsspecStore, MissingExtraError
+from fsspec_store import FsspecStore
+from fsspec_store.errors import MissingExtraError
 try:
     FsspecStore.from_url("{protocol}://bucket/x")
 except MissingExtraError as error:

@@ -11,7 +11,8 @@ import pytest
 from conformance.support import listed
 from servers.scripted import Peer, scripted_server
 
-from fsspec_store import AccessDeniedError, BackendError, FsspecStore, UnauthenticatedError
+from fsspec_store import FsspecStore
+from fsspec_store.errors import AccessDeniedError, BackendError, UnauthenticatedError
 
 REMEDY = "missing_on_forbidden=True"
 

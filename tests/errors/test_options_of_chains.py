@@ -10,7 +10,8 @@ import fsspec
 import pytest
 from fsspec.implementations.cached import SimpleCacheFileSystem
 
-from fsspec_store import FsspecStore, StorageOptionError
+from fsspec_store import FsspecStore
+from fsspec_store.errors import StorageOptionError
 
 S3 = {"key": "k", "secret": "hidden", "endpoint_url": "http://127.0.0.1:9"}
 

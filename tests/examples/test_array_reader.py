@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from zarr.codecs import BytesCodec, Crc32cCodec, GzipCodec, ShardingCodec
 from zarr_codecs import UnsupportedMetadataError, crc32c
 
-from fsspec_store import Buffer, ByteRangeError, FsspecStore
+from fsspec_store import Buffer, FsspecStore
+from fsspec_store.errors import ByteRangeError
 from fsspec_store.zarr import ZarrStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fsspec_store import BufferPrototype, ByteRequest
+    from fsspec_store import BufferPrototype
+    from fsspec_store.contract import ByteRequest
 
 DTYPES = [
     "bool",

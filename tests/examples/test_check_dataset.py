@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from servers import S3Endpoint
 
-    from fsspec_store import Buffer, BufferPrototype, ByteRequest
+    from fsspec_store import Buffer, BufferPrototype
+    from fsspec_store.contract import ByteRequest
 
 
 @pytest.fixture(params=["memory", "folder", "bucket"])

@@ -18,8 +18,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from gcsfs import GCSFileSystem
 from servers.scripted import Peer, scripted_server
 
-from fsspec_store import BackendError, FsspecStore
+from fsspec_store import FsspecStore
 from fsspec_store._backends.pages import MAX_EMPTY_PAGES, Continuation, Page
+from fsspec_store.errors import BackendError
 
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 

@@ -14,17 +14,15 @@ from conformance.support import buf, collect, content, listed, put, read
 from servers import S3Endpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, no_faults, the_first
 
-from fsspec_store import (
+from fsspec_store import FsspecStore, RangeByteRequest, StoreError
+from fsspec_store._backends.s3 import uploads
+from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
-    FsspecStore,
-    RangeByteRequest,
-    StoreError,
     UnauthenticatedError,
     UnsupportedOperationError,
     VersionMismatchError,
 )
-from fsspec_store._backends.s3 import uploads
 
 
 @pytest.fixture

@@ -15,14 +15,13 @@ from typing import Any
 from conformance.support import buf, listed
 
 from fsspec_store import (
-    BackendError,
     FsspecStore,
-    KeyNotFoundError,
     OffsetByteRequest,
     RangeByteRequest,
     StoreError,
     SuffixByteRequest,
 )
+from fsspec_store.errors import BackendError, KeyNotFoundError
 
 _KEYS = 12
 

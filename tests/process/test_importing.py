@@ -37,7 +37,8 @@ def test_files_are_read_and_written_where_there_is_no_flock(tmp_path: Path) -> N
     program = f"""
 import sys
 sys.modules["fcntl"] = None
-from fsspec_store import Buffer, FsspecStore, UnsupportedOperationError
+from fsspec_store import Buffer, FsspecStore
+from fsspec_store.errors import UnsupportedOperationError
 store = FsspecStore.from_url({str(tmp_path)!r}).sync
 store.set("a", Buffer.from_bytes(b"1"))
 found = store.get_version("a")

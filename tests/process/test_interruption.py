@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fsspec_store._store.sync import iterate
+from fsspec_store._runtime.blocking import iterate
 
 LEFT_OPEN = """
 from fsspec.implementations.memory import MemoryFileSystem

@@ -16,7 +16,7 @@ from servers import S3Endpoint
 
 import fsspec_store
 import fsspec_store.zarr
-from fsspec_store._store.sync import SyncFsspecStore
+from fsspec_store._store.sync import SyncStore
 
 _SECONDS = 60
 
@@ -138,7 +138,7 @@ store.sync.set("zarr.json", fsspec_store.Buffer.from_bytes(b"{}"))
 
 async def test_tab_offers_what_is_public(kernel: Notebook) -> None:
     assert await kernel.run(_SETTINGS) == ("", None)
-    of_package = set(fsspec_store.__all__) - {"__version__"} | {"zarr"}
+    of_package = set(fsspec_store.__all__) - {"__version__"} | {"errors", "zarr"}
     for use_jedi in (True, False):
         setting = f"get_ipython().Completer.use_jedi = {use_jedi}"
         assert await kernel.run(setting) == ("", None)
@@ -149,7 +149,7 @@ async def test_tab_offers_what_is_public(kernel: Notebook) -> None:
         assert await kernel.complete("fsspec_store.zarr.") == set(fsspec_store.zarr.__all__)
         # Earlier releases complete nothing on the value of a property without jedi.
         if use_jedi or IPython.version_info >= (9, 18):
-            assert await kernel.complete("store.sync.") == public(SyncFsspecStore)
+            assert await kernel.complete("store.sync.") == public(SyncStore)
             assert await kernel.complete("core.sync.getsi") == {"getsize", "getsize_prefix"}
 
 

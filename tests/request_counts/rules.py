@@ -18,14 +18,8 @@ import pytest
 from conformance.support import MakeStore, buf, collect, content, listed, read, unless
 from servers.fault_proxy import FaultProxy
 
-from fsspec_store import (
-    ByteRangeError,
-    FsspecStore,
-    OffsetByteRequest,
-    RangeByteRequest,
-    SuffixByteRequest,
-    VersionMismatchError,
-)
+from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import ByteRangeError, VersionMismatchError
 
 from .counting import counting, methods, query
 

@@ -11,6 +11,7 @@ import pytest
 
 import fsspec_store
 import fsspec_store._store.sync
+import fsspec_store.contract
 import fsspec_store.errors
 import fsspec_store.zarr
 
@@ -20,9 +21,18 @@ _SECTION = re.compile(
 _NAMES = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: : .*)?$", re.MULTILINE)
 
 
+MODULES = (
+    fsspec_store,
+    fsspec_store._store.sync,
+    fsspec_store.contract,
+    fsspec_store.errors,
+    fsspec_store.zarr,
+)
+
+
 def functions() -> Iterator[tuple[str, Any, str]]:
     """Name, what has the signature, and docstring, an inherited one among it."""
-    for module in (fsspec_store, fsspec_store._store.sync, fsspec_store.errors):
+    for module in MODULES:
         for name in module.__all__:
             found = getattr(module, name)
             if inspect.isfunction(found):
@@ -34,10 +44,16 @@ def functions() -> Iterator[tuple[str, Any, str]]:
                 )
                 if made and inspect.isfunction(vars(found).get("__init__")):
                     yield name, found, found.__doc__ or ""
-                for attribute in vars(found):
+                for attribute in own_attributes(found):
                     member = getattr(found, attribute)
                     if not attribute.startswith("_") and inspect.isroutine(member):
                         yield f"{name}.{attribute}", member, inspect.getdoc(member) or ""
+
+
+def own_attributes(cls: type) -> list[str]:
+    """Attributes that classes of this package define, the bases among them."""
+    own = [base for base in cls.__mro__ if base.__module__.startswith("fsspec_store.")]
+    return sorted({name for base in own for name in vars(base)})
 
 
 FUNCTIONS = list(functions())
@@ -75,7 +91,7 @@ PUBLIC = [
     fsspec_store.FsspecStore,
     fsspec_store.Store,
     fsspec_store.StorePath,
-    fsspec_store._store.sync.SyncFsspecStore,
+    fsspec_store._store.sync.SyncStore,
     fsspec_store.zarr.ZarrStore,
 ]
 
@@ -88,6 +104,7 @@ def test_a_tooltip_can_show_the_first_line_alone(cls: type) -> None:
             summary, _, rest = docstring.partition("\n")
             assert re.fullmatch(r"[A-Z].+\.", summary), name
             assert not re.match(r"(See|As) `", summary), name
+            assert "; see `" not in summary, name
             assert rest == "" or rest.startswith("\n"), name
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store import InvalidKeyError
 from fsspec_store._store.keys import check_key, check_prefix, directory_prefix
+from fsspec_store.errors import InvalidKeyError
 
 texts = st.text(st.sampled_from(["/", ".", "a", "b", "\0", " ", "é", "*"]), max_size=8)
 

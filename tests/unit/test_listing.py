@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store import BackendError, FsspecStore
+from fsspec_store import FsspecStore
 from fsspec_store._backends.base import Backend
 from fsspec_store._backends.pages import Page
 from fsspec_store._core.failures import Failure
@@ -23,6 +23,7 @@ from fsspec_store._http.retry_policy import RetryPolicy
 from fsspec_store._runtime.prefetching import prefetched
 from fsspec_store._store.fan_out import fanned_out
 from fsspec_store._store.keys import is_listable
+from fsspec_store.errors import BackendError
 
 ROOT = "/bucket/"
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from fsspec_store import (
     Buffer,
     BufferPrototype,
-    ByteRangeError,
     FsspecStore,
     OffsetByteRequest,
     RangeByteRequest,
@@ -24,6 +23,7 @@ from fsspec_store import (
 )
 from fsspec_store._core.ranges import is_empty_request, is_out_of_range, resolve
 from fsspec_store._store.range_reads import Job, plan, read_job
+from fsspec_store.errors import ByteRangeError
 
 SIZES = {"empty": 0, "byte": 1, "value": 1000}
 VALUES = {key: np.arange(size, dtype="u2").tobytes()[:size] for key, size in SIZES.items()}

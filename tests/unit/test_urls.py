@@ -9,9 +9,10 @@ from typing import Any
 import fsspec.core
 import pytest
 
-from fsspec_store import FsspecStore, StoreURLError
+from fsspec_store import FsspecStore
 from fsspec_store._core.redaction import public_url
 from fsspec_store._core.urls import links_of
+from fsspec_store.errors import StoreURLError
 
 MRAP = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
 

@@ -176,7 +176,7 @@ def test_reads_are_zarrs_and_clamp(make_store: MakeStore) -> None:
             assert isinstance(value, cpu.Buffer)
             assert value.to_bytes() == expected
         strict = make_store(out_of_range="raise")
-        with pytest.raises(fsspec_store.ByteRangeError):
+        with pytest.raises(fsspec_store.errors.ByteRangeError):
             await strict.get("a", byte_range=RangeByteRequest(10, 20))  # type: ignore[arg-type]
         with pytest.raises(TypeError):
             await store.set("b", b"bytes")  # type: ignore[arg-type]
@@ -229,9 +229,9 @@ def test_open_store_refuses_options_beside_what_has_its_own(tmp_path: Path) -> N
     mapper = fsspec.get_mapper(str(tmp_path))
     with pytest.raises(TypeError, match="FSMap, which has its own"):
         open_store(mapper, {"auto_mkdir": True})
-    with pytest.raises(fsspec_store.StorageOptionError, match="nonsense"):
+    with pytest.raises(fsspec_store.errors.StorageOptionError, match="nonsense"):
         open_store("s3://bucket/x", {"nonsense": 1})
-    with pytest.raises(fsspec_store.StoreURLError):
+    with pytest.raises(fsspec_store.errors.StoreURLError):
         open_store("nonsense://x")
 
 

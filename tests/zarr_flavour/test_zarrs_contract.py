@@ -22,7 +22,7 @@ from zarr.abc.store import (
 from zarr.core.buffer import cpu, default_buffer_prototype
 from zarr.storage import LoggingStore, MemoryStore, StorePath, WrapperStore
 
-from fsspec_store import ByteRangeError
+from fsspec_store.errors import ByteRangeError
 from fsspec_store.zarr import ZarrStore
 
 MEMBERS = sorted(

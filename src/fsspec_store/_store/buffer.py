@@ -1,6 +1,6 @@
-"""Contiguous bytes that are copied only when asked.
+"""`Buffer`: a value as contiguous bytes, without copies unless requested.
 
-Knows NumPy and Python's buffer protocol. Knows nothing of stores, keys or ranges.
+Knows NumPy and Python's buffer protocol, and no stores, keys or ranges.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BYTE = np.dtype(np.uint8)
 class Buffer:
     """A value: contiguous bytes held as a one-dimensional NumPy ``uint8`` view.
 
-    Making a buffer, slicing it and handing it on never copy; `to_bytes` and ``+`` do.
+    Creating and slicing a buffer never copy. `to_bytes` and ``+`` do.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Buffer:
     __slots__ = ("_data",)
 
     def __init__(self, array: ByteArray) -> None:
-        # Strides say both in one comparison, except of arrays of less than two bytes.
+        # Strides show shape and contiguity in one comparison, except for less than two bytes.
         plain = array.strides == (1,) and array.dtype == _BYTE
         if not plain and (array.ndim != 1 or array.dtype != _BYTE or not array.flags.c_contiguous):
             raise ValueError(
@@ -52,13 +52,13 @@ class Buffer:
         Parameters
         ----------
         bytes_like : bytes-like
-            ``bytes``, ``bytearray``, ``memoryview``, ... in C order; items wider than one byte
-            are taken as their raw bytes.
+            ``bytes``, ``bytearray``, ``memoryview``, ... in C order. Of items wider than one byte
+            it takes the raw bytes.
 
         Returns
         -------
         Buffer
-            Of the same memory.
+            A view of the same memory.
 
         Raises
         ------
@@ -75,7 +75,7 @@ class Buffer:
 
     @classmethod
     def from_array_like(cls, array_like: npt.ArrayLike) -> Self:
-        """Take the raw bytes of an array, without copying.
+        """Wrap the raw bytes of an array, without copying.
 
         Parameters
         ----------
@@ -85,15 +85,14 @@ class Buffer:
         Returns
         -------
         Buffer
-            Of the same memory.
+            A view of the same memory.
 
         Raises
         ------
         TypeError
-            When the array holds Python objects, which have no bytes of their own.
+            When the array holds Python objects.
         ValueError
-            When the array is not C-contiguous: make the copy yourself with
-            ``numpy.ascontiguousarray``.
+            When the array is not C-contiguous. Copy it with ``numpy.ascontiguousarray`` first.
         """
         array = np.asanyarray(array_like)
         if array.dtype.hasobject:
@@ -106,7 +105,7 @@ class Buffer:
 
     @classmethod
     def from_buffer(cls, buffer: Any) -> Self:
-        """Take the bytes of another buffer: this class, zarr-python's, or any bytes-like.
+        """Wrap the bytes of another buffer: this class, zarr-python's, or any bytes-like object.
 
         Parameters
         ----------
@@ -116,12 +115,12 @@ class Buffer:
         Returns
         -------
         Buffer
-            Of the same memory where that is contiguous, else of a copy.
+            A view of the same memory if it is contiguous, else of a copy.
         """
         return cls.from_bytes(as_view(buffer))
 
     def to_bytes(self) -> bytes:
-        """Copy the bytes out."""
+        """A copy of the bytes."""
         return self._data.tobytes()
 
     def as_array_like(self) -> ByteArray:
@@ -137,7 +136,7 @@ class Buffer:
         return self._data.data
 
     def __buffer__(self, flags: int) -> memoryview:
-        # PEP 688: only Python 3.12 and later ask for it.
+        # PEP 688. Python calls it from 3.12 on.
         return self._data.data
 
     def __bytes__(self) -> bytes:
@@ -170,7 +169,7 @@ class Buffer:
             return NotImplemented
         return self._data.data == view
 
-    # Two views of the same growing array can differ later: buffers are not hashable.
+    # The bytes may change through another view of the memory: buffers are not hashable.
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
@@ -178,9 +177,9 @@ class Buffer:
 
 
 class BufferPrototype(NamedTuple):
-    """Which buffer class a read comes back in.
+    """The buffer class that a read returns.
 
-    A store only ever calls ``prototype.buffer.from_bytes``, so zarr-python's prototypes serve too.
+    A store calls only ``prototype.buffer.from_bytes``, so zarr-python's prototypes work too.
     """
 
     buffer: type[Buffer]
@@ -190,12 +189,12 @@ _DEFAULT_PROTOTYPE = BufferPrototype(buffer=Buffer)
 
 
 def default_buffer_prototype() -> BufferPrototype:
-    """The prototype used where none is given: NumPy-backed `Buffer`."""
+    """The default prototype, with the NumPy-backed `Buffer`."""
     return _DEFAULT_PROTOTYPE
 
 
 def as_view(value: Any) -> memoryview:
-    """Any buffer as a one-dimensional ``memoryview`` of bytes, copying only what is not contiguous.
+    """Any buffer as a one-dimensional ``memoryview`` of bytes. Copies only if not contiguous.
 
     Parameters
     ----------

@@ -8,17 +8,18 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
+from .._runtime.concurrency import map_unordered
 from .._runtime.prefetching import prefetched
 from .fan_out import fanned_out
 from .keys import is_listable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from .._backends.base import Backend
     from .._backends.pages import Page
 
-__all__ = ["Batch", "batches", "children", "holds_no_key"]
+__all__ = ["Batch", "batches", "children", "holds_no_key", "total_size"]
 
 
 class Batch(NamedTuple):
@@ -95,6 +96,38 @@ async def holds_no_key(backend: Backend, directory: str, *, root: int) -> bool:
             else:
                 return True
         page_size = None
+
+
+async def total_size(
+    batches: AsyncGenerator[Batch, None], getsize: Callable[[str], Awaitable[int]], *, limit: int
+) -> int:
+    """The sum of the sizes of all keys, in bytes.
+
+    Parameters
+    ----------
+    batches : async generator of Batch
+        Keys and sizes; closed at the end.
+    getsize : callable
+        Returns the size of a key that was listed without it.
+    limit : int
+        Calls of ``getsize`` that run at once, ``>= 1``.
+    """
+    total = 0
+
+    async def without_size() -> AsyncGenerator[str, None]:
+        nonlocal total
+        async with aclosing(batches):
+            async for keys, sizes in batches:
+                total += sum(size for size in sizes if size is not None)
+                if None in sizes:
+                    for key, size in zip(keys, sizes, strict=True):
+                        if size is None:
+                            yield key
+
+    async with aclosing(map_unordered(getsize, without_size(), limit=limit)) as found:
+        async for size in found:
+            total += size
+    return total
 
 
 def _batch(page: Page, root: int) -> Batch:

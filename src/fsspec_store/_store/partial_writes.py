@@ -1,6 +1,6 @@
-"""Writes of parts of values: what a value is after them, and no other writer's change undone.
+"""Writes of parts of values, without loss of the changes of concurrent writers.
 
-Knows backends, and nothing of stores.
+Knows backends, and no stores.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["WRITE_TRIES", "Parts", "group_writes", "patched", "write_parts"]
 
-#: Parts to be written into one value, by their start.
+#: Parts to write into one value: first byte and new bytes.
 Parts: TypeAlias = list[tuple[int, memoryview]]
 
-#: Of many writers of one key each round lets one through.
+#: Attempts to write the parts of one key. Of concurrent writers one succeeds in each round.
 WRITE_TRIES = 200
 
 
@@ -33,9 +33,9 @@ def group_writes(key_start_values: Iterable[tuple[str, int, Any]]) -> dict[str, 
     Raises
     ------
     TypeError
-        When a start is not an integer, or what is written is not bytes.
+        When a start is not an integer, or a part is not bytes-like.
     ValueError
-        When a key is none, a start is negative, or two writes of one key overlap.
+        When a key is invalid, a start is negative, or two parts of one key overlap.
     """
     writes: dict[str, Parts] = {}
     for key, start, value in key_start_values:
@@ -53,14 +53,14 @@ def group_writes(key_start_values: Iterable[tuple[str, int, Any]]) -> dict[str, 
 
 
 def patched(old: memoryview | None, parts: Parts) -> bytearray:
-    """The value after its parts were overwritten; zeros where it was never written.
+    """The value after its parts were overwritten. Gaps are filled with zeros.
 
     Parameters
     ----------
     old : memoryview or None
-        The value before, ``None`` when there was none.
+        The value before, ``None`` when the key was missing.
     parts : list of (int, memoryview)
-        Starts and bytes, as `group_writes` returns them. Writing no bytes changes nothing.
+        As `group_writes` returns them. A part without bytes changes nothing.
     """
     value = bytearray(old or b"")
     for start, data in parts:
@@ -74,32 +74,32 @@ def patched(old: memoryview | None, parts: Parts) -> bytearray:
 
 
 async def write_parts(backend: Backend, path: str, parts: Parts) -> bool:
-    """Read a value, overwrite its parts, and write it, as often as other writers get in between.
+    """Read a value, overwrite its parts and write it; again when another writer changed it.
 
     Parameters
     ----------
     backend : Backend
         Reads and writes.
     path : str
-        Of the value.
+        Full path of the value.
     parts : list of (int, memoryview)
         As `group_writes` returns them.
 
     Returns
     -------
     bool
-        False when others changed it `WRITE_TRIES` times.
+        False when other writers changed the value in each of `WRITE_TRIES` attempts.
     """
     for attempt in range(WRITE_TRIES):
         if await _try_to_write(backend, path, parts):
             return True
-        # Whoever else writes parts of this value got in between: let them finish.
+        # Another writer changed the value. A random delay separates the writers.
         await asyncio.sleep(CHANCE.uniform(0, min(0.01 * 2**attempt, 1)))
     return False
 
 
 async def _try_to_write(backend: Backend, path: str, parts: Parts) -> bool:
-    """As `write_parts`, once; false when another writer got in between."""
+    """Write the parts once; false when another writer changed the value meanwhile."""
     if backend.supports_replace:
         try:
             found = await backend.read_version(path)
@@ -109,7 +109,7 @@ async def _try_to_write(backend: Backend, path: str, parts: Parts) -> bool:
             value = memoryview(patched(memoryview(data), parts))
             return await backend.replace(path, value, version)
         except NotImplementedError:
-            # Found out just now.
+            # This request has shown that the service ignores conditions.
             if backend.supports_replace and backend.supports_atomic_create:
                 raise
     found_data = await backend.read(path, None)

@@ -24,6 +24,7 @@ __all__ = [
     "MAX_GAP_BYTES",
     "Answers",
     "Job",
+    "out_of_range",
     "plan",
     "read_job",
 ]
@@ -135,3 +136,14 @@ async def read_job(
             if member is not None and not isinstance(member, SuffixByteRequest):
                 answers[number] = place, await refuse(key, member, size)
     return answers
+
+
+def out_of_range(key: str, request: ByteRequest, size: int | None) -> ByteRangeError:
+    """The error for a byte range that is empty, or starts at or past the end of the value."""
+    of = "" if size is None else f" of {size} bytes"
+    return ByteRangeError(
+        f"{request!r} is empty or out of range for {key!r}{of}",
+        key=key,
+        byte_range=request,
+        size=size,
+    )

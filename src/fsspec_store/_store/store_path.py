@@ -1,4 +1,4 @@
-"""One key of a store, as an object that can be handed on."""
+"""One key of a store as an object: protocols for it, and `StorePath`."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from .._core.byte_requests import ByteRequest
     from .buffer import Buffer, BufferPrototype
-    from .contract import Store
+    from .store_writing import WritableStore
 
 __all__ = ["ByteGetter", "ByteSetter", "StorePath", "set_or_delete"]
 
 
 @runtime_checkable
 class ByteGetter(Protocol):
-    """Something one value can be read from."""
+    """An object that reads one value."""
 
     async def get(
         self, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Read the value or a part of it; parameters and answers as of `Store.get`."""
+        """Read the value, or a part of it; ``None`` when the key is missing. As `Store.get`."""
 
 
 @runtime_checkable
 class ByteSetter(ByteGetter, Protocol):
-    """Something one value can be read from, written to and removed from."""
+    """An object that reads, writes and deletes one value."""
 
     async def set(self, value: Buffer) -> None:
-        """Replace the value; see `Store.set`."""
+        """Replace the whole value. As `Store.set`."""
 
     async def delete(self) -> None:
-        """Remove the value, if there is one; see `Store.delete`."""
+        """Delete the key. A missing key is no error. As `Store.delete`."""
 
     async def set_if_not_exists(self, default: Buffer) -> None:
-        """Write the value if there is none; see `Store.set_if_not_exists`."""
+        """Write the value if the key is missing. As `Store.set_if_not_exists`."""
 
 
 class StorePath:
-    """A store and a path in it: a key, or a prefix that keys are joined to with ``/``.
+    """A store and a path in it. The path is a key, or a prefix: ``/`` joins further segments.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class StorePath:
         A key or prefix relative to the store's root; ``""`` is the root itself.
     """
 
-    def __init__(self, store: Store, path: str = "") -> None:
+    def __init__(self, store: WritableStore, path: str = "") -> None:
         self.store = store
         self.path = path.removesuffix("/")
 
@@ -57,31 +57,31 @@ class StorePath:
     async def get(
         self, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Read the value at this path; see `Store.get`."""
+        """Read the value at this path; ``None`` when the key is missing. As `Store.get`."""
         return await self.store.get(self.path, prototype, byte_range)
 
     async def set(self, value: Buffer) -> None:
-        """Write the value at this path; see `Store.set`."""
+        """Replace the value at this path. As `Store.set`."""
         await self.store.set(self.path, value)
 
     async def set_if_not_exists(self, default: Buffer) -> None:
-        """Write the value at this path if there is none; see `Store.set_if_not_exists`."""
+        """Write the value if this path has none. As `Store.set_if_not_exists`."""
         await self.store.set_if_not_exists(self.path, default)
 
     async def delete(self) -> None:
-        """Remove the value at this path; see `Store.delete`."""
+        """Delete the value at this path. As `Store.delete`."""
         await self.store.delete(self.path)
 
     async def delete_dir(self) -> None:
-        """Remove every key under this path; see `Store.delete_dir`."""
+        """Delete every key under this path. As `Store.delete_dir`."""
         await self.store.delete_dir(self.path)
 
     async def exists(self) -> bool:
-        """Whether there is a value at this path; see `Store.exists`."""
+        """Whether this path is a key. As `Store.exists`."""
         return await self.store.exists(self.path)
 
     async def is_empty(self) -> bool:
-        """Whether no key lies under this path; see `Store.is_empty`."""
+        """Whether there is no key under this path. As `Store.is_empty`."""
         return await self.store.is_empty(self.path)
 
     def __eq__(self, other: object) -> bool:
@@ -100,14 +100,14 @@ class StorePath:
 
 
 async def set_or_delete(byte_setter: ByteSetter, value: Buffer | None) -> None:
-    """Write a value, or remove it when it is ``None``.
+    """Write a value, or delete the key when the value is ``None``.
 
     Parameters
     ----------
     byte_setter : ByteSetter
-        Where to.
+        The key: a `StorePath`, for example.
     value : Buffer or None
-        The value, or ``None`` for none.
+        The value, or ``None`` to delete the key.
     """
     if value is None:
         await byte_setter.delete()

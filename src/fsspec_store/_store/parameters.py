@@ -1,0 +1,44 @@
+"""A clear error for a parameter that a store class does not have."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import TYPE_CHECKING
+
+from ..errors import StorageOptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["check_parameters"]
+
+
+def check_parameters(cls: type, names: Iterable[str]) -> None:
+    """Raise `StorageOptionError` for a name that is no parameter of the class, with advice.
+
+    Parameters
+    ----------
+    cls : type
+        A store class. One that takes any keyword accepts every name.
+    names : iterable of str
+        Names of keyword arguments.
+    """
+    parameters = inspect.signature(cls).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for name in sorted(set(names) - parameters.keys()):
+        raise StorageOptionError(
+            f"a store has no parameter {name!r}; {_advice(name, parameters.keys())}"
+        )
+
+
+def _advice(name: str, parameters: Iterable[str]) -> str:
+    if name == "mode":
+        return "read_only=True opens for reading only, and zarr and xarray take a mode"
+    # Compared without "_": then readonly= is close to read_only, and to nothing else.
+    known = {each.replace("_", ""): each for each in [*parameters, "storage_options"]}
+    similar = difflib.get_close_matches(name.lower().replace("_", ""), known, n=1, cutoff=0.65)
+    if similar:
+        return f"did you mean {known[similar[0]]}?"
+    return f"options of the filesystem go into storage_options={{{name!r}: ...}}"

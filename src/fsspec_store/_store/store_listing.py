@@ -1,0 +1,211 @@
+"""Listing keys, sizes, and what killed writers left: the part of the contract over prefixes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from .._runtime.concurrency import map_unordered
+from ..errors import KeyNotFoundError
+from .keys import directory_prefix
+from .store_reading import ReadableStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from .._core.leftovers import Leftover
+
+__all__ = ["ListableStore"]
+
+
+class ListableStore(ReadableStore):
+    """A readable store whose keys can be listed.
+
+    Subclasses implement `list_prefix` and `list_dir`.
+    """
+
+    def list(self) -> AsyncGenerator[str, None]:
+        """Yield every key.
+
+        Yields
+        ------
+        str
+            Relative to the store's root. Each key once, in no guaranteed order.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When `supports_listing` is false.
+        """
+        return self.list_prefix("")
+
+    @abstractmethod
+    def list_prefix(self, prefix: str, *, fan_out: int = 1) -> AsyncGenerator[str, None]:
+        """Yield every key that starts with the string ``prefix``.
+
+        Keys arrive page by page. The next page is requested while the caller uses this one.
+
+        Parameters
+        ----------
+        prefix : str
+            ``""``, or the beginning of a key: ``fo`` is one of ``foo`` and of ``foo/a``.
+        fan_out : int, optional
+            Number of common prefixes to list at once, ``>= 1``. On services that list keys in byte
+            order the order stays the same. It pays off for very many keys under several prefixes
+            of a distant service. It costs one request for each prefix and for their parent, and
+            memory for up to 100,000 keys. Stores that gain nothing by it ignore it: local files,
+            memory.
+
+        Yields
+        ------
+        str
+            Relative to the store's root, not to the prefix. Each key once.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When `supports_listing` is false.
+        """
+
+    async def list_sizes(
+        self, prefix: str = "", *, fan_out: int = 1
+    ) -> AsyncGenerator[tuple[str, int | None], None]:
+        """Yield every key that starts with the string ``prefix``, with the size of its value.
+
+        Most backends list sizes with the keys, so this needs no request for each key. A store
+        without such listings calls `getsize` for each key.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            ``""``, or the beginning of a key.
+        fan_out : int, optional
+            Number of common prefixes to list at once: see `list_prefix`.
+
+        Yields
+        ------
+        key : str
+            Relative to the store's root.
+        size : int or None
+            In bytes. ``None`` when the backend lists the key without its size.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When `supports_listing` is false.
+        """
+        self._require("listing")
+
+        async def with_size(key: str) -> tuple[str, int] | None:
+            try:
+                return key, await self.getsize(key)
+            except KeyNotFoundError:
+                # Deleted after it was listed.
+                return None
+
+        async with aclosing(self.list_prefix(prefix, fan_out=fan_out)) as keys:
+            found = map_unordered(with_size, keys, limit=self._concurrency)
+            async with aclosing(found):
+                async for entry in found:
+                    if entry is not None:
+                        yield entry
+
+    @abstractmethod
+    def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
+        """Yield the names of keys and prefixes directly under ``prefix/``.
+
+        Parameters
+        ----------
+        prefix : str
+            ``foo`` and ``foo/`` are the same; ``""`` is the root. A prefix without keys yields
+            nothing.
+
+        Yields
+        ------
+        str
+            Relative to ``prefix/``, without a trailing ``/``. Each name once.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When `supports_listing` is false.
+        """
+
+    async def is_empty(self, prefix: str) -> bool:
+        """Whether there is no key under ``prefix/``. Reads at most one page of the listing.
+
+        Parameters
+        ----------
+        prefix : str
+            ``foo`` and ``foo/`` are the same; ``""`` is the root.
+
+        Returns
+        -------
+        bool
+            True also when ``prefix`` itself is a key, and no key is under ``prefix/``.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When `supports_listing` is false.
+        """
+        self._require("listing")
+        async with aclosing(self.list_prefix(directory_prefix(prefix))) as keys:
+            async for _ in keys:
+                return False
+        return True
+
+    async def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
+        """Sum of the sizes of all values under ``prefix/``, in bytes.
+
+        Parameters
+        ----------
+        prefix : str
+            ``foo`` and ``foo/`` are the same; ``""`` is the root.
+        fan_out : int, optional
+            Number of common prefixes to list at once: see `list_prefix`. The order of the keys does
+            not matter here, so no key waits in memory.
+
+        Returns
+        -------
+        int
+            In bytes, ``>= 0``.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When `supports_listing` is false.
+        """
+        total = 0
+        async with aclosing(self.list_sizes(directory_prefix(prefix), fan_out=fan_out)) as entries:
+            async for key, size in entries:
+                total += await self.getsize(key) if size is None else size
+        return total
+
+    async def list_leftovers(self, prefix: str = "") -> AsyncGenerator[Leftover, None]:
+        """Yield what killed writers left under ``prefix/``; no listing of keys shows it.
+
+        On S3 these are unfinished multipart uploads, also those of other programs, and objects with
+        temporary names. On local files, SFTP and FTP they are temporary files. Google and Azure
+        have none to list: they discard unfinished uploads after a week.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            ``foo`` and ``foo/`` are the same. The default is the whole store.
+
+        Yields
+        ------
+        Leftover
+            Its kind, location and age. A write that is under way now is listed too.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When `supports_listing` is false.
+        """
+        self._require("listing")
+        nothing: tuple[Leftover, ...] = ()
+        for leftover in nothing:
+            yield leftover

@@ -1,0 +1,306 @@
+"""Reading values: the part of the contract that needs neither listing nor writing."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import aclosing
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from .._core.byte_requests import check_byte_range
+from .._runtime.concurrency import for_each, map_unordered
+from ..errors import KeyNotFoundError, UnsupportedOperationError
+from .buffer import Buffer, BufferPrototype, as_view, default_buffer_prototype
+from .keys import check_key
+from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, plan, read_job
+from .store_base import StoreBase
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+
+    from .._core.byte_requests import ByteRequest
+    from .range_reads import Answers, Job
+
+__all__ = ["ReadableStore", "Values", "Versioned"]
+
+#: What `Store.get_partial_values` returns.
+Values: TypeAlias = list[Buffer | None]
+
+
+class Versioned(NamedTuple):
+    """A value and its version.
+
+    Attributes
+    ----------
+    value : Buffer
+        The bytes.
+    version : str
+        An ETag, a generation or a digest. ``set(..., if_match=version)`` replaces only this
+        version.
+    """
+
+    value: Buffer
+    version: str
+
+
+class ReadableStore(StoreBase):
+    """A map from keys to values that can be read.
+
+    Subclasses implement `get` and `exists`.
+    """
+
+    @abstractmethod
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """Read a value, or a part of it; ``None`` when the key is missing.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        prototype : BufferPrototype, optional
+            The buffer class to return. The default is the store's own.
+        byte_range : ByteRequest, optional
+            `RangeByteRequest`, `OffsetByteRequest` or `SuffixByteRequest`. The default is all
+            bytes.
+
+        Returns
+        -------
+        Buffer or None
+            ``None`` only when the key is missing. Test with ``is None``: an empty value is false,
+            as empty bytes are.
+
+        Raises
+        ------
+        ByteRangeError
+            When a range is empty, or starts at or past the end of the value.
+        """
+
+    async def get_version(
+        self, key: str, prototype: BufferPrototype | None = None
+    ) -> Versioned | None:
+        """Read a value with its version, for ``set(..., if_match=version)``.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        prototype : BufferPrototype, optional
+            The buffer class to return. The default is the store's own.
+
+        Returns
+        -------
+        Versioned or None
+            The value and its version, ``None`` when the key is missing.
+
+        Raises
+        ------
+        UnsupportedOperationError
+            When `supports_compare_and_swap` is false.
+        """
+        raise UnsupportedOperationError(f"{self!r} does not support compare-and-swap", key=key)
+
+    async def get_partial_values(
+        self,
+        prototype: BufferPrototype | None,
+        key_ranges: Iterable[tuple[str, ByteRequest | None]],
+        *,
+        max_gap_bytes: int = MAX_GAP_BYTES,
+        max_coalesced_bytes: int = MAX_COALESCED_BYTES,
+    ) -> Values:
+        """Read parts of many values. Nearby parts of one value are fetched together.
+
+        Parameters
+        ----------
+        prototype : BufferPrototype or None
+            The buffer class to return. ``None`` is the store's own.
+        key_ranges : iterable of (str, ByteRequest or None)
+            Keys and the bytes to read. The iterable is consumed once. A key may repeat.
+        max_gap_bytes, max_coalesced_bytes : int, optional
+            Limits of a merged fetch, in bytes: see `get_ranges`.
+
+        Returns
+        -------
+        list of Buffer or None
+            In the order of ``key_ranges``, ``None`` for a missing key. Parts of one fetch are views
+            of the same memory, which stays allocated as long as one of them is in use.
+        """
+        requests = list(key_ranges)
+        make = self._maker(prototype)
+        if len(requests) == 1:
+            # A single read needs no plan.
+            key, byte_range = requests[0]
+            data = await self._read(key, check_byte_range(byte_range))
+            return [None if data is None else make(data)]
+        jobs = plan(requests, max_gap_bytes=max_gap_bytes, max_coalesced_bytes=max_coalesced_bytes)
+        values: Values = [None] * len(requests)
+
+        async def read(job: Job) -> None:
+            for index, data in await self._read_job(job):
+                if data is not None:
+                    values[index] = make(data)
+
+        await for_each(read, jobs, limit=self._concurrency)
+        return values
+
+    async def get_ranges(
+        self,
+        key: str,
+        byte_ranges: Sequence[ByteRequest | None],
+        *,
+        prototype: BufferPrototype | None = None,
+        max_concurrency: int | None = None,
+        max_gap_bytes: int = MAX_GAP_BYTES,
+        max_coalesced_bytes: int = MAX_COALESCED_BYTES,
+    ) -> AsyncGenerator[Sequence[tuple[int, Buffer]], None]:
+        """Read many parts of one value. Nearby parts are fetched together.
+
+        A part that repeats, or lies inside another part, is fetched once. When the whole value is
+        requested, it is the only fetch.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        byte_ranges : sequence of ByteRequest or None
+            Parts of the value, in any order. They may overlap or repeat.
+        prototype : BufferPrototype, optional
+            The buffer class to return. The default is the store's own.
+        max_concurrency : int, optional
+            Fetches that run at once, ``>= 1``. The default is the store's own limit.
+        max_gap_bytes : int, optional
+            Ranges with at most this many bytes between them are fetched together. The default,
+            64 KiB, is about what a further request costs: 100 ranges with gaps of 64 KiB came 2.6
+            to 23 times faster by merged fetches, at latencies of 0 to 50 ms; with gaps of 256 KiB
+            they came slower at some. Use less on a slow network, more on a distant and fast one.
+            ``0`` merges only ranges that touch or overlap. A negative number merges only ranges
+            that overlap by so many bytes: ``-1`` merges none that touch, as in zarr.
+        max_coalesced_bytes : int, optional
+            Maximum size of a merged fetch. A single range that is larger is fetched in one piece,
+            with the ranges inside it. A negative number disables merging. The default, 8 MiB, is
+            enough for the full speed of a connection, and lets several fetches run side by side.
+
+        Yields
+        ------
+        sequence of (int, Buffer)
+            For each fetch, in completion order, its parts: their index in ``byte_ranges`` and their
+            bytes. Parts of one fetch are views of the same memory, which stays allocated as long as
+            one of them is in use.
+
+        Raises
+        ------
+        ExceptionGroup
+            Of the errors of the fetches; of ``FileNotFoundError`` when the key is missing. Handle
+            it with ``except*``.
+        """
+        check_key(key)
+        if max_concurrency is not None and max_concurrency < 1:
+            raise ValueError(f"max_concurrency is at least 1, got {max_concurrency!r}")
+        make = self._maker(prototype)
+        jobs = plan(
+            [(key, byte_range) for byte_range in byte_ranges],
+            max_gap_bytes=max_gap_bytes,
+            max_coalesced_bytes=max_coalesced_bytes,
+        )
+        limit = max_concurrency or self._concurrency
+        async with aclosing(map_unordered(self._read_job, jobs, limit=limit)) as batches:
+            try:
+                async for batch in batches:
+                    parts = []
+                    for index, data in batch:
+                        if data is None:
+                            raise KeyNotFoundError(f"no key {key!r}", key=key)
+                        parts.append((index, make(data)))
+                    yield parts
+            except Exception as error:
+                raise ExceptionGroup(f"reading ranges of {key!r} failed", [error]) from None
+
+    async def _get_many(
+        self, requests: Iterable[tuple[str, BufferPrototype | None, ByteRequest | None]]
+    ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
+        """Yield ``(key, value or None)`` for each ``(key, prototype, byte_range)``, as they come.
+
+        Nearby ranges of one key are fetched together.
+        """
+        all_requests = list(requests)
+        makers = [self._maker(prototype) for _, prototype, _ in all_requests]
+        jobs = plan((key, byte_range) for key, _, byte_range in all_requests)
+        reads = map_unordered(self._read_job, jobs, limit=self._concurrency)
+        async with aclosing(reads) as batches:
+            async for batch in batches:
+                for index, data in batch:
+                    yield all_requests[index][0], None if data is None else makers[index](data)
+
+    @abstractmethod
+    async def exists(self, key: str) -> bool:
+        """Whether the key has a value. A prefix of other keys is no key.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+
+        Returns
+        -------
+        bool
+            False only when the key is missing. A failed request raises.
+        """
+
+    async def getsize(self, key: str) -> int:
+        """Size of a value in bytes; ``FileNotFoundError`` when the key is missing.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+
+        Returns
+        -------
+        int
+            In bytes, ``>= 0``.
+
+        Raises
+        ------
+        FileNotFoundError
+            When the key is missing.
+        """
+        value = await self.get(key, default_buffer_prototype())
+        if value is None:
+            raise KeyNotFoundError(f"no key {key!r}", key=key)
+        return len(value)
+
+    # -- What subclasses may replace -----------------------------------------------------------
+
+    async def _read(self, key: str, request: ByteRequest | None) -> memoryview | None:
+        """The bytes of a checked request; ``None`` when the key is missing."""
+        value = await self.get(key, default_buffer_prototype(), request)
+        return None if value is None else as_view(value)
+
+    async def _read_out_of_range(
+        self, key: str, request: ByteRequest, size: int | None
+    ) -> memoryview | None:
+        """The answer to a part of a merged fetch that is out of range: as if it was read alone."""
+        return await self._read(key, request)
+
+    def _default_prototype(self) -> BufferPrototype:
+        return default_buffer_prototype()
+
+    # -- What the methods share ----------------------------------------------------------------
+
+    async def _read_job(self, job: Job) -> Answers:
+        return await read_job(self._read, self._read_out_of_range, job)
+
+    def _maker(self, prototype: BufferPrototype | None) -> Callable[[memoryview], Buffer]:
+        """The function that makes a buffer of bytes; ``TypeError`` for a wrong prototype."""
+        if prototype is None:
+            prototype = self._default_prototype()
+        try:
+            return prototype.buffer.from_bytes
+        except AttributeError:
+            raise TypeError(
+                f"prototype is a BufferPrototype, got {type(prototype).__name__}; the bytes to "
+                "read are given as byte_range=..."
+            ) from None

@@ -1,0 +1,202 @@
+"""Writing and deleting values: the part of the contract that changes a store."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from .._core.leftovers import ABANDONED_AFTER
+from .._runtime.concurrency import for_each
+from .buffer import Buffer
+from .keys import directory_prefix
+from .partial_writes import group_writes, patched
+from .store_listing import ListableStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._core.leftovers import Leftovers
+    from .partial_writes import Parts
+
+__all__ = ["WritableStore"]
+
+
+class WritableStore(ListableStore):
+    """A store with all operations of the contract, as asynchronous methods.
+
+    Subclasses implement `set` and `delete`. On a backend that cannot write or delete these raise
+    `UnsupportedOperationError`, and `supports_writes` or `supports_deletes` is false.
+    """
+
+    @abstractmethod
+    async def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
+        """Replace the whole value. Readers see the old value or the new one, never a mixture.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        value : Buffer
+            The value. Wrap bytes with `Buffer.from_bytes`.
+        if_match : str, optional
+            Write only when the key still has this version, as `get_version` returned it.
+
+        Raises
+        ------
+        TypeError
+            When ``value`` is not a buffer.
+        ValueError
+            When the store is read-only.
+        VersionMismatchError
+            When the key is missing or has another version than ``if_match``. Nothing is written.
+        UnsupportedOperationError
+            When `supports_writes` is false; when ``if_match`` is given and
+            `supports_compare_and_swap` is false.
+        """
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write the value if the key is missing. An existing value stays as it is.
+
+        Where `supports_atomic_create` is true, exactly one of many concurrent writers writes.
+        Elsewhere this default checks first and then writes, so that two concurrent writers may both
+        write.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        value : Buffer
+            The value. Wrap bytes with `Buffer.from_bytes`.
+
+        Raises
+        ------
+        ValueError
+            When the store is read-only.
+        UnsupportedOperationError
+            When `supports_writes` is false.
+        """
+        self._check_writable()
+        if not await self.exists(key):
+            await self.set(key, value)
+
+    async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
+        """Write many values, a bounded number at once."""
+
+        async def set_one(pair: tuple[str, Buffer]) -> None:
+            await self.set(*pair)
+
+        self._check_writable()
+        await for_each(set_one, values, limit=self._concurrency)
+
+    async def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
+        """Overwrite parts of values. The other bytes of each value stay as they are.
+
+        This default reads the whole value, changes the parts and writes the value back, so that
+        the later of two concurrent writers of a key undoes the other's change. `FsspecStore` loses
+        no change where `supports_compare_and_swap` is true.
+
+        Parameters
+        ----------
+        key_start_values : iterable of (str, int, bytes-like or Buffer)
+            Key, first byte and new bytes of each part. A gap between the end of the value and the
+            part is filled with zeros. A missing key is created.
+
+        Raises
+        ------
+        ValueError
+            When the store is read-only, two parts of one key overlap, or a start is negative.
+            Nothing is written.
+        UnsupportedOperationError
+            When `supports_partial_writes` is false.
+        """
+        self._check_writable()
+        self._require("writes")
+        writes = group_writes(key_start_values)
+        await for_each(self._write_parts, writes.items(), limit=self._concurrency)
+
+    async def _write_parts(self, item: tuple[str, Parts]) -> None:
+        """Write the parts of one key."""
+        key, parts = item
+        await self.set(key, Buffer.from_bytes(patched(await self._read(key, None), parts)))
+
+    @abstractmethod
+    async def delete(self, key: str) -> None:
+        """Delete a key. A missing key is no error. Keys under ``key/`` are not deleted.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+
+        Raises
+        ------
+        ValueError
+            When the store is read-only.
+        UnsupportedOperationError
+            When `supports_deletes` is false.
+        """
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete every key under ``prefix/``.
+
+        Parameters
+        ----------
+        prefix : str
+            ``foo`` and ``foo/`` are the same, and do not match ``foo-bar/...``; ``""`` is the root.
+
+        Raises
+        ------
+        ValueError
+            When the store is read-only.
+        UnsupportedOperationError
+            When `supports_deletes` or `supports_listing` is false.
+        """
+        self._check_writable()
+        self._require("deletes", "listing")
+        keys = self.list_prefix(directory_prefix(prefix))
+        await for_each(self.delete, keys, limit=self._concurrency)
+
+    async def clear(self) -> None:
+        """Delete every key of the store. The bucket or folder at its root stays.
+
+        Raises
+        ------
+        ValueError
+            When the store is read-only.
+        UnsupportedOperationError
+            When `supports_deletes` or `supports_listing` is false.
+        """
+        await self.delete_dir("")
+
+    async def remove_leftovers(
+        self, prefix: str = "", *, older_than: float = ABANDONED_AFTER
+    ) -> Leftovers:
+        """Remove what killed writers left under ``prefix/``, and return it.
+
+        `clear` and `delete_dir` remove temporary files and objects among the keys. Only this method
+        removes unfinished multipart uploads.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            ``foo`` and ``foo/`` are the same. The default is the whole store.
+        older_than : float, optional
+            Minimum age in seconds: the time since it was begun or written last. Younger ones may
+            belong to a write that is under way, in any process or program, which would fail. ``0``
+            removes those as well.
+
+        Returns
+        -------
+        list of Leftover
+            What was removed.
+
+        Raises
+        ------
+        ValueError
+            When the store is read-only.
+        UnsupportedOperationError
+            When `supports_deletes` or `supports_listing` is false.
+        """
+        self._check_writable()
+        self._require("deletes", "listing")
+        return []

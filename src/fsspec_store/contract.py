@@ -1,0 +1,21 @@
+"""Types of the store contract beside those of `fsspec_store` itself.
+
+For authors of stores and readers, mostly in annotations.
+"""
+
+from ._core.byte_requests import ByteRequest
+from ._core.leftovers import Leftover
+from ._http.retrier import Stats
+from ._store.store_path import ByteGetter, ByteSetter, set_or_delete
+from ._store.store_reading import Values, Versioned
+
+__all__ = [
+    "ByteGetter",
+    "ByteRequest",
+    "ByteSetter",
+    "Leftover",
+    "Stats",
+    "Values",
+    "Versioned",
+    "set_or_delete",
+]
