@@ -51,8 +51,8 @@ class Limiter:
         self.limit = float(min(_START, self._most))
         self._held: set[Permit] = set()
         self._starting = True
-        # Permits given since the limit was lowered tell news from old news.
-        self._era = 0
+        # Raised when the limit is lowered: throttling of requests sent before that is ignored.
+        self._generation = 0
         self._waiting: deque[_Waiter] = deque()
 
     @property
@@ -64,9 +64,18 @@ class Limiter:
         """Wait for a permit, to be handed back to `release`."""
         loop = asyncio.get_running_loop()
         with _lock:
-            if self._waiting or not self._has_room():
-                # Afterwards there is room only if nobody waits whose loop runs.
-                _reap()
+            # `_has_room` and `_take`, written out: every request passes here.
+            if (
+                not self._waiting
+                and len(self._held) < int(self.limit)
+                and _all.in_flight < _all.most
+            ):
+                permit = Permit(loop, self._generation)
+                self._held.add(permit)
+                _all.in_flight += 1
+                return permit
+            # Afterwards there is room only if no request waits whose loop runs.
+            _reap()
             if self._has_room():
                 return self._take(loop)
             waiter = _Waiter(loop, loop.create_future())
@@ -78,7 +87,7 @@ class Limiter:
             with _lock, suppress(ValueError):
                 self._waiting.remove(waiter)
             if waiter.permit.done() and not waiter.permit.cancelled():
-                # Given in the same moment: somebody else can have it.
+                # Granted in the same moment: another request can have it.
                 self.release(waiter.permit.result())
             raise
 
@@ -92,17 +101,20 @@ class Limiter:
         """Give a permit back, and say how the request went."""
         with _lock:
             if throttled:
-                # Of all that was in flight when the service complained, one complaint counts.
-                if permit.era == self._era:
-                    self._era += 1
+                # Of all requests in flight when the service throttled, one counts.
+                if permit.generation == self._generation:
+                    self._generation += 1
                     self._starting = False
                     self.limit = max(self.limit / 2, _LEAST)
-            elif succeeded and self.in_flight >= self.limit - 1:
+            elif succeeded and len(self._held) >= self.limit - 1:
                 # Only a limit that was reached has shown that it is too low.
                 step = 1.0 if self._starting else 1 / self.limit
                 self.limit = min(self.limit + step, self._most)
-            self._drop(permit)
-            self._wake()
+            if permit in self._held:
+                self._held.remove(permit)
+                _all.in_flight -= 1
+            if self._waiting:
+                self._wake()
             # Another service's requests may be waiting for this one's socket.
             if _all.in_flight >= _all.most - 1:
                 for limiter in _limiters.values():
@@ -112,7 +124,7 @@ class Limiter:
         return len(self._held) < int(self.limit) and _all.in_flight < _all.most
 
     def _take(self, loop: asyncio.AbstractEventLoop) -> Permit:
-        permit = Permit(loop, self._era)
+        permit = Permit(loop, self._generation)
         self._held.add(permit)
         _all.in_flight += 1
         return permit
@@ -146,21 +158,21 @@ class Limiter:
 
 
 class Permit:
-    """Leave to send one request.
+    """Leave to send one request; each is equal to itself alone.
 
     Parameters
     ----------
     loop : asyncio.AbstractEventLoop
         Where it is held.
-    era : int
-        How often the limit had been lowered when it was given.
+    generation : int
+        How often the limit had been lowered when it was granted.
     """
 
-    __slots__ = ("era", "loop")
+    __slots__ = ("generation", "loop")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, era: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, generation: int) -> None:
         self.loop = loop
-        self.era = era
+        self.generation = generation
 
 
 class _Waiter(NamedTuple):

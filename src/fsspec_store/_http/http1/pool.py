@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
-from .connecting import connect_first
+from .connecting import connect
 from .connection import Connection, longest_control
 from .transports import end
 
@@ -186,7 +186,7 @@ class Pool:
             async with asyncio.timeout(self._connect_timeout):
                 _, connection = await self._loop.create_connection(
                     lambda: Connection(self._loop, self._timeout),
-                    sock=await connect_first(origin.host, origin.port),
+                    sock=await connect(origin.host, origin.port),
                     ssl=origin.tls,
                     server_hostname=None if origin.tls is None else origin.host,
                 )
