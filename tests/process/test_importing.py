@@ -118,3 +118,15 @@ def test_the_package_is_typed() -> None:
     from importlib.resources import files
 
     assert files("fsspec_store").joinpath("py.typed").is_file()
+
+
+def test_public_names_are_at_the_top_level_or_in_one_of_two_modules() -> None:
+    program = """
+import fsspec_store, fsspec_store.contract, fsspec_store.errors
+modules = (fsspec_store, fsspec_store.contract, fsspec_store.errors)
+print(len(set(fsspec_store.__all__) - {"__version__"}))
+print(*(name for module in modules for name in module.__all__ if not hasattr(module, name)))
+print(set(fsspec_store.__all__) & set(fsspec_store.errors.__all__))
+print({"contract", "errors"} <= set(dir(fsspec_store)), "_store" in dir(fsspec_store))
+"""
+    assert run(program).splitlines() == ["10", "", "{'StoreError'}", "True False"]

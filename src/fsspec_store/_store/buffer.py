@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     ByteArray = npt.NDArray[np.uint8]
 
-__all__ = ["Buffer", "BufferPrototype", "as_view", "default_buffer_prototype"]
+__all__ = ["DEFAULT_PROTOTYPE", "Buffer", "BufferPrototype", "as_view", "default_buffer_prototype"]
 
 _BYTE = np.dtype(np.uint8)
 
@@ -185,12 +185,12 @@ class BufferPrototype(NamedTuple):
     buffer: type[Buffer]
 
 
-_DEFAULT_PROTOTYPE = BufferPrototype(buffer=Buffer)
+DEFAULT_PROTOTYPE = BufferPrototype(buffer=Buffer)
 
 
 def default_buffer_prototype() -> BufferPrototype:
     """The default prototype, with the NumPy-backed `Buffer`."""
-    return _DEFAULT_PROTOTYPE
+    return DEFAULT_PROTOTYPE
 
 
 def as_view(value: Any) -> memoryview:

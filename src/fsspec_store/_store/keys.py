@@ -29,6 +29,9 @@ def check_key(key: object) -> str:
     InvalidKeyError
         A ``ValueError`` that says what is wrong with the key.
     """
+    if type(key) is str and key.isascii() and "\0" not in key and not _BAD_SEGMENT.search(key):
+        # The checks below are slower. They say what is wrong.
+        return key
     if not isinstance(key, str):
         raise InvalidKeyError(f"a key is a str, got {type(key).__name__}: {key!r}")
     if not key:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from .._core.byte_requests import check_byte_range
 from .._runtime.concurrency import for_each, map_unordered
 from ..errors import KeyNotFoundError, UnsupportedOperationError
-from .buffer import Buffer, BufferPrototype, as_view, default_buffer_prototype
+from .buffer import DEFAULT_PROTOTYPE, Buffer, BufferPrototype, as_view
 from .keys import check_key
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, plan, read_job
 from .store_base import StoreBase
@@ -267,7 +267,7 @@ class ReadableStore(StoreBase):
         FileNotFoundError
             When the key is missing.
         """
-        value = await self.get(key, default_buffer_prototype())
+        value = await self.get(key, DEFAULT_PROTOTYPE)
         if value is None:
             raise KeyNotFoundError(f"no key {key!r}", key=key)
         return len(value)
@@ -276,7 +276,7 @@ class ReadableStore(StoreBase):
 
     async def _read(self, key: str, request: ByteRequest | None) -> memoryview | None:
         """The bytes of a checked request; ``None`` when the key is missing."""
-        value = await self.get(key, default_buffer_prototype(), request)
+        value = await self.get(key, DEFAULT_PROTOTYPE, request)
         return None if value is None else as_view(value)
 
     async def _read_out_of_range(
@@ -286,7 +286,7 @@ class ReadableStore(StoreBase):
         return await self._read(key, request)
 
     def _default_prototype(self) -> BufferPrototype:
-        return default_buffer_prototype()
+        return DEFAULT_PROTOTYPE
 
     # -- What the methods share ----------------------------------------------------------------
 
