@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from conformance.support import buf, collect, listed, put, read
 
-from fsspec_store import FsspecStore
-from fsspec_store.errors import InvalidKeyError, KeyConflictError
+from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store.errors import AccessDeniedError, BackendError, InvalidKeyError, KeyConflictError
 
 
 @pytest.fixture
@@ -61,6 +61,33 @@ async def test_nothing_but_the_value_is_left_behind(store: FsspecStore, tmp_path
     await store.set_if_not_exists("a/b", buf(b"3"))
     await store.set_if_not_exists("a/c", buf(b"4"))
     assert everything_below(tmp_path) == ["root", "root/a", "root/a/b", "root/a/c"]
+
+
+async def test_a_value_larger_than_memory_is_a_clear_error(
+    store: FsspecStore, tmp_path: Path
+) -> None:
+    await put(store, "a", data=b"begin")
+    # It takes no room on the disk.
+    os.truncate(tmp_path / "root/a", 2**43)
+    for request in (None, OffsetByteRequest(3), SuffixByteRequest(2**43 - 1)):
+        with pytest.raises(BackendError, match=r"'a' .* this machine has no memory"):
+            await store.get("a", byte_range=request)
+    with pytest.raises(BackendError, match=r"'a' .* this machine has no memory"):
+        await store.get_version("a")
+    assert await read(store, "a", RangeByteRequest(3, 7)) == b"in\0\0"
+
+
+def test_a_large_value_is_read_whole(store: FsspecStore, tmp_path: Path) -> None:
+    size = 260 * 2**20
+    store.sync.set("a", buf(b"begin"))
+    with open(tmp_path / "root/a", "r+b") as file:
+        file.seek(size - 3)
+        file.write(b"end")
+    value = store.sync.get("a", byte_range=OffsetByteRequest(1))
+    assert value is not None
+    assert len(value) == size - 1
+    assert (value[:6].to_bytes(), value[-5:].to_bytes()) == (b"egin\0\0", b"\0\0end")
+    assert not value.as_numpy_array()[6:-5].any()
 
 
 async def test_files_have_the_mode_every_program_gives(store: FsspecStore, tmp_path: Path) -> None:
@@ -136,6 +163,23 @@ async def test_what_a_crash_leaves_is_no_key_and_goes_with_the_folder(
     assert [each.key for each in await store.remove_leftovers("a")] == keys[:1]
     assert [each.key for each in await store.remove_leftovers(older_than=0)] == keys[1:]
     assert await collect(store.list_leftovers()) == []
+
+
+async def test_leftovers_of_a_folder_that_may_not_be_read_are_an_error(
+    store: FsspecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(store, "a/b")
+    scandir = os.scandir
+
+    def refused(path: str) -> object:
+        # As it is for other users than root.
+        if os.path.basename(path) == "a":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(AccessDeniedError, match="cannot list leftovers of ''"):
+        await collect(store.list_leftovers())
 
 
 async def test_without_hard_links_one_creator_still_wins(

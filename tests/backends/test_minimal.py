@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncGenerator
 from typing import Any, Self
@@ -174,6 +175,25 @@ async def test_sizes_and_leftovers_have_defaults() -> None:
     assert [entry async for entry in store.list_sizes("a", fan_out=2)] == [("a/0", 4)]
     assert [entry async for entry in store.list_leftovers()] == []
     assert await store.remove_leftovers(older_than=0) == []
+
+
+async def test_methods_without_the_options_of_later_releases_will_do() -> None:
+    class Plain(DictStore):
+        async def set(self, key: str, value: Buffer) -> None:  # type: ignore[override]
+            await super().set(key, value)
+
+        async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:  # type: ignore[override]
+            async for key in super().list_prefix(prefix):
+                yield key
+
+    def use() -> None:
+        store = Plain(next(_numbers))
+        store.sync.set("a/0", Buffer.from_bytes(b"0123"))
+        assert [*store.sync.list()] == [*store.sync.list_prefix("a")] == ["a/0"]
+        assert [*store.sync.list_sizes()] == [("a/0", 4)]
+        assert store.sync.getsize_prefix("a") == 4
+
+    await asyncio.to_thread(use)
 
 
 async def test_a_key_that_is_deleted_while_sizes_are_listed_is_left_out() -> None:

@@ -7,7 +7,9 @@ import base64
 import json
 import logging
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -22,6 +24,7 @@ from servers.scripted import Peer, scripted_server
 
 from fsspec_store import FsspecStore, StoreError
 from fsspec_store._core.redaction import hidden, public_text
+from fsspec_store._http.responses import Answer, public_answer
 
 #: With characters that URLs, XML, HTML and JSON write in ways of their own.
 TOKEN = 'session/t0ken+of"much&worth<more>=='
@@ -232,6 +235,24 @@ def test_a_filesystem_that_cannot_be_made_tells_nothing() -> None:
     assert not [text for text in shown if PASSWORD in text]
 
 
+@pytest.mark.parametrize("layer", ["simplecache", "filecache", "blockcache"])
+@pytest.mark.parametrize("url", ["http://user:wording@HOST/x", "http://HOST/x?sig=wording"])
+async def test_a_layer_on_a_web_server_shows_no_url_with_a_secret(
+    layer: str, url: str, tmp_path: Path
+) -> None:
+    with socket.socket() as taken:
+        # It does not listen: nothing is answered there.
+        taken.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+        store = FsspecStore.from_url(
+            f"{layer}::{url.replace('HOST', host)}", {layer: {"cache_storage": str(tmp_path)}}
+        )
+        for call in (lambda: store.get("k"), lambda: listed(store.list())):
+            with pytest.raises(StoreError) as caught:
+                await call()
+            assert not [where for where, text in told(caught.value) if "wording" in text]
+
+
 async def test_what_the_caller_was_handling_is_left_as_it_is() -> None:
     def fail(value: str) -> None:
         raise ValueError(value)
@@ -300,3 +321,37 @@ async def test_nothing_that_a_service_repeats_is_told(
     assert found == []
     # The service did repeat them.
     assert any("***" in text for _, text in texts) or is_cut
+
+
+@pytest.mark.parametrize("size", [4096, 5000, 2**20])
+def test_an_error_ends_with_no_part_of_a_secret(size: int) -> None:
+    token = "start+of/a=token~" * 12
+    spelled = re.sub(r"\W", lambda match: f"&#x{ord(match[0]):x};", token)
+    sent = {"Authorization": f"Bearer {token}"}
+    for text in (token, spelled):
+        for place in range(0, 4200, 7):
+            body = f"{'x' * place}{text}".encode().ljust(size)[:size]
+            whole = Answer(403, {}, body)
+            if place + len(text) > size:
+                # Of a response whose body is no longer, no more is known.
+                continue
+            said = public_answer(whole, "http://host/", sent).body
+            assert len(said) <= 4096
+            assert text[:12].encode() not in said
+
+
+@pytest.mark.parametrize(
+    ("start", "text"),
+    [
+        ("", "https://"),
+        ("?", "key"),
+        ("&", "a-"),
+        ("", "://"),
+        ("", "Basic "),
+        ("", "-eyJaaaaaaaa"),
+    ],
+)
+def test_a_long_text_is_cleaned_in_linear_time(start: str, text: str) -> None:
+    # In quadratic time this takes an hour, and the event loop waits.
+    repeated = start + text * (2**20 // len(text))
+    assert public_text(f"{repeated} https://h/x?key={SECRET}").endswith("https://h/x?***")

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from .._core.redaction import public_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
 
 __all__ = [
@@ -58,7 +58,12 @@ class Page(NamedTuple):
 
 
 async def checked_pages(
-    pages: AsyncGenerator[Page, None], directory: str, stem: str, *, recursive: bool
+    pages: AsyncGenerator[Page, None],
+    directory: str,
+    stem: str,
+    *,
+    recursive: bool,
+    redactor: Callable[[], Callable[[str], str]],
 ) -> AsyncGenerator[Page, None]:
     """Yield the pages of a listing, with the entries that were asked for and no others.
 
@@ -73,6 +78,8 @@ async def checked_pages(
         As of `Backend.pages`, which had the other parameters. Belongs to this one from now on.
     directory, stem, recursive
         See `Backend.pages`.
+    redactor : callable
+        See `Backend.redactor`: a service may list what it was sent.
 
     Raises
     ------
@@ -94,11 +101,12 @@ async def checked_pages(
                             "not begin with that: the answer may be one to another request"
                         )
                     ignores_prefix = True
+                    clean = redactor()
                     logger.warning(
                         "a listing of %r was answered with %r as well: the service or a proxy "
                         "ignores the prefix, and what was not asked for is left out",
-                        public_url(begin),
-                        public_url(others[0]),
+                        clean(public_url(begin)),
+                        clean(public_url(others[0])),
                     )
             if recursive and page.prefixes:
                 raise OSError(

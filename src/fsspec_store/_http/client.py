@@ -19,7 +19,7 @@ from .._runtime.sharing import Shared
 from .aiohttp_bodies import BodyStream, PacedStream, Watchdog, read_body, read_part, read_up_to
 from .aiohttp_sessions import Sessions
 from .content_range import content_length, requested_part
-from .http1.connection import CONTROL_BYTES, longest_control
+from .http1.connection import CONTROL_BYTES, REFUSAL_BYTES, BodyTooLongError, longest_control
 from .http1.head_parser import ProtocolError
 from .large_reads import LARGE_BYTES
 from .responses import (
@@ -47,8 +47,8 @@ __all__ = ["HTTPClient", "RequestBody"]
 
 T = TypeVar("T")
 
-#: How much of an error's body is looked at.
-_ERROR_BYTES = 4096
+#: How much of an error of aiohttp is repeated.
+_SHOWN = 1000
 #: Expected for a part of an object: it may have changed since, or the server supports no parts.
 _PART_STATUSES = frozenset({200, 206, 400, 404, 410, 412, 416, 501})
 
@@ -211,6 +211,8 @@ class HTTPClient:
             size = content_length(response.headers)
             if size is not None and size > LARGE_BYTES and response.status in (200, 206):
                 return LargeBody(BodyStream(response), size)
+            if response.status >= 300:
+                return await read_up_to(response, REFUSAL_BYTES)
             return await read_body(response, size, longest(response.status))
 
         return await self.receive("GET", url, expect=expect, headers=headers, read=read, **options)
@@ -358,7 +360,8 @@ class HTTPClient:
             is_left_open = False
             try:
                 if response.status not in expect:
-                    told = await response.content.read(_ERROR_BYTES)
+                    watchdog.body_follows(response)
+                    told = await _refusal(response)
                     raise StatusError(Answer(response.status, response.headers, told))
                 watchdog.body_follows(response)
                 body = await read(response)
@@ -388,7 +391,15 @@ class HTTPClient:
 
 async def _control(response: aiohttp.ClientResponse) -> bytes:
     """The body of an answer that is no value."""
-    return await read_up_to(response, CONTROL_BYTES)
+    return await read_up_to(response, CONTROL_BYTES if response.status < 300 else REFUSAL_BYTES)
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an error, whole; empty if it is too long to be read."""
+    try:
+        return await read_up_to(response, REFUSAL_BYTES)
+    except BodyTooLongError:
+        return b""
 
 
 async def _request(
@@ -404,15 +415,16 @@ def _expected(
     """The headers of an answer, if its status is one of these."""
     headers = CIMultiDict(response.headers)
     if response.status not in expect:
-        body = b"" if response.body is None else bytes(response.body[:_ERROR_BYTES])
+        body = b"" if response.body is None else bytes(response.body)
         raise StatusError(public_answer(Answer(response.status, headers, body), url, sent))
     return headers
 
 
 def _without_secrets(error: aiohttp.ClientError) -> Exception | None:
-    """The error in other words, where its message has a URL with a secret."""
+    """The error in other words, where its message is too long or has a URL with a secret."""
     text = str(error)
-    public = public_text(text)
+    # aiohttp repeats all that it could not read.
+    public = public_text(text[:_SHOWN])
     if public == text:
         return None
     told = f"{type(error).__name__}: {public}"

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import sys
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 # Imported here, not in the first call: a module that another thread imports during a fork can never
 # be imported in the child.
 import fsspec.asyn
 
 from .forks import in_child
+from .threads import run_in_place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["iterate", "run"]
 
 T = TypeVar("T")
+
+#: Held while a generator runs.
+_Lock: TypeAlias = AbstractAsyncContextManager[None]
 
 #: Items of a listing that are fetched in one call; a page of most services.
 _MOST_ITEMS = 1000
@@ -120,7 +125,7 @@ def iterate(
     items : async generator
         Closed when the iterator is closed.
     runner : callable, optional
-        Runs a coroutine to its end.
+        Runs a coroutine to its end: `run`, or `fsspec_store._runtime.threads.run_in_place`.
 
     Yields
     ------
@@ -128,8 +133,9 @@ def iterate(
         Each item, in order.
     """
     size = 1
-    # An interrupted fetch may still be ending, and a generator that runs cannot be closed.
-    lock = asyncio.Lock()
+    # A fetch that was interrupted on another thread may still be ending, and a generator that runs
+    # cannot be closed. In place it has ended, and an interrupted lock would stay locked.
+    lock: _Lock = nullcontext() if runner is run_in_place else asyncio.Lock()
     try:
         while batch := runner(_next(items, size, lock)):
             yield from batch
@@ -140,7 +146,7 @@ def iterate(
             runner(_close(items, lock))
 
 
-async def _next(items: AsyncGenerator[T, None], size: int, lock: asyncio.Lock) -> list[T]:
+async def _next(items: AsyncGenerator[T, None], size: int, lock: _Lock) -> list[T]:
     found: list[T] = []
     async with lock:
         async for item in items:
@@ -150,7 +156,7 @@ async def _next(items: AsyncGenerator[T, None], size: int, lock: asyncio.Lock) -
     return found
 
 
-async def _close(items: AsyncGenerator[T, None], lock: asyncio.Lock) -> None:
+async def _close(items: AsyncGenerator[T, None], lock: _Lock) -> None:
     async with lock:
         await items.aclose()
 

@@ -16,10 +16,20 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import get_filesystem_class, known_implementations
 
+from .._backends.generic.errors import failure_of
+from .._core.failures import Failure
 from .._core.redaction import hidden, public_text, public_url, request_secrets, secret_options
 from .._core.scrubbing import scrub
 from .._core.urls import BUCKETS, SCHEME, WEB, links_of, meant_url, protocol_of, protocols
-from ..errors import BackendError, MissingExtraError, StorageOptionError, StoreError, StoreURLError
+from ..errors import (
+    AccessDeniedError,
+    BackendError,
+    MissingExtraError,
+    StorageOptionError,
+    StoreError,
+    StoreURLError,
+    UnauthenticatedError,
+)
 from .chains import open_links
 
 if TYPE_CHECKING:
@@ -36,6 +46,12 @@ __all__ = [
     "root_path",
     "root_url",
 ]
+
+#: Errors of a constructor by which a service refuses the user.
+_REFUSALS: dict[Failure, tuple[type[StoreError], str]] = {
+    Failure.FORBIDDEN: (AccessDeniedError, "access denied: "),
+    Failure.UNAUTHENTICATED: (UnauthenticatedError, "access denied: "),
+}
 
 #: Protocol to the extra of this package that installs its library.
 _EXTRAS = {
@@ -102,7 +118,7 @@ def from_url(
     MissingExtraError
         When the library for the protocol is not installed; says what to install.
     BackendError
-        When the filesystem's constructor failed with an error that shows a secret.
+        When the filesystem's constructor failed, as archives do that cannot be read.
     """
     if storage_options is not None and not hasattr(storage_options, "keys"):
         raise StorageOptionError(
@@ -135,11 +151,12 @@ def from_url(
             raise StorageOptionError(
                 f"a storage option does not fit {where!r}: {said}", url=where
             ) from cause
-        if cause is not None:
+        if isinstance(error, (FileNotFoundError, PermissionError)) and cause is not None:
             raise
-        raise BackendError(
-            f"cannot open {where!r}: {type(error).__name__}: {said}", url=where
-        ) from None
+        kind, words = _REFUSALS.get(failure_of(error), (BackendError, ""))
+        raise kind(
+            f"{words}cannot open {where!r}: {type(error).__name__}: {said}", url=where
+        ) from cause
 
 
 def from_upath(upath: Any) -> tuple[AbstractFileSystem, str]:
@@ -195,6 +212,9 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
             case _:
                 break
     root = fs._strip_protocol(path)
+    if type(fs) is LocalFileSystem and root.startswith("~"):
+        # Nobody's home: a folder of that name, which fsspec leaves relative.
+        root = f"{os.getcwd().rstrip('/')}/{root}"
     scheme = SCHEME.fullmatch(root)
     names = protocols(fs)
     if not ("?" in root and WEB.intersection(names)):
@@ -227,7 +247,10 @@ def _has_urls_for_paths(fs: AbstractFileSystem | None) -> bool:
 
 
 def root_url(fs: AbstractFileSystem, root: str) -> str:
-    """The URL of a root that `root_path` returned."""
+    """The URL of a root that `root_path` returned; of a caching layer, on the filesystem below."""
+    # By name: importing fsspec's layers takes as long as importing this package.
+    while any(cls.__module__ == "fsspec.implementations.cached" for cls in type(fs).__mro__):
+        fs = fs.fs
     # A web server's paths are URLs; some versions of fsspec would give them a second protocol.
     if WEB.intersection(protocols(fs)):
         return root
@@ -237,12 +260,14 @@ def root_url(fs: AbstractFileSystem, root: str) -> str:
 
 
 def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
-    """The words for a store whose folder is missing; ``None`` if it exists, or is no local folder.
+    """The words for a store whose folder is missing; ``None`` if it exists, or is not local.
 
     Asks the operating system. A bucket's name without a scheme is such a folder.
     """
     if type(fs) is not LocalFileSystem or os.path.isdir(root or "/"):
         return None
+    if os.path.exists(root):
+        return "a file and not a folder"
     with suppress(OSError):
         above, _, name = root.partition(os.getcwd() + "/")
         meant = None if above or not name else meant_url(name)

@@ -104,7 +104,9 @@ class ListableStore(ReadableStore):
                 # Deleted after it was listed.
                 return None
 
-        async with aclosing(self.list_prefix(prefix, fan_out=fan_out)) as keys:
+        # A store may lack an option that nobody gives.
+        options = {} if fan_out == 1 else {"fan_out": fan_out}
+        async with aclosing(self.list_prefix(prefix, **options)) as keys:
             found = map_unordered(with_size, keys, limit=self._concurrency)
             async with aclosing(found):
                 async for entry in found:

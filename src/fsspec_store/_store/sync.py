@@ -196,7 +196,7 @@ class SyncStore:
                 max_gap_bytes=max_gap_bytes,
                 max_coalesced_bytes=max_coalesced_bytes,
             ),
-            self._run_one,
+            run_in_place if self._in_place else run,
         )
 
     def exists(self, key: str) -> bool:
@@ -253,7 +253,7 @@ class SyncStore:
         VersionMismatchError
             When the key is missing or has another version than ``if_match``. Nothing is written.
         """
-        self._run_one(self._store.set(key, value, if_match=if_match))
+        self._run_one(self._store.set(key, value, **_given(if_match=(if_match, None))))
 
     def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
@@ -334,7 +334,7 @@ class SyncStore:
         str
             Relative to the store's root.
         """
-        return iterate(self._store.list_prefix(prefix, fan_out=fan_out))
+        return iterate(self._store.list_prefix(prefix, **_given(fan_out=(fan_out, 1))))
 
     def list_sizes(self, prefix: str = "", *, fan_out: int = 1) -> Iterator[tuple[str, int | None]]:
         """Yield every key that starts with the string ``prefix``, with the size of its value.
@@ -400,7 +400,7 @@ class SyncStore:
         int
             In bytes, ``>= 0``.
         """
-        return run(self._store.getsize_prefix(prefix, fan_out=fan_out))
+        return run(self._store.getsize_prefix(prefix, **_given(fan_out=(fan_out, 1))))
 
     # -- What killed writers left --------------------------------------------------------------
 
@@ -438,3 +438,8 @@ class SyncStore:
             What was removed.
         """
         return run(self._store.remove_leftovers(prefix, older_than=older_than))
+
+
+def _given(**options: tuple[Any, Any]) -> dict[str, Any]:
+    """The options that differ from their default; stores may lack options that nobody gives."""
+    return {name: value for name, (value, default) in options.items() if value != default}

@@ -8,14 +8,14 @@ send it. Accounts, credentials and addresses are those of the user's filesystem.
 from __future__ import annotations
 
 import re
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ClientAuthenticationError
 
 from ..._core.failures import Failure
-from ..._core.redaction import secret_options
+from ..._core.redaction import request_secrets, secret_options
 from ..._core.versions import is_etag
 from ..._http.parsing import parsed
 from ..._http.responses import http_failure
@@ -107,7 +107,7 @@ class AzureBackend(Backend):
                     folders.extend(below)
                     yield Page(found.blobs)
 
-        pages = checked_pages(blobs(), directory, "", recursive=True)
+        pages = checked_pages(blobs(), directory, "", recursive=True, redactor=self.redactor)
         await self.remove_pages(pages, directory, limit=limit)
         # With a hierarchical namespace these go one by one, and only once they are empty.
         for folder in sorted(folders, reverse=True):
@@ -153,9 +153,14 @@ class AzureBackend(Backend):
     def secrets(self) -> set[str]:
         names = ("account_key", "client_secret", "connection_string", "sas_token")
         # adlfs finds them in the environment as well.
-        return super().secrets() | secret_options(
+        found = super().secrets() | secret_options(
             {name: getattr(self.fs, name, None) for name in names}
         )
+        if self._requests.account.proxy is not None:
+            # A proxy may repeat what it was sent.
+            with suppress(ValueError):
+                found |= request_secrets(self._requests.account.proxy, {})
+        return found
 
     def close(self) -> None:
         self._requests.close()

@@ -6,8 +6,10 @@ Knows what a batch looks like, and not how a request is sent.
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ..._http.parsing import parsed
 from ..._http.retry_policy import status_verdict
 from ..._runtime.concurrency import for_each
 from .answers import AzureError, batch_statuses, error_code
@@ -104,7 +106,8 @@ class Deletes:
             # Not every account and not every signature takes batches.
             self._in_batches = False
             return paths
-        parts = batch_statuses(answer.headers.get("Content-Type", ""), answer.body)
+        content_type = answer.headers.get("Content-Type", "")
+        parts = await parsed(partial(batch_statuses, content_type), answer.body)
         return [
             path
             for number, path in enumerate(paths)

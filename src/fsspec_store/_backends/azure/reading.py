@@ -27,7 +27,7 @@ from ..._http.content_range import (
 )
 from ..._http.foreign_responses import ForeignAnswerError
 from ..._http.large_reads import read_large, spares
-from ..._http.responses import Answer, LargeBody, Received, StatusError, TornError
+from ..._http.responses import Answer, LargeBody, Received, StatusError, TornError, public_answer
 from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._runtime.threads import in_thread
 from .answers import AzureError, check_whole, error_code, is_folder
@@ -139,9 +139,9 @@ class Reader:
                 is_pinned = is_strong_etag(found.headers.get("ETag", ""))
                 if is_what_was_asked(*asked) and leaves_large and is_pinned:
                     return found
-                part, is_whole = await read_alone(*asked)
-                if is_whole and found.status == 200:
-                    await in_thread(check_whole, found.headers, part)
+                # The checksum is not compared: a blob's properties may state any, and one response
+                # is of one version in any case.
+                part, _ = await read_alone(*asked)
                 return Received(found.status, found.headers, part)
             return Received(
                 found.status, found.headers, _part(request, found.status, found.headers, body)
@@ -196,13 +196,17 @@ class Reader:
                 return b""
             part = RangeByteRequest(*resolve(request, size))
             try:
-                answer = await self._read(path, part, etag or None)
+                # A weak ETag meets no condition (RFC 9110, section 13.1.1).
+                answer = await self._read(path, part, etag if is_strong_etag(etag) else None)
             except (AzureError, RangeNotSatisfiableError) as error:
-                if isinstance(error, AzureError) and error.code != "ConditionNotMet":
+                if isinstance(error, AzureError) and error.answer.status != 412:
                     raise
                 continue
-            # A service may ignore the condition: the size in the response shows that.
-            if answer.status == 404 or _total(answer) == size:
+            # Without a condition, or where the service ignores it, the size in the response shows
+            # whether this is the end.
+            total = _total(answer)
+            is_same = is_strong_etag(etag) and answer.headers.get("ETag") == etag
+            if answer.status == 404 or total == size or (total is None and is_same):
                 return self._found(answer)
         raise OSError(f"the blob changed {_SUFFIX_TRIES} times while its end was read")
 
@@ -235,7 +239,7 @@ class Reader:
             if found.status == 404:
                 answer = Answer(found.status, found.headers, bytes(body))
                 if error_code(answer) != "BlobNotFound":
-                    raise StatusError(answer)
+                    raise StatusError(public_answer(answer, url, options["headers"]))
                 return None
             total = total_size(found.headers.get("Content-Range"))
             if found.status == 200 and total is None:

@@ -18,26 +18,35 @@ from aiobotocore.httpsession import AIOHTTPSession
 
 from ..._core.redaction import public_url
 from ..._http.aiohttp_bodies import Watchdog, read_up_to
+from ..._http.framing import bound_framing
+from ..._http.http1.connection import BodyTooLongError
 from ..._http.retry_policy import RetryPolicy
+from .answers import MAX_DOCUMENT_BYTES, DocumentTooLongError
+from .documents import MAX_ERROR_BYTES
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["BoundedHTTPSession", "bounded", "session_config"]
+__all__ = ["BoundedHTTPSession", "S3Response", "bounded", "session_config"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: By which S3 states a bucket's region ("HeadBucket", response headers).
 _REGION = "x-amz-bucket-region"
-#: Maximum size of a document that botocore parses, on the event loop and as a whole. A page of
-#: 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
-_MAX_DOCUMENT_BYTES = 8 * 2**20
 
 
-class _BoundedResponse(aiohttp.ClientResponse):
+class S3Response(aiohttp.ClientResponse):
     """A response whose body is read as a whole only up to a bound."""
 
     #: Of the request, where the body has to keep to its minimum rate.
     policy: RetryPolicy | None = None
+
+    @property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers as botocore reads them, which fails on values that are not in UTF-8.
+
+        Metadata of other writers may be in Latin-1 (RFC 9110, section 5.5).
+        """
+        return tuple([(name, _in_utf8(value)) for name, value in super().raw_headers])
 
     async def read(self) -> bytes:
         """Read the whole body."""
@@ -46,36 +55,57 @@ class _BoundedResponse(aiohttp.ClientResponse):
                 async with _watched(self.policy) as watchdog:
                     if watchdog is not None:
                         watchdog.body_follows(self)
-                    self._body = await read_up_to(self, _MAX_DOCUMENT_BYTES)
-            except BaseException:
+                    body = await read_up_to(self, MAX_DOCUMENT_BYTES)
+                # As by the native transport: a longer one says no more than its status.
+                is_page = self.status >= 300 and len(body) > MAX_ERROR_BYTES
+                self._body = b"" if is_page else body
+            except BaseException as error:
                 self.close()
+                if isinstance(error, BodyTooLongError):
+                    raise DocumentTooLongError from None
                 raise
         await self.wait_for_close()
         return self._body
 
 
+def _in_utf8(value: bytes) -> bytes:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1").encode()
+    return value
+
+
 class _Sessions(dict[Any, Any]):
     """Sessions by proxy, each bounded as soon as it is made."""
 
+    def __init__(self, sessions: dict[Any, Any], response_class: type[S3Response]) -> None:
+        super().__init__(sessions)
+        self._response_class = response_class
+
     def __setitem__(self, proxy: Any, session: Any) -> None:
-        super().__setitem__(proxy, bounded(session))
+        super().__setitem__(proxy, bounded(session, self._response_class))
 
 
 class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
     """An HTTP client of aiobotocore whose responses are bounded."""
 
+    response_class = S3Response
     _sessions: Any
 
     async def __aenter__(self) -> BoundedHTTPSession:
         await super().__aenter__()
         if isinstance(getattr(self, "_sessions", None), dict):
-            self._sessions = _Sessions(self._sessions)
+            self._sessions = _Sessions(self._sessions, self.response_class)
         return self
 
 
-def bounded(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+def bounded(
+    session: aiohttp.ClientSession, response_class: type[S3Response] = S3Response
+) -> aiohttp.ClientSession:
     """The session, whose responses are bounded from now on, and which follows no redirects."""
-    session._response_class = _BoundedResponse
+    session._response_class = response_class
+    bound_framing(session)
     # What ``request()`` calls. The session does not hold itself.
     session._request = partial(_request, weakref.ref(session))  # type: ignore[method-assign]
     return session
@@ -97,7 +127,7 @@ async def _request(
     policy = None if read is None or options.get("data") else RetryPolicy(read)
     async with _watched(policy, session):
         response = await type(session)._request(session, *args, **options)
-    if isinstance(response, _BoundedResponse):
+    if isinstance(response, S3Response):
         response.policy = policy
     location = response.headers.get("Location")
     if response.status in _REDIRECTS and location and _REGION not in response.headers:
@@ -115,11 +145,11 @@ def _watched(
     return nullcontext() if policy is None else Watchdog(policy, session)
 
 
-def session_config() -> dict[str, Any]:
+def session_config(http_session: type[BoundedHTTPSession] = BoundedHTTPSession) -> dict[str, Any]:
     """What a client's configuration says for its sessions to be bounded.
 
     Older releases of aiobotocore cannot be told: sessions are bounded after their first request.
     """
     if "http_session_cls" in inspect.signature(AioConfig.__init__).parameters:
-        return {"http_session_cls": BoundedHTTPSession}
+        return {"http_session_cls": http_session}
     return {}

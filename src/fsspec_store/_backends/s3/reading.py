@@ -5,7 +5,6 @@ Knows S3's calls, and not how one is sent.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ..._core.versions import is_strong_etag
 from ..._http.content_range import is_of_total, longest_body, part_start, range_header, total_size
 from ..._http.large_reads import read_large, spares
 from ..._http.single_stream import is_what_was_asked, read_alone
+from ..._runtime.threads import in_thread
 from .answers import error_code, is_no_part, requested_part
 from .checksums import ChecksumError
 
@@ -118,7 +118,7 @@ class Reader:
             return None, response
         part, is_whole = await read_alone(*asked)
         if is_whole and response["Check"] is not None:
-            await asyncio.to_thread(response["Check"], part)
+            await in_thread(response["Check"], part)
         return part, response
 
     async def _read_in_parts(
@@ -182,7 +182,7 @@ class Reader:
                     spare=spares(slot, fetch_in),
                 )
                 if response["Check"] is not None:
-                    await asyncio.to_thread(response["Check"], memory)
+                    await in_thread(response["Check"], memory)
             except _ReplacedError:
                 return None
             except ChecksumError:
