@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ._core.byte_requests import ByteRequest
+    from ._http.settings import Transport
     from ._store.buffer import Buffer, BufferPrototype
 
 __all__ = ["ZarrBuffer", "ZarrStore", "open_store"]
@@ -55,7 +56,7 @@ class ZarrStore(core.FsspecStore, ZarrBase):  # type: ignore[misc]
     Parameters
     ----------
     fs, path, read_only, out_of_range, max_concurrency, timeout, retries, missing_on_forbidden, \
-    allow_racy_create, fast
+    allow_racy_create, transport, large_value_bytes, part_bytes
         See `fsspec_store.FsspecStore`.
     """
 
@@ -71,7 +72,9 @@ class ZarrStore(core.FsspecStore, ZarrBase):  # type: ignore[misc]
         retries: int = RetryPolicy.retries,
         missing_on_forbidden: bool = False,
         allow_racy_create: bool = True,
-        fast: bool = True,
+        transport: Transport = "auto",
+        large_value_bytes: int | None = None,
+        part_bytes: int | None = None,
     ) -> None:
         super().__init__(
             fs,
@@ -83,7 +86,9 @@ class ZarrStore(core.FsspecStore, ZarrBase):  # type: ignore[misc]
             retries=retries,
             missing_on_forbidden=missing_on_forbidden,
             allow_racy_create=allow_racy_create,
-            fast=fast,
+            transport=transport,
+            large_value_bytes=large_value_bytes,
+            part_bytes=part_bytes,
         )
 
     @property

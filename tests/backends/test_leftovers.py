@@ -149,8 +149,8 @@ async def test_a_date_without_a_time_zone_is_in_utc(monkeypatch: pytest.MonkeyPa
     assert found.modified == datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("fast", [True, False])
-async def test_a_cancelled_upload_is_aborted_within_its_time(fast: bool) -> None:
+@pytest.mark.parametrize("transport", ["auto", "library"])
+async def test_a_cancelled_upload_is_aborted_within_its_time(transport: str) -> None:
     sending, aborting = asyncio.Event(), asyncio.Event()
 
     def answers(method: str, target: str, headers: dict[str, str]) -> tuple[int, str] | None:
@@ -160,7 +160,7 @@ async def test_a_cancelled_upload_is_aborted_within_its_time(fast: bool) -> None
         (aborting if method == "DELETE" else sending).set()
         return None
 
-    async with s3(answers, fast=fast) as store, nothing_left():
+    async with s3(answers, transport=transport) as store, nothing_left():
         writing = asyncio.create_task(store.set("a", buf(bytes(64 * 2**20))))
         await sending.wait()
         began = time.monotonic()

@@ -16,7 +16,7 @@ from servers.scripted_s3 import Asked, Reply, ScriptedS3, error, scripted_s3, va
 
 from fsspec_store import FsspecStore, UnauthenticatedError
 
-from .lanes import opened
+from .s3_transports import opened
 
 NONE = {"key": None, "secret": None}
 
@@ -47,13 +47,15 @@ def write_keys(folder: Path, key: str) -> None:
     )
 
 
-def store_at(server: ScriptedS3, fast: bool, root: str = "x") -> FsspecStore:
+def store_at(server: ScriptedS3, transport: str, root: str = "x") -> FsspecStore:
     options = server.options(**NONE)
-    return FsspecStore.from_url(f"s3://bucket/{root}", options, fast=fast, retries=0, timeout=5)
+    return FsspecStore.from_url(
+        f"s3://bucket/{root}", options, transport=transport, retries=0, timeout=5
+    )
 
 
 async def test_a_metadata_service_that_fails_first(
-    monkeypatch: pytest.MonkeyPatch, fast: bool
+    monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     is_up = False
     looked = 0
@@ -77,7 +79,7 @@ async def test_a_metadata_service_that_fails_first(
     async with scripted_s3(answer) as server:
         monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"{server.url}/")
-        async with store_at(server, fast) as store, store_at(server, fast, "y") as other:
+        async with store_at(server, transport) as store, store_at(server, transport, "y") as other:
             reads = await asyncio.gather(
                 *(store.get(f"c/{number}") for number in range(100)), return_exceptions=True
             )
@@ -92,19 +94,19 @@ async def test_a_metadata_service_that_fails_first(
             assert await read(other, "a") == b"value"
             assert await read(store, "a") == b"value"
             assert looked == before + 1
-            assert store.stats.fast == (1 if fast else 0)
+            assert store.stats.native == (1 if transport == "auto" else 0)
 
 
 @pytest.mark.parametrize("first", [None, "wrong", "old"])
 async def test_a_credentials_file_that_is_written_or_corrected_later(
-    tmp_path: Path, first: str | None, fast: bool
+    tmp_path: Path, first: str | None, transport: str
 ) -> None:
     if first is not None:
         write_keys(tmp_path, first)
     async with (
         scripted_s3(for_good) as server,
-        store_at(server, fast) as store,
-        store_at(server, fast, "y") as other,
+        store_at(server, transport) as store,
+        store_at(server, transport, "y") as other,
     ):
         with pytest.raises(UnauthenticatedError):
             await store.get("a")
@@ -113,7 +115,7 @@ async def test_a_credentials_file_that_is_written_or_corrected_later(
         assert await read(store, "a") == b"value"
 
 
-async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, fast: bool) -> None:
+async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, transport: str) -> None:
     write_keys(tmp_path, "good")
     is_good = True
 
@@ -122,7 +124,7 @@ async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, fast: bo
             return value(b"value")
         return Reply(403) if asked.method == "HEAD" else error(403, "InvalidAccessKeyId")
 
-    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+    async with scripted_s3(answer) as server, store_at(server, transport) as store:
         assert await read(store, "a") == b"value"
         is_good = False
         # The answer to a HEAD does not say why it is refused.
@@ -163,7 +165,7 @@ print(open({str(self._gives)!r}).read())
 
 @pytest.mark.parametrize("hours", [0.1, 5])
 async def test_a_provider_that_is_down_when_credentials_end(
-    tmp_path: Path, hours: float, fast: bool
+    tmp_path: Path, hours: float, transport: str
 ) -> None:
     """Whether botocore renews them before they end, or S3 says that they did."""
     provider = Provider(tmp_path)
@@ -175,7 +177,7 @@ async def test_a_provider_that_is_down_when_credentials_end(
             return value(b"new") if signed_by(asked) == "better" else error(400, "ExpiredToken")
         return value(b"value")
 
-    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+    async with scripted_s3(answer) as server, store_at(server, transport) as store:
         assert await read(store, "a") == b"value"
         has_ended = True
         provider.break_down()
@@ -192,11 +194,11 @@ async def test_a_provider_that_is_down_when_credentials_end(
 
 
 async def test_a_program_that_goes_on_with_wrong_credentials_looks_at_a_bounded_rate(
-    tmp_path: Path, fast: bool
+    tmp_path: Path, transport: str
 ) -> None:
     provider = Provider(tmp_path)
     provider.give("wrong", 5)
-    async with scripted_s3(for_good) as server, store_at(server, fast) as store:
+    async with scripted_s3(for_good) as server, store_at(server, transport) as store:
         for number in range(30):
             with pytest.raises(UnauthenticatedError, match="InvalidAccessKeyId"):
                 await store.get(f"c/{number}")
@@ -217,7 +219,7 @@ async def test_explicit_credentials_are_refused_as_they_are(tmp_path: Path) -> N
 
 
 async def test_a_service_of_roles_that_refuses_says_nothing_of_keys(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fast: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transport: str
 ) -> None:
     is_open = False
 
@@ -242,7 +244,7 @@ async def test_a_service_of_roles_that_refuses_says_nothing_of_keys(
         monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/any")
         options = server.options(**NONE)
         async with FsspecStore.from_url(
-            "s3://bucket/x", options, fast=fast, retries=0, missing_on_forbidden=True
+            "s3://bucket/x", options, transport=transport, retries=0, missing_on_forbidden=True
         ) as store:
             with pytest.raises(UnauthenticatedError, match="AccessDenied"):
                 await store.get("a")

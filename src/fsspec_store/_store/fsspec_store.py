@@ -22,6 +22,7 @@ from .._core.ranges import is_empty_request
 from .._core.redaction import PrivateURL, public_url
 from .._http.retrier import Stats
 from .._http.retry_policy import RetryPolicy
+from .._http.settings import Settings, Transport
 from .._runtime.concurrency import for_each, map_unordered
 from ..errors import (
     AccessDeniedError,
@@ -113,10 +114,20 @@ class FsspecStore(Store):
     allow_racy_create : bool, optional
         Let `set_if_not_exists` look first and then write where the backend cannot create
         atomically. Without it such a backend refuses.
-    fast : bool, optional
-        Send plain requests to S3 without going through s3fs, by its credentials and settings. What
-        is unusual goes through s3fs in any case; `stats.fast` counts what did not. Answers are the
-        same. On other services there is no choice.
+    transport : {"auto", "library"}, default "auto"
+        What sends requests to S3, Google Cloud Storage and Azure. "auto": the native transport,
+        with the filesystem's credentials and settings, where it supports them, and the library
+        otherwise; `stats.native` counts its requests. "library": s3fs on S3, aiohttp on the others,
+        for every request. Results are the same. Elsewhere both mean the only transport.
+    large_value_bytes : int, optional
+        Size in bytes above which a value is read and written in parts, ``>= 1``; 32 MiB for reads
+        and 64 MiB for writes when left out. At most the service's limit for an upload in one
+        request: 5 GiB on S3, 5000 MiB on Azure, 5 TiB on Google Cloud Storage. Values are written
+        in parts on these three, and read in parts there and on web servers.
+    part_bytes : int, optional
+        Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
+        5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
+        Uploads take larger parts where a value would need more than 10,000 (S3) or 50,000 (Azure).
 
     Raises
     ------
@@ -124,6 +135,8 @@ class FsspecStore(Store):
         When no store can be at this path.
     StorageOptionError
         When the filesystem was given an option it cannot use.
+    ValueError, TypeError
+        When a parameter is out of its bounds.
     """
 
     def __init__(
@@ -138,7 +151,9 @@ class FsspecStore(Store):
         retries: int = RetryPolicy.retries,
         missing_on_forbidden: bool = False,
         allow_racy_create: bool = False,
-        fast: bool = True,
+        transport: Transport = "auto",
+        large_value_bytes: int | None = None,
+        part_bytes: int | None = None,
     ) -> None:
         super().__init__(read_only=read_only)
         if out_of_range not in ("raise", "empty"):
@@ -153,16 +168,19 @@ class FsspecStore(Store):
             "retries": retries,
             "missing_on_forbidden": missing_on_forbidden,
             "allow_racy_create": allow_racy_create,
-            "fast": fast,
+            "transport": transport,
+            "large_value_bytes": large_value_bytes,
+            "part_bytes": part_bytes,
         }
-        policy = RetryPolicy(timeout, retries)
         self._stats = Stats()
+        policy = RetryPolicy(timeout, retries)
+        settings = Settings(policy, self._stats, transport, large_value_bytes, part_bytes)
         inner, self._root = root_path(fs, path)
         if inner is fs and type(fs) is LocalFileSystem:
             # The working folder may be another one where the store is made again.
             self._given = (fs, self._root or fs.root_marker)
         self._url = public_url(root_url(inner, self._root))
-        self._backend = backend_for(inner, policy, self._stats, fast=fast)
+        self._backend = backend_for(inner, settings)
         problem = self._backend.check_root(self._root)
         if problem:
             raise StoreURLError(f"{self._url!r}: {problem}", url=self._url)
@@ -278,6 +296,8 @@ class FsspecStore(Store):
             near = difflib.get_close_matches(name.lower().replace("_", ""), own, n=1, cutoff=0.65)
             if name == "mode":
                 advice = "read_only=True opens for reading only, and zarr and xarray take a mode"
+            elif name == "fast":
+                advice = "write transport='library' for fast=False"
             elif near:
                 advice = f"did you mean {own[near[0]]}?"
             else:

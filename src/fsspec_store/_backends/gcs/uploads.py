@@ -30,11 +30,6 @@ __all__ = ["Upload"]
 
 T = TypeVar("T")
 
-#: From here on a value is uploaded in chunks, where the service resumes uploads as it should.
-_RESUMABLE_THRESHOLD = 64 * 2**20
-#: A multiple of 256 KiB, as the service wants it.
-_CHUNK_BYTES = 16 * 2**20
-
 _CONTENT_TYPE = "application/octet-stream"
 #: What the answer to a write says of the object.
 _STORED = "size,crc32c,md5Hash"
@@ -91,21 +86,22 @@ class Upload:
         #: Of a replacement alone: of a creation, all writers of equal bytes are served.
         self._writer = secrets.token_hex(8) if is_replacement else None
 
-    async def run(self, *, resumable: bool) -> bool:
+    async def run(self, *, chunk_bytes: int | None = None) -> bool:
         """Write, and say whether this did: ``False`` when the condition was not met.
 
         Parameters
         ----------
-        resumable : bool
-            Whether a large value may go as a resumable upload.
+        chunk_bytes : int, optional
+            Size of the chunks of a resumable upload, a multiple of 256 KiB; the value is uploaded
+            in one request when left out.
         """
         if self._data.nbytes < LONG_TO_HASH:
             declared = checksum(self._data)
         else:
             declared = await in_thread(checksum, self._data)
-        if resumable and self._data.nbytes >= _RESUMABLE_THRESHOLD:
-            return await self._run_sessions(declared)
-        return await self._run_at_once(declared)
+        if chunk_bytes is None:
+            return await self._run_at_once(declared)
+        return await self._run_sessions(declared, chunk_bytes)
 
     def _url(self, **params: str) -> str:
         return self._calls.url(self._bucket, api="/upload/storage/v1", **params)
@@ -128,13 +124,13 @@ class Upload:
             check_stored(answer, self._data, declared)
         return bool(answer)
 
-    async def _run_sessions(self, declared: dict[str, str]) -> bool:
+    async def _run_sessions(self, declared: dict[str, str], chunk_bytes: int) -> bool:
         for _ in range(_SESSIONS):
             session = await self._begin(declared)
             if session is None:
                 return False
             try:
-                answer = await self._send_chunks(session)
+                answer = await self._send_chunks(session, chunk_bytes)
             except BaseException as error:
                 if isinstance(error, StatusError) and error.answer.status in _SESSION_GONE:
                     continue
@@ -165,11 +161,11 @@ class Upload:
         )
         return None if answer.status == 412 else answer.headers["Location"]
 
-    async def _send_chunks(self, session: str) -> Answer | bool:
+    async def _send_chunks(self, session: str, chunk_bytes: int) -> Answer | bool:
         size = self._data.nbytes
         start = 0
         while True:
-            end = min(start + _CHUNK_BYTES, size)
+            end = min(start + chunk_bytes, size)
             body = Body(self._data[start:end])
             headers = {
                 "Content-Length": str(body.size),
