@@ -160,8 +160,9 @@ async def test_a_cancelled_upload_is_aborted_within_its_time(transport: str) -> 
         (aborting if method == "DELETE" else sending).set()
         return None
 
-    async with s3(answers, transport=transport) as store, nothing_left():
-        writing = asyncio.create_task(store.set("a", buf(bytes(64 * 2**20))))
+    sizes = {"large_value_bytes": 5 * 2**20, "part_bytes": 5 * 2**20}
+    async with s3(answers, transport=transport, **sizes) as store, nothing_left():
+        writing = asyncio.create_task(store.set("a", buf(bytes(16 * 2**20))))
         await sending.wait()
         began = time.monotonic()
         writing.cancel()

@@ -70,6 +70,7 @@ class AzureBackend(Backend):
         self._requests = Requests(fs, settings)
         self._reader = Reader(self._requests, settings.reads)
         self._deletes = Deletes(self._requests)
+        self._writes = settings.writes
         # The secondary place of an account is a copy that the service itself keeps.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
 
@@ -182,7 +183,7 @@ class AzureBackend(Backend):
             return (await self._requests.send("HEAD", path, expect={200, 404})).headers
 
         read = partial(self.read, path, None)
-        parts = self.settings.writes
+        parts = self._writes
         block_bytes = None
         if data.nbytes > parts.above:
             block_bytes = self.part_limits.part_size(data.nbytes, parts.size)

@@ -69,6 +69,7 @@ class GCSBackend(Backend):
         self._buckets = Buckets(self._calls)
         self._reader = Reader(self._calls, settings.reads)
         self._deletes = Deletes(self._calls, self._buckets)
+        self._writes = settings.writes
         self._cleanup = Cleanup()
         host = urlsplit(self._calls.endpoint).hostname or ""
         self._resumes = bool(fs.on_google or _GOOGLE.fullmatch(host))
@@ -202,7 +203,7 @@ class GCSBackend(Backend):
             return (await self._reader.read_whole(bucket, name, None))[0]
 
         upload = Upload(self._calls, read, bucket, name, data, condition, self._cleanup)
-        parts = self.settings.writes
+        parts = self._writes
         in_chunks = self._resumes and data.nbytes > parts.above
         try:
             done = await upload.run(chunk_bytes=parts.size if in_chunks else None)

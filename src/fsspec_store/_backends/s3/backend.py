@@ -84,6 +84,7 @@ class S3Backend(Backend):
         self._buckets_seen: set[str] = set()
         self._reader = Reader(self._calls, self._buckets_seen, settings.reads)
         self._deletes = Deletes(self._calls)
+        self._writes = settings.writes
         self._cleanup = Cleanup()
 
     @property
@@ -321,7 +322,7 @@ class S3Backend(Backend):
         bucket, key = self._split(path)
         stored = partial(self._reader.stored, bucket, key)
         upload = Upload(self._calls, stored, bucket, key, data, condition, self._cleanup)
-        parts = self.settings.writes
+        parts = self._writes
         part_bytes = None
         if data.nbytes > parts.above:
             part_bytes = self.part_limits.part_size(data.nbytes, parts.size)
