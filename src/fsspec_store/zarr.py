@@ -56,8 +56,17 @@ class ZarrStore(core.FsspecStore, ZarrBase):  # type: ignore[misc]
     Parameters
     ----------
     fs, path, read_only, out_of_range, max_concurrency, timeout, retries, missing_on_forbidden, \
-    allow_racy_create, transport, large_value_bytes, part_bytes
+    allow_racy_create
         See `fsspec_store.FsspecStore`.
+    transport : {"auto", "library"}, default "auto"
+        What sends requests: the native transport where it supports the configuration, or s3fs (S3)
+        and aiohttp (other services) alone.
+    large_value_bytes : int, optional
+        Size in bytes above which a value is read and written in parts, ``>= 1``; 32 MiB for reads
+        and 64 MiB for writes when left out. Limits of services as of `fsspec_store.FsspecStore`.
+    part_bytes : int, optional
+        Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
+        5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
     """
 
     def __init__(

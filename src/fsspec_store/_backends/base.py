@@ -122,7 +122,7 @@ class Backend(ABC):
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         """Replace the object if it still is this version, and say whether this call did.
 
-        As for `create`, an answer that was lost is made up for by reading back.
+        As for `create`, the value is read back after a lost response.
         """
         raise NotImplementedError("replacing one version of an object")
 

@@ -197,7 +197,7 @@ class AzureBackend(Backend):
         query = "restype=container&comp=list&include=metadata&prefix=" + quoted(prefix + stem)
         if not recursive:
             query += "&delimiter=%2F"
-        # Only the first page is a small one: whoever needs another wants many.
+        # Only the first page is small: a caller that needs another one wants many entries.
         place = "" if page_size is None else f"&maxresults={page_size}"
         continuation = Continuation()
         while True:

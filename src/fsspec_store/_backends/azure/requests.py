@@ -113,7 +113,7 @@ class Requests:
 
         async def attempt() -> T:
             nonlocal used
-            # Signed anew for each attempt: a signature holds for a quarter of an hour.
+            # Each attempt has its own signature, which is valid for a quarter of an hour.
             sent = await account.headers(method, url_path, query, headers)
             sent.update(_OWN_HEADERS)
             used = account.credential.used()
@@ -161,7 +161,7 @@ def _verdict(credential: Credential, error: Exception) -> Verdict | None:
         if error_code(error.answer) == "Md5Mismatch":
             return TRANSIENT
     elif isinstance(error, (ServiceRequestError, ServiceResponseError)):
-        # On the way to a token.
+        # The request for a token failed.
         return TRANSIENT
     return http_verdict(error)
 

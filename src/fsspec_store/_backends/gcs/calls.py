@@ -107,7 +107,7 @@ class Calls:
     async def once(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any
     ) -> Answer:
-        """Send one request one time, signed; a refusal is told in the service's own words."""
+        """Sign and send a request once; an error has the message of the service."""
         answer = await self.signed(
             partial(self.client.once, method, url), headers=headers or {}, **options
         )

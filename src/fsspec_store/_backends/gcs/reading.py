@@ -44,7 +44,7 @@ __all__ = ["GENERATION", "Reader"]
 #: The header that says which version of an object came.
 GENERATION = "X-Goog-Generation"
 _IS_GENERATION = re.compile("[1-9][0-9]{0,18}").fullmatch
-#: Objects are taken as they are stored: whoever takes no gzip is sent packed ones unpacked.
+#: Without gzip here the service decompresses objects that are stored compressed.
 _HEADERS = {"Accept-Encoding": "gzip"}
 
 

@@ -36,7 +36,7 @@ _HASH_BYTES = 4 * 2**20
 
 
 class Body:
-    """A request's body: pieces that are not joined, sent anew with each attempt.
+    """A request's body: pieces that are not joined, sent again with each attempt.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """How a value gets to Google Cloud Storage: in one request, or as a resumable upload.
 
-An answer that was lost on its way is made up for: the write may have happened all the same, and
-then its repetition fails. Knows the upload protocols, and not how a request is sent.
+After a lost response the value is read back: the write may have succeeded, and then its repetition
+fails. Knows the upload protocols, and not how a request is sent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ T = TypeVar("T")
 _CONTENT_TYPE = "application/octet-stream"
 #: What the answer to a write says of the object.
 _STORED = "size,crc32c,md5Hash"
-#: Refusals after which nothing was written.
+#: Statuses of errors after which nothing was written.
 _NOT_DONE = frozenset({401, 403, 429})
 #: What a repeated write may meet that was done the first time.
 _MAY_BE_DONE = frozenset({404, 410, 412})

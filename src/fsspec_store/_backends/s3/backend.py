@@ -59,7 +59,7 @@ _PAGE_KEYS = 1000
 _PART_LIMITS = PartLimits(
     "S3", smallest=5 * 2**20, largest=5 * 2**30, most=10_000, largest_request=5 * 2**30
 )
-#: Refusals of a HEAD, whose answer has no body.
+#: Errors of a HEAD, whose response has no body.
 _NO_REASON = frozenset({"400", "401", "403"})
 #: What MinIO says of a prefix that ends in ``.`` or ``..``, although keys may begin with it.
 _NOT_LISTED = "XMinioInvalidResourceName"
@@ -314,7 +314,7 @@ class S3Backend(Backend):
         except FileNotFoundError as error:
             raise BucketMissingError(bucket) from error
         except PermissionError:
-            # Whoever may read objects need not be allowed to ask for the bucket.
+            # Permission to read objects does not include HeadBucket.
             pass
         self._buckets_seen.add(bucket)
 

@@ -51,7 +51,7 @@ async def understood(
     response : dict
         What s3fs returned.
     policy : RetryPolicy
-        States how fast a body has to come.
+        Minimum rate of a body.
 
     Raises
     ------

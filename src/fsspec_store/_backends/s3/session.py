@@ -77,7 +77,7 @@ class S3Filesystems:
         }
 
     def make(self) -> Transports:
-        """Make a filesystem of its own, with the same arguments."""
+        """Make another filesystem with the same arguments."""
         options = _copied(self._fs.storage_options)
         options.pop("loop", None)
         options["asynchronous"] = True
@@ -169,7 +169,7 @@ def check_options(fs: AbstractFileSystem) -> None:
 
 
 def _session(options: Mapping[str, Any]) -> Any:
-    """The session s3fs would make, which reads its credentials anew but not S3's description.
+    """The session that s3fs makes: it reads the credentials again, but not S3's description.
 
     Parsing that takes fifteen times as long as all else that makes a client.
     """
@@ -185,7 +185,7 @@ _loaders: dict[str | None, Any] = {}
 
 
 async def _refuse(*_: Any, **__: Any) -> None:
-    # s3fs would open a session again, which nobody would close.
+    # s3fs would open a session that is never closed.
     raise RuntimeError("the store was closed while this request was under way")
 
 

@@ -94,7 +94,7 @@ class Transports:
     is_refused : bool
         Whether credentials were refused, or not found.
     is_over : bool
-        Whether they were closed: what a call under way opens since, it closes.
+        Whether they were closed: a call in flight closes the connections that it opens.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class Transports:
         Raises
         ------
         ChecksumError
-            When a body was changed on its way, there or back.
+            When a body was damaged in transit, in either direction.
         OSError
             As s3fs raises it.
         """

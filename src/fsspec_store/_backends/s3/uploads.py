@@ -1,7 +1,7 @@
 """How a value gets to S3: in one request, or in parts that become an object at the end.
 
-An answer that was lost on its way is made up for: the write may have happened all the same, and
-then its repetition fails. Knows S3's calls, and not how one is sent.
+After a lost response the value is read back: the write may have succeeded, and then its repetition
+fails. Knows S3's calls, and not how one is sent.
 """
 
 from __future__ import annotations
