@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.places import Place
 
 THIS = "fsspec-store"
-WITHOUT_LANE = "fsspec-store-no-lane"
+BY_LIBRARY = "fsspec-store-library"
 ZARR_FSSPEC = "zarr-fsspec"
 ZARR_OBJECT = "zarr-object"
 OBSTORE = "obstore"
@@ -274,12 +274,10 @@ def _always(place: Place) -> None:
     return None
 
 
-def _no_lane_to_leave(place: Place) -> str | None:
+def _has_no_transports(place: Place) -> str | None:
     from fsspec_store.zarr import ZarrStore
 
-    if isinstance(place.endpoint, AzureEndpoint | GCSEndpoint):
-        return "the lane is for S3"
-    if "fast" not in inspect.signature(ZarrStore).parameters:
+    if "transport" not in inspect.signature(ZarrStore).parameters:
         return "this release has no such option"
     return None
 
@@ -292,8 +290,10 @@ def _no_xml(place: Place) -> str | None:
 
 CANDIDATES = {
     THIS: Candidate("fsspec-store", _this, _always),
-    WITHOUT_LANE: Candidate(
-        "fsspec-store, fast=False", lambda place: _this(place, fast=False), _no_lane_to_leave
+    BY_LIBRARY: Candidate(
+        "fsspec-store, transport=library",
+        lambda place: _this(place, transport="library"),
+        _has_no_transports,
     ),
     ZARR_FSSPEC: Candidate("zarr FsspecStore", _zarr_fsspec, _always),
     ZARR_OBJECT: Candidate("zarr ObjectStore", _zarr_object, _no_xml),

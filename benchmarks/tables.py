@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from benchmarks.goals import Outcome
     from benchmarks.results import Comparison, Figures
 
-_COLUMNS = "{:27}{:>12}{:>26}{:>11}{:>11}{:>9}"
-_WIDTH = 96
+_COLUMNS = "{:33}{:>10}{:>26}{:>11}{:>11}{:>9}"
+_WIDTH = 100
 
 
 def heading(latency_ms: float) -> str:
@@ -41,7 +41,7 @@ def block(comparison: Comparison) -> str:
     if not comparison.figures:
         return "\n".join([*lines, f"  left out: {'; '.join(set(comparison.left_out.values()))}"])
     lines += [
-        f"  {CANDIDATES[name].title:25}left out: {reason}"
+        f"  {CANDIDATES[name].title:31}left out: {reason}"
         for name, reason in comparison.left_out.items()
     ]
     return "\n".join(lines)

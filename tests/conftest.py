@@ -70,7 +70,8 @@ def proxy(endpoint: Any) -> Iterator[FaultProxy]:
         yield running
 
 
-@pytest.fixture(params=[True, False], ids=["fast", "by s3fs"])
-def fast(request: pytest.FixtureRequest) -> bool:
-    """Whether plain requests to S3 go past s3fs."""
-    return bool(request.param)
+@pytest.fixture(params=["auto", "library"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """The option of a store: the native transport where it is supported, or the library alone."""
+    name: str = request.param
+    return name

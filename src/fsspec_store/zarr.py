@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ._core.byte_requests import ByteRequest
+    from ._http.settings import Transport
     from ._store.buffer import Buffer, BufferPrototype
 
 __all__ = ["ZarrBuffer", "ZarrStore", "open_store"]
@@ -55,8 +56,17 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     Parameters
     ----------
     fs, path, read_only, out_of_range, max_concurrency, timeout, retries, missing_on_forbidden, \
-    allow_racy_create, fast
+    allow_racy_create
         See `fsspec_store.FsspecStore`.
+    transport : {"auto", "library"}, default "auto"
+        What sends requests: the native transport where it supports the configuration, or s3fs (S3)
+        and aiohttp (other services) alone.
+    large_value_bytes : int, optional
+        Size in bytes above which a value is read and written in parts, ``>= 1``; 32 MiB for reads
+        and 64 MiB for writes when left out. Limits of services as of `fsspec_store.FsspecStore`.
+    part_bytes : int, optional
+        Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
+        5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
     """
 
     def __init__(
@@ -71,7 +81,9 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         retries: int = RetryPolicy.retries,
         missing_on_forbidden: bool = False,
         allow_racy_create: bool = True,
-        fast: bool = True,
+        transport: Transport = "auto",
+        large_value_bytes: int | None = None,
+        part_bytes: int | None = None,
     ) -> None:
         super().__init__(
             fs,
@@ -83,7 +95,9 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
             retries=retries,
             missing_on_forbidden=missing_on_forbidden,
             allow_racy_create=allow_racy_create,
-            fast=fast,
+            transport=transport,
+            large_value_bytes=large_value_bytes,
+            part_bytes=part_bytes,
         )
 
     @property

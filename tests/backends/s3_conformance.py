@@ -26,8 +26,8 @@ class S3Conformance(StoreConformance):
     """The contract on the server of the fixture ``endpoint``."""
 
     limits = Limits(examples=40)
-    #: Which lane the stores use, unless a test says otherwise.
-    fast = True
+    #: The transport of the stores, unless a test says otherwise.
+    transport = "auto"
 
     @pytest.fixture
     def make_store(self, endpoint: S3Endpoint) -> Iterator[Any]:
@@ -36,7 +36,7 @@ class S3Conformance(StoreConformance):
 
         def make(below: str = "", **options: Any) -> FsspecStore:
             url = f"s3://{root}/{below}".rstrip("/")
-            options = {"fast": self.fast, **options}
+            options = {"transport": self.transport, **options}
             made.append(FsspecStore.from_url(url, endpoint.storage_options(), **options))
             return made[-1]
 
@@ -44,7 +44,7 @@ class S3Conformance(StoreConformance):
         for store in made:
             store.close()
 
-    async def test_the_lane_that_is_claimed_serves(self, make_store: Any) -> None:
+    async def test_the_transport_is_the_one_of_the_option(self, make_store: Any) -> None:
         store = make_store()
         await put(store, "a/b", "a/c")
         assert await read(store, "a/b") == b"a/b"
@@ -54,7 +54,7 @@ class S3Conformance(StoreConformance):
         assert await listed(store.list()) == ["a/b", "a/c"]
         await store.delete("a/b")
         await store.delete_dir("a")
-        assert store.stats.fast == (store.stats.requests if self.fast else 0)
+        assert store.stats.native == (store.stats.requests if self.transport == "auto" else 0)
 
     async def test_directory_markers_are_no_keys(
         self, endpoint: S3Endpoint, make_store: Any

@@ -8,7 +8,7 @@ import itertools
 import traceback
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import Any
@@ -49,6 +49,8 @@ class TestAzurite(StoreConformance):
         # More than a batch deletes; nobody lists the 5000 of a page here.
         many=300,
     )
+    #: The transport of the stores, unless a test says otherwise.
+    transport = "auto"
 
     @pytest.fixture
     def make_store(self, azurite_endpoint: AzureEndpoint) -> Iterator[Any]:
@@ -57,6 +59,7 @@ class TestAzurite(StoreConformance):
 
         def make(below: str = "", **options: Any) -> FsspecStore:
             url = f"az://{root}/{below}".rstrip("/")
+            options = {"transport": self.transport, **options}
             made.append(FsspecStore.from_url(url, azurite_endpoint.storage_options(), **options))
             return made[-1]
 
@@ -101,10 +104,19 @@ def beyond(azurite_endpoint: AzureEndpoint, proxy: FaultProxy) -> AzureEndpoint:
 
 
 @pytest.fixture
-def store(azurite_endpoint: AzureEndpoint, beyond: AzureEndpoint) -> Iterator[FsspecStore]:
+def open_store(azurite_endpoint: AzureEndpoint, beyond: AzureEndpoint) -> Iterator[Any]:
+    """Opens stores behind the proxy, on the test's own place."""
     url = f"az://{_container(azurite_endpoint)}/{next(_places)}"
-    with FsspecStore.from_url(url, beyond.storage_options()) as store:
-        yield store
+    with ExitStack() as opened:
+        yield lambda **options: opened.enter_context(
+            FsspecStore.from_url(url, beyond.storage_options(), **options)
+        )
+
+
+@pytest.fixture
+def store(open_store: Any) -> FsspecStore:
+    store: FsspecStore = open_store()
+    return store
 
 
 def sent(proxy: FaultProxy) -> list[str]:
@@ -274,9 +286,9 @@ async def test_a_write_whose_answer_was_lost_is_this_ones(
 
 @pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in blocks"])
 async def test_an_equal_value_of_another_writer_is_not_this_ones(
-    store: FsspecStore, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+    open_store: Any, proxy: FaultProxy, in_parts: bool
 ) -> None:
-    monkeypatch.setattr(azure_uploads, "_BLOCKS_THRESHOLD", 1 if in_parts else 2**40)
+    store = open_store(large_value_bytes=1 if in_parts else None)
     await put(store, "lock", data=b"free")
     version = (await store.get_version("lock")).version
     await store.set("lock", buf(b"taken"), if_match=version)
@@ -302,14 +314,12 @@ async def test_a_kept_connection_that_was_closed_loses_no_creation(
     assert await store._backend.create(f"{store.path}/lock", memoryview(value))
 
 
-@pytest.fixture
-def in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(azure_uploads, "_BLOCKS_THRESHOLD", 1000)
-    monkeypatch.setattr(azure_uploads, "_BLOCK_BYTES", 1000)
-
-
-@pytest.mark.usefixtures("in_blocks")
 class TestBlocks:
+    @pytest.fixture
+    def store(self, open_store: Any) -> FsspecStore:
+        store: FsspecStore = open_store(large_value_bytes=1000, part_bytes=1000)
+        return store
+
     async def test_a_large_value_appears_at_once(
         self, store: FsspecStore, proxy: FaultProxy
     ) -> None:

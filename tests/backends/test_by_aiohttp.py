@@ -1,32 +1,48 @@
-"""The contract on Google's and Azure's emulators for users who configured their sessions.
-
-For them every request goes by aiohttp, and the answers are the same.
-"""
+"""The contract on Google's and Azure's emulators by aiohttp: transport="library"."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
+from conformance.support import listed, put, read
+
+from fsspec_store import RangeByteRequest
 
 from . import test_azurite, test_gcs
 
 
-class TestFakeGCSByAiohttp(test_gcs.TestFakeGCS):
+class ByAiohttp:
+    """Stores whose transport is the library, unless a test says otherwise."""
+
+    transport = "library"
+
+    @pytest.mark.parametrize("transport", ["auto", "library"])
+    async def test_the_transport_is_the_one_of_the_option(
+        self, make_store: Any, transport: str
+    ) -> None:
+        store = make_store(transport=transport)
+        await put(store, "a/b", "a/c")
+        assert await read(store, "a/b") == b"a/b"
+        assert await read(store, "a/b", RangeByteRequest(0, 1)) == b"a"
+        assert await read(store, "missing") is None
+        assert await store.exists("a/c")
+        assert not await store.set_if_not_exists("a/c", await store.get("a/b"))
+        await store.delete("a/b")
+        await store.delete_dir("a")
+        assert await store.is_empty("a")
+        is_native = transport == "auto"
+        assert (store.stats.native > 0.8 * store.stats.requests > 0) is is_native
+        assert is_native or store.stats.native == 0
+        assert await listed(store.list()) == []
+
+
+class TestFakeGCSByAiohttp(ByAiohttp, test_gcs.TestFakeGCS):
     limits = dataclasses.replace(test_gcs.TestFakeGCS.limits, examples=10, many=150)
     service = "fake-gcs-server, by aiohttp"
 
-    @pytest.fixture(autouse=True)
-    def _by_aiohttp(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("fsspec_store._backends.gcs.calls.is_plain", lambda fs: False)
 
-
-class TestAzuriteByAiohttp(test_azurite.TestAzurite):
+class TestAzuriteByAiohttp(ByAiohttp, test_azurite.TestAzurite):
     limits = dataclasses.replace(test_azurite.TestAzurite.limits, examples=10, many=150)
     service = "Azurite, by aiohttp"
-
-    @pytest.fixture(autouse=True)
-    def _by_aiohttp(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(
-            "fsspec_store._backends.azure.requests.PlainClient", lambda service, policy: None
-        )

@@ -51,6 +51,8 @@ def _bucket(endpoint: GCSEndpoint) -> str:
 class TestFakeGCS(StoreConformance):
     service = "fake-gcs-server"
     limits = Limits(examples=40)
+    #: The transport of the stores, unless a test says otherwise.
+    transport = "auto"
 
     @pytest.fixture
     def make_store(self, fake_gcs_endpoint: GCSEndpoint) -> Iterator[Any]:
@@ -59,6 +61,7 @@ class TestFakeGCS(StoreConformance):
 
         def make(below: str = "", **options: Any) -> FsspecStore:
             url = f"gs://{root}/{below}".rstrip("/")
+            options = {"transport": self.transport, **options}
             made.append(FsspecStore.from_url(url, fake_gcs_endpoint.storage_options(), **options))
             return made[-1]
 
@@ -121,11 +124,26 @@ async def make(proxy: FaultProxy, fake_gcs_endpoint: GCSEndpoint) -> Any:
     root = f"{_bucket(fake_gcs_endpoint)}/{next(_places)}"
     made = []
 
-    def make(path: str = root, *, retries: int = 6, **options: Any) -> FsspecStore:
+    def make(
+        path: str = root,
+        *,
+        retries: int = 6,
+        large_value_bytes: int | None = None,
+        part_bytes: int | None = None,
+        cls: type[GCSFileSystem] = GCSFileSystem,
+        **options: Any,
+    ) -> FsspecStore:
         options = {"token": "anon", "project": "test", "endpoint_url": proxy.url} | options
-        fs = GCSFileSystem(skip_instance_cache=True, **options)
-        made.append(FsspecStore(fs, path, retries=retries))
-        return made[-1]
+        fs = cls(skip_instance_cache=True, **options)
+        store = FsspecStore(
+            fs,
+            path,
+            retries=retries,
+            large_value_bytes=large_value_bytes,
+            part_bytes=part_bytes,
+        )
+        made.append(store)
+        return store
 
     yield make
     proxy.plan = lambda *_: None
@@ -411,11 +429,9 @@ async def test_what_was_stored_is_held_against_what_was_sent(make: Any, proxy: F
 
 
 async def test_a_large_value_goes_in_one_request_where_uploads_do_not_resume(
-    make: Any, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+    make: Any, proxy: FaultProxy
 ) -> None:
-    monkeypatch.setattr(gcs_uploads, "_RESUMABLE_THRESHOLD", 2**20)
-    monkeypatch.setattr(gcs_uploads, "_CHUNK_BYTES", 2**18)
-    store = make()
+    store = make(large_value_bytes=2**20, part_bytes=2**18)
     value = content(2**20 + 1000)
     with proxy.watching() as seen:
         await store.set_if_not_exists("a", buf(value))
@@ -425,15 +441,18 @@ async def test_a_large_value_goes_in_one_request_where_uploads_do_not_resume(
     assert await read(store, "a") == value
 
 
+class GoogleFileSystem(GCSFileSystem):
+    """Takes its server for Google's own."""
+
+    on_google = True
+
+
 class TestResumableUploads:
     """Uploads in chunks, as Google's own hosts take them; the emulator does when nothing fails."""
 
     @pytest.fixture
-    def store(self, make: Any, monkeypatch: pytest.MonkeyPatch) -> FsspecStore:
-        monkeypatch.setattr(gcs_uploads, "_RESUMABLE_THRESHOLD", 1)
-        monkeypatch.setattr(gcs_uploads, "_CHUNK_BYTES", 2**18)
-        store: FsspecStore = make()
-        store._backend._resumes = True  # type: ignore[attr-defined]
+    def store(self, make: Any) -> FsspecStore:
+        store: FsspecStore = make(cls=GoogleFileSystem, large_value_bytes=1, part_bytes=2**18)
         return store
 
     VALUE = content(2**19 + 1000)

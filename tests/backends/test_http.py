@@ -901,7 +901,7 @@ async def test_who_reads_a_value_of_a_closed_store_is_told(
         url = f"http://{server.host}:{server.port}"
         if protocol == "s3":
             options = {"key": "k", "secret": "s", "endpoint_url": url}
-            store = FsspecStore.from_url("s3://bucket", options, fast=False)
+            store = FsspecStore.from_url("s3://bucket", options, transport="library")
         else:
             store = FsspecStore.from_url(url)
         reading = asyncio.create_task(store.get("a"))

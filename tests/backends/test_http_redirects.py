@@ -285,7 +285,7 @@ def of_azure(url: str) -> FsspecStore:
 
 SERVICES: dict[str, Callable[[str], FsspecStore]] = {
     "s3": of_s3,
-    "s3 by s3fs": lambda url: of_s3(url, fast=False),
+    "s3 by s3fs": lambda url: of_s3(url, transport="library"),
     "google": of_google,
     "google by aiohttp": lambda url: of_google(url, session_kwargs={"trust_env": False}),
     "azure": of_azure,

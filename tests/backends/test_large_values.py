@@ -43,7 +43,8 @@ class Place:
     server : str
         URL of the server, as a proxy before it needs it.
     open : callable
-        ``open(url)`` returns a store at the place, on the server or through a proxy at ``url``.
+        ``open(url, **options)`` returns a store at the place, on the server or through a proxy at
+        ``url``.
     put : callable
         ``put(key, data)`` writes a value behind the stores' back, without an event loop.
     pin : callable
@@ -51,7 +52,7 @@ class Place:
     """
 
     server: str
-    open: Callable[[str], FsspecStore]
+    open: Callable[..., FsspecStore]
     put: Callable[[str, bytes], None]
     pin: Callable[[Seen], bool]
 
@@ -68,23 +69,23 @@ def s3(endpoint: S3Endpoint) -> Place:
         with closing(endpoint.client()) as client:
             client.put_object(Bucket=bucket, Key=key, Body=data)
 
-    def open_(url: str) -> FsspecStore:
+    def open_(url: str, **more: Any) -> FsspecStore:
         options = {**endpoint.storage_options(), "endpoint_url": url}
-        return FsspecStore.from_url(f"s3://{bucket}", options)
+        return FsspecStore.from_url(f"s3://{bucket}", options, **more)
 
     return Place(endpoint.url, open_, put, of_one_etag)
 
 
-def google(endpoint: GCSEndpoint, **more: Any) -> Place:
+def google(endpoint: GCSEndpoint, **given: Any) -> Place:
     bucket = endpoint.make_bucket()
 
     def put(key: str, data: bytes) -> None:
         with closing(endpoint.client()) as client:
             client.bucket(bucket).blob(key).upload_from_string(data)
 
-    def open_(url: str) -> FsspecStore:
-        options = {**endpoint.storage_options(), "endpoint_url": url, **more}
-        return FsspecStore.from_url(f"gs://{bucket}", options)
+    def open_(url: str, **more: Any) -> FsspecStore:
+        options = {**endpoint.storage_options(), "endpoint_url": url}
+        return FsspecStore.from_url(f"gs://{bucket}", options, **{**given, **more})
 
     def pin(seen: Seen) -> bool:
         return "range" in seen.headers and "generation=" in seen.target
@@ -102,9 +103,9 @@ def azure(endpoint: AzureEndpoint) -> Place:
         ):
             blob.upload_blob(data, overwrite=True)
 
-    def open_(url: str) -> FsspecStore:
+    def open_(url: str, **more: Any) -> FsspecStore:
         options = AzureEndpoint(url, endpoint.account, endpoint.key).storage_options()
-        return FsspecStore.from_url(f"az://{container}", options)
+        return FsspecStore.from_url(f"az://{container}", options, **more)
 
     return Place(endpoint.url, open_, put, of_one_etag)
 
@@ -117,19 +118,16 @@ def web(endpoint: HTTPEndpoint) -> Place:
         (folder / "new").write_bytes(data)
         os.replace(folder / "new", folder / key)
 
-    return Place(
-        endpoint.url, lambda url: FsspecStore.from_url(f"{url}/{folder.name}"), put, of_one_etag
-    )
+    def open_(url: str, **more: Any) -> FsspecStore:
+        return FsspecStore.from_url(f"{url}/{folder.name}", **more)
+
+    return Place(endpoint.url, open_, put, of_one_etag)
 
 
 SERVICES: dict[str, tuple[str, Callable[[Any], Place]]] = {
     "s3": ("minio_endpoint", s3),
     "google": ("fake_gcs_endpoint", google),
-    # With a session that the user configured.
-    "google by aiohttp": (
-        "fake_gcs_endpoint",
-        partial(google, session_kwargs={"trust_env": False}),
-    ),
+    "google by aiohttp": ("fake_gcs_endpoint", partial(google, transport="library")),
     "azure": ("azurite_endpoint", azure),
     "web": ("nginx_endpoint", web),
 }
@@ -163,6 +161,31 @@ async def store(place: Place, proxy: FaultProxy) -> Any:
         # What a store finds out at first is not counted here.
         await store.exists("a")
         yield store
+
+
+async def test_when_and_in_which_parts_is_an_option(place: Place, proxy: FaultProxy) -> None:
+    async with place.open(proxy.url, large_value_bytes=SIZE) as store:
+        await store.exists("a")
+        with proxy.watching() as seen:
+            assert await read(store, "a") == DATA
+        assert [request.method for request in seen] == ["GET"]
+    async with place.open(proxy.url, large_value_bytes=20 * MIB, part_bytes=10 * MIB) as store:
+        with proxy.watching() as seen:
+            assert await read(store, "a", RangeByteRequest(0, 20 * MIB)) == DATA[: 20 * MIB]
+        assert not any(place.pin(request) for request in seen)
+        with proxy.watching() as seen:
+            assert await read(store, "a") == DATA
+        wanted = [range_of(request) for request in seen if place.pin(request)]
+        # Four parts and 12345 bytes, of which the first response brings at least one.
+        assert 0 < len(wanted) <= 4
+        assert {end - start for start, end in wanted} <= {10 * MIB, SIZE % (10 * MIB)}
+
+
+def range_of(seen: Seen) -> tuple[int, int]:
+    """The first byte of a part, and the one after the last."""
+    text = seen.headers.get("x-ms-range") or seen.headers["range"]
+    start, end = text.removeprefix("bytes=").split("-")
+    return int(start), int(end) + 1
 
 
 def parts_fail(place: Place, fail: Callable[[], Fault | Answer | None]) -> Any:
@@ -210,7 +233,7 @@ async def test_one_request_at_a_time_is_enough(store: FsspecStore, proxy: FaultP
     # Another module's server, of another service, may have had this port.
     found = [limiter for name, limiter in limiters.items() if name.endswith(host)]
     for limiter in found:
-        limiter.limit, limiter._most = 1.0, 1
+        limiter.limit, limiter.most = 1.0, 1
     assert await asyncio.wait_for(read(store, "a"), 60) == DATA
     assert [limiter.in_flight for limiter in found] == [0] * max(len(found), 1)
 

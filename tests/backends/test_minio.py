@@ -22,8 +22,8 @@ class TestMinIO(S3Conformance):
 
 
 class TestMinIOByS3fs(TestMinIO):
-    """The same answers without the fast lane."""
+    """The same results without the native transport."""
 
     limits = dataclasses.replace(TestMinIO.limits, examples=10, many=150)
     service = "MinIO, by s3fs"
-    fast = False
+    transport = "library"

@@ -34,8 +34,8 @@ class TestMoto(S3Conformance):
 
 
 class TestMotoByS3fs(TestMoto):
-    """The same answers without the fast lane."""
+    """The same results without the native transport."""
 
     limits = dataclasses.replace(TestMoto.limits, examples=10)
     service = "Moto, by s3fs"
-    fast = False
+    transport = "library"

@@ -17,7 +17,7 @@ from servers.scripted_s3 import Asked, Reply, ScriptedS3, error, scripted_s3, va
 from fsspec_store import FsspecStore
 from fsspec_store.errors import UnauthenticatedError
 
-from .lanes import opened
+from .s3_transports import opened
 
 NONE = {"key": None, "secret": None}
 
@@ -48,13 +48,15 @@ def write_keys(folder: Path, key: str) -> None:
     )
 
 
-def store_at(server: ScriptedS3, fast: bool, root: str = "x") -> FsspecStore:
+def store_at(server: ScriptedS3, transport: str, root: str = "x") -> FsspecStore:
     options = server.options(**NONE)
-    return FsspecStore.from_url(f"s3://bucket/{root}", options, fast=fast, retries=0, timeout=5)
+    return FsspecStore.from_url(
+        f"s3://bucket/{root}", options, transport=transport, retries=0, timeout=5
+    )
 
 
 async def test_a_metadata_service_that_fails_first(
-    monkeypatch: pytest.MonkeyPatch, fast: bool
+    monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     is_up = False
     looked = 0
@@ -78,7 +80,7 @@ async def test_a_metadata_service_that_fails_first(
     async with scripted_s3(answer) as server:
         monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"{server.url}/")
-        async with store_at(server, fast) as store, store_at(server, fast, "y") as other:
+        async with store_at(server, transport) as store, store_at(server, transport, "y") as other:
             reads = await asyncio.gather(
                 *(store.get(f"c/{number}") for number in range(100)), return_exceptions=True
             )
@@ -93,19 +95,19 @@ async def test_a_metadata_service_that_fails_first(
             assert await read(other, "a") == b"value"
             assert await read(store, "a") == b"value"
             assert looked == before + 1
-            assert store.stats.fast == (1 if fast else 0)
+            assert store.stats.native == (1 if transport == "auto" else 0)
 
 
 @pytest.mark.parametrize("first", [None, "wrong", "old"])
 async def test_a_credentials_file_that_is_written_or_corrected_later(
-    tmp_path: Path, first: str | None, fast: bool
+    tmp_path: Path, first: str | None, transport: str
 ) -> None:
     if first is not None:
         write_keys(tmp_path, first)
     async with (
         scripted_s3(for_good) as server,
-        store_at(server, fast) as store,
-        store_at(server, fast, "y") as other,
+        store_at(server, transport) as store,
+        store_at(server, transport, "y") as other,
     ):
         with pytest.raises(UnauthenticatedError):
             await store.get("a")
@@ -114,7 +116,7 @@ async def test_a_credentials_file_that_is_written_or_corrected_later(
         assert await read(store, "a") == b"value"
 
 
-async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, fast: bool) -> None:
+async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, transport: str) -> None:
     write_keys(tmp_path, "good")
     is_good = True
 
@@ -123,7 +125,7 @@ async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, fast: bo
             return value(b"value")
         return Reply(403) if asked.method == "HEAD" else error(403, "InvalidAccessKeyId")
 
-    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+    async with scripted_s3(answer) as server, store_at(server, transport) as store:
         assert await read(store, "a") == b"value"
         is_good = False
         # The answer to a HEAD does not say why it is refused.
@@ -164,7 +166,7 @@ print(open({str(self._gives)!r}).read())
 
 @pytest.mark.parametrize("hours", [0.1, 5])
 async def test_a_provider_that_is_down_when_credentials_end(
-    tmp_path: Path, hours: float, fast: bool
+    tmp_path: Path, hours: float, transport: str
 ) -> None:
     """Whether botocore renews them before they end, or S3 says that they did."""
     provider = Provider(tmp_path)
@@ -176,7 +178,7 @@ async def test_a_provider_that_is_down_when_credentials_end(
             return value(b"new") if signed_by(asked) == "better" else error(400, "ExpiredToken")
         return value(b"value")
 
-    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+    async with scripted_s3(answer) as server, store_at(server, transport) as store:
         assert await read(store, "a") == b"value"
         has_ended = True
         provider.break_down()
@@ -193,11 +195,11 @@ async def test_a_provider_that_is_down_when_credentials_end(
 
 
 async def test_a_program_that_goes_on_with_wrong_credentials_looks_at_a_bounded_rate(
-    tmp_path: Path, fast: bool
+    tmp_path: Path, transport: str
 ) -> None:
     provider = Provider(tmp_path)
     provider.give("wrong", 5)
-    async with scripted_s3(for_good) as server, store_at(server, fast) as store:
+    async with scripted_s3(for_good) as server, store_at(server, transport) as store:
         for number in range(30):
             with pytest.raises(UnauthenticatedError, match="InvalidAccessKeyId"):
                 await store.get(f"c/{number}")
@@ -218,7 +220,7 @@ async def test_explicit_credentials_are_refused_as_they_are(tmp_path: Path) -> N
 
 
 async def test_a_service_of_roles_that_refuses_says_nothing_of_keys(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fast: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transport: str
 ) -> None:
     is_open = False
 
@@ -243,7 +245,7 @@ async def test_a_service_of_roles_that_refuses_says_nothing_of_keys(
         monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/any")
         options = server.options(**NONE)
         async with FsspecStore.from_url(
-            "s3://bucket/x", options, fast=fast, retries=0, missing_on_forbidden=True
+            "s3://bucket/x", options, transport=transport, retries=0, missing_on_forbidden=True
         ) as store:
             with pytest.raises(UnauthenticatedError, match="AccessDenied"):
                 await store.get("a")

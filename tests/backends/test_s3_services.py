@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
@@ -20,7 +21,7 @@ from fsspec_store.errors import (
     UnauthenticatedError,
 )
 
-from .lanes import options_of, said
+from .s3_transports import options_of, said
 
 EMPTY_MD5 = '"d41d8cd98f00b204e9800998ecf8427e"'
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -34,10 +35,9 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-def store_at(server: ScriptedS3, fast: bool, root: str = "x") -> FsspecStore:
-    return FsspecStore.from_url(
-        f"s3://bucket/{root}", server.options(), fast=fast, retries=0, timeout=10
-    )
+def store_at(server: ScriptedS3, transport: str, root: str = "x", **options: Any) -> FsspecStore:
+    options = {"transport": transport, "retries": 0, "timeout": 10, **options}
+    return FsspecStore.from_url(f"s3://bucket/{root}", server.options(), **options)
 
 
 def losses(log: pytest.LogCaptureFixture) -> list[str]:
@@ -66,7 +66,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda reply: reply.body[13:40].decode())
 async def test_a_service_that_refuses_checksums_is_read_and_written_without(
-    refusal: Reply, fast: bool, log: pytest.LogCaptureFixture
+    refusal: Reply, transport: str, log: pytest.LogCaptureFixture
 ) -> None:
     def answer(asked: Asked) -> Reply:
         if checksums(asked):
@@ -77,8 +77,8 @@ async def test_a_service_that_refuses_checksums_is_read_and_written_without(
 
     async with (
         scripted_s3(answer) as server,
-        store_at(server, fast) as store,
-        store_at(server, fast, "y") as other,
+        store_at(server, transport) as store,
+        store_at(server, transport, "y") as other,
     ):
         reads = await asyncio.gather(*(read(store, f"c/{number}") for number in range(20)))
         assert reads == [b"{}"] * 20
@@ -96,18 +96,18 @@ async def test_a_service_that_refuses_checksums_is_read_and_written_without(
         assert sum(1 for asked in server.seen if asked.method == "PUT") <= 4
 
 
-async def test_a_missing_key_is_missing_where_checksums_are_refused(fast: bool) -> None:
+async def test_a_missing_key_is_missing_where_checksums_are_refused(transport: str) -> None:
     def answer(asked: Asked) -> Reply:
         return error(400, "InvalidArgument") if checksums(asked) else error(404, "NoSuchKey")
 
-    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+    async with scripted_s3(answer) as server, store_at(server, transport) as store:
         for _ in range(2):
             assert await read(store, "a") is None
         assert len(server.seen) == 3
 
 
 async def test_a_large_value_is_uploaded_without_checksums_where_they_are_refused(
-    fast: bool,
+    transport: str,
 ) -> None:
     def answer(asked: Asked) -> Reply:
         if checksums(asked):
@@ -118,18 +118,20 @@ async def test_a_large_value_is_uploaded_without_checksums_where_they_are_refuse
             200, b"<R><ETag>e</ETag></R>" if asked.method == "POST" else b"", {"ETag": "e"}
         )
 
-    async with scripted_s3(answer) as server, store_at(server, fast) as store:
-        await store.set("a", buf(bytes(64 * 2**20)))
+    sizes = {"large_value_bytes": 5 * 2**20, "part_bytes": 5 * 2**20}
+    async with scripted_s3(answer) as server, store_at(server, transport, **sizes) as store:
+        await store.set("a", buf(bytes(12 * 2**20)))
         parts = [asked for asked in server.seen if asked.method == "PUT" and not checksums(asked)]
-        assert sum(len(asked.body) for asked in parts) == 64 * 2**20
+        assert len(parts) == 3
+        assert sum(len(asked.body) for asked in parts) == 12 * 2**20
 
 
 async def test_a_wrong_secret_costs_no_further_requests(
-    fast: bool, log: pytest.LogCaptureFixture
+    transport: str, log: pytest.LogCaptureFixture
 ) -> None:
     async with (
         scripted_s3(lambda asked: error(403, "SignatureDoesNotMatch")) as server,
-        store_at(server, fast) as store,
+        store_at(server, transport) as store,
     ):
         calls = [store.get(f"c/{number}") for number in range(50)]
         calls += [put(store, f"c/{number}") for number in range(50)]
@@ -210,13 +212,13 @@ class Keys:
     ids=lambda reply: f"{reply.status} {reply.body[13:28].decode()}",
 )
 async def test_a_bulk_delete_that_is_refused_as_a_whole(
-    refusal: Reply, fast: bool, log: pytest.LogCaptureFixture
+    refusal: Reply, transport: str, log: pytest.LogCaptureFixture
 ) -> None:
     service = Keys("x/c/0", "x/c/1", "x/d", "y/c/0", "y/c/1", "y/d", delete=refusal)
     async with (
         scripted_s3(service) as server,
-        store_at(server, fast) as store,
-        store_at(server, fast, "y") as other,
+        store_at(server, transport) as store,
+        store_at(server, transport, "y") as other,
     ):
         await store.delete_dir("c")
         assert service.keys == ["x/d", "y/c/0", "y/c/1", "y/d"]
@@ -248,10 +250,10 @@ async def test_a_bulk_delete_that_is_refused_as_a_whole(
     ],
 )
 async def test_what_else_a_bulk_delete_fails_with_is_an_error(
-    refusal: Reply, raised: type[StoreError], fast: bool
+    refusal: Reply, raised: type[StoreError], transport: str
 ) -> None:
     service = Keys("x/c/0", "x/c/1", delete=refusal)
-    async with scripted_s3(service) as server, store_at(server, fast) as store:
+    async with scripted_s3(service) as server, store_at(server, transport) as store:
         with pytest.raises(raised):
             await store.delete_dir("c")
         assert [asked for asked in server.seen if asked.method == "DELETE"] == []
@@ -265,12 +267,12 @@ async def test_what_else_a_bulk_delete_fails_with_is_an_error(
 )
 @pytest.mark.parametrize("gives_next_marker", [True, False])
 async def test_a_service_that_lists_by_version_1_alone(
-    version_2: Reply | None, gives_next_marker: bool, fast: bool, log: pytest.LogCaptureFixture
+    version_2: Reply | None, gives_next_marker: bool, transport: str, log: pytest.LogCaptureFixture
 ) -> None:
     keys = [f"x/{name}" for name in ("a", "b c", "c/0", "c/1", "c&d/0", "e", "f+g", "h/0/0")]
     service = Keys(*keys, "y/other", page=2)
     service.version_2, service.gives_next_marker = version_2, gives_next_marker
-    async with scripted_s3(service) as server, store_at(server, fast) as store:
+    async with scripted_s3(service) as server, store_at(server, transport) as store:
         wanted = sorted(key.removeprefix("x/") for key in keys)
         assert sorted(await listed(store.list())) == wanted
         children = await listed(store.list_dir(""))
@@ -288,12 +290,12 @@ async def test_a_service_that_lists_by_version_1_alone(
 
 @pytest.mark.parametrize("server_name", ["minio", "moto"])
 async def test_real_servers_list_by_version_1(
-    request: pytest.FixtureRequest, server_name: str, fast: bool
+    request: pytest.FixtureRequest, server_name: str, transport: str
 ) -> None:
     endpoint: S3Endpoint = request.getfixturevalue(f"{server_name}_endpoint")
     keys = ["a", "b+c", "c/0", "c/1", "\u00e9/x y", "z"]
     url = f"s3://{endpoint.make_bucket()}/x"
-    with FsspecStore.from_url(url, options_of(endpoint), fast=fast) as store:
+    with FsspecStore.from_url(url, options_of(endpoint), transport=transport) as store:
         await put(store, *keys)
         backend = store._backend
         service = await backend._calls.service()
@@ -341,9 +343,9 @@ def by_head(**headers: str | None) -> Callable[[Asked], Reply]:
     ids=str,
 )
 async def test_a_size_that_a_head_does_not_state(
-    headers: dict[str, str | None], fast: bool
+    headers: dict[str, str | None], transport: str
 ) -> None:
-    async with scripted_s3(by_head(**headers)) as server, store_at(server, fast) as store:
+    async with scripted_s3(by_head(**headers)) as server, store_at(server, transport) as store:
         assert await read(store, "a") == b"a"
         assert await store.getsize("long") == 4
         assert await store.exists("long")
@@ -351,26 +353,26 @@ async def test_a_size_that_a_head_does_not_state(
         assert await store.exists("empty")
 
 
-async def test_an_empty_object_is_known_by_its_etag(fast: bool) -> None:
-    async with scripted_s3(by_head(ETag=EMPTY_MD5)) as server, store_at(server, fast) as store:
+async def test_an_empty_object_is_known_by_its_etag(transport: str) -> None:
+    async with scripted_s3(by_head(ETag=EMPTY_MD5)) as server, store_at(server, transport) as store:
         await store.get("a")
         before = len(server.seen)
         assert await store.getsize("empty") == 0
         assert len(server.seen) == before + 1
 
 
-async def test_an_empty_object_whose_ranges_are_refused(fast: bool) -> None:
+async def test_an_empty_object_whose_ranges_are_refused(transport: str) -> None:
     def answer(asked: Asked) -> Reply:
         if asked.method == "HEAD":
             return Reply(200, b"", {"ETag": '"e"', "Content-Length": None})
         return error(416, "InvalidRange") if "range" in asked.headers else value(b"")
 
-    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+    async with scripted_s3(answer) as server, store_at(server, transport) as store:
         await store.get("a")
         assert await store.getsize("empty") == 0
 
 
-async def test_a_size_that_nothing_states_is_an_error(fast: bool) -> None:
+async def test_a_size_that_nothing_states_is_an_error(transport: str) -> None:
     def answer(asked: Asked) -> Reply:
         if asked.method == "HEAD":
             return Reply(200, b"", {"ETag": '"e"', "Content-Length": None})
@@ -378,16 +380,16 @@ async def test_a_size_that_nothing_states_is_an_error(fast: bool) -> None:
             return Reply(206, b"v", {"ETag": '"e"', "Content-Range": "bytes 0-0/*"})
         return value(b"value")
 
-    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+    async with scripted_s3(answer) as server, store_at(server, transport) as store:
         await store.get("a")
         with pytest.raises(BackendError, match="does not say how large"):
             await store.getsize("a")
 
 
-async def test_sizes_that_a_list_leaves_out(fast: bool) -> None:
+async def test_sizes_that_a_list_leaves_out(transport: str) -> None:
     service = Keys("x/a", "x/long")
     service.gives_sizes = False
-    async with scripted_s3(service) as server, store_at(server, fast) as store:
+    async with scripted_s3(service) as server, store_at(server, transport) as store:
         assert await listed(store.list()) == ["a", "long"]
         # Values are their own paths.
         assert await store.getsize_prefix("") == len("x/a") + len("x/long")
@@ -398,7 +400,9 @@ async def test_sizes_that_a_list_leaves_out(fast: bool) -> None:
 
 @pytest.mark.parametrize("page", [PAGE, WELL_FORMED])
 @pytest.mark.parametrize("status", [200, 403, 404, 418])
-async def test_a_page_of_another_server_is_no_answer(status: int, page: bytes, fast: bool) -> None:
+async def test_a_page_of_another_server_is_no_answer(
+    status: int, page: bytes, transport: str
+) -> None:
     is_s3 = True
 
     def answer(asked: Asked) -> Reply:
@@ -406,7 +410,7 @@ async def test_a_page_of_another_server_is_no_answer(status: int, page: bytes, f
             return Reply(status, page, HTML)
         return Reply(204) if asked.method == "DELETE" else value(b"value")
 
-    async with scripted_s3(answer) as server, store_at(server, fast) as store:
+    async with scripted_s3(answer) as server, store_at(server, transport) as store:
         uses = {
             "get": lambda: store.get("a"),
             "range": lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
@@ -432,7 +436,7 @@ async def test_a_page_of_another_server_is_no_answer(status: int, page: bytes, f
                     assert str(status) in str(caught.value), name
 
 
-async def test_a_missing_key_without_a_document_is_missing(fast: bool) -> None:
+async def test_a_missing_key_without_a_document_is_missing(transport: str) -> None:
     replies: Sequence[Reply] = (
         Reply(404),
         Reply(404, b"", HTML),
@@ -444,16 +448,16 @@ async def test_a_missing_key_without_a_document_is_missing(fast: bool) -> None:
         def answer(asked: Asked, reply: Reply = reply) -> Reply:
             return value(b"value") if asked.path.endswith("there") else reply
 
-        async with scripted_s3(answer) as server, store_at(server, fast) as store:
+        async with scripted_s3(answer) as server, store_at(server, transport) as store:
             assert await read(store, "there") == b"value"
             assert await read(store, "a") is None
             assert not await store.exists("a")
 
 
-async def test_a_value_may_be_a_page(fast: bool) -> None:
+async def test_a_value_may_be_a_page(transport: str) -> None:
     async with (
         scripted_s3(lambda asked: value(PAGE, **HTML)) as server,
-        store_at(server, fast) as store,
+        store_at(server, transport) as store,
     ):
         assert await read(store, "index.html") == PAGE
         assert await store.getsize("index.html") == len(PAGE)

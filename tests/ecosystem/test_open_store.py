@@ -348,8 +348,8 @@ async def test_a_web_server_by_its_ipv6_address(tmp_path: Path) -> None:
                 assert store.url == url
 
 
-@pytest.mark.parametrize("fast", [True, False])
-async def test_an_access_point_by_its_arn(fast: bool) -> None:
+@pytest.mark.parametrize("transport", ["auto", "library"])
+async def test_an_access_point_by_its_arn(transport: str) -> None:
     asked: list[bytes] = []
 
     async def script(peer: Peer) -> None:
@@ -366,7 +366,7 @@ async def test_an_access_point_by_its_arn(fast: bool) -> None:
             "config_kwargs": {"proxies": {"http": f"http://{server.host}:{server.port}"}},
         }
         url = "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/name/x.zarr"
-        async with FsspecStore.from_url(url, options, fast=fast) as store:
+        async with FsspecStore.from_url(url, options, transport=transport) as store:
             assert await store.get("c/0") is not None
     host = b"name-123456789012.s3-accesspoint.eu-west-1.amazonaws.com"
     assert asked == [b"http://" + host + b"/x.zarr/c/0"]

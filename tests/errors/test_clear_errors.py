@@ -268,10 +268,12 @@ async def test_a_missing_bucket_is_an_error_and_not_a_missing_key(endpoint: S3En
 
 
 async def test_a_web_server_in_place_of_s3_has_no_missing_keys(
-    nginx_endpoint: HTTPEndpoint, fast: bool
+    nginx_endpoint: HTTPEndpoint, transport: str
 ) -> None:
     options = {"anon": True, "endpoint_url": nginx_endpoint.root}
-    async with FsspecStore.from_url("s3://no-such/x", options, fast=fast, retries=0) as store:
+    async with FsspecStore.from_url(
+        "s3://no-such/x", options, transport=transport, retries=0
+    ) as store:
         for name, use in USES.items():
             with pytest.raises(OSError, match="s3://no-such/x") as caught:
                 await use(store)

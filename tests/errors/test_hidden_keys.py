@@ -43,7 +43,7 @@ def web(address: str) -> tuple[str, dict[str, Any]]:
 
 SERVICES: dict[str, tuple[Place, bytes, dict[str, Any]]] = {
     "s3": (s3, S3_DENIED, {}),
-    "s3 by s3fs": (s3, S3_DENIED, {"fast": False}),
+    "s3 by s3fs": (s3, S3_DENIED, {"transport": "library"}),
     "google": (google, GOOGLE_DENIED, {}),
     "azure": (azure, AZURE_DENIED, {}),
     "web": (web, b"<html>Forbidden</html>", {}),
@@ -96,11 +96,13 @@ async def test_a_refused_read_names_the_remedy_and_nothing_else_does(service: st
             assert told.stats.forbidden_as_missing == 2
 
 
-@pytest.mark.parametrize("fast", [True, False])
-async def test_of_wrong_credentials_it_is_no_remedy(fast: bool) -> None:
+@pytest.mark.parametrize("transport", ["auto", "library"])
+async def test_of_wrong_credentials_it_is_no_remedy(transport: str) -> None:
     async with scripted_server(refusing(S3_UNKNOWN)) as server:
         url, storage_options = s3(f"http://{server.host}:{server.port}")
-        async with FsspecStore.from_url(url, storage_options, retries=0, fast=fast) as store:
+        async with FsspecStore.from_url(
+            url, storage_options, retries=0, transport=transport
+        ) as store:
             with pytest.raises(UnauthenticatedError) as caught:
                 await store.get("a")
             assert REMEDY not in str(caught.value)

@@ -98,7 +98,7 @@ def chained(url: str) -> FsspecStore:
 
 PLACES: dict[str, Callable[[str], FsspecStore]] = {
     "S3": s3,
-    "S3, by s3fs": lambda url: s3(url, fast=False),
+    "S3, by s3fs": lambda url: s3(url, transport="library"),
     "S3, by a customer's key": lambda url: s3(url, CUSTOMER),
     "Google": google,
     "Azure, by key": lambda url: azure(url, AccountKey=KEY),

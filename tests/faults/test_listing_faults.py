@@ -65,7 +65,7 @@ def azure_page(keys: Iterable[str], prefixes: Iterable[str], token: str | None) 
 
 SERVICES: dict[str, tuple[Callable[..., FsspecStore], Callable[..., str]]] = {
     "S3": (s3_store, s3_page),
-    "S3, by s3fs": (lambda url: s3_store(url, fast=False), s3_page),
+    "S3, by s3fs": (lambda url: s3_store(url, transport="library"), s3_page),
     "Google": (google_store, google_page),
     "Azure": (azure_store, azure_page),
 }

@@ -15,7 +15,6 @@ from servers import S3Endpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, no_faults, the_first
 
 from fsspec_store import FsspecStore, RangeByteRequest, StoreError
-from fsspec_store._backends.s3 import uploads
 from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
@@ -37,19 +36,21 @@ def options(minio_endpoint: S3Endpoint, proxy: FaultProxy) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make_store(minio_endpoint: S3Endpoint, options: dict[str, Any], fast: bool) -> Iterator[Any]:
+def make_store(
+    minio_endpoint: S3Endpoint, options: dict[str, Any], transport: str
+) -> Iterator[Any]:
     bucket = minio_endpoint.make_bucket()
     made = []
 
     def make(**more: Any) -> FsspecStore:
-        more = {"timeout": 5, "fast": fast, **more}
+        more = {"timeout": 5, "transport": transport, **more}
         made.append(FsspecStore.from_url(f"s3://{bucket}/data", options, **more))
         return made[-1]
 
     yield make
     for store in made:
         store.close()
-        assert fast or not store.stats.fast
+        assert transport == "auto" or not store.stats.native
 
 
 def error(status: int, code: str) -> Answer:
@@ -95,10 +96,10 @@ async def test_a_replacement_whose_answer_was_lost_is_a_replacement(
 
 @pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in parts"])
 async def test_an_equal_value_of_another_writer_is_not_this_ones(
-    make_store: Any, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, in_parts: bool
+    make_store: Any, proxy: FaultProxy, in_parts: bool
 ) -> None:
-    monkeypatch.setattr(uploads, "_MULTIPART_THRESHOLD", 1 if in_parts else 2**40)
-    store, method = make_store(), "POST" if in_parts else "PUT"
+    store = make_store(large_value_bytes=1 if in_parts else None)
+    method = "POST" if in_parts else "PUT"
     await put(store, "lock", data=b"free")
     version = (await store.get_version("lock")).version
     # Two take a lock; the first one's request never arrives, and is sent again.
@@ -119,14 +120,10 @@ async def test_an_equal_value_of_another_writer_is_not_this_ones(
 
 
 async def test_a_large_value_whose_last_answer_was_lost_is_there(
-    make_store: Any,
-    proxy: FaultProxy,
-    minio_endpoint: S3Endpoint,
-    monkeypatch: pytest.MonkeyPatch,
+    make_store: Any, proxy: FaultProxy, minio_endpoint: S3Endpoint
 ) -> None:
-    monkeypatch.setattr(uploads, "_MULTIPART_THRESHOLD", 6 * 2**20)
-    monkeypatch.setattr(uploads, "_PART_BYTES", 5 * 2**20)
-    store = make_store()
+    # As few bytes as the service allows.
+    store = make_store(large_value_bytes=5 * 2**20, part_bytes=5 * 2**20)
     large = content(6 * 2**20)
     proxy.plan = the_first(1, Fault.LOST, method="POST")
     await put(store, "first", data=large)
@@ -159,10 +156,12 @@ async def test_a_server_that_never_answers_is_a_clear_error(
 
 
 async def test_a_server_that_is_not_there_is_a_clear_error(
-    options: dict[str, Any], unused_tcp_port: int, fast: bool
+    options: dict[str, Any], unused_tcp_port: int, transport: str
 ) -> None:
     options["endpoint_url"] = f"http://127.0.0.1:{unused_tcp_port}"
-    async with FsspecStore.from_url("s3://bucket/x", options, retries=2, fast=fast) as store:
+    async with FsspecStore.from_url(
+        "s3://bucket/x", options, retries=2, transport=transport
+    ) as store:
         with pytest.raises(BackendError, match=r"cannot read 'a' in s3://bucket/x.*tried 3 times"):
             await store.get("a")
         with pytest.raises(BackendError, match="cannot list"):
@@ -322,7 +321,9 @@ async def test_many_first_creations_ask_the_service_once(
     assert len(await listed(store.list())) == 20
 
 
-async def test_an_upload_that_nobody_reads_is_given_up(options: dict[str, Any], fast: bool) -> None:
+async def test_an_upload_that_nobody_reads_is_given_up(
+    options: dict[str, Any], transport: str
+) -> None:
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await gone.wait()
         writer.close()
@@ -330,7 +331,7 @@ async def test_an_upload_that_nobody_reads_is_given_up(options: dict[str, Any], 
     gone = asyncio.Event()
     server = await asyncio.start_server(ignore, "127.0.0.1", 0, limit=2**10)
     options["endpoint_url"] = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    policy: dict[str, Any] = {"timeout": 0.5, "retries": 0, "fast": fast}
+    policy: dict[str, Any] = {"timeout": 0.5, "retries": 0, "transport": transport}
     async with FsspecStore.from_url("s3://bucket/x", options, **policy) as store:
         with pytest.raises(BackendError, match="TimeoutError"):
             await put(store, "a", data=bytes(2**16))
@@ -346,7 +347,7 @@ async def test_expired_credentials_are_read_anew_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     code: str,
-    fast: bool,
+    transport: str,
 ) -> None:
     bucket = minio_endpoint.make_bucket()
     credentials = tmp_path / "credentials"
@@ -365,7 +366,9 @@ async def test_expired_credentials_are_read_anew_once(
         return error(400, code) if "Credential=OLDKEY/" in headers["authorization"] else None
 
     proxy.plan = expire
-    async with FsspecStore.from_url(f"s3://{bucket}/x", options, retries=0, fast=fast) as store:
+    async with FsspecStore.from_url(
+        f"s3://{bucket}/x", options, retries=0, transport=transport
+    ) as store:
         with proxy.watching() as seen, pytest.raises(AccessDeniedError, match=code):
             await store.get("a")
         # As often as there might be something new, and no more often.
@@ -417,11 +420,11 @@ async def test_a_service_that_ignores_conditions_is_found_out(rclone_endpoint: S
 
 
 async def test_a_service_that_sends_a_whole_checksum_with_a_part(
-    rclone_endpoint: S3Endpoint, fast: bool
+    rclone_endpoint: S3Endpoint, transport: str
 ) -> None:
     bucket = rclone_endpoint.make_bucket()
     options = rclone_endpoint.storage_options()
-    async with FsspecStore.from_url(f"s3://{bucket}/x", options, fast=fast) as store:
+    async with FsspecStore.from_url(f"s3://{bucket}/x", options, transport=transport) as store:
         data = content(1000)
         await put(store, "a", data=data)
         assert await read(store, "a") == data

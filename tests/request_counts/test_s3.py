@@ -33,14 +33,14 @@ def make_store(
 ) -> Iterator[Any]:
     options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
     root = f"s3://{_bucket(endpoint)}/{next(_places)}"
-    defaults = {"timeout": 120, "fast": request.cls.fast}
+    defaults = {"timeout": 120, "transport": request.cls.transport}
     with closing_all(lambda **more: FsspecStore.from_url(root, options, **defaults | more)) as make:
         yield make
 
 
 class S3Requests(ReadingRules, WritingRules, ListingRules):
     protocol = Protocol(page_keys=1000, page_size="max-keys", batch_keys=1000)
-    fast = True
+    transport = "auto"
 
     @pytest.fixture(autouse=True)
     def _endpoint(self, endpoint: S3Endpoint) -> None:
@@ -69,7 +69,7 @@ class TestMinIOByS3fs(TestMinIO):
     """As few requests by s3fs's own calls."""
 
     protocol = dataclasses.replace(TestMinIO.protocol, crowd=1200)
-    fast = False
+    transport = "library"
 
 
 class TestMoto(S3Requests):

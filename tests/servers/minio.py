@@ -20,11 +20,11 @@ _GIVEN = "FSSPEC_STORE_TEST_MINIO_ENDPOINT"
 _GIVEN_KEY = "FSSPEC_STORE_TEST_MINIO_KEY"
 _GIVEN_SECRET = "FSSPEC_STORE_TEST_MINIO_SECRET"
 
-_BUILT = Path(__file__).resolve().parents[2] / ".tools" / "bin" / "minio"
+BUILT = Path(__file__).resolve().parents[2] / ".tools" / "bin" / "minio"
 
 
 @contextmanager
-def minio_server() -> Iterator[S3Endpoint]:
+def minio_server(built: Path = BUILT) -> Iterator[S3Endpoint]:
     """The MinIO named in the environment, or one run until the block is left.
 
     The one named in the environment is neither stopped nor cleaned: the buckets of the tests stay.
@@ -33,7 +33,7 @@ def minio_server() -> Iterator[S3Endpoint]:
     if url:
         yield _given(url)
         return
-    program = find_minio()
+    program = find_minio(built)
     with running("minio", partial(launch_minio, program)) as endpoint:
         yield endpoint
 
@@ -57,9 +57,9 @@ def _given(url: str) -> S3Endpoint:
     return endpoint
 
 
-def find_minio() -> str:
+def find_minio(built: Path = BUILT) -> str:
     """The program; `ServerUnavailable` where there is none."""
-    program = shutil.which(str(_BUILT)) or shutil.which("minio")
+    program = shutil.which(str(built)) or shutil.which("minio")
     if program is None:
         raise ServerUnavailable(
             "MinIO is missing: not built in .tools/bin, not on the PATH, "

@@ -22,7 +22,7 @@ from servers.ports import LOOPBACK, port_block
 from servers.process import Launch, running
 
 # Where it is installed, which is not on everybody's PATH.
-_SBIN = os.pathsep.join(["/usr/sbin", "/usr/local/sbin"])
+SBIN = os.pathsep.join(["/usr/sbin", "/usr/local/sbin"])
 
 # Every path is relative, so that none needs quoting: to the folder nginx is started in, or to that
 # of this file, which is the same. One process, in the foreground, that stays the user it is.
@@ -128,16 +128,16 @@ class HTTPEndpoint:
 
 @contextmanager
 def nginx_server(
-    *, folder: Path, autoindex: bool = True, ranges: bool = True
+    *, folder: Path, autoindex: bool = True, ranges: bool = True, sbin: str = SBIN
 ) -> Iterator[HTTPEndpoint]:
     """Runs nginx on `folder` until the block is left. The two switches are those of `url`."""
-    program = _find_nginx()
+    program = _find_nginx(sbin)
     with running("nginx", partial(_launch, program, folder, autoindex, ranges)) as endpoint:
         yield endpoint
 
 
-def _find_nginx() -> str:
-    program = shutil.which("nginx") or shutil.which("nginx", path=_SBIN)
+def _find_nginx(sbin: str) -> str:
+    program = shutil.which("nginx") or shutil.which("nginx", path=sbin)
     if program is None:
         raise ServerUnavailable(
             "nginx is missing: neither on the PATH nor in /usr/sbin; run: make nginx"

@@ -21,11 +21,11 @@ TWIN_OFFSET = 10_000
 
 # Both the blocks and their twins stay below 32768, where Linux starts to hand out ports to outgoing
 # connections: nothing then takes a port between the check and the start of the server by chance.
-_BLOCK_STARTS = range(12_000, 22_000, BLOCK_SIZE + 1)
+BLOCK_STARTS = range(12_000, 22_000, BLOCK_SIZE + 1)
 
 
 @contextmanager
-def port_block() -> Iterator[int]:
+def port_block(starts: range = BLOCK_STARTS) -> Iterator[int]:
     """The first of nine free ports in a row whose twins are free too, ours until the end.
 
     A bind check alone would let two test runs pick the same block in the same instant. So the
@@ -33,7 +33,7 @@ def port_block() -> Iterator[int]:
     elsewhere. The claim vanishes with its process, however that ends.
     """
     # Not the module-level generator: tests may have seeded it, and must not find it disturbed.
-    for start in random.SystemRandom().sample(_BLOCK_STARTS, len(_BLOCK_STARTS)):
+    for start in random.SystemRandom().sample(starts, len(starts)):
         with socket.socket() as claim:
             try:
                 claim.bind((LOOPBACK, start + BLOCK_SIZE))

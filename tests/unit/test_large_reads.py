@@ -270,7 +270,7 @@ async def test_a_body_for_which_there_is_no_room_is_let_go_of(size: int) -> None
     parts = Parts(b"", set(), [0])
     for reading in (
         read_all(bodies[0], size),
-        read_large(bodies[1], size, parts),
+        read_large(bodies[1], size, parts, part_bytes=2**23),
         read_slice(bodies[2], 5, size),
     ):
         with pytest.raises(NoRoomError, match="no memory"):

@@ -214,10 +214,7 @@ def test_what_a_dead_loop_held_is_taken_back() -> None:
     assert permits.in_flight == 0
 
 
-def test_who_waits_hears_of_a_loop_that_stops_holding_permits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(limiter, "_LOOK_AGAIN", 0.01)
+def test_who_waits_hears_of_a_loop_that_stops_holding_permits() -> None:
     permits = limiter_for("test http://stopping loop")
     holding, waiting = threading.Event(), threading.Event()
     left: list[tuple[asyncio.AbstractEventLoop, list[Permit]]] = []

@@ -18,8 +18,7 @@ from fsspec_store import FsspecStore
 from fsspec_store._backends.base import Backend
 from fsspec_store._backends.pages import Page
 from fsspec_store._core.failures import Failure
-from fsspec_store._http.retrier import Stats
-from fsspec_store._http.retry_policy import RetryPolicy
+from fsspec_store._http.settings import Settings
 from fsspec_store._runtime.prefetching import prefetched
 from fsspec_store._store.fan_out import fanned_out
 from fsspec_store._store.keys import is_listable
@@ -40,7 +39,7 @@ class Bucket(Backend):
     """
 
     def __init__(self, keys: Iterable[str], page_size: int = 2) -> None:
-        super().__init__(MemoryFileSystem(), RetryPolicy(), Stats())
+        super().__init__(MemoryFileSystem(), Settings())
         self.paths = sorted((ROOT + key for key in keys), key=str.encode)
         self.page_size = page_size
         #: What was asked for: a prefix of keys, and the number of the page.

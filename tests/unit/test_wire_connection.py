@@ -353,6 +353,16 @@ async def test_memory_is_let_go_of_when_the_request_is_given_up() -> None:
 
 # -- Whose answer is it ------------------------------------------------------------------------
 
+
+@pytest.mark.parametrize("status", [201, 404])
+async def test_only_a_value_is_left_to_be_read(status: int) -> None:
+    data = response(bytes(200_000), status)
+    # The body comes after its head.
+    async with connected(answers([data[:100], data[100:]])) as (connection, _):
+        answer = await ask(connection, whole_up_to=1)
+        assert body_of(answer) == bytes(200_000)
+
+
 SURPLUS = response(b"another's answer")
 
 

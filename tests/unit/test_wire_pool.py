@@ -598,7 +598,7 @@ def test_the_end_of_a_connection_leaves_its_number_to_others() -> None:
 
 
 class Pools:
-    """As the fast lanes do it."""
+    """As the native transport does it."""
 
     def make(self) -> Pool:
         return Pool(timeout=20.0, connect_timeout=5.0)

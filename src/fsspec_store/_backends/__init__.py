@@ -11,8 +11,7 @@ from .links import check_instance
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-    from .._http.retrier import Stats
-    from .._http.retry_policy import RetryPolicy
+    from .._http.settings import Settings
 
 __all__ = ["Backend", "backend_for"]
 
@@ -30,26 +29,22 @@ _INHERITED = {
 }
 
 
-def backend_for(
-    fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats, *, fast: bool = True
-) -> Backend:
+def backend_for(fs: AbstractFileSystem, settings: Settings) -> Backend:
     """The backend that knows this filesystem best.
 
     Parameters
     ----------
     fs : AbstractFileSystem
         The filesystem as the user configured it.
-    policy : RetryPolicy
-        How long to wait for the service, and how often to ask again.
-    stats : Stats
-        Where requests are counted.
-    fast : bool, optional
-        Whether plain requests may bypass the filesystem's library, where there is a choice.
+    settings : Settings
+        The store's options for requests.
 
     Raises
     ------
     StorageOptionError
         When the filesystem was configured with an option it cannot use.
+    ValueError
+        When the service has no parts of the size in the settings.
     """
     names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(fs).__mro__]
     place = _EXACT.get(names[0]) or next(
@@ -58,6 +53,4 @@ def backend_for(
     module, _, cls = place.partition(":")
     check_instance(fs)
     backend: type[Backend] = getattr(import_module(f".{module}", __name__), cls)
-    if backend.has_choice_of_lanes:
-        return backend(fs, policy, stats, fast=fast)  # type: ignore[call-arg]
-    return backend(fs, policy, stats)
+    return backend(fs, settings)

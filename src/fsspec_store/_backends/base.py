@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from .._core.redaction import hidden, public_text, secret_options
+from .._http.settings import PartLimits
 from .._runtime.concurrency import for_each
 from .pages import checked_pages, refuse_relative
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from .._core.byte_requests import ByteRequest
     from .._core.failures import Failure
     from .._core.leftovers import Leftover
-    from .._http.retrier import Stats
-    from .._http.retry_policy import RetryPolicy
+    from .._http.settings import Settings
     from .pages import Page
 
 __all__ = ["Backend"]
@@ -41,10 +41,13 @@ class Backend(ABC):
     ----------
     fs : AbstractFileSystem
         The filesystem as the user configured it. It is read, never closed and never changed.
-    policy : RetryPolicy
-        How long to wait for the service, and how often to ask again.
-    stats : Stats
-        Where requests are counted.
+    settings : Settings
+        The store's options for requests.
+
+    Raises
+    ------
+    ValueError
+        When the service has no parts of the size in the settings.
     """
 
     supports_writes: bool = True
@@ -64,13 +67,13 @@ class Backend(ABC):
     has_secret_paths: bool = False
     #: Whether single operations wait for nothing but the disk, so that they need no event loop.
     runs_in_place: ClassVar[bool] = False
-    #: Whether plain requests can be left to the filesystem's library: ``fast=False``.
-    has_choice_of_lanes: ClassVar[bool] = False
+    #: What the service takes of an upload in parts.
+    part_limits: ClassVar[PartLimits] = PartLimits()
 
-    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
+    def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
+        settings.check(self.part_limits)
         self.fs = fs
-        self.policy = policy
-        self.stats = stats
+        self.settings = settings
 
     async def discover(self, directory: str) -> None:  # noqa: B027
         """Find out what the service can do for this directory, where that takes asking.
@@ -119,7 +122,7 @@ class Backend(ABC):
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         """Replace the object if it still is this version, and say whether this call did.
 
-        As for `create`, an answer that was lost is made up for by reading back.
+        As for `create`, the value is read back after a lost response.
         """
         raise NotImplementedError("replacing one version of an object")
 

@@ -26,7 +26,15 @@ OF_THE_STORE = _table(
     ("max_concurrency concurrency", "max_concurrency=..., beside storage_options"),
     ("out_of_range", "out_of_range=..., beside storage_options"),
     ("allow_racy_create", "allow_racy_create=..., beside storage_options"),
-    ("fast", "fast=..., beside storage_options"),
+    ("transport fast", "transport=..., beside storage_options"),
+    (
+        "large_value_bytes multipart_threshold",
+        "large_value_bytes=..., beside storage_options",
+    ),
+    (
+        "part_bytes part_size multipart_chunksize chunk_size",
+        "part_bytes=..., beside storage_options",
+    ),
 )
 
 #: obstore, boto3, Polars and rclone call them so.

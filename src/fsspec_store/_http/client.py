@@ -21,7 +21,6 @@ from .aiohttp_sessions import Sessions
 from .content_range import content_length, requested_part
 from .http1.connection import CONTROL_BYTES, REFUSAL_BYTES, BodyTooLongError, longest_control
 from .http1.head_parser import ProtocolError
-from .large_reads import LARGE_BYTES
 from .responses import (
     Answer,
     LargeBody,
@@ -39,9 +38,10 @@ if TYPE_CHECKING:
     from .._core.byte_requests import RangeByteRequest
     from .http1.connection import Longest, Response
     from .large_reads import Stream
-    from .native_client import PlainClient
-    from .retrier import Slot, Stats
-    from .retry_policy import RetryPolicy, Verdict
+    from .native_client import NativeClient
+    from .retrier import Slot
+    from .retry_policy import Verdict
+    from .settings import Settings
 
 __all__ = ["HTTPClient", "RequestBody"]
 
@@ -75,14 +75,12 @@ class HTTPClient:
         Returns a new session for the running loop; must not hold this object.
     share : hashable
         Equal for clients whose ``make_session`` makes equal sessions: they share them.
-    policy : RetryPolicy
-        Timeouts and retries.
-    stats : Stats
-        Counts.
+    settings : Settings
+        The store's options for requests.
     judge : callable, optional
         Says of an exception why its request may be repeated; `http_verdict` when left out.
-    plain : PlainClient, optional
-        Sends what it can, for users who configured nothing of a session that it does not know.
+    native : NativeClient, optional
+        Sends the requests that it supports; without it aiohttp sends all of them.
     request : callable, optional
         Takes the place of ``ClientSession.request``, which follows no redirects here; called with
         the session and the arguments of that.
@@ -93,20 +91,22 @@ class HTTPClient:
         service: str,
         make_session: Callable[[], aiohttp.ClientSession],
         share: Hashable,
-        policy: RetryPolicy,
-        stats: Stats,
+        settings: Settings,
         judge: Callable[[Exception], Verdict | None] | None = None,
-        plain: PlainClient | None = None,
+        native: NativeClient | None = None,
         request: Callable[..., Awaitable[aiohttp.ClientResponse]] | None = None,
     ) -> None:
-        self._plain = plain
+        policy = settings.policy
+        self._native = native
         self._request = request or _request
-        self._is_plain = plain is not None
+        self._is_native = native is not None
+        self._stats = settings.stats
+        self._large_bytes = settings.reads.above
         self._sessions: Shared[aiohttp.ClientSession] = Shared(
             share, lambda: Sessions(make_session)
         )
         self._policy = policy
-        self._sender = Sender(service, policy, judge or http_verdict, stats)
+        self._sender = Sender(service, policy, judge or http_verdict, settings.stats)
         # aiohttp bounds pauses, and this class the rest.
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=policy.connect_timeout, sock_read=policy.timeout
@@ -144,7 +144,7 @@ class HTTPClient:
     ) -> Answer:
         """Send a request a single time, for an attempt of `send`; parameters as of `receive`."""
         # What is encoded on its way is aiohttp's.
-        if self._is_plain and not options.get("auto_decompress"):
+        if self._is_native and not options.get("auto_decompress"):
             body = None if data is None else data.in_one_piece()
             if data is None or body is not None:
                 # Its own timeouts begin when the body is sent.
@@ -194,11 +194,11 @@ class HTTPClient:
         -------
         Received
             With a `LargeBody`, to be closed, where the body of a status of 200 or 206 is of more
-            than `LARGE_BYTES`; with the bytes as they were sent otherwise.
+            than the settings read in one piece; with the bytes as they were sent otherwise.
         """
-        if self._is_plain:
+        if self._is_native:
             response, stream = await self._ask(
-                "GET", url, headers, whole_up_to=LARGE_BYTES, longest=longest
+                "GET", url, headers, whole_up_to=self._large_bytes, longest=longest
             )
             if stream is not None and response.status not in expect:
                 stream.close()
@@ -209,7 +209,7 @@ class HTTPClient:
 
         async def read(response: aiohttp.ClientResponse) -> bytes | memoryview | LargeBody:
             size = content_length(response.headers)
-            if size is not None and size > LARGE_BYTES and response.status in (200, 206):
+            if size is not None and size > self._large_bytes and response.status in (200, 206):
                 return LargeBody(BodyStream(response), size)
             if response.status >= 300:
                 return await read_up_to(response, REFUSAL_BYTES)
@@ -255,9 +255,9 @@ class HTTPClient:
                 raise TornError
             requested_part(sink, part, status=206, content_range=headers.get("Content-Range"))
 
-        if self._is_plain:
+        if self._is_native:
             response, stream = await self._ask(
-                "GET", url, headers, whole_up_to=LARGE_BYTES, into=sink
+                "GET", url, headers, whole_up_to=sink.nbytes, into=sink
             )
             if stream is not None:
                 stream.close()
@@ -278,12 +278,13 @@ class HTTPClient:
     async def _ask(
         self, method: str, url: str, *args: Any, **options: Any
     ) -> tuple[Response, Stream | None]:
-        assert self._plain is not None
+        assert self._native is not None
+        self._stats.native += 1
         try:
-            return await self._plain.ask(method, url, *args, **options)
+            return await self._native.ask(method, url, *args, **options)
         except ProtocolError:
-            # From now on this is aiohttp's, which takes what is almost HTTP.
-            self._is_plain = False
+            # From now on aiohttp sends the requests: it accepts what is almost HTTP.
+            self._is_native = False
             raise
 
     async def receive(
@@ -379,14 +380,14 @@ class HTTPClient:
     def close(self) -> None:
         """Close the sessions; new ones are made when requests follow."""
         self._sessions.close()
-        if self._plain is not None:
-            self._plain.close()
+        if self._native is not None:
+            self._native.close()
 
     async def aclose(self) -> None:
         """As `close`, awaiting the running loop's."""
         await self._sessions.aclose()
-        if self._plain is not None:
-            await self._plain.aclose()
+        if self._native is not None:
+            await self._native.aclose()
 
 
 async def _control(response: aiohttp.ClientResponse) -> bytes:

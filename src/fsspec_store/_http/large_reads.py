@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .retrier import Slot
 
 __all__ = [
-    "LARGE_BYTES",
     "PARTS_AT_ONCE",
     "Fetch",
     "Spare",
@@ -34,12 +33,8 @@ __all__ = [
     "spares",
 ]
 
-#: Bodies up to this are read in one piece: what one connection brings in less time than it takes
-#: others to get up to speed is not worth a further request.
-LARGE_BYTES = 32 * 2**20
 #: Requests for parts beside the first answer.
 PARTS_AT_ONCE = 4
-_PART_BYTES = 8 * 2**20
 _SKIPPED_BYTES = 2**20
 
 #: ``await fetch(part, sink)`` fills ``sink`` with these bytes of the object.
@@ -109,9 +104,9 @@ async def read_large(
     size: int,
     fetch: Fetch,
     *,
+    part_bytes: int,
     first: int = 0,
     spare: Spare | None = None,
-    part_bytes: int = _PART_BYTES,
     parts_at_once: int = PARTS_AT_ONCE,
 ) -> memoryview:
     """Read a body, its end by other requests.
@@ -124,12 +119,12 @@ async def read_large(
         Bytes of the body.
     fetch : callable
         Fetches a part; called when the body is closed, in the slot that it had.
+    part_bytes : int
+        Bytes of one request, ``>= 1``.
     first : int, optional
         Where in the object the body begins, in bytes.
     spare : callable, optional
         A `Spare` for parts beside the body. Left out, ``fetch`` is called for these as well.
-    part_bytes : int, optional
-        Bytes of one request, ``>= 1``.
     parts_at_once : int, optional
         Requests beside the first one, ``>= 1``.
 

@@ -41,14 +41,21 @@ class Limiter:
     ----------
     most : int, optional
         Permits it grows to.
+
+    Attributes
+    ----------
+    most : int
+        The same; lowered, it takes effect with the next permit.
+    limit : float
+        Permits at this time.
     """
 
     def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
-        self._most = most
+        self.most = most
         self._reset()
 
     def _reset(self) -> None:
-        self.limit = float(min(_START, self._most))
+        self.limit = float(min(_START, self.most))
         self._held: set[Permit] = set()
         self._starting = True
         # Raised when the limit is lowered: throttling of requests sent before that is ignored.
@@ -109,7 +116,7 @@ class Limiter:
             elif succeeded and len(self._held) >= self.limit - 1:
                 # Only a limit that was reached has shown that it is too low.
                 step = 1.0 if self._starting else 1 / self.limit
-                self.limit = min(self.limit + step, self._most)
+                self.limit = min(self.limit + step, self.most)
             if permit in self._held:
                 self._held.remove(permit)
                 _all.in_flight -= 1

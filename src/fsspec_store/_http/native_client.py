@@ -1,8 +1,8 @@
-"""Plain requests to one server, by connections of our own: nothing but HTTP/1.1.
+"""The native transport: requests to one server over HTTP/1.1 connections of this package.
 
-aiohttp takes three times as long from a request to the socket and back. No proxies, redirects,
-cookies, or encodings, and nothing of what a user may configure in a session: whoever needs one of
-them does not come here. Knows `fsspec_store._http.http1`, and no service.
+aiohttp takes three times as long from a request to the socket and back. Proxies, redirects,
+cookies, content encodings and options of a session are not supported: aiohttp sends those requests.
+Knows `fsspec_store._http.http1`, and no service.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from .http1.pool import Stream
     from .retry_policy import RetryPolicy
 
-__all__ = ["PlainClient"]
+__all__ = ["NativeClient"]
 
 
-class PlainClient:
-    """Asks one server.
+class NativeClient:
+    """Sends requests to one server.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class PlainClient:
         self._origin: Origin | None = None if self._tls else Origin(*self._address, None)
         times = policy.timeout, policy.connect_timeout
         # Of all servers: a pool keeps their connections apart.
-        self._pools: Shared[Pool] = Shared(("plain", *times), lambda: _Pools(*times))
+        self._pools: Shared[Pool] = Shared(("native", *times), lambda: _Pools(*times))
 
     async def ask(
         self,

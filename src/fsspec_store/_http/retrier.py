@@ -32,8 +32,8 @@ class Stats:
     requests : int
         Attempts sent to the service, repeated ones included. Calls of blocking filesystems and of
         the disk count as none.
-    fast : int
-        Those among them that went to S3 without going through s3fs.
+    native : int
+        Attempts among them that the native transport sent: not s3fs, and not aiohttp.
     retries : int
         Attempts that repeated one that had failed.
     throttled : int
@@ -43,7 +43,7 @@ class Stats:
     """
 
     requests: int = 0
-    fast: int = 0
+    native: int = 0
     retries: int = 0
     throttled: int = 0
     forbidden_as_missing: int = 0

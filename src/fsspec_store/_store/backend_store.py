@@ -234,7 +234,7 @@ class BackendStore(Store):
         may_be_missing = not isinstance(error, UnauthenticatedError)
         if not (self._missing_on_forbidden and may_be_missing):
             raise error
-        self._backend.stats.forbidden_as_missing += 1
+        self._backend.settings.stats.forbidden_as_missing += 1
 
     def _missing_root(self) -> str:
         """What a message adds when the root of the store does not exist."""

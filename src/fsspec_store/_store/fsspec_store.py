@@ -14,6 +14,7 @@ from .._backends import backend_for
 from .._core.redaction import public_url
 from .._http.retrier import Stats
 from .._http.retry_policy import RetryPolicy
+from .._http.settings import Settings, Transport
 from ..errors import StoreURLError
 from .backend_store import BackendStore
 from .filesystem import (
@@ -72,10 +73,20 @@ class FsspecStore(BackendStore):
     allow_racy_create : bool, optional
         Let `set_if_not_exists` check first and then write where the backend cannot create
         atomically. Without it `set_if_not_exists` raises on such a backend.
-    fast : bool, optional
-        Send requests to S3 without s3fs, with its credentials and settings. Requests of unsupported
-        configurations go through s3fs in any case; `stats.fast` counts the others. Answers are the
-        same. Other services ignore it.
+    transport : {"auto", "library"}, default "auto"
+        What sends requests to S3, Google Cloud Storage and Azure. "auto": the native transport,
+        with the filesystem's credentials and settings, where it supports them, and the library
+        otherwise; `stats.native` counts its requests. "library": s3fs on S3, aiohttp on the others,
+        for every request. Results are the same. Elsewhere both mean the only transport.
+    large_value_bytes : int, optional
+        Size in bytes above which a value is read and written in parts, ``>= 1``; 32 MiB for reads
+        and 64 MiB for writes when left out. At most the service's limit for an upload in one
+        request: 5 GiB on S3, 5000 MiB on Azure, 5 TiB on Google Cloud Storage. Values are written
+        in parts on these three, and read in parts there and on web servers.
+    part_bytes : int, optional
+        Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
+        5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
+        Uploads take larger parts where a value would need more than 10,000 (S3) or 50,000 (Azure).
 
     Raises
     ------
@@ -83,6 +94,8 @@ class FsspecStore(BackendStore):
         When the path is invalid, or the filesystem cannot hold a store there.
     StorageOptionError
         When the filesystem was created with an option it cannot use.
+    ValueError, TypeError
+        When a parameter is out of its bounds.
     """
 
     def __init__(
@@ -97,7 +110,9 @@ class FsspecStore(BackendStore):
         retries: int = RetryPolicy.retries,
         missing_on_forbidden: bool = False,
         allow_racy_create: bool = False,
-        fast: bool = True,
+        transport: Transport = "auto",
+        large_value_bytes: int | None = None,
+        part_bytes: int | None = None,
     ) -> None:
         self._given = (fs, path)
         self._options: dict[str, Any] = {
@@ -107,15 +122,18 @@ class FsspecStore(BackendStore):
             "retries": retries,
             "missing_on_forbidden": missing_on_forbidden,
             "allow_racy_create": allow_racy_create,
-            "fast": fast,
+            "transport": transport,
+            "large_value_bytes": large_value_bytes,
+            "part_bytes": part_bytes,
         }
         policy = RetryPolicy(timeout, retries)
+        settings = Settings(policy, Stats(), transport, large_value_bytes, part_bytes)
         inner, self._root = root_path(fs, path)
         if inner is fs and type(fs) is LocalFileSystem:
             # The working folder may differ where the store is created again.
             self._given = (fs, self._root or fs.root_marker)
         url = public_url(root_url(inner, self._root))
-        backend = backend_for(inner, policy, Stats(), fast=fast)
+        backend = backend_for(inner, settings)
         problem = backend.check_root(self._root)
         if problem:
             raise StoreURLError(f"{url!r}: {problem}", url=url)
@@ -283,7 +301,7 @@ class FsspecStore(BackendStore):
     @property
     def stats(self) -> Stats:
         """Counters of this store's requests: sent, retried, throttled, and more."""
-        return self._backend.stats
+        return self._backend.settings.stats
 
     def __eq__(self, other: object) -> bool:
         return (

@@ -36,6 +36,8 @@ def check_parameters(cls: type, names: Iterable[str]) -> None:
 def _advice(name: str, parameters: Iterable[str]) -> str:
     if name == "mode":
         return "read_only=True opens for reading only, and zarr and xarray take a mode"
+    if name == "fast":
+        return "write transport='library' for fast=False"
     # Compared without "_": then readonly= is close to read_only, and to nothing else.
     known = {each.replace("_", ""): each for each in [*parameters, "storage_options"]}
     similar = difflib.get_close_matches(name.lower().replace("_", ""), known, n=1, cutoff=0.65)

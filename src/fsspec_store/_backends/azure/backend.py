@@ -19,6 +19,7 @@ from ..._core.redaction import request_secrets, secret_options
 from ..._core.versions import is_etag
 from ..._http.parsing import parsed
 from ..._http.responses import http_failure
+from ..._http.settings import PartLimits
 from ..base import Backend
 from ..pages import (
     Continuation,
@@ -32,7 +33,7 @@ from .answers import AzureError, Listing, listing
 from .deletes import Deletes
 from .reading import Reader
 from .requests import Requests, quoted
-from .uploads import put_blob
+from .uploads import MAX_AT_ONCE, put_blob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -41,8 +42,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._http.responses import Answer
-    from ..._http.retrier import Stats
-    from ..._http.retry_policy import RetryPolicy
+    from ..._http.settings import Settings
     from .uploads import Body
 
 __all__ = ["AzureBackend"]
@@ -53,6 +53,8 @@ _CONTAINER = re.compile(
 )
 _MAX_NAME = 1024
 _MAX_SEGMENTS = 254
+#: "Put Block": a block has at most 4000 MiB; "Put Block List": a blob has at most 50,000.
+_PART_LIMITS = PartLimits("Azure", largest=4000 * 2**20, most=50_000, largest_request=MAX_AT_ONCE)
 #: What the service changes in a name (dots at the end of a segment are dropped, a backslash is a
 #: slash), and what it or the XML of its listings cannot carry.
 _NOT_IN_NAMES = re.compile("\\.(?:/|\\Z)|[\\\\\x00-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -61,11 +63,14 @@ _NOT_IN_NAMES = re.compile("\\.(?:/|\\Z)|[\\\\\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 class AzureBackend(Backend):
     """Blobs of containers, by paths such as ``container/prefix/name``."""
 
-    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
-        super().__init__(fs, policy, stats)
-        self._requests = Requests(fs, policy, stats)
-        self._reader = Reader(self._requests)
+    part_limits = _PART_LIMITS
+
+    def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
+        super().__init__(fs, settings)
+        self._requests = Requests(fs, settings)
+        self._reader = Reader(self._requests, settings.reads)
         self._deletes = Deletes(self._requests)
+        self._writes = settings.writes
         # The secondary place of an account is a copy that the service itself keeps.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
 
@@ -182,7 +187,12 @@ class AzureBackend(Backend):
         async def headers_of() -> Mapping[str, str]:
             return (await self._requests.send("HEAD", path, expect={200, 404})).headers
 
-        return await put_blob(put, partial(self.read, path, None), headers_of, data, condition)
+        read = partial(self.read, path, None)
+        parts = self._writes
+        block_bytes = None
+        if data.nbytes > parts.above:
+            block_bytes = self.part_limits.part_size(data.nbytes, parts.size)
+        return await put_blob(put, read, headers_of, data, condition, block_bytes)
 
     async def _listings(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
@@ -192,7 +202,7 @@ class AzureBackend(Backend):
         query = "restype=container&comp=list&include=metadata&prefix=" + quoted(prefix + stem)
         if not recursive:
             query += "&delimiter=%2F"
-        # Only the first page is a small one: whoever needs another wants many.
+        # Only the first page is small: a caller that needs another one wants many entries.
         place = "" if page_size is None else f"&maxresults={page_size}"
         continuation = Continuation()
         while True:

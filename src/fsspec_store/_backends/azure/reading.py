@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest
     from ..._http.large_reads import Fetch
     from ..._http.retrier import Slot
+    from ..._http.settings import Parts
     from .requests import Requests
 
 __all__ = ["Reader"]
@@ -56,10 +57,13 @@ class Reader:
     ----------
     requests : Requests
         Sends requests.
+    parts : Parts
+        Which values are read in parts.
     """
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, parts: Parts) -> None:
         self._requests = requests
+        self._parts = parts
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         """What a request names; ``None`` when the blob is missing."""
@@ -178,6 +182,7 @@ class Reader:
                     fetch_in(slot),
                     first=part_start(content_range),
                     spare=spares(slot, fetch_in),
+                    part_bytes=self._parts.size,
                 )
                 if found.status == 200:
                     await in_thread(check_whole, found.headers, memory)

@@ -14,7 +14,7 @@ import aiohttp
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
 from ..._http.client import HTTPClient
-from ..._http.native_client import PlainClient
+from ..._http.native_client import NativeClient
 from ..._http.responses import Answer, Received, StatusError, http_verdict, public_answer
 from ..._http.retry_policy import EXPIRED, TRANSIENT
 from ..._version import __version__
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from ..._http.retrier import Slot, Stats
-    from ..._http.retry_policy import RetryPolicy, Verdict
+    from ..._http.retrier import Slot
+    from ..._http.retry_policy import Verdict
+    from ..._http.settings import Settings
     from .account import Credential
     from .uploads import Body
 
@@ -47,20 +48,18 @@ class Requests:
     ----------
     fs : AzureBlobFileSystem
         As the user configured it.
-    policy : RetryPolicy
-        Timeouts and retries.
-    stats : Stats
-        Counts.
+    settings : Settings
+        The store's options for requests.
     """
 
-    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
+    def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         self.account = account_of(fs)
         judge = partial(_verdict, self.account.credential)
         service = self.account.service
-        plain = None
-        if self.account.proxy is None and service.isascii():
-            plain = PlainClient(service, policy)
-        self.http = HTTPClient(service, _new_session, "azure", policy, stats, judge, plain)
+        native = None
+        if settings.is_native and self.account.proxy is None and service.isascii():
+            native = NativeClient(service, settings.policy)
+        self.http = HTTPClient(service, _new_session, "azure", settings, judge, native)
 
     async def send(
         self,
@@ -114,8 +113,8 @@ class Requests:
         async def attempt() -> T:
             nonlocal used
             version = account.version
-            # Signed for each attempt: a signature holds for a quarter of an hour, and a shared
-            # access signature may be another one by now.
+            # Each attempt has its own signature, which is valid for a quarter of an hour. A shared
+            # access signature may have been replaced since the attempt before.
             url_path, url = self.address(path, query)
             sent = await account.headers(method, url_path, query, headers)
             sent.update(_OWN_HEADERS)
@@ -180,7 +179,7 @@ def _verdict(credential: Credential, error: Exception) -> Verdict | None:
         if error_code(error.answer) == "Md5Mismatch":
             return TRANSIENT
     elif isinstance(error, (ServiceRequestError, ServiceResponseError)):
-        # On the way to a token.
+        # The request for a token failed.
         return TRANSIENT
     return http_verdict(error)
 

@@ -25,16 +25,11 @@ if TYPE_CHECKING:
 
     from ..._http.responses import Answer
 
-__all__ = ["Body", "put_blob"]
+__all__ = ["MAX_AT_ONCE", "Body", "put_blob"]
 
-#: From here on a value is uploaded in blocks, several at a time.
-_BLOCKS_THRESHOLD = 64 * 2**20
-_BLOCK_BYTES = 16 * 2**20
 _BLOCKS_AT_ONCE = 4
-#: Most blocks of a blob ("Put Block List").
-_MAX_BLOCKS = 50_000
-#: Most bytes of one request ("Put Blob").
-_MAX_AT_ONCE = 5000 * 2**20
+#: Maximum size of a blob that is uploaded in one request ("Put Blob").
+MAX_AT_ONCE = 5000 * 2**20
 #: So much is handed to the connection at a time: it waits in between for the service to keep up.
 _WRITE_BYTES = 2**20
 #: Adding up more than this takes longer than asking a thread to.
@@ -84,6 +79,7 @@ async def put_blob(
     headers_of: Callable[[], Awaitable[Mapping[str, str]]],
     data: memoryview,
     condition: Mapping[str, str],
+    block_bytes: int | None = None,
 ) -> bool:
     """Write a blob, and say whether this did: ``False`` when the condition was not met.
 
@@ -100,6 +96,8 @@ async def put_blob(
         The value.
     condition : mapping
         ``{}``, ``{"If-None-Match": "*"}`` or ``{"If-Match": etag}``.
+    block_bytes : int, optional
+        Size of the blocks in which the value is uploaded; in one request when left out.
 
     Raises
     ------
@@ -111,14 +109,14 @@ async def put_blob(
     writer = secrets.token_hex(8) if "If-Match" in condition else None
     if writer is not None:
         condition = {**condition, _WRITER: writer}
-    if data.nbytes >= _BLOCKS_THRESHOLD:
-        body = await _put_blocks(put, data)
+    if block_bytes is not None:
+        body = await _put_blocks(put, data, block_bytes)
         headers = {"Content-Type": "application/xml", **await _sums(body.data), **condition}
         try:
             answer = await put("comp=blocklist", headers, body)
         except AzureError as error:
             # Another writer's commit dropped these blocks. Nothing gets between one request.
-            if error.code != "InvalidBlockList" or data.nbytes > _MAX_AT_ONCE:
+            if error.code != "InvalidBlockList" or data.nbytes > MAX_AT_ONCE:
                 raise
         sent = body.sent
     if answer is None:
@@ -147,9 +145,10 @@ async def put_blob(
     return await read() == data
 
 
-async def _put_blocks(put: Callable[..., Awaitable[Answer]], data: memoryview) -> Body:
+async def _put_blocks(
+    put: Callable[..., Awaitable[Answer]], data: memoryview, block_bytes: int
+) -> Body:
     """Upload the blocks, and return the list that makes a blob of them."""
-    block_bytes = max(_BLOCK_BYTES, -(-data.nbytes // _MAX_BLOCKS))
     starts = range(0, data.nbytes, block_bytes)
     # All names of a blob's blocks are equally long, and no other writer's.
     upload = secrets.token_hex(8)

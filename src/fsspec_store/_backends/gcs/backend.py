@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from ..._core.failures import BucketMissingError, Failure
 from ..._http.parsing import parsed
 from ..._http.responses import StatusError, http_failure
+from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..pages import Continuation, Page
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.retrier import Stats
-    from ..._http.retry_policy import RetryPolicy
+    from ..._http.settings import Settings
 
 __all__ = ["GCSBackend"]
 
@@ -46,20 +46,30 @@ _RESERVED = ".well-known/acme-challenge/"
 _PAGE = 1000
 #: Its own hosts resume uploads as documented; emulators drop conditions and keep chunks twice.
 _GOOGLE = re.compile(r"(.+\.)?googleapis\.com")
+#: Cloud Storage, "Resumable uploads": chunks are multiples of 256 KiB. "Quotas & limits": an object
+#: has at most 5 TiB, in one request as well.
+_PART_LIMITS = PartLimits(
+    "Google Cloud Storage",
+    smallest=256 * 2**10,
+    multiple_of=256 * 2**10,
+    largest_request=5 * 2**40,
+)
 _ZONAL = re.compile(rb"requires appendable objects|[Zz]onal (objects|buckets) ")
 
 
 class GCSBackend(Backend):
     """Objects of Google Cloud Storage's buckets, by paths such as ``bucket/prefix/name``."""
 
+    part_limits = _PART_LIMITS
     fs: Any
 
-    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
-        super().__init__(fs, policy, stats)
-        self._calls = Calls(fs, policy, stats)
+    def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
+        super().__init__(fs, settings)
+        self._calls = Calls(fs, settings)
         self._buckets = Buckets(self._calls)
-        self._reader = Reader(self._calls)
+        self._reader = Reader(self._calls, settings.reads)
         self._deletes = Deletes(self._calls, self._buckets)
+        self._writes = settings.writes
         self._cleanup = Cleanup()
         host = urlsplit(self._calls.endpoint).hostname or ""
         self._resumes = bool(fs.on_google or _GOOGLE.fullmatch(host))
@@ -196,8 +206,10 @@ class GCSBackend(Backend):
             return (await self._reader.read_whole(bucket, name, None))[0]
 
         upload = Upload(self._calls, read, bucket, name, data, condition, self._cleanup)
+        parts = self._writes
+        in_chunks = self._resumes and data.nbytes > parts.above
         try:
-            done = await upload.run(resumable=self._resumes)
+            done = await upload.run(chunk_bytes=parts.size if in_chunks else None)
         except StatusError as error:
             if error.answer.status == 404:
                 raise BucketMissingError(bucket) from error

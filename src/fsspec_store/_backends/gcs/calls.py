@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from ..._http.client import HTTPClient
-from ..._http.native_client import PlainClient
+from ..._http.native_client import NativeClient
 from ..._http.responses import StatusError
 from ..._runtime.sharing import frozen
 from ..._version import __version__
 from .answers import check_is_googles, in_words, verdict
-from .session import Authorization, billed_project, check_options, endpoint, is_plain, session_maker
+from .session import (
+    Authorization,
+    billed_project,
+    check_options,
+    endpoint,
+    session_maker,
+    supports_native,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -23,8 +30,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._http.responses import Answer
-    from ..._http.retrier import Slot, Stats
-    from ..._http.retry_policy import RetryPolicy
+    from ..._http.retrier import Slot
+    from ..._http.settings import Settings
 
 __all__ = ["USER_AGENT", "Calls"]
 
@@ -42,10 +49,8 @@ class Calls:
     ----------
     fs : GCSFileSystem
         As the user configured it.
-    policy : RetryPolicy
-        Timeouts and retries.
-    stats : Stats
-        Counts.
+    settings : Settings
+        The store's options for requests.
 
     Raises
     ------
@@ -53,17 +58,19 @@ class Calls:
         When the filesystem was given an option it cannot use.
     """
 
-    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
+    def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         check_options(fs)
         self.endpoint = endpoint(fs)
         project = billed_project(fs)
         self._billing = {} if project is None else {"userProject": project}
-        self.authorization = Authorization(fs, policy.timeout)
+        self.authorization = Authorization(fs, settings.policy.timeout)
         parts = urlsplit(self.endpoint)
         service = f"{parts.scheme}://{parts.netloc}"
         share = ("gcs", frozen(fs.storage_options), self.endpoint)
-        plain = PlainClient(service, policy) if is_plain(fs) else None
-        self.client = HTTPClient(service, session_maker(fs), share, policy, stats, verdict, plain)
+        native = None
+        if settings.is_native and supports_native(fs):
+            native = NativeClient(service, settings.policy)
+        self.client = HTTPClient(service, session_maker(fs), share, settings, verdict, native)
 
     def url(
         self,
@@ -100,7 +107,7 @@ class Calls:
     async def once(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any
     ) -> Answer:
-        """Send one request one time, signed; a refusal is told in the service's own words."""
+        """Sign and send a request once; an error has the message of the service."""
         answer = await self.signed(
             partial(self.client.once, method, url), headers=headers or {}, **options
         )

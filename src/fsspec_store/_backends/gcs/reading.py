@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
     from ..._http.large_reads import Fetch
     from ..._http.retrier import Slot
+    from ..._http.settings import Parts
     from .calls import Calls
 
 __all__ = ["GENERATION", "Reader", "is_generation"]
@@ -43,7 +44,7 @@ __all__ = ["GENERATION", "Reader", "is_generation"]
 #: The header that says which version of an object came.
 GENERATION = "X-Goog-Generation"
 _GENERATION = re.compile("[1-9][0-9]{0,18}")
-#: Objects are taken as they are stored: whoever takes no gzip is sent packed ones unpacked.
+#: Without gzip here the service decompresses objects that are stored compressed.
 _HEADERS = {"Accept-Encoding": "gzip"}
 
 
@@ -54,10 +55,13 @@ class Reader:
     ----------
     calls : Calls
         Sends requests.
+    parts : Parts
+        Which values are read in parts.
     """
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, parts: Parts) -> None:
         self._calls = calls
+        self._parts = parts
 
     async def read(
         self, bucket: str, name: str, request: ByteRequest | None
@@ -138,6 +142,7 @@ class Reader:
             if is_what_was_asked(*asked) and leaves_large and is_pinned:
                 return body, answer
             part, is_whole = await read_alone(*asked)
+            check_is_googles(found.status, found.headers, part, is_value=True)
             if is_whole:
                 await _check(found.status, found.headers, part)
             return part, answer
@@ -197,6 +202,7 @@ class Reader:
                     fetch_in(slot),
                     first=part_start(content_range),
                     spare=spares(slot, fetch_in),
+                    part_bytes=self._parts.size,
                 )
                 await _check(answer.status, answer.headers, memory)
             except (TornError, aiohttp.ClientPayloadError):

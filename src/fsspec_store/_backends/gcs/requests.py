@@ -33,12 +33,10 @@ LONG_TO_HASH = 8 * 2**20
 _ONE_PIECE = 64 * 2**10
 _PIECE_BYTES = 256 * 2**10
 _HASH_BYTES = 4 * 2**20
-#: Without its compiled half the library is slower than any network.
-_HAS_FAST_CRC32C = google_crc32c.implementation == "c"
 
 
 class Body:
-    """A request's body: pieces that are not joined, sent anew with each attempt.
+    """A request's body: pieces that are not joined, sent again with each attempt.
 
     Parameters
     ----------
@@ -99,13 +97,22 @@ def checksum(data: memoryview) -> dict[str, str]:
     return {"md5Hash": base64.b64encode(digest).decode()}
 
 
-def crc32c(data: memoryview) -> str | None:
-    """The checksum as the service spells it, ``None`` where it would take too long."""
-    if not _HAS_FAST_CRC32C:
+def crc32c(data: memoryview, *, piece_bytes: int = _HASH_BYTES) -> str | None:
+    """The checksum as the service spells it; ``None`` where it would take too long.
+
+    Parameters
+    ----------
+    data : memoryview
+        The value.
+    piece_bytes : int, optional
+        Bytes of one call of the library, ``>= 1``; it holds the GIL for as long.
+    """
+    if google_crc32c.implementation != "c":
+        # The library in Python alone is slower than any network.
         return None
     # An array over the same bytes: the library takes no memoryview.
     array = np.asarray(data)
     value = 0
-    for start in range(0, len(array), _HASH_BYTES):
-        value = google_crc32c.extend(value, array[start : start + _HASH_BYTES])
+    for start in range(0, len(array), piece_bytes):
+        value = google_crc32c.extend(value, array[start : start + piece_bytes])
     return base64.b64encode(value.to_bytes(4, "big")).decode()

@@ -39,8 +39,8 @@ __all__ = [
     "check_names",
     "check_options",
     "endpoint",
-    "is_plain",
     "session_maker",
+    "supports_native",
 ]
 
 _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
@@ -146,8 +146,8 @@ def session_maker(fs: Any) -> Callable[[], aiohttp.ClientSession]:
     return make
 
 
-def is_plain(fs: Any) -> bool:
-    """Whether the user configured nothing that only aiohttp knows how to keep to."""
+def supports_native(fs: Any) -> bool:
+    """Whether the native transport supports what the user configured."""
     return (
         not fs.session_kwargs
         and not getattr(fs, "_use_client_cert", False)

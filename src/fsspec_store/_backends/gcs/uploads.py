@@ -1,7 +1,7 @@
 """How a value gets to Google Cloud Storage: in one request, or as a resumable upload.
 
-An answer that was lost on its way is made up for: the write may have happened all the same, and
-then its repetition fails. Knows the upload protocols, and not how a request is sent.
+After a lost response the value is read back: the write may have succeeded, and then its repetition
+fails. Knows the upload protocols, and not how a request is sent.
 """
 
 from __future__ import annotations
@@ -31,17 +31,12 @@ __all__ = ["Upload"]
 
 T = TypeVar("T")
 
-#: From here on a value is uploaded in chunks, where the service resumes uploads as it should.
-_RESUMABLE_THRESHOLD = 64 * 2**20
-#: A multiple of 256 KiB, as the service wants it.
-_CHUNK_BYTES = 16 * 2**20
-#: The service keeps whole ones ("Resumable uploads").
+#: The service stores whole multiples of this ("Resumable uploads").
 _LEAST_KEPT = 256 * 2**10
-
 _CONTENT_TYPE = "application/octet-stream"
 #: What the answer to a write says of the object.
 _STORED = "size,crc32c,md5Hash"
-#: Refusals after which nothing was written.
+#: Statuses of errors after which nothing was written.
 _NOT_DONE = frozenset({401, 403, 429})
 #: What a repeated write may meet that was done the first time.
 _MAY_BE_DONE = frozenset({404, 410, 412})
@@ -96,21 +91,22 @@ class Upload:
         #: Of a replacement alone: of a creation, all writers of equal bytes are served.
         self._writer = secrets.token_hex(8) if is_replacement else None
 
-    async def run(self, *, resumable: bool) -> bool:
+    async def run(self, *, chunk_bytes: int | None = None) -> bool:
         """Write, and say whether this did: ``False`` when the condition was not met.
 
         Parameters
         ----------
-        resumable : bool
-            Whether a large value may go as a resumable upload.
+        chunk_bytes : int, optional
+            Size of the chunks of a resumable upload, a multiple of 256 KiB; the value is uploaded
+            in one request when left out.
         """
         if self._data.nbytes < LONG_TO_HASH:
             declared = checksum(self._data)
         else:
             declared = await in_thread(checksum, self._data)
-        if resumable and self._data.nbytes >= _RESUMABLE_THRESHOLD:
-            return await self._run_sessions(declared)
-        return await self._run_at_once(declared)
+        if chunk_bytes is None:
+            return await self._run_at_once(declared)
+        return await self._run_sessions(declared, chunk_bytes)
 
     def _url(self, **params: str) -> str:
         return self._calls.url(self._bucket, api="/upload/storage/v1", **params)
@@ -133,13 +129,13 @@ class Upload:
             check_stored(answer, self._data, declared)
         return bool(answer)
 
-    async def _run_sessions(self, declared: dict[str, str]) -> bool:
+    async def _run_sessions(self, declared: dict[str, str], chunk_bytes: int) -> bool:
         for _ in range(_SESSIONS):
             session = await self._begin(declared)
             if session is None:
                 return False
             try:
-                answer = await self._send_chunks(session)
+                answer = await self._send_chunks(session, chunk_bytes)
             except BaseException as error:
                 if isinstance(error, StatusError) and error.answer.status in _SESSION_GONE:
                     continue
@@ -182,11 +178,11 @@ class Upload:
         endpoint = urlsplit(self._calls.endpoint)
         return f"{endpoint.scheme}://{endpoint.netloc}{target}"
 
-    async def _send_chunks(self, session: str) -> Answer | bool:
+    async def _send_chunks(self, session: str, chunk_bytes: int) -> Answer | bool:
         size = self._data.nbytes
         start = 0
         while True:
-            end = min(start + _CHUNK_BYTES, size)
+            end = min(start + chunk_bytes, size)
             body = Body(self._data[start:end])
             headers = {
                 "Content-Length": str(body.size),

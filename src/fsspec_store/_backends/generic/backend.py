@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest
     from ..._core.failures import Failure
     from ..._core.leftovers import Leftover
-    from ..._http.retrier import Stats
-    from ..._http.retry_policy import RetryPolicy
+    from ..._http.settings import Settings
 
 __all__ = ["GenericBackend"]
 
@@ -57,11 +56,11 @@ class GenericBackend(Backend):
     supports_replace = False
     default_concurrency = 32
 
-    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
-        super().__init__(fs, policy, stats)
+    def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
+        super().__init__(fs, settings)
         self._copies = Copies(fs) if isinstance(fs, CachingFileSystem) else None
         is_layer = self._copies is not None
-        self._calls = Calls(fs.fs if is_layer else fs, policy, blocking=is_layer)
+        self._calls = Calls(fs.fs if is_layer else fs, settings.policy, blocking=is_layer)
         self._facts = self._calls.facts
         # Size and bytes of the filesystem below are not those of the values.
         self._compressed = self._copies is not None and self._copies.compressed

@@ -55,7 +55,7 @@ class LocalBackend(Backend):
         return await in_thread(size, path)
 
     async def write(self, path: str, data: memoryview) -> None:
-        await locking(Write(path, data), self.policy.timeout)
+        await locking(Write(path, data), self.settings.policy.timeout)
 
     async def create(self, path: str, data: memoryview) -> bool:
         return await in_thread(create, path, data)
@@ -65,16 +65,16 @@ class LocalBackend(Backend):
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         try:
-            return await locking(Replacement(path, data, version), self.policy.timeout)
+            return await locking(Replacement(path, data, version), self.settings.policy.timeout)
         except NotImplementedError:
             self.supports_replace = False
             raise
 
     async def remove(self, path: str) -> None:
-        await locking(Removal([path]), self.policy.timeout)
+        await locking(Removal([path]), self.settings.policy.timeout)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await locking(Removal(paths), self.policy.timeout)
+        await locking(Removal(paths), self.settings.policy.timeout)
 
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
@@ -87,7 +87,7 @@ class LocalBackend(Backend):
             await in_thread(walk.close)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
-        await locking(Emptying(directory, is_root=is_root), self.policy.timeout)
+        await locking(Emptying(directory, is_root=is_root), self.settings.policy.timeout)
 
     async def remove_empty_folders(self, directory: str, root: str) -> None:
         await in_thread(remove_empty_above, directory, root)

@@ -18,6 +18,7 @@ from ..._core.byte_requests import SuffixByteRequest
 from ..._core.failures import BucketMissingError, Failure, RangeNotSatisfiableError
 from ..._core.versions import is_etag
 from ..._http.content_range import content_length, total_size
+from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..pages import Continuation, Page, check_answered
@@ -46,8 +47,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.leftovers import Leftover
-    from ..._http.retrier import Stats
-    from ..._http.retry_policy import RetryPolicy
+    from ..._http.settings import Settings
 
 __all__ = ["S3Backend"]
 
@@ -55,7 +55,11 @@ __all__ = ["S3Backend"]
 _MAX_KEY_BYTES = 1024
 #: Entries of a page, unless fewer are asked for (S3 API Reference, "ListObjectsV2").
 _PAGE_KEYS = 1000
-#: Refusals of a HEAD, whose answer has no body.
+#: S3 User Guide, "Amazon S3 multipart upload limits"; S3 API Reference, "PutObject".
+_PART_LIMITS = PartLimits(
+    "S3", smallest=5 * 2**20, largest=5 * 2**30, most=10_000, largest_request=5 * 2**30
+)
+#: Errors of a HEAD, whose response has no body.
 _NO_REASON = frozenset({"400", "401", "403"})
 #: Maximum length of an error's code: ``IllegalVersioningConfigurationException`` has 39 characters.
 _MAX_CODE = 128
@@ -68,24 +72,21 @@ class S3Backend(Backend):
 
     Parameters
     ----------
-    fs, policy, stats
+    fs, settings
         See `Backend`.
-    fast : bool, optional
-        Whether plain requests bypass s3fs.
     """
 
-    has_choice_of_lanes = True
+    part_limits = _PART_LIMITS
 
-    def __init__(
-        self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats, *, fast: bool = True
-    ) -> None:
-        super().__init__(fs, policy, stats)
-        self._calls = Calls(fs, policy, stats, fast=fast)
+    def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
+        super().__init__(fs, settings)
+        self._calls = Calls(fs, settings)
         #: Those of the endpoint, once it is known which that is.
         self._conditions = Conditions()
         self._buckets_seen: set[str] = set()
-        self._reader = Reader(self._calls, self._buckets_seen)
+        self._reader = Reader(self._calls, self._buckets_seen, settings.reads)
         self._deletes = Deletes(self._calls)
+        self._writes = settings.writes
         self._cleanup = Cleanup()
 
     @property
@@ -121,7 +122,7 @@ class S3Backend(Backend):
             return await self._first_size(bucket, key) if has_page(error) else None
         except OSError as error:
             # So does one that says why S3 refused: it may be credentials that ended.
-            if error_code(error) not in _NO_REASON or not self._calls.lanes.may_ask_why():
+            if error_code(error) not in _NO_REASON or not self._calls.transports.may_ask_why():
                 raise
             return await self._first_size(bucket, key)
         size: int | None = response["ContentLength"]
@@ -318,7 +319,7 @@ class S3Backend(Backend):
         except FileNotFoundError as error:
             raise BucketMissingError(bucket) from error
         except PermissionError:
-            # Whoever may read objects need not be allowed to ask for the bucket.
+            # Permission to read objects does not include HeadBucket.
             pass
         self._buckets_seen.add(bucket)
 
@@ -326,14 +327,18 @@ class S3Backend(Backend):
         bucket, key = self._split(path)
         stored = partial(self._reader.stored, bucket, key)
         upload = Upload(self._calls, stored, bucket, key, data, condition, self._cleanup)
-        done = await upload.run()
+        parts = self._writes
+        part_bytes = None
+        if data.nbytes > parts.above:
+            part_bytes = self.part_limits.part_size(data.nbytes, parts.size)
+        done = await upload.run(part_bytes=part_bytes)
         self._buckets_seen.add(bucket)
         return done
 
     async def _find_out_conditions(self, path: str) -> None:
         bucket, key = self._split(path)
         if self._conditions.create is None:
-            fs = self._calls.lanes.fs
+            fs = self._calls.transports.fs
             await fs.set_session()
             endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
             directory = key[: key.rfind("/") + 1]

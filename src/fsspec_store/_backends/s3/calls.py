@@ -1,4 +1,4 @@
-"""S3's calls by the lanes of the running loop: one attempt, or attempts until one succeeds.
+"""S3's calls by the transports of the running loop: one attempt, or until one succeeds.
 
 Knows which settings make other sessions, and nothing of what the calls are for.
 """
@@ -12,18 +12,18 @@ from ..._http.limiter import MAX_IN_FLIGHT
 from ..._http.retrier import Sender
 from ..._runtime.sharing import Shared, frozen
 from .answers import verdict
-from .lanes import secrets_of
 from .session import S3Filesystems, check_options, endpoint_of
+from .transports import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from fsspec import AbstractFileSystem
 
-    from ..._http.retrier import Slot, Stats
-    from ..._http.retry_policy import RetryPolicy
+    from ..._http.retrier import Slot
+    from ..._http.settings import Settings
     from .features import Service
-    from .lanes import Lanes
+    from .transports import Transports
 
 __all__ = ["Calls"]
 
@@ -40,12 +40,8 @@ class Calls:
     ----------
     fs : S3FileSystem
         As the user configured it.
-    policy : RetryPolicy
-        Timeouts and retries.
-    stats : Stats
-        Counts.
-    fast : bool
-        Whether plain requests bypass s3fs.
+    settings : Settings
+        The store's options for requests.
 
     Raises
     ------
@@ -53,29 +49,28 @@ class Calls:
         When the filesystem was given an option it cannot use.
     """
 
-    def __init__(
-        self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats, *, fast: bool
-    ) -> None:
+    def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
+        policy, is_native = settings.policy, settings.is_native
         check_options(fs)
         options = {
             name: value for name, value in fs.storage_options.items() if name not in _OF_FSSPEC
         }
         user = (type(fs), frozen(fs.storage_args), frozen(options), frozen(_settings()))
-        self._lanes: Shared[Lanes] = Shared(
-            ("s3", *user, policy, fast),
-            lambda: S3Filesystems(fs, policy, fast=fast, max_connections=MAX_IN_FLIGHT),
+        self._transports: Shared[Transports] = Shared(
+            ("s3", *user, policy, is_native),
+            lambda: S3Filesystems(fs, policy, is_native=is_native, max_connections=MAX_IN_FLIGHT),
         )
-        self._sender = Sender(f"s3 {endpoint_of(fs)}", policy, verdict, stats)
-        self.stats = stats
+        self._sender = Sender(f"s3 {endpoint_of(fs)}", policy, verdict, settings.stats)
+        self.stats = settings.stats
 
     @property
-    def lanes(self) -> Lanes:
+    def transports(self) -> Transports:
         """The running loop's own."""
-        return self._lanes.get()
+        return self._transports.get()
 
     async def once(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a call a single time, for an attempt of `send`; see `Lanes.call`."""
-        return await self._lanes.get().call(method, params, self.stats)
+        """Send a call a single time, for an attempt of `send`; see `Transports.call`."""
+        return await self._transports.get().call(method, params, self.stats)
 
     def slot(self) -> Slot:
         """A slot for a call whose body is read after its attempt; to be entered."""
@@ -93,13 +88,13 @@ class Calls:
         """
 
         async def renew() -> None:
-            self._lanes.renew(used)
+            self._transports.renew(used)
 
-        used = self._lanes.get()
+        used = self._transports.get()
         if used.is_refused and used.must_be_renewed():
             # Those of an earlier call were refused, or not found: a new session looks for others.
-            self._lanes.renew(used)
-            used = self._lanes.get()
+            self._transports.renew(used)
+            used = self._transports.get()
         if slot is not None:
             return await slot.send(attempt, renew=renew)
         return await self._sender.send(attempt, renew=renew)
@@ -110,24 +105,24 @@ class Calls:
 
     async def service(self) -> Service:
         """What is known of the service that calls go to."""
-        return await self._lanes.get().service()
+        return await self._transports.get().service()
 
     def secrets(self) -> set[str]:
         """What the running loop's requests are signed with."""
         try:
-            lanes = self._lanes.get()
+            transports = self._transports.get()
         except Exception:
             # Its settings make none, or no loop runs here: no request was sent.
             return set()
-        return secrets_of(lanes.fs)
+        return secrets_of(transports.fs)
 
     def close(self) -> None:
         """Close the connections; new ones are made when calls follow."""
-        self._lanes.close()
+        self._transports.close()
 
     async def aclose(self) -> None:
         """As `close`, awaiting the running loop's."""
-        await self._lanes.aclose()
+        await self._transports.aclose()
 
 
 def _settings() -> dict[str, str]:

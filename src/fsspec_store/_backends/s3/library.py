@@ -1,4 +1,4 @@
-"""Answers of s3fs to S3's calls, in the form of `fsspec_store._backends.s3.lanes`.
+"""Answers of s3fs to S3's calls, in the form of `fsspec_store._backends.s3.transports`.
 
 botocore takes most documents for an answer, and bodies without an end for whole ones: what is no
 answer of S3's raises here.
@@ -15,8 +15,7 @@ import botocore.exceptions
 
 from ..._http.content_range import stated_size
 from ..._http.foreign_responses import unexpected
-from ..._http.http1.connection import BodyTooLongError, longest_control
-from ..._http.large_reads import LARGE_BYTES
+from ..._http.http1.connection import CONTROL_BYTES, BodyTooLongError, longest_control
 from ..._http.retry_policy import too_slow
 from .answers import check_end
 from .checksums import ChecksumError, stated_checksum
@@ -52,7 +51,7 @@ async def understood(
     response : dict
         What s3fs returned.
     policy : RetryPolicy
-        States how fast a body has to come.
+        Minimum rate of a body.
 
     Raises
     ------
@@ -160,7 +159,7 @@ async def _read(
         "Check": None,
     }
     length = found["ContentLength"]
-    if length is not None and length > LARGE_BYTES:
+    if length is not None and length > params.get("WholeUpTo", CONTROL_BYTES):
         if "Range" not in params:
             checksum = stated_checksum(metadata["HTTPHeaders"])
             found["Check"] = None if checksum is None else checksum.check_whole

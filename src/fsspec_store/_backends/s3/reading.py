@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
     from ..._http.large_reads import Fetch
     from ..._http.retrier import Slot
+    from ..._http.settings import Parts
     from .calls import Calls
 
 __all__ = ["Reader"]
@@ -37,11 +38,14 @@ class Reader:
         Sends requests.
     seen : set of str
         Takes the buckets that turned out to be there.
+    parts : Parts
+        Which values are read in parts.
     """
 
-    def __init__(self, calls: Calls, seen: set[str]) -> None:
+    def __init__(self, calls: Calls, seen: set[str], parts: Parts) -> None:
         self._calls = calls
         self._seen = seen
+        self._parts = parts
 
     async def read(
         self, bucket: str, key: str, request: ByteRequest | None
@@ -101,7 +105,13 @@ class Reader:
         """
         header = range_header(request)
         params = {"ChecksumMode": "ENABLED"} if header is None else {"Range": header}
-        response = await self.answer(bucket, key, Longest=partial(longest_body, request), **params)
+        response = await self.answer(
+            bucket,
+            key,
+            WholeUpTo=self._parts.above,
+            Longest=partial(longest_body, request),
+            **params,
+        )
         if response is None:
             return None
         body = response["Body"]
@@ -143,6 +153,7 @@ class Reader:
                     Range=range_header(part),
                     IfMatch=etag,
                     Into=sink,
+                    WholeUpTo=sink.nbytes,
                     Longest=partial(longest_body, part),
                 )
             except OSError as error:
@@ -180,6 +191,7 @@ class Reader:
                     fetch_in(slot),
                     first=part_start(response["ContentRange"]),
                     spare=spares(slot, fetch_in),
+                    part_bytes=self._parts.size,
                 )
                 if response["Check"] is not None:
                     await in_thread(response["Check"], memory)

@@ -23,7 +23,7 @@ from ..option_names import S3FS
 from ..options import endpoint_advice, refuse_unknown
 from .bounded import session_config
 from .credentials import Session
-from .lanes import Lanes, http_sessions
+from .transports import Transports, http_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,19 +46,19 @@ class S3Filesystems:
         As the user configured it.
     policy : RetryPolicy
         Its timeouts. Retries are the store's own: a twin has none, neither s3fs's nor botocore's.
-    fast : bool
-        Whether plain requests bypass s3fs.
+    is_native : bool
+        Whether the native transport may send requests.
     max_connections : int
         Connections a twin keeps, unless the user's ``config_kwargs`` say otherwise. botocore's
         default of 10 would leave most of a store's concurrent requests waiting in line.
     """
 
     def __init__(
-        self, fs: AbstractFileSystem, policy: RetryPolicy, *, fast: bool, max_connections: int
+        self, fs: AbstractFileSystem, policy: RetryPolicy, *, is_native: bool, max_connections: int
     ) -> None:
         self._fs = fs
         self._policy = policy
-        self._fast = fast
+        self._is_native = is_native
         is_told = fs.anon or fs.key or "aws_access_key_id" in (fs.client_kwargs or {})
         #: For credentials that are found elsewhere than in the user's options.
         self._rate = None if is_told else LookupRate()
@@ -76,8 +76,8 @@ class S3Filesystems:
             "retries": {"total_max_attempts": 1, "mode": "standard"},
         }
 
-    def make(self) -> Lanes:
-        """Make a filesystem of its own, with the same arguments."""
+    def make(self) -> Transports:
+        """Make another filesystem with the same arguments."""
         options = _copied(self._fs.storage_options)
         options.pop("loop", None)
         options["asynchronous"] = True
@@ -89,14 +89,14 @@ class S3Filesystems:
         fs = type(self._fs)(*self._fs.storage_args, **options)
         # How many attempts s3fs makes of a request.
         fs.retries = 1
-        return Lanes(fs, self._policy, fast=self._fast, rate=self._rate)
+        return Transports(fs, self._policy, is_native=self._is_native, rate=self._rate)
 
-    async def aclose(self, lanes: Lanes) -> None:
+    async def aclose(self, transports: Transports) -> None:
         """Close its sessions, and await the connections' end."""
-        fs = lanes.fs
-        lanes.is_over = True
-        if lanes.fast is not None:
-            await lanes.fast.aclose()
+        fs = transports.fs
+        transports.is_over = True
+        if transports.native is not None:
+            await transports.native.aclose()
         for session in http_sessions(fs):
             end_reading(session)
         creator, fs._s3 = getattr(fs, "_s3creator", None), None
@@ -104,20 +104,20 @@ class S3Filesystems:
         if creator is not None:
             await creator.__aexit__(None, None, None)
 
-    def close_now(self, lanes: Lanes) -> None:
+    def close_now(self, transports: Transports) -> None:
         """Close its connections at once."""
-        fs = lanes.fs
-        lanes.is_over = True
-        if lanes.fast is not None:
-            lanes.fast.close_now()
+        fs = transports.fs
+        transports.is_over = True
+        if transports.native is not None:
+            transports.native.close_now()
         for session in http_sessions(fs):
             close_now(session)
         fs.set_session = _refuse
 
-    def forget(self, lanes: Lanes) -> None:
+    def forget(self, transports: Transports) -> None:
         """Silence it in a forked child."""
-        # The sockets of the fast lane do nothing of their own accord.
-        for session in http_sessions(lanes.fs):
+        # The sockets of the native transport are idle unless they are used.
+        for session in http_sessions(transports.fs):
             forget(session)
 
 
@@ -169,7 +169,7 @@ def check_options(fs: AbstractFileSystem) -> None:
 
 
 def _session(options: Mapping[str, Any]) -> Any:
-    """The session s3fs would make, which reads its credentials anew but not S3's description.
+    """The session that s3fs makes: it reads the credentials again, but not S3's description.
 
     Parsing that takes fifteen times as long as all else that makes a client.
     """
@@ -185,7 +185,7 @@ _loaders: dict[str | None, Any] = {}
 
 
 async def _refuse(*_: Any, **__: Any) -> None:
-    # s3fs would open a session again, which nobody would close.
+    # s3fs would open a session that is never closed.
     raise RuntimeError("the store was closed while this request was under way")
 
 

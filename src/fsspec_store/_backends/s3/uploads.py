@@ -1,7 +1,7 @@
 """How a value gets to S3: in one request, or in parts that become an object at the end.
 
-An answer that was lost on its way is made up for: the write may have happened all the same, and
-then its repetition fails. Knows S3's calls, and not how one is sent.
+After a lost response the value is read back: the write may have succeeded, and then its repetition
+fails. Knows S3's calls, and not how one is sent.
 """
 
 from __future__ import annotations
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Upload"]
 
-#: Most parts of a multipart upload (S3 User Guide, "Multipart upload limits").
-_MAX_PARTS = 10_000
-#: From here on a value is uploaded in parts, several at a time.
-_MULTIPART_THRESHOLD = 64 * 2**20
-_PART_BYTES = 16 * 2**20
 _PARTS_AT_ONCE = 4
 #: What a repeated completion, or a repeated replacement, may meet.
 _GONE = frozenset({"NoSuchUpload", "NoSuchKey"})
@@ -71,11 +66,18 @@ class Upload:
         self._writer = secrets.token_hex(8) if "IfMatch" in condition else None
         self._metadata = {} if self._writer is None else {"Metadata": {_WRITER: self._writer}}
 
-    async def run(self) -> bool:
-        """Write, and say whether this did: ``False`` when the condition was not met."""
-        if self._data.nbytes < _MULTIPART_THRESHOLD:
+    async def run(self, *, part_bytes: int | None = None) -> bool:
+        """Write, and say whether this did: ``False`` when the condition was not met.
+
+        Parameters
+        ----------
+        part_bytes : int, optional
+            Size of the parts of a multipart upload; the value is uploaded in one request when left
+            out.
+        """
+        if part_bytes is None:
             return await self._finish("put_object", Body=self._data, **self._metadata)
-        return await self._run_parts()
+        return await self._run_parts(part_bytes)
 
     async def _finish(self, method: str, **params: Any) -> bool:
         """Send the request that makes the object appear."""
@@ -113,11 +115,10 @@ class Upload:
         headers = found["ResponseMetadata"]["HTTPHeaders"]
         return bool(headers.get(f"x-amz-meta-{_WRITER}") == self._writer)
 
-    async def _run_parts(self) -> bool:
+    async def _run_parts(self, part_bytes: int) -> bool:
         upload = await self._calls.call("create_multipart_upload", **self._target, **self._metadata)
         target = {**self._target, "UploadId": upload["UploadId"]}
         size = self._data.nbytes
-        part_bytes = max(_PART_BYTES, -(-size // _MAX_PARTS))
         # Where the upload was begun with an algorithm, its end has to repeat the checksums of its
         # parts (S3 API Reference, "CompleteMultipartUpload").
         checksum = f"Checksum{upload.get('ChecksumAlgorithm')}"

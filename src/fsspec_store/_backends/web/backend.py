@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.failures import Failure
-    from ..._http.retrier import Stats
-    from ..._http.retry_policy import RetryPolicy
+    from ..._http.settings import Settings
     from ..pages import Page
 
 __all__ = ["HTTPBackend"]
@@ -45,8 +44,8 @@ class HTTPBackend(Backend):
     supports_atomic_create = False
     supports_replace = False
 
-    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, stats: Stats) -> None:
-        super().__init__(fs, policy, stats)
+    def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
+        super().__init__(fs, settings)
         check_options(fs)
         self._options = request_options(fs)
         # By `check_root`.
@@ -84,15 +83,15 @@ class HTTPBackend(Backend):
             options.pop("headers"),
             options,
         )
-        self._requests = Requests(self.fs, service, here, redirects, self.policy, self.stats)
-        self._reader = Reader(self._requests)
+        self._requests = Requests(self.fs, service, here, redirects, self.settings)
+        self._reader = Reader(self._requests, self.settings.reads)
         self._indexes = Indexes(self._requests)
         return None
 
     async def discover(self, directory: str) -> None:
         # One attempt's time: opening a store waits no longer for what it can do without.
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.policy.timeout):
+            async with asyncio.timeout(self.settings.policy.timeout):
                 await self._indexes.discover(directory)
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:

@@ -24,7 +24,6 @@ from ..._http.content_range import (
 )
 from ..._http.http1.buffer_pool import new_memory
 from ..._http.http1.connection import BodyTooLongError
-from ..._http.large_reads import LARGE_BYTES
 from .decoding import Decoder, decoders
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Body",
     "WholeSentError",
-    "comes_in_parts",
     "cut_from_whole",
+    "may_come_in_parts",
     "whole_length",
 ]
 
@@ -241,8 +240,8 @@ async def cut_from_whole(body: Body, request: ByteRequest | None, *, again: bool
     return await _cut(body, start, end)
 
 
-def comes_in_parts(status: int, size: int, headers: Mapping[str, str]) -> bool:
-    """Whether a body is large, and may come in parts that are all of one version for certain.
+def may_come_in_parts(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether a body may come in parts that are all of one version for certain.
 
     For which the server has to take ranges, and to give a version that stands for these bytes and
     no others: a weak ETag stands for what is much the same (RFC 9110, section 8.8.1).
@@ -250,7 +249,7 @@ def comes_in_parts(status: int, size: int, headers: Mapping[str, str]) -> bool:
     takes_ranges = status == 206 or headers.get("Accept-Ranges") == "bytes"
     etag = headers.get("ETag", "")
     is_strong = is_etag(etag) and not etag.startswith("W/")
-    return size > LARGE_BYTES and takes_ranges and is_strong
+    return takes_ranges and is_strong
 
 
 def whole_length(headers: Mapping[str, str]) -> int | None:

@@ -26,7 +26,7 @@ from ..._http.content_range import (
 )
 from ..._http.large_reads import read_large, spares
 from ..._http.responses import LargeBody, Received, StatusError, TornError
-from .bodies import Body, WholeSentError, comes_in_parts, cut_from_whole, whole_length
+from .bodies import Body, WholeSentError, cut_from_whole, may_come_in_parts, whole_length
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest
     from ..._http.large_reads import Fetch
     from ..._http.retrier import Slot
+    from ..._http.settings import Parts
     from .requests import Requests
 
 __all__ = ["Reader"]
@@ -51,10 +52,13 @@ class Reader:
     ----------
     requests : Requests
         Sends requests.
+    parts : Parts
+        Which values are read in parts.
     """
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, parts: Parts) -> None:
         self._requests = requests
+        self._parts = parts
         self._answers_head = True
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
@@ -143,7 +147,8 @@ class Reader:
                 return _part(request, status, headers, data)
             # Before anything is read: of another part there may be any number of bytes.
             check_part(size, request, status=status, content_range=headers.get("Content-Range"))
-            if slot is not None and comes_in_parts(status, size, headers):
+            is_large = slot is not None and size > self._parts.above
+            if is_large and may_come_in_parts(status, headers):
                 return LargeBody(body, size)
             return _part(request, status, headers, await body.read_sized(size))
 
@@ -192,6 +197,7 @@ class Reader:
                 fetch_in(slot),
                 first=first,
                 spare=spares(slot, fetch_in),
+                part_bytes=self._parts.size,
             )
             return _part(request, found.status, found.headers, memory)
         except (TornError, StatusError, RangeNotSatisfiableError, aiohttp.ClientPayloadError):

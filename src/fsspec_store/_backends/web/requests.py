@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import RangeByteRequest
-    from ..._http.retrier import Slot, Stats
-    from ..._http.retry_policy import RetryPolicy
+    from ..._http.retrier import Slot
+    from ..._http.settings import Settings
     from .redirects import Redirects
 
 __all__ = ["Place", "Requests"]
@@ -69,10 +69,8 @@ class Requests:
         Where the store is.
     redirects : Redirects
         Sends each with the user's settings, to where it is redirected.
-    policy : RetryPolicy
-        Timeouts and retries.
-    stats : Stats
-        Counts.
+    settings : Settings
+        The store's options for requests.
     """
 
     def __init__(
@@ -81,8 +79,7 @@ class Requests:
         service: str,
         place: Place,
         redirects: Redirects,
-        policy: RetryPolicy,
-        stats: Stats,
+        settings: Settings,
     ) -> None:
         self.place = place
         self._redirects = redirects
@@ -94,8 +91,7 @@ class Requests:
                 frozen(fs.client_kwargs),
                 frozen(users_client(fs)),
             ),
-            policy,
-            stats,
+            settings,
             request=redirects.request,
         )
 

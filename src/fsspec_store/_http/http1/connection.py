@@ -164,11 +164,11 @@ class Connection(asyncio.BufferedProtocol):
         bodiless : bool, optional
             Whether the response has no body whatever its head says (HEAD).
         whole_up_to : int
-            Bytes up to which a body is awaited. A longer one, with a status of 200 or 206, is for
-            `read_into`, and the next request can follow when it was read to its end; with another
-            status it is refused, and so is one of more than 1 MiB with a status that is no
-            success. Bodies of unknown length are awaited, and those that came together
-            with their head.
+            Bytes up to which a body with a status of 200 or 206 is awaited. A longer one is for
+            `read_into`, and the next request can follow when it was read to its end. Bodies of
+            unknown length are awaited, and those that came together with their head. With another
+            status a body is awaited as well: more than 64 MiB of a success, or 1 MiB of an error,
+            are refused.
         into : memoryview, optional
             Where the body of a 206 goes, if it is of just this size; other memory otherwise.
         longest : callable, optional
@@ -400,15 +400,14 @@ class Connection(asyncio.BufferedProtocol):
             self._chunks = ChunkedBody()
             self._take_chunks(self._chunks, head)
             return
-        if head.status >= 300 and length > REFUSAL_BYTES:
+        is_value = head.status in (200, 206)
+        if not is_value and length > (REFUSAL_BYTES if head.status >= 300 else CONTROL_BYTES):
             raise _too_long(head)
         into = self._into
         if into is not None and (head.status != 206 or length != into.nbytes):
             into = None
         came = self._filled - start
-        if length > self._whole_up_to and into is None and came < length:
-            if head.status not in (200, 206):
-                raise _too_long(head)
+        if length > self._whole_up_to and into is None and came < length and is_value:
             assert self._transport is not None
             self._transport.pause_reading()
             self._shift(start)

@@ -1,11 +1,12 @@
-"""S3's calls, in the fast lane where they are plain and by s3fs where they are not.
+"""S3's calls: by the native transport where it supports them, by s3fs otherwise.
 
 A call has botocore's name and parameters; ``Body`` may be a view, ``Into`` is memory that the body
-of a part goes to, and ``Longest`` bounds a body that comes without a length. An answer has these of
-botocore's members, and some in another form:
+of a part goes to, ``WholeUpTo`` is the size in bytes above which a body is left to be read, and
+``Longest`` bounds a body of unknown length. An answer has these of botocore's members, and some in
+another form:
 
 ``get_object``
-    ``Body``: the bytes, or of more than `LARGE_BYTES` a `Stream`; ``ContentLength``,
+    ``Body``: the bytes, or of more than ``WholeUpTo`` a `Stream`; ``ContentLength``,
     ``ContentRange``, ``ETag``, ``ResponseMetadata``; ``Check``: beside a stream of a whole object
     whose checksum the service stated, what raises for other bytes.
 ``head_object``
@@ -37,7 +38,7 @@ from .answers import (
 )
 from .bounded import bounded
 from .checksums import ChecksumError
-from .fast import FastLane
+from .error_responses import UnexpectedResponseError
 from .features import (
     CHECKSUM_MODE,
     CHECKSUMS,
@@ -49,7 +50,7 @@ from .features import (
 )
 from .foreign import not_s3, unreadable
 from .library import as_bytes, is_version_1, understood, version_1
-from .refusals import OddAnswerError
+from .native import NativeTransport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,10 +59,10 @@ if TYPE_CHECKING:
     from ..._http.retrier import Stats
     from ..._http.retry_policy import RetryPolicy
 
-__all__ = ["Lanes", "http_sessions", "secrets_of"]
+__all__ = ["Transports", "http_sessions", "secrets_of"]
 
 #: Parameters that botocore does not know.
-_OURS = frozenset({"Into", "Longest"})
+_OURS = frozenset({"Into", "Longest", "WholeUpTo"})
 #: Calls whose answers are a head and little more.
 _WITHOUT_PAGE = frozenset(
     {"delete_object", "get_object", "head_bucket", "head_object", "put_object", "upload_part"}
@@ -74,8 +75,8 @@ _ANSWERS = OUT_OF_RANGE | PRECONDITION_FAILED
 _CALCULATION = "request_checksum_calculation"
 
 
-class Lanes:
-    """One s3fs filesystem on one event loop, and the ways to S3 by it.
+class Transports:
+    """The transports of one s3fs filesystem on one event loop.
 
     Parameters
     ----------
@@ -83,8 +84,8 @@ class Lanes:
         The loop's own.
     policy : RetryPolicy
         Its timeouts.
-    fast : bool
-        Whether there is a fast lane.
+    is_native : bool
+        Whether the native transport may send requests.
     rate : LookupRate, optional
         How often credentials may be looked for again; left out where the user's options hold them.
 
@@ -93,14 +94,14 @@ class Lanes:
     is_refused : bool
         Whether credentials were refused, or not found.
     is_over : bool
-        Whether they were closed: what a call under way opens since, it closes.
+        Whether they were closed: a call in flight closes the connections that it opens.
     """
 
     def __init__(
-        self, fs: Any, policy: RetryPolicy, *, fast: bool, rate: LookupRate | None = None
+        self, fs: Any, policy: RetryPolicy, *, is_native: bool, rate: LookupRate | None = None
     ) -> None:
         self.fs = fs
-        self.fast = FastLane(fs, policy) if fast else None
+        self.native = NativeTransport(fs, policy) if is_native else None
         self.is_over = False
         self._policy = policy
         self._rate = rate
@@ -135,7 +136,7 @@ class Lanes:
         Raises
         ------
         ChecksumError
-            When a body was changed on its way, there or back.
+            When a body was damaged in transit, in either direction.
         OSError
             As s3fs raises it.
         """
@@ -212,26 +213,26 @@ class Lanes:
     async def _call(
         self, method: str, params: dict[str, Any], stats: Stats, refused: frozenset[str]
     ) -> dict[str, Any]:
-        if self.fast is None:
+        if self.native is None:
             return await self._call_s3fs(method, params, refused)
         bucket = params["Bucket"]
-        way = await self.fast.way(bucket, method)
-        if way is None:
+        target = await self.native.target(bucket, method)
+        if target is None:
             return await self._call_s3fs(method, params, refused)
-        stats.fast += 1
+        stats.native += 1
         try:
-            return await self.fast.call(way, method, params, refused)
-        except OddAnswerError as odd:
+            return await self.native.call(target, method, params, refused)
+        except UnexpectedResponseError as reason:
             # It is logged.
-            odd.args = (without_signatures(hidden(str(odd), secrets_of(self.fs))),)
+            reason.args = (without_signatures(hidden(str(reason), secrets_of(self.fs))),)
             # Two requests, in one attempt.
             stats.requests += 1
             try:
                 answer = await self._call_s3fs(method, params, refused)
             except FileNotFoundError:
-                self.fast.doubt(bucket, method, way, odd)
+                self.native.fell_back(bucket, method, target, reason)
                 raise
-            self.fast.doubt(bucket, method, way, odd)
+            self.native.fell_back(bucket, method, target, reason)
             return answer
 
     async def _call_s3fs(

@@ -1,4 +1,4 @@
-"""The fast lane sends where s3fs would send: endpoint, region, style of addresses."""
+"""The native transport has the endpoint, region and addressing style of s3fs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from servers import S3Endpoint
 from servers.fault_proxy import Answer, fault_proxy, the_first
 from servers.fixtures import or_skip
 
-from .lanes import check_lane, make_bucket, opened, options_of, said, use, wire
 from .own_minio import own_minio, to_loopback
+from .s3_transports import check_transport, make_bucket, opened, options_of, said, use, wire
 
 REGION = "eu-test-1"
 LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
@@ -27,15 +27,17 @@ def domain_endpoint() -> Iterator[S3Endpoint]:
         yield endpoint
 
 
-async def test_the_region_is_signed(domain_endpoint: S3Endpoint, fast: bool) -> None:
+async def test_the_region_is_signed(domain_endpoint: S3Endpoint, transport: str) -> None:
     options = options_of(domain_endpoint, client_kwargs={"region_name": REGION})
     bucket = await make_bucket(options)
     with (
         fault_proxy(domain_endpoint.url) as proxy,
-        opened(f"s3://{bucket}/x", {**options, "endpoint_url": proxy.url}, fast=fast) as store,
+        opened(
+            f"s3://{bucket}/x", {**options, "endpoint_url": proxy.url}, transport=transport
+        ) as store,
     ):
         await use(store)
-        check_lane(store, fast)
+        check_transport(store, transport)
         assert all(f"/{REGION}/s3/" in each.headers["authorization"] for each in proxy.seen)
 
 
@@ -47,7 +49,7 @@ async def test_a_wrong_region_is_put_right_by_s3fs_once(
     with opened(f"s3://{bucket}/x", options_of(domain_endpoint)) as store:
         await use(store)
         # The first one was sent twice.
-        assert store.stats.fast == store.stats.requests - 1
+        assert store.stats.native == store.stats.requests - 1
     assert said(caplog) == []
 
 
@@ -58,24 +60,24 @@ async def test_many_at_once_in_the_wrong_region(
     bucket = await make_bucket(options_of(domain_endpoint, client_kwargs={"region_name": REGION}))
     with opened(f"s3://{bucket}/x", options_of(domain_endpoint)) as store:
         await asyncio.gather(*(put(store, f"a/{number}") for number in range(16)))
-        fast = store.stats.fast
+        native = store.stats.native
         assert sorted(await asyncio.gather(*(read(store, f"a/{each}") for each in range(16)))) == (
             sorted(f"a/{each}".encode() for each in range(16))
         )
-        assert store.stats.fast == fast + 16
+        assert store.stats.native == native + 16
     assert said(caplog) == []
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 async def test_the_endpoint_of_the_environment(
-    minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, name: str, fast: bool
+    minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, name: str, transport: str
 ) -> None:
     monkeypatch.setenv(name, minio_endpoint.url)
     bucket = minio_endpoint.make_bucket()
     options = options_of(minio_endpoint, endpoint_url=None)
-    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+    with opened(f"s3://{bucket}/x", options, transport=transport) as store:
         await use(store)
-        check_lane(store, fast)
+        check_transport(store, transport)
 
 
 async def test_an_endpoint_with_a_path(minio_endpoint: S3Endpoint) -> None:
@@ -84,15 +86,17 @@ async def test_an_endpoint_with_a_path(minio_endpoint: S3Endpoint) -> None:
         proxy.plan = lambda method, target, headers: Answer(
             200, {"ETag": '"e"'}, b"" if method == "PUT" else LISTING
         )
-        for fast in (True, False):
+        for transport in ("auto", "library"):
             with (
-                opened("s3://bucket/x", options_of(minio_endpoint, proxy), fast=fast) as store,
+                opened(
+                    "s3://bucket/x", options_of(minio_endpoint, proxy), transport=transport
+                ) as store,
                 proxy.watching() as seen,
             ):
                 await put(store, "k e y")
                 await read(store, "k e y")
                 await store.is_empty("")
-                check_lane(store, fast)
+                check_transport(store, transport)
             wires.append(wire(seen))
     assert wires[0] == wires[1]
     assert wires[0][0][1] == "/deep/er/bucket/x/k%20e%20y?"
@@ -100,7 +104,7 @@ async def test_an_endpoint_with_a_path(minio_endpoint: S3Endpoint) -> None:
 
 
 async def test_buckets_that_have_host_names(
-    domain_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, fast: bool
+    domain_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", to_loopback(socket.getaddrinfo))
     options = options_of(
@@ -115,18 +119,18 @@ async def test_buckets_that_have_host_names(
         opened(
             f"s3://{bucket}/x",
             {**options, "endpoint_url": proxy.url.replace("127.0.0.1", "localhost")},
-            fast=fast,
+            transport=transport,
         ) as store,
     ):
         await use(store)
-        check_lane(store, fast)
+        check_transport(store, transport)
     hosts = {each.headers["host"].partition(":")[0] for each in proxy.seen}
     assert hosts == {f"{bucket}.localhost"}
     assert proxy.seen[0].target == "/x/a"
 
 
 async def test_regions_that_s3fs_looks_up(
-    domain_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, fast: bool
+    domain_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     bucket = await make_bucket(options_of(domain_endpoint, client_kwargs={"region_name": REGION}))
     with fault_proxy(domain_endpoint.url) as proxy:
@@ -139,10 +143,10 @@ async def test_regions_that_s3fs_looks_up(
         options = options_of(
             domain_endpoint, endpoint_url=None, client_kwargs=None, cache_regions=True
         )
-        with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+        with opened(f"s3://{bucket}/x", options, transport=transport) as store:
             await put(store, "a")
             assert await read(store, "a") == b"a"
-            check_lane(store, fast)
+            check_transport(store, transport)
         asked = [each for each in proxy.seen if each.method == "HEAD"]
     assert [each.target for each in asked] == [f"/{bucket}"]
     assert all(f"/{REGION}/" in each.headers["authorization"] for each in proxy.seen[1:])
@@ -174,7 +178,7 @@ async def test_a_bucket_that_is_elsewhere_is_asked_there_from_then_on(
         opened(f"s3://{bucket}/x", options_of(minio_endpoint, proxy)) as store,
     ):
         await put(store, "before")
-        # Once to the fast lane, and once to s3fs.
+        # Once by the native transport, and once by s3fs.
         proxy.plan = the_first(2, answer, method=first)
         await put(store, "before")
         assert await read(store, "before") == b"before"
@@ -183,7 +187,7 @@ async def test_a_bucket_that_is_elsewhere_is_asked_there_from_then_on(
             await use(store)
         # What s3fs was told once, every request knows.
         assert all("/eu-north-1/" in each.headers["authorization"] for each in seen)
-        assert store.stats.fast == store.stats.requests - 1
+        assert store.stats.native == store.stats.requests - 1
 
 
 @pytest.mark.parametrize("first", ["PUT", "GET"])
@@ -206,12 +210,12 @@ async def test_a_redirection_to_the_same_place_is_followed_by_s3fs_from_then_on(
         # Whatever store it is.
         with opened(f"s3://{bucket}/y", options_of(minio_endpoint, proxy)) as beside:
             await use(beside)
-            check_lane(beside, False)
+            check_transport(beside, "library")
         # Another bucket is another matter.
         other = minio_endpoint.make_bucket()
         with opened(f"s3://{other}/x", options_of(minio_endpoint, proxy)) as elsewhere:
             await use(elsewhere)
-            check_lane(elsewhere, True)
+            check_transport(elsewhere, "auto")
     assert len(said(caplog)) == 1
     assert f"requests to the S3 bucket {bucket!r} go through s3fs: the " in said(caplog)[0]
 
@@ -228,8 +232,8 @@ async def test_a_bucket_that_moves_again_and_again_is_left_to_s3fs(
         for _ in range(2):
             proxy.plan = the_first(2, ELSEWHERE[0], method="PUT")
             await put(store, "a")
-        fast = store.stats.fast
+        native = store.stats.native
         await put(store, "a")
         assert await read(store, "a") == b"a"
-        assert store.stats.fast == fast == 2
+        assert store.stats.native == native == 2
     assert len(said(caplog)) == 1

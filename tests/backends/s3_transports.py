@@ -1,4 +1,4 @@
-"""What the tests of S3's two lanes share: a store used once over, and what was seen of it."""
+"""What the tests of S3's transports share: every call of a store, and the requests it sent."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def options_of(endpoint: S3Endpoint, proxy: FaultProxy | None = None, **more: An
 
 
 async def use(store: FsspecStore) -> None:
-    """Each call that has a fast lane, but for parts of large values."""
+    """Each call of the native transport, parts of large values left out."""
     await put(store, "a", "c/0", "c/1")
     assert await read(store, "a") == b"a"
     assert await read(store, "c/0", RangeByteRequest(1, 3)) == b"/0"
@@ -96,14 +96,14 @@ def opened(url: str, options: Any, **more: Any) -> Iterator[FsspecStore]:
         store.close()
 
 
-def check_lane(store: FsspecStore, fast: bool) -> None:
-    """All of a store's requests went through one lane."""
+def check_transport(store: FsspecStore, transport: str) -> None:
+    """All of a store's requests went by one transport."""
     assert store.stats.requests > 0
-    assert store.stats.fast == (store.stats.requests if fast else 0)
+    assert store.stats.native == (store.stats.requests if transport == "auto" else 0)
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What the lanes have logged."""
+    """What the transports have logged."""
     return [record.getMessage() for record in caplog.records if record.name == "fsspec_store.s3"]
 
 
@@ -118,8 +118,8 @@ def reasons(caplog: pytest.LogCaptureFixture) -> dict[str, str]:
 
 async def make_bucket(options: Any) -> str:
     """A bucket made by s3fs itself, for settings that the endpoint's own client does not know."""
-    store = FsspecStore.from_url("s3://not-yet-there/x", options, fast=False)
+    store = FsspecStore.from_url("s3://not-yet-there/x", options, transport="library")
     bucket = f"test-{uuid4().hex}"
-    await store._backend._calls.lanes.fs._call_s3("create_bucket", Bucket=bucket)
+    await store._backend._calls.transports.fs._call_s3("create_bucket", Bucket=bucket)
     await store.aclose()
     return bucket

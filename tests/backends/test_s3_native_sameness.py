@@ -1,4 +1,4 @@
-"""Both lanes ask for the same things, count the same, and tell no secrets."""
+"""Both transports send equal requests, count alike, and reveal no secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from servers.fault_proxy import Answer, FaultProxy, fault_proxy, no_faults
 
 from fsspec_store import FsspecStore, StoreError
 
-from .lanes import opened, options_of, use, wire
+from .s3_transports import opened, options_of, use, wire
 
 #: Every character but "/", which separates, and NUL, which no key has.
 segments = st.text(
@@ -38,7 +38,7 @@ async def outcome(call: Awaitable[Any]) -> object:
         return type(error)
 
 
-async def test_any_key_is_the_same_key_in_both_lanes(endpoint: S3Endpoint) -> None:
+async def test_any_key_is_the_same_key_by_both_transports(endpoint: S3Endpoint) -> None:
     bucket, options = endpoint.make_bucket(), options_of(endpoint)
 
     @settings(max_examples=20)
@@ -53,10 +53,10 @@ async def test_any_key_is_the_same_key_in_both_lanes(endpoint: S3Endpoint) -> No
     @example("a" * 1100)
     @example("<&>\"'/]]>/&amp;/&#10;")
     async def check(key: str) -> None:
-        for writer, reader in ((fast, slow), (slow, fast)):
+        for writer, reader in ((native, library), (library, native)):
             written = await outcome(put(writer, key))
             assert written == await outcome(put(reader, key)), (
-                "one lane writes what another does not"
+                "one transport writes what the other does not"
             )
             if written is not None:
                 continue
@@ -78,64 +78,66 @@ async def test_any_key_is_the_same_key_in_both_lanes(endpoint: S3Endpoint) -> No
             assert await reader.get(key) is None
 
     with (
-        opened(f"s3://{bucket}/x", options) as fast,
-        opened(f"s3://{bucket}/x", options, fast=False) as slow,
+        opened(f"s3://{bucket}/x", options) as native,
+        opened(f"s3://{bucket}/x", options, transport="library") as library,
     ):
         await run_property(check)
-        assert fast.stats.fast == fast.stats.requests > 0
-        assert slow.stats.fast == 0
+        assert native.stats.native == native.stats.requests > 0
+        assert library.stats.native == 0
 
 
-async def test_both_lanes_ask_for_the_same(endpoint: S3Endpoint, proxy: FaultProxy) -> None:
+async def test_both_transports_send_equal_requests(endpoint: S3Endpoint, proxy: FaultProxy) -> None:
     wires = []
     bucket = endpoint.make_bucket()
-    for fast in (True, False):
-        with opened(f"s3://{bucket}/x y", options_of(endpoint, proxy), fast=fast) as store:
+    for transport in ("auto", "library"):
+        with opened(
+            f"s3://{bucket}/x y", options_of(endpoint, proxy), transport=transport
+        ) as store:
             with proxy.watching() as seen:
                 await use(store)
                 await store.delete("left")
             assert store.stats.requests == len(seen)
-            assert store.stats.fast == (len(seen) if fast else 0)
+            assert store.stats.native == (len(seen) if transport == "auto" else 0)
         wires.append(wire(seen))
     assert wires[0] == wires[1]
 
 
-@pytest.mark.parametrize("fast", [True, False])
-async def test_a_copy_has_the_same_lane(minio_endpoint: S3Endpoint, fast: bool) -> None:
+@pytest.mark.parametrize("transport", ["auto", "library"])
+async def test_a_copy_has_the_same_transport(minio_endpoint: S3Endpoint, transport: str) -> None:
     url, options = f"s3://{minio_endpoint.make_bucket()}/x", options_of(minio_endpoint)
-    with opened(url, options, fast=fast) as store:
+    with opened(url, options, transport=transport) as store:
         await put(store, "a")
         for copy in (
             pickle.loads(pickle.dumps(store)),
             store.with_read_only(True),
-            FsspecStore.from_url(url, options, fast=fast),
+            FsspecStore.from_url(url, options, transport=transport),
         ):
             assert await read(copy, "a") == b"a"
-            assert bool(copy.stats.fast) is fast
+            assert bool(copy.stats.native) is (transport == "auto")
             copy.close()
 
 
-async def test_stores_with_other_lanes_do_not_share(minio_endpoint: S3Endpoint) -> None:
+async def test_stores_with_other_transports_do_not_share(minio_endpoint: S3Endpoint) -> None:
     url, options = f"s3://{minio_endpoint.make_bucket()}/x", options_of(minio_endpoint)
     with (
-        opened(url, options) as fast,
-        opened(url, options, fast=False) as slow,
+        opened(url, options) as native,
+        opened(url, options, transport="library") as library,
         opened(url, options) as again,
     ):
-        await asyncio.gather(*(put(store, str(id(store))) for store in (fast, slow, again)))
-        assert [store.stats.fast for store in (fast, slow, again)] == [1, 0, 1]
-        lanes = [store._backend._calls.lanes for store in (fast, slow, again)]
-        assert lanes[0] is lanes[2] is not lanes[1]
+        await asyncio.gather(*(put(store, str(id(store))) for store in (native, library, again)))
+        assert [store.stats.native for store in (native, library, again)] == [1, 0, 1]
+        transports = [store._backend._calls.transports for store in (native, library, again)]
+        assert transports[0] is transports[2] is not transports[1]
         # Whichever is closed, the others go on.
-        slow.close()
-        assert await read(fast, str(id(slow))) == str(id(slow)).encode()
-        fast.close()
-        assert await read(again, str(id(fast))) == str(id(fast)).encode()
+        library.close()
+        assert await read(native, str(id(library))) == str(id(library)).encode()
+        native.close()
+        assert await read(again, str(id(native))) == str(id(native)).encode()
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("transport", ["auto", "library"])
 async def test_nothing_that_is_logged_or_raised_holds_a_secret(
-    minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture, fast: bool
+    minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture, transport: str
 ) -> None:
     caplog.set_level(logging.DEBUG, "fsspec_store")
     token = "token-that-nobody-may-see"
@@ -153,7 +155,7 @@ async def test_nothing_that_is_logged_or_raised_holds_a_secret(
     with fault_proxy(minio_endpoint.url) as proxy:
         options = options_of(minio_endpoint, proxy)
         bucket = minio_endpoint.make_bucket()
-        with opened(f"s3://{bucket}/x", options, fast=fast, retries=0) as store:
+        with opened(f"s3://{bucket}/x", options, transport=transport, retries=0) as store:
             await use(store)
             for refusal in refusals:
                 proxy.plan = lambda method, target, headers, refusal=refusal: refusal
@@ -163,11 +165,12 @@ async def test_nothing_that_is_logged_or_raised_holds_a_secret(
                     except StoreError as error:
                         texts += ["".join(traceback.format_exception_only(error)), repr(error)]
             proxy.plan = no_faults
-            lanes = store._backend._calls.lanes
-            texts += [repr(store), repr(store.stats), repr(store._backend), repr(lanes)]
-            if fast:
-                texts += [repr(lanes.fast), repr(lanes.fast._ways), repr(vars(lanes.fast))]
-        with opened(f"s3://{bucket}/x", {**options, "token": token}, fast=fast) as store:
+            transports = store._backend._calls.transports
+            texts += [repr(store), repr(store.stats), repr(store._backend), repr(transports)]
+            if transport == "auto":
+                native = transports.native
+                texts += [repr(native), repr(native._targets), repr(vars(native))]
+        with opened(f"s3://{bucket}/x", {**options, "token": token}, transport=transport) as store:
             with pytest.raises(StoreError) as caught:
                 await store.get("a")
             texts += [repr(caught.value), str(caught.value)]
@@ -179,13 +182,13 @@ async def test_nothing_that_is_logged_or_raised_holds_a_secret(
     assert not [text for text in texts if any(secret in text for secret in secrets)]
 
 
-@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("transport", ["auto", "library"])
 async def test_the_log_is_silent_where_nothing_is_unusual(
-    minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture, fast: bool
+    minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture, transport: str
 ) -> None:
     caplog.set_level(logging.DEBUG, "fsspec_store")
     url, options = f"s3://{minio_endpoint.make_bucket()}/x", options_of(minio_endpoint)
-    with opened(url, options, fast=fast) as store:
+    with opened(url, options, transport=transport) as store:
         await use(store)
-        assert bool(store.stats.fast) is fast
+        assert bool(store.stats.native) is (transport == "auto")
     assert [record for record in caplog.records if record.name.startswith("fsspec_store")] == []

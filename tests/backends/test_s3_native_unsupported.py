@@ -1,4 +1,4 @@
-"""What only s3fs knows how to do goes through s3fs, as the user asked for it; the log says why."""
+"""s3fs sends the requests that the native transport does not support; the log says why."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from servers import S3Endpoint
 from servers.fault_proxy import Answer, FaultProxy, fault_proxy
 
 from fsspec_store import Buffer, FsspecStore
-from fsspec_store._backends.s3.plain import UnusualError, tls_context
-from fsspec_store._backends.s3.routes import Route, find_route
+from fsspec_store._backends.s3.endpoints import Endpoint, find_endpoint
+from fsspec_store._backends.s3.supported import UnsupportedError, tls_context
 
-from .lanes import opened, options_of, reasons, use
+from .s3_transports import opened, options_of, reasons, use
 
 KEY = base64.b64encode(bytes(32)).decode()
 
@@ -50,7 +50,7 @@ async def test_who_pays_is_said_in_each_request(
     options = options_of(minio_endpoint, proxy, requester_pays=True)
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options) as store:
         await use(store)
-        assert store.stats.fast == 0
+        assert store.stats.native == 0
         assert store.stats.requests == len(proxy.seen)
     assert {each.headers.get("x-amz-request-payer") for each in proxy.seen} == {"requester"}
     assert set(reasons(log).values()) == {"the header x-amz-request-payer"}
@@ -84,10 +84,10 @@ async def test_what_is_written_in_a_special_way(
     options = options_of(minio_endpoint, proxy, s3_additional_kwargs=more)
     with opened("s3://bucket/x", options) as store:
         await put(store, "a", data=b"value")
-        assert store.stats.fast == 0
+        assert store.stats.native == 0
         assert await read(store, "a") == b"value"
         # Reading is as plain as ever, unless it is asked for in a special way as well.
-        assert store.stats.fast == ("ExpectedBucketOwner" not in more)
+        assert store.stats.native == ("ExpectedBucketOwner" not in more)
     assert proxy.seen[0].headers[header] == value
     assert "header" in reasons(log)["put_object"]
 
@@ -118,7 +118,7 @@ async def test_a_key_of_the_users_own_encrypts(
         await put(store, "a")
         await read(store, "a")
         await store.exists("a")
-        assert store.stats.fast == 0
+        assert store.stats.native == 0
     header = "x-amz-server-side-encryption-customer-algorithm"
     assert [each.headers[header] for each in proxy.seen] == ["AES256"] * 4
 
@@ -130,7 +130,7 @@ async def test_the_signature_of_old(
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options) as store:
         await put(store, "a")
         assert await read(store, "a") == b"a"
-        assert store.stats.fast == 0
+        assert store.stats.native == 0
     assert all(each.headers["authorization"].startswith("AWS ") for each in proxy.seen)
     assert set(reasons(log).values()) == {"the kind of signature"}
 
@@ -141,7 +141,7 @@ async def test_connections_made_in_a_special_way(
     options = options_of(minio_endpoint, config_kwargs={"connector_args": {"ttl_dns_cache": 60}})
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options) as store:
         await use(store)
-        assert store.stats.fast == 0
+        assert store.stats.native == 0
     assert set(reasons(log).values()) == {"connector_args"}
 
 
@@ -165,11 +165,11 @@ async def test_options_that_change_no_request(
     options = options_of(minio_endpoint, **more)
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options) as store:
         await use(store)
-        assert store.stats.fast == store.stats.requests
+        assert store.stats.native == store.stats.requests
     assert reasons(log) == {}
 
 
-@pytest.mark.parametrize("agent", ["lanes/1.0", "l\u00e4nes/1.0"])
+@pytest.mark.parametrize("agent", ["test/1.0", "t\u00e9st/1.0"])
 async def test_the_users_name_for_the_program(
     minio_endpoint: S3Endpoint, proxy: FaultProxy, agent: str
 ) -> None:
@@ -177,7 +177,7 @@ async def test_the_users_name_for_the_program(
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options) as store:
         await use(store)
         # In which encoding a header has other characters is for s3fs's library to say.
-        assert bool(store.stats.fast) is agent.isascii()
+        assert bool(store.stats.native) is agent.isascii()
     sent = {each.headers["user-agent"].encode("latin-1").decode() for each in proxy.seen}
     assert all(agent in each for each in sent)
 
@@ -185,13 +185,15 @@ async def test_the_users_name_for_the_program(
 # -- Addresses that no server here has -------------------------------------------------------------
 
 
-async def route_of(bucket: str = "bucket", method: str = "get_object", **options: Any) -> Route:
+async def endpoint_of(
+    bucket: str = "bucket", method: str = "get_object", **options: Any
+) -> Endpoint:
     fs = s3fs.S3FileSystem(
         asynchronous=True, skip_instance_cache=True, key="key", secret="secret", **options
     )
     try:
-        route, _ = await find_route(fs, bucket, method, lambda: tls_context(fs))
-        return route
+        endpoint, _ = await find_endpoint(fs, bucket, method, lambda: tls_context(fs))
+        return endpoint
     finally:
         await fs._s3creator.__aexit__(None, None, None)
 
@@ -223,17 +225,17 @@ async def test_amazons_own_addresses(
 ) -> None:
     # botocore knows some of these only by this way of asking.
     dualstack = config.pop("use_dualstack_endpoint", False)
-    route = await route_of(
+    endpoint = await endpoint_of(
         bucket,
         client_kwargs={"region_name": "eu-west-1"},
         config_kwargs={"s3": config, "use_dualstack_endpoint": dualstack},
     )
-    assert (route.host, route.path) == (host, path)
-    assert (route.origin.host, route.origin.port) == (host, 443)
-    assert route.origin.tls is not None
-    assert route.origin.tls.check_hostname
+    assert (endpoint.host, endpoint.path) == (host, path)
+    assert (endpoint.origin.host, endpoint.origin.port) == (host, 443)
+    assert endpoint.origin.tls is not None
+    assert endpoint.origin.tls.check_hostname
     # Over TLS botocore sends a body's checksum after it; here it is sent before.
-    assert (await route_of(method="put_object")).crc32
+    assert (await endpoint_of(method="put_object")).crc32
 
 
 @pytest.mark.parametrize(
@@ -248,9 +250,9 @@ async def test_amazons_own_addresses(
     ],
 )
 async def test_the_host_as_it_is_signed(endpoint: str, host: str, port: int) -> None:
-    route = await route_of(endpoint_url=endpoint)
-    assert (route.host, route.origin.port) == (host, port)
-    assert route.origin.host in ("h.example", "::1")
+    found = await endpoint_of(endpoint_url=endpoint)
+    assert (found.host, found.origin.port) == (host, port)
+    assert found.origin.host in ("h.example", "::1")
 
 
 @pytest.mark.parametrize(
@@ -261,8 +263,8 @@ async def test_the_host_as_it_is_signed(endpoint: str, host: str, port: int) -> 
     ],
 )
 async def test_what_is_signed_as_another_service(bucket: str) -> None:
-    with pytest.raises(UnusualError, match="signature"):
-        await route_of(bucket, client_kwargs={"region_name": "eu-west-1"})
+    with pytest.raises(UnsupportedError, match="signature"):
+        await endpoint_of(bucket, client_kwargs={"region_name": "eu-west-1"})
 
 
 # -- Code of the user's own ------------------------------------------------------------------------
@@ -283,7 +285,7 @@ async def test_a_handler_that_adds_a_header_is_asked(
     options = options_of(minio_endpoint, proxy, session=session)
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options) as store:
         await use(store)
-        assert store.stats.fast == 0
+        assert store.stats.native == 0
     assert all(each.headers["x-marked"] == "yes" for each in proxy.seen)
     assert set(reasons(log).values()) == {f"a handler of {__name__} for the event {event}"}
 
@@ -298,7 +300,7 @@ async def test_a_handler_of_one_call_leaves_the_others_alone(
         await use(store)
     puts = [each for each in proxy.seen if each.method == "PUT"]
     assert all(each.headers["x-marked"] == "yes" for each in puts)
-    assert store.stats.fast == store.stats.requests - len(puts)
+    assert store.stats.native == store.stats.requests - len(puts)
     assert list(reasons(log)) == ["put_object"]
 
 
@@ -314,10 +316,10 @@ class Idle:
 async def test_a_handler_that_says_it_is_idle_is_passed_over() -> None:
     session = aiobotocore.session.AioSession()
     session.register("after-call.s3", Idle())
-    assert await route_of(session=session)
+    assert await endpoint_of(session=session)
     Idle.enabled = True
-    with pytest.raises(UnusualError, match="after-call"):
-        await route_of(session=session)
+    with pytest.raises(UnsupportedError, match="after-call"):
+        await endpoint_of(session=session)
 
 
 class Counted(s3fs.S3FileSystem):
@@ -338,7 +340,7 @@ async def test_a_class_of_the_users_own_is_asked(
     with FsspecStore(fs, f"{minio_endpoint.make_bucket()}/x") as store:
         Counted.calls.clear()
         await use(store)
-        assert store.stats.fast == 0
+        assert store.stats.native == 0
         # Not one more, to find out.
         assert len(Counted.calls) == store.stats.requests
     assert set(reasons(log).values()) == {"Counted._call_s3 is not s3fs's own"}
@@ -354,13 +356,13 @@ class WithOptions(s3fs.S3FileSystem):
         raise AssertionError("no store lists by it")
 
 
-async def test_a_class_that_sends_the_same_requests_has_the_fast_lane(
+async def test_a_class_that_sends_the_same_requests_goes_by_the_native_transport(
     minio_endpoint: S3Endpoint,
 ) -> None:
     fs = WithOptions(**options_of(minio_endpoint), skip_instance_cache=True)
     with FsspecStore(fs, f"{minio_endpoint.make_bucket()}/x") as store:
         await use(store)
-        assert store.stats.fast == store.stats.requests
+        assert store.stats.native == store.stats.requests
 
 
 @pytest.mark.parametrize("name", ["_call_s3", "get_s3", "set_session", "_filter_kwargs"])
@@ -380,5 +382,5 @@ async def test_methods_of_s3fs_that_somebody_wrapped_are_asked(
     options = options_of(minio_endpoint)
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options) as store:
         await use(store)
-        assert store.stats.fast == 0
+        assert store.stats.native == 0
     assert set(reasons(log).values()) == {f"S3FileSystem.{name} is not s3fs's own"}

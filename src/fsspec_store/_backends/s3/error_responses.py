@@ -1,4 +1,4 @@
-"""What an answer that is no success means in the fast lane: an error, or a question for s3fs.
+"""Error responses to the native transport: the exception of s3fs, or a fallback to s3fs.
 
 Pure functions, no I/O.
 """
@@ -17,10 +17,9 @@ from .documents import parse_error
 if TYPE_CHECKING:
     from ..._http.http1.connection import Response
 
-__all__ = ["OddAnswerError", "is_success", "refusal"]
+__all__ = ["UnexpectedResponseError", "error_of", "is_success"]
 
-#: Codes that s3fs may be able to do something about: it finds a bucket's region, and signs in other
-#: ways.
+#: Codes after which s3fs may succeed: it finds a bucket's region, and has other signatures.
 _FOR_S3FS = frozenset(
     {
         "AuthorizationHeaderMalformed",
@@ -32,54 +31,54 @@ _FOR_S3FS = frozenset(
 )
 
 
-class OddAnswerError(Exception):
-    """An answer that s3fs has to be asked for again; the message says what was odd about it.
+class UnexpectedResponseError(Exception):
+    """A response after which s3fs repeats the call; the message says what was unexpected.
 
     Parameters
     ----------
-    what : str
-        The message.
-    lasting : bool, optional
-        Whether the next answer would be no other: the request went to the wrong place, or was
-        signed in the wrong way.
+    message : str
+        What was unexpected.
+    permanent : bool, optional
+        Whether the next response would be the same: the request went to the wrong endpoint, or its
+        signature was of the wrong kind.
     """
 
-    def __init__(self, what: str, *, lasting: bool = False) -> None:
-        super().__init__(what)
-        self.lasting = lasting
+    def __init__(self, message: str, *, permanent: bool = False) -> None:
+        super().__init__(message)
+        self.permanent = permanent
 
 
 def is_success(response: Response) -> bool:
-    """Whether botocore would take it for one; not every service is particular about statuses."""
+    """Whether botocore takes it for a success: services differ in their statuses."""
     return 200 <= response.status < 300
 
 
-def refusal(response: Response, operation: str) -> Exception:
-    """What s3fs would raise for an answer."""
+def error_of(response: Response, operation: str) -> Exception:
+    """The exception that s3fs raises for an error response."""
     status = response.status
     if 300 <= status < 400:
-        return OddAnswerError(f"the status {status}", lasting=True)
+        return UnexpectedResponseError(f"the status {status}", permanent=True)
     body = b"" if response.body is None else bytes(response.body)
     error = parse_error(body)
     if not error:
         if body and status < 500 and status != 429:
-            return OddAnswerError(f"the status {status} without an error of S3")
+            return UnexpectedResponseError(f"the status {status} without an error of S3")
         if not body and status == 400:
             # A HEAD in the wrong region, among others.
-            return OddAnswerError("the status 400 without a reason", lasting=True)
+            return UnexpectedResponseError("the status 400 without a reason", permanent=True)
         try:
             phrase = HTTPStatus(status).phrase
         except ValueError:
             phrase = ""
         error = {"Code": str(status), "Message": phrase}
     if error.get("Code") in _FOR_S3FS:
-        return OddAnswerError(f"the error {error['Code']}", lasting=True)
+        return UnexpectedResponseError(f"the error {error['Code']}", permanent=True)
     parsed = {
         "Error": error,
         "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": response.headers},
     }
     if status == 404 and error.get("Code") in ("NoSuchKey", "404"):
         return MissingError(parsed)
-    refused = botocore.exceptions.ClientError(parsed, operation)
-    translated: Exception = translate_boto_error(refused)
+    error_response = botocore.exceptions.ClientError(parsed, operation)
+    translated: Exception = translate_boto_error(error_response)
     return translated

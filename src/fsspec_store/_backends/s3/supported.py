@@ -1,6 +1,6 @@
-"""What the user made of s3fs, botocore and their connections that is beyond plain requests.
+"""Which configurations of s3fs, botocore and their connections the native transport supports.
 
-Knows where to look for it, and how s3fs trusts servers. Does not know how any request looks.
+Knows where they are configured, and how s3fs verifies servers; nothing of single requests.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ..._runtime.threads import in_thread
 from .bounded import BoundedHTTPSession
 
 __all__ = [
-    "UnusualError",
+    "UnsupportedError",
     "check_filesystem",
     "check_handlers",
     "check_session",
     "tls_context",
 ]
 
-#: What s3fs does to make a request of a call: who overrides any of it wants it done.
+#: Methods by which s3fs makes a request of a call: overridden, they have to be called.
 _METHODS_OF_S3FS = (
     "_call_s3",
     "_filter_kwargs",
@@ -32,7 +32,7 @@ _METHODS_OF_S3FS = (
     "get_s3",
     "set_session",
 )
-#: What botocore announces of a request, and lets handlers change.
+#: Events of botocore in which handlers may change a request.
 _EVENTS = (
     "provide-client-params",
     "before-parameter-build",
@@ -50,46 +50,46 @@ _EVENTS = (
 )
 
 
-class UnusualError(Exception):
-    """Something about a request that only s3fs knows how to do; the message says what."""
+class UnsupportedError(Exception):
+    """The configuration of a request that only s3fs supports; the message says which."""
 
 
 def check_filesystem(fs: Any) -> None:
-    """Refuse a filesystem that makes its requests in a way of its own."""
+    """Raise for a filesystem that overrides how s3fs makes requests."""
     for name in _METHODS_OF_S3FS:
         method = getattr(fs, name, None)
         # A decorator has the names of what it wraps, and not its globals.
         if method is not None and not (
             type(method) is MethodType and method.__func__.__globals__ is vars(s3fs.core)
         ):
-            raise UnusualError(f"{type(fs).__name__}.{name} is not s3fs's own")
+            raise UnsupportedError(f"{type(fs).__name__}.{name} is not s3fs's own")
 
 
 def check_handlers(client: Any, operation: str) -> None:
-    """Refuse what somebody registered with botocore to take part in requests."""
+    """Raise for handlers of others that take part in botocore's requests."""
     registered = client.meta.events._emitter._handlers
     for event in _EVENTS:
         for handler in registered.prefix_search(f"{event}.s3.{operation}"):
             function = handler.func if isinstance(handler, functools.partial) else handler
             owner = getattr(function, "__module__", None) or type(function).__module__
-            # One that says so does nothing: moto registers one wherever it is imported.
+            # moto registers a handler, which is idle, wherever it is imported.
             idle = getattr(function, "enabled", True) is False
             if owner.partition(".")[0] not in ("aiobotocore", "botocore") and not idle:
-                raise UnusualError(f"a handler of {owner} for the event {event}")
+                raise UnsupportedError(f"a handler of {owner} for the event {event}")
 
 
 def check_session(session: Any, url: str) -> None:
-    """Refuse what the user configured of connections that is not done here."""
+    """Raise for options of connections that are not supported."""
     if type(session).__name__ != "AIOHTTPSession" and type(session) is not BoundedHTTPSession:
-        raise UnusualError("the HTTP library")
+        raise UnsupportedError("the HTTP library")
     if session._proxy_config.proxy_url_for(url) is not None:
-        raise UnusualError("a proxy")
+        raise UnsupportedError("a proxy")
     if set(session._connector_args) - {"keepalive_timeout"}:
-        raise UnusualError("connector_args")
+        raise UnsupportedError("connector_args")
 
 
 async def tls_context(fs: Any) -> ssl.SSLContext:
-    """How s3fs trusts servers, and what it shows them: ``verify``, ``client_cert``.
+    """The TLS context by which s3fs connects: ``verify``, ``client_cert``.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Where the plain requests of a bucket go, learned from what s3fs itself would send.
+"""The endpoint of a bucket's requests, discovered from a request of s3fs.
 
-s3fs and botocore are let to make one request of each kind for each bucket, which is caught before
-it is sent: its URL, region, headers and signature show endpoint, addressing style and credentials
-as the user configured them, and whether anything about it is out of the ordinary.
+One s3fs request per bucket and operation is intercepted before it is sent: its URL, region, headers
+and signature show endpoint, addressing style and credentials as the user configured them, and
+whether the native transport supports them.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..._http.http1.pool import DEFAULT_PORTS, Origin
-from .plain import UnusualError, check_filesystem, check_handlers, check_session
 from .signing import Signer
+from .supported import UnsupportedError, check_filesystem, check_handlers, check_session
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
     from urllib.parse import SplitResult
 
-__all__ = ["METHODS", "Route", "find_route"]
+__all__ = ["METHODS", "Endpoint", "find_endpoint"]
 
-#: What every request of botocore's may have, with no effect on what it means.
+#: Headers of every request of botocore that do not change its meaning.
 _ALWAYS = frozenset(
     {
         "accept-encoding",
@@ -42,7 +42,7 @@ _ALWAYS = frozenset(
 )
 _CRC32 = "x-amz-checksum-crc32"
 _CHECKED_BODY = frozenset({"content-md5", "expect", _CRC32, "x-amz-sdk-checksum-algorithm"})
-#: A body whose checksum follows it, which is how botocore sends it over TLS.
+#: Headers of a body whose checksum follows it, as botocore sends it over TLS.
 _TRAILED = {
     "content-encoding": "aws-chunked",
     "transfer-encoding": "chunked",
@@ -54,13 +54,13 @@ _CREDENTIAL = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[\x21-\x7e]+/\d{8}/([^/]+)/s3/aws4_request, ?SignedHeaders=.+"
 )
 _WORD = re.compile(r"[\x21-\x7e]*").fullmatch
-#: What a line of a request's head may hold, and is read in one way by everybody.
-_PLAIN_LINE = re.compile(r"[\x20-\x7e]*").fullmatch
+#: What a line of a request's head may hold that every server reads alike.
+_PRINTABLE = re.compile(r"[\x20-\x7e]*").fullmatch
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """How a request of one kind looks when there is nothing unusual about it."""
+    """What the requests of one kind have that are supported."""
 
     verb: str
     params: Mapping[str, Any]
@@ -70,7 +70,7 @@ class _Kind:
 
 
 _TO_OBJECT = {"Key": ""}
-#: The methods of an S3 client that have a plain form.
+#: The supported methods of an S3 client.
 METHODS: Mapping[str, _Kind] = {
     "get_object": _Kind("GET", _TO_OBJECT, headers=frozenset({"x-amz-checksum-mode"})),
     "head_object": _Kind("HEAD", _TO_OBJECT, headers=frozenset({"x-amz-checksum-mode"})),
@@ -97,7 +97,7 @@ METHODS: Mapping[str, _Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Endpoint:
     """Where the requests of one bucket and kind go.
 
     Attributes
@@ -124,19 +124,19 @@ class Route:
     crc32: bool
 
     @property
-    def place(self) -> tuple[Origin, str, str, str | None]:
-        """What a service that refuses a request's place would have otherwise; the region last."""
+    def location(self) -> tuple[Origin, str, str, str | None]:
+        """What a redirect of the service changes; the region last."""
         region = None if self.signer is None else self.signer.region
         return self.origin, self.host, self.path, region
 
 
 class _CaughtError(Exception):
-    """Raised in botocore in place of sending a request."""
+    """Raised in botocore instead of sending a request."""
 
 
-async def find_route(
+async def find_endpoint(
     fs: Any, bucket: str, method: str, tls: Callable[[], Awaitable[ssl.SSLContext]]
-) -> tuple[Route, Any]:
+) -> tuple[Endpoint, Any]:
     """Where requests of one kind go, and the botocore client that holds their credentials.
 
     Parameters
@@ -150,8 +150,8 @@ async def find_route(
 
     Raises
     ------
-    UnusualError
-        When there is more to such a request than is known here.
+    UnsupportedError
+        When the native transport does not support such a request.
     Exception
         What s3fs raised before it came to a request: no credentials, no such profile.
     """
@@ -163,8 +163,8 @@ async def find_route(
         context = await tls() if request.url.startswith("https:") else None
         return _understood(request, kind, name, context), client
     except (AttributeError, KeyError) as error:
-        # Of s3fs and botocore more is used than they promise.
-        raise UnusualError(f"this release of botocore is not known: {error}") from error
+        # These are not public parts of s3fs and botocore.
+        raise UnsupportedError(f"this release of botocore is not known: {error}") from error
 
 
 async def _sample(fs: Any, bucket: str, method: str, kind: _Kind) -> tuple[Any, Any, str]:
@@ -180,7 +180,7 @@ async def _sample(fs: Any, bucket: str, method: str, kind: _Kind) -> tuple[Any, 
     here = asyncio.current_task()
 
     def catch(request: Any, **_: Any) -> None:
-        # Others may be sending by this client at the same time.
+        # Other tasks may send requests by this client at the same time.
         if asyncio.current_task() is here:
             caught.append(request)
             raise _CaughtError
@@ -194,37 +194,37 @@ async def _sample(fs: Any, bucket: str, method: str, kind: _Kind) -> tuple[Any, 
     finally:
         client.meta.events.unregister(event, catch)
     if not caught:
-        raise UnusualError("s3fs sent another request than expected")
+        raise UnsupportedError("s3fs sent another request than expected")
     return caught[0], client, name
 
 
-def _understood(request: Any, kind: _Kind, name: str, tls: ssl.SSLContext | None) -> Route:
-    """The route of a request in which there is nothing unusual."""
+def _understood(request: Any, kind: _Kind, name: str, tls: ssl.SSLContext | None) -> Endpoint:
+    """The endpoint of a supported request."""
     headers = {key.lower(): _text(value) for key, value in request.headers.items()}
     url = urlsplit(request.url)
     signer = _signer(headers)
     if request.method != kind.verb:
-        raise UnusualError(f"the method {request.method}")
+        raise UnsupportedError(f"the method {request.method}")
     for query in parse_qs(url.query, keep_blank_values=True):
         if query not in kind.query:
-            raise UnusualError(f"the query parameter {query}")
+            raise UnsupportedError(f"the query parameter {query}")
     for header in sorted(headers.keys() - _ALWAYS - kind.headers):
         if not (kind.has_body and header in _TRAILED):
-            raise UnusualError(f"the header {header}")
+            raise UnsupportedError(f"the header {header}")
     for header, value in _TRAILED.items():
         if value is not None and headers.get(header, value) != value:
-            raise UnusualError(f"the header {header}")
+            raise UnsupportedError(f"the header {header}")
     if url.username is not None or url.hostname is None or url.scheme not in ("http", "https"):
-        raise UnusualError("the endpoint")
+        raise UnsupportedError("the endpoint")
     path, host = url.path, headers.get("host") or _host(url)
     agent = headers.get("user-agent", "")
-    if not (_PLAIN_LINE(path) and _PLAIN_LINE(host) and _PLAIN_LINE(agent)):
-        raise UnusualError("characters that no header holds everywhere")
+    if not (_PRINTABLE(path) and _PRINTABLE(host) and _PRINTABLE(agent)):
+        raise UnsupportedError("characters that no header holds everywhere")
     if "Key" in kind.params:
         if not path.endswith(f"/{name}"):
-            raise UnusualError("the place of the key in the URL")
+            raise UnsupportedError("the place of the key in the URL")
         path = path.removesuffix(name)
-    return Route(
+    return Endpoint(
         Origin(url.hostname, url.port or DEFAULT_PORTS[url.scheme], tls),
         host,
         path or "/",
@@ -238,11 +238,11 @@ def _signer(headers: Mapping[str, str]) -> Signer | None:
     authorization = headers.get("authorization")
     if authorization is None:
         if "x-amz-security-token" in headers:
-            raise UnusualError("a token without a signature")
+            raise UnsupportedError("a token without a signature")
         return None
     match = _CREDENTIAL.fullmatch(authorization)
     if match is None or not _WORD(headers.get("x-amz-security-token", "")):
-        raise UnusualError("the kind of signature")
+        raise UnsupportedError("the kind of signature")
     return Signer(match.group(1))
 
 

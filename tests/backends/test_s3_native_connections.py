@@ -1,4 +1,4 @@
-"""The fast lane connects as s3fs would: TLS as the user trusts it; proxies are s3fs's to ask."""
+"""The native transport verifies servers as s3fs does; requests to proxies are sent by s3fs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from servers.fixtures import or_skip
 
 from fsspec_store.errors import BackendError
 
-from .lanes import check_lane, options_of, reasons, store_of, use
 from .own_minio import make_certificates, own_minio
+from .s3_transports import check_transport, options_of, reasons, store_of, use
 
 
 @pytest.fixture(autouse=True)
@@ -78,25 +78,25 @@ async def test_an_authority_of_the_users_own(
     )
     async with store_of(f"s3://{tls_bucket}/{by}", options) as store:
         await use(store)
-        check_lane(store, True)
+        check_transport(store, "auto")
 
 
 async def test_no_authority_at_all(tls_endpoint: S3Endpoint, tls_bucket: str) -> None:
     options = options_of(tls_endpoint, client_kwargs={"verify": False})
     async with store_of(f"s3://{tls_bucket}/none", options) as store:
         await use(store)
-        check_lane(store, True)
+        check_transport(store, "auto")
 
 
 async def test_a_server_that_nobody_vouches_for_is_refused_at_once(
-    tls_endpoint: S3Endpoint, fast: bool
+    tls_endpoint: S3Endpoint, transport: str
 ) -> None:
-    async with store_of("s3://bucket/x", options_of(tls_endpoint), fast=fast) as store:
+    async with store_of("s3://bucket/x", options_of(tls_endpoint), transport=transport) as store:
         for call in (store.get("a"), put(store, "a")):
             with pytest.raises(BackendError, match="certificate verify failed"):
                 await call
         assert store.stats.requests == 2
-        assert store.stats.fast == (2 if fast else 0)
+        assert store.stats.native == (2 if transport == "auto" else 0)
 
 
 async def test_a_certificate_for_another_name_is_refused(
@@ -110,24 +110,24 @@ async def test_a_certificate_for_another_name_is_refused(
     async with store_of("s3://bucket/x", options) as store:
         with pytest.raises(BackendError, match="localhost"):
             await store.get("a")
-        assert store.stats.requests == store.stats.fast == 1
+        assert store.stats.requests == store.stats.native == 1
 
 
 async def test_an_authority_that_is_not_there_is_an_error(
-    tls_endpoint: S3Endpoint, tmp_path: Path, fast: bool
+    tls_endpoint: S3Endpoint, tmp_path: Path, transport: str
 ) -> None:
     options = options_of(tls_endpoint, client_kwargs={"verify": str(tmp_path / "none.crt")})
-    async with store_of("s3://bucket/x", options, fast=fast, retries=0) as store:
+    async with store_of("s3://bucket/x", options, transport=transport, retries=0) as store:
         with pytest.raises(BackendError):
             await store.get("a")
 
 
 async def test_a_server_that_speaks_no_tls_is_an_error(
-    minio_endpoint: S3Endpoint, fast: bool
+    minio_endpoint: S3Endpoint, transport: str
 ) -> None:
     url = minio_endpoint.url.replace("http:", "https:")
     options = options_of(minio_endpoint, endpoint_url=url)
-    async with store_of("s3://bucket/x", options, fast=fast) as store:
+    async with store_of("s3://bucket/x", options, transport=transport) as store:
         with pytest.raises(BackendError, match=r"(?i)ssl"):
             await store.get("a")
         # It would speak none the next time either.
@@ -163,7 +163,7 @@ async def test_a_client_shows_its_certificate(
     )
     async with store_of("s3://bucket/x", options, retries=0) as store:
         assert await read(store, "a") == b"ok"
-        check_lane(store, True)
+        check_transport(store, "auto")
     assert shown == [((("commonName", "client"),),)]
     server.close()
     await server.wait_closed()
@@ -186,7 +186,7 @@ async def test_a_proxy_is_asked(
             monkeypatch.setenv(by, proxy.url)
         async with store_of(f"s3://{bucket}/x", options) as store:
             await use(store)
-            assert store.stats.fast == 0
+            assert store.stats.native == 0
             assert store.stats.requests == len(proxy.seen)
         # As a proxy is asked: with the whole URL.
         assert all(each.target.startswith(f"{minio_endpoint.url}/") for each in proxy.seen)
@@ -194,15 +194,17 @@ async def test_a_proxy_is_asked(
 
 
 async def test_no_proxy_is_asked_where_the_user_wants_none(
-    minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, fast: bool
+    minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     with fault_proxy(minio_endpoint.url) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         bucket = minio_endpoint.make_bucket()
-        async with store_of(f"s3://{bucket}/x", options_of(minio_endpoint), fast=fast) as store:
+        async with store_of(
+            f"s3://{bucket}/x", options_of(minio_endpoint), transport=transport
+        ) as store:
             await use(store)
-            check_lane(store, fast)
+            check_transport(store, transport)
         assert proxy.seen == []
 
 
@@ -214,7 +216,7 @@ async def test_a_store_closed_as_its_first_request_begins_leaves_nothing_open(
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: said.append(context["message"]))
     url = f"s3://{moto_endpoint.make_bucket()}"
-    store = store_of(url, moto_endpoint.storage_options(), fast=False)
+    store = store_of(url, moto_endpoint.storage_options(), transport="library")
     asking = asyncio.create_task(store.exists("a"))
     # s3fs makes its client, or signs, and has no session yet.
     for _ in range(rounds):

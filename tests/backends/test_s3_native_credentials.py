@@ -1,4 +1,4 @@
-"""The fast lane signs with what s3fs would sign with, and asks again when that ends."""
+"""The native transport signs with the credentials of s3fs, and refreshes them as s3fs does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from servers.fault_proxy import Answer, FaultProxy, Seen, fault_proxy, the_first
 from fsspec_store import StoreError
 from fsspec_store.errors import AccessDeniedError, UnauthenticatedError
 
-from .lanes import check_lane, opened, options_of, use
+from .s3_transports import check_transport, opened, options_of, use
 
 #: Nothing of the endpoint's own credentials.
 NONE = {"key": None, "secret": None}
@@ -46,7 +46,7 @@ def temporary(endpoint: S3Endpoint) -> dict[str, Any]:
     )
     with closing(client):
         found: dict[str, Any] = client.assume_role(
-            RoleArn="arn:aws:iam::123456789012:role/any", RoleSessionName="lanes"
+            RoleArn="arn:aws:iam::123456789012:role/any", RoleSessionName="test"
         )["Credentials"]
     return found
 
@@ -58,7 +58,7 @@ def signers(seen: list[Seen]) -> list[str]:
 
 
 async def test_a_session_token_is_signed_and_sent(
-    minio_endpoint: S3Endpoint, proxy: FaultProxy, fast: bool
+    minio_endpoint: S3Endpoint, proxy: FaultProxy, transport: str
 ) -> None:
     found = temporary(minio_endpoint)
     options = options_of(
@@ -69,9 +69,9 @@ async def test_a_session_token_is_signed_and_sent(
         token=found["SessionToken"],
     )
     bucket = minio_endpoint.make_bucket()
-    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+    with opened(f"s3://{bucket}/x", options, transport=transport) as store:
         await use(store)
-        check_lane(store, fast)
+        check_transport(store, transport)
     assert set(signers(proxy.seen)) == {found["AccessKeyId"]}
     tokens = {each.headers["x-amz-security-token"] for each in proxy.seen}
     assert tokens == {found["SessionToken"]}
@@ -83,34 +83,34 @@ async def test_a_profile_is_read(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     by: str,
-    fast: bool,
+    transport: str,
 ) -> None:
     (tmp_path / "credentials").write_text(
         "[default]\naws_access_key_id=wrong\naws_secret_access_key=wrong\n"
-        f"[lanes]\naws_access_key_id={minio_endpoint.key}\n"
+        f"[other]\naws_access_key_id={minio_endpoint.key}\n"
         f"aws_secret_access_key={minio_endpoint.secret}\n"
     )
     options = options_of(minio_endpoint, **NONE)
     if by == "option":
-        options["profile"] = "lanes"
+        options["profile"] = "other"
     else:
-        monkeypatch.setenv("AWS_PROFILE", "lanes")
-    with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, fast=fast) as store:
+        monkeypatch.setenv("AWS_PROFILE", "other")
+    with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, transport=transport) as store:
         await use(store)
-        check_lane(store, fast)
+        check_transport(store, transport)
 
 
 async def test_the_environment_is_read(
-    minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, fast: bool
+    minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     found = temporary(minio_endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", found["AccessKeyId"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", found["SecretAccessKey"])
     monkeypatch.setenv("AWS_SESSION_TOKEN", found["SessionToken"])
     options = options_of(minio_endpoint, **NONE)
-    with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, fast=fast) as store:
+    with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, transport=transport) as store:
         await use(store)
-        check_lane(store, fast)
+        check_transport(store, transport)
 
 
 class Provider:
@@ -153,11 +153,11 @@ print(json.dumps({{"Version": 1, **found, "Expiration": end.isoformat()}}))
 
 
 async def test_a_provider_is_asked_again_when_what_it_gave_ends(
-    minio_endpoint: S3Endpoint, proxy: FaultProxy, tmp_path: Path, fast: bool
+    minio_endpoint: S3Endpoint, proxy: FaultProxy, tmp_path: Path, transport: str
 ) -> None:
     provider = Provider(minio_endpoint, tmp_path)
     options = options_of(minio_endpoint, proxy, **NONE, profile="short")
-    with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, fast=fast) as store:
+    with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, transport=transport) as store:
         # botocore renews what ends within ten minutes before it is used.
         first = provider.give(minutes=5)
         await put(store, "a")
@@ -168,7 +168,7 @@ async def test_a_provider_is_asked_again_when_what_it_gave_ends(
         second = provider.give(minutes=60)
         await use(store)
         assert provider.asked == before + 2
-        check_lane(store, fast)
+        check_transport(store, transport)
     keys = signers(proxy.seen)
     assert keys == [*[first] * 3, *[second] * (len(keys) - 3)]
 
@@ -186,19 +186,19 @@ async def test_nobodys_request_is_taken_for_a_sample(
         # By a redirection, the first one's requests become s3fs's, of the same client.
         proxy.plan = the_first(1, Answer(307, {}, b"<Error><Code>TemporaryRedirect</Code></Error>"))
         assert await listed(left.list()) == []
-        fast = left.stats.fast
+        native = left.stats.native
         calls = [listed(store.list()) for store in (left, *others, left)]
         assert await asyncio.gather(*calls) == [[]] * len(calls)
-        assert left.stats.fast == fast == 1
-        assert [store.stats.fast for store in others] == [1, 1, 1]
+        assert left.stats.native == native == 1
+        assert [store.stats.native for store in others] == [1, 1, 1]
 
 
 async def test_a_provider_that_fails_is_an_error_that_names_it(
-    minio_endpoint: S3Endpoint, tmp_path: Path, fast: bool
+    minio_endpoint: S3Endpoint, tmp_path: Path, transport: str
 ) -> None:
     (tmp_path / "config").write_text("[profile broken]\ncredential_process = false\n")
     options = options_of(minio_endpoint, **NONE, profile="broken")
-    with opened("s3://bucket/x", options, fast=fast) as store:
+    with opened("s3://bucket/x", options, transport=transport) as store:
         with pytest.raises(UnauthenticatedError, match="custom-process"):
             await store.get("a")
         with pytest.raises(UnauthenticatedError, match="custom-process"):
@@ -207,15 +207,15 @@ async def test_a_provider_that_fails_is_an_error_that_names_it(
 
 @pytest.mark.parametrize("loss", [Path.unlink, lambda program: program.chmod(0o600)])
 async def test_a_provider_that_is_gone_says_nothing_of_keys(
-    minio_endpoint: S3Endpoint, tmp_path: Path, fast: bool, loss: Callable[[Path], None]
+    minio_endpoint: S3Endpoint, tmp_path: Path, transport: str, loss: Callable[[Path], None]
 ) -> None:
     provider = Provider(minio_endpoint, tmp_path)
     provider.give(minutes=5)
     url = f"s3://{minio_endpoint.make_bucket()}/x"
     options = options_of(minio_endpoint, **NONE, profile="short")
     with (
-        opened(url, options, fast=fast, missing_on_forbidden=True) as used,
-        opened(url, options, fast=fast, missing_on_forbidden=True) as new,
+        opened(url, options, transport=transport, missing_on_forbidden=True) as used,
+        opened(url, options, transport=transport, missing_on_forbidden=True) as new,
     ):
         await put(used, "a")
         loss(tmp_path / "provider")
@@ -237,7 +237,7 @@ async def test_a_provider_that_is_gone_says_nothing_of_keys(
 
 
 async def test_no_credentials_are_needed_where_everybody_is_let_in(
-    minio_endpoint: S3Endpoint, proxy: FaultProxy, fast: bool
+    minio_endpoint: S3Endpoint, proxy: FaultProxy, transport: str
 ) -> None:
     bucket = minio_endpoint.make_bucket()
     actions = ["GetObject", "PutObject", "DeleteObject", "ListBucket"]
@@ -256,66 +256,69 @@ async def test_no_credentials_are_needed_where_everybody_is_let_in(
         client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
     # With anon=True, s3fs passes over keys that are there.
     options = options_of(minio_endpoint, proxy, anon=True)
-    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+    with opened(f"s3://{bucket}/x", options, transport=transport) as store:
         await use(store)
-        check_lane(store, fast)
+        check_transport(store, transport)
     assert not any("authorization" in each.headers for each in proxy.seen)
     puts = [each.headers for each in proxy.seen if each.method == "PUT"]
     # Nothing is signed, and still nothing may change on the way.
     assert all("x-amz-checksum-crc32" in headers or "content-md5" in headers for headers in puts)
     closed = minio_endpoint.make_bucket()
-    with opened(f"s3://{closed}/x", options, fast=fast) as store, pytest.raises(AccessDeniedError):
+    with (
+        opened(f"s3://{closed}/x", options, transport=transport) as store,
+        pytest.raises(AccessDeniedError),
+    ):
         await store.get("a")
 
 
 async def test_missing_credentials_are_a_clear_error(
-    minio_endpoint: S3Endpoint, fast: bool
+    minio_endpoint: S3Endpoint, transport: str
 ) -> None:
-    with opened("s3://bucket/x", options_of(minio_endpoint, **NONE), fast=fast) as store:
+    with opened("s3://bucket/x", options_of(minio_endpoint, **NONE), transport=transport) as store:
         with pytest.raises(UnauthenticatedError, match="Unable to locate credentials"):
             await store.get("a")
         with pytest.raises(UnauthenticatedError, match="Unable to locate credentials"):
             await put(store, "a")
     options = options_of(minio_endpoint, **NONE, profile="nobody")
     with (
-        opened("s3://bucket/x", options, fast=fast) as store,
+        opened("s3://bucket/x", options, transport=transport) as store,
         pytest.raises(UnauthenticatedError, match="nobody"),
     ):
         await store.get("a")
 
 
 async def test_credentials_that_come_later_are_used(
-    minio_endpoint: S3Endpoint, tmp_path: Path, fast: bool
+    minio_endpoint: S3Endpoint, tmp_path: Path, transport: str
 ) -> None:
     bucket = minio_endpoint.make_bucket()
-    options = options_of(minio_endpoint, **NONE, profile="lanes")
-    with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+    options = options_of(minio_endpoint, **NONE, profile="other")
+    with opened(f"s3://{bucket}/x", options, transport=transport) as store:
         with pytest.raises(UnauthenticatedError):
             await store.get("a")
         (tmp_path / "credentials").write_text(
-            f"[lanes]\naws_access_key_id={minio_endpoint.key}\n"
+            f"[other]\naws_access_key_id={minio_endpoint.key}\n"
             f"aws_secret_access_key={minio_endpoint.secret}\n"
         )
         await put(store, "a")
         assert await read(store, "a") == b"a"
-        assert store.stats.fast == (2 if fast else 0)
+        assert store.stats.native == (2 if transport == "auto" else 0)
 
 
-async def test_a_wrong_secret_is_the_same_error_in_both_lanes(
+async def test_a_wrong_secret_is_the_same_error_by_both_transports(
     minio_endpoint: S3Endpoint,
 ) -> None:
     bucket = minio_endpoint.make_bucket()
     secret = "not-the-right-one"
     options = options_of(minio_endpoint, secret=secret)
     said = []
-    for fast in (True, False):
-        with opened(f"s3://{bucket}/x", options, fast=fast) as store:
+    for transport in ("auto", "library"):
+        with opened(f"s3://{bucket}/x", options, transport=transport) as store:
             for call in (store.get("a"), store.exists("a"), store.delete("a"), put(store, "a")):
                 with pytest.raises(UnauthenticatedError, match="SignatureDoesNotMatch") as caught:
                     await call
                 assert secret not in str(caught.value)
             said.append(str(caught.value))
-            assert bool(store.stats.fast) is fast
+            assert bool(store.stats.native) is (transport == "auto")
     assert said[0] == said[1]
 
 
@@ -326,11 +329,11 @@ async def test_credentials_that_hardly_any_header_holds_fare_as_by_s3fs(
 ) -> None:
     options = options_of(minio_endpoint, **{name: value})
     said = []
-    for fast in (True, False):
-        with opened("s3://bucket/x", options, fast=fast, retries=0) as store:
+    for transport in ("auto", "library"):
+        with opened("s3://bucket/x", options, transport=transport, retries=0) as store:
             with pytest.raises(StoreError) as caught:
                 await store.get("a")
             said.append((type(caught.value), str(caught.value).partition("(")[0]))
             assert minio_endpoint.secret not in f"{caught.value!r} {caught.value.__cause__!r}"
-            assert bool(store.stats.fast) is (fast and value == "a/slash")
+            assert bool(store.stats.native) is (transport == "auto" and value == "a/slash")
     assert said[0] == said[1]

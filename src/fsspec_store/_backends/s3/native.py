@@ -1,8 +1,8 @@
-"""The fast lane: S3's plain requests signed and sent here, by the settings of the user's s3fs.
+"""The native transport of S3: signs and sends requests as the user's s3fs is configured to.
 
-Takes the calls that cost most when there are millions of them, and understands the answers that
-every service gives. Whatever is unusual about a request or an answer is left to s3fs, whose word
-counts. Knows neither policy nor limit: a call is one attempt.
+Supports the calls that matter for speed, and the responses that every service sends. s3fs makes the
+calls whose configuration is unsupported, and repeats those whose response is unexpected. A call is
+one attempt: retries and the limiter are elsewhere.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._http.content_range import content_length
 from ..._http.foreign_responses import unexpected
-from ..._http.http1.connection import longest_control
+from ..._http.http1.connection import CONTROL_BYTES, longest_control
 from ..._http.http1.pool import Pool
-from ..._http.large_reads import LARGE_BYTES
 from ..._http.parsing import parsed
 from ..._runtime.threads import in_thread
 from ..pages import answered_prefix
 from .answers import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_end
 from .checksums import crc32, stated_checksum
 from .documents import delete_body, parse_delete, parse_error, parse_list
+from .endpoints import METHODS, Endpoint, find_endpoint
+from .error_responses import UnexpectedResponseError, error_of, is_success
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2, service_at
 from .foreign import check_is_value
-from .plain import UnusualError, tls_context
-from .refusals import OddAnswerError, is_success, refusal
-from .routes import METHODS, Route, find_route
 from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
+from .supported import UnsupportedError, tls_context
 
 if TYPE_CHECKING:
     import ssl
@@ -41,23 +40,22 @@ if TYPE_CHECKING:
     from ..._http.retry_policy import RetryPolicy
     from .checksums import StatedChecksum
 
-__all__ = ["FastLane"]
+__all__ = ["NativeTransport"]
 
 logger = logging.getLogger("fsspec_store.s3")
 
-#: Longer bodies are summed up in a thread, which lets the event loop go on.
-_SUMMED_HERE_BYTES = 2**20
+#: Checksums of longer bodies are computed in a thread.
+_CHECKED_HERE_BYTES = 2**20
+#: Unexpected responses for one bucket, after which s3fs makes all of its calls.
+_MAX_UNEXPECTED = 3
 
-#: From a bucket that s3fs had no trouble with.
-_MOST_ODD_ANSWERS = 3
-
-#: Where requests go, and the client of botocore's that holds their credentials.
-Way: TypeAlias = tuple[Route, Any]
-_Method: TypeAlias = "Callable[[Way, dict[str, Any], frozenset[str]], Awaitable[dict[str, Any]]]"
+#: Where requests go, and the botocore client that holds their credentials.
+Target: TypeAlias = tuple[Endpoint, Any]
+_Method: TypeAlias = "Callable[[Target, dict[str, Any], frozenset[str]], Awaitable[dict[str, Any]]]"
 
 
-class FastLane:
-    """Sends the plain calls of one s3fs filesystem, on one event loop.
+class NativeTransport:
+    """Sends the supported calls of one s3fs filesystem on one event loop.
 
     Parameters
     ----------
@@ -71,12 +69,13 @@ class FastLane:
         self._fs = fs
         self._policy = policy
         self._pool = Pool(timeout=policy.timeout, connect_timeout=policy.connect_timeout)
-        self._ways: dict[tuple[str, str], Way | None] = {}
-        self._odd: Counter[str] = Counter()
-        self._left: set[str] = set()
-        #: Of buckets that were found elsewhere: what was odd, and the places of before.
-        self._moved: dict[str, tuple[OddAnswerError, dict[str, Any]]] = {}
-        self._learning = asyncio.Lock()
+        self._targets: dict[tuple[str, str], Target | None] = {}
+        self._unexpected: Counter[str] = Counter()
+        #: Buckets whose calls s3fs makes.
+        self._by_s3fs: set[str] = set()
+        #: Of buckets whose endpoint was discovered again: why, and the locations before that.
+        self._moved: dict[str, tuple[UnexpectedResponseError, dict[str, Any]]] = {}
+        self._discovering = asyncio.Lock()
         self._tls: ssl.SSLContext | None = None
         self._methods: dict[str, _Method] = {
             "get_object": self._get_object,
@@ -88,64 +87,70 @@ class FastLane:
             "list_objects_v2": self._list_objects,
         }
 
-    async def way(self, bucket: str, method: str) -> Way | None:
-        """How calls of a method to a bucket are made; ``None`` for calls that are s3fs's."""
+    async def target(self, bucket: str, method: str) -> Target | None:
+        """Where calls of a method to a bucket go; ``None`` for calls that s3fs makes."""
         try:
-            return self._ways[bucket, method]
+            return self._targets[bucket, method]
         except KeyError:
-            return await self._learn(bucket, method)
+            return await self._discover(bucket, method)
 
     async def call(
-        self, way: Way, method: str, params: dict[str, Any], refused: frozenset[str] = frozenset()
+        self,
+        target: Target,
+        method: str,
+        params: dict[str, Any],
+        refused: frozenset[str] = frozenset(),
     ) -> dict[str, Any]:
         """Send a call once, with botocore's name and parameters.
 
         Parameters
         ----------
-        way : tuple
-            What `way` returned for the bucket and the method.
+        target : tuple
+            What `target` returned for the bucket and the method.
         method : str
             botocore's name of the call.
         params : dict
-            As of `fsspec_store._backends.s3.lanes`.
+            As of `fsspec_store._backends.s3.transports`.
         refused : frozenset of str, optional
             What the service does without, of `fsspec_store._backends.s3.features`.
 
         Raises
         ------
-        OddAnswerError
-            When s3fs has to be asked what the answer means.
+        UnexpectedResponseError
+            When s3fs has to repeat the call.
         OSError
             As s3fs raises it.
         """
-        return await self._methods[method](way, params, refused)
+        return await self._methods[method](target, params, refused)
 
-    def doubt(self, bucket: str, method: str, way: Way, odd: OddAnswerError) -> None:
-        """Take note that s3fs knew what to do about an odd answer.
+    def fell_back(
+        self, bucket: str, method: str, target: Target, reason: UnexpectedResponseError
+    ) -> None:
+        """Take note that s3fs succeeded after an unexpected response.
 
-        Single ones come from whatever stands between here and the service. After one that would
-        last, s3fs may know the bucket's place better, so the ways are learned once more. When they
-        last all the same, nothing more is sent to the bucket from here.
+        A single one may come from a proxy. After a permanent one the endpoints are discovered
+        again, since s3fs may have found the bucket's region. When it comes again, s3fs makes all
+        calls of the bucket.
         """
-        if self._ways.get((bucket, method)) is not way:
-            # Many were under way, and another one said so before.
+        if self._targets.get((bucket, method)) is not target:
+            # Another call in flight reported it before.
             return
-        if odd.lasting and bucket not in self._moved:
-            ways = {each: self._ways.pop((bucket, each), None) for each in METHODS}
-            places = {each: found[0].place for each, found in ways.items() if found}
-            self._moved[bucket] = odd, places
+        if reason.permanent and bucket not in self._moved:
+            targets = {each: self._targets.pop((bucket, each), None) for each in METHODS}
+            locations = {each: found[0].location for each, found in targets.items() if found}
+            self._moved[bucket] = reason, locations
             return
-        self._odd[bucket] += 1
-        if not odd.lasting and self._odd[bucket] < _MOST_ODD_ANSWERS:
-            logger.info("a request to the S3 bucket %r went through s3fs: %s", bucket, odd)
+        self._unexpected[bucket] += 1
+        if not reason.permanent and self._unexpected[bucket] < _MAX_UNEXPECTED:
+            logger.info("a request to the S3 bucket %r went through s3fs: %s", bucket, reason)
             return
-        self._leave(bucket, odd)
+        self._leave_to_s3fs(bucket, reason)
 
-    def _leave(self, bucket: str, odd: OddAnswerError) -> None:
-        logger.info("requests to the S3 bucket %r go through s3fs: %s", bucket, odd)
-        self._left.add(bucket)
+    def _leave_to_s3fs(self, bucket: str, reason: UnexpectedResponseError) -> None:
+        logger.info("requests to the S3 bucket %r go through s3fs: %s", bucket, reason)
+        self._by_s3fs.add(bucket)
         for method in METHODS:
-            self._ways[bucket, method] = None
+            self._targets[bucket, method] = None
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -158,7 +163,7 @@ class FastLane:
     # -- Calls ---------------------------------------------------------------------------------
 
     async def _get_object(
-        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+        self, target: Target, params: dict[str, Any], refused: frozenset[str]
     ) -> dict[str, Any]:
         headers = {}
         if "Range" in params:
@@ -174,12 +179,13 @@ class FastLane:
             checksum = stated_checksum(headers) if status == 200 else None
             return None if checksum is None else checksum.add
 
-        path = way[0].path + quote_key(params["Key"])
+        path = target[0].path + quote_key(params["Key"])
         response, stream = await self._ask(
-            way,
+            target,
             "GET",
             path,
             headers=headers,
+            whole_up_to=params.get("WholeUpTo", CONTROL_BYTES),
             into=params.get("Into"),
             longest=params.get("Longest", longest_control),
             # Of a part some services state the whole object's.
@@ -187,7 +193,7 @@ class FastLane:
         )
         status, found = response.status, response.headers
         if status not in (200, 206):
-            raise refusal(response, "GetObject")
+            raise error_of(response, "GetObject")
         check_end(found)
         if not found.get("etag"):
             check_is_value(status, found, response.body)
@@ -206,16 +212,16 @@ class FastLane:
         }
 
     async def _head_object(
-        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+        self, target: Target, params: dict[str, Any], refused: frozenset[str]
     ) -> dict[str, Any]:
-        path = way[0].path + quote_key(params["Key"])
-        response = await self._ask_whole(way, "HEAD", path)
+        path = target[0].path + quote_key(params["Key"])
+        response = await self._ask_whole(target, "HEAD", path)
         if not is_success(response):
-            raise refusal(response, "HeadObject")
+            raise error_of(response, "HeadObject")
         said = response.headers.get("content-length")
         length = None if said is None else content_length({"Content-Length": said})
         if length is None and said is not None:
-            raise OddAnswerError("a HEAD whose length is no number")
+            raise UnexpectedResponseError("a HEAD whose length is no number")
         if not response.headers.get("etag"):
             check_is_value(response.status, response.headers)
         return {
@@ -225,7 +231,7 @@ class FastLane:
         }
 
     async def _put(
-        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+        self, target: Target, params: dict[str, Any], refused: frozenset[str]
     ) -> dict[str, Any]:
         body = memoryview(params["Body"])
         headers = {}
@@ -242,14 +248,14 @@ class FastLane:
             query = canonical_query(
                 {"partNumber": str(params["PartNumber"]), "uploadId": params["UploadId"]}
             )
-        if way[0].crc32 and CHECKSUMS not in refused:
-            headers["x-amz-checksum-crc32"] = await _summed(crc32, body)
-        path = way[0].path + quote_key(params["Key"])
+        if target[0].crc32 and CHECKSUMS not in refused:
+            headers["x-amz-checksum-crc32"] = await _checksum(crc32, body)
+        path = target[0].path + quote_key(params["Key"])
         # A connection's own timeout begins when the body is sent.
         async with asyncio.timeout(self._policy.transfer_timeout(body.nbytes)):
-            response = await self._ask_whole(way, "PUT", path, query, headers=headers, body=body)
+            response = await self._ask_whole(target, "PUT", path, query, headers=headers, body=body)
         if not is_success(response):
-            raise refusal(response, operation)
+            raise error_of(response, operation)
         etag = response.headers.get("etag", "")
         if not etag and response.length:
             # Not by s3fs at once: as after a lost response, it is unknown whether this was a write.
@@ -257,18 +263,18 @@ class FastLane:
         return {"ETag": etag}
 
     async def _delete_object(
-        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+        self, target: Target, params: dict[str, Any], refused: frozenset[str]
     ) -> dict[str, Any]:
-        path = way[0].path + quote_key(params["Key"])
-        response = await self._ask_whole(way, "DELETE", path)
+        path = target[0].path + quote_key(params["Key"])
+        response = await self._ask_whole(target, "DELETE", path)
         if not is_success(response):
-            raise refusal(response, "DeleteObject")
+            raise error_of(response, "DeleteObject")
         if response.body:
             raise ConnectionError(unexpected("S3"))
         return {}
 
     async def _delete_objects(
-        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+        self, target: Target, params: dict[str, Any], refused: frozenset[str]
     ) -> dict[str, Any]:
         body = delete_body(item["Key"] for item in params["Delete"]["Objects"])
         # Every service takes this one; some know no other.
@@ -278,10 +284,10 @@ class FastLane:
             "content-type": "application/xml",
         }
         response = await self._ask_whole(
-            way, "POST", way[0].path, "delete=", headers=headers, body=memoryview(body)
+            target, "POST", target[0].path, "delete=", headers=headers, body=memoryview(body)
         )
         if not is_success(response):
-            raise refusal(response, "DeleteObjects")
+            raise error_of(response, "DeleteObjects")
         said = _document(response)
         try:
             return {"Errors": await parsed(parse_delete, said)}
@@ -289,10 +295,10 @@ class FastLane:
             if said and not parse_error(said):
                 # s3fs would take any document for one that names no failures.
                 raise ConnectionError(f"{unexpected('S3')}: {error}") from None
-            raise OddAnswerError(str(error)) from None
+            raise UnexpectedResponseError(str(error)) from None
 
     async def _list_objects(
-        self, way: Way, params: dict[str, Any], refused: frozenset[str]
+        self, target: Target, params: dict[str, Any], refused: frozenset[str]
     ) -> dict[str, Any]:
         names, query = _LIST_PARAMS, {"encoding-type": "url", "prefix": params["Prefix"]}
         if LIST_V2 in refused:
@@ -302,16 +308,16 @@ class FastLane:
         for param, name in names.items():
             if param in params:
                 query[name] = str(params[param])
-        response = await self._ask_whole(way, "GET", way[0].path, canonical_query(query))
+        response = await self._ask_whole(target, "GET", target[0].path, canonical_query(query))
         if not is_success(response):
-            raise refusal(response, "ListObjectsV2")
+            raise error_of(response, "ListObjectsV2")
         body = _document(response)
         try:
             page = await parsed(parse_list, body)
         except ValueError as error:
-            raise OddAnswerError(str(error)) from None
+            raise UnexpectedResponseError(str(error)) from None
         if page.is_version_1 and LIST_V2 not in refused:
-            service_at(way[1].meta.endpoint_url).refuses(LIST_V2, "it answered by version 1")
+            service_at(target[1].meta.endpoint_url).refuses(LIST_V2, "it answered by version 1")
         return {
             "Objects": page.objects,
             "Prefixes": page.prefixes,
@@ -319,81 +325,90 @@ class FastLane:
             "Answered": answered_prefix(body),
         }
 
-    # -- What they share -----------------------------------------------------------------------
+    # -- Requests ------------------------------------------------------------------------------
 
     async def _ask(
         self,
-        way: Way,
+        target: Target,
         verb: str,
         path: str,
         query: str = "",
         *,
         headers: Mapping[str, str] = {},
         body: memoryview | None = None,
+        whole_up_to: int = CONTROL_BYTES,
         into: memoryview | None = None,
         longest: Longest = longest_control,
         watch: Watch | None = None,
     ) -> tuple[Response, Stream | None]:
         """Sign a request, and send it."""
-        route, client = way
-        if route.signer is None:
+        endpoint, client = target
+        if endpoint.signer is None:
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-            signed = f"host: {route.host}\r\n{lines}"
+            signed = f"host: {endpoint.host}\r\n{lines}"
         else:
-            summed = EMPTY_SHA256 if body is None else await _summed(payload_hash, body)
-            signed = route.signer.sign(
-                verb, path, query, route.host, headers, summed, await _credentials(client)
+            digest = EMPTY_SHA256 if body is None else await _checksum(payload_hash, body)
+            signed = endpoint.signer.sign(
+                verb, path, query, endpoint.host, headers, digest, await _credentials(client)
             )
         length = "" if body is None else f"content-length: {body.nbytes}\r\n"
         head = (
             f"{verb} {path}{'?' if query else ''}{query} HTTP/1.1\r\n{signed}{length}"
-            f"accept-encoding: identity\r\nuser-agent: {route.agent}\r\n\r\n"
+            f"accept-encoding: identity\r\nuser-agent: {endpoint.agent}\r\n\r\n"
         )
         return await self._pool.ask(
-            route.origin,
+            endpoint.origin,
             head.encode("latin-1"),
             body,
             bodiless=verb == "HEAD",
-            whole_up_to=LARGE_BYTES,
+            whole_up_to=whole_up_to,
             into=into,
             longest=longest,
             watch=watch,
         )
 
-    async def _ask_whole(self, way: Way, verb: str, path: str, *rest: Any, **more: Any) -> Response:
+    async def _ask_whole(
+        self, target: Target, verb: str, path: str, *rest: Any, **more: Any
+    ) -> Response:
         """As `_ask`, where no answer is large."""
-        response, stream = await self._ask(way, verb, path, *rest, **more)
+        response, stream = await self._ask(target, verb, path, *rest, **more)
         if stream is not None:
             stream.close()
-            raise OddAnswerError(f"{response.length} bytes in answer to a {verb}")
+            raise UnexpectedResponseError(f"{response.length} bytes in answer to a {verb}")
         return response
 
-    async def _learn(self, bucket: str, method: str) -> Way | None:
+    async def _discover(self, bucket: str, method: str) -> Target | None:
         if method not in METHODS:
             return None
-        async with self._learning:
-            # Many ask at once, and one finds out.
-            if (bucket, method) in self._ways:
-                return self._ways[bucket, method]
+        async with self._discovering:
+            # Discovered once for all calls that wait.
+            if (bucket, method) in self._targets:
+                return self._targets[bucket, method]
             try:
-                way: Way | None = await find_route(self._fs, bucket, method, self._trust)
-            except UnusualError as what:
-                logger.info("%s of the S3 bucket %r goes through s3fs: %s", method, bucket, what)
-                way = None
+                target: Target | None = await find_endpoint(
+                    self._fs, bucket, method, self._tls_context
+                )
+            except UnsupportedError as reason:
+                logger.info("%s of the S3 bucket %r goes through s3fs: %s", method, bucket, reason)
+                target = None
             except Exception as error:
-                # No credentials, for example: s3fs says so better, and they may come.
+                # No credentials, for example: s3fs raises a better error, and they may come later.
                 logger.debug("s3fs made no %s for %r: %r", method, bucket, type(error))
                 return None
-            odd, before = self._moved.get(bucket, (None, {}))
-            if odd is not None and way is not None and before.get(method) == way[0].place:
-                self._leave(bucket, odd)
-            if bucket in self._left:
-                # By now, or meanwhile.
-                way = None
-            self._ways[bucket, method] = way
-            return way
+            cause, before = self._moved.get(bucket, (None, {}))
+            if (
+                cause is not None
+                and target is not None
+                and before.get(method) == target[0].location
+            ):
+                self._leave_to_s3fs(bucket, cause)
+            if bucket in self._by_s3fs:
+                # Since now, or since another call was answered meanwhile.
+                target = None
+            self._targets[bucket, method] = target
+            return target
 
-    async def _trust(self) -> ssl.SSLContext:
+    async def _tls_context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = await tls_context(self._fs)
         return self._tls
@@ -414,19 +429,19 @@ _LIST_PARAMS_1 = {
 
 
 async def _credentials(client: Any) -> Credentials:
-    # Each time: they may be renewed at any moment, which is the provider's business.
+    # For each request: the provider may refresh them at any time.
     found = await client._request_signer._credentials.get_frozen_credentials()
     return Credentials(found.access_key, found.secret_key, found.token)
 
 
 def _document(response: Response) -> bytes:
-    """The body, which s3fs would not read either if it is too long."""
+    """The body. s3fs does not read one that is too long either."""
     if response.length > MAX_DOCUMENT_BYTES:
         raise DocumentTooLongError
     return bytes(response.body or b"")
 
 
-async def _summed(sum_up: Callable[[memoryview], Any], data: memoryview) -> Any:
-    if data.nbytes <= _SUMMED_HERE_BYTES:
-        return sum_up(data)
-    return await in_thread(sum_up, data)
+async def _checksum(function: Callable[[memoryview], Any], data: memoryview) -> Any:
+    if data.nbytes <= _CHECKED_HERE_BYTES:
+        return function(data)
+    return await in_thread(function, data)

@@ -1,4 +1,4 @@
-"""Plain requests by connections of our own, and what is left to aiohttp."""
+"""Requests by the native transport, and those that aiohttp sends."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 
 from fsspec_store._core.byte_requests import RangeByteRequest
 from fsspec_store._http.client import HTTPClient
-from fsspec_store._http.native_client import PlainClient
+from fsspec_store._http.native_client import NativeClient
 from fsspec_store._http.responses import TornError
 from fsspec_store._http.retrier import Stats
 from fsspec_store._http.retry_policy import RetryPolicy
+from fsspec_store._http.settings import Settings
 
 POLICY = RetryPolicy(timeout=5, retries=1)
 
@@ -45,10 +46,10 @@ async def server(answer: Callable[[str], bytes]) -> AsyncIterator[str]:
 
 
 def client(url: str) -> tuple[HTTPClient, Stats]:
-    stats = Stats()
-    plain = PlainClient(url, POLICY)
-    made = HTTPClient(url, aiohttp.ClientSession, url, POLICY, stats, plain=plain)
-    return made, stats
+    settings = Settings(POLICY)
+    native = NativeClient(url, POLICY)
+    made = HTTPClient(url, aiohttp.ClientSession, url, settings, native=native)
+    return made, settings.stats
 
 
 async def test_a_request_says_what_it_is_told_to() -> None:
@@ -70,10 +71,10 @@ async def test_a_request_says_what_it_is_told_to() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nX-B: c", "a\nX-B: c", "a\rX-B: c"])
 async def test_a_header_is_one_line(value: str) -> None:
-    plain = PlainClient("http://127.0.0.1:9", POLICY)
+    native = NativeClient("http://127.0.0.1:9", POLICY)
     with pytest.raises(ValueError, match="line break"):
-        await plain.ask("GET", "http://127.0.0.1:9/", {"X-A": value}, whole_up_to=1)
-    await plain.aclose()
+        await native.ask("GET", "http://127.0.0.1:9/", {"X-A": value}, whole_up_to=1)
+    await native.aclose()
 
 
 async def test_what_is_almost_http_is_left_to_aiohttp() -> None:

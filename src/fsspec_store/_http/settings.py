@@ -1,0 +1,172 @@
+"""How a store talks to its service: one immutable value that every backend is given.
+
+Knows what the options may be, and nothing of how a request is sent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+
+from .retrier import Stats
+from .retry_policy import RetryPolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["PartLimits", "Parts", "Settings", "Transport"]
+
+#: ``"auto"``: the native transport where it supports the user's configuration, the library
+#: otherwise. ``"library"``: s3fs on S3, aiohttp on other services.
+Transport: TypeAlias = Literal["auto", "library"]
+
+_MIB = 2**20
+
+
+class Parts(NamedTuple):
+    """When a value goes in parts, and in which.
+
+    Attributes
+    ----------
+    above : int
+        Size in bytes above which a value goes in parts.
+    size : int
+        Size of one part in bytes.
+    """
+
+    above: int
+    size: int
+
+
+#: One connection reads this much in less time than others need to get up to speed.
+_READS = Parts(above=32 * _MIB, size=8 * _MIB)
+_WRITES = Parts(above=64 * _MIB, size=16 * _MIB)
+
+
+@dataclass(frozen=True, slots=True)
+class PartLimits:
+    """Limits of a service on uploads, in bytes.
+
+    Parameters
+    ----------
+    service : str, optional
+        Its name, for error messages.
+    smallest : int, optional
+        Minimum size of a part that is not the last one.
+    largest : int, optional
+        Maximum size of a part; ``None`` for no limit.
+    multiple_of : int, optional
+        Sizes of parts are multiples of this.
+    most : int, optional
+        Maximum number of parts of one upload; ``None`` for no limit.
+    largest_request : int, optional
+        Maximum size of a value that is uploaded in one request; ``None`` for no limit.
+    """
+
+    service: str = "the service"
+    smallest: int = 1
+    largest: int | None = None
+    multiple_of: int = 1
+    most: int | None = None
+    largest_request: int | None = None
+
+    def part_size(self, value_size: int, part_size: int) -> int:
+        """Size of the parts of one value: larger than the option where it needs too many."""
+        if self.most is None:
+            return part_size
+        return max(part_size, -(-value_size // self.most))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Settings:
+    """Options of a store for the requests that it sends.
+
+    Parameters
+    ----------
+    policy : RetryPolicy, optional
+        Timeouts and retries.
+    stats : Stats, optional
+        Counts of the store's requests.
+    transport : {"auto", "library"}, optional
+        Whether the native transport may send requests.
+    large_value_bytes : int, optional
+        Size in bytes above which values are read and written in parts, ``>= 1``; 32 MiB for reads
+        and 64 MiB for writes when left out.
+    part_bytes : int, optional
+        Size of one part in bytes, ``>= 1``; 8 MiB for reads and 16 MiB for writes when left out.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When an option is not one of these.
+    """
+
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    stats: Stats = field(default_factory=Stats)
+    transport: Transport = "auto"
+    large_value_bytes: int | None = None
+    part_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.transport not in get_args(Transport):
+            raise ValueError(f"transport is 'auto' or 'library', got {self.transport!r}")
+        for name, value in self._sizes():
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"{name} is an integer number of bytes, got {value!r}")
+            if value < 1:
+                raise ValueError(f"{name} is at least 1 byte, got {value}")
+
+    @property
+    def is_native(self) -> bool:
+        """Whether the native transport may send requests."""
+        return self.transport == "auto"
+
+    @property
+    def reads(self) -> Parts:
+        """When a value is read in parts."""
+        return self._parts(_READS)
+
+    @property
+    def writes(self) -> Parts:
+        """When a value is uploaded in parts."""
+        return self._parts(_WRITES)
+
+    def check(self, limits: PartLimits) -> None:
+        """Raise `ValueError` for sizes that the service refuses."""
+        service = limits.service
+        most = limits.largest_request
+        if most is not None and (self.large_value_bytes or 0) > most:
+            raise ValueError(
+                f"large_value_bytes is at most {most} on {service}, its limit for an upload in one "
+                f"request; got {self.large_value_bytes}"
+            )
+        size = self.part_bytes
+        if size is None:
+            return
+        if size < limits.smallest:
+            raise ValueError(
+                f"part_bytes is at least {limits.smallest} on {service}, its minimum size of a "
+                f"part; got {size}"
+            )
+        if limits.largest is not None and size > limits.largest:
+            raise ValueError(
+                f"part_bytes is at most {limits.largest} on {service}, its maximum size of a "
+                f"part; got {size}"
+            )
+        if size % limits.multiple_of:
+            raise ValueError(
+                f"part_bytes is a multiple of {limits.multiple_of} on {service}, as the parts of "
+                f"its uploads are; got {size}"
+            )
+
+    def _parts(self, default: Parts) -> Parts:
+        return Parts(
+            default.above if self.large_value_bytes is None else self.large_value_bytes,
+            default.size if self.part_bytes is None else self.part_bytes,
+        )
+
+    def _sizes(self) -> Iterator[tuple[str, int]]:
+        for name in ("large_value_bytes", "part_bytes"):
+            value: int | None = getattr(self, name)
+            if value is not None:
+                yield name, value
