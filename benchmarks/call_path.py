@@ -113,12 +113,13 @@ async def profiled(operation: Callable[[], Awaitable[object]], warm_ups: int = 5
 
 
 async def _main(trace: str | None) -> None:
+    value = Buffer.from_bytes(b"x" * 256)
     with serve() as endpoint:
         options = {"key": "key", "secret": "secret", "endpoint_url": endpoint}
         async with FsspecStore.from_url("s3://bucket/root", options) as store:
             operations: dict[str, Callable[[], Awaitable[object]]] = {
                 "get": lambda: store.get("c/0/1"),
-                "set": lambda: store.set("c/0/1", Buffer.from_bytes(b"x" * 256)),
+                "set": lambda: store.set("c/0/1", value),
                 "exists": lambda: store.exists("c/0/1"),
             }
             for name, operation in operations.items():

@@ -169,7 +169,7 @@ async def test_nothing_that_is_logged_or_raised_holds_a_secret(
             texts += [repr(store), repr(store.stats), repr(store._backend), repr(transports)]
             if transport == "auto":
                 native = transports.native
-                texts += [repr(native), repr(native._targets), repr(vars(native))]
+                texts += [repr(native), repr(native.targets), repr(vars(native))]
         with opened(f"s3://{bucket}/x", {**options, "token": token}, transport=transport) as store:
             with pytest.raises(StoreError) as caught:
                 await store.get("a")

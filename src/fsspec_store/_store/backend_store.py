@@ -6,6 +6,7 @@ of this package. Knows no service and no fsspec filesystem.
 
 from __future__ import annotations
 
+import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Literal
 
@@ -27,7 +28,7 @@ from ..errors import (
 from .buffer import Buffer, as_view
 from .contract import Store
 from .creating import create
-from .error_translation import Explaining
+from .error_translation import Action, ErrorTranslation
 from .keys import check_key, check_prefix, directory_prefix
 from .listing import batches, children, holds_no_key, total_size
 from .partial_writes import WRITE_TRIES, write_parts
@@ -142,7 +143,7 @@ class BackendStore(Store):
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
         make = self._maker(prototype)
-        request = check_byte_range(byte_range)
+        request = None if byte_range is None else check_byte_range(byte_range)
         data = await self._read(key, request)
         return None if data is None else make(data)
 
@@ -179,9 +180,14 @@ class BackendStore(Store):
         if request is not None and is_empty_request(request):
             return await self._read_nothing(key, request)
         path = self._path(key)
+        handled = sys.exception()
         try:
-            with self._translating("read", key):
+            # Every read passes here: a context manager would be three further calls.
+            try:
                 data = await self._backend.read(path, request)
+            except BaseException as error:
+                self._action("read", key).raise_translated(error, handled)
+                raise
         except RangeNotSatisfiableError as error:
             if request is None:
                 raise self._unexpected_416(key) from error
@@ -221,9 +227,13 @@ class BackendStore(Store):
     async def _size(self, key: str) -> int | None:
         """Size of a value in bytes; ``None`` when the key is missing."""
         path = self._path(key)
+        handled = sys.exception()
         try:
-            with self._translating("look for", key):
+            try:
                 return await self._backend.size(path)
+            except BaseException as error:
+                self._action("look for", key).raise_translated(error, handled)
+                raise
         except AccessDeniedError as error:
             self._count_as_missing(error)
             return None
@@ -246,7 +256,8 @@ class BackendStore(Store):
         if if_match is not None and not isinstance(if_match, str):
             raise TypeError(f"if_match is a version of {key!r}, got {type(if_match).__name__}")
         path, data = self._path_and_data(key, value)
-        with self._translating("write", key):
+        handled = sys.exception()
+        try:
             if if_match is None:
                 await self._backend.write(path, data)
             elif not await self._backend.replace(path, data, if_match):
@@ -255,6 +266,9 @@ class BackendStore(Store):
                     key=key,
                     url=self._url,
                 )
+        except BaseException as error:
+            self._action("write", key).raise_translated(error, handled)
+            raise
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
@@ -418,8 +432,10 @@ class BackendStore(Store):
 
     def _path_and_data(self, key: str, value: Buffer) -> tuple[str, memoryview]:
         """The path and the bytes of a write that is allowed."""
-        self._check_writable()
-        self._require("writes")
+        if self._read_only:
+            self._check_writable()
+        if not self._backend.supports_writes:
+            self._require("writes")
         if not callable(getattr(value, "as_numpy_array", None)):
             raise TypeError(
                 f"the value of {key!r} is not a buffer, got {type(value).__name__}; "
@@ -435,8 +451,10 @@ class BackendStore(Store):
             error.add_note(f"the store is {self!r}")
             raise error
 
-    def _translating(self, action: str, key: str) -> Explaining:
+    def _action(self, name: str, key: str) -> Action:
+        may_be_missing = name in _READS and not self._missing_on_forbidden
+        return Action(self._backend, name, key, self._url, may_be_missing)
+
+    def _translating(self, name: str, key: str) -> ErrorTranslation:
         """A context that raises the errors of this package in place of the backend's."""
-        # The error of these actions recommends missing_on_forbidden.
-        may_hide = action in _READS and not self._missing_on_forbidden
-        return Explaining(self._backend, action, key, self._url, may_hide=may_hide)
+        return ErrorTranslation(self._action(name, key))

@@ -1,13 +1,13 @@
-"""From what a filesystem raised to the error this package raises in its place.
+"""Translate exceptions of filesystems to this package's errors.
 
-The backend says what an exception means; here it gets its words: what was being done, to which key,
-where, and the service's own reason.
+The backend classifies an exception. The message states the action, the key, the store's URL and the
+service's reason.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.failures import Failure, RangeNotSatisfiableError
 from .._core.scrubbing import forget_locals, scrub
@@ -27,42 +27,100 @@ if TYPE_CHECKING:
 
     from .._backends.base import Backend
 
-__all__ = ["Explaining"]
+__all__ = ["Action", "ErrorTranslation"]
 
-_HIDDEN = (
+_MISSING_ON_FORBIDDEN = (
     "; if this is how the service answers for missing keys, open the store with "
     "missing_on_forbidden=True"
 )
 
 
-class Explaining:
-    """A context that raises the package's error in place of the filesystem's, chained to it.
+class Action(NamedTuple):
+    """What a store does when an exception is raised.
 
-    Parameters
+    Attributes
     ----------
     backend : Backend
-        Says what an exception of its filesystem means.
-    action, key, url : str
-        What is done to which key or prefix of which store: "read", "c/0", "s3://bucket".
-    may_hide : bool, optional
-        Whether the store can be told to take a refusal of this for a missing key.
+        Classifies exceptions of its filesystem.
+    name, key, url : str
+        The action and its key or prefix in a store: "read", "c/0", "s3://bucket".
+    may_be_missing : bool
+        Whether ``missing_on_forbidden=True`` would turn a 403 into a missing key.
     """
 
-    __slots__ = ("action", "backend", "key", "may_hide", "outer", "url")
+    backend: Backend
+    name: str
+    key: str
+    url: str
+    may_be_missing: bool = False
 
-    def __init__(
-        self, backend: Backend, action: str, key: str, url: str, *, may_hide: bool = False
-    ) -> None:
-        self.backend = backend
+    def raise_translated(self, error: BaseException, handled: BaseException | None) -> None:
+        """Raise this package's error in place of an exception, and chain it to that.
+
+        Returns where the exception is to be raised as it is. Its secrets are removed then too.
+
+        Parameters
+        ----------
+        error : BaseException
+            The exception.
+        handled : BaseException or None
+            What the caller was handling before. Nothing of it is changed.
+        """
+        if isinstance(error, StoreError):
+            return
+        if not isinstance(error, Exception):
+            # The local variables of a cancelled request hold its signature too.
+            forget_locals(error, outer=handled)
+            return
+        if isinstance(error, RangeNotSatisfiableError):
+            scrub(error, self.backend.redactor(), outer=handled)
+            return
+        failure = self.backend.failure(error)
+        if failure is Failure.NOT_OURS:
+            # A bug in the program: its traceback stays complete.
+            forget_locals(error, outer=handled, keep_functions=True)
+            return
+        scrub(error, self.backend.redactor(), outer=handled)
+        raise self._translated(failure, error) from error
+
+    def _translated(self, failure: Failure, error: Exception) -> StoreError:
+        said = [self.backend.reason(error), *getattr(error, "__notes__", ())]
+        reason = "; ".join(said)
+        text = f"cannot {self.name} {self.key!r} in {self.url}"
+        location = {"key": self.key, "url": self.url}
+        match failure:
+            case Failure.FORBIDDEN:
+                # S3 answers 403 for missing keys where the bucket may not be listed.
+                # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+                if self.may_be_missing and self.backend.hides_missing_keys:
+                    reason = reason.rstrip(".") + _MISSING_ON_FORBIDDEN
+                return AccessDeniedError(f"access denied: {text}: {reason}", **location)
+            case Failure.UNAUTHENTICATED:
+                return UnauthenticatedError(f"access denied: {text}: {reason}", **location)
+            case Failure.NO_BUCKET:
+                return BucketNotFoundError(f"no such bucket: {text}: {reason}", **location)
+            case Failure.CONFLICT:
+                return KeyConflictError(
+                    f"{text}: the backend cannot hold this key beside others: {reason}", **location
+                )
+            case Failure.UNSUPPORTED:
+                return UnsupportedOperationError(f"{text}: {reason}", **location)
+            case Failure.INVALID_PATH:
+                return InvalidKeyError(f"{text}: {reason}", **location)
+        return BackendError(f"{text}: {type(error).__name__}: {reason}", **location)
+
+
+class ErrorTranslation:
+    """A context in which exceptions are translated; see `Action.raise_translated`."""
+
+    __slots__ = ("action", "handled")
+
+    def __init__(self, action: Action) -> None:
         self.action = action
-        self.key = key
-        self.may_hide = may_hide
-        self.url = url
-        #: What the caller is handling, which becomes the context of what is raised here.
-        self.outer: BaseException | None = None
+        self.handled: BaseException | None = None
 
     def __enter__(self) -> None:
-        self.outer = sys.exception()
+        self.handled = sys.exception()
 
     def __exit__(
         self,
@@ -70,45 +128,5 @@ class Explaining:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc_value is None or isinstance(exc_value, StoreError):
-            return
-        if not isinstance(exc_value, Exception):
-            # The local variables of a cancelled request hold its signature too.
-            forget_locals(exc_value, outer=self.outer)
-            return
-        if isinstance(exc_value, RangeNotSatisfiableError):
-            scrub(exc_value, self.backend.redactor(), outer=self.outer)
-            return
-        failure = self.backend.failure(exc_value)
-        if failure is Failure.NOT_OURS:
-            # A bug in the program: its traceback stays complete.
-            forget_locals(exc_value, outer=self.outer, keep_functions=True)
-            return
-        scrub(exc_value, self.backend.redactor(), outer=self.outer)
-        raise self._explained(failure, exc_value) from exc_value
-
-    def _explained(self, failure: Failure, error: Exception) -> StoreError:
-        said = [self.backend.reason(error), *getattr(error, "__notes__", ())]
-        reason = "; ".join(said)
-        text = f"cannot {self.action} {self.key!r} in {self.url}"
-        place = {"key": self.key, "url": self.url}
-        match failure:
-            case Failure.FORBIDDEN:
-                # S3 answers so for missing keys where the bucket may not be listed.
-                # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
-                if self.may_hide and self.backend.hides_missing_keys:
-                    reason = reason.rstrip(".") + _HIDDEN
-                return AccessDeniedError(f"access denied: {text}: {reason}", **place)
-            case Failure.UNAUTHENTICATED:
-                return UnauthenticatedError(f"access denied: {text}: {reason}", **place)
-            case Failure.NO_BUCKET:
-                return BucketNotFoundError(f"no such bucket: {text}: {reason}", **place)
-            case Failure.CONFLICT:
-                return KeyConflictError(
-                    f"{text}: the backend cannot hold this key beside others: {reason}", **place
-                )
-            case Failure.UNSUPPORTED:
-                return UnsupportedOperationError(f"{text}: {reason}", **place)
-            case Failure.INVALID_PATH:
-                return InvalidKeyError(f"{text}: {reason}", **place)
-        return BackendError(f"{text}: {type(error).__name__}: {reason}", **place)
+        if exc_value is not None:
+            self.action.raise_translated(exc_value, self.handled)

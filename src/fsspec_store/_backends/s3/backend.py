@@ -98,9 +98,13 @@ class S3Backend(Backend):
         return self._conditions.replace is not False
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
+        bucket, key = self._split(path)
         try:
-            found = await self._read(path, request)
-            return None if found is None else found[0]
+            found = await self._reader.read(bucket, key, request)
+            if found is None:
+                await self._require_bucket(bucket)
+                return None
+            return found[0]
         except OSError as error:
             if error_code(error) not in OUT_OF_RANGE:
                 raise
@@ -143,8 +147,11 @@ class S3Backend(Backend):
         return await self._put(path, data, IfNoneMatch="*")
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
-        found = await self._read(path, None)
-        if found is not None and not is_etag(found[1]):
+        bucket, key = self._split(path)
+        found = await self._reader.read(bucket, key, None)
+        if found is None:
+            await self._require_bucket(bucket)
+        elif not is_etag(found[1]):
             raise NotImplementedError(f"this service gives an object no ETag, but {found[1]!r}")
         return found
 
@@ -230,11 +237,13 @@ class S3Backend(Backend):
         return "this is no bucket name"
 
     def check_path(self, path: str) -> str | None:
+        # Most paths pass here: a character takes four bytes at most.
+        if len(path) * 4 <= _MAX_KEY_BYTES and not path.endswith(".tmp"):
+            return None
         key = self._split(path)[1]
         if is_temporary(key):
             return REFUSED
-        # A quick look first: a character takes four bytes at most.
-        if len(key) * 4 > _MAX_KEY_BYTES and len(key.encode()) > _MAX_KEY_BYTES:
+        if len(key.encode()) > _MAX_KEY_BYTES:
             return f"S3 keys have at most {_MAX_KEY_BYTES} bytes, prefix included"
         return None
 
@@ -266,17 +275,6 @@ class S3Backend(Backend):
         await self._cleanup.aclose()
         await self._calls.aclose()
 
-    async def _read(
-        self, path: str, request: ByteRequest | None
-    ) -> tuple[bytes | memoryview, str] | None:
-        """The bytes and the ETag; ``None`` when the object is missing, and not its bucket."""
-        bucket, key = self._split(path)
-        found = await self._reader.read(bucket, key, request)
-        if found is None:
-            # S3 says which of the two it is; what only says 404 need not be S3 at all.
-            await self._require_bucket(bucket)
-        return found
-
     async def _first_size(self, bucket: str, key: str) -> int | None:
         """As `size`, by an answer that says which is missing, the object or its bucket.
 
@@ -284,7 +282,7 @@ class S3Backend(Backend):
         """
         try:
             found = await self._calls.send(
-                lambda: self._reader.answer(bucket, key, Range="bytes=0-0")
+                lambda transports: self._reader.answer(transports, bucket, key, Range="bytes=0-0")
             )
         except OSError as error:
             if error_code(error) not in OUT_OF_RANGE:
@@ -311,7 +309,10 @@ class S3Backend(Backend):
         return bucket, key
 
     async def _require_bucket(self, bucket: str) -> None:
-        """Raise when the bucket is missing; asked once, until the bucket was seen."""
+        """Raise if the bucket is missing. It is requested once.
+
+        S3 states whether the object or the bucket is missing. A plain 404 need not come from S3.
+        """
         if bucket in self._buckets_seen:
             return
         try:
@@ -325,7 +326,7 @@ class S3Backend(Backend):
 
     async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
         bucket, key = self._split(path)
-        stored = partial(self._reader.stored, bucket, key)
+        stored = partial(self._reader.stored, bucket=bucket, key=key)
         upload = Upload(self._calls, stored, bucket, key, data, condition, self._cleanup)
         parts = self._writes
         part_bytes = None

@@ -6,10 +6,11 @@ Knows which settings make other sessions, and nothing of what the calls are for.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..._http.limiter import MAX_IN_FLIGHT
-from ..._http.retrier import Sender
+from ..._http.retrier import Sender, Slot
 from ..._runtime.sharing import Shared, frozen
 from .answers import verdict
 from .session import S3Filesystems, check_options, endpoint_of
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from ..._http.retrier import Slot
     from ..._http.settings import Settings
     from .features import Service
     from .transports import Transports
@@ -60,48 +60,50 @@ class Calls:
             ("s3", *user, policy, is_native),
             lambda: S3Filesystems(fs, policy, is_native=is_native, max_connections=MAX_IN_FLIGHT),
         )
-        self._sender = Sender(f"s3 {endpoint_of(fs)}", policy, verdict, settings.stats)
         self.stats = settings.stats
+        self._sender = Sender(f"s3 {endpoint_of(fs)}", policy, verdict, self.stats)
+        #: A slot for a call whose body is read after its attempt; to be entered.
+        self.slot = partial(Slot, self._sender)
 
     @property
     def transports(self) -> Transports:
         """The running loop's own."""
         return self._transports.get()
 
-    async def once(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a call a single time, for an attempt of `send`; see `Transports.call`."""
-        return await self._transports.get().call(method, params, self.stats)
-
-    def slot(self) -> Slot:
-        """A slot for a call whose body is read after its attempt; to be entered."""
-        return self._sender.slot()
-
-    async def send(self, attempt: Callable[[], Awaitable[T]], slot: Slot | None = None) -> T:
-        """Await ``attempt()`` until it succeeds or fails for good; see `Slot.send`.
+    async def send(
+        self, attempt: Callable[[Transports], Awaitable[T]], slot: Slot | None = None
+    ) -> T:
+        """Await ``attempt(transports)`` until it succeeds or fails for good; see `Slot.send`.
 
         Parameters
         ----------
         attempt : callable
-            Sends calls by `once`.
+            Sends calls by the running loop's transports.
         slot : Slot, optional
             For an attempt that leaves a body to be read.
         """
+        used: Transports | None = None
 
-        async def renew() -> None:
+        async def refresh() -> None:
+            assert used is not None
             self._transports.renew(used)
 
-        used = self._transports.get()
-        if used.is_refused and used.must_be_renewed():
-            # Those of an earlier call were refused, or not found: a new session looks for others.
-            self._transports.renew(used)
+        def attempt_once() -> Awaitable[T]:
+            nonlocal used
             used = self._transports.get()
+            if used.is_refused and used.must_be_renewed():
+                # Credentials of an earlier call were refused or missing: look for others.
+                self._transports.renew(used)
+                used = self._transports.get()
+            return attempt(used)
+
         if slot is not None:
-            return await slot.send(attempt, renew=renew)
-        return await self._sender.send(attempt, renew=renew)
+            return await slot.send(attempt_once, renew=refresh)
+        return await self._sender.send(attempt_once, renew=refresh)
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a call until it succeeds or fails for good."""
-        return await self.send(lambda: self.once(method, **params))
+        return await self.send(lambda transports: transports.call(method, params, self.stats))
 
     async def service(self) -> Service:
         """What is known of the service that calls go to."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from .calls import Calls
+    from .transports import Transports
 
 __all__ = ["DeleteRefusedError", "Deletes"]
 
@@ -70,10 +71,9 @@ class Deletes:
         bucket, keys = chunk
         objects = [{"Key": key} for key in keys]
 
-        async def attempt() -> None:
-            response = await self._calls.once(
-                "delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True}
-            )
+        async def attempt(transports: Transports) -> None:
+            params = {"Bucket": bucket, "Delete": {"Objects": objects, "Quiet": True}}
+            response = await transports.call("delete_objects", params, self._calls.stats)
             # The answer is 200 even when single keys were refused.
             for failed in response.get("Errors", ()):
                 if failed.get("Code") != "NoSuchKey":

@@ -63,13 +63,22 @@ class NativeTransport:
         The loop's own s3fs filesystem.
     policy : RetryPolicy
         Its timeouts.
+
+    Attributes
+    ----------
+    targets : dict
+        Where calls go, by bucket and method; ``None`` for calls of s3fs. `discover` adds to it.
+    methods : dict
+        What sends a call once, by botocore's name of it: a function of a target, botocore's
+        parameters, and the optional parts that the service refused. It raises
+        `UnexpectedResponseError` where s3fs has to repeat the call, and errors as s3fs does.
     """
 
     def __init__(self, fs: Any, policy: RetryPolicy) -> None:
         self._fs = fs
         self._policy = policy
         self._pool = Pool(timeout=policy.timeout, connect_timeout=policy.connect_timeout)
-        self._targets: dict[tuple[str, str], Target | None] = {}
+        self.targets: dict[tuple[str, str], Target | None] = {}
         self._unexpected: Counter[str] = Counter()
         #: Buckets whose calls s3fs makes.
         self._by_s3fs: set[str] = set()
@@ -77,7 +86,7 @@ class NativeTransport:
         self._moved: dict[str, tuple[UnexpectedResponseError, dict[str, Any]]] = {}
         self._discovering = asyncio.Lock()
         self._tls: ssl.SSLContext | None = None
-        self._methods: dict[str, _Method] = {
+        self.methods: dict[str, _Method] = {
             "get_object": self._get_object,
             "head_object": self._head_object,
             "put_object": self._put,
@@ -86,42 +95,6 @@ class NativeTransport:
             "delete_objects": self._delete_objects,
             "list_objects_v2": self._list_objects,
         }
-
-    async def target(self, bucket: str, method: str) -> Target | None:
-        """Where calls of a method to a bucket go; ``None`` for calls that s3fs makes."""
-        try:
-            return self._targets[bucket, method]
-        except KeyError:
-            return await self._discover(bucket, method)
-
-    async def call(
-        self,
-        target: Target,
-        method: str,
-        params: dict[str, Any],
-        refused: frozenset[str] = frozenset(),
-    ) -> dict[str, Any]:
-        """Send a call once, with botocore's name and parameters.
-
-        Parameters
-        ----------
-        target : tuple
-            What `target` returned for the bucket and the method.
-        method : str
-            botocore's name of the call.
-        params : dict
-            As of `fsspec_store._backends.s3.transports`.
-        refused : frozenset of str, optional
-            What the service does without, of `fsspec_store._backends.s3.features`.
-
-        Raises
-        ------
-        UnexpectedResponseError
-            When s3fs has to repeat the call.
-        OSError
-            As s3fs raises it.
-        """
-        return await self._methods[method](target, params, refused)
 
     def fell_back(
         self, bucket: str, method: str, target: Target, reason: UnexpectedResponseError
@@ -132,11 +105,11 @@ class NativeTransport:
         again, since s3fs may have found the bucket's region. When it comes again, s3fs makes all
         calls of the bucket.
         """
-        if self._targets.get((bucket, method)) is not target:
+        if self.targets.get((bucket, method)) is not target:
             # Another call in flight reported it before.
             return
         if reason.permanent and bucket not in self._moved:
-            targets = {each: self._targets.pop((bucket, each), None) for each in METHODS}
+            targets = {each: self.targets.pop((bucket, each), None) for each in METHODS}
             locations = {each: found[0].location for each, found in targets.items() if found}
             self._moved[bucket] = reason, locations
             return
@@ -150,7 +123,7 @@ class NativeTransport:
         logger.info("requests to the S3 bucket %r go through s3fs: %s", bucket, reason)
         self._by_s3fs.add(bucket)
         for method in METHODS:
-            self._targets[bucket, method] = None
+            self.targets[bucket, method] = None
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -194,7 +167,8 @@ class NativeTransport:
         status, found = response.status, response.headers
         if status not in (200, 206):
             raise error_of(response, "GetObject")
-        check_end(found)
+        if "content-length" not in found:
+            check_end(found)
         if not found.get("etag"):
             check_is_value(status, found, response.body)
         check = None
@@ -249,7 +223,10 @@ class NativeTransport:
                 {"partNumber": str(params["PartNumber"]), "uploadId": params["UploadId"]}
             )
         if target[0].crc32 and CHECKSUMS not in refused:
-            headers["x-amz-checksum-crc32"] = await _checksum(crc32, body)
+            is_small = body.nbytes <= _CHECKED_HERE_BYTES
+            headers["x-amz-checksum-crc32"] = (
+                crc32(body) if is_small else await in_thread(crc32, body)
+            )
         path = target[0].path + quote_key(params["Key"])
         # A connection's own timeout begins when the body is sent.
         async with asyncio.timeout(self._policy.transfer_timeout(body.nbytes)):
@@ -347,9 +324,17 @@ class NativeTransport:
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             signed = f"host: {endpoint.host}\r\n{lines}"
         else:
-            digest = EMPTY_SHA256 if body is None else await _checksum(payload_hash, body)
+            if body is None:
+                digest = EMPTY_SHA256
+            elif body.nbytes <= _CHECKED_HERE_BYTES:
+                digest = payload_hash(body)
+            else:
+                digest = await in_thread(payload_hash, body)
+            # For each request: the provider may refresh them at any time.
+            found = await client._request_signer._credentials.get_frozen_credentials()
+            credentials = Credentials(found.access_key, found.secret_key, found.token)
             signed = endpoint.signer.sign(
-                verb, path, query, endpoint.host, headers, digest, await _credentials(client)
+                verb, path, query, endpoint.host, headers, digest, credentials
             )
         length = "" if body is None else f"content-length: {body.nbytes}\r\n"
         head = (
@@ -377,13 +362,14 @@ class NativeTransport:
             raise UnexpectedResponseError(f"{response.length} bytes in answer to a {verb}")
         return response
 
-    async def _discover(self, bucket: str, method: str) -> Target | None:
+    async def discover(self, bucket: str, method: str) -> Target | None:
+        """Where calls of a method to a bucket go, found once; ``None`` for calls of s3fs."""
         if method not in METHODS:
             return None
         async with self._discovering:
             # Discovered once for all calls that wait.
-            if (bucket, method) in self._targets:
-                return self._targets[bucket, method]
+            if (bucket, method) in self.targets:
+                return self.targets[bucket, method]
             try:
                 target: Target | None = await find_endpoint(
                     self._fs, bucket, method, self._tls_context
@@ -405,7 +391,7 @@ class NativeTransport:
             if bucket in self._by_s3fs:
                 # Since now, or since another call was answered meanwhile.
                 target = None
-            self._targets[bucket, method] = target
+            self.targets[bucket, method] = target
             return target
 
     async def _tls_context(self) -> ssl.SSLContext:
@@ -428,20 +414,8 @@ _LIST_PARAMS_1 = {
 }
 
 
-async def _credentials(client: Any) -> Credentials:
-    # For each request: the provider may refresh them at any time.
-    found = await client._request_signer._credentials.get_frozen_credentials()
-    return Credentials(found.access_key, found.secret_key, found.token)
-
-
 def _document(response: Response) -> bytes:
     """The body. s3fs does not read one that is too long either."""
     if response.length > MAX_DOCUMENT_BYTES:
         raise DocumentTooLongError
     return bytes(response.body or b"")
-
-
-async def _checksum(function: Callable[[memoryview], Any], data: memoryview) -> Any:
-    if data.nbytes <= _CHECKED_HERE_BYTES:
-        return function(data)
-    return await in_thread(function, data)

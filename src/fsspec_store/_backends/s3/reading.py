@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
     from .calls import Calls
+    from .transports import Transports
 
 __all__ = ["Reader"]
 
@@ -53,7 +54,10 @@ class Reader:
         """The bytes and the ETag; ``None`` when the object is missing."""
         with self._calls.slot() as slot:
             found = await self._calls.send(
-                lambda: self._read_once(bucket, key, request, leaves_large=True), slot
+                partial(
+                    self._read_once, bucket=bucket, key=key, request=request, leaves_large=True
+                ),
+                slot,
             )
             if found is None:
                 return None
@@ -62,22 +66,30 @@ class Reader:
                 part = await self._read_in_parts(slot, bucket, key, request, response)
         if part is None:
             # One response is of one version, whatever the service makes of conditions.
-            found = await self._calls.send(lambda: self._read_once(bucket, key, request))
+            found = await self._calls.send(
+                partial(self._read_once, bucket=bucket, key=key, request=request)
+            )
             if found is None:
                 return None
             part, response = found
             assert part is not None
         return part, response["ETag"]
 
-    async def stored(self, bucket: str, key: str) -> bytes | memoryview | None:
+    async def stored(
+        self, transports: Transports, bucket: str, key: str
+    ) -> bytes | memoryview | None:
         """What is there, within another request's attempt."""
-        found = await self._read_once(bucket, key, None)
+        found = await self._read_once(transports, bucket, key, None)
         return None if found is None else found[0]
 
-    async def answer(self, bucket: str, key: str, **params: Any) -> dict[str, Any] | None:
+    async def answer(
+        self, transports: Transports, bucket: str, key: str, **params: Any
+    ) -> dict[str, Any] | None:
         """The answer to one GET, sent a single time; ``None`` when the object is missing."""
         try:
-            response = await self._calls.once("get_object", Bucket=bucket, Key=key, **params)
+            response = await transports.call(
+                "get_object", {"Bucket": bucket, "Key": key, **params}, self._calls.stats
+            )
         except FileNotFoundError as error:
             code = error_code(error)
             if code == "NoSuchBucket":
@@ -90,6 +102,7 @@ class Reader:
 
     async def _read_once(
         self,
+        transports: Transports,
         bucket: str,
         key: str,
         request: ByteRequest | None,
@@ -103,9 +116,10 @@ class Reader:
         leaves_large : bool, optional
             Leave a large body in the answer, without bytes, where it can be read in parts.
         """
-        header = range_header(request)
+        header = None if request is None else range_header(request)
         params = {"ChecksumMode": "ENABLED"} if header is None else {"Range": header}
         response = await self.answer(
+            transports,
             bucket,
             key,
             WholeUpTo=self._parts.above,
@@ -116,6 +130,14 @@ class Reader:
             return None
         body = response["Body"]
         if isinstance(body, (bytes, memoryview)):
+            if (
+                request is None
+                and response["ContentRange"] is None
+                and response["ContentLength"] == len(body)
+                and response["ResponseMetadata"]["HTTPStatusCode"] == 200
+            ):
+                # The usual response to a whole read: there is nothing else to check.
+                return body, response
             return requested_part(response, body, request), response
         asked = (
             body,
@@ -145,9 +167,12 @@ class Reader:
         if response["ContentRange"] is None:
             total = size
 
-        async def fetch_once(part: RangeByteRequest, sink: memoryview) -> None:
+        async def fetch_once(
+            transports: Transports, part: RangeByteRequest, sink: memoryview
+        ) -> None:
             try:
                 answer = await self.answer(
+                    transports,
                     bucket,
                     key,
                     Range=range_header(part),
@@ -181,7 +206,9 @@ class Reader:
                 sink[:] = came
 
         def fetch_in(slot: Slot) -> Fetch:
-            return lambda part, sink: self._calls.send(lambda: fetch_once(part, sink), slot)
+            return lambda part, sink: self._calls.send(
+                partial(fetch_once, part=part, sink=sink), slot
+            )
 
         with closing(response["Body"]) as body:
             try:

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from ..._http.credential_lookups import LookupRate
     from ..._http.retrier import Stats
     from ..._http.retry_policy import RetryPolicy
+    from .native import Target
 
 __all__ = ["Transports", "http_sessions", "secrets_of"]
 
@@ -130,8 +131,24 @@ class Transports:
             self._translate(error)
             raise
 
-    async def call(self, method: str, params: dict[str, Any], stats: Stats) -> dict[str, Any]:
+    async def call(
+        self,
+        method: str,
+        params: dict[str, Any],
+        stats: Stats,
+        *,
+        without: frozenset[str] | None = None,
+    ) -> dict[str, Any]:
         """Send a call once.
+
+        Parameters
+        ----------
+        method, params
+            botocore's name and parameters of the call, as the module says.
+        stats : Stats
+            Counts of the store's requests.
+        without : frozenset of str, optional
+            Optional parts of requests to leave out; those that the service refused when left out.
 
         Raises
         ------
@@ -142,10 +159,24 @@ class Transports:
         """
         try:
             service = self._service or await self._find_service()
+            refused = service.refused if without is None else without
+            native, target = self.native, None
+            if native is not None:
+                key = (params["Bucket"], method)
+                known = native.targets
+                target = known[key] if key in known else await native.discover(*key)
             try:
-                return await self._call(method, params, stats, service.refused)
+                if native is None or target is None:
+                    return await self._call_s3fs(method, params, refused)
+                stats.native += 1
+                try:
+                    return await native.methods[method](target, params, refused)
+                except UnexpectedResponseError as reason:
+                    # A second request, in the same attempt.
+                    stats.requests += 1
+                    return await self._fall_back(native, target, method, params, refused, reason)
             except OSError as error:
-                if method not in OPTIONAL or not may_be_refused(error):
+                if without is not None or method not in OPTIONAL or not may_be_refused(error):
                     raise
                 return await self._call_without(service, error, method, params, stats)
         except Exception as error:
@@ -198,7 +229,9 @@ class Transports:
                     raise error
                 stats.requests += 1
                 try:
-                    answer = await self._call(method, params, stats, service.refused | {part})
+                    answer = await self.call(
+                        method, params, stats, without=service.refused | {part}
+                    )
                 except OSError as again:
                     if isinstance(again, FileNotFoundError) or error_code(again) in _ANSWERS:
                         service.refuses(part, cause)
@@ -208,32 +241,27 @@ class Transports:
                 service.refuses(part, cause)
                 return answer
         stats.requests += 1
-        return await self._call(method, params, stats, service.refused)
+        return await self.call(method, params, stats, without=service.refused)
 
-    async def _call(
-        self, method: str, params: dict[str, Any], stats: Stats, refused: frozenset[str]
+    async def _fall_back(
+        self,
+        native: NativeTransport,
+        target: Target,
+        method: str,
+        params: dict[str, Any],
+        refused: frozenset[str],
+        reason: UnexpectedResponseError,
     ) -> dict[str, Any]:
-        if self.native is None:
-            return await self._call_s3fs(method, params, refused)
-        bucket = params["Bucket"]
-        target = await self.native.target(bucket, method)
-        if target is None:
-            return await self._call_s3fs(method, params, refused)
-        stats.native += 1
+        """Repeat a call by s3fs, after a response that only s3fs may understand."""
+        # It is logged.
+        reason.args = (without_signatures(hidden(str(reason), secrets_of(self.fs))),)
         try:
-            return await self.native.call(target, method, params, refused)
-        except UnexpectedResponseError as reason:
-            # It is logged.
-            reason.args = (without_signatures(hidden(str(reason), secrets_of(self.fs))),)
-            # Two requests, in one attempt.
-            stats.requests += 1
-            try:
-                answer = await self._call_s3fs(method, params, refused)
-            except FileNotFoundError:
-                self.native.fell_back(bucket, method, target, reason)
-                raise
-            self.native.fell_back(bucket, method, target, reason)
-            return answer
+            answer = await self._call_s3fs(method, params, refused)
+        except FileNotFoundError:
+            native.fell_back(params["Bucket"], method, target, reason)
+            raise
+        native.fell_back(params["Bucket"], method, target, reason)
+        return answer
 
     async def _call_s3fs(
         self, method: str, params: dict[str, Any], refused: frozenset[str]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..cleanup import Cleanup
     from .calls import Calls
+    from .transports import Transports
 
 __all__ = ["Upload"]
 
@@ -35,7 +36,7 @@ class Upload:
     calls : Calls
         Sends requests.
     read : callable
-        ``await read()`` returns what is stored at the key, ``None`` if nothing.
+        ``await read(transports)`` returns what is stored at the key, ``None`` if nothing.
     bucket, key : str
         Where to.
     data : memoryview
@@ -49,7 +50,7 @@ class Upload:
     def __init__(
         self,
         calls: Calls,
-        read: Callable[[], Awaitable[bytes | memoryview | None]],
+        read: Callable[[Transports], Awaitable[bytes | memoryview | None]],
         bucket: str,
         key: str,
         data: memoryview,
@@ -83,14 +84,16 @@ class Upload:
         """Send the request that makes the object appear."""
         answer_lost = False
 
-        async def attempt() -> bool:
+        async def attempt(transports: Transports) -> bool:
             nonlocal answer_lost
             try:
-                await self._calls.once(method, **self._target, **params, **self._condition)
+                await transports.call(
+                    method, {**self._target, **params, **self._condition}, self._calls.stats
+                )
             except Exception as error:
                 code = error_code(error)
                 may_be_done = answer_lost and code in PRECONDITION_FAILED | _GONE
-                if may_be_done and await self._is_stored():
+                if may_be_done and await self._is_stored(transports):
                     # By an earlier attempt of this very write.
                     return True
                 if self._condition and code in PRECONDITION_FAILED:
@@ -104,12 +107,12 @@ class Upload:
         done: bool = await self._calls.send(attempt)
         return done
 
-    async def _is_stored(self) -> bool:
+    async def _is_stored(self, transports: Transports) -> bool:
         """Whether this write is what is there, within another request's attempt."""
         if self._writer is None:
-            return await self._read() == self._data
+            return await self._read(transports) == self._data
         try:
-            found = await self._calls.once("head_object", **self._target)
+            found = await transports.call("head_object", self._target, self._calls.stats)
         except FileNotFoundError:
             return False
         headers = found["ResponseMetadata"]["HTTPHeaders"]
