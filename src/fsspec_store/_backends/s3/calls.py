@@ -82,20 +82,18 @@ class Calls:
         slot : Slot, optional
             For an attempt that leaves a body to be read.
         """
-        used: Transports | None = None
+        used = self._transports.get()
+        if used.is_refused and used.must_be_renewed():
+            # Credentials of an earlier call were refused or missing: look for others.
+            self._transports.renew(used)
+            used = self._transports.get()
 
         async def refresh() -> None:
-            assert used is not None
             self._transports.renew(used)
 
         def attempt_once() -> Awaitable[T]:
-            nonlocal used
-            used = self._transports.get()
-            if used.is_refused and used.must_be_renewed():
-                # Credentials of an earlier call were refused or missing: look for others.
-                self._transports.renew(used)
-                used = self._transports.get()
-            return attempt(used)
+            # Another request may have refreshed the session while this one waited for its permit.
+            return attempt(self._transports.get())
 
         if slot is not None:
             return await slot.send(attempt_once, renew=refresh)
