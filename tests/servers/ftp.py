@@ -69,6 +69,7 @@ def ftp_server() -> Iterator[FTPEndpoint]:
             warnings.simplefilter("ignore", DeprecationWarning)
             from pyftpdlib.authorizers import DummyAuthorizer
             from pyftpdlib.handlers import FTPHandler
+            from pyftpdlib.ioloop import IOLoop
             from pyftpdlib.servers import FTPServer
     except ImportError as error:
         raise ServerUnavailable(
@@ -87,7 +88,8 @@ def ftp_server() -> Iterator[FTPEndpoint]:
 
         Handler.authorizer = authorizer
         logging.getLogger("pyftpdlib").setLevel(logging.CRITICAL)
-        server = FTPServer((LOOPBACK, 0), Handler)
+        # All servers of a process share one loop by default, and the end of one closes it.
+        server = FTPServer((LOOPBACK, 0), Handler, ioloop=IOLoop())
         stopping = threading.Event()
 
         def serve() -> None:
