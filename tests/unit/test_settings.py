@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from fsspec_store import FsspecStore, StorageOptionError
+from fsspec_store import FsspecStore
 from fsspec_store._http.settings import PartLimits, Parts, Settings
+from fsspec_store.errors import StorageOptionError
 from fsspec_store.zarr import ZarrStore, open_store
 
 MIB = 2**20
