@@ -15,7 +15,7 @@ from fsspec_store._backends.azure.answers import (
     listing,
 )
 from fsspec_store._core.failures import Failure
-from fsspec_store._http.responses import Answer
+from fsspec_store._http.responses import WholeResponse
 
 REFUSAL = b"""\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><Error>\
 <Code>AuthenticationFailed</Code><Message>Server failed to authenticate the request &amp; refused.
@@ -26,7 +26,7 @@ string to sign: 'GET'.</AuthenticationErrorDetail></Error>"""
 
 
 def test_an_error_says_what_and_why_and_no_signature() -> None:
-    error = AzureError(Answer(403, {}, REFUSAL))
+    error = AzureError(WholeResponse(403, {}, REFUSAL))
     assert str(error) == (
         "status 403, AuthenticationFailed: Server failed to authenticate the request & refused."
     )
@@ -57,14 +57,14 @@ def test_an_error_says_what_and_why_and_no_signature() -> None:
 def test_what_an_error_means(status: int, code: str | None, meaning: Failure) -> None:
     # As a HEAD is answered: without a body.
     headers = {} if code is None else {"x-ms-error-code": code}
-    error = AzureError(Answer(status, headers, b""))
+    error = AzureError(WholeResponse(status, headers, b""))
     assert error.code == code
     assert error.meaning is meaning
 
 
 def test_the_code_of_a_body() -> None:
-    assert error_code(Answer(403, {}, REFUSAL)) == "AuthenticationFailed"
-    assert error_code(Answer(403, {}, b"<html>")) is None
+    assert error_code(WholeResponse(403, {}, REFUSAL)) == "AuthenticationFailed"
+    assert error_code(WholeResponse(403, {}, b"<html>")) is None
 
 
 PAGE = """\ufeff<?xml version="1.0" encoding="utf-8"?>

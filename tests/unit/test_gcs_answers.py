@@ -18,7 +18,7 @@ from fsspec_store._backends.gcs.answers import (
     outcomes_of_batch,
     verdict,
 )
-from fsspec_store._http.responses import Answer, StatusError
+from fsspec_store._http.responses import StatusError, WholeResponse
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT
 
 #: In the form of Cloud Storage, "Sending batch requests", in another order than they were asked.
@@ -53,7 +53,7 @@ Retry-After: 7\r
 
 def test_answers_of_a_batch_are_told_apart() -> None:
     headers = {"Content-Type": 'multipart/mixed; boundary="batch_pK7JBAk73-E=_AA5eFwv4m2Q="'}
-    outcomes = outcomes_of_batch(Answer(200, headers, BATCH))
+    outcomes = outcomes_of_batch(WholeResponse(200, headers, BATCH))
     assert {number: outcome.status for number, outcome in outcomes.items()} == {
         0: 204,
         1: 403,
@@ -73,14 +73,14 @@ def test_answers_of_a_batch_are_told_apart() -> None:
 def test_a_header_of_a_part_that_is_no_ascii() -> None:
     headers = {"Content-Type": "multipart/mixed; boundary=b"}
     part = b"--b\r\nContent-ID: <\xff0>\r\n\r\nHTTP/1.1 503 X\r\nRetry-After: \xff\r\n\r\n\r\n"
-    outcomes = outcomes_of_batch(Answer(200, headers, part + b"--b--"))
+    outcomes = outcomes_of_batch(WholeResponse(200, headers, part + b"--b--"))
     assert verdict(failures_of_batch(outcomes, 1)[0]) is not None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"--b\r\n\r\nx\r\n--b--"])
 def test_what_is_no_batch_answers_nothing(body: bytes) -> None:
     headers = {"Content-Type": "multipart/mixed; boundary=b"}
-    assert outcomes_of_batch(Answer(200, headers, body)) == {}
+    assert outcomes_of_batch(WholeResponse(200, headers, body)) == {}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_what_is_no_batch_answers_nothing(body: bytes) -> None:
     ],
 )
 def test_a_refusal_is_told_in_words(body: bytes, words: bytes) -> None:
-    assert in_words(Answer(404, {}, body)).body == words
+    assert in_words(WholeResponse(404, {}, body)).body == words
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_a_refusal_is_told_in_words(body: bytes, words: bytes) -> None:
 def test_missing_objects_and_buckets_are_told_apart(
     status: int, body: bytes, is_object: bool, is_bucket: bool
 ) -> None:
-    answer = Answer(status, {}, body)
+    answer = WholeResponse(status, {}, body)
     assert is_missing_object(answer) is is_object
     assert is_missing_bucket(answer) is is_bucket
     assert is_unclear(answer) is (status == 404 and not is_object)
@@ -137,10 +137,10 @@ def test_without_a_fast_library_a_checksum_is_not_looked_at(
 def test_what_was_stored_is_held_against_what_was_sent() -> None:
     declared = {"crc32c": "4waSgw=="}
     for body in (b"{}", b'{"size": "9"}', b'{"size": "9", "crc32c": "4waSgw==", "md5Hash": "x"}'):
-        check_stored(Answer(200, {}, body), memoryview(b"123456789"), declared)
+        check_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
     for body in (b'{"size": "8"}', b'{"size": "9", "crc32c": "AAAAAA=="}'):
         with pytest.raises(OSError, match="other bytes"):
-            check_stored(Answer(200, {}, body), memoryview(b"123456789"), declared)
+            check_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
 
 
 def test_which_failures_are_worth_another_attempt() -> None:
@@ -153,7 +153,7 @@ def test_which_failures_are_worth_another_attempt() -> None:
     assert verdict(wrapped) is None
     wrapped.__cause__ = google.auth.exceptions.RefreshError("x", retryable=True)
     assert verdict(wrapped) == TRANSIENT
-    assert verdict(StatusError(Answer(401, {}, b""))) == EXPIRED
-    assert verdict(StatusError(Answer(403, {}, b""))) is None
-    assert verdict(StatusError(Answer(500, {}, b""))) == TRANSIENT
+    assert verdict(StatusError(WholeResponse(401, {}, b""))) == EXPIRED
+    assert verdict(StatusError(WholeResponse(403, {}, b""))) is None
+    assert verdict(StatusError(WholeResponse(500, {}, b""))) == TRANSIENT
     assert verdict(ValueError()) is None

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from servers.scripted import Peer, nothing_left, scripted_server
 
 from fsspec_store._core.byte_requests import RangeByteRequest
-from fsspec_store._http.http1.buffer_pool import NoRoomError
+from fsspec_store._http.http1.buffer_pool import InsufficientMemoryError
 from fsspec_store._http.http1.pool import Origin, Pool
 from fsspec_store._http.large_reads import Spare, read_all, read_large, read_slice
 from fsspec_store._http.retrier import NoPermitError
@@ -273,7 +273,7 @@ async def test_a_body_for_which_there_is_no_room_is_let_go_of(size: int) -> None
         read_large(bodies[1], size, parts, part_bytes=2**23),
         read_slice(bodies[2], 5, size),
     ):
-        with pytest.raises(NoRoomError, match="no memory"):
+        with pytest.raises(InsufficientMemoryError, match="not enough memory"):
             await reading
     assert [body.closed for body in bodies] == [1, 1, 1]
     assert parts.asked == []
@@ -420,7 +420,7 @@ async def test_over_sockets_with_a_first_answer_that_breaks_off(breaks_at: int |
 
         async def ask(header: str, **options: Any) -> Any:
             head = f"GET /x HTTP/1.1\r\nhost: test\r\n{header}\r\n".encode()
-            return await pool.ask(origin, head, whole_up_to=2**16, **options)
+            return await pool.request(origin, head, whole_up_to=2**16, **options)
 
         async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
             asked.append(part.start)

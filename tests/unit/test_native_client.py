@@ -12,7 +12,7 @@ import pytest
 from fsspec_store._core.byte_requests import RangeByteRequest
 from fsspec_store._http.client import HTTPClient
 from fsspec_store._http.native_client import NativeClient
-from fsspec_store._http.responses import TornError
+from fsspec_store._http.responses import ChangedWhileReadError
 from fsspec_store._http.retrier import Stats
 from fsspec_store._http.retry_policy import RetryPolicy
 from fsspec_store._http.settings import Settings
@@ -73,7 +73,7 @@ async def test_a_request_says_what_it_is_told_to() -> None:
 async def test_a_header_is_one_line(value: str) -> None:
     native = NativeClient("http://127.0.0.1:9", POLICY)
     with pytest.raises(ValueError, match="line break"):
-        await native.ask("GET", "http://127.0.0.1:9/", {"X-A": value}, whole_up_to=1)
+        await native.request("GET", "http://127.0.0.1:9/", {"X-A": value}, whole_up_to=1)
     await native.aclose()
 
 
@@ -112,6 +112,6 @@ async def test_a_part_of_another_size_is_no_part(size: int) -> None:
         sink, part = memoryview(bytearray(3)), RangeByteRequest(0, 3)
         with pytest.raises(aiohttp.ClientPayloadError):
             await http.fetch_part(url + "/a", part, sink, headers={}, is_same=lambda _: True)
-        with pytest.raises(TornError):
+        with pytest.raises(ChangedWhileReadError):
             await http.fetch_part(url + "/a", part, sink, headers={}, is_same=lambda _: False)
         await http.aclose()

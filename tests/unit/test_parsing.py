@@ -15,7 +15,7 @@ from fsspec_store._backends.gcs.answers import listing as listing_of_google
 from fsspec_store._backends.gcs.answers import object_size, outcomes_of_batch
 from fsspec_store._backends.s3.documents import parse_list
 from fsspec_store._http.parsing import parse_json, parse_multipart, parse_xml, parsed
-from fsspec_store._http.responses import Answer
+from fsspec_store._http.responses import WholeResponse
 
 MIB = 2**20
 NO_SIZES = ["-5", "+5", " 5", "5.0", "1e3", "0x10", "abc", "\u0663", "9" * 30, "0" * 5000]
@@ -106,7 +106,7 @@ def test_parts_of_a_multipart_document(newline: bytes) -> None:
 )
 def test_a_part_is_read_in_time_whatever_it_says(header: bytes) -> None:
     part = b"--b\r\nContent-ID: <response-0>\r\n\r\nHTTP/1.1 500 X\r\n" + header + b"\r\n--b--"
-    answer = Answer(200, {"Content-Type": "multipart/mixed; boundary=b"}, part)
+    answer = WholeResponse(200, {"Content-Type": "multipart/mixed; boundary=b"}, part)
     assert outcomes_of_batch(answer)[0].status == 500
 
 

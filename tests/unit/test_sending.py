@@ -8,7 +8,7 @@ import pytest
 
 from fsspec_store._http.limiter import limiter_for
 from fsspec_store._http.retrier import NoPermitError, Sender, Stats
-from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT, RetryPolicy, Verdict
+from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, RetryPolicy
 
 _services = itertools.count()
 
@@ -25,10 +25,10 @@ class Expired(Exception):
     pass
 
 
-def judge(error: Exception) -> Verdict | None:
+def judge(error: Exception) -> RetryDecision | None:
     verdicts = {
         Passing: TRANSIENT,
-        Throttling: Verdict(throttled=True, after=0.0),
+        Throttling: RetryDecision(throttled=True, after=0.0),
         Expired: EXPIRED,
     }
     return verdicts.get(type(error))

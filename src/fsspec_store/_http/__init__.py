@@ -1,1 +1,1 @@
-"""HTTP requests: retries, limits, transports, bodies."""
+"""HTTP: retries, limits, transports, reading of bodies."""

@@ -1,7 +1,6 @@
-"""The body of an aiohttp answer, piece by piece into memory that is there already.
+"""Reading of aiohttp response bodies into existing memory, within time and size limits.
 
-aiohttp's own way to a whole body keeps its pieces, and joins them at the end: twice the memory.
-Knows aiohttp's streams, and nothing of what is read.
+``ClientResponse.read`` collects pieces and joins them, which needs twice the memory.
 """
 
 from __future__ import annotations
@@ -31,31 +30,31 @@ __all__ = [
     "read_up_to",
 ]
 
-#: Shorter bodies are a piece or a few: to join them costs less than to look at each.
+#: Smaller bodies are read with ``ClientResponse.read``: joining their few pieces is cheaper.
 _JOINED_BYTES = 2**18
 
 
 class BodyStream:
-    """A `fsspec_store._http.large_reads.Stream` of an answer that is not read yet.
+    """A `fsspec_store._http.large_reads.Stream` of an aiohttp response.
 
     Parameters
     ----------
     response : ClientResponse
-        With a body as it was sent, not decoded.
+        With an unread body that is not decoded.
     """
 
     def __init__(self, response: ClientResponse) -> None:
         self._response = response
-        # Of the piece that was read last.
+        # Unread bytes of the last piece.
         self._left = memoryview(b"")
 
     async def read_into(self, sink: memoryview) -> None:
-        """Fill a piece of memory with the next bytes.
+        """Fill ``sink`` with the next bytes of the body.
 
         Raises
         ------
         aiohttp.ClientError, TimeoutError
-            When the body ends before, or comes no further.
+            When the body ends early, or no bytes arrive in time.
         """
         filled = 0
         while filled < sink.nbytes:
@@ -67,38 +66,38 @@ class BodyStream:
             self._left = self._left[piece.nbytes :]
 
     async def read_end(self) -> None:
-        """Make sure that nothing more comes.
+        """Check that the body has ended.
 
         Raises
         ------
         aiohttp.ClientPayloadError
-            When something does.
+            When more bytes follow.
         """
         if await self._has_more():
             raise aiohttp.ClientPayloadError("a body is longer than it should be")
 
     def close(self) -> None:
-        """Let go of the answer: its connection serves again if it was read to its end."""
+        """Close the response. The connection is reused if the body was read to its end."""
         self._response.close()
 
     async def _has_more(self) -> bool:
         at_boundary = True
         while not self._left and at_boundary:
-            # A whole piece as it came, or the place between two chunks of a chunked body.
+            # Empty at the boundary of two chunks of a chunked body.
             piece, at_boundary = await self._response.content.readchunk()
             self._left = memoryview(piece)
         return bool(self._left)
 
 
 class PacedStream:
-    """A stream each of whose readings has to keep to the policy's minimum rate.
+    """A stream that fails when it is slower than the policy's minimum rate.
 
     Parameters
     ----------
     stream : Stream
         Of the response.
     response : ClientResponse
-        With a body that is not read yet.
+        With an unread body.
     policy : RetryPolicy
         States the rate.
     """
@@ -109,30 +108,30 @@ class PacedStream:
         self._policy = policy
 
     async def read_into(self, sink: memoryview) -> None:
-        """Fill a piece of memory with the next bytes; see `BodyStream.read_into`."""
+        """Fill ``sink`` with the next bytes of the body, as `BodyStream.read_into` does."""
         async with Watchdog(self._policy) as watchdog:
             watchdog.body_follows(self._response)
             await self._stream.read_into(sink)
 
     def close(self) -> None:
-        """Let go of the response."""
+        """Close the response."""
         self._stream.close()
 
 
 class Watchdog:
-    """A block in which a response is received, and which ends in time.
+    """A context manager with a timeout for the head and a minimum rate for the body of a response.
 
-    aiohttp bounds the time between two pieces of a response, and not how small they are, and takes
-    interim responses without end. Raises ``TimeoutError`` in place of what it cancels.
+    aiohttp only bounds the time between two reads, of any size. Cancels the block, and raises
+    ``TimeoutError`` from it.
 
     Parameters
     ----------
     policy : RetryPolicy
-        States time and rate.
+        States timeout and rate.
     session : ClientSession, optional
-        Of a request to be sent.
+        Session of the request.
     sent : int, optional
-        Bytes of the request's body.
+        Size of the request's body in bytes.
     """
 
     def __init__(
@@ -140,8 +139,9 @@ class Watchdog:
     ) -> None:
         self._policy = policy
         self._session = session
-        self._longest = policy.connect_timeout + policy.transfer_timeout(sent)
+        self._head_timeout = policy.connect_timeout + policy.transfer_timeout(sent)
         self._response: ClientResponse | None = None
+        # Body bytes received before the block.
         self._before = 0
 
     async def __aenter__(self) -> Watchdog:
@@ -149,14 +149,14 @@ class Watchdog:
         self._began = self._loop.time()
         self._limit = asyncio.timeout(None)
         await self._limit.__aenter__()
-        self._timer = self._loop.call_at(self._began + self._longest, self._look)
+        self._timer = self._loop.call_at(self._began + self._head_timeout, self._check)
         return self
 
     def body_follows(self, response: ClientResponse) -> None:
-        """Record that the head has arrived."""
+        """Record that the head is received."""
         self._response = response
         self._began = self._loop.time()
-        self._before = _came(response)
+        self._before = _received(response)
 
     async def __aexit__(self, *error: Any) -> None:
         self._timer.cancel()
@@ -165,76 +165,76 @@ class Watchdog:
         except TimeoutError as timeout:
             raise self._error() from timeout
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = self._loop.time()
-        due = self._due(now)
-        if now < due:
-            self._timer = self._loop.call_at(due, self._look)
+        deadline = self._deadline(now)
+        if now < deadline:
+            self._timer = self._loop.call_at(deadline, self._check)
         else:
             self._limit.reschedule(now)
 
-    def _due(self, now: float) -> float:
+    def _deadline(self, now: float) -> float:
         if self._response is not None:
-            came = _came(self._response) - self._before
-            return self._began + self._policy.transfer_timeout(0, came)
+            received = _received(self._response) - self._before
+            return self._began + self._policy.transfer_timeout(0, received)
         if self._session is not None and getattr(self._session.connector, "_waiters", None):
-            # It may wait for a connection, for as long as others take to be read.
+            # The request may wait for a connection until other responses are read.
             return now + self._policy.timeout
-        return self._began + self._longest
+        return self._began + self._head_timeout
 
     def _error(self) -> TimeoutError:
         if self._response is None:
-            return TimeoutError(f"no complete head of a response for {self._longest:g} s")
-        came = _came(self._response) - self._before
-        return too_slow(came, self._loop.time() - self._began)
+            return TimeoutError(f"no complete response head for {self._head_timeout:g} s")
+        received = _received(self._response) - self._before
+        return too_slow(received, self._loop.time() - self._began)
 
 
-def _came(response: ClientResponse) -> int:
-    # A response without a body has another kind of stream.
+def _received(response: ClientResponse) -> int:
+    """Number of received body bytes. The stream of a response without a body does not count."""
     return getattr(response.content, "total_bytes", 0)
 
 
-async def read_up_to(response: ClientResponse, longest: int) -> bytes:
-    """All of a body, decoded if it is to be.
+async def read_up_to(response: ClientResponse, max_bytes: int) -> bytes:
+    """Read a whole body, decoded if the session decodes bodies.
 
     Raises
     ------
     BodyTooLongError
-        When it has more than ``longest`` bytes.
+        When it has more than ``max_bytes`` bytes.
     """
     pieces = []
     size = 0
     async for piece in response.content.iter_any():
         pieces.append(piece)
         size += len(piece)
-        if size > longest:
-            raise BodyTooLongError(longest)
+        if size > max_bytes:
+            raise BodyTooLongError(max_bytes)
     return b"".join(pieces)
 
 
 async def read_body(
-    response: ClientResponse, size: int | None, longest: int = MOST_UNANNOUNCED
+    response: ClientResponse, size: int | None, max_bytes: int = MOST_UNANNOUNCED
 ) -> bytes | memoryview:
-    """All of a body of this size; ``None`` where only its end tells, and where it is decoded.
+    """Read a whole body.
 
     Parameters
     ----------
     response : ClientResponse
-        With the body.
+        With an unread body.
     size : int or None
-        Its announced size.
-    longest : int, optional
-        Maximum size of one whose size is not announced.
+        Size of the body in bytes; ``None`` if it is unknown, or the body is decoded.
+    max_bytes : int, optional
+        Maximum size in bytes of a body of unknown size.
     """
     if size is None:
-        return await read_up_to(response, longest)
+        return await read_up_to(response, max_bytes)
     if size <= _JOINED_BYTES:
         return await response.read()
     return await read_all(BodyStream(response), size)
 
 
 async def read_part(response: ClientResponse, sink: memoryview) -> None:
-    """A body that has to have just this size, into memory."""
+    """Read a body of exactly the size of ``sink`` into it."""
     body = BodyStream(response)
     await body.read_into(sink)
     await body.read_end()

@@ -1,6 +1,6 @@
-"""aiohttp sessions, one for each event loop, and how one ends where nothing can be awaited.
+"""aiohttp sessions, one for each event loop, and closing them without awaiting.
 
-Knows aiohttp, and nothing of what is asked through a session.
+Knows aiohttp. Does not know any service.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .framing import bound_framing
-from .http1.transports import end
+from .http1.closing import close_without_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,40 +20,40 @@ __all__ = ["Sessions", "close_now", "end_reading", "forget", "without_own_repeat
 
 
 class Sessions:
-    """Makes and ends the sessions of a `fsspec_store._runtime.loops.PerLoop`.
+    """Creates and closes the sessions of a `fsspec_store._runtime.loops.PerLoop`.
 
     Parameters
     ----------
     make : callable
-        Returns a new session; called on the loop it is for. Must not hold the `PerLoop` itself.
+        Returns a new session for the running loop. Must not hold a reference to the `PerLoop`.
     """
 
     def __init__(self, make: Callable[[], ClientSession]) -> None:
         self._make = make
 
     def make(self) -> ClientSession:
-        """Make one."""
+        """Create a session for the running loop."""
         return without_own_repeats(self._make())
 
     async def aclose(self, session: ClientSession) -> None:
-        """Close one, and await the connections' end."""
+        """Close a session, and wait until its connections are closed."""
         end_reading(session)
         await session.close()
 
     def close_now(self, session: ClientSession) -> None:
-        """Close one at once."""
+        """Close a session without awaiting."""
         close_now(session)
 
     def forget(self, session: ClientSession) -> None:
-        """Silence one in a forked child."""
+        """Discard a session in a forked child, without closing the parent's sockets."""
         forget(session)
 
 
 def without_own_repeats(session: ClientSession) -> ClientSession:
-    """The session, which repeats nothing by itself from now on.
+    """Disable aiohttp's own retries, and return the session.
 
-    aiohttp sends a PUT again when a kept connection breaks, and does not say so: a conditional
-    write would then fail for its own success.
+    aiohttp silently sends a PUT again when a keep-alive connection breaks. A conditional write that
+    succeeded would then fail.
     """
     session._retry_connection = False
     bound_framing(session)
@@ -61,15 +61,14 @@ def without_own_repeats(session: ClientSession) -> ClientSession:
 
 
 def end_reading(session: ClientSession) -> None:
-    """Tell who reads a body that no more of it comes; to be called before the session is closed.
+    """Raise an error in all readers of bodies. Called before the session is closed.
 
-    aiohttp tells nobody: who waits for the rest of a body would wait for ever, and one that goes
-    on until its connection ends would pass for whole.
+    aiohttp does not: a reader would wait forever, and a body without a length would look complete.
     """
-    # A body that ends gives its connection back, which changes the set.
+    # A copy, because a body that ends releases its connection, which changes the set.
     for protocol in list(getattr(session.connector, "_acquired", ())):
         body = getattr(protocol, "_payload", None)
-        # Where its loop is closed already, nobody waits.
+        # A closed loop raises, and has no readers.
         with suppress(RuntimeError):
             if body is not None:
                 body.set_exception(
@@ -78,26 +77,26 @@ def end_reading(session: ClientSession) -> None:
 
 
 def close_now(session: ClientSession) -> None:
-    """Close a session's connections without awaiting, on its loop's thread or when that is over."""
+    """Close a session without awaiting, on the thread of its loop or after that has stopped."""
     end_reading(session)
     connector = session.connector
     session.detach()
     if connector is None:
         return
     if not connector._loop.is_running():
-        # A transport's own close() leaves its end to the loop, which may never run again.
+        # transport.close() would be completed by the loop, which may never run again.
         for transport in _transports(connector):
-            end(transport)
-    # What aiohttp's own close() does before it waits for transports to say goodbye.
+            close_without_loop(transport)
+    # What aiohttp's close() does before it waits for the transports.
     connector._close()  # type: ignore[no-untyped-call, unused-ignore]
 
 
 def forget(session: ClientSession) -> None:
-    """Silence a session that a forked child inherited."""
+    """Discard a session in a forked child, without closing the parent's sockets."""
     connector = session.connector
     session.detach()
     if connector is not None:
-        # Its sockets are the parent's: closing them would end TLS sessions there.
+        # Closing the sockets would end the parent's TLS sessions.
         connector._closed = True
 
 

@@ -1,8 +1,7 @@
-"""Requests over HTTP, for the backends that speak a service's protocol themselves.
+"""The HTTP client of the backends for Google Cloud Storage, Azure and web servers.
 
-A request is sent on the running loop's own session, within the process's limit for the service,
-again when it failed in passing, and returns a whole answer: a body that breaks off is a failure.
-Only a large body may be left to be read afterwards. Knows aiohttp, and no service.
+It sends requests with the native transport or aiohttp, within the limit for the service, and
+retries transient failures. A body that breaks off is one. Does not know any service.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from .._runtime.sharing import Shared
 from .aiohttp_bodies import BodyStream, PacedStream, Watchdog, read_body, read_part, read_up_to
 from .aiohttp_sessions import Sessions
 from .content_range import content_length, requested_part
-from .http1.connection import CONTROL_BYTES, REFUSAL_BYTES, BodyTooLongError, longest_control
+from .http1.connection import CONTROL_BYTES, MAX_ERROR_BYTES, BodyTooLongError, max_control_bytes
 from .http1.head_parser import ProtocolError
 from .responses import (
-    Answer,
+    ChangedWhileReadError,
+    HTTPResponse,
     LargeBody,
-    Received,
     StatusError,
-    TornError,
-    http_verdict,
-    public_answer,
+    WholeResponse,
+    redacted_response,
+    retry_decision_of_error,
 )
 from .retrier import Sender
 
@@ -36,32 +35,33 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 
     from .._core.byte_requests import RangeByteRequest
-    from .http1.connection import Longest, Response
+    from .http1.connection import MaxBytes, Response
     from .large_reads import Stream
     from .native_client import NativeClient
     from .retrier import Slot
-    from .retry_policy import Verdict
+    from .retry_policy import RetryDecision
     from .settings import Settings
 
 __all__ = ["HTTPClient", "RequestBody"]
 
 T = TypeVar("T")
 
-#: How much of an error of aiohttp is repeated.
-_SHOWN = 1000
-#: Expected for a part of an object: it may have changed since, or the server supports no parts.
+#: Maximum number of characters of an aiohttp error that are quoted.
+_MAX_QUOTED = 1000
+#: Expected statuses of a request for a part. The object may have changed, or the server may not
+#: support ranges.
 _PART_STATUSES = frozenset({200, 206, 400, 404, 410, 412, 416, 501})
 
 
 class RequestBody(Protocol):
-    """What a request sends, as often as it takes; aiohttp takes it for a body as well."""
+    """The body of a request, which can be sent several times. Also a payload for aiohttp."""
 
     @property
     def size(self) -> int | None:
-        """How many bytes it has."""
+        """Size of the body in bytes, ``None`` if unknown."""
 
     def in_one_piece(self) -> memoryview | None:
-        """All of it, to be sent now; ``None`` where that would copy much."""
+        """The whole body; ``None`` if that would copy much memory."""
 
 
 class HTTPClient:
@@ -70,20 +70,20 @@ class HTTPClient:
     Parameters
     ----------
     service : str
-        Scheme, host and port, whose limit all stores of the process share.
+        Scheme, host and port. All stores of the process share the limit of a service.
     make_session : callable
-        Returns a new session for the running loop; must not hold this object.
+        Returns a new session for the running loop. Must not hold a reference to this object.
     share : hashable
-        Equal for clients whose ``make_session`` makes equal sessions: they share them.
+        Key of shared sessions: equal for clients whose ``make_session`` returns equal sessions.
     settings : Settings
         The store's options for requests.
-    judge : callable, optional
-        Says of an exception why its request may be repeated; `http_verdict` when left out.
+    classify : callable, optional
+        Returns the `RetryDecision` for an exception; `retry_decision_of_error` by default.
     native : NativeClient, optional
-        Sends the requests that it supports; without it aiohttp sends all of them.
+        Sends the requests that it supports. Without it aiohttp sends all requests.
     request : callable, optional
-        Takes the place of ``ClientSession.request``, which follows no redirects here; called with
-        the session and the arguments of that.
+        Replaces ``ClientSession.request`` without redirects. Called with the session and the same
+        arguments.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class HTTPClient:
         make_session: Callable[[], aiohttp.ClientSession],
         share: Hashable,
         settings: Settings,
-        judge: Callable[[Exception], Verdict | None] | None = None,
+        classify: Callable[[Exception], RetryDecision | None] | None = None,
         native: NativeClient | None = None,
         request: Callable[..., Awaitable[aiohttp.ClientResponse]] | None = None,
     ) -> None:
@@ -106,8 +106,8 @@ class HTTPClient:
             share, lambda: Sessions(make_session)
         )
         self._policy = policy
-        self._sender = Sender(service, policy, judge or http_verdict, settings.stats)
-        # aiohttp bounds pauses, and this class the rest.
+        self._sender = Sender(service, policy, classify or retry_decision_of_error, settings.stats)
+        # aiohttp bounds the time between two reads, `Watchdog` the rest.
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=policy.connect_timeout, sock_read=policy.timeout
         )
@@ -119,17 +119,17 @@ class HTTPClient:
         slot: Slot | None = None,
         renew: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
-        """Await ``attempt()``, which sends by `once`, until it succeeds or fails for good.
+        """Await ``attempt()``, and retry it after transient failures.
 
-        See `fsspec_store._http.retrier.Slot.send`; ``slot`` is one that `slot` returned, for
-        attempts that leave a body to be read.
+        As `fsspec_store._http.retrier.Slot.send`. An attempt that returns an unread body needs a
+        ``slot`` from `slot`.
         """
         if slot is not None:
             return await slot.send(attempt, renew=renew)
         return await self._sender.send(attempt, renew=renew)
 
     def slot(self) -> Slot:
-        """A slot for a request whose body is read after its attempt; to be entered."""
+        """Return a slot for a request whose body is read after its attempt: a context manager."""
         return self._sender.slot()
 
     async def once(
@@ -141,36 +141,36 @@ class HTTPClient:
         headers: Mapping[str, str],
         data: RequestBody | None = None,
         **options: Any,
-    ) -> Answer:
-        """Send a request a single time, for an attempt of `send`; parameters as of `receive`."""
-        # What is encoded on its way is aiohttp's.
+    ) -> WholeResponse:
+        """Send a request without retries; parameters as in `receive`."""
+        # The native transport does not decode bodies.
         if self._is_native and not options.get("auto_decompress"):
             body = None if data is None else data.in_one_piece()
             if data is None or body is not None:
-                # Its own timeouts begin when the body is sent.
-                longest = None if body is None else self._policy.transfer_timeout(body.nbytes)
-                async with asyncio.timeout(longest):
-                    response, stream = await self._ask(
+                # The timeouts of the transport start when the body is sent.
+                timeout = None if body is None else self._policy.transfer_timeout(body.nbytes)
+                async with asyncio.timeout(timeout):
+                    response, stream = await self._native_request(
                         method, url, headers, body, whole_up_to=CONTROL_BYTES
                     )
                 if stream is not None:
                     stream.close()
                     raise OSError(
-                        f"the service sent {response.length} bytes in answer to a {method} that "
-                        f"asks for no value, and at most {CONTROL_BYTES} bytes are read"
+                        f"the service sent {response.length} bytes in response to a {method} that "
+                        f"does not read a value, and at most {CONTROL_BYTES} bytes are read"
                     )
-                found = _expected(response, expect, url, headers)
-                return Answer(response.status, found, bytes(response.body or b""))
-        received = await self.receive(
+                received = _check_status(response, expect, url, headers)
+                return WholeResponse(response.status, received, bytes(response.body or b""))
+        whole = await self.receive(
             method,
             url,
             expect=expect,
             headers=headers,
-            read=_control,
+            read=_read_control,
             data=data,
             **options,
         )
-        return Answer(received.status, received.headers, received.body)
+        return WholeResponse(whole.status, whole.headers, whole.body)
 
     async def fetch(
         self,
@@ -178,42 +178,42 @@ class HTTPClient:
         *,
         expect: Collection[int],
         headers: Mapping[str, str],
-        longest: Longest = longest_control,
+        max_bytes: MaxBytes = max_control_bytes,
         **options: Any,
-    ) -> Received[bytes | memoryview | LargeBody]:
-        """Send a GET a single time, whose answer may be large.
+    ) -> HTTPResponse[bytes | memoryview | LargeBody]:
+        """Send a GET without retries, and read its body unless that is large.
 
         Parameters
         ----------
-        longest : callable, optional
+        max_bytes : callable, optional
             Returns, for the status of a success, the maximum size of a body of unknown length.
         url, expect, headers, **options
-            As of `receive`.
+            As in `receive`.
 
         Returns
         -------
-        Received
-            With a `LargeBody`, to be closed, where the body of a status of 200 or 206 is of more
-            than the settings read in one piece; with the bytes as they were sent otherwise.
+        HTTPResponse
+            With a `LargeBody`, which the caller closes, if the status is 200 or 206 and the body
+            is larger than the threshold in the settings. Otherwise with the body, not decoded.
         """
         if self._is_native:
-            response, stream = await self._ask(
-                "GET", url, headers, whole_up_to=self._large_bytes, longest=longest
+            response, stream = await self._native_request(
+                "GET", url, headers, whole_up_to=self._large_bytes, max_bytes=max_bytes
             )
             if stream is not None and response.status not in expect:
                 stream.close()
-            found = _expected(response, expect, url, headers)
+            received = _check_status(response, expect, url, headers)
             if stream is not None:
-                return Received(response.status, found, LargeBody(stream, response.length))
-            return Received(response.status, found, response.body or b"")
+                return HTTPResponse(response.status, received, LargeBody(stream, response.length))
+            return HTTPResponse(response.status, received, response.body or b"")
 
         async def read(response: aiohttp.ClientResponse) -> bytes | memoryview | LargeBody:
             size = content_length(response.headers)
             if size is not None and size > self._large_bytes and response.status in (200, 206):
                 return LargeBody(BodyStream(response), size)
             if response.status >= 300:
-                return await read_up_to(response, REFUSAL_BYTES)
-            return await read_body(response, size, longest(response.status))
+                return await read_up_to(response, MAX_ERROR_BYTES)
+            return await read_body(response, size, max_bytes(response.status))
 
         return await self.receive("GET", url, expect=expect, headers=headers, read=read, **options)
 
@@ -227,44 +227,44 @@ class HTTPClient:
         is_same: Callable[[Mapping[str, str]], bool],
         **options: Any,
     ) -> None:
-        """Ask a single time for part of an object, whose other parts come with other answers.
+        """Read one part of an object into memory, without retries.
 
         Parameters
         ----------
         url : str
-            As of `receive`.
+            As in `receive`.
         part : RangeByteRequest
-            Its bytes of the object.
+            Range of the part in the object.
         sink : memoryview
-            Where they go.
+            Memory for the part.
         headers : mapping
-            Sent with it; they ask for the part, and for no other version of the object.
+            Request headers, with the range and the condition on the object's version.
         is_same : callable
-            Says by the answer's headers whether it is of that version.
+            Returns whether a response with these headers is of that version.
         **options
-            As of `receive`.
+            As in `receive`.
 
         Raises
         ------
-        TornError
-            When the part does not belong to the others.
+        ChangedWhileReadError
+            When the object has another version now.
         """
 
         def check(status: int, headers: Mapping[str, str]) -> None:
             if status != 206 or not is_same(headers):
-                raise TornError
+                raise ChangedWhileReadError
             requested_part(sink, part, status=206, content_range=headers.get("Content-Range"))
 
         if self._is_native:
-            response, stream = await self._ask(
+            response, stream = await self._native_request(
                 "GET", url, headers, whole_up_to=sink.nbytes, into=sink
             )
             if stream is not None:
                 stream.close()
-            check(response.status, _expected(response, _PART_STATUSES, url, headers))
+            check(response.status, _check_status(response, _PART_STATUSES, url, headers))
             body = response.body
             if body is None or body.nbytes != sink.nbytes:
-                raise aiohttp.ClientPayloadError(f"{response.length} bytes came for {part!r}")
+                raise aiohttp.ClientPayloadError(f"received {response.length} bytes for {part!r}")
             if body is not sink:
                 sink[:] = body
             return
@@ -275,15 +275,15 @@ class HTTPClient:
 
         await self.receive("GET", url, expect=_PART_STATUSES, headers=headers, read=read, **options)
 
-    async def _ask(
+    async def _native_request(
         self, method: str, url: str, *args: Any, **options: Any
     ) -> tuple[Response, Stream | None]:
         assert self._native is not None
         self._stats.native += 1
         try:
-            return await self._native.ask(method, url, *args, **options)
+            return await self._native.request(method, url, *args, **options)
         except ProtocolError:
-            # From now on aiohttp sends the requests: it accepts what is almost HTTP.
+            # aiohttp, which is more lenient, sends all further requests.
             self._is_native = False
             raise
 
@@ -296,42 +296,44 @@ class HTTPClient:
         headers: Mapping[str, str] | None = None,
         read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
         **options: Any,
-    ) -> Received[T]:
-        """Send a request a single time, for an attempt of `send`.
+    ) -> HTTPResponse[T]:
+        """Send a request with aiohttp, without retries.
 
         Parameters
         ----------
-        method, url : str
-            The URL is sent as it is: already quoted.
+        method : str
+            The request method.
+        url : str
+            The quoted URL, which is sent unchanged.
         expect : collection of int
-            Statuses that are answers. Any other raises `StatusError`.
+            Expected statuses. Any other raises `StatusError`.
         headers : mapping, optional
-            Sent with it.
+            Request headers.
         read : callable
-            Reads the body of an expected answer. A `LargeBody` that it returns keeps the answer
-            open.
+            Reads the body of a response with an expected status. If it returns a `LargeBody`, the
+            response stays open.
         **options
             Further arguments of ``aiohttp.ClientSession.request``.
 
         Raises
         ------
         StatusError
-            When the status is none of ``expect``.
+            When the status is not in ``expect``.
         aiohttp.ClientError, TimeoutError, OSError
-            When it failed on the way.
+            When the connection or the transfer failed.
         """
         size = getattr(options.get("data"), "size", None)
         try:
             if size is None:
                 return await self._receive(method, url, expect, headers, read, options)
-            # Its own timeouts begin when the body is sent.
+            # aiohttp's timeouts start when the body is sent.
             async with asyncio.timeout(self._policy.transfer_timeout(size)):
                 return await self._receive(method, url, expect, headers, read, options)
         except StatusError as error:
             sent = dict(headers or {})
             if (auth := options.get("auth")) is not None:
                 sent["Authorization"] = auth.encode()
-            raise StatusError(public_answer(error.answer, url, sent)) from None
+            raise StatusError(redacted_response(error.answer, url, sent)) from None
         except aiohttp.ClientError as error:
             clean = _without_secrets(error)
             if clean is None:
@@ -346,7 +348,7 @@ class HTTPClient:
         headers: Mapping[str, str] | None,
         read: Callable[[aiohttp.ClientResponse], Awaitable[T]],
         options: Mapping[str, Any],
-    ) -> Received[T]:
+    ) -> HTTPResponse[T]:
         size = getattr(options.get("data"), "size", None) or 0
         session = self._sessions.get()
         async with Watchdog(self._policy, session, size) as watchdog:
@@ -362,43 +364,43 @@ class HTTPClient:
             try:
                 if response.status not in expect:
                     watchdog.body_follows(response)
-                    told = await _refusal(response)
-                    raise StatusError(Answer(response.status, response.headers, told))
+                    error = await _read_error(response)
+                    raise StatusError(WholeResponse(response.status, response.headers, error))
                 watchdog.body_follows(response)
                 body = await read(response)
                 if isinstance(body, LargeBody):
                     is_left_open = True
                     stream = PacedStream(body.stream, response, self._policy)
                     body = cast("T", LargeBody(stream, body.size))
-                return Received(response.status, response.headers, body)
+                return HTTPResponse(response.status, response.headers, body)
             finally:
                 if not is_left_open:
-                    # Not read to its end, it costs the connection.
+                    # Closes the connection if the body was not read to its end.
                     response.release()
                     await response.wait_for_close()
 
     def close(self) -> None:
-        """Close the sessions; new ones are made when requests follow."""
+        """Close all sessions. Later requests open new ones."""
         self._sessions.close()
         if self._native is not None:
             self._native.close()
 
     async def aclose(self) -> None:
-        """As `close`, awaiting the running loop's."""
+        """Close all sessions, and wait until those of the running loop are closed."""
         await self._sessions.aclose()
         if self._native is not None:
             await self._native.aclose()
 
 
-async def _control(response: aiohttp.ClientResponse) -> bytes:
-    """The body of an answer that is no value."""
-    return await read_up_to(response, CONTROL_BYTES if response.status < 300 else REFUSAL_BYTES)
+async def _read_control(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body that is not a value."""
+    return await read_up_to(response, CONTROL_BYTES if response.status < 300 else MAX_ERROR_BYTES)
 
 
-async def _refusal(response: aiohttp.ClientResponse) -> bytes:
-    """The body of an error, whole; empty if it is too long to be read."""
+async def _read_error(response: aiohttp.ClientResponse) -> bytes:
+    """Read an error body; empty if it is too large."""
     try:
-        return await read_up_to(response, REFUSAL_BYTES)
+        return await read_up_to(response, MAX_ERROR_BYTES)
     except BodyTooLongError:
         return b""
 
@@ -406,27 +408,31 @@ async def _refusal(response: aiohttp.ClientResponse) -> bytes:
 async def _request(
     session: aiohttp.ClientSession, method: str, url: URL, **options: Any
 ) -> aiohttp.ClientResponse:
-    # aiohttp would send a service's keys and tokens to whatever host a redirect names.
+    # aiohttp would send credentials to any host that a redirect names.
     return await session.request(method, url, **{"allow_redirects": False, **options})
 
 
-def _expected(
+def _check_status(
     response: Response, expect: Collection[int], url: str, sent: Mapping[str, str]
 ) -> Mapping[str, str]:
-    """The headers of an answer, if its status is one of these."""
+    """Raise `StatusError` for an unexpected status; return the headers otherwise."""
     headers = CIMultiDict(response.headers)
     if response.status not in expect:
         body = b"" if response.body is None else bytes(response.body)
-        raise StatusError(public_answer(Answer(response.status, headers, body), url, sent))
+        raise StatusError(
+            redacted_response(WholeResponse(response.status, headers, body), url, sent)
+        )
     return headers
 
 
 def _without_secrets(error: aiohttp.ClientError) -> Exception | None:
-    """The error in other words, where its message is too long or has a URL with a secret."""
+    """A shorter or redacted error; ``None`` if the message is short and without secrets."""
     text = str(error)
-    # aiohttp repeats all that it could not read.
-    public = public_text(text[:_SHOWN])
+    # aiohttp quotes malformed responses in full.
+    public = public_text(text[:_MAX_QUOTED])
     if public == text:
         return None
-    told = f"{type(error).__name__}: {public}"
-    return OSError(told) if http_verdict(error) is None else aiohttp.ClientConnectionError(told)
+    message = f"{type(error).__name__}: {public}"
+    if retry_decision_of_error(error) is None:
+        return OSError(message)
+    return aiohttp.ClientConnectionError(message)

@@ -1,6 +1,6 @@
-"""Byte ranges in HTTP: how one is asked for, and whether what came is what was asked.
+"""Byte ranges in HTTP (RFC 9110, section 14): the ``Range`` header, and checks of the response.
 
-Pure functions on headers and bodies, no I/O; knows RFC 9110, section 14, and no service.
+Functions on headers and bodies, no I/O. Does not know any service.
 """
 
 from __future__ import annotations
@@ -38,19 +38,20 @@ __all__ = [
     "total_size",
 ]
 
-#: Maximum number of bytes read before a range that a server does not send alone.
+#: Maximum number of bytes read before a range from a server that ignores ranges.
 MOST_WASTED = 64 * 2**20
-#: Maximum size of a value whose response states no length.
+#: Maximum size of a value of unknown length.
 MOST_UNANNOUNCED = 256 * 2**20
-#: A compressed value may have this size, or this many times that of its compressed form.
+#: Maximum decoded size of a compressed value: the larger of this size, and this many times the
+#: compressed size.
 MOST_DECODED = 256 * 2**20
 MOST_EXPANDED = 100
 
-#: No size has more digits: 2**63 - 1 has 19.
+#: Number of digits of 2**63 - 1.
 _MAX_DIGITS = 19
 _NUMBER = f"[0-9]{{1,{_MAX_DIGITS}}}"
-#: Of RFC 9110, section 8.4.1, RFC 7932, RFC 8878 and the others of IANA's registry; not
-#: ``identity``, which leaves the body as it is.
+#: Content codings of IANA's registry (RFC 9110, section 8.4.1, RFC 7932, RFC 8878 and others),
+#: without ``identity``.
 _CODINGS = frozenset(
     {
         "aes128gcm",
@@ -67,12 +68,12 @@ _CODINGS = frozenset(
         "zstd",
     }
 )
-#: The last byte of no bytes is -1, which Azurite says of an empty object.
+#: Azurite states the last byte of an empty object as -1.
 _CONTENT_RANGE = re.compile(rf"bytes ({_NUMBER})-(-1|{_NUMBER})/({_NUMBER}|\*)", re.IGNORECASE)
 _TOTAL = re.compile(rf"bytes (?:{_NUMBER}-{_NUMBER}|\*)/({_NUMBER})", re.IGNORECASE)
 _SIZE = re.compile(_NUMBER)
-#: Of what a server said, this much is repeated in an error.
-_SHOWN = 80
+#: Maximum number of characters of a header that an error message quotes.
+_MAX_QUOTED = 80
 
 
 @overload
@@ -98,47 +99,46 @@ def requested_part(
     content_range: str | None = None,
     length: int | None = None,
 ) -> bytes | memoryview:
-    """The bytes that were asked for, cut from what came; never others.
+    """Return exactly the requested bytes, cut from the body if the server ignores ranges.
 
     Parameters
     ----------
     body : bytes or memoryview
-        What came.
+        Body of the response.
     request : ByteRequest or None
-        What was asked for.
+        The requested range, ``None`` for the whole object.
     status : int, optional
-        Of the answer, where it is known: 206 has to say which part it is.
+        Of the response. A 206 needs a valid ``Content-Range``.
     content_range : str, optional
-        The answer's ``Content-Range``. Without one the body is the whole object: a server may
-        ignore ranges.
+        ``Content-Range`` of the response. Without it the body is the whole object.
     length : int, optional
-        How long the body was announced to be.
+        ``Content-Length`` of the response.
 
     Raises
     ------
     RangeNotSatisfiableError
         When the object is too short for the request.
     aiohttp.ClientPayloadError
-        When the body is shorter than announced, or another part than the one asked for.
+        When the body has another length than stated, or is another part than the requested one.
     """
     if length is not None and length != len(body):
-        raise aiohttp.ClientPayloadError(f"{len(body)} bytes came of {length} announced")
+        raise aiohttp.ClientPayloadError(f"received {len(body)} of {length} bytes of the body")
     if not check_part(len(body), request, status=status, content_range=content_range):
-        return _part_of_whole(body, request)
+        return _cut(body, request)
     return body
 
 
 def check_part(
     size: int, request: ByteRequest | None, *, status: int | None, content_range: str | None
 ) -> bool:
-    """Whether a body is a part, the one that was asked for; ``False`` for a whole object.
+    """Check that a part is the requested one; return ``False`` for a whole object.
 
     Parameters
     ----------
     size : int
-        Of the body, in bytes.
+        Size of the body in bytes.
     request, status, content_range
-        As of `requested_part`.
+        As in `requested_part`.
 
     Raises
     ------
@@ -149,25 +149,25 @@ def check_part(
     if match is None:
         if status == 206:
             raise aiohttp.ClientPayloadError(
-                f"part of an object came for {request!r}, and not which: "
-                f"Content-Range is {_shown(content_range)}"
+                f"received an unknown part of the object for {request!r}: "
+                f"Content-Range is {_quoted(content_range)}"
             )
         return False
     first, last, total = int(match[1]), int(match[2]), match[3]
-    if last - first + 1 != size or not _is_asked(first, last, total, request):
+    if last - first + 1 != size or not _is_requested(first, last, total, request):
         raise aiohttp.ClientPayloadError(
-            f"{_shown(content_range)} with {size} bytes came for {request!r}"
+            f"received {size} bytes for {request!r}: Content-Range is {_quoted(content_range)}"
         )
     if total != "*" and is_out_of_range(request, int(total)):
-        # No bytes instead of a refusal.
+        # An empty part instead of a 416.
         raise RangeNotSatisfiableError(int(total))
     return True
 
 
 def longest_body(request: ByteRequest | None, status: int) -> int:
-    """Maximum size of a body that comes without a length, in answer to a request for a value.
+    """Maximum size in bytes of a body of unknown length, for a request for a value.
 
-    A server that ignores ranges (200) sends what lies before and behind one as well.
+    A server that ignores ranges (200) also sends the bytes before and after the range.
     """
     if isinstance(request, RangeByteRequest):
         wanted = request.end - request.start
@@ -179,12 +179,12 @@ def longest_body(request: ByteRequest | None, status: int) -> int:
 
 
 def refuse_waste(before: int | None) -> None:
-    """Refuse to read more than 64 MiB before a part; ``None`` stands for the whole object.
+    """Raise ``OSError`` when more than 64 MiB would be read before a part.
 
-    Raises
-    ------
-    OSError
-        When the server ignores byte ranges, and the part lies so far behind.
+    Parameters
+    ----------
+    before : int or None
+        Number of bytes before the part; ``None`` if the whole object would be read.
     """
     if before is None or before > MOST_WASTED:
         what = "the whole object" if before is None else f"{before} bytes before it"
@@ -195,17 +195,17 @@ def refuse_waste(before: int | None) -> None:
 
 
 def refuse_encoded_part(status: int, headers: Mapping[str, str]) -> None:
-    """Raise ``OSError`` when an answer is part of a compressed body; to be asked before reading."""
+    """Raise ``OSError`` for a part of a compressed body. Called before the body is read."""
     coding = content_coding(headers)
     if coding and (status == 206 or "Content-Range" in headers):
         raise OSError(f"the server sent a part of the object's {coding} form, not of the object")
 
 
 def content_coding(headers: Mapping[str, str]) -> str:
-    """The codings that the body was encoded with on its way, ``""`` when it was not.
+    """The content codings of the body, joined by ``", "`` in the order of encoding; may be empty.
 
-    Only what IANA's registry of HTTP content codings has is one: services state what an uploader
-    gave them, such as ``aws-chunked`` or ``UTF-8``. Joined by ``", "``, in the order of encoding.
+    Values that are not in IANA's registry are ignored: services repeat what an uploader stated,
+    such as ``aws-chunked`` or ``UTF-8``.
     """
     if "Content-Encoding" not in headers:
         return ""
@@ -216,52 +216,52 @@ def content_coding(headers: Mapping[str, str]) -> str:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """The announced length of a body as it was sent; ``None`` for what is no length."""
+    """The ``Content-Length`` of a response; ``None`` if it is missing or invalid."""
     value = headers.get("Content-Length", "")
     return int(value) if _SIZE.fullmatch(value) else None
 
 
-def stated_size(said: object, what: str) -> int:
-    """A size that a service states in a document.
+def stated_size(value: object, what: str) -> int:
+    """Parse a size that a service states in XML or JSON.
 
     Parameters
     ----------
-    said : object
+    value : object
         Digits, or an integer.
     what : str
-        What has this size, for the error.
+        Object of this size, for the error message.
 
     Raises
     ------
     OSError
-        When it is no size.
+        When the value is not a size.
     """
-    if isinstance(said, int) and not isinstance(said, bool):
-        said = str(said) if 0 <= said < 10**_MAX_DIGITS else "out of bounds"
-    if not isinstance(said, str) or not _SIZE.fullmatch(said):
-        raise OSError(f"the service stated a size of {what} that is none: {_shown(said)}")
-    return int(said)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value) if 0 <= value < 10**_MAX_DIGITS else "out of bounds"
+    if not isinstance(value, str) or not _SIZE.fullmatch(value):
+        raise OSError(f"the service stated an invalid size of {what}: {_quoted(value)}")
+    return int(value)
 
 
 def total_size(content_range: str | None) -> int | None:
-    """The object's size from the ``Content-Range`` of a part, or of a range out of bounds."""
+    """The object's size from the ``Content-Range`` of a 206 or 416; ``None`` if not stated."""
     match = _TOTAL.fullmatch(content_range or "")
     return int(match[1]) if match else None
 
 
 def is_of_total(headers: Mapping[str, str], total: int | None) -> bool:
-    """Whether a part may be one of an object of this size; ``None`` is an unknown size."""
+    """Whether a part can be one of an object of this size; ``None`` for an unknown size."""
     stated = total_size(headers.get("Content-Range"))
     return total is None or stated is None or stated == total
 
 
 def part_start(content_range: str | None) -> int:
-    """Where the part begins whose ``Content-Range`` this is; 0 for a whole object."""
+    """Index of the first byte of the part with this ``Content-Range``; 0 for a whole object."""
     match = _CONTENT_RANGE.fullmatch(content_range or "")
     return int(match[1]) if match else 0
 
 
-def _part_of_whole(body: bytes | memoryview, request: ByteRequest | None) -> bytes | memoryview:
+def _cut(body: bytes | memoryview, request: ByteRequest | None) -> bytes | memoryview:
     if request is None:
         return body
     if is_out_of_range(request, len(body)):
@@ -270,10 +270,10 @@ def _part_of_whole(body: bytes | memoryview, request: ByteRequest | None) -> byt
     return body if end - start == len(body) else memoryview(body)[start:end]
 
 
-def _is_asked(first: int, last: int, total: str, request: ByteRequest | None) -> bool:
+def _is_requested(first: int, last: int, total: str, request: ByteRequest | None) -> bool:
     if total != "*":
         return (first, last + 1) == resolve(request, int(total))
-    # Of an object whose size the server does not know.
+    # The server does not state the size of the object.
     if isinstance(request, RangeByteRequest):
         return first == request.start and last < request.end
     if isinstance(request, SuffixByteRequest):
@@ -281,6 +281,6 @@ def _is_asked(first: int, last: int, total: str, request: ByteRequest | None) ->
     return first == (0 if request is None else request.offset)
 
 
-def _shown(said: object) -> str:
-    text = repr(said)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}..."

@@ -1,8 +1,7 @@
-"""aiohttp's connections, made to refuse what comes beside a body without an end.
+"""An upper bound for the bytes that aiohttp receives outside of bodies.
 
-aiohttp drops interim responses, and extensions and trailers of chunks (RFC 9112, section 7.1.1),
-whatever their size, and its timeouts start again with each piece. Knows aiohttp's protocol, and
-nothing of what is read.
+aiohttp accepts interim responses, chunk extensions and trailers (RFC 9112, section 7.1.1) of any
+size, and restarts its timeouts with each piece. Knows aiohttp's protocol class.
 """
 
 from __future__ import annotations
@@ -18,15 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["bound_framing"]
 
-#: Maximum size of all that is no body: heads, interim responses, and the framing of chunks. A
-#: compressed body may be ahead of what was decoded of it by a part of this.
+#: Maximum number of bytes outside of bodies: heads, interim responses, framing of chunks. It also
+#: covers received bytes of a compressed body that are not decoded yet.
 _MAX_EXTRA = 2**20
-#: Chunks of one byte have 5 further bytes each.
+#: Chunks of one byte have 5 bytes of framing each.
 _EXTRA_PER_BYTE = 16
 
 
 class _BoundedProtocol(ResponseHandler):
-    """A connection that ends when too much of what comes belongs to no body."""
+    """A connection that fails when it receives too many bytes outside of bodies."""
 
     #: Bytes since the last request.
     _received = 0
@@ -43,7 +42,7 @@ class _BoundedProtocol(ResponseHandler):
         size = 0 if body is None else getattr(body, "total_bytes", self._received)
         if self._received > _MAX_EXTRA + (1 + _EXTRA_PER_BYTE) * size:
             error = aiohttp.ClientPayloadError(
-                "the server sent heads or extensions of chunks without an end"
+                "the server sent too many interim responses or chunk extensions"
             )
             self.set_exception(error)
             if body is not None:
@@ -53,9 +52,9 @@ class _BoundedProtocol(ResponseHandler):
 
 
 def bound_framing(session: ClientSession) -> None:
-    """Have the session's further connections bound what comes beside a body.
+    """Apply the upper bound to all new connections of a session.
 
-    Connectors of another kind than aiohttp's own stay as they are.
+    Connectors of other libraries are unchanged.
     """
     factory = getattr(session.connector, "_factory", None)
     if isinstance(factory, partial) and factory.func is ResponseHandler:

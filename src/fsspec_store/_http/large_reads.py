@@ -1,9 +1,9 @@
-"""A large body read in parts at the same time, into one piece of memory.
+"""Reads of large bodies: from the first response, and in parts from the end at the same time.
 
-The answer that showed how large the body is goes on being read from its beginning, while other
-requests fetch parts from its end; they meet somewhere in between. The read has one slot among the
-requests in flight, which is enough; further parts are fetched where slots are free. Knows no
-service: a part is fetched by a function that is given.
+The first response, which states the size, is read from the start of the body. Other requests read
+parts from the end until both meet. The read needs one slot of the limiter; parts are requested
+when further slots are free. Does not know any service: the caller passes the function that reads a
+part.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ __all__ = [
     "spares",
 ]
 
-#: Requests for parts beside the first answer.
+#: Maximum number of concurrent requests for parts beside the first response.
 PARTS_AT_ONCE = 4
 _SKIPPED_BYTES = 2**20
 
-#: ``await fetch(part, sink)`` fills ``sink`` with these bytes of the object.
+#: ``await fetch(part, sink)`` reads this range of the object into ``sink``.
 Fetch: TypeAlias = "Callable[[RangeByteRequest, memoryview], Awaitable[object]]"
-#: Returns a context in which parts are fetched in a slot of their own; ``None`` if none is free.
+#: Takes a free slot, and returns a context manager of a `Fetch` in it; ``None`` if none is free.
 Spare: TypeAlias = "Callable[[], AbstractContextManager[Fetch] | None]"
 
 
 class Stream(Protocol):
-    """A body that is read piece by piece."""
+    """A body that is read in pieces."""
 
     async def read_into(self, sink: memoryview) -> None:
-        """Fill a piece of memory with the next bytes."""
+        """Fill ``sink`` with the next bytes of the body."""
 
     def close(self) -> None:
-        """Let go of it, read to its end or not."""
+        """Close the body, whether it is read to its end or not."""
 
 
 async def read_all(body: Stream, size: int) -> memoryview:
-    """Read a body of this size, in bytes, from beginning to end."""
+    """Read a whole body of this size in bytes. Closes the body."""
     try:
         memory = new_memory(size)
         await body.read_into(memory)
@@ -64,12 +64,12 @@ async def read_all(body: Stream, size: int) -> memoryview:
 
 
 async def read_slice(body: Stream, start: int, end: int) -> memoryview:
-    """Read the bytes from ``start`` to ``end`` of a body, and leave what follows them."""
+    """Read the bytes from ``start`` to ``end`` of a body. Closes the body."""
     try:
         memory = new_memory(end - start)
         skipped = new_memory(min(start, _SKIPPED_BYTES))
-        for place in range(0, start, _SKIPPED_BYTES):
-            await body.read_into(skipped[: start - place])
+        for index in range(0, start, _SKIPPED_BYTES):
+            await body.read_into(skipped[: start - index])
         await body.read_into(memory)
     finally:
         body.close()
@@ -77,14 +77,14 @@ async def read_slice(body: Stream, start: int, end: int) -> memoryview:
 
 
 def spares(slot: Slot, fetch_in: Callable[[Slot], Fetch]) -> Spare:
-    """The `Spare` of a read that has a slot.
+    """Return the `Spare` of a read.
 
     Parameters
     ----------
     slot : Slot
-        The read's own.
+        Slot of the read.
     fetch_in : callable
-        Returns what fetches parts in a slot.
+        Returns the `Fetch` for a slot.
     """
 
     @contextmanager
@@ -109,31 +109,31 @@ async def read_large(
     spare: Spare | None = None,
     parts_at_once: int = PARTS_AT_ONCE,
 ) -> memoryview:
-    """Read a body, its end by other requests.
+    """Read a body from its start, and parts of it from its end with other requests.
 
     Parameters
     ----------
     body : Stream
-        Of the first answer; closed in any case. Where it breaks off, parts take its place.
+        Body of the first response. It is closed. If it breaks off, the rest is read in parts.
     size : int
-        Bytes of the body.
+        Size of the body in bytes.
     fetch : callable
-        Fetches a part; called when the body is closed, in the slot that it had.
+        Reads a part in the slot of the body, after that is closed.
     part_bytes : int
-        Bytes of one request, ``>= 1``.
+        Size of a part in bytes, ``>= 1``.
     first : int, optional
-        Where in the object the body begins, in bytes.
+        Index in the object of the first byte of the body.
     spare : callable, optional
-        A `Spare` for parts beside the body. Left out, ``fetch`` is called for these as well.
+        A `Spare` for parts that are read beside the body. By default ``fetch`` reads these too.
     parts_at_once : int, optional
-        Requests beside the first one, ``>= 1``.
+        Maximum number of concurrent requests for parts, ``>= 1``.
 
     Raises
     ------
-    NoRoomError
-        When there is no memory for so many bytes.
+    InsufficientMemoryError
+        When there is not enough memory for the body.
     Exception
-        What a request for a part raised first; the others are cancelled.
+        The first exception of a request for a part. The other requests are cancelled.
     """
     left = _Left(size, part_bytes)
     is_read = True
@@ -148,11 +148,11 @@ async def read_large(
 
     async def fetch_from_the_end() -> None:
         while left:
-            # A slot for each part: small requests that wait come between two parts.
-            lent = nullcontext(fetch) if spare is None else spare()
-            if lent is None:
+            # One slot per part, so that waiting small requests get a slot between two parts.
+            context = nullcontext(fetch) if spare is None else spare()
+            if context is None:
                 return
-            with lent as fetch_beside:
+            with context as fetch_beside:
                 try:
                     await fetch_part(fetch_beside, left.pop_last())
                 except NoPermitError:
@@ -172,7 +172,7 @@ async def read_large(
             try:
                 await body.read_into(memory[start : start + part_bytes])
             except Exception:
-                # The requests for parts find out whether more is wrong than this connection.
+                # Only this connection may have failed. If not, a request for a part fails too.
                 left.put_back(start)
                 stop_reading()
 
@@ -188,23 +188,23 @@ async def read_large(
             while left:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(read_on(tasks))
-                # A part may have been put back when the body was read to its end.
+                # A part may have been put back after the body was read to its end.
         except BaseExceptionGroup as group:
             error = _first(group)
-            # It keeps its own cause, which may hold the service's answer.
+            # Keeps the cause of the error, which may be the service's error response.
             raise error from error.__cause__
     return memory
 
 
 class _Left:
-    """The parts that are still to be read, by where they begin: a range of them, and single ones.
+    """The parts that are left to read, by the index of their first byte.
 
     Parameters
     ----------
     size : int
-        Of the body.
+        Size of the body in bytes.
     part_bytes : int
-        Of one part.
+        Size of one part in bytes.
     """
 
     def __init__(self, size: int, part_bytes: int) -> None:
@@ -217,21 +217,21 @@ class _Left:
         return self._end - self._first + len(self._put_back)
 
     def pop_first(self) -> int | None:
-        """The part after the last one that was popped here; ``None`` when another reader has it."""
+        """Take the first part that is left in sequence; ``None`` if there is none."""
         if self._first == self._end:
             return None
         self._first += 1
         return (self._first - 1) * self._part_bytes
 
     def pop_last(self) -> int:
-        """The last part that no reader has taken."""
+        """Take a part that was put back, or else the last part."""
         if self._put_back:
             return self._put_back.pop()
         self._end -= 1
         return self._end * self._part_bytes
 
     def put_back(self, start: int) -> None:
-        """Leave a part to others."""
+        """Return a part that was not read."""
         self._put_back.append(start)
 
 

@@ -1,8 +1,7 @@
-"""The native transport: requests to one server over HTTP/1.1 connections of this package.
+"""The native transport: requests to one server with the HTTP/1.1 client of this package.
 
-aiohttp takes three times as long from a request to the socket and back. Proxies, redirects,
-cookies, content encodings and options of a session are not supported: aiohttp sends those requests.
-Knows `fsspec_store._http.http1`, and no service.
+aiohttp needs three times the CPU time per request. Proxies, redirects, cookies, content encodings
+and session options are not supported: aiohttp sends those requests. Does not know any service.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from urllib.parse import urlsplit
 
 from .._runtime.sharing import Shared
 from .._runtime.threads import in_thread
-from .http1.connection import longest_control
+from .http1.connection import max_control_bytes
 from .http1.pool import DEFAULT_PORTS, Origin, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .http1.connection import Longest, Response
+    from .http1.connection import MaxBytes, Response
     from .http1.pool import Stream
     from .retry_policy import RetryPolicy
 
@@ -33,7 +32,7 @@ class NativeClient:
     Parameters
     ----------
     service : str
-        Its URL: scheme, host and port, in ASCII.
+        URL of the server: scheme, host and port, in ASCII.
     policy : RetryPolicy
         Timeouts.
     """
@@ -46,10 +45,10 @@ class NativeClient:
         self._tls = parts.scheme == "https"
         self._origin: Origin | None = None if self._tls else Origin(*self._address, None)
         times = policy.timeout, policy.connect_timeout
-        # Of all servers: a pool keeps their connections apart.
+        # One pool for all servers: it stores idle connections by origin.
         self._pools: Shared[Pool] = Shared(("native", *times), lambda: _Pools(*times))
 
-    async def ask(
+    async def request(
         self,
         method: str,
         url: str,
@@ -58,26 +57,28 @@ class NativeClient:
         *,
         whole_up_to: int,
         into: memoryview | None = None,
-        longest: Longest = longest_control,
+        max_bytes: MaxBytes = max_control_bytes,
     ) -> tuple[Response, Stream | None]:
-        """Send a request, and await its response.
+        """Send a request and receive its response.
 
         Parameters
         ----------
-        method, url : str
-            The URL is below the service's, and quoted.
+        method : str
+            The request method.
+        url : str
+            Quoted URL on this server.
         headers : mapping
-            All of them but ``Host``, and ``Content-Length``, which may be left out.
+            All headers except ``Host``. ``Content-Length`` is optional.
         body : memoryview, optional
-            Sent with it.
-        whole_up_to, into, longest
-            As of `fsspec_store._http.http1.pool.Pool.ask`, which says what is returned and raised
-            as well.
+            The request's body.
+        whole_up_to, into, max_bytes
+            As in `fsspec_store._http.http1.pool.Pool.request`, whose return values and exceptions
+            apply too.
 
         Raises
         ------
         ValueError
-            When a header holds a line break.
+            When a header contains a line break.
         """
         target = url[len(self._service) :]
         lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
@@ -85,55 +86,55 @@ class NativeClient:
             lines.append(f"Content-Length: {body.nbytes}\r\n")
         head = f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\n{''.join(lines)}\r\n"
         if head.count("\n") != len(lines) + 3 or head.count("\r") != len(lines) + 3:
-            raise ValueError("a header of a request holds a line break")
+            raise ValueError("a request header contains a line break")
         if self._origin is None:
-            # It reads files.
+            # In a thread, because it reads the files of trusted certificates.
             self._origin = Origin(*self._address, await in_thread(_tls_context))
-        return await self._pools.get().ask(
+        return await self._pools.get().request(
             self._origin,
             head.encode("latin-1"),
             body,
-            bodiless=method == "HEAD",
+            no_body=method == "HEAD",
             whole_up_to=whole_up_to,
             into=into,
-            longest=longest,
+            max_bytes=max_bytes,
         )
 
     def close(self) -> None:
-        """Close the connections; new ones are made when requests follow."""
+        """Close all connections. Later requests open new ones."""
         self._pools.close()
 
     async def aclose(self) -> None:
-        """As `close`, awaiting the running loop's."""
+        """Close all connections, and wait until those of the running loop are closed."""
         await self._pools.aclose()
 
 
 class _Pools:
-    """Makes and ends the pools of a `fsspec_store._runtime.loops.PerLoop`."""
+    """Creates and closes the pools of a `fsspec_store._runtime.loops.PerLoop`."""
 
     def __init__(self, timeout: float, connect_timeout: float) -> None:
         self._times = (timeout, connect_timeout)
 
     def make(self) -> Pool:
-        """Make one."""
+        """Create a pool for the running loop."""
         timeout, connect_timeout = self._times
         return Pool(timeout=timeout, connect_timeout=connect_timeout)
 
     async def aclose(self, pool: Pool) -> None:
-        """Close one, and let the loop see its connections off."""
+        """Close a pool, and wait until its connections are closed."""
         await pool.aclose()
 
     def close_now(self, pool: Pool) -> None:
-        """Close one at once."""
+        """Close a pool without awaiting."""
         pool.close_now()
 
     def forget(self, pool: Pool) -> None:
-        """Silence one in a forked child: its sockets do nothing of their own accord."""
+        """Do nothing in a forked child: the sockets belong to the parent."""
 
 
 @cache
 def _tls_context() -> ssl.SSLContext:
-    """How servers are trusted, as aiohttp does: one for all, so that connections are shared."""
+    """The TLS settings, equal to aiohttp's. One object, because it is part of a pool's keys."""
     context = ssl.create_default_context()
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -1,7 +1,4 @@
-"""Origins of URLs, and those that a user trusts with what is configured for one of them.
-
-Pure, no I/O.
-"""
+"""Origins of URLs, and the origins that may receive the user's headers and credentials. No I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMES", "TRUSTED_HOSTS", "Origin", "origin_of", "trusted_origins"]
 
 SCHEMES = ("http", "https")
-#: The option that names the hosts which get what the user configured when a server redirects there.
+#: Name of the option: hosts that receive headers and credentials when a server redirects to them.
 TRUSTED_HOSTS = "trusted_redirect_hosts"
 
 
@@ -45,21 +42,21 @@ def trusted_origins(url: URL, hosts: Iterable[str]) -> frozenset[Origin]:
     url : URL
         The root of the store.
     hosts : iterable of str
-        ``host`` or ``host:port``, for the scheme of the store, or ``scheme://host:port``.
+        ``host`` or ``host:port``, with the scheme of the store, or ``scheme://host:port``.
 
     Raises
     ------
     StorageOptionError
-        When one of them is not written so.
+        When a host has another form.
     """
     found = {origin_of(url)}
     for host in hosts:
         try:
             other = URL(host if "://" in host else f"{url.scheme}://{host}")
-            plain = other.origin()
+            root = other.origin()
         except ValueError:
-            plain = None
-        if plain is None or other not in (plain, plain / "") or other.scheme not in SCHEMES:
+            root = None
+        if root is None or other not in (root, root / "") or other.scheme not in SCHEMES:
             raise StorageOptionError(f"{TRUSTED_HOSTS}: write host, host:port or https://host:port")
-        found.add(origin_of(plain))
+        found.add(origin_of(root))
     return frozenset(found)

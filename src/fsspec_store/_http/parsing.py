@@ -1,7 +1,7 @@
-"""Documents that services answer with: parsed without holding up the event loop.
+"""Parsers for the XML, JSON and multipart bodies of services.
 
-A parser holds Python's global lock until it returns, so a long document is given to it in pieces,
-in a thread. Knows no service.
+Large bodies are parsed in a thread. XML is passed to the parser in pieces, because the parser holds
+Python's global interpreter lock until it returns. Does not know any service.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ __all__ = ["Part", "parse_json", "parse_multipart", "parse_part", "parse_xml", "
 
 T = TypeVar("T")
 
-#: Longer documents are parsed in a thread. A page of 1,000 keys has some 300 KiB.
-_PARSED_HERE_BYTES = 512 * 2**10
+#: Larger documents are parsed in a thread. A page of 1,000 keys has about 300 KiB.
+_MAX_INLINE_BYTES = 512 * 2**10
 #: Maximum size of a JSON document, which cannot be parsed in pieces. A page of 1,000 names of 1,024
-#: characters, each of them escaped, has 6 MiB.
+#: characters, all of them escaped, has 6 MiB.
 _MAX_JSON_BYTES = 16 * 2**20
-#: Maximum size of the results of a batch. Those of 256 requests have some 200 KiB.
+#: Maximum size of a batch response. One for 256 requests has about 200 KiB.
 _MAX_MULTIPART_BYTES = 4 * 2**20
-#: Maximum number of parts of it. The largest batch has 256.
+#: Maximum number of parts of a batch response. The largest batch has 256 requests.
 _MAX_PARTS = 1000
-#: Of what precedes a part's body, in bytes.
+#: Maximum size of the headers of a part in bytes.
 _MAX_HEAD = 64 * 2**10
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
 _EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
@@ -40,22 +40,22 @@ _MAX_TAGS = 2_000_000
 
 
 async def parsed(parse: Callable[[bytes], T], document: bytes) -> T:
-    """Await ``parse(document)``, in a thread if the document is long."""
-    if len(document) <= _PARSED_HERE_BYTES:
+    """Return ``parse(document)``, called in a thread for a large document."""
+    if len(document) <= _MAX_INLINE_BYTES:
         return parse(document)
     return await in_thread(parse, document)
 
 
 def parse_xml(document: bytes) -> ElementTree.Element:
-    """The root element.
+    """Parse an XML document and return its root element.
 
     Raises
     ------
     xml.etree.ElementTree.ParseError, LookupError
-        When it is no XML, or in an unknown encoding; when it has more than 2,000,000 tags, or
-        64 KiB without one.
+        When the document is not XML or has an unknown encoding, has more than 2,000,000 tags, or
+        has 64 KiB without a tag.
     """
-    # Each element takes some 200 bytes of memory, and a tag is parsed in one go.
+    # Each element takes about 200 bytes of memory, and a tag is parsed without interruption.
     pieces = [document[i : i + _PIECE_BYTES] for i in range(0, len(document), _PIECE_BYTES)]
     tags = [piece.count(b"<") for piece in pieces]
     if not all(tags[:-1]):
@@ -70,12 +70,12 @@ def parse_xml(document: bytes) -> ElementTree.Element:
 
 
 def parse_json(document: bytes) -> dict[str, Any]:
-    """The object that a JSON document is.
+    """Parse a JSON object.
 
     Raises
     ------
     OSError
-        When it is none, or of more than 16 MiB.
+        When the document is not a JSON object or has more than 16 MiB.
     """
     if len(document) > _MAX_JSON_BYTES:
         raise OSError(
@@ -85,9 +85,9 @@ def parse_json(document: bytes) -> dict[str, Any]:
     try:
         found = json.loads(document)
     except (ValueError, RecursionError) as error:
-        raise OSError(f"the service sent no JSON: {type(error).__name__}: {error}") from None
+        raise OSError(f"the response is not JSON: {type(error).__name__}: {error}") from None
     if not isinstance(found, dict):
-        raise OSError(f"the service sent JSON that is no object, but a {type(found).__name__}")
+        raise OSError(f"the response is not a JSON object, but a {type(found).__name__}")
     return found
 
 
@@ -99,7 +99,7 @@ class Part(NamedTuple):
     headers : dict of str to str
         Names in lower case.
     body : bytes
-        What follows them.
+        Everything after the empty line.
     """
 
     headers: dict[str, str]
@@ -107,26 +107,25 @@ class Part(NamedTuple):
 
 
 def parse_multipart(content_type: str, document: bytes) -> list[Part]:
-    """The parts of a multipart document (RFC 2046, section 5.1).
+    """Parse the parts of a multipart document (RFC 2046, section 5.1).
 
-    The time that this takes is proportional to the size of the document. Python's ``email`` takes
-    the square of it for some headers.
+    Takes linear time. Python's ``email`` takes quadratic time for some headers.
 
     Parameters
     ----------
     content_type : str
-        Of the response; names what is between the parts.
+        Of the response; states the boundary.
     document : bytes
         The response's body.
 
     Raises
     ------
     OSError
-        When it has more than 4 MiB, or more than 1,000 parts.
+        When the document has more than 4 MiB or 1,000 parts.
     """
     if len(document) > _MAX_MULTIPART_BYTES:
         raise OSError(
-            f"the service sent {len(document)} bytes in answer to a batch, and at most "
+            f"the service sent {len(document)} bytes in response to a batch, and at most "
             f"{_MAX_MULTIPART_BYTES} are parsed"
         )
     match = _BOUNDARY.search(content_type)
@@ -134,15 +133,15 @@ def parse_multipart(content_type: str, document: bytes) -> list[Part]:
         return []
     boundary = re.escape((match[1] or match[2]).encode("latin-1", "replace"))
     delimiter = re.compile(rb"(?:\A|\r?\n)--" + boundary + rb"(?:--)?[ \t]*(?=\r?\n|\Z)")
-    # What comes before the first delimiter and after the last one is no part.
+    # The text before the first delimiter and after the last one is not a part.
     texts = delimiter.split(document, _MAX_PARTS + 1)[1:]
     if len(texts) > _MAX_PARTS:
-        raise OSError(f"the service answered a batch with more than {_MAX_PARTS} parts")
+        raise OSError(f"the response to a batch has more than {_MAX_PARTS} parts")
     return [parse_part(text.partition(b"\n")[2]) for text in texts if text.strip()]
 
 
 def parse_part(text: bytes) -> Part:
-    """Headers, and the body after an empty line. Lines that are no header are left out."""
+    """Parse headers and body, separated by an empty line. Malformed header lines are ignored."""
     end = _EMPTY_LINE.search(text)
     head, body = (text, b"") if end is None else (text[: end.start()], text[end.end() :])
     lines = [line.partition(":") for line in head[:_MAX_HEAD].decode("latin-1").split("\n")]

@@ -1,6 +1,6 @@
-"""Answers over HTTP: whole ones, large ones, and what those mean that are none.
+"""HTTP responses, the errors for unexpected ones, and the classification of both.
 
-Knows aiohttp's errors, and no service.
+Knows aiohttp's errors. Does not know any service.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from multidict import CIMultiDict
 
 from .._core.failures import Failure, builtin_failure
 from .._core.redaction import hidden, request_secrets
-from .retry_policy import TRANSIENT, Verdict, status_verdict
+from .retry_policy import TRANSIENT, RetryDecision, retry_decision_of_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,104 +21,106 @@ if TYPE_CHECKING:
     from .large_reads import Stream
 
 __all__ = [
-    "Answer",
+    "ChangedWhileReadError",
+    "HTTPResponse",
     "LargeBody",
-    "Received",
     "StatusError",
-    "TornError",
+    "WholeResponse",
     "http_failure",
-    "http_verdict",
-    "public_answer",
+    "redacted_response",
+    "retry_decision_of_error",
 ]
 
 T = TypeVar("T")
 
-#: How much of an error's body is kept.
+#: Maximum size of the body in a redacted error response.
 _ERROR_BYTES = 4096
-#: Most bytes by which a response writes one character of a secret: ``%F0%9F%94%91``.
-_LONGEST_SPELLING = 12
-#: How much of an error's body a message quotes.
-_QUOTED = 300
+#: Maximum number of bytes that encode one character of a secret: ``%F0%9F%94%91``.
+_MAX_BYTES_PER_CHARACTER = 12
+#: Maximum number of bytes of an error body that an error message quotes.
+_MAX_QUOTED_BYTES = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Received(Generic[T]):
-    """An answer: status, headers (looked up in any case), and what was made of its body."""
+class HTTPResponse(Generic[T]):
+    """A response: status, headers (names in any case), and the body, read or parsed."""
 
     status: int
     headers: Mapping[str, str]
     body: T
 
 
-class Answer(Received[bytes]):
-    """A whole answer."""
+class WholeResponse(HTTPResponse[bytes]):
+    """A response whose body is in memory."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LargeBody:
-    """A body that is not read yet, and the size of it in bytes; to be closed."""
+    """A body that is not read yet, and its size in bytes. The caller closes the stream."""
 
     stream: Stream
     size: int
 
 
 class StatusError(Exception):
-    """A service answered with a status that is no answer to the request.
+    """The status of a response is not one of those that the request expects.
 
     Parameters
     ----------
-    answer : Answer
-        What it answered.
+    answer : WholeResponse
+        The error response.
     """
 
-    def __init__(self, answer: Answer) -> None:
-        text = answer.body[:_QUOTED].decode("utf-8", "replace").strip()
+    def __init__(self, answer: WholeResponse) -> None:
+        text = answer.body[:_MAX_QUOTED_BYTES].decode("utf-8", "replace").strip()
         super().__init__(f"status {answer.status}" + (f": {text}" if text else ""))
         self.answer = answer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What aiohttp hands out of headers is a view, which does not travel.
+        # aiohttp returns a view of the headers, which cannot be pickled.
         headers = CIMultiDict(self.answer.headers)
-        return type(self), (Answer(self.answer.status, headers, self.answer.body),)
+        return type(self), (WholeResponse(self.answer.status, headers, self.answer.body),)
 
 
-def public_answer(answer: Answer, url: str, sent: Mapping[str, str]) -> Answer:
-    """An error response without the request's credentials, which some services repeat.
+def redacted_response(response: WholeResponse, url: str, sent: Mapping[str, str]) -> WholeResponse:
+    """Remove the request's credentials, which some services repeat, from an error response.
 
     Parameters
     ----------
-    answer : Answer
-        What came, with the whole body; its first 4 KiB are returned.
+    response : WholeResponse
+        With the whole body. The first 4 KiB of it are returned.
     url : str
-        Where the request went.
+        URL of the request.
     sent : mapping
-        Its headers.
+        Headers of the request.
     """
     secrets = request_secrets(url, sent)
-    headers = CIMultiDict((name, hidden(value, secrets)) for name, value in answer.headers.items())
-    # A secret that the end cuts in two is not found: what may be the beginning of one is dropped.
-    margin = _LONGEST_SPELLING * max(map(len, secrets), default=0)
-    start = answer.body[: _ERROR_BYTES + margin]
-    # Each byte is one character, so that what is no UTF-8 stays as it is.
+    headers = CIMultiDict(
+        (name, hidden(value, secrets)) for name, value in response.headers.items()
+    )
+    # A secret that is cut off at the end is not found. The margin drops such a prefix.
+    margin = _MAX_BYTES_PER_CHARACTER * max(map(len, secrets), default=0)
+    start = response.body[: _ERROR_BYTES + margin]
+    # Latin-1 maps each byte to one character, so invalid UTF-8 is unchanged.
     body = hidden(start.decode("latin-1"), secrets).encode("latin-1")
-    if len(start) < len(answer.body):
+    if len(start) < len(response.body):
         body = body[: max(len(body) - margin, 0)]
-    return Answer(answer.status, headers, body[:_ERROR_BYTES])
+    return WholeResponse(response.status, headers, body[:_ERROR_BYTES])
 
 
-class TornError(Exception):
-    """Parts of what was one object are not: it was replaced, or they came damaged.
+class ChangedWhileReadError(Exception):
+    """The object changed while it was read in parts, or a part is corrupt.
 
-    To be read again, and as a whole.
+    The whole object has to be read again.
     """
 
 
-def http_verdict(error: Exception) -> Verdict | None:
-    """Why a request that failed this way may be repeated, ``None`` where that is no use."""
+def retry_decision_of_error(error: Exception) -> RetryDecision | None:
+    """Whether a request that raised this is sent again; ``None`` for a permanent failure."""
     if isinstance(error, StatusError):
-        return status_verdict(error.answer.status, error.answer.headers)
+        return retry_decision_of_status(error.answer.status, error.answer.headers)
     if isinstance(error, (aiohttp.ClientSSLError, aiohttp.InvalidURL, aiohttp.TooManyRedirects)):
         return None
     if isinstance(error, (aiohttp.ClientError, TimeoutError, ConnectionError)):
@@ -127,7 +129,7 @@ def http_verdict(error: Exception) -> Verdict | None:
 
 
 def http_failure(error: Exception) -> Failure:
-    """What an exception of `HTTPClient.send` means, for backends to fall back on."""
+    """Classify an exception of `HTTPClient.send` that the backend does not classify itself."""
     if isinstance(error, StatusError):
         if error.answer.status == 401:
             return Failure.UNAUTHENTICATED

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .limiter import Permit
-    from .retry_policy import RetryPolicy, Verdict
+    from .retry_policy import RetryDecision, RetryPolicy
 
 __all__ = ["NoPermitError", "Sender", "Slot", "Stats"]
 
@@ -72,7 +72,7 @@ class Sender:
         self,
         service: str,
         policy: RetryPolicy,
-        judge: Callable[[Exception], Verdict | None],
+        judge: Callable[[Exception], RetryDecision | None],
         stats: Stats,
     ) -> None:
         self.policy = policy
@@ -207,7 +207,7 @@ class Slot:
 
     def _wait(
         self,
-        verdict: Verdict | None,
+        verdict: RetryDecision | None,
         retry: int,
         elapsed: float,
         renew: Callable[[], Awaitable[object]] | None,

@@ -1,6 +1,6 @@
-"""When a request is sent again, how long one may take, and when to give up.
+"""The retry policy: which failures are retried, after which wait, and within which time.
 
-One policy for every service; what a failure of a service was, its backend says. Pure, no I/O.
+All services share it. Backends classify their service's own errors. No I/O.
 """
 
 from __future__ import annotations
@@ -20,50 +20,50 @@ __all__ = [
     "EXPIRED",
     "SLOWEST_DOWNLOAD",
     "TRANSIENT",
+    "RetryDecision",
     "RetryPolicy",
-    "Verdict",
-    "status_verdict",
+    "retry_decision_of_status",
     "too_slow",
 ]
 
-#: The system's, and not Python's own: programs seed that, and many with one seed would all wait
-#: equally long.
+#: Not Python's default generator: programs that seed it with the same number would all wait for
+#: the same time.
 CHANCE = random.SystemRandom()
 
 #: Upper bound on the connect timeout.
 _MAX_CONNECT_SECONDS = 5.0
-#: Minimum rates of an attempt, in bytes a second. A download may share a slow line with all other
-#: requests of the process, an upload with a few.
+#: Minimum rates of an attempt, in bytes per second. Downloads are allowed to be slower: more of
+#: them share a connection to the network.
 _SLOWEST_UPLOAD = 64 * 2**10
 SLOWEST_DOWNLOAD = 4 * 2**10
 _FIRST_WAIT = 0.1
-_LONGEST_WAIT = 5.0
+_MAX_WAIT = 5.0
 #: Client errors after which the same request may succeed: request timeout (RFC 9110, section
 #: 15.5.9), too early (RFC 8470, section 5.2), too many requests (RFC 6585, section 4).
 _TRANSIENT_CLIENT_ERRORS = frozenset({408, 425, 429})
-#: Server errors that another attempt meets again: not implemented, HTTP version not supported
+#: Permanent server errors: not implemented, HTTP version not supported
 #: (RFC 9110, sections 15.6.2 and 15.6.6), variant also negotiates (RFC 2295), loop detected (RFC
 #: 5842), not extended (RFC 2774), network authentication required (RFC 6585).
 _PERMANENT_SERVER_ERRORS = frozenset({501, 505, 506, 508, 510, 511})
-#: Statuses by which a service asks for fewer requests (RFC 6585, section 4; S3 "SlowDown"); 509 and
-#: 529 are in no RFC: "bandwidth limit exceeded" and "site is overloaded".
+#: Statuses of throttling (RFC 6585, section 4; S3 "SlowDown"). 509 "bandwidth limit exceeded" and
+#: 529 "site is overloaded" are not in any RFC.
 _THROTTLED = frozenset({429, 503, 509, 529})
-#: Seconds of a ``Retry-After``; no exponents, no ``nan``.
+#: Seconds of a ``Retry-After``, without exponents and ``nan``.
 _SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Why a request that failed may be sent again.
+class RetryDecision:
+    """A failed request is sent again, under these conditions.
 
     Parameters
     ----------
     throttled : bool, optional
-        The service asked for fewer requests.
+        Whether the service throttled the request.
     expired : bool, optional
-        The credentials were once good: they are refreshed before the next attempt.
+        Whether the credentials have expired. They are refreshed before the next attempt.
     after : float, optional
-        Seconds the service asked to wait.
+        Seconds to wait that the service stated.
     """
 
     throttled: bool = False
@@ -71,30 +71,31 @@ class Verdict:
     after: float | None = None
 
 
-TRANSIENT = Verdict()
-EXPIRED = Verdict(expired=True)
+TRANSIENT = RetryDecision()
+EXPIRED = RetryDecision(expired=True)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long a store waits for a service, and how often it asks again.
+    """Timeouts and number of retries of a store's requests.
 
-    Waits grow from 0.1 s, doubling to 5 s at most, each shortened by up to a half at random, so
-    that clients that failed together do not come back together. A wait that the service asked for
-    (``Retry-After``) is kept to.
+    The wait before a retry starts at 0.1 s and doubles up to 5 s. Each wait is shortened by up to
+    a half at random, so that clients that failed at the same time do not retry at the same time.
+    No wait is shorter than the ``Retry-After`` of the service.
 
     Parameters
     ----------
     timeout : float, optional
-        Seconds one attempt waits for a response, and within one for the next bytes. Connecting
-        takes at most 5 of them. No attempt begins later than twice this after the first.
+        Seconds that one attempt waits for a response, and within a body for the next bytes,
+        ``> 0``. The connect timeout is at most 5 s. No attempt starts later than twice this time
+        after the first.
     retries : int, optional
-        How many more attempts follow the first, ``>= 0``.
+        Maximum number of attempts after the first, ``>= 0``.
 
     Raises
     ------
     ValueError, TypeError
-        When a bound is not kept.
+        When a value is out of bounds or has another type.
     """
 
     timeout: float = 20.0
@@ -112,13 +113,13 @@ class RetryPolicy:
 
     @property
     def connect_timeout(self) -> float:
-        """Seconds to wait for a connection."""
+        """The connect timeout in seconds."""
         return min(self.timeout, _MAX_CONNECT_SECONDS)
 
     def transfer_timeout(self, sent: int, received: int = 0) -> float:
-        """Seconds in which an attempt must have moved so many bytes, or it is given up.
+        """The timeout in seconds of an attempt that transfers this number of bytes.
 
-        A transfer that is slower than 64 KiB/s up or 4 KiB/s down counts as stalled.
+        Uploads slower than 64 KiB/s and downloads slower than 4 KiB/s exceed it.
 
         Parameters
         ----------
@@ -129,51 +130,50 @@ class RetryPolicy:
         """
         return self.timeout + sent / _SLOWEST_UPLOAD + received / SLOWEST_DOWNLOAD
 
-    def wait_before(self, retry: int, verdict: Verdict, elapsed: float) -> float | None:
-        """Seconds to wait before a further attempt; ``None`` to give up.
+    def wait_before(self, retry: int, decision: RetryDecision, elapsed: float) -> float | None:
+        """Compute the seconds to wait before a retry; ``None`` when no retry is left.
 
         Parameters
         ----------
         retry : int
-            Which further attempt this would be, from 1.
-        verdict : Verdict
-            What the attempt before it failed with.
+            Number of the retry, from 1.
+        decision : RetryDecision
+            Of the failure before it.
         elapsed : float
-            Seconds since the first attempt began.
+            Seconds since the first attempt started.
         """
         if retry > self.retries:
             return None
-        longest = min(_FIRST_WAIT * 2 ** min(retry - 1, 10), _LONGEST_WAIT)
-        wait = CHANCE.uniform(longest / 2, longest)
-        if verdict.after is not None:
-            wait = max(wait, verdict.after)
+        max_wait = min(_FIRST_WAIT * 2 ** min(retry - 1, 10), _MAX_WAIT)
+        wait = CHANCE.uniform(max_wait / 2, max_wait)
+        if decision.after is not None:
+            wait = max(wait, decision.after)
         return None if elapsed + wait > 2 * self.timeout else wait
 
 
-def status_verdict(status: int, headers: Mapping[str, str]) -> Verdict | None:
-    """Whether an HTTP status is transient; ``None`` where another attempt would fail as well.
+def retry_decision_of_status(status: int, headers: Mapping[str, str]) -> RetryDecision | None:
+    """Whether a request with this status is sent again; ``None`` for a permanent failure.
 
-    Every server error is transient (RFC 9110, section 15.6: a client treats an unknown 5xx as 500),
-    but for those that state a permanent condition. Proxies and CDNs have many of their own: 520 to
-    524 and 530 are Cloudflare's. All requests of this package can be repeated.
+    Server errors are transient (RFC 9110, section 15.6: a client treats an unknown 5xx as 500),
+    except those that state a permanent condition. Proxies and CDNs define further ones: 520 to 524
+    and 530 are Cloudflare's. All requests of this package can be sent again.
 
     Parameters
     ----------
     status : int
         Of the response.
     headers : mapping
-        Of the response; ``Retry-After`` is looked up in lower case, so a mapping that minds case
-        has lower-case names.
+        Of the response. Names are in lower case or found in any case.
     """
     is_server_error = 500 <= status <= 599 and status not in _PERMANENT_SERVER_ERRORS
     if not is_server_error and status not in _TRANSIENT_CLIENT_ERRORS:
         return None
     after = _retry_after(headers.get("retry-after"))
-    return Verdict(throttled=status in _THROTTLED, after=after)
+    return RetryDecision(throttled=status in _THROTTLED, after=after)
 
 
 def too_slow(received: int, seconds: float) -> TimeoutError:
-    """The error of a body that came slower than the minimum rate."""
+    """The error of a body that arrives slower than the minimum rate."""
     return TimeoutError(f"the response was too slow: {received} bytes of a body in {seconds:.3g} s")
 
 

@@ -1,6 +1,6 @@
-"""How a store talks to its service: one immutable value that every backend is given.
+"""A store's options for requests: one immutable object that every backend receives.
 
-Knows what the options may be, and nothing of how a request is sent.
+Validates the options. Does not know how a request is sent.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MIB = 2**20
 
 
 class Parts(NamedTuple):
-    """When a value goes in parts, and in which.
+    """The threshold and the part size of values that are transferred in parts.
 
     Attributes
     ----------
     above : int
-        Size in bytes above which a value goes in parts.
+        Size in bytes above which a value is transferred in parts.
     size : int
         Size of one part in bytes.
     """
@@ -38,7 +38,7 @@ class Parts(NamedTuple):
     size: int
 
 
-#: One connection reads this much in less time than others need to get up to speed.
+#: Below this threshold further connections do not make a read faster.
 _READS = Parts(above=32 * _MIB, size=8 * _MIB)
 _WRITES = Parts(above=64 * _MIB, size=16 * _MIB)
 
@@ -50,7 +50,7 @@ class PartLimits:
     Parameters
     ----------
     service : str, optional
-        Its name, for error messages.
+        Name of the service, for error messages.
     smallest : int, optional
         Minimum size of a part that is not the last one.
     largest : int, optional
@@ -71,7 +71,7 @@ class PartLimits:
     largest_request: int | None = None
 
     def part_size(self, value_size: int, part_size: int) -> int:
-        """Size of the parts of one value: larger than the option where it needs too many."""
+        """Part size of one value: ``part_size``, or more if that would need too many parts."""
         if self.most is None:
             return part_size
         return max(part_size, -(-value_size // self.most))
@@ -98,7 +98,7 @@ class Settings:
     Raises
     ------
     ValueError, TypeError
-        When an option is not one of these.
+        When a value is out of bounds or has another type.
     """
 
     policy: RetryPolicy = field(default_factory=RetryPolicy)
@@ -123,16 +123,16 @@ class Settings:
 
     @property
     def reads(self) -> Parts:
-        """When a value is read in parts."""
+        """Threshold and part size of reads."""
         return self._parts(_READS)
 
     @property
     def writes(self) -> Parts:
-        """When a value is uploaded in parts."""
+        """Threshold and part size of uploads."""
         return self._parts(_WRITES)
 
     def check(self, limits: PartLimits) -> None:
-        """Raise `ValueError` for sizes that the service refuses."""
+        """Raise `ValueError` for sizes that the service does not support."""
         service = limits.service
         most = limits.largest_request
         if most is not None and (self.large_value_bytes or 0) > most:
@@ -155,8 +155,8 @@ class Settings:
             )
         if size % limits.multiple_of:
             raise ValueError(
-                f"part_bytes is a multiple of {limits.multiple_of} on {service}, as the parts of "
-                f"its uploads are; got {size}"
+                f"part_bytes is a multiple of {limits.multiple_of} on {service}, which requires it "
+                f"of the parts of an upload; got {size}"
             )
 
     def _parts(self, default: Parts) -> Parts:

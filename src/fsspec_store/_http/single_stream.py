@@ -1,6 +1,6 @@
-"""A large body that is read from one response alone, and what was asked for of it.
+"""The requested range of a large body that is read from a single response.
 
-Knows byte ranges and streams, and no service.
+Does not know any service.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ __all__ = ["is_what_was_asked", "read_alone"]
 def is_what_was_asked(
     body: Stream, size: int, request: ByteRequest | None, status: int, content_range: str | None
 ) -> bool:
-    """Whether a body that is not read yet is all that was asked for; ``False`` if it is more.
+    """Whether an unread body is exactly the requested range; ``False`` if it contains more.
 
     Parameters
     ----------
     body : Stream
         Closed when this raises.
     size : int
-        Of the body, in bytes.
+        Size of the body in bytes.
     request : ByteRequest or None
-        What was asked for.
+        The requested range, ``None`` for the whole object.
     status : int
         Of the response.
     content_range : str or None
@@ -42,8 +42,7 @@ def is_what_was_asked(
     RangeNotSatisfiableError, aiohttp.ClientPayloadError
         As `fsspec_store._http.content_range.requested_part`.
     OSError
-        When the server sends the whole object for a range, and more than 64 MiB of it precede
-        the range.
+        When the server ignores the range, and more than 64 MiB precede it.
     """
     try:
         if check_part(size, request, status=status, content_range=content_range):
@@ -61,9 +60,9 @@ def is_what_was_asked(
 async def read_alone(
     body: Stream, size: int, request: ByteRequest | None, status: int, content_range: str | None
 ) -> tuple[memoryview, bool]:
-    """What was asked for, and whether it is the whole body; parameters as `is_what_was_asked`.
+    """Read the requested range; also return whether it is the whole body. Closes the body.
 
-    The body is closed in any case.
+    The parameters are those of `is_what_was_asked`.
     """
     if is_what_was_asked(body, size, request, status, content_range):
         return await read_all(body, size), True

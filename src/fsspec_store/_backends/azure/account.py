@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from ..._http.responses import Answer
+    from ..._http.responses import WholeResponse
 
 __all__ = [
     "Account",
@@ -189,14 +189,14 @@ class Account:
             {**headers, "x-ms-version": self.version, "x-ms-date": _now()},
         )
 
-    def use_older_version(self, refused: str, answer: Answer) -> bool:
+    def use_older_version(self, refused: str, answer: WholeResponse) -> bool:
         """Whether a request that was refused may be sent with an older version of the API.
 
         Parameters
         ----------
         refused : str
             The version that the request was sent with.
-        answer : Answer
+        answer : WholeResponse
             The error response.
         """
         if not refuses_version(answer):

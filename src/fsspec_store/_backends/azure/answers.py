@@ -17,9 +17,9 @@ import aiohttp
 
 from ..._core.failures import Failure
 from ..._http.content_range import stated_size
-from ..._http.foreign_responses import is_page, unexpected
 from ..._http.parsing import parse_multipart, parse_part, parse_xml
-from ..._http.responses import Answer, StatusError
+from ..._http.responses import StatusError, WholeResponse
+from ..._http.unexpected_responses import is_html_page, unexpected_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,11 +68,11 @@ class AzureError(StatusError):
 
     Parameters
     ----------
-    answer : Answer
+    answer : WholeResponse
         What the service answered.
     """
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: WholeResponse) -> None:
         super().__init__(answer)
         self.code = error_code(answer)
         text = f"status {answer.status}"
@@ -82,9 +82,9 @@ class AzureError(StatusError):
         if match and match[1]:
             text += f": {unescape(match[1])}"
         #: Whether it is a page of a proxy, or of another server.
-        self.is_foreign = not self.code and is_page(answer.body)
+        self.is_foreign = not self.code and is_html_page(answer.body)
         if self.is_foreign:
-            text += ": " + unexpected("Azure's protocol")
+            text += ": " + unexpected_response("Azure's protocol")
         self.args = (text,)
 
     @property
@@ -105,7 +105,7 @@ class AzureError(StatusError):
         return Failure.BACKEND
 
 
-def error_code(answer: Answer) -> str | None:
+def error_code(answer: WholeResponse) -> str | None:
     """The service's code of an error (``BlobNotFound``), ``None`` where it said none."""
     # The header comes with answers to HEAD as well, which have no body.
     code = answer.headers.get("x-ms-error-code")
@@ -115,7 +115,7 @@ def error_code(answer: Answer) -> str | None:
     return None if code is None else code.partition(",")[0][:_SHOWN]
 
 
-def refuses_version(answer: Answer) -> bool:
+def refuses_version(answer: WholeResponse) -> bool:
     """Whether an error says that the service does not know the version of the API."""
     if answer.status != 400 or error_code(answer) != "InvalidHeaderValue":
         return False
@@ -230,12 +230,12 @@ def _stands_for_folder(item: ElementTree.Element) -> bool:
     )
 
 
-def batch_statuses(content_type: str, body: bytes) -> dict[int, Answer]:
+def batch_statuses(content_type: str, body: bytes) -> dict[int, WholeResponse]:
     """The answers to a batch's parts, by the number each part was given.
 
     An answer of the service to the batch as a whole has no number, and is left out.
     """
-    answers: dict[int, Answer] = {}
+    answers: dict[int, WholeResponse] = {}
     for part in parse_multipart(content_type, body):
         number = part.headers.get("content-id", "")
         if not _IS_NUMBER(number):
@@ -244,5 +244,5 @@ def batch_statuses(content_type: str, body: bytes) -> dict[int, Answer]:
         match = _STATUS_LINE.match(line.decode("latin-1"))
         if match:
             headers, text = parse_part(rest)
-            answers[int(number)] = Answer(int(match[1]), headers, text)
+            answers[int(number)] = WholeResponse(int(match[1]), headers, text)
     return answers

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.responses import Answer
+    from ..._http.responses import WholeResponse
     from ..._http.settings import Settings
     from .uploads import Body
 
@@ -174,7 +174,7 @@ class AzureBackend(Backend):
         await self._requests.aclose()
 
     async def _put(self, path: str, data: memoryview, condition: Mapping[str, str]) -> bool:
-        async def put(query: str, headers: Mapping[str, str], body: Body) -> Answer:
+        async def put(query: str, headers: Mapping[str, str], body: Body) -> WholeResponse:
             return await self._requests.send(
                 "PUT",
                 path,

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._http.parsing import parsed
-from ..._http.retry_policy import status_verdict
+from ..._http.retry_policy import retry_decision_of_status
 from ..._runtime.concurrency import for_each
 from .answers import AzureError, batch_statuses, error_code
 from .uploads import Body
@@ -101,7 +101,7 @@ class Deletes:
                 data=body,
             )
         except AzureError as error:
-            if status_verdict(error.answer.status, error.answer.headers) is not None:
+            if retry_decision_of_status(error.answer.status, error.answer.headers) is not None:
                 raise
             # Not every account and not every signature takes batches.
             self._in_batches = False

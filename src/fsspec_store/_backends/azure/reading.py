@@ -25,10 +25,17 @@ from ..._http.content_range import (
     stated_size,
     total_size,
 )
-from ..._http.foreign_responses import ForeignAnswerError
 from ..._http.large_reads import read_large, spares
-from ..._http.responses import Answer, LargeBody, Received, StatusError, TornError, public_answer
+from ..._http.responses import (
+    ChangedWhileReadError,
+    HTTPResponse,
+    LargeBody,
+    StatusError,
+    WholeResponse,
+    redacted_response,
+)
 from ..._http.single_stream import is_what_was_asked, read_alone
+from ..._http.unexpected_responses import UnexpectedServerError
 from ..._runtime.threads import in_thread
 from .answers import AzureError, check_whole, error_code, is_folder
 
@@ -87,10 +94,10 @@ class Reader:
         return None if body is None else (body, _etag(found))
 
     @staticmethod
-    def _found(found: Received[bytes | memoryview]) -> bytes | memoryview | None:
+    def _found(found: HTTPResponse[bytes | memoryview]) -> bytes | memoryview | None:
         """The bytes of an answer; ``None`` if it says that the blob is missing."""
         if found.status == 404:
-            answer = Answer(found.status, found.headers, bytes(found.body))
+            answer = WholeResponse(found.status, found.headers, bytes(found.body))
             if error_code(answer) != "BlobNotFound":
                 raise AzureError(answer)
             return None
@@ -100,7 +107,7 @@ class Reader:
 
     async def _read(
         self, path: str, request: ByteRequest | None, etag: str | None = None
-    ) -> Received[bytes | memoryview]:
+    ) -> HTTPResponse[bytes | memoryview]:
         """The answer with the bytes asked for, however many requests they took."""
         with self._requests.http.slot() as slot:
             found = await self._ask(path, request, etag, leaves_large=True, slot=slot)
@@ -114,7 +121,7 @@ class Reader:
             found = await self._ask(path, request, etag, leaves_large=False)
             assert not isinstance(found.body, LargeBody)
             body = found.body
-        return Received(found.status, found.headers, body)
+        return HTTPResponse(found.status, found.headers, body)
 
     async def _ask(
         self,
@@ -124,7 +131,7 @@ class Reader:
         *,
         leaves_large: bool,
         slot: Slot | None = None,
-    ) -> Received[bytes | memoryview | LargeBody]:
+    ) -> HTTPResponse[bytes | memoryview | LargeBody]:
         """The answer with the bytes asked for; a large body may be left that can come in parts."""
         headers = {}
         if (wanted := range_header(request)) is not None:
@@ -132,9 +139,9 @@ class Reader:
         if etag is not None:
             headers["If-Match"] = etag
 
-        async def fetch(url: str, **options: Any) -> Received[bytes | memoryview | LargeBody]:
+        async def fetch(url: str, **options: Any) -> HTTPResponse[bytes | memoryview | LargeBody]:
             found = await self._requests.http.fetch(
-                url, expect=_READ_STATUSES, longest=partial(longest_body, request), **options
+                url, expect=_READ_STATUSES, max_bytes=partial(longest_body, request), **options
             )
             body = found.body
             if isinstance(body, LargeBody):
@@ -146,15 +153,15 @@ class Reader:
                 # The checksum is not compared: a blob's properties may state any, and one response
                 # is of one version in any case.
                 part, _ = await read_alone(*asked)
-                return Received(found.status, found.headers, part)
-            return Received(
+                return HTTPResponse(found.status, found.headers, part)
+            return HTTPResponse(
                 found.status, found.headers, _part(request, found.status, found.headers, body)
             )
 
         return await self._requests.signed("GET", path, "", headers, fetch, slot)
 
     async def _read_in_parts(
-        self, slot: Slot, path: str, found: Received[Any], body: LargeBody
+        self, slot: Slot, path: str, found: HTTPResponse[Any], body: LargeBody
     ) -> memoryview | None:
         """A large body, by several requests; ``None`` if they are not of one version."""
         etag = found.headers["ETag"]
@@ -186,7 +193,7 @@ class Reader:
                 )
                 if found.status == 200:
                     await in_thread(check_whole, found.headers, memory)
-            except (TornError, aiohttp.ClientPayloadError):
+            except (ChangedWhileReadError, aiohttp.ClientPayloadError):
                 return None
         return memory
 
@@ -242,9 +249,9 @@ class Reader:
                 body.stream.close()
                 return body.size
             if found.status == 404:
-                answer = Answer(found.status, found.headers, bytes(body))
+                answer = WholeResponse(found.status, found.headers, bytes(body))
                 if error_code(answer) != "BlobNotFound":
-                    raise StatusError(public_answer(answer, url, options["headers"]))
+                    raise StatusError(redacted_response(answer, url, options["headers"]))
                 return None
             total = total_size(found.headers.get("Content-Range"))
             if found.status == 200 and total is None:
@@ -258,15 +265,15 @@ class Reader:
         return await self._requests.signed("GET", path, "", headers, fetch)
 
 
-def _etag(answer: Received[Any]) -> str:
+def _etag(answer: HTTPResponse[Any]) -> str:
     """The ETag, which Azure sends with each blob."""
     etag: str | None = answer.headers.get("ETag")
     if etag is None:
-        raise ForeignAnswerError("Azure's protocol", answer.status, answer.headers)
+        raise UnexpectedServerError("Azure's protocol", answer.status, answer.headers)
     return etag
 
 
-def _total(answer: Received[Any]) -> int | None:
+def _total(answer: HTTPResponse[Any]) -> int | None:
     """The blob's size, from an answer that is it or part of it; ``None`` if it does not say."""
     content_range = answer.headers.get("Content-Range")
     if content_range is None:

@@ -15,7 +15,13 @@ from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
 from ..._http.client import HTTPClient
 from ..._http.native_client import NativeClient
-from ..._http.responses import Answer, Received, StatusError, http_verdict, public_answer
+from ..._http.responses import (
+    HTTPResponse,
+    StatusError,
+    WholeResponse,
+    redacted_response,
+    retry_decision_of_error,
+)
 from ..._http.retry_policy import EXPIRED, TRANSIENT
 from ..._version import __version__
 from .account import account_of
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._http.retrier import Slot
-    from ..._http.retry_policy import Verdict
+    from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
     from .account import Credential
     from .uploads import Body
@@ -70,7 +76,7 @@ class Requests:
         expect: Collection[int],
         headers: Mapping[str, str] = _NO_HEADERS,
         data: Body | None = None,
-    ) -> Answer:
+    ) -> WholeResponse:
         """Send a request until its status is one of these, or it fails for good.
 
         Parameters
@@ -127,7 +133,7 @@ class Requests:
                 if not account.use_older_version(version, error.answer):
                     raise
                 answer = await attempt()
-            if isinstance(answer, Received) and answer.status >= 400:
+            if isinstance(answer, HTTPResponse) and answer.status >= 400:
                 # The caller expects this status, and may raise it as an error.
                 return cast("T", _public(method, answer, url, sent))
             return answer
@@ -162,16 +168,18 @@ def quoted(path: str) -> str:
     return quote(path, safe="/~")
 
 
-def _public(method: str, answer: Received[Any], url: str, sent: Mapping[str, str]) -> Received[Any]:
+def _public(
+    method: str, answer: HTTPResponse[Any], url: str, sent: Mapping[str, str]
+) -> HTTPResponse[Any]:
     """An answer with an error status, without the request's credentials."""
-    whole = Answer(answer.status, answer.headers, bytes(answer.body))
+    whole = WholeResponse(answer.status, answer.headers, bytes(answer.body))
     if method != "PUT" and error_code(whole) == "BlobNotFound":
         # The usual answer to a request for a missing key, which no error repeats.
         return answer
-    return public_answer(whole, url, sent)
+    return redacted_response(whole, url, sent)
 
 
-def _verdict(credential: Credential, error: Exception) -> Verdict | None:
+def _verdict(credential: Credential, error: Exception) -> RetryDecision | None:
     """Why a request may be sent again."""
     if isinstance(error, StatusError):
         if error.answer.status == 401 and credential.renewable:
@@ -181,7 +189,7 @@ def _verdict(credential: Credential, error: Exception) -> Verdict | None:
     elif isinstance(error, (ServiceRequestError, ServiceResponseError)):
         # The request for a token failed.
         return TRANSIENT
-    return http_verdict(error)
+    return retry_decision_of_error(error)
 
 
 def _new_session() -> aiohttp.ClientSession:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractStreamWriter
 
-    from ..._http.responses import Answer
+    from ..._http.responses import WholeResponse
 
 __all__ = ["MAX_AT_ONCE", "Body", "put_blob"]
 
@@ -74,7 +74,7 @@ class Body(Payload):
 
 
 async def put_blob(
-    put: Callable[..., Awaitable[Answer]],
+    put: Callable[..., Awaitable[WholeResponse]],
     read: Callable[[], Awaitable[bytes | memoryview | None]],
     headers_of: Callable[[], Awaitable[Mapping[str, str]]],
     data: memoryview,
@@ -146,7 +146,7 @@ async def put_blob(
 
 
 async def _put_blocks(
-    put: Callable[..., Awaitable[Answer]], data: memoryview, block_bytes: int
+    put: Callable[..., Awaitable[WholeResponse]], data: memoryview, block_bytes: int
 ) -> Body:
     """Upload the blocks, and return the list that makes a blob of them."""
     starts = range(0, data.nbytes, block_bytes)

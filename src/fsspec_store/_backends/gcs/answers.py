@@ -15,10 +15,10 @@ import gcsfs.retry
 import google.auth.exceptions
 
 from ..._http.content_range import stated_size
-from ..._http.foreign_responses import ForeignAnswerError, is_page
 from ..._http.parsing import parse_json, parse_multipart, parse_part
-from ..._http.responses import Answer, StatusError, http_verdict
-from ..._http.retry_policy import EXPIRED, TRANSIENT, Verdict
+from ..._http.responses import StatusError, WholeResponse, retry_decision_of_error
+from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
+from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
 from .requests import crc32c
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ _CONTENT_ID = re.compile(r"([0-9]{1,9})>?$")
 def check_is_googles(
     status: int, headers: Mapping[str, str], body: bytes | memoryview, *, is_value: bool = False
 ) -> None:
-    """Raise `ForeignAnswerError` for the page of a proxy, or of another server.
+    """Raise `UnexpectedServerError` for the page of a proxy, or of another server.
 
     Google's errors are JSON, or begin with "No such object" (Cloud Storage, "HTTP status and error
     codes for JSON"); emulators also say "Not Found". Values come with a generation.
@@ -90,23 +90,25 @@ def check_is_googles(
     """
     if status < 300 and is_value:
         is_html = headers.get("Content-Type", "").lower().startswith("text/html")
-        foreign = (is_html or is_page(body)) and not any(name in headers for name in _OF_OBJECTS)
+        foreign = (is_html or is_html_page(body)) and not any(
+            name in headers for name in _OF_OBJECTS
+        )
     elif status < 300 or status in (400, 403):
-        foreign = is_page(body)
+        foreign = is_html_page(body)
     elif status == 404:
         text = bytes(body[:_ERROR_BYTES]).strip()
         foreign = not (
             _UPLOAD_ID in headers
             or text in (b"", b"Not Found")
             or text.startswith((b"No such object", b"{", b"["))
-        ) or is_page(body)
+        ) or is_html_page(body)
     else:
         foreign = False
     if foreign:
-        raise ForeignAnswerError("Google's JSON API", status, headers)
+        raise UnexpectedServerError("Google's JSON API", status, headers)
 
 
-def check_stored(answer: Answer, data: memoryview, declared: Mapping[str, str]) -> None:
+def check_stored(answer: WholeResponse, data: memoryview, declared: Mapping[str, str]) -> None:
     """Hold what the service says it stored against what it was sent.
 
     Raises
@@ -201,7 +203,7 @@ def _size(item: Mapping[str, Any], what: str) -> int | None:
     return None if size is None else stated_size(size, what)
 
 
-def outcomes_of_batch(answer: Answer) -> dict[int, Answer]:
+def outcomes_of_batch(answer: WholeResponse) -> dict[int, WholeResponse]:
     """A batch's answers by the numbers of its requests; one that did not come is not there."""
     outcomes = {}
     parts = parse_multipart(answer.headers.get("Content-Type", ""), answer.body)
@@ -214,11 +216,11 @@ def outcomes_of_batch(answer: Answer) -> dict[int, Answer]:
         if len(words) < 2 or not _IS_STATUS(words[1]):
             continue
         headers, body = parse_part(rest)
-        outcomes[int(number[1])] = in_words(Answer(int(words[1]), headers, body))
+        outcomes[int(number[1])] = in_words(WholeResponse(int(words[1]), headers, body))
     return outcomes
 
 
-def failures_of_batch(outcomes: Mapping[int, Answer], count: int) -> dict[int, Exception]:
+def failures_of_batch(outcomes: Mapping[int, WholeResponse], count: int) -> dict[int, Exception]:
     """The requests of a batch of ``count`` deletions that did not do what they were to do."""
     failures: dict[int, Exception] = {}
     for number in range(count):
@@ -230,7 +232,7 @@ def failures_of_batch(outcomes: Mapping[int, Answer], count: int) -> dict[int, E
     return failures
 
 
-def in_words(answer: Answer) -> Answer:
+def in_words(answer: WholeResponse) -> WholeResponse:
     """An error's answer with the service's sentence for a body, where it came in JSON."""
     if len(answer.body) > _JSON_ERROR_BYTES:
         return answer
@@ -240,25 +242,25 @@ def in_words(answer: Answer) -> Answer:
         return answer
     if not isinstance(message, str):
         return answer
-    return Answer(answer.status, answer.headers, message.encode("utf-8", "replace"))
+    return WholeResponse(answer.status, answer.headers, message.encode("utf-8", "replace"))
 
 
-def is_missing_object(answer: Answer) -> bool:
+def is_missing_object(answer: WholeResponse) -> bool:
     """Whether this says that an object is missing, in a bucket that is there."""
     return answer.status == 404 and answer.body.startswith(b"No such object")
 
 
-def is_missing_bucket(answer: Answer) -> bool:
+def is_missing_bucket(answer: WholeResponse) -> bool:
     """Whether this says that a bucket is missing; emulators say "Not Found" of anything."""
     return is_unclear(answer) and b"bucket does not exist" in answer.body
 
 
-def is_unclear(answer: Answer) -> bool:
+def is_unclear(answer: WholeResponse) -> bool:
     """Whether something is missing and this does not say which, object or bucket."""
     return answer.status == 404 and not is_missing_object(answer)
 
 
-def verdict(error: Exception) -> Verdict | None:
+def verdict(error: Exception) -> RetryDecision | None:
     """Why a request that failed this way may be repeated, ``None`` where that is no use."""
     if isinstance(error, StatusError) and error.answer.status == 401:
         return EXPIRED
@@ -271,4 +273,4 @@ def verdict(error: Exception) -> Verdict | None:
             for cause in causes
         )
         return TRANSIENT if passing else None
-    return http_verdict(error)
+    return retry_decision_of_error(error)

@@ -11,7 +11,7 @@ from ..._core.failures import BucketMissingError
 from .answers import is_missing_bucket, is_missing_object
 
 if TYPE_CHECKING:
-    from ..._http.responses import Answer
+    from ..._http.responses import WholeResponse
     from .calls import Calls
 
 __all__ = ["Buckets"]
@@ -34,7 +34,7 @@ class Buckets:
         """Take note that a bucket is there."""
         self._seen.add(bucket)
 
-    async def has_object(self, bucket: str, answer: Answer) -> bool:
+    async def has_object(self, bucket: str, answer: WholeResponse) -> bool:
         """Whether an answer found the object, in a bucket that is there in any case."""
         if answer.status != 404 or is_missing_object(answer):
             self.saw(bucket)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from ..._http.responses import Answer
+    from ..._http.responses import WholeResponse
     from ..._http.retrier import Slot
     from ..._http.settings import Settings
 
@@ -91,7 +91,7 @@ class Calls:
         )
         return f"{place}?{query}" if query else place
 
-    async def call(self, method: str, url: str, **options: Any) -> Answer:
+    async def call(self, method: str, url: str, **options: Any) -> WholeResponse:
         """As `once`, until it succeeds or fails for good."""
         return await self.send(lambda: self.once(method, url, **options))
 
@@ -106,7 +106,7 @@ class Calls:
 
     async def once(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any
-    ) -> Answer:
+    ) -> WholeResponse:
         """Sign and send a request once; an error has the message of the service."""
         answer = await self.signed(
             partial(self.client.once, method, url), headers=headers or {}, **options

@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..._http.foreign_responses import ForeignAnswerError
 from ..._http.parsing import parsed
 from ..._http.responses import StatusError
+from ..._http.unexpected_responses import UnexpectedServerError
 from ..._runtime.concurrency import for_each
 from .answers import failures_of_batch, is_unclear, outcomes_of_batch, verdict
 from .requests import batch_of_deletions
@@ -72,7 +72,7 @@ class Deletes:
                     headers={"Content-Type": content_type, "Content-Length": str(body.size)},
                     data=body,
                 )
-            except (StatusError, ForeignAnswerError) as error:
+            except (StatusError, UnexpectedServerError) as error:
                 status = error.answer.status if isinstance(error, StatusError) else error.status
                 if status not in _NOT_IN_BATCHES:
                     raise

@@ -24,7 +24,7 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.large_reads import read_large, spares
-from ..._http.responses import Answer, LargeBody, TornError
+from ..._http.responses import ChangedWhileReadError, LargeBody, WholeResponse
 from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._runtime.threads import in_thread
 from .answers import check_is_googles, check_whole, in_words
@@ -65,7 +65,7 @@ class Reader:
 
     async def read(
         self, bucket: str, name: str, request: ByteRequest | None
-    ) -> tuple[bytes | memoryview | None, Answer]:
+    ) -> tuple[bytes | memoryview | None, WholeResponse]:
         """What a request names, ``None`` if nothing, and the answer it came in, without a body."""
         with self._calls.client.slot() as slot:
             data, answer = await self._calls.send(
@@ -81,7 +81,7 @@ class Reader:
 
     async def read_whole(
         self, bucket: str, name: str, request: ByteRequest | None
-    ) -> tuple[bytes | memoryview | None, Answer]:
+    ) -> tuple[bytes | memoryview | None, WholeResponse]:
         """As `read`, however large, in one attempt."""
         data, answer = await self._read_once(bucket, name, request, leaves_large=False)
         assert not isinstance(data, LargeBody)
@@ -123,7 +123,7 @@ class Reader:
 
     async def _read_once(
         self, bucket: str, name: str, request: ByteRequest | None, *, leaves_large: bool
-    ) -> tuple[bytes | memoryview | LargeBody | None, Answer]:
+    ) -> tuple[bytes | memoryview | LargeBody | None, WholeResponse]:
         """As `read` in one attempt; a large body may be left that can be read in parts."""
         wanted = range_header(request)
         headers = _HEADERS if wanted is None else {**_HEADERS, "Range": wanted}
@@ -131,10 +131,10 @@ class Reader:
             partial(self._calls.client.fetch, self._calls.url(bucket, name, alt="media")),
             expect=(200, 206, 404, 416),
             headers=headers,
-            longest=partial(longest_body, request),
+            max_bytes=partial(longest_body, request),
         )
         body = found.body
-        answer = Answer(found.status, found.headers, b"")
+        answer = WholeResponse(found.status, found.headers, b"")
         if isinstance(body, LargeBody):
             content_range = found.headers.get("Content-Range")
             asked = body.stream, body.size, request, found.status, content_range
@@ -148,7 +148,7 @@ class Reader:
             return part, answer
         check_is_googles(found.status, found.headers, body, is_value=True)
         if found.status == 404:
-            return None, in_words(Answer(found.status, found.headers, bytes(body)))
+            return None, in_words(WholeResponse(found.status, found.headers, bytes(body)))
         total = total_size(answer.headers.get("Content-Range"))
         if isinstance(request, SuffixByteRequest) and answer.status != 200:
             # The last bytes of an empty object: refused, or no bytes under a range that makes no
@@ -171,7 +171,7 @@ class Reader:
         name: str,
         request: ByteRequest | None,
         body: LargeBody,
-        answer: Answer,
+        answer: WholeResponse,
     ) -> memoryview | None:
         """A large body, by several requests; ``None`` if they are not of one generation."""
         generation = answer.headers[GENERATION]
@@ -205,7 +205,7 @@ class Reader:
                     part_bytes=self._parts.size,
                 )
                 await _check(answer.status, answer.headers, memory)
-            except (TornError, aiohttp.ClientPayloadError):
+            except (ChangedWhileReadError, aiohttp.ClientPayloadError):
                 return None
         return memory
 
@@ -222,7 +222,7 @@ async def _check(status: int, headers: Mapping[str, str], body: memoryview) -> N
 
 
 async def _checked(
-    body: bytes | memoryview, request: ByteRequest | None, answer: Answer
+    body: bytes | memoryview, request: ByteRequest | None, answer: WholeResponse
 ) -> bytes | memoryview:
     """What was asked for, of a body that came as it should."""
     headers = answer.headers

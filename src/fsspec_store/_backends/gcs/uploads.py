@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ..._http.parsing import parse_json
-from ..._http.responses import Answer, StatusError
+from ..._http.responses import StatusError, WholeResponse
 from ..._runtime.threads import in_thread
 from .answers import check_stored
 from .requests import LONG_TO_HASH, Body, checksum, multipart_upload
@@ -115,7 +115,7 @@ class Upload:
         body, content_type = multipart_upload(self._described(declared), self._data)
         url = self._url(uploadType="multipart", fields=_STORED, **self._condition)
 
-        async def request() -> Answer:
+        async def request() -> WholeResponse:
             return await self._calls.once(
                 "POST",
                 url,
@@ -125,7 +125,7 @@ class Upload:
             )
 
         answer = await self._write(request)
-        if isinstance(answer, Answer):
+        if isinstance(answer, WholeResponse):
             check_stored(answer, self._data, declared)
         return bool(answer)
 
@@ -141,7 +141,7 @@ class Upload:
                     continue
                 await self._cleanup.run(partial(_cancel, self._calls, session), error)
                 raise
-            if isinstance(answer, Answer):
+            if isinstance(answer, WholeResponse):
                 check_stored(answer, self._data, declared)
             return bool(answer)
         raise OSError(f"the service forgot the upload {_SESSIONS} times")
@@ -178,7 +178,7 @@ class Upload:
         endpoint = urlsplit(self._calls.endpoint)
         return f"{endpoint.scheme}://{endpoint.netloc}{target}"
 
-    async def _send_chunks(self, session: str, chunk_bytes: int) -> Answer | bool:
+    async def _send_chunks(self, session: str, chunk_bytes: int) -> WholeResponse | bool:
         size = self._data.nbytes
         start = 0
         while True:
@@ -190,7 +190,9 @@ class Upload:
                 "Content-Type": _CONTENT_TYPE,
             }
 
-            async def request(headers: dict[str, str] = headers, body: Body = body) -> Answer:
+            async def request(
+                headers: dict[str, str] = headers, body: Body = body
+            ) -> WholeResponse:
                 # Sent again, the service passes over what it has of it.
                 return await self._calls.once(
                     "PUT", session, expect=(200, 201, 308), headers=headers, data=body
@@ -212,14 +214,14 @@ class Upload:
                 )
             start = kept
 
-    async def _write(self, request: Callable[[], Awaitable[Answer]]) -> Answer | bool:
+    async def _write(self, request: Callable[[], Awaitable[WholeResponse]]) -> WholeResponse | bool:
         """Send a request that may make the object appear.
 
         Its answer, or whether the object is there by an earlier attempt of this very write.
         """
         answer_lost = False
 
-        async def attempt() -> Answer | bool:
+        async def attempt() -> WholeResponse | bool:
             nonlocal answer_lost
             try:
                 return await request()
@@ -232,7 +234,7 @@ class Upload:
                 answer_lost = answer_lost or status not in _NOT_DONE
                 raise
 
-        answer: Answer | bool = await self._calls.send(attempt)
+        answer: WholeResponse | bool = await self._calls.send(attempt)
         return answer
 
     def _described(self, declared: Mapping[str, str]) -> dict[str, Any]:

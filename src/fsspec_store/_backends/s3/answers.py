@@ -15,7 +15,7 @@ from botocore.parsers import ResponseParserError
 from ..._core.failures import BucketMissingError, Failure, builtin_failure
 from ..._http.content_range import requested_part as checked_part
 from ..._http.http1.connection import BodyTooLongError
-from ..._http.retry_policy import EXPIRED, TRANSIENT, Verdict, status_verdict
+from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, retry_decision_of_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -243,7 +243,7 @@ def without_signatures(text: str) -> str:
     return _SIGNATURE.sub("***", text)
 
 
-def verdict(error: Exception) -> Verdict | None:
+def verdict(error: Exception) -> RetryDecision | None:
     """Why a request that failed this way may be repeated, ``None`` where that is no use."""
     response = _response(error)
     code = response.get("Error", {}).get("Code")
@@ -254,11 +254,11 @@ def verdict(error: Exception) -> Verdict | None:
     metadata = response.get("ResponseMetadata", {})
     headers = metadata.get("HTTPHeaders", {})
     if code in _THROTTLED:
-        return status_verdict(429, headers)
+        return retry_decision_of_status(429, headers)
     if code in _TRANSIENT:
-        return status_verdict(500, headers)
+        return retry_decision_of_status(500, headers)
     if response:
-        return status_verdict(metadata.get("HTTPStatusCode", 0), headers)
+        return retry_decision_of_status(metadata.get("HTTPStatusCode", 0), headers)
     causes = list(_causes(error))
     # botocore names the exception it replaces, and does not chain it.
     causes += [

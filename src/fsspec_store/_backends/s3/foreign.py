@@ -9,7 +9,7 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from ..._http.foreign_responses import ForeignAnswerError, is_page
+from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
 from .answers import error_code, error_headers, error_status
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _LOOKUPS = frozenset({"botocore.errorfactory", "s3fs.errors"})
 _LOOKUP = "shape_for_error_code"
 
 
-class NotS3Error(ForeignAnswerError):
+class NotS3Error(UnexpectedServerError):
     """The answer did not come from a server that speaks S3.
 
     Parameters
@@ -119,7 +119,7 @@ def check_is_value(status: int, headers: Mapping[str, str], body: object = None)
     """
     if headers.get("etag"):
         return
-    if _is_html(headers) or (isinstance(body, bytes | memoryview) and is_page(body)):
+    if _is_html(headers) or (isinstance(body, bytes | memoryview) and is_html_page(body)):
         raise NotS3Error(status, headers)
 
 

@@ -14,9 +14,9 @@ import aiohttp
 import botocore.exceptions
 
 from ..._http.content_range import stated_size
-from ..._http.foreign_responses import unexpected
-from ..._http.http1.connection import CONTROL_BYTES, BodyTooLongError, longest_control
+from ..._http.http1.connection import CONTROL_BYTES, BodyTooLongError, max_control_bytes
 from ..._http.retry_policy import too_slow
+from ..._http.unexpected_responses import unexpected_response
 from .answers import check_end
 from .checksums import ChecksumError, stated_checksum
 from .documents import last_name
@@ -69,10 +69,10 @@ async def understood(
         check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
         return {"ContentLength": None, **response}
     if method == "delete_objects" and not response.keys() & {"Deleted", "Errors"}:
-        raise ConnectionError(unexpected("S3"))
+        raise ConnectionError(unexpected_response("S3"))
     if (said := _SAID.get(method)) is not None and said not in response:
         # As after a lost response, it is unknown whether it was done.
-        raise ConnectionError(unexpected("S3"))
+        raise ConnectionError(unexpected_response("S3"))
     return response
 
 
@@ -148,7 +148,7 @@ async def _read(
     metadata = response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode")
     if status not in (200, 206):
-        raise OSError(f"{unexpected('S3')}: status {status}")
+        raise OSError(f"{unexpected_response('S3')}: status {status}")
     check_end(metadata["HTTPHeaders"])
     check_is_value(status, metadata["HTTPHeaders"])
     found = {
@@ -164,7 +164,7 @@ async def _read(
             checksum = stated_checksum(metadata["HTTPHeaders"])
             found["Check"] = None if checksum is None else checksum.check_whole
         return {**found, "Body": stream}
-    longest = params.get("Longest", longest_control)(status) if length is None else length
+    longest = params.get("Longest", max_control_bytes)(status) if length is None else length
     data: bytes | memoryview = await stream.read_up_to(longest)
     check_is_value(status, metadata["HTTPHeaders"], data)
     if length is None:
@@ -180,12 +180,12 @@ def _check_bodiless(response: dict[str, Any]) -> None:
     """Raise for a page of another server, which botocore does not look at."""
     length = response["ResponseMetadata"]["HTTPHeaders"].get("content-length", "0")
     if length != "0" and "ETag" not in response:
-        raise ConnectionError(unexpected("S3"))
+        raise ConnectionError(unexpected_response("S3"))
 
 
 def _page(response: dict[str, Any]) -> dict[str, Any]:
     if "IsTruncated" not in response:
-        raise OSError(f"{unexpected('S3')}: no list of objects")
+        raise OSError(f"{unexpected_response('S3')}: no list of objects")
     try:
         objects = [
             (item["Key"], None if "Size" not in item else stated_size(item["Size"], item["Key"]))

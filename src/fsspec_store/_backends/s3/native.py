@@ -15,10 +15,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._http.content_range import content_length
-from ..._http.foreign_responses import unexpected
-from ..._http.http1.connection import CONTROL_BYTES, longest_control
+from ..._http.http1.connection import CONTROL_BYTES, max_control_bytes
 from ..._http.http1.pool import Pool
 from ..._http.parsing import parsed
+from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
 from ..pages import answered_prefix
 from .answers import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_end
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ..._http.http1.connection import Longest, Response, Watch
+    from ..._http.http1.connection import MaxBytes, OnChunk, Response
     from ..._http.http1.pool import Stream
     from ..._http.retry_policy import RetryPolicy
     from .checksums import StatedChecksum
@@ -147,7 +147,9 @@ class NativeTransport:
             headers["x-amz-checksum-mode"] = params["ChecksumMode"]
         checksum: StatedChecksum | None = None
 
-        def watch(status: int, headers: Mapping[str, str]) -> Callable[[memoryview], None] | None:
+        def on_chunk(
+            status: int, headers: Mapping[str, str]
+        ) -> Callable[[memoryview], None] | None:
             nonlocal checksum
             checksum = stated_checksum(headers) if status == 200 else None
             return None if checksum is None else checksum.add
@@ -160,9 +162,9 @@ class NativeTransport:
             headers=headers,
             whole_up_to=params.get("WholeUpTo", CONTROL_BYTES),
             into=params.get("Into"),
-            longest=params.get("Longest", longest_control),
+            max_bytes=params.get("Longest", max_control_bytes),
             # Of a part some services state the whole object's.
-            watch=None if "Range" in params else watch,
+            on_chunk=None if "Range" in params else on_chunk,
         )
         status, found = response.status, response.headers
         if status not in (200, 206):
@@ -236,7 +238,7 @@ class NativeTransport:
         etag = response.headers.get("etag", "")
         if not etag and response.length:
             # Not by s3fs at once: as after a lost response, it is unknown whether this was a write.
-            raise ConnectionError(unexpected("S3"))
+            raise ConnectionError(unexpected_response("S3"))
         return {"ETag": etag}
 
     async def _delete_object(
@@ -247,7 +249,7 @@ class NativeTransport:
         if not is_success(response):
             raise error_of(response, "DeleteObject")
         if response.body:
-            raise ConnectionError(unexpected("S3"))
+            raise ConnectionError(unexpected_response("S3"))
         return {}
 
     async def _delete_objects(
@@ -271,7 +273,7 @@ class NativeTransport:
         except ValueError as error:
             if said and not parse_error(said):
                 # s3fs would take any document for one that names no failures.
-                raise ConnectionError(f"{unexpected('S3')}: {error}") from None
+                raise ConnectionError(f"{unexpected_response('S3')}: {error}") from None
             raise UnexpectedResponseError(str(error)) from None
 
     async def _list_objects(
@@ -315,8 +317,8 @@ class NativeTransport:
         body: memoryview | None = None,
         whole_up_to: int = CONTROL_BYTES,
         into: memoryview | None = None,
-        longest: Longest = longest_control,
-        watch: Watch | None = None,
+        max_bytes: MaxBytes = max_control_bytes,
+        on_chunk: OnChunk | None = None,
     ) -> tuple[Response, Stream | None]:
         """Sign a request, and send it."""
         endpoint, client = target
@@ -341,15 +343,15 @@ class NativeTransport:
             f"{verb} {path}{'?' if query else ''}{query} HTTP/1.1\r\n{signed}{length}"
             f"accept-encoding: identity\r\nuser-agent: {endpoint.agent}\r\n\r\n"
         )
-        return await self._pool.ask(
+        return await self._pool.request(
             endpoint.origin,
             head.encode("latin-1"),
             body,
-            bodiless=verb == "HEAD",
+            no_body=verb == "HEAD",
             whole_up_to=whole_up_to,
             into=into,
-            longest=longest,
-            watch=watch,
+            max_bytes=max_bytes,
+            on_chunk=on_chunk,
         )
 
     async def _ask_whole(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from ..._core.redaction import public_text
-from ..._http.responses import Received, StatusError
+from ..._http.responses import HTTPResponse, StatusError
 from ..._runtime.threads import in_thread
 from ..pages import Page
 from .listing import Listing, parse_index
@@ -173,7 +173,7 @@ class Indexes:
             self._root_lists = True
         return listing
 
-    async def _parsed(self, answer: Received[bytes], directory: str, at: URL) -> Listing | None:
+    async def _parsed(self, answer: HTTPResponse[bytes], directory: str, at: URL) -> Listing | None:
         kind, _, parameters = answer.headers.get("Content-Type", "").partition(";")
         # Led elsewhere, it is not this directory's page.
         if kind.strip().lower() not in ("text/html", "application/xhtml+xml") or (

@@ -25,7 +25,7 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.large_reads import read_large, spares
-from ..._http.responses import LargeBody, Received, StatusError, TornError
+from ..._http.responses import ChangedWhileReadError, HTTPResponse, LargeBody, StatusError
 from .bodies import Body, WholeSentError, cut_from_whole, may_come_in_parts, whole_length
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Reader:
 
     async def _get(
         self, path: str, request: ByteRequest | None, *, again: bool
-    ) -> Received[bytes | memoryview] | None:
+    ) -> HTTPResponse[bytes | memoryview] | None:
         """Ask for a part; 416 is an answer.
 
         Parameters
@@ -115,20 +115,20 @@ class Reader:
                 return None
             body = found.body
             if not isinstance(body, LargeBody):
-                return Received(found.status, found.headers, body)
+                return HTTPResponse(found.status, found.headers, body)
             whole = await self._read_large(slot, path, request, found, body)
         if whole is not None:
-            return Received(found.status, found.headers, whole)
+            return HTTPResponse(found.status, found.headers, whole)
         # One response is of one version, whatever the server makes of conditions.
         found = await self._ask(path, request, again=again)
         if found is None:
             return None
         assert not isinstance(found.body, LargeBody)
-        return Received(found.status, found.headers, found.body)
+        return HTTPResponse(found.status, found.headers, found.body)
 
     async def _ask(
         self, path: str, request: ByteRequest | None, *, again: bool, slot: Slot | None = None
-    ) -> Received[bytes | memoryview | LargeBody] | None:
+    ) -> HTTPResponse[bytes | memoryview | LargeBody] | None:
         """As `_get`; with a slot, a large body that can be read in parts is left in the answer."""
         asked = range_header(request)
 
@@ -168,7 +168,7 @@ class Reader:
         slot: Slot,
         path: str,
         request: ByteRequest | None,
-        found: Received[Any],
+        found: HTTPResponse[Any],
         body: LargeBody,
     ) -> bytes | memoryview | None:
         """A large body, its end by other requests for this very version; ``None`` if torn."""
@@ -200,7 +200,12 @@ class Reader:
                 part_bytes=self._parts.size,
             )
             return _part(request, found.status, found.headers, memory)
-        except (TornError, StatusError, RangeNotSatisfiableError, aiohttp.ClientPayloadError):
+        except (
+            ChangedWhileReadError,
+            StatusError,
+            RangeNotSatisfiableError,
+            aiohttp.ClientPayloadError,
+        ):
             # Not every server that takes ranges takes them under a condition.
             return None
 
@@ -275,7 +280,7 @@ async def _nothing(body: Body) -> bytes:
     return b""
 
 
-def _whole_size(answer: Received[Any]) -> int | None:
+def _whole_size(answer: HTTPResponse[Any]) -> int | None:
     """The object's size, from an answer that is it, or part of it, or out of its range."""
     if content_coding(answer.headers):
         return None

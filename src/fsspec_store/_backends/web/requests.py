@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ..._http.client import HTTPClient
 from ..._http.origins import TRUSTED_HOSTS, origin_of
-from ..._http.responses import Answer, Received, StatusError, TornError
+from ..._http.responses import ChangedWhileReadError, HTTPResponse, StatusError, WholeResponse
 from ..._runtime.sharing import frozen
 from .bodies import Body
 from .redirects import DirectoryRedirectError
@@ -104,7 +104,7 @@ class Requests:
         receive: Callable[[Body], Awaitable[T]],
         headers: Mapping[str, str] = _NO_HEADERS,
         slot: Slot | None = None,
-    ) -> Received[T] | None:
+    ) -> HTTPResponse[T] | None:
         """Send a request; ``None`` when there is no object, `StatusError` for other statuses."""
 
         async def checked(response: aiohttp.ClientResponse) -> T:
@@ -114,11 +114,13 @@ class Requests:
             await body.drain()
             if response.status in _MISSING:
                 raise _MissingError
-            raise StatusError(Answer(response.status, response.headers, self._reason(response)))
+            raise StatusError(
+                WholeResponse(response.status, response.headers, self._reason(response))
+            )
 
         url = self.place.url_of(path)
 
-        async def attempt() -> Received[T] | None:
+        async def attempt() -> HTTPResponse[T] | None:
             try:
                 return await self._client.receive(
                     method, url, expect=_ANY_STATUS, headers=_with_own(headers), read=checked
@@ -147,7 +149,7 @@ class Requests:
                     url, part, sink, headers=_with_own(headers), is_same=is_same
                 )
             except DirectoryRedirectError:
-                raise TornError from None
+                raise ChangedWhileReadError from None
 
         await self._client.send(attempt, slot=slot)
 

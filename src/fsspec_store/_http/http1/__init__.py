@@ -1,1 +1,1 @@
-"""HTTP/1.1 with next to nothing between a request and the socket."""
+"""A small and strict HTTP/1.1 client."""

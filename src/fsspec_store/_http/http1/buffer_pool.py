@@ -1,7 +1,7 @@
-"""Memory for bodies, lent again when nobody holds the last one's bytes any more.
+"""A pool of buffers for bodies. A buffer returns to the pool when no view of it is left.
 
-New memory of some size is the system's, which clears it page by page as it is first written to:
-half as much work as to copy a body from a socket. Knows nothing of what is put there.
+The operating system clears new memory page by page at the first write, which costs half as much
+as copying a body from a socket. Reused buffers avoid that.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ from ..._runtime.forks import free_in_child
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["NoRoomError", "new_memory"]
+__all__ = ["InsufficientMemoryError", "new_memory"]
 
-#: Less is had from Python's own heap, in no time.
-_LEAST_BYTES = 256 * 2**10
-#: What is kept while nobody uses it, at most; what is larger by itself would only drive out others.
-_KEPT_BYTES = 32 * 2**20
+#: Minimum size of a pooled buffer. Smaller ones are fast to allocate.
+_MIN_POOLED_BYTES = 256 * 2**10
+#: Maximum size of all idle buffers, and so of a pooled one.
+_MAX_IDLE_BYTES = 32 * 2**20
 
-#: What a container may use, for cgroups of version 2 and 1 (Linux, "Control Group v2" and "Memory
+#: Memory limit of a container, in version 2 and 1 of cgroups (Linux, "Control Group v2" and "Memory
 #: Resource Controller").
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 
-#: Memory that nobody uses; what was given back last is last.
-_kept: list[NDArray[Any]] = []
-# One that lets a thread in twice: memory is given back in the middle of anything.
+#: Idle buffers, the least recently used first.
+_idle: list[NDArray[Any]] = []
+# Reentrant: the garbage collector may return a buffer while this thread holds the lock.
 _lock = free_in_child(threading.RLock())
 
 
-class NoRoomError(OSError, MemoryError):
+class InsufficientMemoryError(OSError, MemoryError):
     """A body does not fit into memory.
 
     Parameters
     ----------
     size : int
-        Of the body, in bytes.
+        Size of the body in bytes.
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__(f"the body has {size} bytes, and this machine has no memory for them")
+        super().__init__(f"not enough memory for a body of {size} bytes")
         self.size = size
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -60,48 +60,48 @@ class NoRoomError(OSError, MemoryError):
 
 
 def new_memory(size: int) -> memoryview:
-    """Memory for so many bytes, not cleared: who asks fills it.
+    """Return a writable buffer of this size, with arbitrary contents.
 
-    Nobody else has it as long as this view, or any made of it, is there.
+    The buffer is not reused as long as this view, or a view or array made of it, exists.
 
     Parameters
     ----------
     size : int
-        In bytes, ``>= 0``.
+        Size in bytes, ``>= 0``.
 
     Raises
     ------
-    NoRoomError
-        When the machine does not have so much. Systems that overcommit would lend it, and kill the
-        process that uses it.
+    InsufficientMemoryError
+        When the machine has less memory. Systems that overcommit would allocate it, and kill the
+        process when it is written.
     """
     if not size:
         return memoryview(bytearray())
-    if size < _LEAST_BYTES:
+    if size < _MIN_POOLED_BYTES:
         return np.empty(size, dtype=np.uint8).data
-    if size > _KEPT_BYTES:
-        return _allocated(size).data
-    memory = _kept_for(size)
+    if size > _MAX_IDLE_BYTES:
+        return _allocate(size).data
+    memory = _take_idle(size)
     if memory is None:
-        memory = _allocated(size)
-    # Views of it hold this array, and not the one inside.
-    lent = np.frombuffer(memory, dtype=np.uint8, count=size)
-    weakref.finalize(lent, _take_back, memory).atexit = False
-    return lent.data
+        memory = _allocate(size)
+    # Views keep a reference to this array, not to ``memory``.
+    borrowed = np.frombuffer(memory, dtype=np.uint8, count=size)
+    weakref.finalize(borrowed, _release, memory).atexit = False
+    return borrowed.data
 
 
-def _allocated(size: int) -> NDArray[Any]:
-    if size > _KEPT_BYTES and size > _machine_memory():
-        raise NoRoomError(size)
+def _allocate(size: int) -> NDArray[Any]:
+    if size > _MAX_IDLE_BYTES and size > _memory_limit():
+        raise InsufficientMemoryError(size)
     try:
         return np.empty(size, dtype=np.uint8)
     except (MemoryError, ValueError) as error:
-        raise NoRoomError(size) from error
+        raise InsufficientMemoryError(size) from error
 
 
 @cache
-def _machine_memory() -> int:
-    """Bytes of memory and swap space that this process may use at most, as far as it is known."""
+def _memory_limit() -> int:
+    """Bytes of memory and swap space of the machine or container; a large number if unknown."""
     found = [sys.maxsize]
     with suppress(AttributeError, ValueError, OSError):
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") + _swap())
@@ -112,7 +112,7 @@ def _machine_memory() -> int:
 
 
 def _swap() -> int:
-    """Bytes of swap space; 0 where the system does not say (``/proc/meminfo`` is Linux's)."""
+    """Bytes of swap space; 0 if unknown (``/proc/meminfo`` exists on Linux only)."""
     with suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("SwapTotal:"):
@@ -120,18 +120,18 @@ def _swap() -> int:
     return 0
 
 
-def _kept_for(size: int) -> NDArray[Any] | None:
-    """Memory that is not much larger, if there is any."""
+def _take_idle(size: int) -> NDArray[Any] | None:
+    """Take an idle buffer that is at most a quarter larger than this, if there is one."""
     with _lock:
-        for place in reversed(range(len(_kept))):
-            if size <= _kept[place].nbytes <= size + size // 4:
-                return _kept.pop(place)
+        for index in reversed(range(len(_idle))):
+            if size <= _idle[index].nbytes <= size + size // 4:
+                return _idle.pop(index)
     return None
 
 
-def _take_back(memory: NDArray[Any]) -> None:
+def _release(memory: NDArray[Any]) -> None:
+    """Return a buffer to the pool, and free the least recently used ones above the limit."""
     with _lock:
-        _kept.append(memory)
-        while sum(each.nbytes for each in _kept) > _KEPT_BYTES:
-            # Nobody wanted it for the longest time.
-            del _kept[0]
+        _idle.append(memory)
+        while sum(each.nbytes for each in _idle) > _MAX_IDLE_BYTES:
+            del _idle[0]

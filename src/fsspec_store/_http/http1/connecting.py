@@ -1,7 +1,6 @@
-"""A connected socket to the first of a server's addresses that accepts (RFC 8305).
+"""Name resolution and connect, with several addresses tried in parallel (RFC 8305).
 
-aiohappyeyeballs tries the addresses. asyncio can do the same, and leaves sockets open when a
-connect is cancelled.
+Uses aiohappyeyeballs, because asyncio leaks sockets when a connect is cancelled.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["connect"]
 
-#: Seconds for an address before the next one is tried as well (RFC 8305, section 5).
+#: Seconds after which the next address is tried too (RFC 8305, section 5).
 _NEXT_ADDRESS_SECONDS = 0.25
 
 
@@ -31,19 +30,19 @@ async def connect(host: str, port: int) -> socket.socket:
     host : str
         Name or address.
     port : int
-        Its port.
+        Port of the server.
 
     Returns
     -------
     socket.socket
-        Connected, and not blocking.
+        Connected and non-blocking.
 
     Raises
     ------
     OSError
-        When there is no such host, or none of its addresses accepts a connection.
+        When the host is unknown, or none of its addresses accepts a connection.
     UnicodeError
-        When the host's name cannot be one.
+        When the host name is invalid.
     """
     loop = asyncio.get_running_loop()
     addresses = await _resolve(loop, host, port)
@@ -52,7 +51,7 @@ async def connect(host: str, port: int) -> socket.socket:
 
 async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> Sequence[AddrInfoType]:
     try:
-        # An address needs no resolver, whose threads other lookups may occupy.
+        # An address needs no lookup in the resolver's threads, which may all be busy.
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
         return await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)

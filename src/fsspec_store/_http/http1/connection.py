@@ -1,7 +1,7 @@
-"""One connection to a server: a request, its response, and so on, one after the other.
+"""The client's end of one HTTP/1.1 connection, which sends one request at a time.
 
-The bytes of a body go from the socket to where they stay, without a stop in between. Knows
-HTTP/1.1 and asyncio's transports; does not know how a connection is made, nor when to ask again.
+Bodies are received from the socket directly into their final memory, without a copy. Does not know
+how a connection is made or when a request is retried.
 """
 
 from __future__ import annotations
@@ -20,55 +20,55 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTROL_BYTES",
-    "REFUSAL_BYTES",
+    "MAX_ERROR_BYTES",
     "BodyTooLongError",
     "Connection",
-    "Longest",
+    "MaxBytes",
+    "OnChunk",
     "Response",
-    "Watch",
-    "longest_control",
+    "max_control_bytes",
 ]
 
-#: Of a status and headers, what sees the pieces of their body.
-Watch: TypeAlias = "Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None]"
-#: Of a status, the maximum size of a body that comes without a length.
-Longest: TypeAlias = "Callable[[int], int]"
+#: Called with status and headers. Returns a function that is called with each piece of the body.
+OnChunk: TypeAlias = "Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None]"
+#: Returns the maximum size of a body of unknown length, for a status.
+MaxBytes: TypeAlias = "Callable[[int], int]"
 
-#: Maximum size of a body that is no value: a page of a listing, the results of a batch.
+#: Maximum size of a body that is not a value: a page of a listing, a batch response.
 CONTROL_BYTES = 64 * 2**20
-#: What one reading of the socket takes at most, outside of bodies; so also the longest head.
+#: Size of the buffer for heads and chunks, and so the maximum size of a head.
 _READ_BYTES = 64 * 2**10
-#: The same within bodies: what processors still have at hand when it is summed up.
+#: Maximum size of one read into a body. Its checksum is computed while it is in the CPU's cache.
 _PIECE_BYTES = 512 * 2**10
-#: Maximum size of an error's body.
-REFUSAL_BYTES = 2**20
-#: A request's body up to this goes out together with its head.
+#: Maximum size of an error body.
+MAX_ERROR_BYTES = 2**20
+#: Request bodies up to this size are sent in one write with the head.
 _JOINED_BYTES = 64 * 2**10
-#: Larger ones go out in slices, each waiting for the one before it.
+#: Larger ones are sent in slices of this size. Each waits until the write buffer has room.
 _SLICE_BYTES = 256 * 2**10
 #: Maximum number of interim responses (RFC 9110, section 15.2) before the final one.
 _MAX_INTERIM = 16
 
 
-def longest_control(status: int) -> int:
-    """The `Longest` of answers that are no values."""
+def max_control_bytes(status: int) -> int:
+    """The `MaxBytes` of responses that are not values."""
     return CONTROL_BYTES
 
 
 @dataclass(slots=True)
 class Response:
-    """What a server answered.
+    """A response.
 
     Attributes
     ----------
     status : int
-        Three digits.
+        Status code, three digits.
     headers : mapping of str to str
         Names in lower case.
     body : memoryview or None
-        ``None`` for a body that is to be read with `Connection.read_into`.
+        ``None`` for a body that the caller reads with `Connection.read_into`.
     length : int
-        Bytes of the body.
+        Size of the body in bytes.
     """
 
     status: int
@@ -83,10 +83,10 @@ class Connection(asyncio.BufferedProtocol):
     Parameters
     ----------
     loop : asyncio.AbstractEventLoop
-        The loop it is made on.
+        The running loop.
     timeout : float
-        Seconds to wait for a response's head, and within a body for the next bytes, before a
-        request is given up. So is one whose body is slower than 4 KiB/s after that time.
+        Seconds to wait for the head of a response, and within a body for the next bytes. After
+        this time a body also fails if it is slower than 4 KiB/s.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
@@ -94,35 +94,35 @@ class Connection(asyncio.BufferedProtocol):
         self._timeout = timeout
         self._transport: asyncio.Transport | None = None
         self._reusable = True
-        # Whether bytes are due: of a response, or of a body that is being read.
+        # Whether bytes of a response are expected now.
         self._expecting = False
-        # Outside of bodies: what came and was not understood yet.
+        # Received bytes that are not parsed yet, outside of bodies.
         self._buffer = bytearray(_READ_BYTES)
         self._view = memoryview(self._buffer)
         self._filled = 0
-        # The response under way.
+        # State of the current response.
         self._waiter: asyncio.Future[None] | None = None
-        self._bodiless = False
+        self._no_body = False
         self._whole_up_to = 0
         self._into: memoryview | None = None
-        self._longest: Longest = longest_control
+        self._max_bytes: MaxBytes = max_control_bytes
         self._interim = 0
-        self._watch: Watch | None = None
-        self._see: Callable[[memoryview], object] | None = None
+        self._on_chunk: OnChunk | None = None
+        self._add_chunk: Callable[[memoryview], object] | None = None
         self._head: Head | None = None
         self._chunks: ChunkedBody | None = None
         self._body: memoryview | None = None
-        # Where the body goes, and how much of that is there.
+        # Memory that the body is received into, and the number of bytes received.
         self._sink: memoryview | None = None
         self._received = 0
-        #: Bytes of a body that nobody has read yet, `Connection.read_into` will.
+        #: Bytes of the body that are left for `Connection.read_into`.
         self.unread = 0
         self._paused_writing = False
         self._drained: asyncio.Future[None] | None = None
-        # Bytes of a request that the transport held when it was last looked at.
+        # Size of the transport's write buffer at the last check.
         self._unsent = 0
         self._deadline = 0.0
-        # When the server was last known to have nothing to do but to answer.
+        # Start of the wait for the response: the last time at which bytes of the request were sent.
         self._began = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -139,70 +139,71 @@ class Connection(asyncio.BufferedProtocol):
 
     @property
     def transport(self) -> asyncio.Transport | None:
-        """What carries the bytes; ``None`` when the connection is over."""
+        """The asyncio transport; ``None`` when the connection is closed."""
         return self._transport
 
-    async def ask(
+    async def request(
         self,
         head: bytes,
         body: memoryview | None = None,
         *,
-        bodiless: bool = False,
+        no_body: bool = False,
         whole_up_to: int,
         into: memoryview | None = None,
-        longest: Longest = longest_control,
-        watch: Watch | None = None,
+        max_bytes: MaxBytes = max_control_bytes,
+        on_chunk: OnChunk | None = None,
     ) -> Response:
-        """Send a request and await its response.
+        """Send a request and receive its response.
 
         Parameters
         ----------
         head : bytes
             From the request line to the empty line.
         body : memoryview, optional
-            As long as the head says.
-        bodiless : bool, optional
-            Whether the response has no body whatever its head says (HEAD).
+            Of the length that the head states.
+        no_body : bool, optional
+            Whether the response has no body whatever its head states (HEAD).
         whole_up_to : int
-            Bytes up to which a body with a status of 200 or 206 is awaited. A longer one is for
-            `read_into`, and the next request can follow when it was read to its end. Bodies of
-            unknown length are awaited, and those that came together with their head. With another
-            status a body is awaited as well: more than 64 MiB of a success, or 1 MiB of an error,
-            are refused.
+            Maximum size in bytes of a body with status 200 or 206 that is received here. A longer
+            one is left for `read_into`. The next request can be sent when it is read to its end.
+            Bodies of unknown length, and bodies that arrive together with their head, are always
+            received here. So are bodies with another status: more than 64 MiB of a success or
+            1 MiB of an error raise.
         into : memoryview, optional
-            Where the body of a 206 goes, if it is of just this size; other memory otherwise.
-        longest : callable, optional
+            Memory for the body of a 206 of exactly this size. Other bodies are received into new
+            memory.
+        max_bytes : callable, optional
             Returns, for the status of a success, the maximum size of a body of unknown length.
-        watch : callable, optional
-            Called with the status and the headers; what it returns, if anything, is called with
-            each piece of an awaited body as it comes. It has to be quick, and must not raise.
+        on_chunk : callable, optional
+            Called with status and headers. If it returns a function, that is called with each
+            piece of the body that is received here. It must be fast and not raise.
 
         Raises
         ------
         ConnectionError
-            When the connection breaks, or what comes is no response; it is closed then.
+            When the connection breaks, or the response violates HTTP/1.1. The connection is closed.
         TimeoutError
-            When the response did not come in time.
-        NoRoomError
-            When there is no room for the body.
+            When the response does not arrive in time.
+        InsufficientMemoryError
+            When there is not enough memory for the body.
         BodyTooLongError
-            When a body of unknown length is longer than it may be.
+            When a body of unknown length has more than ``max_bytes``.
         """
         transport = self._transport
         if transport is None:
             raise ConnectionResetError("the server closed the connection")
         self._waiter = waiter = self._loop.create_future()
         self._head = self._chunks = self._body = self._sink = None
-        self._bodiless = bodiless
+        self._no_body = no_body
         self._whole_up_to = whole_up_to
         self._into = into
-        self._longest = longest
+        self._max_bytes = max_bytes
         self._interim = 0
-        self._watch = watch
-        self._see = None
+        self._on_chunk = on_chunk
+        self._add_chunk = None
         self._expecting = True
         self._unsent = 0
-        self._await_sign()
+        self._start_timer()
         try:
             if body is None:
                 transport.write(head)
@@ -212,60 +213,63 @@ class Connection(asyncio.BufferedProtocol):
                 await self._send_slices(transport, head, body)
             await waiter
         except BaseException:
-            self._give_up(waiter)
+            self._cancel(waiter)
             raise
         finally:
-            self._waiter = self._into = self._watch = self._see = None
-            self._longest = longest_control
+            self._waiter = self._into = self._on_chunk = self._add_chunk = None
+            self._max_bytes = max_control_bytes
         if body is not None and transport.get_write_buffer_size():
-            # Answered before all was sent: the next request would go out in the middle of this one.
+            # The response arrived before the request was sent: its rest would precede the next one.
             self._reusable = False
-        found, came = cast("Head", self._head), self._body
-        # As long as the connection waits for another request, this is not its to keep.
+        parsed, received = cast("Head", self._head), self._body
+        # An idle connection must not keep the body's memory.
         self._body = self._chunks = None
         return Response(
-            found.status, found.headers, came, found.length if came is None else came.nbytes
+            parsed.status,
+            parsed.headers,
+            received,
+            parsed.length if received is None else received.nbytes,
         )
 
     async def read_into(self, sink: memoryview) -> None:
-        """Fill a piece of memory with the next bytes of the body.
+        """Fill ``sink`` with the next bytes of the body.
 
         Parameters
         ----------
         sink : memoryview
-            Writable; of as many bytes as are wanted, at most as are `unread`.
+            Writable, with at most `unread` bytes.
 
         Raises
         ------
         ConnectionError, TimeoutError
-            As `ask`.
+            As `request`.
         ValueError
-            When there are fewer bytes.
+            When ``sink`` has more than `unread` bytes.
         """
         if sink.nbytes > self.unread:
             raise ValueError(f"{self.unread} bytes of the body are left, not {sink.nbytes}")
         transport = self._transport
-        kept = min(self._filled, sink.nbytes)
-        if kept:
-            sink[:kept] = self._view[:kept]
-            left = self._filled - kept
-            self._buffer[:left] = self._buffer[kept : self._filled]
+        buffered = min(self._filled, sink.nbytes)
+        if buffered:
+            sink[:buffered] = self._view[:buffered]
+            left = self._filled - buffered
+            self._buffer[:left] = self._buffer[buffered : self._filled]
             self._filled = left
-        self.unread -= kept
-        if kept == sink.nbytes:
+        self.unread -= buffered
+        if buffered == sink.nbytes:
             return
         if transport is None:
             raise ConnectionResetError("the server closed the connection within a body")
-        self._sink, self._received = sink, kept
-        self.unread -= sink.nbytes - kept
+        self._sink, self._received = sink, buffered
+        self.unread -= sink.nbytes - buffered
         self._waiter = waiter = self._loop.create_future()
         self._expecting = True
-        self._await_sign()
+        self._start_timer()
         transport.resume_reading()
         try:
             await waiter
         except BaseException:
-            self._give_up(waiter)
+            self._cancel(waiter)
             raise
         finally:
             self._waiter = self._sink = None
@@ -279,7 +283,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # -- What asyncio calls --------------------------------------------------------------------
+    # -- Callbacks of asyncio ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -292,10 +296,10 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._deadline = self._loop.time() + self._timeout
         if self._sink is not None:
-            begin = self._received
+            start = self._received
             self._received += nbytes
-            if self._see is not None:
-                self._see(self._sink[begin : self._received])
+            if self._add_chunk is not None:
+                self._add_chunk(self._sink[start : self._received])
             if self._received == self._sink.nbytes:
                 self._sink = None
                 if self.unread:
@@ -304,16 +308,16 @@ class Connection(asyncio.BufferedProtocol):
                 self._finish(more=not self.unread)
             return
         if not self._expecting:
-            # Nobody asked. Whose answer would that be?
+            # Bytes without a request could be taken for the next response.
             self._reusable = False
-            # At once would be in the middle of TLS's own reading.
+            # Not now: asyncio's TLS protocol is in the middle of a read.
             self._loop.call_soon(self.abort)
             return
         self._filled += nbytes
         try:
-            self._take()
+            self._parse_buffer()
         except (ProtocolError, BodyTooLongError, MemoryError) as error:
-            # Some loops read on at once, and want room.
+            # Some loops read again at once, and need room in the buffer.
             self._filled = 0
             self._fail(error)
 
@@ -323,23 +327,23 @@ class Connection(asyncio.BufferedProtocol):
         if not self._expecting:
             return
         if self._chunks is not None and head is not None and head.length == UNTIL_CLOSE:
-            self._take_data(self._chunks, head)
+            self._set_body(self._chunks, head)
             self._finish()
         else:
-            # Were it left to the transport, it would first send all that is to be sent.
-            self._break_off(None)
+            # Fails here, because the transport would send its write buffer first.
+            self._fail_broken(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self.abort()
-        self._break_off(exc)
+        self._fail_broken(exc)
 
     def pause_writing(self) -> None:
         self._paused_writing = True
 
     def resume_writing(self) -> None:
         self._paused_writing = False
-        self._go_on_writing()
+        self._wake_writer()
 
     # -- Sending -------------------------------------------------------------------------------
 
@@ -352,7 +356,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._drained = self._loop.create_future()
                 await self._drained
             if not self._expecting:
-                # Answered, or broken off, before all was sent.
+                # The response arrived, or the connection broke, before the body was sent.
                 self._reusable = False
                 return
             transport.write(body[start : start + _SLICE_BYTES])
@@ -360,23 +364,22 @@ class Connection(asyncio.BufferedProtocol):
             self._began = self._loop.time()
             self._deadline = self._began + self._timeout
 
-    def _go_on_writing(self) -> None:
+    def _wake_writer(self) -> None:
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
 
     # -- Receiving -----------------------------------------------------------------------------
 
-    def _take(self) -> None:
-        """Understand what is in the buffer."""
+    def _parse_buffer(self) -> None:
         while self._head is None:
             end = self._buffer.find(b"\r\n\r\n", 0, self._filled)
             if end < 0:
                 if self._filled == _READ_BYTES:
-                    raise ProtocolError("the server sent a head without an end")
+                    raise ProtocolError(f"a response head has more than {_READ_BYTES} bytes")
                 if not may_become_head(bytes(self._view[: self._filled])):
-                    raise ProtocolError("what the server sent is no HTTP/1.1 response")
+                    raise ProtocolError("the response is not HTTP/1.1")
                 return
-            head = parse_head(self._view[: end + 2], bodiless=self._bodiless)
+            head = parse_head(self._view[: end + 2], no_body=self._no_body)
             if head.status >= 200:
                 self._start_body(head, end + 4)
                 return
@@ -385,87 +388,89 @@ class Connection(asyncio.BufferedProtocol):
                 raise ProtocolError(
                     f"the server sent {self._interim} interim responses and no final one"
                 )
-            self._shift(end + 4)
+            self._consume(end + 4)
         if self._chunks is not None:
-            self._take_chunks(self._chunks, self._head)
+            self._decode_chunks(self._chunks, self._head)
 
     def _start_body(self, head: Head, start: int) -> None:
-        """Find a place for the body, whose first bytes may be in the buffer from ``start`` on."""
+        """Prepare memory for the body, whose first bytes are at ``start`` in the buffer."""
         self._head = head
         length = head.length
         if not head.keeps_open:
             self._reusable = False
         if length < 0:
-            self._shift(start)
+            self._consume(start)
             self._chunks = ChunkedBody()
-            self._take_chunks(self._chunks, head)
+            self._decode_chunks(self._chunks, head)
             return
         is_value = head.status in (200, 206)
-        if not is_value and length > (REFUSAL_BYTES if head.status >= 300 else CONTROL_BYTES):
+        if not is_value and length > (MAX_ERROR_BYTES if head.status >= 300 else CONTROL_BYTES):
             raise _too_long(head)
         into = self._into
         if into is not None and (head.status != 206 or length != into.nbytes):
             into = None
-        came = self._filled - start
-        if length > self._whole_up_to and into is None and came < length and is_value:
+        buffered = self._filled - start
+        if length > self._whole_up_to and into is None and buffered < length and is_value:
             assert self._transport is not None
             self._transport.pause_reading()
-            self._shift(start)
+            self._consume(start)
             self.unread = length
             self._finish()
             return
         self._body = body = new_memory(length) if into is None else into
-        if self._watch is not None:
-            self._see = self._watch(head.status, head.headers)
-        if came > length:
-            # More than the body, see `buffer_updated`.
+        if self._on_chunk is not None:
+            self._add_chunk = self._on_chunk(head.status, head.headers)
+        if buffered > length:
+            # Bytes after the body could be taken for the next response.
             self._reusable = False
-            came = length
-        if came:
-            body[:came] = self._view[start : start + came]
-            if self._see is not None:
-                self._see(body[:came])
-        if came == length:
+            buffered = length
+        if buffered:
+            body[:buffered] = self._view[start : start + buffered]
+            if self._add_chunk is not None:
+                self._add_chunk(body[:buffered])
+        if buffered == length:
             self._finish(more=self._filled == _READ_BYTES)
         else:
-            self._sink, self._received = body, came
+            self._sink, self._received = body, buffered
         self._filled = 0
 
-    def _take_chunks(self, chunks: ChunkedBody, head: Head) -> None:
-        came = bytes(self._view[: self._filled])
+    def _decode_chunks(self, chunks: ChunkedBody, head: Head) -> None:
+        data = bytes(self._view[: self._filled])
         self._filled = 0
         if head.length == UNTIL_CLOSE:
-            chunks.data += came
+            chunks.data += data
         else:
-            taken = chunks.feed(came)
+            consumed = chunks.feed(data)
         if head.status >= 300:
-            if len(chunks.data) > REFUSAL_BYTES:
+            if len(chunks.data) > MAX_ERROR_BYTES:
                 raise _too_long(head)
-        elif len(chunks.data) > (longest := self._longest(head.status)):
-            raise BodyTooLongError(longest)
+        elif len(chunks.data) > (max_bytes := self._max_bytes(head.status)):
+            raise BodyTooLongError(max_bytes)
         if chunks.done:
-            if taken < len(came):
+            if consumed < len(data):
                 self._reusable = False
-            self._take_data(chunks, head)
-            self._finish(more=len(came) == _READ_BYTES)
+            self._set_body(chunks, head)
+            self._finish(more=len(data) == _READ_BYTES)
 
-    def _take_data(self, chunks: ChunkedBody, head: Head) -> None:
+    def _set_body(self, chunks: ChunkedBody, head: Head) -> None:
         self._body = body = memoryview(chunks.data)
-        if self._watch is not None and (see := self._watch(head.status, head.headers)) is not None:
-            see(body)
+        if self._on_chunk is not None:
+            add_chunk = self._on_chunk(head.status, head.headers)
+            if add_chunk is not None:
+                add_chunk(body)
 
-    def _shift(self, taken: int) -> None:
-        """Forget the beginning of the buffer."""
-        left = self._filled - taken
+    def _consume(self, size: int) -> None:
+        """Remove bytes from the start of the buffer."""
+        left = self._filled - size
         if left:
-            self._buffer[:left] = self._buffer[taken : self._filled]
+            self._buffer[:left] = self._buffer[size : self._filled]
         self._filled = left
 
     def _finish(self, *, more: bool = False) -> None:
-        """Let it be known that all that was due has come.
+        """Wake the request: all expected bytes are received.
 
-        Where ``more`` may be waiting in the socket, which a server that counts differently has
-        sent, a round of the loop brings that to light before another request can be sent.
+        With ``more``, the socket may hold bytes after the body. The next round of the loop receives
+        them, and so closes the connection, before another request can be sent.
         """
         self._expecting = False
         if more:
@@ -476,34 +481,34 @@ class Connection(asyncio.BufferedProtocol):
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        self._go_on_writing()
+        self._wake_writer()
 
     def _fail(self, error: Exception) -> None:
-        """Let it be known that what is due will not come; who awaits it closes the connection."""
+        """Raise an error in the request, which then closes the connection."""
         self._expecting = False
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(error)
-        self._go_on_writing()
+        self._wake_writer()
 
-    def _break_off(self, cause: Exception | None) -> None:
+    def _fail_broken(self, cause: Exception | None) -> None:
         if self._expecting:
             where = "within" if self._head is not None else "before"
             error = ConnectionResetError(f"the connection broke {where} the response")
             error.__cause__ = cause
             self._fail(error)
 
-    def _give_up(self, waiter: asyncio.Future[None]) -> None:
-        """Close the connection, on which a response was awaited in vain."""
+    def _cancel(self, waiter: asyncio.Future[None]) -> None:
+        """Close the connection after a failed or cancelled request."""
         self._expecting = False
         self.abort()
         if waiter.done() and not waiter.cancelled():
-            # Who awaited it may have been cancelled at the same time.
+            # Mark the exception as retrieved: the task may be cancelled at the same time.
             waiter.exception()
 
-    # -- Waiting -------------------------------------------------------------------------------
+    # -- Timeouts ------------------------------------------------------------------------------
 
-    def _await_sign(self) -> None:
-        # One timer for many requests: to set one costs more than to look at the clock.
+    def _start_timer(self) -> None:
+        # A running timer is reused, because setting one costs more than reading the clock.
         self._began = self._loop.time()
         self._deadline = self._began + self._timeout
         if self._timer is None and self._transport is not None:
@@ -516,45 +521,42 @@ class Connection(asyncio.BufferedProtocol):
         now = self._loop.time()
         unsent = 0 if self._transport is None else self._transport.get_write_buffer_size()
         if unsent < self._unsent:
-            # It takes what it is sent.
+            # The server still receives the request.
             self._began = now
             self._deadline = now + self._timeout
         self._unsent = unsent
-        # Bytes of a body that came one by one are progress only at some rate; of a head they are
-        # none.
-        longest = self._began + self._timeout + self._came() / SLOWEST_DOWNLOAD
-        if now < min(self._deadline, longest):
-            self._timer = self._loop.call_at(min(self._deadline, longest), self._check_time)
+        # A body has to reach the minimum rate. Bytes of a head do not extend the time.
+        limit = self._began + self._timeout + self._body_bytes() / SLOWEST_DOWNLOAD
+        if now < min(self._deadline, limit):
+            self._timer = self._loop.call_at(min(self._deadline, limit), self._check_time)
         elif now < self._deadline:
-            self._fail(too_slow(self._came(), now - self._began))
+            self._fail(too_slow(self._body_bytes(), now - self._began))
         else:
             self._fail(TimeoutError(f"no response for {self._timeout:g} s"))
 
-    def _came(self) -> int:
-        """Bytes of a body that came since it is awaited."""
+    def _body_bytes(self) -> int:
+        """Number of body bytes received by the current call."""
         if self._sink is not None:
             return self._received
         return 0 if self._chunks is None else len(self._chunks.data)
 
 
 class BodyTooLongError(OSError):
-    """A body of unknown length is longer than it may be.
+    """A body of unknown length exceeds its maximum size.
 
     Parameters
     ----------
-    longest : int
-        The maximum, in bytes.
+    max_bytes : int
+        The maximum in bytes.
     """
 
-    def __init__(self, longest: int) -> None:
-        super().__init__(
-            f"the server sent a body without a length, which has more than {longest} bytes"
-        )
-        self.longest = longest
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"a body of unknown length has more than {max_bytes} bytes")
+        self.max_bytes = max_bytes
 
     def __reduce__(self) -> tuple[type[BodyTooLongError], tuple[int]]:
-        return type(self), (self.longest,)
+        return type(self), (self.max_bytes,)
 
 
 def _too_long(head: Head) -> ProtocolError:
-    return ProtocolError(f"the server sent too long a body with the status {head.status}")
+    return ProtocolError(f"the body of a response with status {head.status} is too large")

@@ -1,7 +1,6 @@
-"""Connections to servers, kept for the next request.
+"""A pool of keep-alive connections for one event loop.
 
-A pool belongs to one event loop. It makes as many connections as there are requests at once: how
-many that may be is decided elsewhere.
+It does not limit the number of connections: the limiter bounds the requests in flight.
 """
 
 from __future__ import annotations
@@ -10,32 +9,32 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING, NamedTuple
 
+from .closing import close_without_loop
 from .connecting import connect
-from .connection import Connection, longest_control
-from .transports import end
+from .connection import Connection, max_control_bytes
 
 if TYPE_CHECKING:
-    from .connection import Longest, Response, Watch
+    from .connection import MaxBytes, OnChunk, Response
 
 __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 
 #: By the scheme of a URL (RFC 9110, section 4.2).
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-_KEPT_SECONDS = 15.0
-#: Of a name that is none, this much is repeated in an error.
-_SHOWN = 80
+_IDLE_SECONDS = 15.0
+#: Maximum number of characters of an invalid host name that an error message quotes.
+_MAX_QUOTED = 80
 
 
 class Origin(NamedTuple):
-    """Where a server listens.
+    """Address of a server.
 
     Attributes
     ----------
     host : str
         Name or address, without brackets.
     port : int
-        Its port.
+        Port of the server.
     tls : ssl.SSLContext or None
         ``None`` for plain HTTP.
     """
@@ -46,52 +45,52 @@ class Origin(NamedTuple):
 
 
 class Pool:
-    """Connections of one event loop.
+    """The connections of the running event loop.
 
     Parameters
     ----------
     timeout : float
-        Seconds to wait for a response, and within one for the next bytes.
+        Seconds to wait for a response, and within a body for the next bytes.
     connect_timeout : float
         Seconds to wait for a connection.
-    kept : float, optional
-        Seconds after which a connection that nobody used is closed: many servers do so after 20 or
-        more, and a request that meets a closing connection has to be sent again.
+    idle_timeout : float, optional
+        Seconds after which an idle connection is closed. Many servers close theirs after 20 s or
+        more, and a request on a connection that is being closed has to be sent again.
     """
 
     def __init__(
-        self, *, timeout: float, connect_timeout: float, kept: float = _KEPT_SECONDS
+        self, *, timeout: float, connect_timeout: float, idle_timeout: float = _IDLE_SECONDS
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._timeout = timeout
         self._connect_timeout = connect_timeout
-        self._kept_seconds = kept
-        #: With the time at which each was given back, oldest first.
+        self._idle_timeout = idle_timeout
+        #: With the time at which each was released, oldest first.
         self._idle: dict[Origin, list[tuple[float, Connection]]] = {}
         self._all: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    async def ask(
+    async def request(
         self,
         origin: Origin,
         head: bytes,
         body: memoryview | None = None,
         *,
-        bodiless: bool = False,
+        no_body: bool = False,
         whole_up_to: int,
         into: memoryview | None = None,
-        longest: Longest = longest_control,
-        watch: Watch | None = None,
+        max_bytes: MaxBytes = max_control_bytes,
+        on_chunk: OnChunk | None = None,
     ) -> tuple[Response, Stream | None]:
-        """Send a request, and await its response; parameters as of `Connection.ask`.
+        """Send a request and receive its response; parameters as in `Connection.request`.
 
         Returns
         -------
         response : Response
-            What the server answered.
+            The response.
         stream : Stream or None
-            The body, where it is longer than ``whole_up_to``; to be closed.
+            The body if it is longer than ``whole_up_to``. The caller closes it.
 
         Raises
         ------
@@ -100,22 +99,22 @@ class Pool:
         TimeoutError
             When the server takes too long.
         ssl.SSLError
-            When the server is not the one it should be, or speaks no TLS that is spoken here.
+            When the certificate is not trusted, or there is no common version of TLS.
         OSError
-            When its name cannot be one.
+            When the host name is invalid.
         RuntimeError
-            When the pool was closed.
+            When the pool is closed.
         """
-        connection = self._kept(origin) or await self._connect(origin)
+        connection = self._take_idle(origin) or await self._connect(origin)
         try:
-            response = await connection.ask(
+            response = await connection.request(
                 head,
                 body,
-                bodiless=bodiless,
+                no_body=no_body,
                 whole_up_to=whole_up_to,
                 into=into,
-                longest=longest,
-                watch=watch,
+                max_bytes=max_bytes,
+                on_chunk=on_chunk,
             )
         except BaseException:
             self.drop(connection)
@@ -123,39 +122,39 @@ class Pool:
         if response.body is None:
             return response, Stream(self, origin, connection)
         if connection.is_open:
-            self.give_back(origin, connection)
+            self.release(origin, connection)
         else:
             self.drop(connection)
         return response, None
 
-    def give_back(self, origin: Origin, connection: Connection) -> None:
-        """Keep a connection for the next request."""
+    def release(self, origin: Origin, connection: Connection) -> None:
+        """Return a connection to the pool."""
         if self._closed:
             connection.abort()
             return
         self._idle.setdefault(origin, []).append((self._loop.time(), connection))
         if self._sweeper is None:
-            self._sweeper = self._loop.call_later(self._kept_seconds, self._sweep)
+            self._sweeper = self._loop.call_later(self._idle_timeout, self._close_expired)
 
     def drop(self, connection: Connection) -> None:
-        """Close a connection."""
+        """Close a connection and forget it."""
         connection.abort()
         self._all.discard(connection)
 
     async def aclose(self) -> None:
-        """Close all connections, and let the loop see them off."""
+        """Close all connections, and wait until they are closed."""
         self._close()
-        # A transport that is aborted ends with the loop's next round.
+        # The loop closes aborted transports in its next round.
         await asyncio.sleep(0)
 
     def close_now(self) -> None:
-        """Close all connections from where nothing can be awaited."""
+        """Close all connections without awaiting."""
         if self._loop.is_running():
             self._close()
             return
         for connection in self._forget_all():
-            # Its own way would leave the end to the loop, which may never run again.
-            end(connection.transport)
+            # An abort would be completed by the loop, which may never run again.
+            close_without_loop(connection.transport)
 
     def _close(self) -> None:
         for connection in self._forget_all():
@@ -170,12 +169,12 @@ class Pool:
         connections, self._all = self._all, set()
         return connections
 
-    def _kept(self, origin: Origin) -> Connection | None:
-        """The connection that was used last, so that the others may go."""
-        kept = self._idle.get(origin)
-        while kept:
-            since, connection = kept.pop()
-            if connection.is_open and self._loop.time() - since < self._kept_seconds:
+    def _take_idle(self, origin: Origin) -> Connection | None:
+        """Take the connection that was used last, so that surplus ones expire."""
+        idle = self._idle.get(origin)
+        while idle:
+            since, connection = idle.pop()
+            if connection.is_open and self._loop.time() - since < self._idle_timeout:
                 return connection
             self.drop(connection)
         return None
@@ -191,17 +190,17 @@ class Pool:
                     server_hostname=None if origin.tls is None else origin.host,
                 )
         except ssl.SSLError:
-            # The next attempt would fare no better.
+            # Not a ConnectionError: the failure is permanent.
             raise
         except TimeoutError as error:
             raise TimeoutError(
-                f"no connection to {_named(origin)} in {self._connect_timeout:g} s"
+                f"no connection to {_address(origin)} in {self._connect_timeout:g} s"
             ) from error
         except OSError as error:
-            raise ConnectionError(f"cannot connect to {_named(origin)}: {error}") from error
+            raise ConnectionError(f"cannot connect to {_address(origin)}: {error}") from error
         except UnicodeError as error:
-            # A label of more than 63 characters, for example.
-            raise OSError(f"{origin.host[:_SHOWN]!r} is no name of a server") from error
+            # For example a label of more than 63 characters.
+            raise OSError(f"{origin.host[:_MAX_QUOTED]!r} is not a valid host name") from error
         if self._closed:
             connection.abort()
             self._check_open()
@@ -212,31 +211,31 @@ class Pool:
         if self._closed:
             raise RuntimeError("the store was closed while this request was under way")
 
-    def _sweep(self) -> None:
-        """Close what nobody used for a while."""
+    def _close_expired(self) -> None:
+        """Close the connections that were idle for longer than the timeout."""
         self._sweeper = None
         now = self._loop.time()
-        for origin, kept in list(self._idle.items()):
-            stays = [entry for entry in kept if now - entry[0] < self._kept_seconds]
-            for _, connection in kept[: len(kept) - len(stays)]:
+        for origin, idle in list(self._idle.items()):
+            fresh = [entry for entry in idle if now - entry[0] < self._idle_timeout]
+            for _, connection in idle[: len(idle) - len(fresh)]:
                 self.drop(connection)
-            if stays:
-                self._idle[origin] = stays
+            if fresh:
+                self._idle[origin] = fresh
             else:
                 del self._idle[origin]
         if self._idle:
-            self._sweeper = self._loop.call_later(self._kept_seconds, self._sweep)
+            self._sweeper = self._loop.call_later(self._idle_timeout, self._close_expired)
 
 
 class Stream:
-    """The rest of a response: its body, read piece by piece.
+    """An unread body on a connection of a pool.
 
     Parameters
     ----------
     pool : Pool
-        Where the connection goes back to.
+        Owner of the connection.
     origin : Origin
-        Its server.
+        Of the connection.
     connection : Connection
         With an unread body.
     """
@@ -248,19 +247,19 @@ class Stream:
         self._open = True
 
     async def read_into(self, sink: memoryview) -> None:
-        """Fill a piece of memory with the next bytes of the body; see `Connection.read_into`."""
+        """Fill ``sink`` with the next bytes of the body, as `Connection.read_into` does."""
         await self._connection.read_into(sink)
 
     def close(self) -> None:
-        """Let the connection go: back to the pool when the body was read to its end."""
+        """Release the connection if the body was read to its end; close it otherwise."""
         if self._open:
             self._open = False
             if self._connection.is_open:
-                self._pool.give_back(self._origin, self._connection)
+                self._pool.release(self._origin, self._connection)
             else:
                 self._pool.drop(self._connection)
 
 
-def _named(origin: Origin) -> str:
+def _address(origin: Origin) -> str:
     host = f"[{origin.host}]" if ":" in origin.host else origin.host
     return f"{host}:{origin.port}"

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from fsspec_store._http.http1.closing import close_without_loop
 from servers.ports import LOOPBACK
 from servers.scripted import (
     Certificate,
@@ -29,7 +30,6 @@ from servers.scripted import (
 
 from fsspec_store._http.http1.connection import Response
 from fsspec_store._http.http1.pool import Origin, Pool, Stream
-from fsspec_store._http.http1.transports import end
 from fsspec_store._runtime.loops import PerLoop
 
 REQUEST = b"GET /x HTTP/1.1\r\nhost: test\r\n\r\n"
@@ -61,7 +61,7 @@ async def keep_answering(peer: Peer) -> None:
 
 async def ask(pool: Pool, origin: Origin, path: str = "/x") -> tuple[Response, Stream | None]:
     head = REQUEST.replace(b"/x", path.encode())
-    return await pool.ask(origin, head, whole_up_to=2**16)
+    return await pool.request(origin, head, whole_up_to=2**16)
 
 
 async def get(pool: Pool, origin: Origin) -> None:
@@ -123,7 +123,7 @@ async def test_every_server_has_its_own(certificate: Certificate) -> None:
 
 
 async def test_connections_that_nobody_used_for_a_while_are_closed() -> None:
-    async with serving(kept=0.1) as (pool, origin, server):
+    async with serving(idle_timeout=0.1) as (pool, origin, server):
         await asyncio.gather(*(get(pool, origin) for _ in range(4)))
         # Each of its scripts waits for the end of its connection.
         await server.done()
@@ -134,7 +134,7 @@ async def test_connections_that_nobody_used_for_a_while_are_closed() -> None:
 
 
 async def test_of_many_the_one_that_is_used_stays() -> None:
-    async with serving(kept=0.2) as (pool, origin, server):
+    async with serving(idle_timeout=0.2) as (pool, origin, server):
         await asyncio.gather(get(pool, origin), get(pool, origin))
         while not any(peer.reader.at_eof() for peer in server.peers):
             await get(pool, origin)
@@ -143,7 +143,7 @@ async def test_of_many_the_one_that_is_used_stays() -> None:
 
 
 async def test_what_is_too_old_is_not_used_again() -> None:
-    async with serving(kept=0.0) as (pool, origin, server):
+    async with serving(idle_timeout=0.0) as (pool, origin, server):
         for _ in range(3):
             await get(pool, origin)
         assert len(server.peers) == 3
@@ -189,7 +189,7 @@ async def test_an_answer_too_many_is_nobodys() -> None:
 
     async with serving(script) as (pool, origin, server):
         for number in range(1, 6):
-            answer, _ = await pool.ask(origin, REQUEST, whole_up_to=2**20)
+            answer, _ = await pool.request(origin, REQUEST, whole_up_to=2**20)
             assert answer.body is not None
             assert bytes(answer.body) == b"%d" % number * 70_000
         assert len(server.peers) == 5
@@ -283,7 +283,7 @@ async def test_a_name_that_nobody_has() -> None:
 @pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "a..invalid"])
 async def test_a_name_that_nobody_can_have(host: str) -> None:
     async with serving() as (pool, _, _):
-        with pytest.raises(OSError, match="is no name of a server") as caught:
+        with pytest.raises(OSError, match="is not a valid host name") as caught:
             await get(pool, Origin(host, 80, None))
         assert not isinstance(caught.value, ConnectionError)
 
@@ -586,8 +586,8 @@ def test_the_end_of_a_connection_leaves_its_number_to_others() -> None:
     first, its_peer = socket.socketpair()
     number = first.fileno()
     unfinished = loop.run_until_complete(send(first))
-    end(unfinished)
-    end(unfinished)
+    close_without_loop(unfinished)
+    close_without_loop(unfinished)
     second, other_peer = socket.socketpair()
     assert second.fileno() == number
     assert loop.run_until_complete(send_all(second, other_peer)) == len(data)
@@ -643,7 +643,7 @@ FORK = """
 import asyncio, gc, os, sys
 sys.path[:0] = {path}
 from pathlib import Path
-from test_wire_pool import *
+from test_http1_pool import *
 tls = {tls}
 per_loop = PerLoop(Pools())
 

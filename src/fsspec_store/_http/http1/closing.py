@@ -1,21 +1,22 @@
-"""How a connection ends whose event loop does not run any more. Knows asyncio's transports."""
+"""Closing of connections whose event loop does not run any more. Knows asyncio's transports."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["end"]
+__all__ = ["close_without_loop"]
 
 
-def end(transport: Any) -> None:
-    """Do what a loop does to a transport that was closed. Other loops than asyncio's know how.
+def close_without_loop(transport: Any) -> None:
+    """Close a transport, and do what asyncio's loop does after that.
+
+    Transports of other loops are aborted, which is enough there.
 
     Parameters
     ----------
     transport : asyncio.Transport or None
-        Of a loop that stands still or is closed; nothing is to be sent over it any more. ``None``
-        where it ended before.
+        Of a loop that is stopped or closed, with nothing left to send. ``None`` if it is closed.
     """
     inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
     if transport is None or getattr(inner, "_sock", transport) is None:
@@ -24,12 +25,12 @@ def end(transport: Any) -> None:
         with suppress(RuntimeError):
             transport.abort()
         return
-    # A closed loop watches nothing, and lets nobody know.
+    # A closed loop has no readers and writers, and raises RuntimeError.
     with suppress(RuntimeError):
+        # Otherwise the loop would call this transport for the next socket with the same number.
         inner._loop._remove_reader(inner._sock_fd)
-        # Or the next socket of this number would be taken for this one.
         inner._loop._remove_writer(inner._sock_fd)
-    # What it says of itself as long as somebody holds it.
+    # The state that `is_closing` returns.
     inner._closing = True
     inner._conn_lost += 1
     with suppress(RuntimeError):

@@ -14,7 +14,7 @@ from forking import in_forked_child
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store._http.http1 import buffer_pool as body_memory
+from fsspec_store._http.http1 import buffer_pool
 from fsspec_store._http.http1.buffer_pool import new_memory
 
 KIB = 2**10
@@ -25,9 +25,9 @@ MOST = 32 * 2**20
 @pytest.fixture(autouse=True)
 def _nothing_kept() -> Iterator[None]:
     gc.collect()
-    body_memory._kept.clear()
+    buffer_pool._idle.clear()
     yield
-    body_memory._kept.clear()
+    buffer_pool._idle.clear()
 
 
 def address(memory: memoryview) -> int:
@@ -36,7 +36,7 @@ def address(memory: memoryview) -> int:
 
 
 def kept() -> list[int]:
-    return [memory.nbytes for memory in body_memory._kept]
+    return [memory.nbytes for memory in buffer_pool._idle]
 
 
 @pytest.mark.parametrize("size", [0, 1, LEAST - 1, LEAST, 2**22, 2**22 + 1])
@@ -137,8 +137,8 @@ def test_threads_share_it() -> None:
 def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
     with ThreadPoolExecutor(1) as pool:
         # Held by another thread while the child is made.
-        pool.submit(body_memory._lock.acquire).result()
+        pool.submit(buffer_pool._lock.acquire).result()
         try:
             assert in_forked_child(lambda: new_memory(LEAST).nbytes == LEAST)
         finally:
-            pool.submit(body_memory._lock.release).result()
+            pool.submit(buffer_pool._lock.release).result()

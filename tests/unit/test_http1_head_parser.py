@@ -20,9 +20,9 @@ TEXTS = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"))
 SPACES = st.text(" \t", max_size=3)
 
 
-def parse(*lines: str, status: str = "HTTP/1.1 200 OK", bodiless: bool = False):
+def parse(*lines: str, status: str = "HTTP/1.1 200 OK", no_body: bool = False):
     return parse_head(
-        "".join(f"{line}\r\n" for line in (status, *lines)).encode("latin-1"), bodiless=bodiless
+        "".join(f"{line}\r\n" for line in (status, *lines)).encode("latin-1"), no_body=no_body
     )
 
 
@@ -45,11 +45,11 @@ def test_a_head_is_read_as_it_was_written(
         status=f"HTTP/1.{'0' if is_old else '1'} {status}"
         + ("" if reason is None else f" {reason}"),
     )
-    bodiless = status < 200 or status in (204, 304)
+    no_body = status < 200 or status in (204, 304)
     assert head.status == status
     assert head.headers == expected
-    assert head.length == (0 if bodiless else UNTIL_CLOSE)
-    assert head.keeps_open == (bodiless and not is_old)
+    assert head.length == (0 if no_body else UNTIL_CLOSE)
+    assert head.keeps_open == (no_body and not is_old)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_head_is_read_as_it_was_written(
     ],
 )
 def test_another_status_line_is_refused(head: bytes) -> None:
-    with pytest.raises(ProtocolError, match="no HTTP"):
-        parse_head(head, bodiless=False)
+    with pytest.raises(ProtocolError, match="not HTTP"):
+        parse_head(head, no_body=False)
 
 
 @pytest.mark.parametrize(
@@ -196,19 +196,19 @@ def test_after_a_body_whose_end_is_in_doubt_no_request_follows(
 ) -> None:
     assert parse(*lines, status=status).keeps_open is False
     # It is the body that is in doubt, not the connection.
-    assert parse(*lines, status=status, bodiless=True).keeps_open is True
+    assert parse(*lines, status=status, no_body=True).keeps_open is True
 
 
 @pytest.mark.parametrize(
     "lines", [[], ["Content-Length: 5"], ["Content-Length: x"], ["Transfer-Encoding: chunked"]]
 )
 @pytest.mark.parametrize(
-    ("status", "bodiless"), [(100, False), (204, False), (304, False), (200, True), (404, True)]
+    ("status", "no_body"), [(100, False), (204, False), (304, False), (200, True), (404, True)]
 )
 def test_some_answers_have_no_body_whatever_they_say(
-    status: int, bodiless: bool, lines: list[str]
+    status: int, no_body: bool, lines: list[str]
 ) -> None:
-    head = parse(*lines, status=f"HTTP/1.1 {status} x", bodiless=bodiless)
+    head = parse(*lines, status=f"HTTP/1.1 {status} x", no_body=no_body)
     assert (head.length, head.keeps_open) == (0, True)
 
 

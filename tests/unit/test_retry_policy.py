@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store._http.retry_policy import TRANSIENT, RetryPolicy, Verdict, status_verdict
+from fsspec_store._http.retry_policy import (
+    TRANSIENT,
+    RetryDecision,
+    RetryPolicy,
+    retry_decision_of_status,
+)
 
 
 @given(
@@ -22,7 +27,7 @@ def test_no_attempt_begins_later_than_twice_the_timeout(
     timeout: float, retries: int, retry: int, elapsed: float, after: float
 ) -> None:
     policy = RetryPolicy(timeout, retries)
-    wait = policy.wait_before(retry, Verdict(after=after), elapsed)
+    wait = policy.wait_before(retry, RetryDecision(after=after), elapsed)
     if wait is not None:
         assert retry <= retries
         assert elapsed + wait <= 2 * timeout
@@ -81,7 +86,7 @@ def test_a_bound_that_is_none_is_refused(options: dict[str, Any], error: type[Ex
     "status", [200, 301, 304, 400, 401, 403, 404, 409, 412, 416, 499, 501, 505, 508, 511, 600]
 )
 def test_statuses_that_stay_as_they_are(status: int) -> None:
-    assert status_verdict(status, {"retry-after": "1"}) is None
+    assert retry_decision_of_status(status, {"retry-after": "1"}) is None
 
 
 @pytest.mark.parametrize(
@@ -94,12 +99,12 @@ def test_statuses_that_stay_as_they_are(status: int) -> None:
     ],
 )
 def test_statuses_that_may_pass(status: int, throttled: bool) -> None:
-    assert status_verdict(status, {}) == Verdict(throttled=throttled)
+    assert retry_decision_of_status(status, {}) == RetryDecision(throttled=throttled)
 
 
 def test_the_service_says_how_long_to_wait() -> None:
     def after(value: str) -> float | None:
-        verdict = status_verdict(503, {"retry-after": value})
+        verdict = retry_decision_of_status(503, {"retry-after": value})
         assert verdict is not None
         return verdict.after
 
@@ -110,7 +115,7 @@ def test_the_service_says_how_long_to_wait() -> None:
         assert after(none) is None
     # Longer than any policy waits.
     assert after("9" * 5000) == float("inf")
-    assert RetryPolicy().wait_before(1, Verdict(after=float("inf")), 0) is None
+    assert RetryPolicy().wait_before(1, RetryDecision(after=float("inf")), 0) is None
     assert after("Fri, 31 Dec 9999 23:59:59 GMT") is not None
     assert after("Mon, 01 Jan 99999999999 00:00:00 GMT") is None
     now = datetime.now(UTC)

@@ -1,7 +1,4 @@
-"""Answers that came from another server than the one that was asked: a proxy, a login page.
-
-Pure functions, no I/O.
-"""
+"""Responses of another server than the expected one: a proxy, a login page. No I/O."""
 
 from __future__ import annotations
 
@@ -11,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ForeignAnswerError", "is_page", "unexpected"]
+__all__ = ["UnexpectedServerError", "is_html_page", "unexpected_response"]
 
-#: How much of a body shows whether it is a page.
-_START = 256
+#: Number of bytes that show whether a body is HTML.
+_START_BYTES = 256
 
 
-class ForeignAnswerError(OSError):
-    """The answer did not come from the service.
+class UnexpectedServerError(OSError):
+    """The response is not one of the service.
 
     Parameters
     ----------
     service : str
-        The service, or its protocol, by name.
+        Name of the service or its protocol.
     status : int
-        Of the answer.
+        Of the response.
     headers : mapping
-        Of the answer.
+        Of the response.
     """
 
     def __init__(self, service: str, status: int, headers: Mapping[str, str]) -> None:
@@ -35,9 +32,10 @@ class ForeignAnswerError(OSError):
             phrase = f" {HTTPStatus(status).phrase}"
         except ValueError:
             phrase = ""
-        kind = headers.get("content-type", "").partition(";")[0].strip()
+        media_type = headers.get("content-type", "").partition(";")[0].strip()
         super().__init__(
-            f"{unexpected(service)}: status {status}{phrase}" + (f" with {kind}" if kind else "")
+            f"{unexpected_response(service)}: status {status}{phrase}"
+            + (f" with {media_type}" if media_type else "")
         )
         self.service = service
         self.status = status
@@ -47,14 +45,14 @@ class ForeignAnswerError(OSError):
         return type(self), (self.service, self.status, self.headers)
 
 
-def unexpected(service: str) -> str:
-    """What an error says of a response that did not come from the service."""
+def unexpected_response(service: str) -> str:
+    """The error message for a response that is not one of the service."""
     return f"unexpected response: the server does not speak {service}"
 
 
-def is_page(body: bytes | memoryview) -> bool:
-    """Whether a body is a page of HTML."""
-    start = bytes(body[:_START]).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+def is_html_page(body: bytes | memoryview) -> bool:
+    """Whether a body is HTML."""
+    start = bytes(body[:_START_BYTES]).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(b"<?xml"):
         start = start.partition(b"?>")[2].lstrip()
     return start.startswith((b"<!doctype html", b"<html"))
