@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import uvloop
-from fsspec_store._http.http1.closing import close_without_loop
 from servers.ports import LOOPBACK
 from servers.scripted import (
     Certificate,
@@ -28,6 +27,7 @@ from servers.scripted import (
     scripted_server,
 )
 
+from fsspec_store._http.http1.closing import close_without_loop
 from fsspec_store._http.http1.connection import Response
 from fsspec_store._http.http1.pool import Origin, Pool, Stream
 from fsspec_store._runtime.loops import PerLoop

@@ -78,7 +78,7 @@ def test_an_access_point_is_a_bucket(bucket: str, chain: str, tmp_path: Any) -> 
 @pytest.mark.parametrize(
     ("url", "names"),
     [
-        (" s3://bucket/x", "begins with white space"),
+        (" s3://bucket/x", "the URL ' s3://bucket/x' begins with white space"),
         ("s3://bucket/x\n", "ends with white space"),
         ("\t/data/x", "begins with white space"),
         ("simplecache:: s3://bucket/x", "white space"),

@@ -144,6 +144,10 @@ def meant_url(path: str) -> str | None:
     match = SCHEME.fullmatch(path)
     if match and match[1] in available_protocols():
         return f"{match[1]}://{match[3].lstrip('/')}"
+    scheme, slashes, rest = path.partition("//")
+    if slashes and scheme in available_protocols():
+        # Without its colon.
+        return f"{scheme}://{rest}"
     # Names of buckets have no other characters.
     return f"s3://{path}" if re.match(r"[a-z0-9][a-z0-9.\-]{0,62}(/|$)", path) else None
 
@@ -164,8 +168,9 @@ def _check_text(text: str) -> None:
     bare = text.strip()
     if bare != text:
         where = "begins" if text[0].isspace() else "ends"
+        before, _, after = text.partition(bare)
         raise StoreURLError(
-            f"the URL {public_url(bare)!r} {where} with white space; a folder whose name does is "
+            f"the URL {before + public_url(bare) + after!r} {where} with white space; a folder whose name does is "
             "given as a pathlib.Path",
             url=public_url(bare),
         )
