@@ -613,9 +613,7 @@ async def test_a_body_of_unknown_length_has_a_bound(kind: str) -> None:
 
     async with connected(forever) as (connection, server):
         error = (BodyTooLongError, ProtocolError)
-        with pytest.raises(
-            error, match=r"more than 100000 bytes|too many chunk extensions"
-        ):
+        with pytest.raises(error, match=r"more than 100000 bytes|too many chunk extensions"):
             await ask(connection, max_bytes=lambda status: 100_000)
         await server.done()
 

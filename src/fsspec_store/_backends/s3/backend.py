@@ -23,7 +23,13 @@ from ..base import Backend
 from ..cleanup import Cleanup
 from ..pages import Continuation, Page, check_answered
 from ..temporary import REFUSED, is_temporary
-from .answers import (
+from .bulk_delete import Deletes
+from .calls import Calls
+from .conditions import Conditions, conditions_of
+from .foreign import has_page
+from .leftovers import abort, temporary_object, unfinished_uploads
+from .reading import Reader
+from .responses import (
     OUT_OF_RANGE,
     error_code,
     error_details,
@@ -31,12 +37,6 @@ from .answers import (
     is_empty_etag,
     without_signatures,
 )
-from .calls import Calls
-from .conditions import Conditions, conditions_of
-from .deletes import Deletes
-from .foreign import has_page
-from .leftovers import abort, temporary_object, unfinished_uploads
-from .reading import Reader
 from .session import customer_keys
 from .uploads import Upload
 

@@ -21,8 +21,8 @@ from ..._http.aiohttp_bodies import Watchdog, read_up_to
 from ..._http.framing import bound_framing
 from ..._http.http1.connection import BodyTooLongError
 from ..._http.retry_policy import RetryPolicy
-from .answers import MAX_DOCUMENT_BYTES, DocumentTooLongError
-from .documents import MAX_ERROR_BYTES
+from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError
+from .xml import MAX_ERROR_BYTES
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager

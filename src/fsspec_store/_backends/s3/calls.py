@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..._http.limiter import MAX_IN_FLIGHT
 from ..._http.retrier import Sender, Slot
 from ..._runtime.sharing import Shared, frozen
-from .answers import verdict
+from .responses import verdict
 from .session import S3Filesystems, check_options, endpoint_of
 from .transports import secrets_of
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..temporary import temporary_name
-from .answers import CONFLICT, PRECONDITION_FAILED, error_code
+from .responses import CONFLICT, PRECONDITION_FAILED, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

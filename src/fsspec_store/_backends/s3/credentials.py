@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import aiobotocore.session
 from botocore.exceptions import ClientError, CredentialRetrievalError
 
-from .answers import verdict
+from .responses import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import botocore.exceptions
 from s3fs.errors import translate_boto_error
 
-from .answers import MissingError
-from .documents import parse_error
+from .responses import MissingError
+from .xml import parse_error
 
 if TYPE_CHECKING:
     from ..._http.http1.connection import Response

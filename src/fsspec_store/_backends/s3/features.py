@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass, field
 
 from ..._core.failures import Failure
-from .answers import (
+from .responses import (
     CONFLICT,
     DAMAGED,
     OUT_OF_RANGE,

@@ -10,7 +10,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
-from .answers import error_code, error_headers, error_status
+from .responses import error_code, error_headers, error_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

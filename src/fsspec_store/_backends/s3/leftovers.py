@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.leftovers import TEMPORARY, UPLOAD, Leftover
 from ..pages import Continuation, Page
-from .answers import error_code
+from .responses import error_code
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

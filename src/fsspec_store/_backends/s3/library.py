@@ -17,10 +17,10 @@ from ..._http.content_range import stated_size
 from ..._http.http1.connection import CONTROL_BYTES, BodyTooLongError, max_control_bytes
 from ..._http.retry_policy import too_slow
 from ..._http.unexpected_responses import unexpected_response
-from .answers import check_end
 from .checksums import ChecksumError, stated_checksum
-from .documents import last_name
 from .foreign import check_is_value
+from .responses import check_end
+from .xml import last_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

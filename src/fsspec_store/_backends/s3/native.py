@@ -21,15 +21,15 @@ from ..._http.parsing import parsed
 from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
 from ..pages import answered_prefix
-from .answers import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_end
 from .checksums import crc32, stated_checksum
-from .documents import delete_body, parse_delete, parse_error, parse_list
 from .endpoints import METHODS, Endpoint, find_endpoint
 from .error_responses import UnexpectedResponseError, error_of, is_success
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2, service_at
 from .foreign import check_is_value
+from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_end
 from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
 from .supported import UnsupportedError, tls_context
+from .xml import delete_body, parse_delete, parse_error, parse_list
 
 if TYPE_CHECKING:
     import ssl

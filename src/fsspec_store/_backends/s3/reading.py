@@ -16,8 +16,8 @@ from ..._http.content_range import is_of_total, longest_body, part_start, range_
 from ..._http.large_reads import read_large, spares
 from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._runtime.threads import in_thread
-from .answers import error_code, is_no_part, requested_part
 from .checksums import ChecksumError
+from .responses import error_code, is_no_part, requested_part
 
 if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest, RangeByteRequest

@@ -28,14 +28,6 @@ import botocore.exceptions
 
 from ..._core.redaction import hidden
 from ..._http.aiohttp_sessions import close_now, without_own_repeats
-from .answers import (
-    DAMAGED,
-    OUT_OF_RANGE,
-    PRECONDITION_FAILED,
-    error_code,
-    is_refused_credential,
-    without_signatures,
-)
 from .bounded import bounded
 from .checksums import ChecksumError
 from .error_responses import UnexpectedResponseError
@@ -51,6 +43,14 @@ from .features import (
 from .foreign import not_s3, unreadable
 from .library import as_bytes, is_version_1, understood, version_1
 from .native import NativeTransport
+from .responses import (
+    DAMAGED,
+    OUT_OF_RANGE,
+    PRECONDITION_FAILED,
+    error_code,
+    is_refused_credential,
+    without_signatures,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

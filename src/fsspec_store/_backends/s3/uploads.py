@@ -10,7 +10,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from ..._runtime.concurrency import for_each
-from .answers import CONFLICT, PRECONDITION_FAILED, error_code
+from .responses import CONFLICT, PRECONDITION_FAILED, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

@@ -9,9 +9,9 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..._runtime.concurrency import for_each
-from .answers import error_code
-from .documents import MAX_ERROR_BYTES
 from .features import BULK_DELETE, may_be_refused
+from .responses import error_code
+from .xml import MAX_ERROR_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -15,7 +15,7 @@ from botocore.handlers import decode_list_object_v2
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from fsspec_store._backends.s3.documents import (
+from fsspec_store._backends.s3.xml import (
     ListPage,
     _parsed_page,
     _plain_page,

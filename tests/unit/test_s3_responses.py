@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from fsspec_store._backends.s3.answers import error_code, requested_part
+from fsspec_store._backends.s3.responses import error_code, requested_part
 from fsspec_store._core.byte_requests import ByteRequest
 from fsspec_store._core.failures import RangeNotSatisfiableError
 from fsspec_store._core.ranges import is_empty_request, is_out_of_range, resolve
