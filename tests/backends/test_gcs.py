@@ -28,7 +28,6 @@ from servers import GCSEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, Plan, fault_proxy, the_first
 
 from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from fsspec_store._backends.gcs import uploads as gcs_uploads
 from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
@@ -472,9 +471,9 @@ class TestResumableUploads:
         assert store.stats.retries == 2
 
     async def test_the_next_chunk_begins_where_the_service_says(
-        self, store: FsspecStore, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+        self, make: Any, proxy: FaultProxy
     ) -> None:
-        monkeypatch.setattr(gcs_uploads, "_CHUNK_BYTES", 2**19)
+        store = make(cls=GoogleFileSystem, large_value_bytes=1, part_bytes=2**19)
         starts: list[str] = []
 
         def plan(method: str, target: str, headers: Any) -> Answer | None:

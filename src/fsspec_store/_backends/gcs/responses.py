@@ -19,7 +19,7 @@ from ..._http.foreign_responses import ForeignAnswerError, is_page
 from ..._http.parsing import parse_json, parse_multipart, parse_part
 from ..._http.responses import Answer, StatusError, http_verdict
 from ..._http.retry_policy import EXPIRED, TRANSIENT, Verdict
-from .requests import crc32c
+from .bodies import crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
