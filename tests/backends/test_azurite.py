@@ -360,7 +360,7 @@ async def test_damage_on_the_way_is_noticed(store: FsspecStore) -> None:
     body = azure_uploads.Body(b"damaged")
     headers = {"x-ms-blob-type": "BlockBlob", **await azure_uploads._sums(b"whole..")}
     with pytest.raises(Exception, match=r"status 400.*(?i:md5)"):
-        await backend._requests.send(
+        await backend._client.send(
             "PUT", f"{store.path}/a", expect={201}, headers=headers, data=body
         )
     assert not await store.exists("a")
@@ -439,7 +439,7 @@ def test_urls_with_the_account_in_them() -> None:
         store = FsspecStore.from_url(url, key)
         assert store.path == "container/some/path"
         assert store.url == "abfs://container/some/path"
-        account = store._backend._requests.account  # type: ignore[attr-defined]
+        account = store._backend._client.account  # type: ignore[attr-defined]
         assert account.endpoint == "https://account.blob.core.windows.net"
     with pytest.raises(StoreURLError, match="version of a blob"):
         FsspecStore.from_url("abfs://c0c@account.dfs.core.windows.net/a?versionid=1", key)
@@ -479,7 +479,7 @@ def test_a_secondary_endpoint_is_read_only() -> None:
     names = f"BlobEndpoint={HOST}/p;BlobSecondaryEndpoint={HOST}/s;AccountName=x"
     options = {"connection_string": f"{names};AccountKey={SECRET}", "location_mode": "secondary"}
     store = FsspecStore.from_url("az://container/x", options)
-    assert store._backend._requests.account.endpoint == f"{HOST}/s"  # type: ignore[attr-defined]
+    assert store._backend._client.account.endpoint == f"{HOST}/s"  # type: ignore[attr-defined]
     assert not store.supports_writes
     assert not store.supports_deletes
 

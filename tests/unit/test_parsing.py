@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from fsspec_store._backends.azure.answers import listing
-from fsspec_store._backends.gcs.answers import listing as listing_of_google
-from fsspec_store._backends.gcs.answers import object_size, outcomes_of_batch
+from fsspec_store._backends.azure.responses import listing
+from fsspec_store._backends.gcs.responses import listing as listing_of_google
+from fsspec_store._backends.gcs.responses import object_size, outcomes_of_batch
 from fsspec_store._backends.s3.xml import parse_list
 from fsspec_store._http.parsing import parse_json, parse_multipart, parse_xml, parsed
 from fsspec_store._http.responses import WholeResponse

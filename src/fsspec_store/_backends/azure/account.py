@@ -31,7 +31,7 @@ from ..._runtime.forks import free_in_child
 from ...errors import StorageOptionError
 from ..option_names import ADLFS
 from ..options import refuse_unknown
-from .answers import refuses_version
+from .responses import refuses_version
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping

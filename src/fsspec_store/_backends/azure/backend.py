@@ -29,10 +29,10 @@ from ..pages import (
     checked_pages,
     refuse_relative,
 )
-from .answers import AzureError, Listing, listing
-from .deletes import Deletes
+from .bulk_delete import BulkDelete
+from .client import Client, quoted
 from .reading import Reader
-from .requests import Requests, quoted
+from .responses import AzureError, Listing, listing
 from .uploads import MAX_AT_ONCE, put_blob
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ class AzureBackend(Backend):
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
-        self._requests = Requests(fs, settings)
-        self._reader = Reader(self._requests, settings.reads)
-        self._deletes = Deletes(self._requests)
+        self._client = Client(fs, settings)
+        self._reader = Reader(self._client, settings.reads)
+        self._bulk_delete = BulkDelete(self._client)
         self._writes = settings.writes
         # The secondary place of an account is a copy that the service itself keeps.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
@@ -96,10 +96,10 @@ class AzureBackend(Backend):
         return is_etag(version) and await self._put(path, data, {"If-Match": version})
 
     async def remove(self, path: str) -> None:
-        await self._deletes.one(path)
+        await self._bulk_delete.one(path)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await self._deletes.many(paths, limit=limit)
+        await self._bulk_delete.many(paths, limit=limit)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         folders: list[str] = []
@@ -161,21 +161,21 @@ class AzureBackend(Backend):
         found = super().secrets() | secret_options(
             {name: getattr(self.fs, name, None) for name in names}
         )
-        if self._requests.account.proxy is not None:
+        if self._client.account.proxy is not None:
             # A proxy may repeat what it was sent.
             with suppress(ValueError):
-                found |= request_secrets(self._requests.account.proxy, {})
+                found |= request_secrets(self._client.account.proxy, {})
         return found
 
     def close(self) -> None:
-        self._requests.close()
+        self._client.close()
 
     async def aclose(self) -> None:
-        await self._requests.aclose()
+        await self._client.aclose()
 
     async def _put(self, path: str, data: memoryview, condition: Mapping[str, str]) -> bool:
         async def put(query: str, headers: Mapping[str, str], body: Body) -> WholeResponse:
-            return await self._requests.send(
+            return await self._client.send(
                 "PUT",
                 path,
                 query,
@@ -185,7 +185,7 @@ class AzureBackend(Backend):
             )
 
         async def headers_of() -> Mapping[str, str]:
-            return (await self._requests.send("HEAD", path, expect={200, 404})).headers
+            return (await self._client.send("HEAD", path, expect={200, 404})).headers
 
         read = partial(self.read, path, None)
         parts = self._writes
@@ -206,7 +206,7 @@ class AzureBackend(Backend):
         place = "" if page_size is None else f"&maxresults={page_size}"
         continuation = Continuation()
         while True:
-            answer = await self._requests.send("GET", container, query + place, expect={200})
+            answer = await self._client.send("GET", container, query + place, expect={200})
             found = await parsed(listing, answer.body)
             check_answered(answered_prefix(answer.body), prefix + stem)
             page = Listing(

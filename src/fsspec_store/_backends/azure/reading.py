@@ -37,7 +37,7 @@ from ..._http.responses import (
 from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._http.unexpected_responses import UnexpectedServerError
 from ..._runtime.threads import in_thread
-from .answers import AzureError, check_whole, error_code, is_folder
+from .responses import AzureError, check_whole, error_code, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from ..._http.large_reads import Fetch
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from .requests import Requests
+    from .client import Client
 
 __all__ = ["Reader"]
 
@@ -62,14 +62,14 @@ class Reader:
 
     Parameters
     ----------
-    requests : Requests
+    client : Client
         Sends requests.
     parts : Parts
         Which values are read in parts.
     """
 
-    def __init__(self, requests: Requests, parts: Parts) -> None:
-        self._requests = requests
+    def __init__(self, client: Client, parts: Parts) -> None:
+        self._client = client
         self._parts = parts
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
@@ -109,7 +109,7 @@ class Reader:
         self, path: str, request: ByteRequest | None, etag: str | None = None
     ) -> HTTPResponse[bytes | memoryview]:
         """The answer with the bytes asked for, however many requests they took."""
-        with self._requests.http.slot() as slot:
+        with self._client.http.slot() as slot:
             found = await self._ask(path, request, etag, leaves_large=True, slot=slot)
             body: bytes | memoryview | None
             if isinstance(found.body, LargeBody):
@@ -140,7 +140,7 @@ class Reader:
             headers["If-Match"] = etag
 
         async def fetch(url: str, **options: Any) -> HTTPResponse[bytes | memoryview | LargeBody]:
-            found = await self._requests.http.fetch(
+            found = await self._client.http.fetch(
                 url, expect=_READ_STATUSES, max_bytes=partial(longest_body, request), **options
             )
             body = found.body
@@ -158,7 +158,7 @@ class Reader:
                 found.status, found.headers, _part(request, found.status, found.headers, body)
             )
 
-        return await self._requests.signed("GET", path, "", headers, fetch, slot)
+        return await self._client.signed("GET", path, "", headers, fetch, slot)
 
     async def _read_in_parts(
         self, slot: Slot, path: str, found: HTTPResponse[Any], body: LargeBody
@@ -174,10 +174,10 @@ class Reader:
         def fetch_in(slot: Slot) -> Fetch:
             async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
                 fetch_part = partial(
-                    self._requests.http.fetch_part, part=part, sink=sink, is_same=is_same
+                    self._client.http.fetch_part, part=part, sink=sink, is_same=is_same
                 )
                 headers = {"x-ms-range": range_header(part), "If-Match": etag}
-                await self._requests.signed("GET", path, "", headers, fetch_part, slot)
+                await self._client.signed("GET", path, "", headers, fetch_part, slot)
 
             return fetch
 
@@ -224,7 +224,7 @@ class Reader:
 
     async def properties(self, path: str) -> tuple[int, str] | None:
         """Size and ETag of a blob; ``None`` when it is missing."""
-        answer = await self._requests.send("HEAD", path, expect={200, 404})
+        answer = await self._client.send("HEAD", path, expect={200, 404})
         if answer.status == 404:
             if error_code(answer) != "BlobNotFound":
                 raise AzureError(answer)
@@ -243,7 +243,7 @@ class Reader:
         """The size of a blob as the answer to a range of it says; ``None`` when it is missing."""
 
         async def fetch(url: str, **options: Any) -> int | None:
-            found = await self._requests.http.fetch(url, expect=_READ_STATUSES, **options)
+            found = await self._client.http.fetch(url, expect=_READ_STATUSES, **options)
             body = found.body
             if isinstance(body, LargeBody):
                 body.stream.close()
@@ -262,7 +262,7 @@ class Reader:
             return total or 0
 
         headers = {"x-ms-range": "bytes=0-0"}
-        return await self._requests.signed("GET", path, "", headers, fetch)
+        return await self._client.signed("GET", path, "", headers, fetch)
 
 
 def _etag(answer: HTTPResponse[Any]) -> str:

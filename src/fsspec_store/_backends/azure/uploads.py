@@ -16,7 +16,7 @@ from aiohttp import Payload
 
 from ..._runtime.concurrency import for_each
 from ..._runtime.threads import in_thread
-from .answers import AzureError, error_code
+from .responses import AzureError, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

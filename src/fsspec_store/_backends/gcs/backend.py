@@ -20,11 +20,11 @@ from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..pages import Continuation, Page
-from .answers import CREDENTIAL_ERRORS, is_missing_bucket, listing, object_size, verdict
 from .buckets import Buckets
-from .calls import USER_AGENT, Calls
-from .deletes import Deletes
+from .bulk_delete import BulkDelete
+from .client import USER_AGENT, Client
 from .reading import GENERATION, Reader, is_generation
+from .responses import CREDENTIAL_ERRORS, is_missing_bucket, listing, object_size, verdict
 from .uploads import Upload
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ class GCSBackend(Backend):
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
-        self._calls = Calls(fs, settings)
-        self._buckets = Buckets(self._calls)
-        self._reader = Reader(self._calls, settings.reads)
-        self._deletes = Deletes(self._calls, self._buckets)
+        self._client = Client(fs, settings)
+        self._buckets = Buckets(self._client)
+        self._reader = Reader(self._client, settings.reads)
+        self._bulk_delete = BulkDelete(self._client, self._buckets)
         self._writes = settings.writes
         self._cleanup = Cleanup()
-        host = urlsplit(self._calls.endpoint).hostname or ""
+        host = urlsplit(self._client.endpoint).hostname or ""
         self._resumes = bool(fs.on_google or _GOOGLE.fullmatch(host))
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
@@ -94,8 +94,8 @@ class GCSBackend(Backend):
 
     async def size(self, path: str) -> int | None:
         bucket, name = _split(path)
-        url = self._calls.url(bucket, name, fields="size,crc32c")
-        answer = await self._calls.call("GET", url, expect=(200, 404))
+        url = self._client.url(bucket, name, fields="size,crc32c")
+        answer = await self._client.call("GET", url, expect=(200, 404))
         if not await self._buckets.has_object(bucket, answer):
             return None
         size = object_size(answer.body)
@@ -117,10 +117,10 @@ class GCSBackend(Backend):
         return await self._put(path, data, ifGenerationMatch=version)
 
     async def remove(self, path: str) -> None:
-        await self._deletes.one(_split(path))
+        await self._bulk_delete.one(_split(path))
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await self._deletes.many([_split(path) for path in paths], limit=limit)
+        await self._bulk_delete.many([_split(path) for path in paths], limit=limit)
 
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
@@ -135,9 +135,9 @@ class GCSBackend(Backend):
             params["delimiter"] = "/"
         continuation = Continuation()
         while True:
-            answer = await self._calls.call(
+            answer = await self._client.call(
                 "GET",
-                self._calls.url(bucket, **params),
+                self._client.url(bucket, **params),
                 expect=(200, 404),
                 headers={"User-Agent": f"{USER_AGENT} (gzip)", "Accept-Encoding": "gzip"},
                 auto_decompress=True,
@@ -181,7 +181,7 @@ class GCSBackend(Backend):
             answer = error.answer
             if is_missing_bucket(answer):
                 return Failure.NO_BUCKET
-            if answer.status == 401 and self._calls.authorization.is_anonymous:
+            if answer.status == 401 and self._client.authorization.is_anonymous:
                 # What anybody else is told by 403.
                 return Failure.FORBIDDEN
             if answer.status == 400 and _ZONAL.search(answer.body):
@@ -189,15 +189,15 @@ class GCSBackend(Backend):
         return http_failure(error)
 
     def secrets(self) -> set[str]:
-        return super().secrets() | self._calls.authorization.secrets()
+        return super().secrets() | self._client.authorization.secrets()
 
     def close(self) -> None:
         self._cleanup.close()
-        self._calls.close()
+        self._client.close()
 
     async def aclose(self) -> None:
         await self._cleanup.aclose()
-        await self._calls.aclose()
+        await self._client.aclose()
 
     async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
         bucket, name = _split(path)
@@ -205,7 +205,7 @@ class GCSBackend(Backend):
         async def read() -> bytes | memoryview | None:
             return (await self._reader.read_whole(bucket, name, None))[0]
 
-        upload = Upload(self._calls, read, bucket, name, data, condition, self._cleanup)
+        upload = Upload(self._client, read, bucket, name, data, condition, self._cleanup)
         parts = self._writes
         in_chunks = self._resumes and data.nbytes > parts.above
         try:

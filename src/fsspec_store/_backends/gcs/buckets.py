@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._core.failures import BucketMissingError
-from .answers import is_missing_bucket, is_missing_object
+from .responses import is_missing_bucket, is_missing_object
 
 if TYPE_CHECKING:
     from ..._http.responses import WholeResponse
-    from .calls import Calls
+    from .client import Client
 
 __all__ = ["Buckets"]
 
@@ -22,12 +22,12 @@ class Buckets:
 
     Parameters
     ----------
-    calls : Calls
+    client : Client
         Sends requests.
     """
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._seen: set[str] = set()
 
     def saw(self, bucket: str) -> None:
@@ -48,9 +48,9 @@ class Buckets:
         """Raise when the bucket is missing; asked once, until the bucket was seen."""
         if bucket in self._seen:
             return
-        url = self._calls.url(bucket, items="", fields="name")
+        url = self._client.url(bucket, items="", fields="name")
         # Whoever may read objects need not be allowed to ask for the bucket.
-        answer = await self._calls.call("GET", url, expect=(200, 401, 403, 404))
+        answer = await self._client.call("GET", url, expect=(200, 401, 403, 404))
         if answer.status == 404:
             raise BucketMissingError(bucket)
         self.saw(bucket)

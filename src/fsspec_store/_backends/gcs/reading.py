@@ -27,8 +27,8 @@ from ..._http.large_reads import read_large, spares
 from ..._http.responses import ChangedWhileReadError, LargeBody, WholeResponse
 from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._runtime.threads import in_thread
-from .answers import check_is_googles, check_whole, in_words
-from .requests import LONG_TO_HASH
+from .bodies import LONG_TO_HASH
+from .responses import check_is_googles, check_whole, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..._http.large_reads import Fetch
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from .calls import Calls
+    from .client import Client
 
 __all__ = ["GENERATION", "Reader", "is_generation"]
 
@@ -53,22 +53,22 @@ class Reader:
 
     Parameters
     ----------
-    calls : Calls
+    client : Client
         Sends requests.
     parts : Parts
         Which values are read in parts.
     """
 
-    def __init__(self, calls: Calls, parts: Parts) -> None:
-        self._calls = calls
+    def __init__(self, client: Client, parts: Parts) -> None:
+        self._client = client
         self._parts = parts
 
     async def read(
         self, bucket: str, name: str, request: ByteRequest | None
     ) -> tuple[bytes | memoryview | None, WholeResponse]:
         """What a request names, ``None`` if nothing, and the answer it came in, without a body."""
-        with self._calls.client.slot() as slot:
-            data, answer = await self._calls.send(
+        with self._client.http.slot() as slot:
+            data, answer = await self._client.send(
                 lambda: self._read_once(bucket, name, request, leaves_large=True), slot
             )
             if not isinstance(data, LargeBody):
@@ -77,7 +77,7 @@ class Reader:
         if whole is not None:
             return whole, answer
         # One response is of one version, whatever the service makes of conditions.
-        return await self._calls.send(lambda: self.read_whole(bucket, name, request))
+        return await self._client.send(lambda: self.read_whole(bucket, name, request))
 
     async def read_whole(
         self, bucket: str, name: str, request: ByteRequest | None
@@ -97,8 +97,8 @@ class Reader:
         """
 
         async def attempt() -> int | None:
-            found = await self._calls.signed(
-                partial(self._calls.client.fetch, self._calls.url(bucket, name, alt="media")),
+            found = await self._client.signed(
+                partial(self._client.http.fetch, self._client.url(bucket, name, alt="media")),
                 expect=(200, 206, 404, 416),
                 headers={**_HEADERS, "Range": "bytes=0-0"},
             )
@@ -119,7 +119,7 @@ class Reader:
             # Of an empty object no range is satisfiable.
             return total or 0
 
-        return await self._calls.send(attempt)
+        return await self._client.send(attempt)
 
     async def _read_once(
         self, bucket: str, name: str, request: ByteRequest | None, *, leaves_large: bool
@@ -127,8 +127,8 @@ class Reader:
         """As `read` in one attempt; a large body may be left that can be read in parts."""
         wanted = range_header(request)
         headers = _HEADERS if wanted is None else {**_HEADERS, "Range": wanted}
-        found = await self._calls.signed(
-            partial(self._calls.client.fetch, self._calls.url(bucket, name, alt="media")),
+        found = await self._client.signed(
+            partial(self._client.http.fetch, self._client.url(bucket, name, alt="media")),
             expect=(200, 206, 404, 416),
             headers=headers,
             max_bytes=partial(longest_body, request),
@@ -175,7 +175,7 @@ class Reader:
     ) -> memoryview | None:
         """A large body, by several requests; ``None`` if they are not of one generation."""
         generation = answer.headers[GENERATION]
-        url = self._calls.url(bucket, name, alt="media", generation=generation)
+        url = self._client.url(bucket, name, alt="media", generation=generation)
         content_range = answer.headers.get("Content-Range")
         total = body.size if content_range is None else total_size(content_range)
 
@@ -184,12 +184,10 @@ class Reader:
 
         def fetch_in(slot: Slot) -> Fetch:
             async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
-                fetch_part = partial(
-                    self._calls.client.fetch_part, url, part, sink, is_same=is_same
-                )
+                fetch_part = partial(self._client.http.fetch_part, url, part, sink, is_same=is_same)
                 headers = {**_HEADERS, "Range": range_header(part)}
-                await self._calls.send(
-                    lambda: self._calls.signed(fetch_part, headers=headers), slot
+                await self._client.send(
+                    lambda: self._client.signed(fetch_part, headers=headers), slot
                 )
 
             return fetch

@@ -18,14 +18,14 @@ import aiohttp
 from ..._http.parsing import parse_json
 from ..._http.responses import StatusError, WholeResponse
 from ..._runtime.threads import in_thread
-from .answers import check_stored
-from .requests import LONG_TO_HASH, Body, checksum, multipart_upload
+from .bodies import LONG_TO_HASH, Body, checksum, multipart_upload
+from .responses import check_stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ..cleanup import Cleanup
-    from .calls import Calls
+    from .client import Client
 
 __all__ = ["Upload"]
 
@@ -56,7 +56,7 @@ class Upload:
 
     Parameters
     ----------
-    calls : Calls
+    client : Client
         Sends requests.
     read : callable
         ``await read()`` returns, in one attempt, what is stored at the name, ``None`` if nothing.
@@ -72,7 +72,7 @@ class Upload:
 
     def __init__(
         self,
-        calls: Calls,
+        client: Client,
         read: Callable[[], Awaitable[bytes | memoryview | None]],
         bucket: str,
         name: str,
@@ -80,7 +80,7 @@ class Upload:
         condition: Mapping[str, str],
         cleanup: Cleanup,
     ) -> None:
-        self._calls = calls
+        self._client = client
         self._cleanup = cleanup
         self._read = read
         self._bucket = bucket
@@ -109,14 +109,14 @@ class Upload:
         return await self._run_sessions(declared, chunk_bytes)
 
     def _url(self, **params: str) -> str:
-        return self._calls.url(self._bucket, api="/upload/storage/v1", **params)
+        return self._client.url(self._bucket, api="/upload/storage/v1", **params)
 
     async def _run_at_once(self, declared: dict[str, str]) -> bool:
         body, content_type = multipart_upload(self._described(declared), self._data)
         url = self._url(uploadType="multipart", fields=_STORED, **self._condition)
 
         async def request() -> WholeResponse:
-            return await self._calls.once(
+            return await self._client.once(
                 "POST",
                 url,
                 expect=(200,),
@@ -139,7 +139,7 @@ class Upload:
             except BaseException as error:
                 if isinstance(error, StatusError) and error.answer.status in _SESSION_GONE:
                     continue
-                await self._cleanup.run(partial(_cancel, self._calls, session), error)
+                await self._cleanup.run(partial(_cancel, self._client, session), error)
                 raise
             if isinstance(answer, WholeResponse):
                 check_stored(answer, self._data, declared)
@@ -150,8 +150,8 @@ class Upload:
         """The URL of a new session, ``None`` when the condition is not met already."""
         url = self._url(uploadType="resumable", fields=_STORED, **self._condition)
         body = Body(json.dumps(self._described(declared)).encode())
-        answer = await self._calls.send(
-            lambda: self._calls.once(
+        answer = await self._client.send(
+            lambda: self._client.once(
                 "POST",
                 url,
                 expect=(200, 412) if self._condition else (200,),
@@ -175,7 +175,7 @@ class Upload:
         target = parts.path + (parts.query and f"?{parts.query}")
         if parts.scheme not in ("http", "https") or not _TARGET.fullmatch(target):
             raise OSError("the service began an upload and did not say where it goes on")
-        endpoint = urlsplit(self._calls.endpoint)
+        endpoint = urlsplit(self._client.endpoint)
         return f"{endpoint.scheme}://{endpoint.netloc}{target}"
 
     async def _send_chunks(self, session: str, chunk_bytes: int) -> WholeResponse | bool:
@@ -194,7 +194,7 @@ class Upload:
                 headers: dict[str, str] = headers, body: Body = body
             ) -> WholeResponse:
                 # Sent again, the service passes over what it has of it.
-                return await self._calls.once(
+                return await self._client.once(
                     "PUT", session, expect=(200, 201, 308), headers=headers, data=body
                 )
 
@@ -234,7 +234,7 @@ class Upload:
                 answer_lost = answer_lost or status not in _NOT_DONE
                 raise
 
-        answer: WholeResponse | bool = await self._calls.send(attempt)
+        answer: WholeResponse | bool = await self._client.send(attempt)
         return answer
 
     def _described(self, declared: Mapping[str, str]) -> dict[str, Any]:
@@ -246,16 +246,16 @@ class Upload:
         """Whether this write is what is there, within another request's attempt."""
         if self._writer is None:
             return await self._read() == self._data
-        url = self._calls.url(self._bucket, self._name, fields="metadata")
-        answer = await self._calls.once("GET", url, expect=(200, 404))
+        url = self._client.url(self._bucket, self._name, fields="metadata")
+        answer = await self._client.once("GET", url, expect=(200, 404))
         if answer.status == 404:
             return False
         found = parse_json(answer.body).get("metadata")
         return isinstance(found, dict) and found.get(_WRITER) == self._writer
 
 
-async def _cancel(calls: Calls, session: str) -> None:
+async def _cancel(client: Client, session: str) -> None:
     # Without this the service forgets the session in a week ("Resumable uploads").
-    await calls.send(
-        lambda: calls.once("DELETE", session, expect=_CANCELLED, headers={"Content-Length": "0"})
+    await client.send(
+        lambda: client.once("DELETE", session, expect=_CANCELLED, headers={"Content-Length": "0"})
     )

@@ -12,16 +12,16 @@ from ..._http.parsing import parsed
 from ..._http.responses import StatusError
 from ..._http.unexpected_responses import UnexpectedServerError
 from ..._runtime.concurrency import for_each
-from .answers import failures_of_batch, is_unclear, outcomes_of_batch, verdict
-from .requests import batch_of_deletions
+from .bodies import batch_of_deletions
+from .responses import failures_of_batch, is_unclear, outcomes_of_batch, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .buckets import Buckets
-    from .calls import Calls
+    from .client import Client
 
-__all__ = ["Deletes"]
+__all__ = ["BulkDelete"]
 
 #: Most calls in one batch (Cloud Storage, "Sending batch requests").
 _MOST = 100
@@ -30,25 +30,27 @@ _AT_ONCE = 4
 _NOT_IN_BATCHES = frozenset({400, 404, 405, 406, 410, 411, 412, 413, 414, 415, 422, 501})
 
 
-class Deletes:
+class BulkDelete:
     """Deletes objects.
 
     Parameters
     ----------
-    calls : Calls
+    client : Client
         Sends requests.
     buckets : Buckets
         Says what a missing object means.
     """
 
-    def __init__(self, calls: Calls, buckets: Buckets) -> None:
-        self._calls = calls
+    def __init__(self, client: Client, buckets: Buckets) -> None:
+        self._client = client
         self._buckets = buckets
         self._in_batches = True
 
     async def one(self, target: tuple[str, str]) -> None:
         """Delete the object of a bucket and a name, if it is there."""
-        answer = await self._calls.call("DELETE", self._calls.url(*target), expect=(200, 204, 404))
+        answer = await self._client.call(
+            "DELETE", self._client.url(*target), expect=(200, 204, 404)
+        )
         await self._buckets.has_object(target[0], answer)
 
     async def many(self, targets: Sequence[tuple[str, str]], *, limit: int) -> None:
@@ -62,12 +64,12 @@ class Deletes:
 
         async def attempt() -> None:
             nonlocal left
-            urls = [self._calls.url(*target, host="") for target in left]
+            urls = [self._client.url(*target, host="") for target in left]
             body, content_type = batch_of_deletions(urls)
             try:
-                answer = await self._calls.once(
+                answer = await self._client.once(
                     "POST",
-                    f"{self._calls.endpoint}/batch/storage/v1",
+                    f"{self._client.endpoint}/batch/storage/v1",
                     expect=(200,),
                     headers={"Content-Type": content_type, "Content-Length": str(body.size)},
                     data=body,
@@ -91,7 +93,7 @@ class Deletes:
                 raise min(failures.values(), key=lambda error: verdict(error) is not None)
 
         if self._in_batches and len(left) > 1:
-            await self._calls.send(attempt)
+            await self._client.send(attempt)
         if not self._in_batches or len(targets) == 1:
             await for_each(self.one, left, limit=limit)
         for bucket in unsure:

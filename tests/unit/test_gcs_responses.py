@@ -7,7 +7,7 @@ import google_crc32c
 import pytest
 from multidict import CIMultiDict
 
-from fsspec_store._backends.gcs.answers import (
+from fsspec_store._backends.gcs.responses import (
     check_stored,
     check_whole,
     failures_of_batch,

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 from ..._http.parsing import parsed
 from ..._http.retry_policy import retry_decision_of_status
 from ..._runtime.concurrency import for_each
-from .answers import AzureError, batch_statuses, error_code
+from .responses import AzureError, batch_statuses, error_code
 from .uploads import Body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .requests import Requests
+    from .client import Client
 
-__all__ = ["Deletes"]
+__all__ = ["BulkDelete"]
 
 #: Most parts of a batch ("Blob Batch").
 _MOST = 256
@@ -29,22 +29,22 @@ _AT_ONCE = 4
 _NOTHING_TO_REMOVE = frozenset({"BlobNotFound", "DirectoryIsNotEmpty"})
 
 
-class Deletes:
+class BulkDelete:
     """Deletes blobs.
 
     Parameters
     ----------
-    requests : Requests
+    client : Client
         Sends requests.
     """
 
-    def __init__(self, requests: Requests) -> None:
-        self._requests = requests
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._in_batches = True
 
     async def one(self, path: str) -> None:
         """Delete a blob, if it is there."""
-        answer = await self._requests.send("DELETE", path, expect={202, 404, 409})
+        answer = await self._client.send("DELETE", path, expect={202, 404, 409})
         if answer.status != 202 and error_code(answer) not in _NOTHING_TO_REMOVE:
             raise AzureError(answer)
 
@@ -73,15 +73,15 @@ class Deletes:
         boundary = f"batch_{secrets.token_hex(16)}"
         lines = []
         for number, path in enumerate(paths):
-            url_path, url = self._requests.address(path, "")
-            headers = await self._requests.account.part_headers("DELETE", url_path)
+            url_path, url = self._client.address(path, "")
+            headers = await self._client.account.part_headers("DELETE", url_path)
             lines += [
                 f"--{boundary}",
                 "Content-Type: application/http",
                 "Content-Transfer-Encoding: binary",
                 f"Content-ID: {number}",
                 "",
-                f"DELETE {url.removeprefix(self._requests.account.service)} HTTP/1.1",
+                f"DELETE {url.removeprefix(self._client.account.service)} HTTP/1.1",
                 *(f"{name}: {value}" for name, value in headers.items()),
                 "",
                 "",
@@ -89,7 +89,7 @@ class Deletes:
         lines += [f"--{boundary}--", ""]
         body = Body("\r\n".join(lines).encode())
         try:
-            answer = await self._requests.send(
+            answer = await self._client.send(
                 "POST",
                 container,
                 "restype=container&comp=batch",

@@ -14,7 +14,7 @@ from ..._http.native_client import NativeClient
 from ..._http.responses import StatusError
 from ..._runtime.sharing import frozen
 from ..._version import __version__
-from .answers import check_is_googles, in_words, verdict
+from .responses import check_is_googles, in_words, verdict
 from .session import (
     Authorization,
     billed_project,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..._http.retrier import Slot
     from ..._http.settings import Settings
 
-__all__ = ["USER_AGENT", "Calls"]
+__all__ = ["USER_AGENT", "Client"]
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ USER_AGENT = f"fsspec-store/{__version__}"
 _OPTIONS = {"allow_redirects": False, "auto_decompress": False, "raise_for_status": False}
 
 
-class Calls:
+class Client:
     """Requests by one user's settings.
 
     Parameters
@@ -70,7 +70,7 @@ class Calls:
         native = None
         if settings.is_native and supports_native(fs):
             native = NativeClient(service, settings.policy)
-        self.client = HTTPClient(service, session_maker(fs), share, settings, verdict, native)
+        self.http = HTTPClient(service, session_maker(fs), share, settings, verdict, native)
 
     def url(
         self,
@@ -102,14 +102,14 @@ class Calls:
         renew = None
         if authorization.may_renew:
             renew = partial(authorization.renew, authorization.token)
-        return await self.client.send(attempt, slot=slot, renew=renew)
+        return await self.http.send(attempt, slot=slot, renew=renew)
 
     async def once(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any
     ) -> WholeResponse:
         """Sign and send a request once; an error has the message of the service."""
         answer = await self.signed(
-            partial(self.client.once, method, url), headers=headers or {}, **options
+            partial(self.http.once, method, url), headers=headers or {}, **options
         )
         check_is_googles(answer.status, answer.headers, answer.body)
         return in_words(answer) if answer.status >= 400 else answer
@@ -132,8 +132,8 @@ class Calls:
 
     def close(self) -> None:
         """Close the connections; new ones are made when requests follow."""
-        self.client.close()
+        self.http.close()
 
     async def aclose(self) -> None:
         """As `close`, awaiting the running loop's."""
-        await self.client.aclose()
+        await self.http.aclose()

@@ -7,7 +7,7 @@ import google_crc32c
 import numpy as np
 import pytest
 
-from fsspec_store._backends.gcs.requests import (
+from fsspec_store._backends.gcs.bodies import (
     Body,
     batch_of_deletions,
     checksum,

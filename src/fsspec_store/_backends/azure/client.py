@@ -25,7 +25,7 @@ from ..._http.responses import (
 from ..._http.retry_policy import EXPIRED, TRANSIENT
 from ..._version import __version__
 from .account import account_of
-from .answers import AzureError, error_code
+from .responses import AzureError, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .account import Credential
     from .uploads import Body
 
-__all__ = ["Requests", "quoted"]
+__all__ = ["Client", "quoted"]
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ _OWN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"fsspec-store/{__v
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-class Requests:
+class Client:
     """Requests by one user's settings.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fsspec_store._backends.azure.answers import (
+from fsspec_store._backends.azure.responses import (
     AzureError,
     batch_statuses,
     error_code,

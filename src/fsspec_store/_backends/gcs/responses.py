@@ -19,7 +19,7 @@ from ..._http.parsing import parse_json, parse_multipart, parse_part
 from ..._http.responses import StatusError, WholeResponse, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
-from .requests import crc32c
+from .bodies import crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
