@@ -1,4 +1,4 @@
-"""Memory for bodies: nobody has what somebody else still holds."""
+"""The buffer pool: a buffer is not reused as long as a view of it exists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST = 32 * 2**20
 
 
 @pytest.fixture(autouse=True)
-def _nothing_kept() -> Iterator[None]:
+def _empty_pool() -> Iterator[None]:
     gc.collect()
     buffer_pool._idle.clear()
     yield
@@ -35,12 +35,12 @@ def address(memory: memoryview) -> int:
     return found
 
 
-def kept() -> list[int]:
+def idle() -> list[int]:
     return [memory.nbytes for memory in buffer_pool._idle]
 
 
 @pytest.mark.parametrize("size", [0, 1, LEAST - 1, LEAST, 2**22, 2**22 + 1])
-def test_it_has_the_size_asked_for_and_can_be_written(size: int) -> None:
+def test_a_buffer_has_the_requested_size_and_is_writable(size: int) -> None:
     for _ in range(3):
         memory = new_memory(size)
         assert (memory.nbytes, memory.format, memory.readonly) == (size, "B", False)
@@ -49,12 +49,12 @@ def test_it_has_the_size_asked_for_and_can_be_written(size: int) -> None:
         del memory
 
 
-def test_what_was_given_back_is_lent_again() -> None:
+def test_a_released_buffer_is_reused() -> None:
     first = new_memory(2**22)
     place = address(first)
     assert address(new_memory(2**22)) != place
     del first
-    # As much, or a little less.
+    # The same size, or up to a fifth less.
     for size in (2**22, 2**22 - 1, 2**22 * 4 // 5 + 1):
         again = new_memory(size)
         assert address(again) == place
@@ -73,7 +73,7 @@ HOLDS: dict[str, Callable[[memoryview], Any]] = {
 
 
 @pytest.mark.parametrize("hold", HOLDS)
-def test_whoever_holds_a_part_of_it_has_it_alone(hold: str) -> None:
+def test_a_buffer_with_a_view_is_not_reused(hold: str) -> None:
     memory = new_memory(LEAST)
     memory[:] = b"a" * LEAST
     held = HOLDS[hold](memory)
@@ -82,32 +82,32 @@ def test_whoever_holds_a_part_of_it_has_it_alone(hold: str) -> None:
     other = new_memory(LEAST)
     other[:] = b"b" * LEAST
     assert set(bytes(held)) == {ord("a")}
-    assert kept() == []
+    assert idle() == []
     del held
-    assert kept() == [LEAST]
+    assert idle() == [LEAST]
 
 
-def test_little_is_not_kept_and_much_not_for_ever() -> None:
+def test_the_bounds_of_the_pool() -> None:
     for size in (LEAST - 1, MOST + 1):
         del_me = new_memory(size)
         del del_me
-        assert kept() == []
+        assert idle() == []
     many = [new_memory(size) for size in range(2**20, 2**20 + 40)]
     del many
-    assert sum(kept()) <= MOST
-    # Of those given back, the last ones.
-    assert len(kept()) == 31
+    assert sum(idle()) <= MOST
+    # Those that were released last.
+    assert len(idle()) == 31
     large = new_memory(MOST)
     del large
-    assert kept() == [MOST]
+    assert idle() == [MOST]
     larger = new_memory(MOST + 1)
     del larger
-    assert kept() == [MOST]
+    assert idle() == [MOST]
 
 
 @given(st.lists(st.tuples(st.integers(LEAST - 2, LEAST * 3), st.integers(0, 5)), max_size=40))
-def test_it_is_never_lent_twice(steps: list[tuple[int, int]]) -> None:
-    """Some is held, and some given back, in any order: what was written stays."""
+def test_a_buffer_is_never_in_use_twice(steps: list[tuple[int, int]]) -> None:
+    """Buffers in use keep their contents while others are released in any order."""
     held: dict[int, tuple[memoryview, int]] = {}
     for number, (size, slot) in enumerate(steps):
         mark = number % 251
@@ -115,10 +115,10 @@ def test_it_is_never_lent_twice(steps: list[tuple[int, int]]) -> None:
         memory[:1], memory[-1:] = bytes([mark]), bytes([mark])
         held[slot] = (memory, mark)
         assert all(view[0] == view[-1] == own for view, own in held.values())
-        assert sum(kept()) <= MOST
+        assert sum(idle()) <= MOST
 
 
-def test_threads_share_it() -> None:
+def test_threads_share_the_pool() -> None:
     def use(mark: int) -> bool:
         for _ in range(300):
             memory = new_memory(LEAST + mark)
@@ -129,14 +129,14 @@ def test_threads_share_it() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(use, range(8)))
-    assert sum(kept()) <= MOST
+    assert sum(idle()) <= MOST
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="cannot: no processes are forked here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
     with ThreadPoolExecutor(1) as pool:
-        # Held by another thread while the child is made.
+        # Another thread holds the lock during the fork.
         pool.submit(buffer_pool._lock.acquire).result()
         try:
             assert in_forked_child(lambda: new_memory(LEAST).nbytes == LEAST)

@@ -44,7 +44,7 @@ def partial(start: int, end: int, total: object) -> Mapping[str, str]:
 def part_of_answer(
     status: int, headers: Mapping[str, str], body: bytes, request: ByteRequest | None
 ) -> bytes | memoryview:
-    """Of an answer whose body was decoded, as backends put it together."""
+    """The Content-Range of a decoded response, as backends compute it."""
     refuse_encoded_part(status, headers)
     length = None if content_coding(headers) else content_length(headers)
     content_range = headers.get("Content-Range")
@@ -58,16 +58,14 @@ def part_206(
 
 
 @given(sizes, requests)
-def test_the_part_an_obedient_server_sends(size: int, request: ByteRequest) -> None:
+def test_a_part_from_a_server_that_supports_ranges(size: int, request: ByteRequest) -> None:
     start, end = resolve(request, size)
     if start < end:
         assert part_206(DATA[:size], start, end, size, request) == DATA[start:end]
 
 
 @given(sizes, requests)
-def test_the_part_of_what_a_server_that_ignores_ranges_sends(
-    size: int, request: ByteRequest
-) -> None:
+def test_a_part_cut_from_a_server_that_ignores_ranges(size: int, request: ByteRequest) -> None:
     headers = {"Content-Length": str(size)}
     if is_out_of_range(request, size):
         with pytest.raises(RangeNotSatisfiableError) as caught:
@@ -86,7 +84,7 @@ def test_the_part_of_what_a_server_that_ignores_ranges_sends(
         ("bytes 0--1/0", RangeByteRequest(0, 1), 0),
     ],
 )
-def test_no_bytes_for_a_range_past_the_end_are_no_answer(
+def test_an_empty_part_for_a_range_past_the_end_is_an_error(
     content_range: str, request_: ByteRequest, size: int
 ) -> None:
     with pytest.raises(RangeNotSatisfiableError) as caught:
@@ -97,9 +95,7 @@ def test_no_bytes_for_a_range_past_the_end_are_no_answer(
 
 
 @given(sizes, requests, st.integers(-3, 3), st.integers(-3, 3))
-def test_another_part_is_never_handed_over(
-    size: int, request: ByteRequest, early: int, late: int
-) -> None:
+def test_another_part_is_an_error(size: int, request: ByteRequest, early: int, late: int) -> None:
     start, end = resolve(request, size)
     sent, until = start + early, end + late
     if (early, late) == (0, 0) or not 0 <= sent < until <= size:
@@ -117,7 +113,7 @@ def test_another_part_is_never_handed_over(
         (None, [(0, 8)], [(1, 8)]),
     ],
 )
-def test_a_server_that_does_not_know_the_size(request_: Any, good: Any, bad: Any) -> None:
+def test_content_range_without_a_total(request_: Any, good: Any, bad: Any) -> None:
     for start, end in good:
         assert part_206(DATA, start, end, "*", request_) == DATA[start:end]
     for start, end in bad:
@@ -126,22 +122,22 @@ def test_a_server_that_does_not_know_the_size(request_: Any, good: Any, bad: Any
 
 
 @pytest.mark.parametrize("content_range", [None, "", "bytes */20", "items 0-3/20", "bytes 0-3"])
-def test_a_part_that_does_not_say_which_is_never_handed_over(content_range: str | None) -> None:
+def test_a_part_without_a_valid_content_range_is_an_error(content_range: str | None) -> None:
     request = RangeByteRequest(0, 4)
     with pytest.raises(aiohttp.ClientPayloadError, match="unknown part"):
         requested_part(b"0123", request, status=206, content_range=content_range)
 
 
-def test_a_body_that_is_not_as_long_as_announced_is_never_handed_over() -> None:
+def test_a_body_of_another_length_than_stated_is_an_error() -> None:
     with pytest.raises(aiohttp.ClientPayloadError, match="received 3 of 10 bytes"):
         part_of_answer(200, {"Content-Length": "10"}, b"012", None)
     with pytest.raises(aiohttp.ClientPayloadError, match="3 bytes"):
         requested_part(b"012", RangeByteRequest(0, 10), content_range="bytes 0-9/20")
 
 
-def test_the_parts_of_a_compressed_form_are_no_parts_of_the_object() -> None:
+def test_a_part_of_a_compressed_body_is_an_error() -> None:
     gzip = {"Content-Encoding": "gzip", "Content-Length": "7"}
-    # Decoded whole by the HTTP library: longer than announced, and right.
+    # Decoded by the HTTP library: longer than Content-Length, and valid.
     assert part_of_answer(200, gzip, b"0123456789", None) == b"0123456789"
     assert part_of_answer(200, gzip, b"0123456789", RangeByteRequest(2, 4)) == b"23"
     with pytest.raises(OSError, match="gzip form"):
@@ -158,7 +154,7 @@ def test_the_parts_of_a_compressed_form_are_no_parts_of_the_object() -> None:
         (RangeByteRequest(0, 1), "bytes=0-0"),
         (RangeByteRequest(5, 10), "bytes=5-9"),
         (OffsetByteRequest(5), "bytes=5-"),
-        # All of an object, and no 416 for an empty one.
+        # The whole object; an empty one gets no 416.
         (OffsetByteRequest(0), None),
         (SuffixByteRequest(5), "bytes=-5"),
     ],
@@ -167,14 +163,14 @@ def test_range_headers(request_: Any, header: str | None) -> None:
     assert range_header(request_) == header
 
 
-def test_what_headers_say() -> None:
+def test_sizes_in_headers() -> None:
     assert total_size("bytes 0-0/1000") == 1000
     assert total_size("bytes */1000") == 1000
     assert [total_size(text) for text in (None, "", "bytes 0-0/*", "bytes 1000")] == [None] * 4
     assert content_length({"Content-Length": "0"}) == 0
     assert [content_length({"Content-Length": text}) for text in ("", "-1", "\u0663")] == [None] * 3
     assert content_length({}) is None
-    # No machine converts so many digits to a number in time.
+    # Converting so many digits to a number takes too long.
     digits = "0" * 5000 + "5"
     assert content_length({"Content-Length": digits}) is None
     assert total_size(f"bytes 0-0/{digits}") is None
@@ -184,13 +180,13 @@ def test_what_headers_say() -> None:
 
 
 @pytest.mark.parametrize("content_range", [f"bytes 0-9/{'9' * 5000}", f"bytes {'0' * 5000}-9/10"])
-def test_a_range_of_many_digits_is_none(content_range: str) -> None:
+def test_a_content_range_with_many_digits_is_invalid(content_range: str) -> None:
     with pytest.raises(aiohttp.ClientPayloadError, match=r"unknown part.*\.\.\.") as caught:
         requested_part(bytes(10), RangeByteRequest(0, 10), status=206, content_range=content_range)
     assert len(str(caught.value)) < 300
 
 
-def test_a_body_without_a_length_has_a_bound() -> None:
+def test_longest_body() -> None:
     part, end = RangeByteRequest(100, 110), SuffixByteRequest(10)
     assert [longest_body(request, 206) for request in (part, end)] == [10, 10]
     assert [longest_body(request, 200) for request in (part, end)] == [10 + MOST_WASTED] * 2
@@ -198,7 +194,7 @@ def test_a_body_without_a_length_has_a_bound() -> None:
         assert longest_body(whole, 206) == MOST_UNANNOUNCED
 
 
-def test_a_size_in_a_document_is_digits() -> None:
+def test_stated_size() -> None:
     assert [stated_size(said, "x") for said in ("0", "17", 17)] == [0, 17, 17]
     for said in ("", "-1", "1.5", "\u0663", "9" * 30, -1, 10**30, True, 1.5, None):
         with pytest.raises(OSError, match="size of x"):

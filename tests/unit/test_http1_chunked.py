@@ -40,7 +40,7 @@ def pieces_of(data: bytes, places: list[int]) -> list[bytes]:
 
 
 @given(chunked(), st.lists(st.integers(0, 2**16)), st.binary())
-def test_however_it_is_cut_the_body_is_read_and_not_a_byte_more(
+def test_a_body_in_any_pieces_is_decoded_exactly_to_its_end(
     sample: tuple[bytes, bytes], places: list[int], after: bytes
 ) -> None:
     expected, sent = sample
@@ -55,7 +55,7 @@ def test_however_it_is_cut_the_body_is_read_and_not_a_byte_more(
 
 
 @given(chunked())
-def test_byte_by_byte_it_is_done_with_its_last_byte(sample: tuple[bytes, bytes]) -> None:
+def test_a_body_byte_by_byte_is_done_at_its_last_byte(sample: tuple[bytes, bytes]) -> None:
     expected, sent = sample
     body = ChunkedBody()
     for place in range(len(sent)):
@@ -91,7 +91,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 @given(st.lists(st.integers(0, 2**16), max_size=30))
-def test_what_is_malformed_is_refused_however_it_is_cut(name: str, places: list[int]) -> None:
+def test_a_malformed_body_in_any_pieces_is_an_error(name: str, places: list[int]) -> None:
     body = ChunkedBody()
 
     def feed_all() -> None:
@@ -104,7 +104,7 @@ def test_what_is_malformed_is_refused_however_it_is_cut(name: str, places: list[
 
 
 @given(chunked(), st.data())
-def test_what_breaks_off_is_never_done(sample: tuple[bytes, bytes], data: st.DataObject) -> None:
+def test_a_truncated_body_is_never_done(sample: tuple[bytes, bytes], data: st.DataObject) -> None:
     expected, sent = sample
     body = ChunkedBody()
     body.feed(sent[: data.draw(st.integers(0, len(sent) - 1))])

@@ -27,7 +27,7 @@ from servers.scripted import (
 from fsspec_store._http.http1.connection import BodyTooLongError, Connection, Response
 from fsspec_store._http.http1.head_parser import ProtocolError
 
-#: Longer than any test takes, and shorter than anybody waits.
+#: Longer than any test takes.
 PATIENT = 20.0
 IMPATIENT = 0.2
 WHOLE = 2**25
@@ -74,7 +74,7 @@ async def connected(
 
 
 def answers(*answers: list[bytes] | bytes) -> Script:
-    """Answers one request after the other with these bytes, or pieces, and waits for the end."""
+    """Responds to each request with these bytes or pieces, and waits until the client closes."""
 
     async def script(peer: Peer) -> None:
         for answer in answers:
@@ -101,13 +101,13 @@ def body_of(answer: Response) -> bytes:
 
 
 async def rounds() -> None:
-    """Returns when the loop has seen all that had happened before."""
+    """Returns when the loop has processed all earlier events."""
     for _ in range(5):
         await asyncio.sleep(0)
 
 
 def pattern(size: int) -> bytes:
-    """Bytes of which no two neighbouring pages are the same."""
+    """Bytes without two equal neighbouring pages."""
     return np.arange(size // 4 + 1, dtype=">u4").tobytes()[:size]
 
 
@@ -122,7 +122,7 @@ def chunked(body: bytes, size: int) -> bytes:
 
 @st.composite
 def responses(draw: st.DrawFn) -> tuple[bytes, dict[str, Any], int, bytes]:
-    """What a server sends, how it was asked, and what that means: status and body."""
+    """Bytes of a response, options of the request, expected status and body."""
     interim = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * draw(st.integers(0, 2))
     kind = draw(st.sampled_from(["length", "chunked", "head", "no content", "into"]))
     body = draw(st.binary(max_size=500) | st.binary(min_size=500, max_size=500).map(pattern_like))
@@ -140,13 +140,13 @@ def responses(draw: st.DrawFn) -> tuple[bytes, dict[str, Any], int, bytes]:
 
 
 def pattern_like(seed: bytes) -> bytes:
-    # Longer than what is read of a socket at once.
+    # Longer than one read of the socket.
     return seed * 300
 
 
 @settings(max_examples=150)
 @given(st.lists(st.tuples(responses(), st.lists(st.integers(0, 2**20), max_size=8)), max_size=4))
-async def test_any_responses_in_any_pieces_one_after_the_other(
+async def test_any_sequence_of_responses_in_any_pieces(
     samples: list[tuple[tuple[bytes, dict[str, Any], int, bytes], list[int]]],
 ) -> None:
     sent = []
@@ -182,7 +182,7 @@ async def test_a_body_until_the_connection_closes(size: int) -> None:
         assert not connection.is_open
 
 
-async def test_a_head_as_long_as_may_be_and_one_longer() -> None:
+async def test_the_maximum_size_of_a_head() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\na: " + b"x" * (2**16 - 43) + b"\r\n\r\n"
     assert len(head) == 2**16
     pieces = [head[start : start + 5000] for start in range(0, len(head), 5000)]
@@ -196,7 +196,7 @@ async def test_a_head_as_long_as_may_be_and_one_longer() -> None:
 
 @pytest.mark.parametrize("kind", ["length", "chunks", "until close", "into", "in pieces"])
 @pytest.mark.parametrize("size", [0, 5, 70_000, 3_000_000])
-async def test_a_body_is_seen_piece_by_piece(kind: str, size: int) -> None:
+async def test_on_chunk_receives_each_piece_of_the_body(kind: str, size: int) -> None:
     body = pattern(size)
     head = b"HTTP/1.1 200 OK\r\nx: y\r\n"
     sent = {
@@ -228,16 +228,16 @@ async def test_a_body_is_seen_piece_by_piece(kind: str, size: int) -> None:
         assert b"".join(seen) == body
         assert asked == [206 if kind == "into" else 200]
         if kind != "until close":
-            # The next one is nobody's business.
+            # The next response is not passed to it.
             assert body_of(await ask(connection)) == b"next"
             assert b"".join(seen) == body
 
 
-async def test_a_body_that_nobody_wants_to_see_or_that_is_left_is_not_seen() -> None:
+async def test_on_chunk_is_optional_and_not_called_for_streams() -> None:
     async with connected(answers(response(b"one"), response(pattern(100_000)))) as (connection, _):
         assert body_of(await ask(connection, on_chunk=lambda status, headers: None)) == b"one"
         answer = await ask(
-            connection, whole_up_to=1000, on_chunk=lambda *_: pytest.fail("was asked")
+            connection, whole_up_to=1000, on_chunk=lambda *_: pytest.fail("was called")
         )
         assert (answer.body, answer.length) == (None, 100_000)
 
@@ -251,14 +251,14 @@ async def test_a_body_that_nobody_wants_to_see_or_that_is_left_is_not_seen() -> 
         b"HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nok\r\n",
         b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\nwhatever comes now",
-        # No error is that long.
+        # Larger than the maximum of an error body.
         b"HTTP/1.1 404 Not Found\r\ncontent-length: 33554433\r\n\r\n",
         b"HTTP/1.1 500 Oh\r\ncontent-length: 1048577\r\n\r\n",
         b"HTTP/1.1 301 Moved\r\n\r\n" + b"x" * (2**20 + 1),
         b"HTTP/1.1 404 No\r\ntransfer-encoding: chunked\r\n\r\n200000\r\n" + b"x" * (2**20 + 1),
     ],
 )
-async def test_what_is_no_response_is_refused_at_once(data: bytes) -> None:
+async def test_an_invalid_response_fails_at_once(data: bytes) -> None:
     async with connected(answers(data)) as (connection, server):
         with pytest.raises(ProtocolError):
             await ask(connection)
@@ -266,7 +266,7 @@ async def test_what_is_no_response_is_refused_at_once(data: bytes) -> None:
         await server.done()
 
 
-async def test_a_body_for_which_there_is_no_room_is_an_error() -> None:
+async def test_a_body_larger_than_memory_is_an_error() -> None:
     data = b"HTTP/1.1 200 OK\r\ncontent-length: 999999999999999999\r\n\r\n"
     async with connected(answers(data)) as (connection, server):
         with pytest.raises(MemoryError):
@@ -274,14 +274,14 @@ async def test_a_body_for_which_there_is_no_room_is_an_error() -> None:
         await server.done()
 
 
-async def test_no_request_follows_where_the_server_says_so() -> None:
+async def test_connection_close_is_respected() -> None:
     async with connected(answers(response(b"ok", 200, "connection: close"))) as (connection, _):
         assert body_of(await ask(connection)) == b"ok"
         assert not connection.is_open
 
 
 @pytest.mark.parametrize("kind", ["length", "chunked", "until close", "refusal"])
-async def test_a_connection_that_waits_keeps_no_body(kind: str) -> None:
+async def test_an_idle_connection_holds_no_body(kind: str) -> None:
     body = pattern(2**20)
     sent = {
         "length": response(body),
@@ -300,7 +300,7 @@ async def test_a_connection_that_waits_keeps_no_body(kind: str) -> None:
         answer = await ask(connection)
         assert body_of(answer) == body
         assert answer.body is not None
-        # Arrays tell when they go, and bytearrays whether somebody has a view of them.
+        # Arrays have weak references; bytearrays cannot be resized while a view exists.
         memory = answer.body.obj
         gone = weakref.ref(memory) if isinstance(memory, np.ndarray) else memory.clear
         del answer, memory
@@ -308,11 +308,11 @@ async def test_a_connection_that_waits_keeps_no_body(kind: str) -> None:
         assert gone() is None
 
 
-# -- Memory of the caller's --------------------------------------------------------------------
+# -- Memory of the caller ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, 3000, 300_000])
-async def test_memory_that_fits_is_filled_in_place(size: int) -> None:
+async def test_into_of_the_right_size_is_filled_in_place(size: int) -> None:
     memory = bytearray(size)
     async with connected(answers(response(pattern(size), 206))) as (connection, _):
         answer = await ask(connection, into=memoryview(memory), whole_up_to=0)
@@ -322,7 +322,7 @@ async def test_memory_that_fits_is_filled_in_place(size: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "status"), [(99, 206), (101, 206), (100, 200), (100, 404)])
-async def test_memory_for_another_answer_is_left_alone(size: int, status: int) -> None:
+async def test_into_is_unchanged_for_another_size_or_status(size: int, status: int) -> None:
     memory = bytearray(100)
     async with connected(answers(response(pattern(size), status))) as (connection, _):
         answer = await ask(connection, into=memoryview(memory))
@@ -330,7 +330,7 @@ async def test_memory_for_another_answer_is_left_alone(size: int, status: int) -
         assert memory == bytes(100)
 
 
-async def test_memory_is_let_go_of_when_the_request_is_given_up() -> None:
+async def test_into_is_released_when_the_request_is_cancelled() -> None:
     memory = bytearray(300_000)
     half_sent = asyncio.Event()
 
@@ -353,13 +353,13 @@ async def test_memory_is_let_go_of_when_the_request_is_given_up() -> None:
         assert not any(memory)
 
 
-# -- Whose answer is it ------------------------------------------------------------------------
+# -- Surplus bytes -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [201, 404])
-async def test_only_a_value_is_left_to_be_read(status: int) -> None:
+async def test_only_the_body_of_a_value_is_a_stream(status: int) -> None:
     data = response(bytes(200_000), status)
-    # The body comes after its head.
+    # The body arrives after its head.
     async with connected(answers([data[:100], data[100:]])) as (connection, _):
         answer = await ask(connection, whole_up_to=1)
         assert body_of(answer) == bytes(200_000)
@@ -370,7 +370,7 @@ SURPLUS = response(b"another's answer")
 
 @pytest.mark.parametrize("size", [0, 1, 20_000, 2**16 - 44, 2**16, 300_000])
 @pytest.mark.parametrize("kind", ["length", "chunked", "into", "stream", "HEAD"])
-async def test_surplus_after_a_response_never_becomes_the_next_answer(kind: str, size: int) -> None:
+async def test_surplus_after_a_response_is_never_the_next_response(kind: str, size: int) -> None:
     body = pattern(size)
     options: dict[str, Any] = {}
     data = response(body)
@@ -382,7 +382,7 @@ async def test_surplus_after_a_response_never_becomes_the_next_answer(kind: str,
         options = {"whole_up_to": 0}
     elif kind == "HEAD":
         options = {"no_body": True}
-    # All at once, the surplus by itself, and a single byte of it with the response.
+    # In one write, the surplus in its own, and one byte of it with the response.
     for pieces in ([data + SURPLUS], [data, SURPLUS], [data + SURPLUS[:1], SURPLUS[1:]]):
 
         async def script(peer: Peer, pieces: list[bytes] = pieces) -> None:
@@ -401,11 +401,11 @@ async def test_surplus_after_a_response_never_becomes_the_next_answer(kind: str,
                 assert memory == body
             else:
                 assert body_of(answer) == (b"" if kind == "HEAD" else body)
-            # Without a moment in between, as by a caller that asks for one thing after the other.
+            # Without a round of the loop in between.
             assert not connection.is_open
 
 
-async def test_a_head_of_exactly_one_reading_hides_no_surplus() -> None:
+async def test_surplus_after_a_head_that_fills_the_buffer_is_found() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 60000\r\n"
     filler = 2**16 - 60_000 - len(head) - len(b"a: \r\n\r\n")
     data = head + b"a: " + b"x" * filler + b"\r\n\r\n" + pattern(60_000)
@@ -421,7 +421,7 @@ async def test_a_head_of_exactly_one_reading_hides_no_surplus() -> None:
         assert not connection.is_open
 
 
-async def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
+async def test_unexpected_bytes_close_the_connection() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(response(b"ok"))
@@ -440,7 +440,7 @@ async def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
             await ask(connection)
 
 
-async def test_a_server_that_hangs_up_closes_the_connection() -> None:
+async def test_an_end_of_file_closes_the_connection() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(response(b"ok"))
@@ -502,7 +502,7 @@ async def test_a_body_until_close_that_is_broken_off_is_an_error() -> None:
         assert isinstance(caught.value.__cause__, ConnectionResetError)
 
 
-async def test_a_server_that_says_no_more_and_does_not_read_does_not_hold_up_an_upload() -> None:
+async def test_an_end_of_file_ends_an_upload_that_the_server_does_not_read() -> None:
     async def script(peer: Peer) -> None:
         peer.writer.transport.pause_reading()
         await is_stuck.wait()
@@ -521,13 +521,13 @@ async def test_a_server_that_says_no_more_and_does_not_read_does_not_hold_up_an_
         done.set()
 
 
-# -- Waiting -----------------------------------------------------------------------------------
+# -- Timeouts ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "sent", [b"", b"HTTP/1.1 200 OK\r\n", response(b"whole")[:-1], chunked(b"whole", 2)[:-1]]
 )
-async def test_a_server_that_says_nothing_more_is_given_up(sent: bytes) -> None:
+async def test_a_response_that_stalls_times_out(sent: bytes) -> None:
     async with connected(answers(sent), patience=IMPATIENT) as (connection, server):
         with pytest.raises(TimeoutError, match=r"no response for 0.2 s"):
             await ask(connection)
@@ -535,7 +535,7 @@ async def test_a_server_that_says_nothing_more_is_given_up(sent: bytes) -> None:
         await server.done()
 
 
-async def test_a_slow_body_is_not_given_up() -> None:
+async def test_a_slow_body_does_not_time_out() -> None:
     body = pattern(5 * 2**12)
 
     async def slowly(peer: Peer) -> None:
@@ -559,7 +559,7 @@ async def test_a_slow_body_is_not_given_up() -> None:
     ],
     ids=["head", "body", "chunk"],
 )
-async def test_a_response_that_comes_byte_by_byte_is_given_up(start: bytes) -> None:
+async def test_a_response_slower_than_the_minimum_rate_times_out(start: bytes) -> None:
     async def trickle(peer: Peer) -> None:
         await peer.request()
         await peer.send(start)
@@ -570,12 +570,12 @@ async def test_a_response_that_comes_byte_by_byte_is_given_up(start: bytes) -> N
 
     async with connected(trickle, patience=0.3) as (connection, server):
         with pytest.raises(TimeoutError, match=r"too slow|no response"):
-            # Sooner than the 100 bytes come.
+            # Before the 100 bytes have arrived.
             await asyncio.wait_for(ask(connection), 3)
         await server.done()
 
 
-async def test_interim_responses_have_an_end() -> None:
+async def test_the_maximum_number_of_interim_responses() -> None:
     interim = b"HTTP/1.1 102 Processing\r\n\r\n"
     async with connected(answers(interim * 16 + response(b"ok"))) as (connection, _):
         assert body_of(await ask(connection)) == b"ok"
@@ -593,7 +593,7 @@ async def test_interim_responses_have_an_end() -> None:
 
 
 @pytest.mark.parametrize("kind", ["chunked", "until the end", "extensions", "trailers"])
-async def test_a_body_of_unknown_length_has_a_bound(kind: str) -> None:
+async def test_the_maximum_size_of_a_body_of_unknown_length(kind: str) -> None:
     head = b"HTTP/1.1 200 OK\r\n"
     if kind != "until the end":
         head += b"transfer-encoding: chunked\r\n"
@@ -613,12 +613,12 @@ async def test_a_body_of_unknown_length_has_a_bound(kind: str) -> None:
 
     async with connected(forever) as (connection, server):
         error = (BodyTooLongError, ProtocolError)
-        with pytest.raises(error, match=r"more than 100000 bytes|too many chunk extensions"):
+        with pytest.raises(error, match=r"more than 100000 bytes|too many"):
             await ask(connection, max_bytes=lambda status: 100_000)
         await server.done()
 
 
-async def test_waiting_begins_anew_with_each_request() -> None:
+async def test_each_request_has_its_own_timeout() -> None:
     async def script(peer: Peer) -> None:
         for _ in range(4):
             await peer.request()
@@ -634,7 +634,7 @@ async def test_waiting_begins_anew_with_each_request() -> None:
             await ask(connection)
 
 
-async def test_an_idle_connection_has_all_the_time() -> None:
+async def test_an_idle_connection_does_not_time_out() -> None:
     async with connected(answers(response(b"1"), response(b"2")), patience=0.1) as (connection, _):
         assert body_of(await ask(connection)) == b"1"
         await asyncio.sleep(0.3)
@@ -642,7 +642,7 @@ async def test_an_idle_connection_has_all_the_time() -> None:
         assert body_of(await ask(connection)) == b"2"
 
 
-# -- Giving up ---------------------------------------------------------------------------------
+# -- Cancellation ------------------------------------------------------------------------------
 
 STATES = {
     "nothing came": [],
@@ -655,7 +655,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_giving_up_closes_the_connection(state: str) -> None:
+async def test_a_cancelled_request_closes_the_connection(state: str) -> None:
     there = asyncio.Event()
 
     async def script(peer: Peer) -> None:
@@ -676,7 +676,7 @@ async def test_giving_up_closes_the_connection(state: str) -> None:
 
 @pytest.mark.parametrize("what_else", ["answered", "broken off", "malformed", "nothing"])
 @pytest.mark.parametrize("sending", [False, True])
-async def test_giving_up_at_the_moment_something_else_happens(
+async def test_a_request_cancelled_at_the_moment_of_another_event(
     sending: bool, what_else: str
 ) -> None:
     sent = {
@@ -697,7 +697,7 @@ async def test_giving_up_at_the_moment_something_else_happens(
     async with connected(script, is_narrow=True) as (connection, server):
         asking = asyncio.create_task(put(connection, body))
         await there.wait()
-        # As the loop would call it, before the task learns of either.
+        # As the loop calls it, before the task runs.
         for first in (True, False):
             if first:
                 asking.cancel()
@@ -743,7 +743,7 @@ async def test_a_body_is_sent_whole(size: int, with_tls: bool, certificate: Cert
 
 
 @pytest.mark.parametrize("with_tls", [False, True])
-async def test_a_slow_reader_does_not_make_the_body_pile_up(
+async def test_the_write_buffer_is_bounded_for_a_slow_reader(
     with_tls: bool, certificate: Certificate
 ) -> None:
     body = pattern(10_000_000)
@@ -766,14 +766,14 @@ async def test_a_slow_reader_does_not_make_the_body_pile_up(
     assert max(piled_up) <= 2**20
 
 
-async def test_a_reader_that_is_slow_is_not_given_up() -> None:
+async def test_a_slow_upload_does_not_time_out() -> None:
     body = pattern(2_000_000)
 
     async def script(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         left = len(body)
         while left > 1_500_000:
-            # So little that for longer than is waited the transport does not ask for more.
+            # So few bytes that the transport stays paused for longer than the timeout.
             await asyncio.sleep(0.05)
             left -= len(await peer.reader.read(10_000))
         await peer.reader.readexactly(left)
@@ -785,7 +785,7 @@ async def test_a_reader_that_is_slow_is_not_given_up() -> None:
 
 
 @pytest.mark.parametrize("with_tls", [False, True])
-async def test_a_reader_that_stalls_is_given_up(with_tls: bool, certificate: Certificate) -> None:
+async def test_an_upload_that_stalls_times_out(with_tls: bool, certificate: Certificate) -> None:
     async def script(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         await peer.reader.readexactly(100_000)
@@ -801,7 +801,7 @@ async def test_a_reader_that_stalls_is_given_up(with_tls: bool, certificate: Cer
 
 
 @pytest.mark.parametrize("size", [50_000, 3_000_000])
-async def test_an_answer_before_the_body_was_sent_is_an_answer(size: int) -> None:
+async def test_a_response_before_the_body_was_sent_is_returned(size: int) -> None:
     async def script(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         await peer.send(response(b"too large", 413))
@@ -811,13 +811,13 @@ async def test_an_answer_before_the_body_was_sent_is_an_answer(size: int) -> Non
     async with connected(script, is_narrow=True) as (connection, _):
         answer = await put(connection, pattern(size))
         assert (answer.status, body_of(answer)) == (413, b"too large")
-        # What is left of the body must not run into another request.
+        # The rest of the body must not precede another request.
         assert connection.is_open is (size < 2**16)
         done.set()
 
 
-async def test_an_answer_while_the_end_of_the_body_waits_to_be_sent() -> None:
-    # Of a size that the client hands over to its transport at once, but the system does not take.
+async def test_a_response_while_the_write_buffer_is_not_empty() -> None:
+    # Fits into the write buffer of the transport, but not into that of the socket.
     async def script(peer: Peer) -> None:
         peer.writer.transport.pause_reading()
         await all_handed_over.wait()
@@ -870,13 +870,13 @@ async def test_a_stream_is_read_in_pieces_of_any_sizes(
                 assert connection.unread == size - len(read)
             assert read == body
         else:
-            # It came together with its head.
+            # It arrived together with its head.
             assert body_of(answer) == body
         assert connection.is_open
         assert body_of(await ask(connection, NEXT_REQUEST)) == b"next"
 
 
-async def test_more_than_is_left_of_a_stream_cannot_be_read() -> None:
+async def test_a_read_beyond_the_end_of_a_stream_is_an_error() -> None:
     async with connected(answers(response(pattern(300_000)))) as (connection, _):
         await ask(connection, whole_up_to=1000)
         with pytest.raises(ValueError, match="300000 bytes of the body are left, not 300001"):
@@ -889,7 +889,7 @@ async def test_more_than_is_left_of_a_stream_cannot_be_read() -> None:
 
 
 @pytest.mark.parametrize("with_tls", [False, True])
-async def test_while_nobody_reads_the_server_is_held_back_and_nobody_times_out(
+async def test_an_unread_stream_applies_back_pressure_and_does_not_time_out(
     with_tls: bool, certificate: Certificate
 ) -> None:
     body = pattern(15_000_000)
@@ -917,7 +917,7 @@ async def test_while_nobody_reads_the_server_is_held_back_and_nobody_times_out(
         assert connection.is_open
 
 
-async def test_a_stream_that_stalls_is_given_up() -> None:
+async def test_a_stream_that_stalls_times_out() -> None:
     data = response(pattern(300_000))
     script = answers([data[:1000], data[1000:200_000]])
     async with connected(script, patience=IMPATIENT) as (connection, server):
@@ -950,7 +950,7 @@ async def test_a_stream_that_breaks_off_is_an_error(end: str) -> None:
         await server.done()
 
 
-async def test_what_came_of_a_stream_before_it_broke_off_can_be_read() -> None:
+async def test_received_bytes_of_a_broken_stream_can_be_read() -> None:
     data = response(pattern(300_000))
 
     async def script(peer: Peer) -> None:
@@ -967,13 +967,13 @@ async def test_what_came_of_a_stream_before_it_broke_off_can_be_read() -> None:
             await connection.read_into(memoryview(memory))
 
 
-async def test_giving_up_a_stream_closes_the_connection() -> None:
+async def test_a_cancelled_read_of_a_stream_closes_the_connection() -> None:
     data = response(pattern(300_000))
     async with connected(answers([data[:1000], data[1000:200_000]])) as (connection, server):
         await ask(connection, whole_up_to=1000)
         reading = asyncio.create_task(connection.read_into(memoryview(bytearray(300_000))))
         await asyncio.sleep(0)
-        # All of it is asked for, but not there.
+        # The whole body is read, but not received.
         assert not connection.is_open
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -1007,7 +1007,7 @@ async def test_bodies_over_tls(size: int, certificate: Certificate) -> None:
         (response(b"ok") + SURPLUS, None),
     ],
 )
-async def test_a_server_with_tls_that_sends_something_else_and_goes(
+async def test_a_tls_server_that_sends_something_else_and_closes(
     sent: bytes, error: type[Exception] | None, certificate: Certificate
 ) -> None:
     async def script(peer: Peer) -> None:

@@ -13,7 +13,7 @@ from fsspec_store._http.http1.head_parser import (
 )
 
 TOKEN = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-#: What says where a body ends, and whether the connection stays open, has tests of its own.
+#: Headers for the body length and the connection have their own tests.
 FRAMING = {"content-length", "transfer-encoding", "connection"}
 NAMES = st.text(TOKEN, min_size=1).filter(lambda name: name.lower() not in FRAMING)
 TEXTS = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\0"))
@@ -32,7 +32,7 @@ def parse(*lines: str, status: str = "HTTP/1.1 200 OK", no_body: bool = False):
     st.lists(st.tuples(NAMES, SPACES, TEXTS, SPACES)),
     st.booleans(),
 )
-def test_a_head_is_read_as_it_was_written(
+def test_a_valid_head_is_parsed(
     status: int, reason: str | None, headers: list[tuple[str, str, str, str]], is_old: bool
 ) -> None:
     expected: dict[str, str] = {}
@@ -155,10 +155,10 @@ def test_where_the_body_ends(lines: list[str], length: int) -> None:
         ["Transfer-Encoding: " + "x" * 5000],
     ],
 )
-def test_who_leaves_open_where_the_body_ends_is_refused(lines: list[str]) -> None:
+def test_an_ambiguous_body_length_is_refused(lines: list[str]) -> None:
     with pytest.raises(ProtocolError) as caught:
         parse(*lines)
-    # However much the server said.
+    # The error message is short.
     assert len(str(caught.value)) < 200
 
 
@@ -178,9 +178,7 @@ def test_who_leaves_open_where_the_body_ends_is_refused(lines: list[str]) -> Non
         ("HTTP/1.0 200 OK", ["Connection: keep-alive, close"], False),
     ],
 )
-def test_whether_another_request_may_follow(
-    status: str, lines: list[str], keeps_open: bool
-) -> None:
+def test_keeps_open(status: str, lines: list[str], keeps_open: bool) -> None:
     assert parse("Content-Length: 5", *lines, status=status).keeps_open is keeps_open
 
 
@@ -191,11 +189,9 @@ def test_whether_another_request_may_follow(
         ("HTTP/1.0 200 OK", ["Transfer-Encoding: chunked", "Connection: keep-alive"]),
     ],
 )
-def test_after_a_body_whose_end_is_in_doubt_no_request_follows(
-    status: str, lines: list[str]
-) -> None:
+def test_no_request_follows_an_ambiguous_body(status: str, lines: list[str]) -> None:
     assert parse(*lines, status=status).keeps_open is False
-    # It is the body that is in doubt, not the connection.
+    # The ambiguity concerns only the body.
     assert parse(*lines, status=status, no_body=True).keeps_open is True
 
 
@@ -205,7 +201,7 @@ def test_after_a_body_whose_end_is_in_doubt_no_request_follows(
 @pytest.mark.parametrize(
     ("status", "no_body"), [(100, False), (204, False), (304, False), (200, True), (404, True)]
 )
-def test_some_answers_have_no_body_whatever_they_say(
+def test_responses_without_a_body_whatever_their_head_states(
     status: int, no_body: bool, lines: list[str]
 ) -> None:
     head = parse(*lines, status=f"HTTP/1.1 {status} x", no_body=no_body)
@@ -213,7 +209,7 @@ def test_some_answers_have_no_body_whatever_they_say(
 
 
 @given(st.lists(st.tuples(NAMES, TEXTS)), st.data())
-def test_every_beginning_of_a_head_may_become_one(
+def test_every_start_of_a_head_may_become_one(
     headers: list[tuple[str, str]], data: st.DataObject
 ) -> None:
     text = "HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers)
@@ -225,5 +221,5 @@ def test_every_beginning_of_a_head_may_become_one(
     "start",
     [b"H2", b"SSH-2.0-x\r\n", b"\x15\x03", b"\r\n", b"http/1.1", b"HTTP/2", b"HTTP/1.1 200 OK\nA"],
 )
-def test_what_cannot_become_a_head_is_known_at_once(start: bytes) -> None:
+def test_the_start_of_something_else_is_recognized(start: bytes) -> None:
     assert not may_become_head(start)

@@ -46,7 +46,7 @@ def response(body: bytes = b"ok") -> bytes:
 
 
 async def keep_answering(peer: Peer) -> None:
-    """Answers until the client goes; requests for ``/long`` with a long body."""
+    """Responds until the client closes; to ``/long`` with a large body."""
     try:
         while True:
             request = await peer.request()
@@ -79,7 +79,7 @@ async def serving(
     host: str = LOOPBACK,
     **options: Any,
 ) -> AsyncIterator[tuple[Pool, Origin, ScriptedServer]]:
-    """A server, and a pool of connections to it; nothing is left of either."""
+    """A server and a pool of connections to it. Checks that no task or socket is left."""
     async with nothing_left():
         context = None if tls is None else tls.server_context()
         pool = Pool(**{"timeout": 20.0, "connect_timeout": 5.0, **options})
@@ -99,14 +99,14 @@ async def test_one_connection_serves_one_request_after_the_other() -> None:
         assert len(server.peers) == 1
 
 
-async def test_there_are_as_many_connections_as_requests_at_once() -> None:
+async def test_concurrent_requests_have_a_connection_each() -> None:
     async with serving() as (pool, origin, server):
         for at_once in (3, 8, 5, 8, 1):
             await asyncio.gather(*(get(pool, origin) for _ in range(at_once)))
         assert len(server.peers) == 8
 
 
-async def test_every_server_has_its_own(certificate: Certificate) -> None:
+async def test_connections_are_kept_by_origin(certificate: Certificate) -> None:
     async with (
         serving() as (pool, origin, server),
         serving() as (_, other, other_server),
@@ -116,16 +116,16 @@ async def test_every_server_has_its_own(certificate: Certificate) -> None:
             for each in (origin, other, with_tls):
                 await get(pool, each)
         assert [len(s.peers) for s in (server, other_server, server_with_tls)] == [1, 1, 1]
-        # Who trusts others must not use a connection to whom these trust.
+        # A connection verified by one TLS context is not used for another.
         with pytest.raises(ssl.SSLCertVerificationError):
             await get(pool, with_tls._replace(tls=ssl.create_default_context()))
         await pool.aclose()
 
 
-async def test_connections_that_nobody_used_for_a_while_are_closed() -> None:
+async def test_idle_connections_are_closed_after_the_timeout() -> None:
     async with serving(idle_timeout=0.1) as (pool, origin, server):
         await asyncio.gather(*(get(pool, origin) for _ in range(4)))
-        # Each of its scripts waits for the end of its connection.
+        # Each script waits until its connection is closed.
         await server.done()
         assert len(server.peers) == 4
         await get(pool, origin)
@@ -133,7 +133,7 @@ async def test_connections_that_nobody_used_for_a_while_are_closed() -> None:
         await server.done()
 
 
-async def test_of_many_the_one_that_is_used_stays() -> None:
+async def test_the_last_used_connection_is_reused_first() -> None:
     async with serving(idle_timeout=0.2) as (pool, origin, server):
         await asyncio.gather(get(pool, origin), get(pool, origin))
         while not any(peer.reader.at_eof() for peer in server.peers):
@@ -142,7 +142,7 @@ async def test_of_many_the_one_that_is_used_stays() -> None:
         assert len(server.peers) == 2
 
 
-async def test_what_is_too_old_is_not_used_again() -> None:
+async def test_an_expired_connection_is_not_reused() -> None:
     async with serving(idle_timeout=0.0) as (pool, origin, server):
         for _ in range(3):
             await get(pool, origin)
@@ -150,7 +150,7 @@ async def test_what_is_too_old_is_not_used_again() -> None:
         await server.done()
 
 
-async def test_a_server_that_hangs_up_between_requests_costs_no_request() -> None:
+async def test_a_connection_closed_by_the_server_is_not_reused() -> None:
     async def once(peer: Peer) -> None:
         await peer.request()
         await peer.send(response())
@@ -159,13 +159,13 @@ async def test_a_server_that_hangs_up_between_requests_costs_no_request() -> Non
         for _ in range(5):
             await get(pool, origin)
             await server.done()
-            # Until the loop has learned of it.
+            # Until the loop has received the end of file.
             for _ in range(5):
                 await asyncio.sleep(0)
         assert len(server.peers) == 5
 
 
-async def test_a_request_that_failed_leaves_nothing_for_the_next() -> None:
+async def test_a_failed_request_closes_its_connection() -> None:
     async def script(peer: Peer) -> None:
         if len(server.peers) == 1:
             await peer.request()
@@ -180,7 +180,7 @@ async def test_a_request_that_failed_leaves_nothing_for_the_next() -> None:
         assert len(server.peers) == 2
 
 
-async def test_an_answer_too_many_is_nobodys() -> None:
+async def test_an_unexpected_response_is_not_returned() -> None:
     async def script(peer: Peer) -> None:
         number = len(server.peers)
         await peer.request()
@@ -198,7 +198,7 @@ async def test_an_answer_too_many_is_nobodys() -> None:
 # -- Streams -----------------------------------------------------------------------------------
 
 
-async def test_a_stream_that_was_read_leaves_its_connection_to_others() -> None:
+async def test_a_stream_read_to_its_end_releases_its_connection() -> None:
     async with serving() as (pool, origin, server):
         for _ in range(3):
             answer, stream = await ask(pool, origin, "/long")
@@ -215,7 +215,7 @@ async def test_a_stream_that_was_read_leaves_its_connection_to_others() -> None:
 
 
 @pytest.mark.parametrize("read", [0, 1000, len(LONG_BODY) - 1])
-async def test_a_stream_that_was_not_read_closes_its_connection(read: int) -> None:
+async def test_a_stream_not_read_to_its_end_closes_its_connection(read: int) -> None:
     async with serving() as (pool, origin, server):
         _, stream = await ask(pool, origin, "/long")
         assert stream is not None
@@ -226,7 +226,7 @@ async def test_a_stream_that_was_not_read_closes_its_connection(read: int) -> No
         assert len(server.peers) == 2
 
 
-async def test_a_stream_that_is_closed_while_it_is_read_is_nobodys() -> None:
+async def test_a_stream_closed_during_a_read_closes_its_connection() -> None:
     async with serving() as (pool, origin, server):
         _, stream = await ask(pool, origin, "/long")
         assert stream is not None
@@ -260,13 +260,13 @@ async def test_an_ipv6_address() -> None:
 
 @pytest.fixture
 def free_port() -> Iterator[int]:
-    """A port on which nobody listens."""
+    """A port without a listener."""
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         yield taken.getsockname()[1]
 
 
-async def test_nobody_listens(free_port: int) -> None:
+async def test_connection_refused(free_port: int) -> None:
     async with serving() as (pool, _, _):
         with pytest.raises(ConnectionError, match=rf"cannot connect to 127\.0\.0\.1:{free_port}: "):
             await get(pool, Origin(LOOPBACK, free_port, None))
@@ -274,14 +274,14 @@ async def test_nobody_listens(free_port: int) -> None:
             await get(pool, Origin("::1", free_port, None))
 
 
-async def test_a_name_that_nobody_has() -> None:
+async def test_an_unknown_host() -> None:
     async with serving() as (pool, _, _):
         with pytest.raises(ConnectionError, match=r"cannot connect to unknown\.invalid:80: "):
             await get(pool, Origin("unknown.invalid", 80, None))
 
 
 @pytest.mark.parametrize("host", ["a" * 64 + ".invalid", "a..invalid"])
-async def test_a_name_that_nobody_can_have(host: str) -> None:
+async def test_an_invalid_host_name(host: str) -> None:
     async with serving() as (pool, _, _):
         with pytest.raises(OSError, match="is not a valid host name") as caught:
             await get(pool, Origin(host, 80, None))
@@ -290,12 +290,12 @@ async def test_a_name_that_nobody_can_have(host: str) -> None:
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A port at which connections are neither taken nor refused."""
+    """A port that neither accepts nor refuses connections."""
     with ExitStack() as sockets:
         listening = sockets.enter_context(socket.socket())
         listening.bind((LOOPBACK, 0))
         listening.listen(0)
-        # As many as the system takes for it.
+        # Fill the backlog.
         for _ in range(4):
             waiting = sockets.enter_context(socket.socket())
             waiting.setblocking(False)
@@ -303,7 +303,7 @@ def silent_port() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-async def test_a_server_that_takes_no_connection(silent_port: int) -> None:
+async def test_the_connect_timeout(silent_port: int) -> None:
     async with serving(connect_timeout=0.2) as (pool, _, _):
         place = rf"127\.0\.0\.1:{silent_port}"
         with pytest.raises(TimeoutError, match=rf"no connection to {place} in 0\.2 s"):
@@ -311,7 +311,7 @@ async def test_a_server_that_takes_no_connection(silent_port: int) -> None:
 
 
 def resolving(addresses: list[tuple[str, int]]) -> Callable[..., Any]:
-    """A resolver that knows a name of several addresses, of which there is none otherwise."""
+    """A resolver with a name of several addresses."""
 
     async def getaddrinfo(*_: object, **__: object) -> list[tuple[Any, ...]]:
         kind = (socket.AF_INET, socket.SOCK_STREAM, 0, "")
@@ -320,7 +320,7 @@ def resolving(addresses: list[tuple[str, int]]) -> Callable[..., Any]:
     return getaddrinfo
 
 
-async def test_of_several_addresses_the_first_that_takes_the_connection(
+async def test_the_first_address_that_accepts_is_used(
     silent_port: int, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -339,9 +339,7 @@ async def test_of_several_addresses_the_first_that_takes_the_connection(
 
 
 @pytest.mark.parametrize("rounds", range(8))
-async def test_giving_up_while_connecting_leaves_nothing(
-    rounds: int, certificate: Certificate
-) -> None:
+async def test_a_cancelled_connect_leaves_no_socket(rounds: int, certificate: Certificate) -> None:
     async with serving(Peer.closed) as (pool, origin, server):
         with_tls = origin._replace(tls=certificate.client_context())
         asking = asyncio.create_task(get(pool, with_tls))
@@ -355,7 +353,7 @@ async def test_giving_up_while_connecting_leaves_nothing(
 
 
 async def get_another_word_in(server: ScriptedServer) -> None:
-    """Returns when the server has seen every connection that was made before."""
+    """Returns when the server has accepted every earlier connection."""
     _, writer = await asyncio.open_connection(server.host, server.port)
     writer.close()
     await writer.wait_closed()
@@ -365,14 +363,14 @@ async def get_another_word_in(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("host", [LOOPBACK, "localhost"])
-async def test_a_server_that_is_who_it_says(host: str, certificate: Certificate) -> None:
+async def test_a_valid_certificate(host: str, certificate: Certificate) -> None:
     async with serving(tls=certificate) as (pool, origin, server):
         await get(pool, origin._replace(host=host))
         await get(pool, origin._replace(host=host))
         assert len(server.peers) == 1
 
 
-async def test_a_server_that_is_somebody_else(certificate: Certificate, tmp_path: Path) -> None:
+async def test_an_invalid_certificate(certificate: Certificate, tmp_path: Path) -> None:
     others = make_certificate(tmp_path, ["other.invalid"])
     async with serving(tls=certificate) as (pool, origin, _):
         for stranger in (others.client_context(), ssl.create_default_context()):
@@ -383,7 +381,7 @@ async def test_a_server_that_is_somebody_else(certificate: Certificate, tmp_path
             await get(pool, origin)
 
 
-async def test_a_server_that_speaks_no_tls(certificate: Certificate) -> None:
+async def test_a_server_without_tls(certificate: Certificate) -> None:
     async def plain(peer: Peer) -> None:
         await peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await peer.closed()
@@ -394,7 +392,7 @@ async def test_a_server_that_speaks_no_tls(certificate: Certificate) -> None:
         assert not isinstance(caught.value, (ConnectionError, TimeoutError))
 
 
-async def test_a_server_that_breaks_off_or_stalls_while_tls_begins(
+async def test_a_server_that_breaks_off_or_stalls_in_the_tls_handshake(
     certificate: Certificate,
 ) -> None:
     async def go(peer: Peer) -> None:
@@ -409,12 +407,12 @@ async def test_a_server_that_breaks_off_or_stalls_while_tls_begins(
         await server.done()
 
 
-# -- The end -----------------------------------------------------------------------------------
+# -- Closing -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["aclose", "close_now"])
 @pytest.mark.parametrize("with_tls", [False, True])
-async def test_closing_closes_whatever_the_connections_do(
+async def test_aclose_closes_connections_in_any_state(
     how: str, with_tls: bool, certificate: Certificate
 ) -> None:
     async with serving(tls=certificate if with_tls else None) as (pool, origin, server):
@@ -444,7 +442,7 @@ async def test_closing_closes_whatever_the_connections_do(
         assert len(server.peers) == 4
 
 
-async def test_a_connection_that_is_made_while_the_pool_is_closed_is_closed_as_well() -> None:
+async def test_a_connection_made_while_the_pool_is_closed_is_closed() -> None:
     async with serving() as (pool, origin, server):
         asking = asyncio.create_task(get(pool, origin))
         await asyncio.sleep(0)
@@ -455,7 +453,7 @@ async def test_a_connection_that_is_made_while_the_pool_is_closed_is_closed_as_w
 
 
 class ServerThread:
-    """A server on a loop of its own, for clients whose loops come and go."""
+    """A server on its own loop, for clients with several loops."""
 
     def __init__(self, tls: Certificate | None) -> None:
         self._tls = tls
@@ -483,7 +481,7 @@ class ServerThread:
 
 @contextmanager
 def nothing_said() -> Iterator[None]:
-    """No warning, and nothing that a loop complains of."""
+    """Fails on warnings and on errors that a loop reports."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         yield
@@ -492,7 +490,7 @@ def nothing_said() -> Iterator[None]:
 
 
 async def use(pool: Pool, origin: Origin) -> Stream:
-    """Leaves two connections idle, and one in the middle of a body."""
+    """Leaves two idle connections, and one in the middle of a body."""
     await asyncio.gather(get(pool, origin), get(pool, origin), get(pool, origin))
     _, stream = await ask(pool, origin, "/long")
     assert stream is not None
@@ -505,7 +503,7 @@ async def make_pool() -> Pool:
 
 
 WHILE_IT_RUNS = ["aclose", "in the loop", "loop runs again"]
-#: uvloop ends connections only while it runs.
+#: uvloop closes connections only while it runs.
 WAYS_OF_CLOSING = [
     *[(how, asyncio.new_event_loop) for how in [*WHILE_IT_RUNS, "loop stands", "loop is closed"]],
     *[(how, uvloop.new_event_loop) for how in WHILE_IT_RUNS],
@@ -514,7 +512,7 @@ WAYS_OF_CLOSING = [
 
 @pytest.mark.parametrize(("how", "make_loop"), WAYS_OF_CLOSING)
 @pytest.mark.parametrize("with_tls", [False, True])
-def test_closing_from_anywhere_leaves_no_connection_and_no_word(
+def test_closing_without_a_running_loop_leaves_no_connection_and_no_warning(
     how: str,
     with_tls: bool,
     make_loop: Callable[[], asyncio.AbstractEventLoop],
@@ -547,7 +545,7 @@ def use_and_close(how: str, place: ServerThread, loop: asyncio.AbstractEventLoop
         pool.close_now()
         with pytest.raises(ConnectionError):
             loop.run_until_complete(waiting)
-        # The numbers of its sockets are others' now.
+        # Other sockets have its file descriptors now.
         fresh = loop.run_until_complete(make_pool())
         loop.run_until_complete(use(fresh, place.origin)).close()
         loop.run_until_complete(fresh.aclose())
@@ -561,7 +559,7 @@ def use_and_close(how: str, place: ServerThread, loop: asyncio.AbstractEventLoop
     assert complaints == []
 
 
-def test_the_end_of_a_connection_leaves_its_number_to_others() -> None:
+def test_a_closed_transport_does_not_watch_the_next_socket_with_its_number() -> None:
     loop = asyncio.new_event_loop()
     complaints: list[object] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))
@@ -598,7 +596,7 @@ def test_the_end_of_a_connection_leaves_its_number_to_others() -> None:
 
 
 class Pools:
-    """As the native transport does it."""
+    """As the native transport does."""
 
     def make(self) -> Pool:
         return Pool(timeout=20.0, connect_timeout=5.0)
@@ -651,13 +649,13 @@ async def use_all(place):
     return await use(per_loop.get(), place.origin)
 
 async def child(origin):
-    # The parent's are forgotten, this one's are new.
+    # The parent's connections are not used, new ones are made.
     gc.collect()
     await get(per_loop.get(), origin)
     per_loop.close()
 
 async def parent(place, stream):
-    # All of its connections are still good, with whatever was on its way.
+    # All connections still work, with the bytes in transit.
     memory = bytearray(len(LONG_BODY) - 1000)
     await stream.read_into(memoryview(memory))
     stream.close()

@@ -40,7 +40,7 @@ class BrokenOffError(Exception):
 
 
 class Body:
-    """A body whose reading takes some rounds of the loop, and may break off."""
+    """A body that takes some rounds of the loop to read, and may break off."""
 
     def __init__(self, data: bytes, *, breaks_at: int | None = None, slowness: int = 0) -> None:
         self._data = data
@@ -59,7 +59,7 @@ class Body:
             end = self.place + sink.nbytes
             assert end <= len(self._data)
             if end >= self._breaks_at:
-                # What is there of it may be anything.
+                # The memory may hold anything.
                 sink[:] = b"\xff" * sink.nbytes
                 raise BrokenOffError
             sink[:] = self._data[self.place : end]
@@ -73,7 +73,7 @@ class Body:
 
 
 class Parts:
-    """The same body by other requests, of which some fail."""
+    """Parts of the same body; some requests fail."""
 
     def __init__(
         self, data: bytes, fails: set[int], slowness: list[int], *, first: int = 0
@@ -119,7 +119,7 @@ SLOWNESS = st.integers(0, 6)
     slowness=SLOWNESS,
     slownesses=st.lists(SLOWNESS, min_size=1, max_size=8),
 )
-async def test_the_memory_is_the_body_or_there_is_an_error(
+async def test_the_result_is_the_body_or_an_error(
     size: int,
     first: int,
     part_bytes: int,
@@ -144,9 +144,9 @@ async def test_the_memory_is_the_body_or_there_is_an_error(
     assert failed == any(number < len(parts.asked) for number in fails)
     assert body.closed == 1
     assert parts.at_once == 0
-    # One takes the place of a body that broke off.
+    # One more replaces a body that broke off.
     assert parts.most_at_once <= parts_at_once + (body.place < size)
-    # Nothing is asked for twice, and nothing that the first answer brought.
+    # No byte is requested twice or was in the first response.
     assert len(set(parts.asked)) == len(parts.asked)
     assert all(start >= body.place for start in parts.asked)
     if not failed:
@@ -162,7 +162,7 @@ async def test_the_memory_is_the_body_or_there_is_an_error(
     slownesses=st.lists(SLOWNESS, min_size=1, max_size=8),
     after=st.integers(0, 30),
 )
-async def test_giving_up_at_any_time_gives_up_all(
+async def test_a_cancelled_read_cancels_all_requests(
     size: int,
     part_bytes: int,
     parts_at_once: int,
@@ -192,7 +192,7 @@ async def test_giving_up_at_any_time_gives_up_all(
     assert len(parts.asked) == asked
 
 
-async def test_parts_go_on_while_the_first_answer_stalls() -> None:
+async def test_parts_continue_while_the_first_response_stalls() -> None:
     data = pattern(100)
     may_go_on = asyncio.Event()
 
@@ -206,13 +206,13 @@ async def test_parts_go_on_while_the_first_answer_stalls() -> None:
         read_large(Stalling(data), 100, parts, part_bytes=10, parts_at_once=2)
     )
     await rounds(50)
-    # From the end on, all but what is on its way anyhow.
+    # From the end, all but the part that the first response is sending.
     assert parts.asked == [90, 80, 70, 60, 50, 40, 30, 20, 10]
     may_go_on.set()
     assert await reading == data
 
 
-async def test_the_first_answer_goes_on_while_parts_stall() -> None:
+async def test_the_first_response_continues_while_parts_stall() -> None:
     data = pattern(100)
     may_go_on = asyncio.Event()
 
@@ -230,7 +230,7 @@ async def test_the_first_answer_goes_on_while_parts_stall() -> None:
     assert await reading == data
 
 
-async def test_a_part_that_fails_gives_up_the_others_and_keeps_its_cause() -> None:
+async def test_a_failed_part_cancels_the_others_and_keeps_its_cause() -> None:
     data = pattern(100)
     cause = KeyError("what the service said")
     given_up = []
@@ -265,7 +265,7 @@ async def test_a_body_is_read_from_beginning_to_end() -> None:
 
 
 @pytest.mark.parametrize("size", [10**15, 10**18])
-async def test_a_body_for_which_there_is_no_room_is_let_go_of(size: int) -> None:
+async def test_a_body_larger_than_memory_is_closed(size: int) -> None:
     bodies = Body(b""), Body(b""), Body(b"")
     parts = Parts(b"", set(), [0])
     for reading in (
@@ -280,7 +280,7 @@ async def test_a_body_for_which_there_is_no_room_is_let_go_of(size: int) -> None
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 10), (10, 30), (3 * 2**20 + 5, 3 * 2**20 + 25)])
-async def test_a_slice_of_a_body_leaves_what_follows(start: int, end: int) -> None:
+async def test_a_slice_does_not_read_the_rest_of_the_body(start: int, end: int) -> None:
     data = pattern(3 * 2**20 + 100)
     body = Body(data)
     assert await read_slice(body, start, end) == data[start:end]
@@ -291,7 +291,7 @@ async def test_a_slice_of_a_body_leaves_what_follows(start: int, end: int) -> No
 
 
 def spare_of(parts: Parts, answers: list[bool]) -> Spare:
-    """Slots that are free, or not, one time after the other; none after the last time."""
+    """Whether a slot is free, for each call; none is after the last."""
 
     def spare() -> Any:
         return nullcontext(parts) if answers and answers.pop(0) else None
@@ -307,7 +307,7 @@ async def test_without_a_free_slot_the_body_is_read_to_its_end() -> None:
     assert (body.place, parts.asked) == (100, [])
 
 
-async def test_a_body_that_breaks_off_is_replaced_in_its_own_slot() -> None:
+async def test_parts_replace_a_broken_body_in_its_slot() -> None:
     data = pattern(100)
     body, parts = Body(data, breaks_at=25), Parts(data, set(), [1])
     memory = await read_large(body, 100, parts, spare=spare_of(parts, []), part_bytes=10)
@@ -326,7 +326,7 @@ async def test_slots_that_become_free_are_used() -> None:
     assert parts.most_at_once == 1
 
 
-async def test_a_slot_is_given_back_between_two_parts() -> None:
+async def test_a_slot_is_released_between_two_parts() -> None:
     data = pattern(100)
     parts, taken = Parts(data, set(), [1]), 0
 
@@ -355,7 +355,7 @@ async def test_a_slot_is_given_back_between_two_parts() -> None:
     slowness=SLOWNESS,
     slownesses=st.lists(SLOWNESS, min_size=1, max_size=8),
 )
-async def test_a_part_whose_slot_is_lost_is_fetched_by_others(
+async def test_a_part_that_lost_its_slot_is_read_in_another(
     size: int,
     part_bytes: int,
     parts_at_once: int,
@@ -393,7 +393,7 @@ SIZE = 1_000_003
 
 
 @pytest.mark.parametrize("breaks_at", [None, 0, 30_000, 333_333, SIZE - 1])
-async def test_over_sockets_with_a_first_answer_that_breaks_off(breaks_at: int | None) -> None:
+async def test_over_sockets_with_a_first_response_that_breaks_off(breaks_at: int | None) -> None:
     data = pattern(SIZE)
     asked: list[int] = []
 
@@ -432,6 +432,6 @@ async def test_over_sockets_with_a_first_answer_that_breaks_off(breaks_at: int |
         memory = await read_large(stream, SIZE, fetch, part_bytes=PART, parts_at_once=3)
         assert memory == data
         assert len(set(asked)) == len(asked)
-        # Three at once, one for the first answer, and one in its place.
+        # Three at a time, one for the first response, and one that replaces it.
         assert len(server.peers) <= 4 + (breaks_at is not None)
         await pool.aclose()

@@ -1,4 +1,4 @@
-"""Requests by the native transport, and those that aiohttp sends."""
+"""Requests that the native transport sends, and those that aiohttp sends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POLICY = RetryPolicy(timeout=5, retries=1)
 
 @asynccontextmanager
 async def server(answer: Callable[[str], bytes]) -> AsyncIterator[str]:
-    """Answers each request's head with these very bytes."""
+    """Responds to each request with exactly these bytes."""
     conversations: list[tuple[asyncio.Task[None] | None, asyncio.StreamWriter]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,7 +52,7 @@ def client(url: str) -> tuple[HTTPClient, Stats]:
     return made, settings.stats
 
 
-async def test_a_request_says_what_it_is_told_to() -> None:
+async def test_a_request_is_sent_exactly_as_given() -> None:
     heads = []
 
     def answer(head: str) -> bytes:
@@ -70,19 +70,19 @@ async def test_a_request_says_what_it_is_told_to() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-B: c", "a\nX-B: c", "a\rX-B: c"])
-async def test_a_header_is_one_line(value: str) -> None:
+async def test_a_line_break_in_a_header_is_an_error(value: str) -> None:
     native = NativeClient("http://127.0.0.1:9", POLICY)
     with pytest.raises(ValueError, match="line break"):
         await native.request("GET", "http://127.0.0.1:9/", {"X-A": value}, whole_up_to=1)
     await native.aclose()
 
 
-async def test_what_is_almost_http_is_left_to_aiohttp() -> None:
+async def test_aiohttp_sends_requests_after_a_protocol_error() -> None:
     heads = []
 
     def answer(head: str) -> bytes:
         heads.append(head)
-        # Folded lines are long forbidden, and aiohttp unfolds them.
+        # RFC 9112 forbids folded lines, and aiohttp accepts them.
         return b"HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\nContent-Length: 2\r\n\r\nok"
 
     async with server(answer) as url:
@@ -100,7 +100,7 @@ async def test_what_is_almost_http_is_left_to_aiohttp() -> None:
 
 
 @pytest.mark.parametrize("size", [2, 4])
-async def test_a_part_of_another_size_is_no_part(size: int) -> None:
+async def test_a_part_of_another_size_is_an_error(size: int) -> None:
     body = b"x" * size
 
     def answer(head: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Documents of hostile services: errors, and in time."""
+"""Malformed and very large bodies are errors, found in linear time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 2**20
 NO_SIZES = ["-5", "+5", " 5", "5.0", "1e3", "0x10", "abc", "\u0663", "9" * 30, "0" * 5000]
 
 
-async def test_long_documents_are_parsed_in_a_thread() -> None:
+async def test_large_documents_are_parsed_in_a_thread() -> None:
     async def thread_of(document: bytes) -> threading.Thread:
         return await parsed(lambda _: threading.current_thread(), document)
 
@@ -29,7 +29,7 @@ async def test_long_documents_are_parsed_in_a_thread() -> None:
     assert await thread_of(bytes(MIB)) is not threading.current_thread()
 
 
-async def test_the_event_loop_goes_on_beside_a_long_document() -> None:
+async def test_a_large_document_does_not_block_the_event_loop() -> None:
     parsing = asyncio.create_task(parsed(parse_xml, b"<a>" * 700_000 + b"</a>" * 700_000))
     longest = 0.0
     while not parsing.done():
@@ -37,7 +37,7 @@ async def test_the_event_loop_goes_on_beside_a_long_document() -> None:
         await asyncio.sleep(0)
         longest = max(longest, time.monotonic() - began)
     assert (await parsing).tag == "a"
-    # All of it takes longer than that.
+    # The whole document takes longer.
     assert longest < 0.5
 
 
@@ -70,12 +70,12 @@ def test_xml_that_takes_too_much_is_refused(document: bytes) -> None:
     ],
     ids=["empty", "broken", "list", "number", "bytes", "nested", "digits", "long"],
 )
-def test_what_is_no_json_object_is_an_error(document: bytes) -> None:
+def test_json_that_is_not_an_object_is_an_error(document: bytes) -> None:
     with pytest.raises(OSError, match="JSON"):
         parse_json(document)
 
 
-def test_what_is_no_multipart_document_is_an_error() -> None:
+def test_an_invalid_multipart_document_is_an_error() -> None:
     with pytest.raises(OSError, match="parsed"):
         parse_multipart("multipart/mixed; boundary=a", bytes(5 * MIB))
     with pytest.raises(OSError, match="more than 1000 parts"):
@@ -95,7 +95,7 @@ def test_parts_of_a_multipart_document(newline: bytes) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        # For each semicolon Python's email counts the quotes before it.
+        # Python's email counts the quotes before each semicolon.
         b'Content-Type: multipart/mixed; a="' + b";" * 400_000,
         b"".join(
             b"Content-Type: multipart/mixed; boundary=%d\r\n\r\n--%d\r\n" % (number, number)
@@ -104,19 +104,19 @@ def test_parts_of_a_multipart_document(newline: bytes) -> None:
     ],
     ids=["quotes", "nested"],
 )
-def test_a_part_is_read_in_time_whatever_it_says(header: bytes) -> None:
+def test_a_part_is_parsed_in_linear_time(header: bytes) -> None:
     part = b"--b\r\nContent-ID: <response-0>\r\n\r\nHTTP/1.1 500 X\r\n" + header + b"\r\n--b--"
     answer = WholeResponse(200, {"Content-Type": "multipart/mixed; boundary=b"}, part)
     assert outcomes_of_batch(answer)[0].status == 500
 
 
-def test_a_token_that_no_url_can_have_is_an_error() -> None:
+def test_a_token_too_long_for_a_url_is_an_error() -> None:
     with pytest.raises(OSError, match="token of 65536 characters"):
         listing_of_google(json.dumps({"nextPageToken": "a" * 2**16}).encode())
 
 
 @pytest.mark.parametrize("size", [*NO_SIZES, "", -5, 10**30, 1.5, True, [], {}], ids=repr)
-def test_a_size_that_is_none_is_an_error_on_google(size: object) -> None:
+def test_an_invalid_size_is_an_error_on_google(size: object) -> None:
     document = json.dumps({"size": size}).encode()
     with pytest.raises(OSError, match="size"):
         object_size(document)
@@ -140,7 +140,7 @@ def test_a_listing_without_names_is_an_error(page: object) -> None:
 
 
 @pytest.mark.parametrize("size", NO_SIZES, ids=repr)
-def test_a_size_that_is_none_is_an_error_on_azure_and_s3(size: str) -> None:
+def test_an_invalid_size_is_an_error_on_azure_and_s3(size: str) -> None:
     blob = (
         f"<Blob><Name>a</Name><Properties><Content-Length>{size}</Content-Length></Properties>"
         "</Blob>"
@@ -177,5 +177,5 @@ def test_any_page_is_refused_in_linear_time(piece: str) -> None:
             listing(page.encode())
         return time.process_time() - began
 
-    # Minutes, if it grew by the square of the page's size.
+    # Quadratic time would take minutes.
     assert took(MIB // 4) < 5

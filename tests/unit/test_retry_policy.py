@@ -23,7 +23,7 @@ from fsspec_store._http.retry_policy import (
     st.floats(0, 3000),
     st.floats(0, 60),
 )
-def test_no_attempt_begins_later_than_twice_the_timeout(
+def test_no_attempt_starts_later_than_twice_the_timeout(
     timeout: float, retries: int, retry: int, elapsed: float, after: float
 ) -> None:
     policy = RetryPolicy(timeout, retries)
@@ -38,23 +38,23 @@ def test_waits_grow_to_a_bound_and_vary() -> None:
     policy = RetryPolicy(timeout=1000, retries=100)
     waits = [policy.wait_before(retry, TRANSIENT, 0) for retry in range(1, 20)]
     for retry, wait in enumerate(waits, 1):
-        longest = min(0.1 * 2 ** (retry - 1), 5)
+        max_wait = min(0.1 * 2 ** (retry - 1), 5)
         assert wait is not None
-        assert longest / 2 <= wait <= longest
+        assert max_wait / 2 <= wait <= max_wait
     assert len({policy.wait_before(1, TRANSIENT, 0) for _ in range(20)}) > 1
 
 
-def test_many_retries_are_no_trouble() -> None:
+def test_a_large_number_of_retries() -> None:
     assert RetryPolicy(timeout=1000, retries=5000).wait_before(5000, TRANSIENT, 0) is not None
 
 
-def test_a_transfer_gets_its_time() -> None:
+def test_transfer_timeout() -> None:
     assert RetryPolicy(timeout=5).transfer_timeout(0) == 5
     assert RetryPolicy(timeout=5).transfer_timeout(2**20) == 21
     assert RetryPolicy(timeout=5).transfer_timeout(2**20, 2**16) == 37
 
 
-def test_after_the_last_retry_it_gives_up() -> None:
+def test_no_wait_after_the_last_retry() -> None:
     assert RetryPolicy(retries=2).wait_before(2, TRANSIENT, 0) is not None
     assert RetryPolicy(retries=2).wait_before(3, TRANSIENT, 0) is None
     assert RetryPolicy(retries=0).wait_before(1, TRANSIENT, 0) is None
@@ -76,7 +76,7 @@ def test_after_the_last_retry_it_gives_up() -> None:
     ],
     ids=repr,
 )
-def test_a_bound_that_is_none_is_refused(options: dict[str, Any], error: type[Exception]) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any], error: type[Exception]) -> None:
     (name,) = options
     with pytest.raises(error, match=name):
         RetryPolicy(**options)
@@ -85,7 +85,7 @@ def test_a_bound_that_is_none_is_refused(options: dict[str, Any], error: type[Ex
 @pytest.mark.parametrize(
     "status", [200, 301, 304, 400, 401, 403, 404, 409, 412, 416, 499, 501, 505, 508, 511, 600]
 )
-def test_statuses_that_stay_as_they_are(status: int) -> None:
+def test_permanent_statuses(status: int) -> None:
     assert retry_decision_of_status(status, {"retry-after": "1"}) is None
 
 
@@ -94,19 +94,19 @@ def test_statuses_that_stay_as_they_are(status: int) -> None:
     [
         *[(status, False) for status in (408, 425, 500, 502, 504, 507)],
         *[(status, True) for status in (429, 503, 509, 529)],
-        # Of proxies and CDNs, in no RFC.
+        # Of proxies and CDNs, not in an RFC.
         *[(status, False) for status in (520, 521, 522, 523, 524, 530, 561, 598, 599)],
     ],
 )
-def test_statuses_that_may_pass(status: int, throttled: bool) -> None:
+def test_transient_statuses(status: int, throttled: bool) -> None:
     assert retry_decision_of_status(status, {}) == RetryDecision(throttled=throttled)
 
 
-def test_the_service_says_how_long_to_wait() -> None:
+def test_retry_after() -> None:
     def after(value: str) -> float | None:
-        verdict = retry_decision_of_status(503, {"retry-after": value})
-        assert verdict is not None
-        return verdict.after
+        decision = retry_decision_of_status(503, {"retry-after": value})
+        assert decision is not None
+        return decision.after
 
     assert after("7") == 7
     assert after("0.5") == 0.5

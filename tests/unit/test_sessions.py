@@ -6,7 +6,7 @@ from fsspec_store._http.aiohttp_sessions import end_reading
 
 
 class Connector:
-    """With connections in use, each given back when its body ends."""
+    """With connections in use. Each is released when its body ends."""
 
     def __init__(self, count: int) -> None:
         self._acquired = {Connection(self) for _ in range(count)}
@@ -14,7 +14,7 @@ class Connector:
 
 
 class Connection:
-    """Its own body."""
+    """A connection that is also its body."""
 
     def __init__(self, connector: Connector) -> None:
         self.connector = connector
@@ -30,7 +30,7 @@ class Session:
         self.connector = connector
 
 
-def test_all_bodies_end_although_each_gives_its_connection_back() -> None:
+def test_end_reading_ends_all_bodies() -> None:
     connector = Connector(3)
     end_reading(Session(connector))  # type: ignore[arg-type]
     assert connector.ended == 3

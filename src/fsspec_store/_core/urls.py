@@ -170,8 +170,8 @@ def _check_text(text: str) -> None:
         where = "begins" if text[0].isspace() else "ends"
         before, _, after = text.partition(bare)
         raise StoreURLError(
-            f"the URL {before + public_url(bare) + after!r} {where} with white space; a folder whose "
-            "name does is given as a pathlib.Path",
+            f"the URL {before + public_url(bare) + after!r} {where} with white space; a folder "
+            "with such a name is given as a pathlib.Path",
             url=public_url(bare),
         )
 

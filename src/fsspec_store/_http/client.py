@@ -1,7 +1,7 @@
 """The HTTP client of the backends for Google Cloud Storage, Azure and web servers.
 
 It sends requests with the native transport or aiohttp, within the limit for the service, and
-retries transient failures. A body that breaks off is one. Does not know any service.
+retries transient failures, such as a body that breaks off. Does not know any service.
 """
 
 from __future__ import annotations
@@ -333,7 +333,7 @@ class HTTPClient:
             sent = dict(headers or {})
             if (auth := options.get("auth")) is not None:
                 sent["Authorization"] = auth.encode()
-            raise StatusError(redacted_response(error.answer, url, sent)) from None
+            raise StatusError(redacted_response(error.response, url, sent)) from None
         except aiohttp.ClientError as error:
             clean = _without_secrets(error)
             if clean is None:

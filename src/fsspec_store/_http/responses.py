@@ -69,19 +69,19 @@ class StatusError(Exception):
 
     Parameters
     ----------
-    answer : WholeResponse
+    response : WholeResponse
         The error response.
     """
 
-    def __init__(self, answer: WholeResponse) -> None:
-        text = answer.body[:_MAX_QUOTED_BYTES].decode("utf-8", "replace").strip()
-        super().__init__(f"status {answer.status}" + (f": {text}" if text else ""))
-        self.answer = answer
+    def __init__(self, response: WholeResponse) -> None:
+        text = response.body[:_MAX_QUOTED_BYTES].decode("utf-8", "replace").strip()
+        super().__init__(f"status {response.status}" + (f": {text}" if text else ""))
+        self.response = response
 
     def __reduce__(self) -> tuple[Any, ...]:
         # aiohttp returns a view of the headers, which cannot be pickled.
-        headers = CIMultiDict(self.answer.headers)
-        return type(self), (WholeResponse(self.answer.status, headers, self.answer.body),)
+        headers = CIMultiDict(self.response.headers)
+        return type(self), (WholeResponse(self.response.status, headers, self.response.body),)
 
 
 def redacted_response(response: WholeResponse, url: str, sent: Mapping[str, str]) -> WholeResponse:
@@ -120,7 +120,7 @@ class ChangedWhileReadError(Exception):
 def retry_decision_of_error(error: Exception) -> RetryDecision | None:
     """Whether a request that raised this is sent again; ``None`` for a permanent failure."""
     if isinstance(error, StatusError):
-        return retry_decision_of_status(error.answer.status, error.answer.headers)
+        return retry_decision_of_status(error.response.status, error.response.headers)
     if isinstance(error, (aiohttp.ClientSSLError, aiohttp.InvalidURL, aiohttp.TooManyRedirects)):
         return None
     if isinstance(error, (aiohttp.ClientError, TimeoutError, ConnectionError)):
@@ -131,9 +131,9 @@ def retry_decision_of_error(error: Exception) -> RetryDecision | None:
 def http_failure(error: Exception) -> Failure:
     """Classify an exception of `HTTPClient.send` that the backend does not classify itself."""
     if isinstance(error, StatusError):
-        if error.answer.status == 401:
+        if error.response.status == 401:
             return Failure.UNAUTHENTICATED
-        if error.answer.status == 403:
+        if error.response.status == 403:
             return Failure.FORBIDDEN
         return Failure.BACKEND
     if isinstance(error, aiohttp.ClientError):

@@ -101,7 +101,7 @@ class BulkDelete:
                 data=body,
             )
         except AzureError as error:
-            if retry_decision_of_status(error.answer.status, error.answer.headers) is not None:
+            if retry_decision_of_status(error.response.status, error.response.headers) is not None:
                 raise
             # Not every account and not every signature takes batches.
             self._in_batches = False

@@ -130,7 +130,7 @@ class Client:
                     url=url, headers=sent, allow_redirects=False, proxy=account.proxy
                 )
             except StatusError as error:
-                if not account.use_older_version(version, error.answer):
+                if not account.use_older_version(version, error.response):
                     raise
                 answer = await attempt()
             if isinstance(answer, HTTPResponse) and answer.status >= 400:
@@ -143,7 +143,7 @@ class Client:
                 attempt, slot=slot, renew=lambda: account.credential.renew(used)
             )
         except StatusError as error:
-            told = AzureError(error.answer)
+            told = AzureError(error.response)
             for note in getattr(error, "__notes__", ()):
                 told.add_note(note)
         # Not chained to the other, whose text is the whole answer.
@@ -182,9 +182,9 @@ def _public(
 def _verdict(credential: Credential, error: Exception) -> RetryDecision | None:
     """Why a request may be sent again."""
     if isinstance(error, StatusError):
-        if error.answer.status == 401 and credential.renewable:
+        if error.response.status == 401 and credential.renewable:
             return EXPIRED
-        if error_code(error.answer) == "Md5Mismatch":
+        if error_code(error.response) == "Md5Mismatch":
             return TRANSIENT
     elif isinstance(error, (ServiceRequestError, ServiceResponseError)):
         # The request for a token failed.

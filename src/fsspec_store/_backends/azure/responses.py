@@ -94,9 +94,9 @@ class AzureError(StatusError):
             return Failure.BACKEND
         if self.code in _NO_CONTAINER:
             return Failure.NO_BUCKET
-        if self.answer.status == 401 or self.code in _UNAUTHENTICATED:
+        if self.response.status == 401 or self.code in _UNAUTHENTICATED:
             return Failure.UNAUTHENTICATED
-        if self.answer.status == 403 or self.code in _FORBIDDEN:
+        if self.response.status == 403 or self.code in _FORBIDDEN:
             return Failure.FORBIDDEN
         if self.code in _INVALID_PATH:
             return Failure.INVALID_PATH

@@ -178,7 +178,7 @@ class GCSBackend(Backend):
         if isinstance(error, CREDENTIAL_ERRORS):
             return Failure.UNAUTHENTICATED if verdict(error) is None else Failure.BACKEND
         if isinstance(error, StatusError):
-            answer = error.answer
+            answer = error.response
             if is_missing_bucket(answer):
                 return Failure.NO_BUCKET
             if answer.status == 401 and self._client.authorization.is_anonymous:
@@ -211,7 +211,7 @@ class GCSBackend(Backend):
         try:
             done = await upload.run(chunk_bytes=parts.size if in_chunks else None)
         except StatusError as error:
-            if error.answer.status == 404:
+            if error.response.status == 404:
                 raise BucketMissingError(bucket) from error
             raise
         self._buckets.saw(bucket)

@@ -75,7 +75,7 @@ class BulkDelete:
                     data=body,
                 )
             except (StatusError, UnexpectedServerError) as error:
-                status = error.answer.status if isinstance(error, StatusError) else error.status
+                status = error.response.status if isinstance(error, StatusError) else error.status
                 if status not in _NOT_IN_BATCHES:
                     raise
                 self._in_batches = False

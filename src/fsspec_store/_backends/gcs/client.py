@@ -126,7 +126,7 @@ class Client:
             self.authorization.check(sent)
             raise
         except StatusError as error:
-            answer = error.answer
+            answer = error.response
             check_is_googles(answer.status, answer.headers, answer.body)
             raise StatusError(in_words(answer)) from None
 

@@ -262,7 +262,7 @@ def is_unclear(answer: WholeResponse) -> bool:
 
 def verdict(error: Exception) -> RetryDecision | None:
     """Why a request that failed this way may be repeated, ``None`` where that is no use."""
-    if isinstance(error, StatusError) and error.answer.status == 401:
+    if isinstance(error, StatusError) and error.response.status == 401:
         return EXPIRED
     if isinstance(error, CREDENTIAL_ERRORS):
         # gcsfs puts an exception of its own around the library's.

@@ -137,7 +137,7 @@ class Upload:
             try:
                 answer = await self._send_chunks(session, chunk_bytes)
             except BaseException as error:
-                if isinstance(error, StatusError) and error.answer.status in _SESSION_GONE:
+                if isinstance(error, StatusError) and error.response.status in _SESSION_GONE:
                     continue
                 await self._cleanup.run(partial(_cancel, self._client, session), error)
                 raise
@@ -226,7 +226,7 @@ class Upload:
             try:
                 return await request()
             except Exception as error:
-                status = error.answer.status if isinstance(error, StatusError) else None
+                status = error.response.status if isinstance(error, StatusError) else None
                 if answer_lost and status in _MAY_BE_DONE and await self._is_stored():
                     return True
                 if status == 412 and self._condition:

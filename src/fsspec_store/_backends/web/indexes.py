@@ -75,7 +75,7 @@ class Indexes:
         try:
             await self._page(directory)
         except StatusError as error:
-            status = error.answer.status
+            status = error.response.status
             if 400 <= status < 500 and status not in _ASK_AGAIN:
                 self.are_given = False
         except Exception:
