@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..._http.limiter import MAX_IN_FLIGHT
 from ..._http.retrier import Sender
 from ..._runtime.sharing import Shared, frozen
-from .responses import verdict
+from .responses import retry_decision
 from .session import S3Filesystems, check_options, endpoint_of
 from .transports import secrets_of
 
@@ -60,7 +60,7 @@ class Calls:
             ("s3", *user, policy, is_native),
             lambda: S3Filesystems(fs, policy, is_native=is_native, max_connections=MAX_IN_FLIGHT),
         )
-        self._sender = Sender(f"s3 {endpoint_of(fs)}", policy, verdict, settings.stats)
+        self._sender = Sender(f"s3 {endpoint_of(fs)}", policy, retry_decision, settings.stats)
         self.stats = settings.stats
 
     @property
