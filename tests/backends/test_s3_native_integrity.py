@@ -348,9 +348,9 @@ async def test_single_unexpected_responses_do_not_end_the_native_transport(
     assert said == [
         *[
             f"a request to the S3 bucket {bucket!r} went through s3fs: "
-            "the status 404 without an error of S3"
+            "the status 404 without an S3 error body"
         ]
         * 2,
         f"requests to the S3 bucket {bucket!r} go through s3fs: "
-        "the status 404 without an error of S3",
+        "the status 404 without an S3 error body",
     ]

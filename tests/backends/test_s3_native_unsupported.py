@@ -16,7 +16,7 @@ from servers import S3Endpoint
 from servers.fault_proxy import Answer, FaultProxy, fault_proxy
 
 from fsspec_store import Buffer, FsspecStore
-from fsspec_store._backends.s3.endpoints import Endpoint, find_endpoint
+from fsspec_store._backends.s3.endpoints import Endpoint, discover_endpoint
 from fsspec_store._backends.s3.supported import UnsupportedError, tls_context
 
 from .s3_transports import opened, options_of, reasons, use
@@ -192,7 +192,7 @@ async def endpoint_of(
         asynchronous=True, skip_instance_cache=True, key="key", secret="secret", **options
     )
     try:
-        endpoint, _ = await find_endpoint(fs, bucket, method, lambda: tls_context(fs))
+        endpoint, _ = await discover_endpoint(fs, bucket, method, lambda: tls_context(fs))
         return endpoint
     finally:
         await fs._s3creator.__aexit__(None, None, None)
@@ -343,7 +343,7 @@ async def test_a_class_of_the_users_own_is_asked(
         assert store.stats.native == 0
         # Not one more, to find out.
         assert len(Counted.calls) == store.stats.requests
-    assert set(reasons(log).values()) == {"Counted._call_s3 is not s3fs's own"}
+    assert set(reasons(log).values()) == {"Counted._call_s3 overrides that of s3fs"}
 
 
 class WithOptions(s3fs.S3FileSystem):
@@ -383,4 +383,4 @@ async def test_methods_of_s3fs_that_somebody_wrapped_are_asked(
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options) as store:
         await use(store)
         assert store.stats.native == 0
-    assert set(reasons(log).values()) == {f"S3FileSystem.{name} is not s3fs's own"}
+    assert set(reasons(log).values()) == {f"S3FileSystem.{name} overrides that of s3fs"}

@@ -67,9 +67,13 @@ def test_a_url_is_text(url: Any) -> None:
 @pytest.mark.parametrize(
     ("url", "options", "names"),
     [
-        ("s3://bucket", {"endpoint_url": "127.0.0.1:9000"}, "endpoint_url is http"),
-        ("s3://bucket", {"endpoint_url": "http://u:p@host"}, "endpoint_url is http"),
-        ("s3://bucket", {"client_kwargs": {"endpoint_url": "host?t=1"}}, "endpoint_url is http"),
+        ("s3://bucket", {"endpoint_url": "127.0.0.1:9000"}, "endpoint_url must be http"),
+        ("s3://bucket", {"endpoint_url": "http://u:p@host"}, "endpoint_url must be http"),
+        (
+            "s3://bucket",
+            {"client_kwargs": {"endpoint_url": "host?t=1"}},
+            "endpoint_url must be http",
+        ),
         ("s3://bucket", {"endpoint": "http://x"}, "'endpoint'.*did you mean 'endpoint_url'"),
         ("s3://bucket", {"acces_key": "x", "region": "y"}, "'acces_key'.*'region'"),
         ("s3://bucket", {"region": "y"}, "'region' .did you mean client_kwargs=.'region_name'"),

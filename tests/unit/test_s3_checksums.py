@@ -40,13 +40,13 @@ def test_pieces_are_checked_as_the_whole_is(
         checksum = stated_checksum(headers)
         assert checksum is not None
         for piece in pieces:
-            checksum.add(memoryview(piece))
-        checksum.check()
+            checksum.update(memoryview(piece))
+        checksum.verify()
 
     by_pieces(pieces)
     whole = stated_checksum(headers)
     assert whole is not None
-    whole.check_whole(memoryview(data))
+    whole.verify_whole(memoryview(data))
     if data:
         place = change % len(data)
         changed = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
@@ -75,4 +75,4 @@ def test_one_that_says_it_is_of_the_whole_is_one() -> None:
     checksum = stated_checksum(headers)
     assert checksum is not None
     # Of no bytes.
-    checksum.check()
+    checksum.verify()

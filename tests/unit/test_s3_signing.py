@@ -317,7 +317,7 @@ def test_values_are_sent_as_they_are_and_signed_trimmed() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\nb", "a\0", "\x7f", "é", "\u2028"])
 def test_a_value_that_no_header_can_hold_is_refused(value: str) -> None:
-    with pytest.raises(ValueError, match="the header 'if-match'"):
+    with pytest.raises(ValueError, match="the value of 'if-match'"):
         sign({"range": "bytes=0-1", "if-match": value})
 
 
@@ -348,13 +348,13 @@ def test_a_header_of_the_signer_s_own_is_refused(name: str) -> None:
 def test_credentials_that_no_header_can_hold_are_refused_and_not_shown(
     credentials: Credentials,
 ) -> None:
-    with pytest.raises(ValueError, match="no header can hold") as caught:
+    with pytest.raises(ValueError, match="not valid in a header") as caught:
         sign({}, credentials)
     assert not any(secret in str(caught.value) for secret in ("secret", "to ken", "token\n"))
 
 
 def test_a_region_that_no_header_can_hold_is_refused() -> None:
-    with pytest.raises(ValueError, match="no region"):
+    with pytest.raises(ValueError, match="invalid AWS region"):
         Signer("us-east-1\r\nx: y")
 
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from fsspec_store._backends.s3.xml import (
     ListPage,
+    _fast_page,
     _parsed_page,
-    _plain_page,
     delete_body,
     parse_delete,
     parse_error,
@@ -182,7 +182,7 @@ def test_what_a_service_writes_is_read_either_way(
     body = style.write(page, encoded=encoded)
     assert parse_list(body) == page
     # Neither stands in for the other.
-    assert _plain_page(body) == page
+    assert _fast_page(body) == page
     assert _parsed_page(body) == page
 
 
@@ -290,7 +290,7 @@ def test_the_fast_way_takes_nothing_that_a_parser_reads_otherwise(
         )
         body = body[:start] + put + body[end:]
     try:
-        fast = _plain_page(body)
+        fast = _fast_page(body)
     except ValueError:
         return
     assert fast == _parsed_page(body)
@@ -318,10 +318,10 @@ def test_the_fast_way_takes_nothing_that_a_parser_reads_otherwise(
 )
 def test_only_a_parser_decides_on_keys_in_doubt(written: str, key: str | None) -> None:
     body = plain(f"{NOT_TRUNCATED}<Contents><Key>{written}</Key><Size>1</Size></Contents>")
-    with pytest.raises(ValueError, match=r"not the plain form|chr\(\) arg|what came is no"):
-        _plain_page(body)
+    with pytest.raises(ValueError, match=r"only the parser|chr\(\) arg|is not"):
+        _fast_page(body)
     if key is None:
-        with pytest.raises(ValueError, match=r"what came is no XML document|has no Key"):
+        with pytest.raises(ValueError, match=r"is not XML|exactly one Key"):
             parse_list(body)
     else:
         assert parse_list(body).objects == [(key, 1)]
@@ -329,7 +329,7 @@ def test_only_a_parser_decides_on_keys_in_doubt(written: str, key: str | None) -
 
 def test_a_size_has_to_end() -> None:
     body = plain(f"{NOT_TRUNCATED}<Contents><Key>a</Key><Size>1<Size></Contents>")
-    with pytest.raises(ValueError, match="no XML document"):
+    with pytest.raises(ValueError, match="is not XML"):
         parse_list(body)
 
 
@@ -338,26 +338,26 @@ def test_a_page_cut_off_anywhere_is_refused(
     style: Style, page: ListPage, data: st.DataObject
 ) -> None:
     body = style.write(page, encoded=True)
-    with pytest.raises(ValueError, match="what came is no"):
+    with pytest.raises(ValueError, match="the response is not"):
         parse_list(body[: data.draw(st.integers(0, len(body) - 1))])
 
 
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "no XML document"),
-        (b"<html><body>Welcome</body></html>", "no ListBucketResult, but 'html'"),
-        (b"<!DOCTYPE html><html></html>", "with a type"),
-        (b"<Error><Code>SlowDown</Code></Error>", "no ListBucketResult, but 'Error SlowDown'"),
+        (b"", "is not XML"),
+        (b"<html><body>Welcome</body></html>", "not a ListBucketResult, but 'html'"),
+        (b"<!DOCTYPE html><html></html>", "document type"),
+        (b"<Error><Code>SlowDown</Code></Error>", "not a ListBucketResult, but 'Error SlowDown'"),
         (plain(""), "IsTruncated"),
         (plain(NOT_TRUNCATED * 2), "IsTruncated"),
-        (plain("<IsTruncated>maybe</IsTruncated>"), "IsTruncated .* is 'maybe'"),
+        (plain("<IsTruncated>maybe</IsTruncated>"), "IsTruncated: 'maybe'"),
         (plain(TRUNCATED), "no token"),
         (
             plain(f"{TRUNCATED}<NextContinuationToken></NextContinuationToken>"),
             "no token",
         ),
-        (plain(NOT_TRUNCATED + "<EncodingType>base64</EncodingType>"), "unknown encoding"),
+        (plain(NOT_TRUNCATED + "<EncodingType>base64</EncodingType>"), "unknown EncodingType"),
         (plain(NOT_TRUNCATED + "<Contents/>"), "Key"),
         (plain(NOT_TRUNCATED + "<Contents><Size>1</Size></Contents>"), "Key"),
         (
@@ -371,14 +371,14 @@ def test_a_page_cut_off_anywhere_is_refused(
             "Key",
         ),
         (plain(NOT_TRUNCATED + "<Contents><Key>a<b/>c</Key><Size>1</Size></Contents>"), "Key"),
-        (plain(NOT_TRUNCATED + "<Contents><Key>&#1;</Key><Size>1</Size></Contents>"), "no XML"),
-        (plain(NOT_TRUNCATED + "<Contents><Key>&x;</Key><Size>1</Size></Contents>"), "no XML"),
+        (plain(NOT_TRUNCATED + "<Contents><Key>&#1;</Key><Size>1</Size></Contents>"), "is not XML"),
+        (plain(NOT_TRUNCATED + "<Contents><Key>&x;</Key><Size>1</Size></Contents>"), "is not XML"),
         (plain(NOT_TRUNCATED + "<CommonPrefixes/>"), "Prefix"),
-        (plain(NOT_TRUNCATED).decode().encode("utf-16"), "wide encoding"),
-        (plain(NOT_TRUNCATED).replace(b"UTF-8", b"no-such"), "no XML document"),
-        (b"\n" + plain(NOT_TRUNCATED), "no XML document"),
-        (plain(NOT_TRUNCATED) + b"<more/>", "no XML document"),
-        (plain(NOT_TRUNCATED + "<Name>\xff</Name>").replace(b"\xc3", b""), "no XML document"),
+        (plain(NOT_TRUNCATED).decode().encode("utf-16"), "UTF-16"),
+        (plain(NOT_TRUNCATED).replace(b"UTF-8", b"no-such"), "is not XML"),
+        (b"\n" + plain(NOT_TRUNCATED), "is not XML"),
+        (plain(NOT_TRUNCATED) + b"<more/>", "is not XML"),
+        (plain(NOT_TRUNCATED + "<Name>\xff</Name>").replace(b"\xc3", b""), "is not XML"),
     ],
 )
 def test_what_is_no_page_is_refused(body: bytes, reason: str) -> None:
@@ -395,7 +395,7 @@ def test_a_document_may_not_define_entities() -> None:
     for entity in ("b", "c"):
         inside = f"{NOT_TRUNCATED}<Contents><Key>&{entity};</Key><Size>1</Size></Contents>"
         body = plain(inside).decode().replace(DECLARATION, DECLARATION + bomb)
-        with pytest.raises(ValueError, match="with a type"):
+        with pytest.raises(ValueError, match="document type"):
             parse_list(body.encode())
         assert parse_error(f"{bomb}<Error><Code>&{entity};</Code></Error>".encode()) == {}
 
@@ -462,7 +462,7 @@ SAMPLES = {
 @pytest.mark.parametrize("server", SAMPLES)
 def test_what_servers_sent_is_read_either_way(server: str) -> None:
     body, page = SAMPLES[server]
-    assert _plain_page(body) == page
+    assert _fast_page(body) == page
     assert _parsed_page(body) == page
 
 
@@ -519,7 +519,7 @@ def test_a_body_of_keys_to_delete_is_what_the_service_expects() -> None:
 
 @pytest.mark.parametrize("key", ["a\0b", "\x01", "\x1f", "\ufffe", "\uffff", "\ud800"])
 def test_a_key_that_no_document_can_carry_is_refused(key: str) -> None:
-    with pytest.raises(ValueError, match="no XML document can carry") as caught:
+    with pytest.raises(ValueError, match="XML cannot represent") as caught:
         delete_body(["fine", key])
     assert repr(key) in str(caught.value)
 
@@ -555,10 +555,10 @@ def test_nothing_refused_is_an_empty_list(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (b"", "no XML document"),
+        (b"", "is not XML"),
         (b"<Error><Code>InternalError</Code></Error>", "but 'Error InternalError'"),
-        (b"<DeleteResult><Error><Key>a</Key></Error>", "no XML document"),
-        (plain(NOT_TRUNCATED), "no DeleteResult, but 'ListBucketResult'"),
+        (b"<DeleteResult><Error><Key>a</Key></Error>", "is not XML"),
+        (plain(NOT_TRUNCATED), "not a DeleteResult, but 'ListBucketResult'"),
     ],
 )
 def test_what_is_no_result_of_a_delete_is_refused(body: bytes, reason: str) -> None:

@@ -23,10 +23,10 @@ from ..base import Backend
 from ..cleanup import Cleanup
 from ..pages import Continuation, Page, check_answered
 from ..temporary import REFUSED, is_temporary
-from .bulk_delete import Deletes
+from .bulk_delete import Deleter
 from .calls import Calls
 from .conditions import Conditions, conditions_of
-from .foreign import has_page
+from .foreign import announces_html
 from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
 from .responses import (
@@ -35,7 +35,7 @@ from .responses import (
     error_details,
     failure_of,
     is_empty_etag,
-    without_signatures,
+    redact_signatures,
 )
 from .session import customer_keys
 from .uploads import Upload
@@ -85,7 +85,7 @@ class S3Backend(Backend):
         self._conditions = Conditions()
         self._buckets_seen: set[str] = set()
         self._reader = Reader(self._calls, self._buckets_seen, settings.reads)
-        self._deletes = Deletes(self._calls)
+        self._deletes = Deleter(self._calls)
         self._writes = settings.writes
         self._cleanup = Cleanup()
 
@@ -123,7 +123,7 @@ class S3Backend(Backend):
             response = await self._calls.call("head_object", Bucket=bucket, Key=key)
         except FileNotFoundError as error:
             # A GET has a body that says whether S3 answered.
-            return await self._first_size(bucket, key) if has_page(error) else None
+            return await self._first_size(bucket, key) if announces_html(error) else None
         except OSError as error:
             # So does one that says why S3 refused: it may be credentials that ended.
             if error_code(error) not in _NO_REASON or not self._calls.transports.may_ask_why():
@@ -265,7 +265,7 @@ class S3Backend(Backend):
 
     def redactor(self) -> Callable[[str], str]:
         clean = super().redactor()
-        return lambda text: without_signatures(clean(text))
+        return lambda text: redact_signatures(clean(text))
 
     def close(self) -> None:
         self._cleanup.close()
@@ -344,6 +344,6 @@ class S3Backend(Backend):
             endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
             directory = key[: key.rfind("/") + 1]
             self._conditions = conditions_of(endpoint)
-            await self._conditions.find_out(
+            await self._conditions.probe(
                 self._calls.call, self._cleanup, endpoint, bucket, directory
             )

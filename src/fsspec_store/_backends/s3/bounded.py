@@ -1,7 +1,6 @@
-"""s3fs's HTTP sessions, made to read no body without a bound and to follow no redirect.
+"""HTTP sessions for s3fs that limit the size of response bodies and follow no redirects.
 
-botocore reads errors and documents as a whole, whatever their size; values are read in pieces.
-Knows aiobotocore's sessions, and no call.
+botocore reads errors and XML documents as a whole, without a limit. Values are read in chunks.
 """
 
 from __future__ import annotations
@@ -27,38 +26,38 @@ from .xml import MAX_ERROR_BYTES
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["BoundedHTTPSession", "S3Response", "bounded", "session_config"]
+__all__ = ["BoundedHTTPSession", "S3Response", "bound_session", "session_config"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-#: By which S3 states a bucket's region ("HeadBucket", response headers).
+#: The header with a bucket's region (S3 API Reference, "HeadBucket").
 _REGION = "x-amz-bucket-region"
 
 
 class S3Response(aiohttp.ClientResponse):
-    """A response whose body is read as a whole only up to a bound."""
+    """A response whose `read` limits the size of the body."""
 
-    #: Of the request, where the body has to keep to its minimum rate.
+    #: Minimum rate of the body; ``None`` for no minimum.
     policy: RetryPolicy | None = None
 
     @property
     def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """The headers as botocore reads them, which fails on values that are not in UTF-8.
+        """The headers with all values in UTF-8, the only encoding that botocore reads.
 
         Metadata of other writers may be in Latin-1 (RFC 9110, section 5.5).
         """
         return tuple([(name, _in_utf8(value)) for name, value in super().raw_headers])
 
     async def read(self) -> bytes:
-        """Read the whole body."""
+        """Read the whole body, of at most `MAX_DOCUMENT_BYTES`."""
         if self._body is None:
             try:
-                async with _watched(self.policy) as watchdog:
+                async with _watchdog(self.policy) as watchdog:
                     if watchdog is not None:
                         watchdog.body_follows(self)
                     body = await read_up_to(self, MAX_DOCUMENT_BYTES)
-                # As by the native transport: a longer one says no more than its status.
-                is_page = self.status >= 300 and len(body) > MAX_ERROR_BYTES
-                self._body = b"" if is_page else body
+                # As in the native transport, only the status of a longer error body is used.
+                is_too_long = self.status >= 300 and len(body) > MAX_ERROR_BYTES
+                self._body = b"" if is_too_long else body
             except BaseException as error:
                 self.close()
                 if isinstance(error, BodyTooLongError):
@@ -77,18 +76,18 @@ def _in_utf8(value: bytes) -> bytes:
 
 
 class _Sessions(dict[Any, Any]):
-    """Sessions by proxy, each bounded as soon as it is made."""
+    """aiobotocore's sessions by proxy, each passed to `bound_session` when it is stored."""
 
     def __init__(self, sessions: dict[Any, Any], response_class: type[S3Response]) -> None:
         super().__init__(sessions)
         self._response_class = response_class
 
     def __setitem__(self, proxy: Any, session: Any) -> None:
-        super().__setitem__(proxy, bounded(session, self._response_class))
+        super().__setitem__(proxy, bound_session(session, self._response_class))
 
 
 class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
-    """An HTTP client of aiobotocore whose responses are bounded."""
+    """aiobotocore's HTTP session with responses of limited size."""
 
     response_class = S3Response
     _sessions: Any
@@ -100,13 +99,13 @@ class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
         return self
 
 
-def bounded(
+def bound_session(
     session: aiohttp.ClientSession, response_class: type[S3Response] = S3Response
 ) -> aiohttp.ClientSession:
-    """The session, whose responses are bounded from now on, and which follows no redirects."""
+    """Limit the response bodies of a session, and disable redirects. Returns the session."""
     session._response_class = response_class
     bound_framing(session)
-    # What ``request()`` calls. The session does not hold itself.
+    # Called by ``session.request()``. The weak reference avoids a reference cycle.
     session._request = partial(_request, weakref.ref(session))  # type: ignore[method-assign]
     return session
 
@@ -114,18 +113,18 @@ def bounded(
 async def _request(
     of: weakref.ref[aiohttp.ClientSession], *args: Any, **options: Any
 ) -> aiohttp.ClientResponse:
-    """A response, unless it redirects to another server.
+    """Send a request, and raise for a redirect to another server.
 
-    aiohttp would send session tokens and keys of encrypted objects there. botocore goes by the
-    region that S3 states, and asks without end where none is stated.
+    aiohttp would send session tokens and encryption keys there. Only a redirect to another region
+    is returned: botocore follows the region that S3 states, and never stops where none is stated.
     """
     session = of()
     assert session is not None
     options["allow_redirects"] = False
     read = session.timeout.sock_read
-    # The time of an upload depends on its size, and of its completion on the service.
+    # No minimum rate for uploads: their duration depends on the size and on the service.
     policy = None if read is None or options.get("data") else RetryPolicy(read)
-    async with _watched(policy, session):
+    async with _watchdog(policy, session):
         response = await type(session)._request(session, *args, **options)
     if isinstance(response, S3Response):
         response.policy = policy
@@ -133,22 +132,23 @@ async def _request(
     if response.status in _REDIRECTS and location and _REGION not in response.headers:
         response.close()
         raise aiohttp.InvalidURL(
-            f"the service redirects to {public_url(location)}, which is not followed: give the "
-            "server that is meant as endpoint_url"
+            f"the service redirects to {public_url(location)}, which is not followed: set "
+            "endpoint_url to the URL of the right server"
         )
     return response
 
 
-def _watched(
+def _watchdog(
     policy: RetryPolicy | None, session: aiohttp.ClientSession | None = None
 ) -> AbstractAsyncContextManager[Watchdog | None]:
     return nullcontext() if policy is None else Watchdog(policy, session)
 
 
 def session_config(http_session: type[BoundedHTTPSession] = BoundedHTTPSession) -> dict[str, Any]:
-    """What a client's configuration says for its sessions to be bounded.
+    """Options of ``AioConfig`` by which clients use `http_session`.
 
-    Older releases of aiobotocore cannot be told: sessions are bounded after their first request.
+    Older releases of aiobotocore have no such option: their sessions are passed to `bound_session`
+    before each request.
     """
     if "http_session_cls" in inspect.signature(AioConfig.__init__).parameters:
         return {"http_session_cls": http_session}

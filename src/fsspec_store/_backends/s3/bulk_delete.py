@@ -1,7 +1,4 @@
-"""How many objects are deleted: a thousand a request, or one by one where that cannot be.
-
-Knows S3's calls, and not how one is sent.
-"""
+"""Deletes objects: in bulk with DeleteObjects, or one by one where that is not supported."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ..._runtime.concurrency import for_each
-from .features import BULK_DELETE, may_be_refused
+from .features import BULK_DELETE, may_be_unsupported
 from .responses import error_code
 from .xml import MAX_ERROR_BYTES
 
@@ -19,17 +16,17 @@ if TYPE_CHECKING:
     from .calls import Calls
     from .transports import Transports
 
-__all__ = ["DeleteRefusedError", "Deletes"]
+__all__ = ["Deleter", "KeyNotDeletedError"]
 
-#: Most keys one DeleteObjects request takes (S3 API Reference, "DeleteObjects").
-_MOST = 1000
-_AT_ONCE = 4
-#: What XML 1.0 cannot carry, or would normalise away, in the body of a bulk delete.
+#: Maximum number of keys of one request (S3 API Reference, "DeleteObjects").
+_MAX_KEYS = 1000
+_CONCURRENCY = 4
+#: Characters that XML 1.0 cannot represent, or that parsers normalise.
 _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
-class Deletes:
-    """Deletes objects.
+class Deleter:
+    """Deleter objects.
 
     Parameters
     ----------
@@ -41,7 +38,7 @@ class Deletes:
         self._calls = calls
 
     async def one(self, target: tuple[str, str]) -> None:
-        """Delete the object of a bucket and a key, if it is there."""
+        """Delete the object at ``(bucket, key)``, if it exists."""
         bucket, key = target
         try:
             await self._calls.call("delete_object", Bucket=bucket, Key=key)
@@ -50,21 +47,21 @@ class Deletes:
                 raise
 
     async def many(self, targets: Iterable[tuple[str, str]], *, limit: int) -> None:
-        """Delete objects, so many requests at once at most."""
+        """Delete objects by ``(bucket, key)``, with at most `limit` concurrent requests."""
         bulk: dict[str, list[str]] = {}
         single = []
-        in_bulk = BULK_DELETE not in (await self._calls.service()).refused
+        in_bulk = BULK_DELETE not in (await self._calls.service()).unsupported
         for bucket, key in targets:
             if not in_bulk or _NOT_IN_XML.search(key):
                 single.append((bucket, key))
             else:
                 bulk.setdefault(bucket, []).append(key)
         chunks = [
-            (bucket, keys[start : start + _MOST])
+            (bucket, keys[start : start + _MAX_KEYS])
             for bucket, keys in bulk.items()
-            for start in range(0, len(keys), _MOST)
+            for start in range(0, len(keys), _MAX_KEYS)
         ]
-        await for_each(self._chunk, chunks, limit=min(limit, _AT_ONCE))
+        await for_each(self._chunk, chunks, limit=min(limit, _CONCURRENCY))
         await for_each(self.one, single, limit=limit)
 
     async def _chunk(self, chunk: tuple[str, Sequence[str]]) -> None:
@@ -74,31 +71,31 @@ class Deletes:
         async def attempt(transports: Transports) -> None:
             params = {"Bucket": bucket, "Delete": {"Objects": objects, "Quiet": True}}
             response = await transports.call("delete_objects", params, self._calls.stats)
-            # The answer is 200 even when single keys were refused.
+            # The status is 200 even if some keys were not deleted.
             for failed in response.get("Errors", ()):
                 if failed.get("Code") != "NoSuchKey":
-                    raise DeleteRefusedError(failed)
+                    raise KeyNotDeletedError(failed)
 
         try:
             await self._calls.send(attempt)
         except OSError as error:
-            if isinstance(error, DeleteRefusedError) or not may_be_refused(error):
+            if isinstance(error, KeyNotDeletedError) or not may_be_unsupported(error):
                 raise
-            await for_each(self.one, [(bucket, key) for key in keys], limit=_AT_ONCE)
-            (await self._calls.service()).refuses(BULK_DELETE, error_code(error))
+            await for_each(self.one, [(bucket, key) for key in keys], limit=_CONCURRENCY)
+            (await self._calls.service()).mark_unsupported(BULK_DELETE, error_code(error))
 
 
-class DeleteRefusedError(OSError):
-    """A bulk delete removed other keys, and not this one.
+class KeyNotDeletedError(OSError):
+    """A bulk delete did not delete one of its keys.
 
     Parameters
     ----------
     failed : mapping
-        The ``Error`` element that the answer has for the key.
+        The ``Error`` element of the key in the response.
     """
 
     def __init__(self, failed: Mapping[str, Any]) -> None:
         failed = {name: text for name, text in failed.items() if len(str(text)) <= MAX_ERROR_BYTES}
         super().__init__(f"{failed.get('Key')!r}: {failed.get('Code')}: {failed.get('Message')}")
-        # As botocore's errors have it: read like the error of a request of its own.
+        # In the form of botocore's errors, so that it is classified like a request's error.
         self.response = {"Error": failed}

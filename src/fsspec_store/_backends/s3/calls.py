@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..._http.limiter import MAX_IN_FLIGHT
 from ..._http.retrier import Sender, Slot
 from ..._runtime.sharing import Shared, frozen
-from .responses import verdict
+from .responses import retry_decision
 from .session import S3Filesystems, check_options, endpoint_of
 from .transports import secrets_of
 
@@ -61,7 +61,7 @@ class Calls:
             lambda: S3Filesystems(fs, policy, is_native=is_native, max_connections=MAX_IN_FLIGHT),
         )
         self.stats = settings.stats
-        self._sender = Sender(f"s3 {endpoint_of(fs)}", policy, verdict, self.stats)
+        self._sender = Sender(f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats)
         #: A slot for a call whose body is read after its attempt; to be entered.
         self.slot = partial(Slot, self._sender)
 

@@ -1,7 +1,4 @@
-"""Checksums of whole objects, as S3 sends them beside what it is asked for.
-
-No I/O.
-"""
+"""Checksums of whole objects that S3 states in response headers. No I/O."""
 
 from __future__ import annotations
 
@@ -11,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 try:
-    # The same function, with the processor's own instructions: six to twenty times as fast.
+    # The same function with SIMD instructions: 6 to 20 times as fast.
     from zlib_ng.zlib_ng import crc32 as _crc32
 except ImportError:
-    # There are processors that no wheel of it is for.
+    # zlib-ng has no wheels for some processors.
     from zlib import crc32 as _crc32
 
 if TYPE_CHECKING:
@@ -26,25 +23,25 @@ _PREFIX = "x-amz-checksum-"
 
 
 class ChecksumError(ConnectionError):
-    """What came over the connection is not what was sent, at either end."""
+    """A body differs from its checksum: it was corrupted in transit or in the storage."""
 
 
 def crc32(data: memoryview) -> str:
-    """The CRC-32 of bytes as the header ``x-amz-checksum-crc32`` has it."""
-    return _text(_crc32(data).to_bytes(4, "big"))
+    """The CRC-32 of `data` in base64, the value of the header ``x-amz-checksum-crc32``."""
+    return _base64(_crc32(data).to_bytes(4, "big"))
 
 
 def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:
-    """The checksum of a whole object that its answer states; ``None`` without one.
+    """The checksum of a whole object in its response headers; ``None`` without one.
 
-    A checksum of checksums of parts, which ends in ``-`` and their number, says nothing of the
-    object's bytes (S3 User Guide, "Checking object integrity"). CRC-32C and CRC-64/NVME are known
-    where ``awscrt`` is installed.
+    Composite checksums are ignored: they end in ``-`` and the number of parts, and are computed
+    from the parts' checksums (S3 User Guide, "Checking object integrity"). CRC-32C and CRC-64/NVME
+    need ``awscrt``.
 
     Parameters
     ----------
     headers : mapping
-        Of the answer, names in lower case.
+        Response headers, names in lower case.
     """
     for algorithm, start in _ALGORITHMS.items():
         stated = headers.get(_PREFIX + algorithm)
@@ -56,51 +53,51 @@ def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:
 
 
 class StatedChecksum:
-    """What a service stated of a whole object, and what came of it so far.
+    """The stated checksum of an object, and the one computed from the bytes received so far.
 
     Parameters
     ----------
     algorithm : str
-        As headers name it.
+        Name of the algorithm, as in the header.
     stated : str
-        What the service stated.
-    found : object
-        Of no bytes yet.
+        The checksum in the header, in base64.
+    computed : object
+        A new hash object.
     """
 
-    def __init__(self, algorithm: str, stated: str, found: _Sum) -> None:
+    def __init__(self, algorithm: str, stated: str, computed: _Hash) -> None:
         self._algorithm = algorithm
         self._stated = stated
-        self._found = found
+        self._computed = computed
 
-    def add(self, piece: memoryview) -> None:
-        """Take note of the bytes that came next."""
-        self._found.update(piece)
+    def update(self, chunk: memoryview) -> None:
+        """Add the next bytes of the body."""
+        self._computed.update(chunk)
 
-    def check(self) -> None:
-        """Raise `ChecksumError` when what came is not what was stated."""
-        found = _text(self._found.digest())
-        if found != self._stated:
+    def verify(self) -> None:
+        """Raise `ChecksumError` when the checksums differ."""
+        computed = _base64(self._computed.digest())
+        if computed != self._stated:
             raise ChecksumError(
-                f"the {self._algorithm} of what came is {found}, and the service stated "
-                f"{self._stated}"
+                f"checksum mismatch: the {self._algorithm} of the body is {computed}, and the "
+                f"service stated {self._stated}"
             )
 
-    def check_whole(self, data: memoryview) -> None:
-        """As `check`, of bytes that came all at once."""
-        self.add(data)
-        self.check()
+    def verify_whole(self, data: memoryview) -> None:
+        """Raise `ChecksumError` when the checksum of a whole body differs."""
+        self.update(data)
+        self.verify()
 
 
-class _Sum(Protocol):
-    """As the hashes of ``hashlib``."""
+class _Hash(Protocol):
+    """The interface of the hash objects of ``hashlib``."""
 
     def update(self, data: memoryview, /) -> None: ...
     def digest(self) -> bytes: ...
 
 
 class _CRC:
-    """A running cyclic redundancy check, by a function of the bytes and the value before them."""
+    """A CRC with the interface of ``hashlib``, for a function of bytes and the previous value."""
 
     def __init__(self, function: Callable[[memoryview, int], int], size: int) -> None:
         self._function = function
@@ -114,11 +111,11 @@ class _CRC:
         return self._value.to_bytes(self._size, "big")
 
 
-def _text(digest: bytes) -> str:
+def _base64(digest: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
-_ALGORITHMS: dict[str, Callable[[], _Sum]] = {
+_ALGORITHMS: dict[str, Callable[[], _Hash]] = {
     "crc32": lambda: _CRC(_crc32, 4),
     "sha256": hashlib.sha256,
     "sha1": partial(hashlib.sha1, usedforsecurity=False),

@@ -1,9 +1,9 @@
-"""Which conditional writes a service that speaks S3 really honours.
+"""Probes which conditional writes an S3 service honours.
 
-Amazon's own does. Others may refuse the headers, or take them and do as they please, so each is
-asked once for a process, with an object of its own: two creations of one key, of which the second
-has to fail, and a replacement of a version that never was. The object is removed at once. One
-that a killed process left is removed with the keys around it.
+Amazon S3 honours both. Other services may reject the headers or ignore them, so each endpoint is
+probed once per process with a temporary object: two creations of one key, of which the second has
+to fail, and a replacement of a version that does not exist. The object is removed at once. If the
+process is killed before, it is removed with the keys around it.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ __all__ = ["Conditions", "conditions_of"]
 
 #: Amazon S3 honours conditional writes (S3 User Guide, "Conditional requests").
 _AMAZON = re.compile(r"https?://([^/]+\.)?amazonaws\.com(\.cn)?(:\d+)?/?")
-_REFUSED = frozenset({"NotImplemented", "InvalidArgument", "InvalidRequest", "501", "400"})
-#: An object that is not there was not replaced either.
+_UNSUPPORTED = frozenset({"NotImplemented", "InvalidArgument", "InvalidRequest", "501", "400"})
+#: Some services respond with these to ``If-Match`` for a missing object.
 _MISSING = frozenset({"NoSuchKey", "404"})
-#: So many in a row have to fail before a service is said to ignore a condition.
+#: Number of failed probes in a row after which a service is taken to ignore a condition.
 _PROBES = 3
 _NO_VERSION = '"00000000000000000000000000000000"'
 
 
 @dataclass
 class Conditions:
-    """What a service honours; ``None`` as long as nobody asked.
+    """The conditions that a service honours; ``None`` before the probe.
 
     Attributes
     ----------
@@ -49,12 +49,12 @@ class Conditions:
 
     create: bool | None = None
     replace: bool | None = None
-    #: Many writers at once ask once.
+    #: Concurrent writers share one probe.
     _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = field(
         default_factory=WeakKeyDictionary, repr=False
     )
 
-    async def find_out(
+    async def probe(
         self,
         call: Callable[..., Awaitable[dict[str, Any]]],
         cleanup: Cleanup,
@@ -62,25 +62,25 @@ class Conditions:
         bucket: str,
         directory: str,
     ) -> None:
-        """Ask the service, unless it was asked before.
+        """Probe the service, unless the result is known.
 
         Parameters
         ----------
         call : callable
-            ``await call(method, **params)`` sends a request, again where it failed in passing.
+            ``await call(method, **params)`` sends a request, and retries transient errors.
         cleanup : Cleanup
-            Takes the removal of the object.
+            Removes the temporary object.
         endpoint : str
             The service's URL.
         bucket, directory : str
-            Where an object may be written for a moment.
+            Location of the temporary object.
         """
         lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         async with lock:
             if self.create is None:
-                await self._ask(call, cleanup, endpoint, bucket, directory)
+                await self._run_probes(call, cleanup, endpoint, bucket, directory)
 
-    async def _ask(
+    async def _run_probes(
         self,
         call: Callable[..., Awaitable[dict[str, Any]]],
         cleanup: Cleanup,
@@ -96,35 +96,35 @@ class Conditions:
             create, replace = await _probe(call, cleanup, target)
             if create is not False:
                 break
-            # Either it was ignored, or the object was removed meanwhile, as `clear` does.
+            # The condition was ignored, or the object was removed meanwhile, as by `clear`.
         self.create, self.replace = bool(create), bool(replace)
 
 
 async def _probe(
     call: Callable[..., Awaitable[dict[str, Any]]], cleanup: Cleanup, target: Mapping[str, str]
 ) -> tuple[bool | None, bool | None]:
-    """Whether each condition stops a write if it is not met; ``None`` where it is refused."""
+    """Whether each unmet condition makes a write fail; ``None`` where the service rejects it."""
 
-    async def is_stopped(**condition: str) -> bool | None:
+    async def is_honoured(**condition: str) -> bool | None:
         try:
             await call("put_object", **target, Body=b"", **condition)
         except OSError as error:
             code = error_code(error)
             if code in PRECONDITION_FAILED | CONFLICT | _MISSING:
                 return True
-            if code in _REFUSED:
+            if code in _UNSUPPORTED:
                 return None
             raise
         return False
 
     try:
-        # The first of them makes the object, unless the header is refused.
-        create = await is_stopped(IfNoneMatch="*")
+        # The first request creates the object, unless the header is rejected.
+        create = await is_honoured(IfNoneMatch="*")
         if create is None:
             await call("put_object", **target, Body=b"")
         else:
-            create = await is_stopped(IfNoneMatch="*")
-        replace = await is_stopped(IfMatch=_NO_VERSION)
+            create = await is_honoured(IfNoneMatch="*")
+        replace = await is_honoured(IfMatch=_NO_VERSION)
     except BaseException as error:
         await cleanup.run(partial(_remove, call, target), error)
         raise
@@ -135,7 +135,7 @@ async def _probe(
 async def _remove(
     call: Callable[..., Awaitable[dict[str, Any]]], target: Mapping[str, str]
 ) -> None:
-    # Whoever may write need not be allowed to delete: what is raised here is only logged.
+    # Permission to write does not include permission to delete: errors are only logged.
     await call("delete_object", **target)
 
 
@@ -143,5 +143,5 @@ _known: dict[str, Conditions] = {}
 
 
 def conditions_of(endpoint: str) -> Conditions:
-    """What this process knows of the service at an endpoint."""
+    """The conditions of the service at an endpoint, shared by the process."""
     return _known.setdefault(endpoint, Conditions())

@@ -1,7 +1,7 @@
-"""The session by which s3fs finds credentials: it looks once, and one look-up runs at a time.
+"""The botocore session of s3fs: one credential look-up at a time, shared by all requests.
 
-botocore looks for credentials again for every client and, when a provider fails, for every request
-that waits for it. Here all requests of one session share one outcome. A new session looks again.
+botocore repeats the look-up for every client and, when a provider fails, for every waiting request.
+All requests of one `Session` share one result. A new session looks up credentials again.
 """
 
 from __future__ import annotations
@@ -13,67 +13,67 @@ from typing import TYPE_CHECKING, Any
 import aiobotocore.session
 from botocore.exceptions import ClientError, CredentialRetrievalError
 
-from .responses import verdict
+from .responses import retry_decision
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 __all__ = ["Session"]
 
-#: Credentials that end sooner are renewed before they are used, as botocore does it
+#: Credentials that expire sooner are refreshed before use, as in botocore
 #: (``RefreshableCredentials._mandatory_refresh_timeout``).
-_MANDATORY_SECONDS = 600
+_MANDATORY_REFRESH_SECONDS = 600
 
 
 class Session(aiobotocore.session.AioSession):  # type: ignore[misc]
-    """A session of one event loop, whose credentials are found or not for all its requests."""
+    """A session of one event loop whose requests share one credential look-up."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._looking = asyncio.Lock()
-        self._looked_up: tuple[Any] | None = None
-        #: What the last look-up failed with, and when.
+        self._lookup_lock = asyncio.Lock()
+        self._found: tuple[Any] | None = None
+        #: The error of the last look-up, and when it ended.
         self._failure: tuple[Exception, float] | None = None
 
     async def get_credentials(self) -> Any:
-        """The credentials, ``None`` where no provider has any.
+        """The credentials; ``None`` where no provider has any.
 
         Raises
         ------
         Exception
-            What a provider raised, at the first call or now.
+            The error of a provider, in this look-up or an earlier one.
         """
-        if self._looked_up is None:
-            self._looked_up = await self._look(self._find)
-        return self._looked_up[0]
+        if self._found is None:
+            self._found = await self._look_up(self._find)
+        return self._found[0]
 
-    async def renewed(self, credentials: Any) -> Any:
-        """Credentials that end, renewed where that is due."""
-        if not credentials.refresh_needed(_MANDATORY_SECONDS):
+    async def refreshed(self, credentials: Any) -> Any:
+        """Frozen credentials, refreshed if they expire soon."""
+        if not credentials.refresh_needed(_MANDATORY_REFRESH_SECONDS):
             return await credentials.get_frozen_credentials()
-        return await self._look(credentials.get_frozen_credentials)
+        return await self._look_up(credentials.get_frozen_credentials)
 
     async def _find(self) -> tuple[Any]:
-        if self._looked_up is not None:
-            return self._looked_up
+        if self._found is not None:
+            return self._found
         found = await super().get_credentials()
-        return (_Renewed(found, self) if hasattr(found, "refresh_needed") else found,)
+        return (_RefreshedCredentials(found, self) if hasattr(found, "refresh_needed") else found,)
 
-    async def _look(self, find: Callable[[], Awaitable[Any]]) -> Any:
-        """Await ``find()``, one at a time; a failure is raised to all callers that wait.
+    async def _look_up(self, find: Callable[[], Awaitable[Any]]) -> Any:
+        """Await ``find()``, one call at a time; all waiting callers get the same error.
 
-        A failure that may pass is no longer than that: an attempt that begins later looks again.
+        A transient error is raised only to callers that waited: a later call tries again.
         """
         began = time.monotonic()
-        async with self._looking:
+        async with self._lookup_lock:
             if self._failure is not None:
                 failure, ended = self._failure
-                if ended > began or verdict(failure) is None:
+                if ended > began or retry_decision(failure) is None:
                     raise failure.with_traceback(None)
             try:
                 return await find()
             except ClientError as error:
-                # Of the service that gives credentials: its codes say nothing of S3's answers.
+                # Raised by the credential service, whose error codes are not those of S3.
                 failure = CredentialRetrievalError(provider="a service", error_msg=str(error))
             except Exception as error:
                 failure = error
@@ -81,8 +81,8 @@ class Session(aiobotocore.session.AioSession):  # type: ignore[misc]
             raise failure
 
 
-class _Renewed:
-    """botocore's credentials that end, renewed by their session."""
+class _RefreshedCredentials:
+    """botocore's refreshable credentials, refreshed by `Session.refreshed`."""
 
     def __init__(self, credentials: Any, session: Session) -> None:
         self._credentials = credentials
@@ -92,4 +92,4 @@ class _Renewed:
         return getattr(self._credentials, name)
 
     async def get_frozen_credentials(self) -> Any:
-        return await self._session.renewed(self._credentials)
+        return await self._session.refreshed(self._credentials)

@@ -1,4 +1,4 @@
-"""The endpoint of a bucket's requests, discovered from a request of s3fs.
+"""Discovers the endpoint of a bucket's requests from a request of s3fs.
 
 One s3fs request per bucket and operation is intercepted before it is sent: its URL, region, headers
 and signature show endpoint, addressing style and credentials as the user configured them, and
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from urllib.parse import SplitResult
 
-__all__ = ["METHODS", "Endpoint", "find_endpoint"]
+__all__ = ["METHODS", "Endpoint", "discover_endpoint"]
 
-#: Headers of every request of botocore that do not change its meaning.
+#: Headers of botocore's requests that do not change their meaning.
 _ALWAYS = frozenset(
     {
         "accept-encoding",
@@ -42,8 +42,8 @@ _ALWAYS = frozenset(
 )
 _CRC32 = "x-amz-checksum-crc32"
 _CHECKED_BODY = frozenset({"content-md5", "expect", _CRC32, "x-amz-sdk-checksum-algorithm"})
-#: Headers of a body whose checksum follows it, as botocore sends it over TLS.
-_TRAILED = {
+#: Headers of a body with a checksum in its trailer, as botocore sends it over TLS.
+_TRAILER = {
     "content-encoding": "aws-chunked",
     "transfer-encoding": "chunked",
     "x-amz-decoded-content-length": None,
@@ -54,13 +54,13 @@ _CREDENTIAL = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[\x21-\x7e]+/\d{8}/([^/]+)/s3/aws4_request, ?SignedHeaders=.+"
 )
 _WORD = re.compile(r"[\x21-\x7e]*").fullmatch
-#: What a line of a request's head may hold that every server reads alike.
+#: Characters of a request line or header that all servers read alike.
 _PRINTABLE = re.compile(r"[\x20-\x7e]*").fullmatch
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """What the requests of one kind have that are supported."""
+class _Method:
+    """The supported form of an S3 client method's requests."""
 
     verb: str
     params: Mapping[str, Any]
@@ -71,26 +71,26 @@ class _Kind:
 
 _TO_OBJECT = {"Key": ""}
 #: The supported methods of an S3 client.
-METHODS: Mapping[str, _Kind] = {
-    "get_object": _Kind("GET", _TO_OBJECT, headers=frozenset({"x-amz-checksum-mode"})),
-    "head_object": _Kind("HEAD", _TO_OBJECT, headers=frozenset({"x-amz-checksum-mode"})),
-    "put_object": _Kind("PUT", {"Key": "", "Body": b"x"}, headers=_CHECKED_BODY, has_body=True),
-    "upload_part": _Kind(
+METHODS: Mapping[str, _Method] = {
+    "get_object": _Method("GET", _TO_OBJECT, headers=frozenset({"x-amz-checksum-mode"})),
+    "head_object": _Method("HEAD", _TO_OBJECT, headers=frozenset({"x-amz-checksum-mode"})),
+    "put_object": _Method("PUT", {"Key": "", "Body": b"x"}, headers=_CHECKED_BODY, has_body=True),
+    "upload_part": _Method(
         "PUT",
         {"Key": "", "Body": b"x", "UploadId": "1", "PartNumber": 1},
         frozenset({"uploadId", "partNumber"}),
         _CHECKED_BODY,
         has_body=True,
     ),
-    "delete_object": _Kind("DELETE", _TO_OBJECT),
-    "delete_objects": _Kind(
+    "delete_object": _Method("DELETE", _TO_OBJECT),
+    "delete_objects": _Method(
         "POST",
         {"Delete": {"Objects": [{"Key": "x"}], "Quiet": True}},
         frozenset({"delete"}),
         _CHECKED_BODY | {"content-type"},
         has_body=True,
     ),
-    "list_objects_v2": _Kind(
+    "list_objects_v2": _Method(
         "GET", {"Prefix": "x"}, frozenset({"list-type", "prefix", "encoding-type"})
     ),
 }
@@ -98,7 +98,7 @@ METHODS: Mapping[str, _Kind] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the requests of one bucket and kind go.
+    """The server, path and signer of one bucket's requests of one method.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class Endpoint:
     host : str
         The ``Host`` header.
     path : str
-        Of the bucket's objects up to the key, or of the bucket; quoted.
+        The quoted path of an object up to its key, or of the bucket.
     signer : Signer or None
         ``None`` for anonymous requests.
     agent : str
@@ -125,93 +125,95 @@ class Endpoint:
 
     @property
     def location(self) -> tuple[Origin, str, str, str | None]:
-        """What a redirect of the service changes; the region last."""
+        """The fields that a redirect to another region changes."""
         region = None if self.signer is None else self.signer.region
         return self.origin, self.host, self.path, region
 
 
-class _CaughtError(Exception):
+class _InterceptedError(Exception):
     """Raised in botocore instead of sending a request."""
 
 
-async def find_endpoint(
+async def discover_endpoint(
     fs: Any, bucket: str, method: str, tls: Callable[[], Awaitable[ssl.SSLContext]]
 ) -> tuple[Endpoint, Any]:
-    """Where requests of one kind go, and the botocore client that holds their credentials.
+    """The endpoint of a bucket's requests of one method, and the botocore client with credentials.
 
     Parameters
     ----------
     fs : S3FileSystem
         The loop's own s3fs filesystem.
-    bucket, method : str
-        Of the requests; one of `METHODS`.
+    bucket : str
+        The bucket.
+    method : str
+        One of `METHODS`.
     tls : callable
-        Returns the context of `tls_context`; asked where requests go over TLS.
+        Returns the context of `tls_context`; called for requests over TLS.
 
     Raises
     ------
     UnsupportedError
-        When the native transport does not support such a request.
+        When the native transport does not support such requests.
     Exception
-        What s3fs raised before it came to a request: no credentials, no such profile.
+        Raised by s3fs before it made a request: no credentials, no such profile.
     """
-    kind = METHODS[method]
+    supported = METHODS[method]
     try:
         check_filesystem(fs)
-        request, client, name = await _sample(fs, bucket, method, kind)
+        request, client, name = await _sample(fs, bucket, method, supported)
         check_session(client._endpoint.http_session, request.url)
         context = await tls() if request.url.startswith("https:") else None
-        return _understood(request, kind, name, context), client
+        return _endpoint(request, supported, name, context), client
     except (AttributeError, KeyError) as error:
-        # These are not public parts of s3fs and botocore.
-        raise UnsupportedError(f"this release of botocore is not known: {error}") from error
+        # Private attributes of s3fs or botocore are missing.
+        raise UnsupportedError(f"this release of botocore is not supported: {error}") from error
 
 
-async def _sample(fs: Any, bucket: str, method: str, kind: _Kind) -> tuple[Any, Any, str]:
-    """A request that is not sent, its client, and the name of the key in it."""
+async def _sample(fs: Any, bucket: str, method: str, supported: _Method) -> tuple[Any, Any, str]:
+    """An intercepted request of s3fs, its client, and the key in it."""
     name = f"sample-{secrets.token_hex(8)}"
-    params = {**kind.params, **({"Key": name} if "Key" in kind.params else {})}
+    params = {**supported.params, **({"Key": name} if "Key" in supported.params else {})}
     await fs.set_session()
     client = await fs.get_s3(bucket)
     operation = client.meta.method_to_api_mapping[method]
     check_handlers(client, operation)
     event = f"before-send.s3.{operation}"
-    caught: list[Any] = []
-    here = asyncio.current_task()
+    intercepted: list[Any] = []
+    task = asyncio.current_task()
 
-    def catch(request: Any, **_: Any) -> None:
-        # Other tasks may send requests by this client at the same time.
-        if asyncio.current_task() is here:
-            caught.append(request)
-            raise _CaughtError
+    def intercept(request: Any, **_: Any) -> None:
+        # Other tasks may use this client at the same time.
+        if asyncio.current_task() is task:
+            intercepted.append(request)
+            raise _InterceptedError
 
-    client.meta.events.register_first(event, catch)
+    client.meta.events.register_first(event, intercept)
     try:
         await fs._call_s3(method, fs.req_kw, Bucket=bucket, **params)
     except Exception:
-        if not caught:
+        if not intercepted:
             raise
     finally:
-        client.meta.events.unregister(event, catch)
-    if not caught:
+        client.meta.events.unregister(event, intercept)
+    if not intercepted:
         raise UnsupportedError("s3fs sent another request than expected")
-    return caught[0], client, name
+    return intercepted[0], client, name
 
 
-def _understood(request: Any, kind: _Kind, name: str, tls: ssl.SSLContext | None) -> Endpoint:
-    """The endpoint of a supported request."""
+def _endpoint(request: Any, supported: _Method, name: str, tls: ssl.SSLContext | None) -> Endpoint:
+    """The endpoint of a request; `UnsupportedError` unless every part of it is supported."""
     headers = {key.lower(): _text(value) for key, value in request.headers.items()}
     url = urlsplit(request.url)
     signer = _signer(headers)
-    if request.method != kind.verb:
+    if request.method != supported.verb:
         raise UnsupportedError(f"the method {request.method}")
     for query in parse_qs(url.query, keep_blank_values=True):
-        if query not in kind.query:
+        if query not in supported.query:
             raise UnsupportedError(f"the query parameter {query}")
-    for header in sorted(headers.keys() - _ALWAYS - kind.headers):
-        if not (kind.has_body and header in _TRAILED):
+    for header in sorted(headers.keys() - _ALWAYS - supported.headers):
+        if not (supported.has_body and header in _TRAILER):
             raise UnsupportedError(f"the header {header}")
-    for header, value in _TRAILED.items():
+    for header, value in _TRAILER.items():
         if value is not None and headers.get(header, value) != value:
             raise UnsupportedError(f"the header {header}")
     if url.username is not None or url.hostname is None or url.scheme not in ("http", "https"):
@@ -219,10 +221,10 @@ def _understood(request: Any, kind: _Kind, name: str, tls: ssl.SSLContext | None
     path, host = url.path, headers.get("host") or _host(url)
     agent = headers.get("user-agent", "")
     if not (_PRINTABLE(path) and _PRINTABLE(host) and _PRINTABLE(agent)):
-        raise UnsupportedError("characters that no header holds everywhere")
-    if "Key" in kind.params:
+        raise UnsupportedError("characters outside printable ASCII in the URL or a header")
+    if "Key" in supported.params:
         if not path.endswith(f"/{name}"):
-            raise UnsupportedError("the place of the key in the URL")
+            raise UnsupportedError("the position of the key in the URL")
         path = path.removesuffix(name)
     return Endpoint(
         Origin(url.hostname, url.port or DEFAULT_PORTS[url.scheme], tls),
@@ -247,7 +249,7 @@ def _signer(headers: Mapping[str, str]) -> Signer | None:
 
 
 def _host(url: SplitResult) -> str:
-    """The ``Host`` header, with the port unless it is the scheme's own (RFC 9110, section 7.2)."""
+    """The ``Host`` header, without the scheme's default port (RFC 9110, section 7.2)."""
     host = url.hostname or ""
     if ":" in host:
         host = f"[{host}]"

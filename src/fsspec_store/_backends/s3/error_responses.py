@@ -1,4 +1,4 @@
-"""Error responses to the native transport: the exception of s3fs, or a fallback to s3fs.
+"""Translates error responses of the native transport to s3fs's exceptions, or a fallback to s3fs.
 
 Pure functions, no I/O.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["UnexpectedResponseError", "error_of", "is_success"]
 
-#: Codes after which s3fs may succeed: it finds a bucket's region, and has other signatures.
-_FOR_S3FS = frozenset(
+#: Codes after which s3fs may succeed: it discovers regions, and supports other signatures.
+_FALLBACK_CODES = frozenset(
     {
         "AuthorizationHeaderMalformed",
         "IllegalLocationConstraintException",
@@ -49,7 +49,7 @@ class UnexpectedResponseError(Exception):
 
 
 def is_success(response: Response) -> bool:
-    """Whether botocore takes it for a success: services differ in their statuses."""
+    """Whether the status is 2xx, as in botocore: services differ in their statuses."""
     return 200 <= response.status < 300
 
 
@@ -62,16 +62,16 @@ def error_of(response: Response, operation: str) -> Exception:
     error = parse_error(body)
     if not error:
         if body and status < 500 and status != 429:
-            return UnexpectedResponseError(f"the status {status} without an error of S3")
+            return UnexpectedResponseError(f"the status {status} without an S3 error body")
         if not body and status == 400:
-            # A HEAD in the wrong region, among others.
-            return UnexpectedResponseError("the status 400 without a reason", permanent=True)
+            # For example to a HEAD in the wrong region.
+            return UnexpectedResponseError("the status 400 without a body", permanent=True)
         try:
             phrase = HTTPStatus(status).phrase
         except ValueError:
             phrase = ""
         error = {"Code": str(status), "Message": phrase}
-    if error.get("Code") in _FOR_S3FS:
+    if error.get("Code") in _FALLBACK_CODES:
         return UnexpectedResponseError(f"the error {error['Code']}", permanent=True)
     parsed = {
         "Error": error,

@@ -1,8 +1,8 @@
-"""What a service that speaks S3 does without, learned once for a process from what it refuses.
+"""Records which optional S3 features a service does not support, once per process and endpoint.
 
-Amazon takes everything a store sends. Other services refuse single optional headers, bulk deletes,
-or the second version of listings, each with an error of its own choice. What a service refused is
-left out of all later requests to it.
+Amazon S3 supports all of them. Other services reject optional headers, bulk deletes or
+ListObjectsV2 with various errors. An unsupported feature is left out of all later requests to that
+endpoint.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from ..._core.failures import Failure
 from .responses import (
     CONFLICT,
-    DAMAGED,
+    CORRUPT_BODY,
     OUT_OF_RANGE,
     PRECONDITION_FAILED,
     error_code,
     error_status,
     failure_of,
-    verdict,
+    retry_decision,
 )
 
 __all__ = [
@@ -29,20 +29,20 @@ __all__ = [
     "LIST_V2",
     "OPTIONAL",
     "Service",
-    "may_be_refused",
+    "may_be_unsupported",
     "service_at",
 ]
 
 logger = logging.getLogger("fsspec_store.s3")
 
-#: The header by which a read asks for the checksum of the object.
+#: The request header that makes the service return the object's checksum.
 CHECKSUM_MODE = "x-amz-checksum-mode"
-#: The headers by which a write says its checksum.
+#: The request headers with the checksum of an upload.
 CHECKSUMS = "x-amz-checksum-*"
 BULK_DELETE = "DeleteObjects"
 LIST_V2 = "ListObjectsV2"
 
-#: By method, what its request can be sent without.
+#: The optional feature of each method's requests.
 OPTIONAL = {
     "get_object": CHECKSUM_MODE,
     "put_object": CHECKSUMS,
@@ -50,51 +50,55 @@ OPTIONAL = {
     "create_multipart_upload": CHECKSUMS,
     "list_objects_v2": LIST_V2,
 }
-_LOST = {
-    CHECKSUM_MODE: "values that are read are not compared with their stored checksums",
+_FALLBACKS = {
+    CHECKSUM_MODE: "values are read without verifying their stored checksums",
     CHECKSUMS: "uploads are sent without a CRC-32",
     BULK_DELETE: "keys are deleted one by one",
     LIST_V2: "keys are listed by ListObjects, version 1",
 }
-#: Statuses by which services refuse what they do not know (RFC 9110, section 15.5 and 15.6).
+#: Statuses of unsupported requests (RFC 9110, sections 15.5 and 15.6).
 _STATUSES = frozenset({400, 405, 411, 413, 415, 417, 501})
-#: Errors of these statuses that say what else is wrong.
-_OTHER_CODES = CONFLICT | DAMAGED | OUT_OF_RANGE | PRECONDITION_FAILED
+#: Codes with these statuses that have another cause.
+_OTHER_CODES = CONFLICT | CORRUPT_BODY | OUT_OF_RANGE | PRECONDITION_FAILED
 
 
 @dataclass
 class Service:
-    """What is known of the service at one endpoint.
+    """The unsupported features of the service at one endpoint.
 
     Attributes
     ----------
     endpoint : str
         Its URL.
-    refused : frozenset of str
-        What it does without.
+    unsupported : frozenset of str
+        Features that are left out of requests.
     """
 
     endpoint: str
-    refused: frozenset[str] = field(default_factory=frozenset)
+    unsupported: frozenset[str] = field(default_factory=frozenset)
 
-    def refuses(self, feature: str, why: object) -> None:
-        """Leave something out from now on; the log says so once."""
-        if feature not in self.refused:
-            self.refused |= {feature}
+    def mark_unsupported(self, feature: str, reason: object) -> None:
+        """Leave a feature out from now on, and log that once."""
+        if feature not in self.unsupported:
+            self.unsupported |= {feature}
             logger.warning(
-                "%s refuses %s (%s): %s from now on", self.endpoint, feature, why, _LOST[feature]
+                "%s does not support %s (%s): %s from now on",
+                self.endpoint,
+                feature,
+                reason,
+                _FALLBACKS[feature],
             )
 
 
-def may_be_refused(error: Exception) -> bool:
-    """Whether a service may have refused an optional part of a request.
+def may_be_unsupported(error: Exception) -> bool:
+    """Whether an error may mean that an optional feature of the request is unsupported.
 
-    ``SignatureDoesNotMatch`` counts: a proxy that drops or changes a signed header has that effect.
+    ``SignatureDoesNotMatch`` counts: a proxy that drops or changes a signed header causes it.
 
     Parameters
     ----------
     error : Exception
-        What the request raised.
+        Raised by the request.
     """
     code = error_code(error)
     if code == "SignatureDoesNotMatch":
@@ -104,12 +108,12 @@ def may_be_refused(error: Exception) -> bool:
         and code not in _OTHER_CODES
         and not (code or "").startswith("XMinio")
         and failure_of(error) is Failure.BACKEND
-        and verdict(error) is None
+        and retry_decision(error) is None
     )
 
 
 def service_at(endpoint: str) -> Service:
-    """What this process knows of the service at an endpoint."""
+    """The `Service` of an endpoint, shared by the process."""
     return _known.setdefault(endpoint, Service(endpoint))
 
 

@@ -1,7 +1,7 @@
-"""Answers that came from something else than S3: a proxy's page, a login page, another server.
+"""Detects responses of other servers than S3: a proxy, a login page, a web server.
 
-S3 describes each error in an XML document with a code (S3 API Reference, "Error responses"), and
-sends an ETag with each object. Pure functions, no I/O.
+S3 describes each error in XML with a code (S3 API Reference, "Error responses"), and sends an ETag
+with each object. Pure functions, no I/O.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from .responses import error_code, error_headers, error_status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NotS3Error", "check_is_value", "has_page", "not_s3", "unreadable"]
+__all__ = ["NotS3Error", "announces_html", "check_is_value", "not_s3", "unreadable"]
 
-#: Headers by which services that speak S3 name a request in their answer.
+#: Response headers of S3 services with the id of the request.
 _REQUEST_ID = frozenset(
     {"x-amz-request-id", "x-amz-id-2", "x-amzn-requestid", "x-guploader-uploadid"}
 )
 
-#: The modules that read responses, and the one that changes some of them afterwards.
+#: The modules that parse responses, and the one that decodes some of them afterwards.
 _PARSERS = frozenset({"aiobotocore.parsers", "botocore.parsers"})
 _HANDLERS = "botocore.handlers"
-#: What looks up an error by its code, which nested elements make a dictionary.
+#: Functions that look up an error by its code, and fail if it has nested elements.
 _LOOKUPS = frozenset({"botocore.errorfactory", "s3fs.errors"})
 _LOOKUP = "shape_for_error_code"
 
 
 class NotS3Error(UnexpectedServerError):
-    """The answer did not come from a server that speaks S3.
+    """The response is not from an S3 service.
 
     Parameters
     ----------
     status : int
-        Of the answer.
+        Status of the response.
     headers : mapping
-        Of the answer, names in lower case.
+        Response headers, names in lower case.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         super().__init__("S3", status, headers)
-        # As botocore's errors have it, without a code of S3's.
+        # In the form of botocore's errors, without an error code.
         self.response = {
             "Error": {},
             "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": self.headers},
@@ -54,16 +54,15 @@ class NotS3Error(UnexpectedServerError):
 
 
 def not_s3(error: BaseException) -> NotS3Error | None:
-    """What to raise for an error whose answer had a body that is no error of S3.
+    """The exception for an error response whose body is not an S3 error; ``None`` otherwise.
 
-    S3 describes each error in an XML document with a code (S3 API Reference, "Error responses").
-    Services may leave the body out, which says nothing; another body is a page of a proxy, or of a
-    server that speaks no S3.
+    An S3 service may omit the body. A body without an S3 error code is from a proxy or from a
+    server that does not speak S3.
 
     Parameters
     ----------
     error : BaseException
-        As s3fs raises it.
+        Raised by s3fs.
     """
     status, headers = error_status(error), error_headers(error)
     if status is None or status < 300 or error_code(error) not in (None, "", str(status)):
@@ -75,28 +74,30 @@ def not_s3(error: BaseException) -> NotS3Error | None:
 
 
 def unreadable(error: Exception) -> OSError | None:
-    """What to raise where botocore failed to read a response, with one of Python's own exceptions.
+    """The exception for a response that botocore failed to parse; ``None`` for other errors.
 
-    A size or a date that is none makes it raise ``ValueError``, and nested elements
-    ``RecursionError``, for example.
+    botocore lets builtin exceptions through: ``ValueError`` for an invalid size or date,
+    ``RecursionError`` for nested elements.
 
     Parameters
     ----------
     error : Exception
-        As s3fs raises it.
+        Raised by s3fs.
     """
     if type(error).__module__ != "builtins" or isinstance(error, OSError):
         return None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         name, function = frame.f_globals.get("__name__"), frame.f_code.co_name
-        is_read = name in _PARSERS or (name == _HANDLERS and function.startswith("decode_"))
-        if is_read or name in _LOOKUPS or function == _LOOKUP:
-            return OSError(f"the service sent a response that botocore cannot read: {error!s:.120}")
+        is_parser = name in _PARSERS or (name == _HANDLERS and function.startswith("decode_"))
+        if is_parser or name in _LOOKUPS or function == _LOOKUP:
+            return OSError(
+                f"the service sent a response that botocore cannot parse: {error!s:.120}"
+            )
     return None
 
 
-def has_page(error: BaseException) -> bool:
-    """Whether the answer to a HEAD announced a page of HTML, which S3 has for no error."""
+def announces_html(error: BaseException) -> bool:
+    """Whether a HEAD response announces a page of HTML, which S3 never sends."""
     headers = error_headers(error)
     return (
         _is_html(headers)
@@ -111,11 +112,11 @@ def check_is_value(status: int, headers: Mapping[str, str], body: object = None)
     Parameters
     ----------
     status : int
-        Of the answer.
+        Status of the response.
     headers : mapping
-        Of the answer, names in lower case.
+        Response headers, names in lower case.
     body : bytes or memoryview, optional
-        What came, where that is known.
+        Body of the response, if it was read.
     """
     if headers.get("etag"):
         return

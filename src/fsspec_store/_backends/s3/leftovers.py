@@ -1,7 +1,4 @@
-"""What killed writers left in a bucket: objects of temporary names, and unfinished uploads.
-
-Knows S3's calls, and not how one is sent.
-"""
+"""Lists and removes leftovers of killed writers: temporary objects and unfinished uploads."""
 
 from __future__ import annotations
 
@@ -20,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["abort", "temporary_object", "unfinished_uploads"]
 
-#: What services without a list of uploads answer.
-_NO_LIST = frozenset({"NotImplemented", "MethodNotAllowed", "405", "501"})
+#: Error codes of services that cannot list uploads.
+_UNSUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "405", "501"})
 
 
 async def temporary_object(calls: Calls, bucket: str, key: str) -> Leftover | None:
-    """An object of a temporary name; ``None`` if it is gone."""
+    """The leftover for an object with a temporary name; ``None`` if it no longer exists."""
     try:
         found = await calls.call("head_object", Bucket=bucket, Key=key)
     except FileNotFoundError:
@@ -41,21 +38,22 @@ async def temporary_object(calls: Calls, bucket: str, key: str) -> Leftover | No
 async def unfinished_uploads(
     calls: Calls, bucket: str, prefix: str
 ) -> AsyncGenerator[Leftover, None]:
-    """Uploads of keys that begin with a prefix (S3 API Reference, "ListMultipartUploads")."""
+    """Unfinished uploads below a prefix (S3 API Reference, "ListMultipartUploads")."""
     params: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
     continuation = Continuation()
     while True:
         try:
             found = await calls.call("list_multipart_uploads", **params)
         except OSError as error:
-            if error_code(error) in _NO_LIST:
+            if error_code(error) in _UNSUPPORTED:
                 return
             raise
         for upload in found.get("Uploads", ()):
             key, upload_id = upload.get("Key"), upload.get("UploadId")
             if not isinstance(key, str) or not isinstance(upload_id, str):
                 raise OSError(
-                    f"a list of uploads has one of the key {key!r:.80}, id {upload_id!r:.80}"
+                    f"the list of uploads has an invalid entry: key {key!r:.80}, "
+                    f"UploadId {upload_id!r:.80}"
                 )
             if key.startswith(prefix):
                 yield Leftover(
@@ -63,16 +61,16 @@ async def unfinished_uploads(
                 )
         if not found.get("IsTruncated"):
             return
-        marks = {
+        markers = {
             "KeyMarker": found.get("NextKeyMarker", ""),
             "UploadIdMarker": found.get("NextUploadIdMarker", ""),
         }
-        continuation.check("\0".join(marks.values()), Page([]))
-        params.update(marks)
+        continuation.check("\0".join(markers.values()), Page([]))
+        params.update(markers)
 
 
 def _in_utc(date: datetime | None) -> datetime | None:
-    """A date that a service stated, which is in UTC where it names no time zone."""
+    """A date in UTC, which is also the time zone of dates that state none."""
     if date is None or date.tzinfo is None:
         return date and date.replace(tzinfo=UTC)
     try:
@@ -82,7 +80,7 @@ def _in_utc(date: datetime | None) -> datetime | None:
 
 
 async def abort(calls: Calls, bucket: str, key: str, upload_id: str) -> None:
-    """Abort an upload, if it is still there."""
+    """Abort an upload, if it exists."""
     try:
         await calls.call("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload_id)
     except OSError as error:

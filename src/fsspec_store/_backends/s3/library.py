@@ -1,7 +1,7 @@
-"""Answers of s3fs to S3's calls, in the form of `fsspec_store._backends.s3.transports`.
+"""Converts responses of s3fs to the form of `fsspec_store._backends.s3.transports`.
 
-botocore takes most documents for an answer, and bodies without an end for whole ones: what is no
-answer of S3's raises here.
+botocore accepts most XML documents as a success, and bodies without a stated length as complete.
+Such responses raise here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..._http.retry_policy import too_slow
 from ..._http.unexpected_responses import unexpected_response
 from .checksums import ChecksumError, stated_checksum
 from .foreign import check_is_value
-from .responses import check_end
+from .responses import check_has_length
 from .xml import last_name
 
 if TYPE_CHECKING:
@@ -27,62 +27,62 @@ if TYPE_CHECKING:
 
     from ..._http.retry_policy import RetryPolicy
 
-__all__ = ["as_bytes", "is_version_1", "understood", "version_1"]
+__all__ = ["as_bytes", "is_version_1", "to_native_form", "version_1_params"]
 
-#: Calls whose answers have no body.
-_WITHOUT_DOCUMENT = frozenset({"delete_object", "put_object", "upload_part"})
-#: What an answer with a document says, where botocore takes any for one, or none at all.
-_SAID = {"complete_multipart_upload": "ETag", "create_multipart_upload": "UploadId"}
-#: What is read of s3fs's streams in one go.
+#: Calls whose responses have no body.
+_NO_BODY = frozenset({"delete_object", "put_object", "upload_part"})
+#: An element that the response has to have. botocore does not require it.
+_REQUIRED = {"complete_multipart_upload": "ETag", "create_multipart_upload": "UploadId"}
+#: Maximum number of bytes per read of a stream of s3fs.
 _READ_BYTES = 2**20
 
 
-async def understood(
+async def to_native_form(
     method: str, params: Mapping[str, Any], response: dict[str, Any], policy: RetryPolicy
 ) -> dict[str, Any]:
-    """An answer of s3fs, in the form of the native transport.
+    """A response of s3fs in the form of the native transport.
 
     Parameters
     ----------
     method : str
         botocore's name of the call.
     params : mapping
-        Of the call.
+        Parameters of the call.
     response : dict
-        What s3fs returned.
+        Returned by s3fs.
     policy : RetryPolicy
         Minimum rate of a body.
 
     Raises
     ------
     OSError
-        When it is no answer of S3's.
+        When the response is not from an S3 service.
     """
     if method == "get_object":
         return await _with_body(response, params, policy)
     if method == "list_objects_v2":
         return _page(response)
-    if method in _WITHOUT_DOCUMENT:
-        _check_bodiless(response)
+    if method in _NO_BODY:
+        _check_no_body(response)
     if method == "head_object":
         metadata = response["ResponseMetadata"]
         check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
         return {"ContentLength": None, **response}
     if method == "delete_objects" and not response.keys() & {"Deleted", "Errors"}:
         raise ConnectionError(unexpected_response("S3"))
-    if (said := _SAID.get(method)) is not None and said not in response:
-        # As after a lost response, it is unknown whether it was done.
+    if (element := _REQUIRED.get(method)) is not None and element not in response:
+        # As after a lost response, it is unknown whether the call had an effect.
         raise ConnectionError(unexpected_response("S3"))
     return response
 
 
 def is_version_1(response: Mapping[str, Any]) -> bool:
-    """Whether an answer to ListObjectsV2 is a page of ListObjects that has another after it."""
+    """Whether a response to ListObjectsV2 is a truncated page of ListObjects."""
     return bool(response.get("IsTruncated")) and not response.get("NextContinuationToken")
 
 
 class _S3fsStream:
-    """A body that s3fs reads."""
+    """A body that is read through s3fs."""
 
     def __init__(self, body: Any, policy: RetryPolicy) -> None:
         self._body = body
@@ -99,28 +99,28 @@ class _S3fsStream:
             filled += len(data)
 
     async def read_up_to(self, longest: int) -> bytes:
-        """All of it; `BodyTooLongError` when it has more than so many bytes."""
-        pieces: list[bytes] = []
+        """The whole body; `BodyTooLongError` if it has more than `longest` bytes."""
+        chunks: list[bytes] = []
         size = 0
         began = time.monotonic()
         while data := await self._next(_READ_BYTES, began, size):
-            pieces.append(data)
+            chunks.append(data)
             size += len(data)
             if size > longest:
                 raise BodyTooLongError(longest)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def _next(self, most: int, began: float, came: int) -> bytes:
-        # aiohttp bounds the time between two pieces, and not their size.
-        due = began + self._policy.transfer_timeout(0, came) + self._policy.timeout
+    async def _next(self, max_bytes: int, began: float, received: int) -> bytes:
+        # aiohttp limits the time between two chunks, but requires no minimum rate.
+        deadline = began + self._policy.transfer_timeout(0, received) + self._policy.timeout
         try:
-            async with asyncio.timeout(due - time.monotonic()) as limit:
-                piece: bytes = await self._body.read(most)
-                return piece
+            async with asyncio.timeout(deadline - time.monotonic()) as limit:
+                chunk: bytes = await self._body.read(max_bytes)
+                return chunk
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise too_slow(came, time.monotonic() - began) from error
+            raise too_slow(received, time.monotonic() - began) from error
 
     def close(self) -> None:
         self._body.close()
@@ -130,15 +130,15 @@ async def _with_body(
     response: dict[str, Any], params: Mapping[str, Any], policy: RetryPolicy
 ) -> dict[str, Any]:
     body = response["Body"]
-    is_left_open = False
+    is_open = False
     try:
         found = await _read(response, params, _S3fsStream(body, policy))
-        is_left_open = isinstance(found["Body"], _S3fsStream)
+        is_open = isinstance(found["Body"], _S3fsStream)
         return found
     except botocore.exceptions.FlexibleChecksumError as error:
         raise ChecksumError(str(error)) from error
     finally:
-        if not is_left_open:
+        if not is_open:
             body.close()
 
 
@@ -149,7 +149,7 @@ async def _read(
     status = metadata.get("HTTPStatusCode")
     if status not in (200, 206):
         raise OSError(f"{unexpected_response('S3')}: status {status}")
-    check_end(metadata["HTTPHeaders"])
+    check_has_length(metadata["HTTPHeaders"])
     check_is_value(status, metadata["HTTPHeaders"])
     found = {
         "ContentRange": response.get("ContentRange"),
@@ -162,7 +162,7 @@ async def _read(
     if length is not None and length > params.get("WholeUpTo", CONTROL_BYTES):
         if "Range" not in params:
             checksum = stated_checksum(metadata["HTTPHeaders"])
-            found["Check"] = None if checksum is None else checksum.check_whole
+            found["Check"] = None if checksum is None else checksum.verify_whole
         return {**found, "Body": stream}
     longest = params.get("Longest", max_control_bytes)(status) if length is None else length
     data: bytes | memoryview = await stream.read_up_to(longest)
@@ -176,8 +176,8 @@ async def _read(
     return {**found, "Body": data}
 
 
-def _check_bodiless(response: dict[str, Any]) -> None:
-    """Raise for a page of another server, which botocore does not look at."""
+def _check_no_body(response: dict[str, Any]) -> None:
+    """Raise for a body, which botocore ignores: it is from a server that does not speak S3."""
     length = response["ResponseMetadata"]["HTTPHeaders"].get("content-length", "0")
     if length != "0" and "ETag" not in response:
         raise ConnectionError(unexpected_response("S3"))
@@ -185,7 +185,7 @@ def _check_bodiless(response: dict[str, Any]) -> None:
 
 def _page(response: dict[str, Any]) -> dict[str, Any]:
     if "IsTruncated" not in response:
-        raise OSError(f"{unexpected_response('S3')}: no list of objects")
+        raise OSError(f"{unexpected_response('S3')}: no listing")
     try:
         objects = [
             (item["Key"], None if "Size" not in item else stated_size(item["Size"], item["Key"]))
@@ -193,34 +193,34 @@ def _page(response: dict[str, Any]) -> dict[str, Any]:
         ]
         prefixes = [item["Prefix"] for item in response.get("CommonPrefixes", ())]
     except KeyError as missing:
-        raise OSError(f"a list of objects came without {missing}") from missing
+        raise OSError(f"the listing has an entry without {missing}") from missing
     for name in [*(key for key, _ in objects), *prefixes]:
-        # An element that comes twice becomes a list.
+        # botocore parses a repeated element as a list.
         if not isinstance(name, str):
-            raise OSError(f"a list of objects has a name that is none: {name!r:.80}")
-    following = None
+            raise OSError(f"the listing has an invalid name: {name!r:.80}")
+    next_token = None
     if response["IsTruncated"]:
-        following = response.get("NextContinuationToken") or response.get("NextMarker")
-        if not following and "KeyCount" not in response:
-            following = last_name(objects, prefixes)
-        if not following:
-            raise OSError("a list of objects is truncated, and does not say where the next begins")
+        next_token = response.get("NextContinuationToken") or response.get("NextMarker")
+        if not next_token and "KeyCount" not in response:
+            next_token = last_name(objects, prefixes)
+        if not next_token:
+            raise OSError("the listing is truncated, and has no token for the next page")
     return {
         "Objects": objects,
         "Prefixes": prefixes,
-        "Next": following,
+        "Next": next_token,
         "Answered": response.get("Prefix", ""),
     }
 
 
-def version_1(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of ListObjects, for those of ListObjectsV2."""
+def version_1_params(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of ListObjects that correspond to those of ListObjectsV2."""
     names = {"ContinuationToken": "Marker", "StartAfter": "Marker"}
     return {names.get(name, name): value for name, value in params.items()}
 
 
 def as_bytes(data: bytes | memoryview) -> bytes:
-    """The view as ``bytes``, which is all botocore takes for a body that can be sent again."""
+    """`data` as ``bytes``, without a copy if possible: botocore accepts no views."""
     whole = data.obj if isinstance(data, memoryview) else data
     if isinstance(whole, bytes) and len(whole) == len(data):
         return whole

@@ -22,11 +22,11 @@ from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
 from ..pages import answered_prefix
 from .checksums import crc32, stated_checksum
-from .endpoints import METHODS, Endpoint, find_endpoint
+from .endpoints import METHODS, Endpoint, discover_endpoint
 from .error_responses import UnexpectedResponseError, error_of, is_success
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2, service_at
 from .foreign import check_is_value
-from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_end
+from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_has_length
 from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
 from .supported import UnsupportedError, tls_context
 from .xml import delete_body, parse_delete, parse_error, parse_list
@@ -152,7 +152,7 @@ class NativeTransport:
         ) -> Callable[[memoryview], None] | None:
             nonlocal checksum
             checksum = stated_checksum(headers) if status == 200 else None
-            return None if checksum is None else checksum.add
+            return None if checksum is None else checksum.update
 
         path = target[0].path + quote_key(params["Key"])
         response, stream = await self._ask(
@@ -170,17 +170,17 @@ class NativeTransport:
         if status not in (200, 206):
             raise error_of(response, "GetObject")
         if "content-length" not in found:
-            check_end(found)
+            check_has_length(found)
         if not found.get("etag"):
             check_is_value(status, found, response.body)
         check = None
         if stream is not None:
             check = None if "Range" in params else stated_checksum(found)
         elif checksum is not None:
-            checksum.check()
+            checksum.verify()
         return {
             "Body": response.body if stream is None else stream,
-            "Check": None if check is None else check.check_whole,
+            "Check": None if check is None else check.verify_whole,
             "ContentLength": response.length if response.body is None else len(response.body),
             "ContentRange": found.get("content-range"),
             "ETag": found.get("etag", ""),
@@ -296,7 +296,9 @@ class NativeTransport:
         except ValueError as error:
             raise UnexpectedResponseError(str(error)) from None
         if page.is_version_1 and LIST_V2 not in refused:
-            service_at(target[1].meta.endpoint_url).refuses(LIST_V2, "it answered by version 1")
+            service_at(target[1].meta.endpoint_url).mark_unsupported(
+                LIST_V2, "it answered by version 1"
+            )
         return {
             "Objects": page.objects,
             "Prefixes": page.prefixes,
@@ -373,7 +375,7 @@ class NativeTransport:
             if (bucket, method) in self.targets:
                 return self.targets[bucket, method]
             try:
-                target: Target | None = await find_endpoint(
+                target: Target | None = await discover_endpoint(
                     self._fs, bucket, method, self._tls_context
                 )
             except UnsupportedError as reason:

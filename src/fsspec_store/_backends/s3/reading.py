@@ -17,7 +17,7 @@ from ..._http.large_reads import read_large, spares
 from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._runtime.threads import in_thread
 from .checksums import ChecksumError
-from .responses import error_code, is_no_part, requested_part
+from .responses import error_code, is_part_rejected, requested_part
 
 if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
@@ -182,7 +182,7 @@ class Reader:
                     Longest=partial(longest_body, part),
                 )
             except OSError as error:
-                if is_no_part(error):
+                if is_part_rejected(error):
                     raise _ReplacedError from None
                 raise
             if answer is None:

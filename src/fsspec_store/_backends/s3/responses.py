@@ -1,4 +1,4 @@
-"""What S3 answers mean: which bytes came for a range, which error, and whether to ask again.
+"""Classifies S3's responses and errors: the bytes of a range, error codes, the retry decision.
 
 Pure functions on parsed responses and exceptions, no I/O.
 """
@@ -24,40 +24,40 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFLICT",
-    "DAMAGED",
+    "CORRUPT_BODY",
     "MAX_DOCUMENT_BYTES",
     "OUT_OF_RANGE",
     "PRECONDITION_FAILED",
     "DocumentTooLongError",
     "MissingError",
-    "check_end",
+    "are_credentials_rejected",
+    "check_has_length",
     "error_code",
     "error_details",
     "error_headers",
     "error_status",
     "failure_of",
     "is_empty_etag",
-    "is_no_part",
-    "is_refused_credential",
+    "is_part_rejected",
+    "redact_signatures",
     "requested_part",
-    "verdict",
-    "without_signatures",
+    "retry_decision",
 ]
 
-#: A condition was not met.
+#: The condition of a request was not met.
 PRECONDITION_FAILED = frozenset({"PreconditionFailed", "412"})
-#: A conditional write met another one under way (S3 API Reference, "PutObject").
+#: A conditional write conflicts with another one in flight (S3 API Reference, "PutObject").
 CONFLICT = frozenset({"ConditionalRequestConflict", "OperationAborted", "409"})
-#: The object has no byte that was asked for.
+#: The requested range begins after the object's end.
 OUT_OF_RANGE = frozenset({"InvalidRange", "416"})
-#: A body was not the one that was sent (S3 API Reference, "Error responses").
-DAMAGED = frozenset(
+#: The service received a corrupt or truncated body (S3 API Reference, "Error responses").
+CORRUPT_BODY = frozenset(
     {"BadDigest", "IncompleteBody", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 )
 
-#: Credentials that were good once (S3 API Reference, "Error responses").
+#: Credentials or signatures that have expired (S3 API Reference, "Error responses").
 _EXPIRED = frozenset({"ExpiredToken", "TokenRefreshRequired", "RequestExpired"})
-#: Requests for fewer requests; some services say so with a status of 400 or 500.
+#: Throttling; some services send these codes with a status of 400 or 500.
 _THROTTLED = frozenset(
     {
         "SlowDown",
@@ -86,7 +86,7 @@ _UNAUTHENTICATED = frozenset(
         "ExpiredToken",
         "InvalidAccessKeyId",
         "InvalidToken",
-        # MinIO's name for it.
+        # MinIO's code for an invalid token.
         "InvalidTokenId",
         "NotSignedUp",
         "RequestExpired",
@@ -96,8 +96,8 @@ _UNAUTHENTICATED = frozenset(
         "Unauthorized",
     }
 )
-#: Among those, what other credentials do not help against.
-_LASTING_REFUSALS = frozenset({"AccountProblem", "NotSignedUp", "RequestTimeTooSkewed"})
+#: Codes of `_UNAUTHENTICATED` that new credentials do not resolve.
+_PERMANENT_CREDENTIAL_CODES = frozenset({"AccountProblem", "NotSignedUp", "RequestTimeTooSkewed"})
 _CREDENTIAL_ERRORS = (
     botocore.exceptions.NoCredentialsError,
     botocore.exceptions.PartialCredentialsError,
@@ -107,9 +107,9 @@ _CREDENTIAL_ERRORS = (
     botocore.exceptions.ProfileNotFound,
 )
 _INVALID_PATH = frozenset({"KeyTooLongError", "XMinioInvalidObjectName", "InvalidURI"})
-_IN_THE_WAY = frozenset({"XMinioParentIsObject", "XMinioObjectExistsAsDirectory"})
-#: What a request raises that breaks off, stalls, or is answered with something else.
-_BROKEN = (
+_KEY_CONFLICTS = frozenset({"XMinioParentIsObject", "XMinioObjectExistsAsDirectory"})
+#: Exceptions of requests that break off, time out, or whose response cannot be parsed.
+_TRANSIENT_ERRORS = (
     aiohttp.ClientError,
     botocore.exceptions.ConnectionError,
     botocore.exceptions.HTTPClientError,
@@ -119,29 +119,28 @@ _BROKEN = (
     TimeoutError,
 )
 _EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
-#: Among those, what would break again.
-_LASTING: tuple[type[Exception], ...] = (
+#: Subclasses of `_TRANSIENT_ERRORS` that a repeated request would raise again.
+_PERMANENT_ERRORS: tuple[type[Exception], ...] = (
     botocore.exceptions.SSLError,
     aiohttp.ClientSSLError,
     aiohttp.InvalidURL,
     BodyTooLongError,
 )
-#: Maximum size of a document: parsed as a whole, and by botocore on the event loop. A page of
-#: 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
+#: Maximum size of an XML document in bytes. Each is parsed as a whole, by botocore on the event
+#: loop. A page of 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
 MAX_DOCUMENT_BYTES = 8 * 2**20
 
-
-#: In version 4 (64 hexadecimal digits, which after a "/" are part of a key) or in version 2.
+#: A signature of version 4 (64 hexadecimal digits, unless after "/", as in a key) or version 2.
 _SIGNATURE = re.compile(r"(?<![/0-9a-f])[0-9a-f]{64}(?![0-9a-f])|\bAWS \w+:[\w+/]+=*")
 
 
 class MissingError(FileNotFoundError):
-    """An object that is not there, with the service's answer as botocore's errors have it.
+    """The object does not exist. `response` has the form of `botocore.exceptions.ClientError`.
 
     Parameters
     ----------
     response : mapping
-        With an ``Error`` element.
+        The parsed response, with an ``Error`` element.
     """
 
     def __init__(self, response: Mapping[str, Any]) -> None:
@@ -150,30 +149,30 @@ class MissingError(FileNotFoundError):
 
 
 class DocumentTooLongError(BodyTooLongError):
-    """A document is longer than any of S3's."""
+    """An XML document is longer than any that S3 sends."""
 
     def __init__(self, longest: int = MAX_DOCUMENT_BYTES) -> None:
         super().__init__(longest)
         self.args = (
-            f"the service sent a document of more than {longest} bytes, and at most these are read",
+            f"the service sent an XML document of more than {longest} bytes, the maximum size",
         )
 
 
 def is_empty_etag(etag: str) -> bool:
-    """Whether an ETag is the MD5 of no bytes, as that of an empty object usually is."""
+    """Whether an ETag is the MD5 of no bytes, the usual ETag of an empty object."""
     return etag.strip('"') == _EMPTY_MD5
 
 
-def check_end(headers: Mapping[str, str]) -> None:
-    """Raise for a body of which nothing says where it ends.
+def check_has_length(headers: Mapping[str, str]) -> None:
+    """Raise ``ConnectionError`` for a response that states neither length nor transfer encoding.
 
-    Its connection's end might be the body's, or come too early. S3 states the length of what it
-    sends (S3 API Reference, "Common response headers").
+    A truncated body of such a response looks complete. S3 always states the length (S3 API
+    Reference, "Common response headers").
 
     Parameters
     ----------
     headers : mapping
-        Of the answer, names in lower case.
+        Response headers, names in lower case.
     """
     if "content-length" not in headers and "transfer-encoding" not in headers:
         raise ConnectionError("the response states no length")
@@ -182,14 +181,14 @@ def check_end(headers: Mapping[str, str]) -> None:
 def requested_part(
     response: Mapping[str, Any], body: bytes | memoryview, request: ByteRequest | None
 ) -> bytes | memoryview:
-    """The bytes that were asked for, cut from what came; never others.
+    """The requested bytes of a response body, checked against its headers.
 
     Raises
     ------
     RangeNotSatisfiableError
         When the object is too short for the request.
     aiohttp.ClientPayloadError
-        When the body is shorter than announced, or another part than the one asked for.
+        When the body is shorter than the headers state, or is another range than the requested one.
     """
     return checked_part(
         body,
@@ -201,32 +200,32 @@ def requested_part(
 
 
 def error_code(error: BaseException) -> str | None:
-    """The service's error code (``NoSuchKey``, ``403``, ...); ``None`` for errors on the way."""
+    """The service's error code (``NoSuchKey``, ``403``, ...); ``None`` without a response."""
     code = error_details(error).get("Code")
     return None if code is None else str(code)
 
 
 def error_status(error: BaseException) -> int | None:
-    """The status of the service's answer; ``None`` for errors on the way."""
+    """The status of the error response; ``None`` without a response."""
     status: int | None = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status
 
 
 def error_headers(error: BaseException) -> Mapping[str, str]:
-    """The headers of the service's answer, names in lower case; empty for errors on the way."""
+    """The headers of the error response, names in lower case; empty without a response."""
     return _response(error).get("ResponseMetadata", {}).get("HTTPHeaders", {})  # type: ignore[no-any-return]
 
 
 def error_details(error: BaseException) -> Mapping[str, Any]:
-    """The ``Error`` element of the service's answer, empty for errors on the way."""
+    """The ``Error`` element of the error response; empty without a response."""
     return _response(error).get("Error", {})  # type: ignore[no-any-return]
 
 
-def is_no_part(error: Exception) -> bool:
-    """Whether a service refused a part under a condition: it was replaced, or cannot be asked for.
+def is_part_rejected(error: Exception) -> bool:
+    """Whether the service rejected a conditional range request, so that the parts cannot be read.
 
-    Some services compare no ETags that they state themselves (weak ones, by RFC 9110, section
-    13.1.1), or know no such request.
+    Either the object was replaced, or the service does not support the request: ``If-Match`` never
+    matches a weak ETag (RFC 9110, section 13.1.1).
     """
     response = _response(error)
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -234,17 +233,17 @@ def is_no_part(error: Exception) -> bool:
     return code in PRECONDITION_FAILED | OUT_OF_RANGE or (
         status in (400, 404, 410, 412, 416, 501)
         and code not in _UNAUTHENTICATED | _FORBIDDEN | {"NoSuchBucket"}
-        and verdict(error) is None
+        and retry_decision(error) is None
     )
 
 
-def without_signatures(text: str) -> str:
-    """A text without what may be the signature of a request."""
+def redact_signatures(text: str) -> str:
+    """`text` with everything that may be a request's signature replaced by ``***``."""
     return _SIGNATURE.sub("***", text)
 
 
-def verdict(error: Exception) -> RetryDecision | None:
-    """Why a request that failed this way may be repeated, ``None`` where that is no use."""
+def retry_decision(error: Exception) -> RetryDecision | None:
+    """Whether and how to retry a request that failed so; ``None`` for permanent errors."""
     response = _response(error)
     code = response.get("Error", {}).get("Code")
     if code in _EXPIRED:
@@ -260,19 +259,19 @@ def verdict(error: Exception) -> RetryDecision | None:
     if response:
         return retry_decision_of_status(metadata.get("HTTPStatusCode", 0), headers)
     causes = list(_causes(error))
-    # botocore names the exception it replaces, and does not chain it.
+    # botocore keeps the original exception in ``kwargs`` instead of chaining it.
     causes += [
         cause.kwargs["error"]
         for cause in causes
         if isinstance(cause, botocore.exceptions.HTTPClientError) and "error" in cause.kwargs
     ]
-    if any(isinstance(cause, _LASTING) for cause in causes):
+    if any(isinstance(cause, _PERMANENT_ERRORS) for cause in causes):
         return None
-    return TRANSIENT if any(isinstance(cause, _BROKEN) for cause in causes) else None
+    return TRANSIENT if any(isinstance(cause, _TRANSIENT_ERRORS) for cause in causes) else None
 
 
 def failure_of(error: Exception) -> Failure:
-    """What kind of failure an error is."""
+    """The kind of failure of an error."""
     code = error_code(error)
     if code == "NoSuchBucket" or isinstance(error, BucketMissingError):
         return Failure.NO_BUCKET
@@ -282,21 +281,21 @@ def failure_of(error: Exception) -> Failure:
         return Failure.FORBIDDEN
     if code in _INVALID_PATH:
         return Failure.INVALID_PATH
-    if code in _IN_THE_WAY:
+    if code in _KEY_CONFLICTS:
         return Failure.CONFLICT
     return builtin_failure(error) if code is None else Failure.BACKEND
 
 
-def is_refused_credential(error: Exception) -> bool:
-    """Whether credentials were not found, or not accepted, and others may be by now."""
+def are_credentials_rejected(error: Exception) -> bool:
+    """Whether credentials were missing or rejected, so that new ones may succeed."""
     code = error_code(error)
     if code is None:
         return isinstance(error, _CREDENTIAL_ERRORS)
-    return code in _UNAUTHENTICATED - _LASTING_REFUSALS
+    return code in _UNAUTHENTICATED - _PERMANENT_CREDENTIAL_CODES
 
 
 def _response(error: BaseException) -> Mapping[str, Any]:
-    """The service's parsed answer behind an exception, empty for errors on the way."""
+    """The parsed response of an exception or its causes; empty without a response."""
     for cause in _causes(error):
         response = getattr(cause, "response", None)
         if isinstance(response, dict):
@@ -305,7 +304,7 @@ def _response(error: BaseException) -> Mapping[str, Any]:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    # s3fs puts its own exception around botocore's, once or twice.
+    # s3fs wraps botocore's exception in its own, once or twice.
     link: BaseException | None = error
     while link is not None:
         yield link

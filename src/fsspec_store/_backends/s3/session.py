@@ -1,7 +1,7 @@
-"""The user's s3fs filesystem, made again for each event loop, and its sessions closed.
+"""Creates and closes copies of the user's s3fs filesystem, one for each event loop.
 
-s3fs binds its session to the loop of the first call and shares instances between callers, so a
-store neither uses nor closes the instance it was given: it makes its own from the same arguments.
+s3fs binds its session to the event loop of the first call, and shares instances between callers. A
+store therefore neither uses nor closes the user's instance: it creates copies with its arguments.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ __all__ = ["S3Filesystems", "check_options", "customer_keys", "endpoint_of"]
 
 
 class S3Filesystems:
-    """Asynchronous twins of a user's s3fs filesystem, each for one event loop.
+    """Creates and closes asynchronous copies of a user's s3fs filesystem.
 
     Parameters
     ----------
     fs : S3FileSystem
         As the user configured it.
     policy : RetryPolicy
-        Its timeouts. Retries are the store's own: a twin has none, neither s3fs's nor botocore's.
+        Timeouts of requests. The store retries; retries of s3fs and botocore are disabled.
     is_native : bool
         Whether the native transport may send requests.
     max_connections : int
-        Connections a twin keeps, unless the user's ``config_kwargs`` say otherwise. botocore's
-        default of 10 would leave most of a store's concurrent requests waiting in line.
+        Size of a copy's connection pool, unless the user's ``config_kwargs`` set it. With
+        botocore's default of 10 most of a store's concurrent requests would wait for a connection.
     """
 
     def __init__(
@@ -59,16 +59,16 @@ class S3Filesystems:
         self._fs = fs
         self._policy = policy
         self._is_native = is_native
-        is_told = fs.anon or fs.key or "aws_access_key_id" in (fs.client_kwargs or {})
-        #: For credentials that are found elsewhere than in the user's options.
-        self._rate = None if is_told else LookupRate()
+        is_explicit = fs.anon or fs.key or "aws_access_key_id" in (fs.client_kwargs or {})
+        #: For credentials that do not come from the user's options.
+        self._rate = None if is_explicit else LookupRate()
         self._own_config: dict[str, Any] = {
             "max_pool_connections": max_connections,
             **session_config(),
         }
         if "response_checksum_validation" in Config.OPTION_DEFAULTS:
-            # Some services send a whole object's checksum with a part of it: asked for where whole
-            # objects are read, and not here for all.
+            # Some services send the checksum of the whole object with a range. Reads of whole
+            # objects request checksums themselves.
             self._own_config["response_checksum_validation"] = "when_required"
         self._policy_config = {
             "connect_timeout": policy.connect_timeout,
@@ -77,7 +77,7 @@ class S3Filesystems:
         }
 
     def make(self) -> Transports:
-        """Make another filesystem with the same arguments."""
+        """Create a copy of the filesystem, and its transports."""
         options = _copied(self._fs.storage_options)
         options.pop("loop", None)
         options["asynchronous"] = True
@@ -87,12 +87,12 @@ class S3Filesystems:
         if options.get("session") is None:
             options["session"] = _session(self._fs.kwargs)
         fs = type(self._fs)(*self._fs.storage_args, **options)
-        # How many attempts s3fs makes of a request.
+        # The number of attempts of a request.
         fs.retries = 1
         return Transports(fs, self._policy, is_native=self._is_native, rate=self._rate)
 
     async def aclose(self, transports: Transports) -> None:
-        """Close its sessions, and await the connections' end."""
+        """Close the sessions of `transports`, and wait until their connections are closed."""
         fs = transports.fs
         transports.is_over = True
         if transports.native is not None:
@@ -100,35 +100,35 @@ class S3Filesystems:
         for session in http_sessions(fs):
             end_reading(session)
         creator, fs._s3 = getattr(fs, "_s3creator", None), None
-        fs.set_session = _refuse
+        fs.set_session = _raise_closed
         if creator is not None:
             await creator.__aexit__(None, None, None)
 
     def close_now(self, transports: Transports) -> None:
-        """Close its connections at once."""
+        """Close the connections of `transports` without waiting."""
         fs = transports.fs
         transports.is_over = True
         if transports.native is not None:
             transports.native.close_now()
         for session in http_sessions(fs):
             close_now(session)
-        fs.set_session = _refuse
+        fs.set_session = _raise_closed
 
     def forget(self, transports: Transports) -> None:
-        """Silence it in a forked child."""
-        # The sockets of the native transport are idle unless they are used.
+        """Drop the sessions of `transports` in a forked child, without warnings."""
+        # Unused sockets of the native transport have no effect in the child.
         for session in http_sessions(transports.fs):
             forget(session)
 
 
 def endpoint_of(fs: AbstractFileSystem) -> str | None:
-    """The endpoint the user gave, ``None`` where s3fs finds it elsewhere."""
+    """The endpoint in the user's options; ``None`` if they have none."""
     endpoint: str | None = (fs.client_kwargs or {}).get("endpoint_url") or fs.endpoint_url
     return endpoint
 
 
 def customer_keys(fs: AbstractFileSystem) -> set[str]:
-    """The keys that the user gave for encryption on the server, also as botocore sends them.
+    """The user's keys for encryption on the server (SSE-C), also as botocore sends them.
 
     A key is text or bytes, and is sent in base64 (S3 User Guide, "Specifying server-side encryption
     with customer-provided keys").
@@ -142,19 +142,19 @@ def customer_keys(fs: AbstractFileSystem) -> set[str]:
 
 
 def check_options(fs: AbstractFileSystem) -> None:
-    """Refuse the options that s3fs only hands on, and that would fail at the first request.
+    """Check options that s3fs passes on, and that would otherwise fail at the first request.
 
     Raises
     ------
     StorageOptionError
-        Naming each option that neither s3fs nor the aiobotocore session takes, or the client, or an
-        endpoint that is no URL, or that holds a user name: libraries print it in their errors.
+        For options that neither s3fs nor the aiobotocore session or client accepts, and for an
+        endpoint that is not a URL or has a user name, which libraries would print in their errors.
     """
     endpoint = endpoint_of(fs)
     if endpoint is not None and not _ENDPOINT.fullmatch(str(endpoint)):
         raise StorageOptionError(
-            "endpoint_url is http(s)://host[:port][/path], without a user name or a query; "
-            "credentials are given as key and secret" + endpoint_advice(str(endpoint))
+            "endpoint_url must be http(s)://host[:port][/path], without a user name or a query; "
+            "set credentials as key and secret" + endpoint_advice(str(endpoint))
         )
     client = set(inspect.signature(botocore.session.Session.create_client).parameters)
     refuse_unknown("client_kwargs has no", fs.client_kwargs or {}, client)
@@ -169,9 +169,9 @@ def check_options(fs: AbstractFileSystem) -> None:
 
 
 def _session(options: Mapping[str, Any]) -> Any:
-    """The session that s3fs makes: it reads the credentials again, but not S3's description.
+    """A new session that shares botocore's loader, which caches the description of S3.
 
-    Parsing that takes fifteen times as long as all else that makes a client.
+    Parsing the description takes 15 times as long as the rest of creating a client.
     """
     session = Session(**options)
     data_path = session.get_config_variable("data_path")
@@ -180,17 +180,17 @@ def _session(options: Mapping[str, Any]) -> Any:
     return session
 
 
-#: botocore's loaders, which keep what they have read, by where they look for it.
+#: botocore's loaders, which cache parsed files, by their search path.
 _loaders: dict[str | None, Any] = {}
 
 
-async def _refuse(*_: Any, **__: Any) -> None:
+async def _raise_closed(*_: Any, **__: Any) -> None:
     # s3fs would open a session that is never closed.
     raise RuntimeError("the store was closed while this request was under way")
 
 
 def _copied(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options with dictionaries of their own: botocore rewrites the ones it is given."""
+    """The options with all dictionaries copied: botocore modifies those it receives."""
     return {
         name: _copied(value) if isinstance(value, dict) else value
         for name, value in options.items()

@@ -1,9 +1,8 @@
-"""AWS Signature Version 4 in a header, for S3.
+"""Signs S3 requests with AWS Signature Version 4 in the ``authorization`` header.
 
-Knows how a request is written down to be signed, and what of it stays the same for a second or a
-day. Pure functions and a cache: knows neither where credentials come from, nor how anything is
-sent. The rules are those of "Authenticating Requests: Using the Authorization Header (AWS
-Signature Version 4)" in the S3 API Reference; for S3, paths are quoted once and never normalised.
+Pure functions and caches, no I/O. The rules are those of "Authenticating Requests: Using the
+Authorization Header (AWS Signature Version 4)" in the S3 API Reference. For S3, paths are quoted
+once and never normalised.
 """
 
 from __future__ import annotations
@@ -29,17 +28,17 @@ __all__ = [
     "quote_key",
 ]
 
-#: `payload_hash` of nothing.
+#: `payload_hash` of an empty body.
 EMPTY_SHA256 = hashlib.sha256().hexdigest()
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9\-._~/]*").fullmatch
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9\-._~]*").fullmatch
 _HEADER_NAME = re.compile(r"[a-z0-9\-]+").fullmatch
-#: A field value of ASCII (RFC 9110, 5.5): anything else could end the line, or has no one encoding.
+#: An ASCII field value (RFC 9110, 5.5): other characters end the line, or have no fixed encoding.
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*").fullmatch
 _HEADER_WORD = re.compile(r"[\x21-\x7e]+").fullmatch
 
-#: What every request is signed with, in the order `Signer.sign` has the values.
+#: Headers that are always signed, in the order of the values in `Signer.sign`.
 _ALWAYS = ("host", "x-amz-content-sha256", "x-amz-date")
 _TOKEN = "x-amz-security-token"
 
@@ -49,13 +48,14 @@ _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class Credentials(NamedTuple):
-    """Who signs.
+    """The credentials of a request.
 
     Parameters
     ----------
     access_key, secret_key : str
+        The key pair.
     token : str, optional
-        The session's token, for credentials that end.
+        The session token of temporary credentials.
     """
 
     access_key: str
@@ -66,24 +66,24 @@ class Credentials(NamedTuple):
         return "Credentials(...)"
 
 
-class _Moment(NamedTuple):
-    """What all requests share that one party signs within one second."""
+class _SigningContext(NamedTuple):
+    """The state shared by all requests of the same credentials in the same second."""
 
     second: int
     credentials: Credentials
-    #: As in ``x-amz-date``.
-    stamp: str
-    #: The signature's HMAC, after the lines of the string to sign that come before the request's.
+    #: The value of ``x-amz-date``.
+    timestamp: str
+    #: The hashes of the signature's HMAC, after the part of the string to sign before the request.
     inner: Any
     outer: Any
     #: The ``authorization`` header up to the names of signed headers.
     authorization: str
 
 
-class _Layout(NamedTuple):
-    """What all requests share that sign headers of the same names."""
+class _HeaderLayout(NamedTuple):
+    """Templates shared by all requests that sign the same header names."""
 
-    #: From values in the order they are given to values sorted by name.
+    #: Sorts header values by the names of their headers.
     sort: Any
     canonical: str
     lines: str
@@ -93,30 +93,30 @@ class _Layout(NamedTuple):
 class Signer:
     """Signs requests to S3 in one region.
 
-    The key of the day, the text of the date and the arrangement of headers are kept, so that a
-    request costs three short hashes. May be used by several threads at once.
+    The day's signing key, the timestamp and the header layout are cached, so that a request costs
+    three short hashes. Thread-safe.
 
     Parameters
     ----------
     region : str
-        As in the credential's scope: ``us-east-1``.
+        The region in the credential scope, such as ``us-east-1``.
 
     Attributes
     ----------
     region : str
-        The same.
+        The region.
 
     Raises
     ------
     ValueError
-        When no header can hold the region's name.
+        When the region's name is not valid in a header.
     """
 
     def __init__(self, region: str) -> None:
         if not _HEADER_WORD(region):
-            raise ValueError(f"this is no region: {region!r}")
+            raise ValueError(f"invalid AWS region {region!r}")
         self.region = region
-        self._moment: _Moment | None = None
+        self._context: _SigningContext | None = None
         #: Date, secret and key.
         self._day: tuple[str, str, bytes] | None = None
 
@@ -131,50 +131,50 @@ class Signer:
         credentials: Credentials,
         now: float | None = None,
     ) -> str:
-        r"""All signed header lines of a request, and the signature itself.
+        r"""The signed header lines of a request, and its ``authorization`` header.
 
         Parameters
         ----------
         method : str
-            In upper case.
+            The HTTP method in upper case.
         path : str
-            From the ``/`` after the host, quoted as `quote_key` does, and sent as it is.
+            The path of the request line, quoted as by `quote_key`.
         query : str
-            As `canonical_query` makes it, and sent as it is; ``""`` for none.
+            The query of the request line, as made by `canonical_query`; ``""`` for none.
         host : str
-            As in the header: with the port, unless it is the scheme's own.
+            The ``Host`` header: with the port, unless it is the scheme's default.
         headers : mapping
-            Further headers to sign, by names in lower case.
+            Further headers to sign, names in lower case.
         payload_hash : str
-            See `payload_hash`; or one of the words that S3 takes in its place.
+            Result of `payload_hash`, or a constant that S3 accepts instead.
         credentials : Credentials
+            The credentials to sign with.
         now : float, optional
-            Seconds since 1970, the clock's unless given.
+            Seconds since 1970; the current time by default.
 
         Returns
         -------
         str
             Lines of ``name: value\r\n``: ``host``, `headers`, ``x-amz-content-sha256``,
-            ``x-amz-date``, ``x-amz-security-token`` where there is a token, ``authorization``.
-            All is ASCII as long as `host` is.
+            ``x-amz-date``, ``x-amz-security-token`` if there is a token, ``authorization``. All
+            characters are ASCII if `host` is.
 
         Raises
         ------
         ValueError
-            For a header, named in the message, that could not be sent as it was signed; and for
-            credentials that no header can hold.
+            For a header or credentials with characters that are not valid in a header; the
+            message names the header, and never shows the credentials.
         """
         second = int(time.time() if now is None else now)
-        moment = self._moment
-        if moment is None or moment.second != second or moment.credentials != credentials:
-            moment = self._moment = self._begin(second, credentials)
-        _, _, stamp, inner, outer, authorization = moment
+        context = self._context
+        if context is None or context.second != second or context.credentials != credentials:
+            context = self._context = self._new_context(second, credentials)
+        _, _, timestamp, inner, outer, authorization = context
         token = credentials.token
         sort, canonical, lines, names = _layout(tuple(headers), bool(token))
         # In the order of _ALWAYS.
-        fixed = (host, payload_hash, stamp, token) if token else (host, payload_hash, stamp)
-        given = (*fixed, *headers.values())
-        values = sort(given)
+        fixed = (host, payload_hash, timestamp, token) if token else (host, payload_hash, timestamp)
+        values = sort((*fixed, *headers.values()))
         signed = values
         if headers:
             text = "".join(headers.values())
@@ -190,28 +190,28 @@ class Signer:
         outer.update(inner.digest())
         return f"{lines % values}{authorization}{names}, Signature={outer.hexdigest()}\r\n"
 
-    def _begin(self, second: int, credentials: Credentials) -> _Moment:
+    def _new_context(self, second: int, credentials: Credentials) -> _SigningContext:
         access_key, secret_key, token = credentials
         if not _HEADER_WORD(access_key) or (token and not _HEADER_WORD(token)):
-            # Not shown: a token is as good as the secret.
+            # Not shown: a token is a secret.
             raise ValueError(
-                "an access key or session token has characters that no header can hold"
+                "the access key or session token has characters that are not valid in a header"
             )
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
-        date = stamp[:8]
+        timestamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        date = timestamp[:8]
         day = self._day
         if day is None or day[:2] != (date, secret_key):
             day = self._day = (date, secret_key, self._signing_key(date, secret_key))
         scope = f"{date}/{self.region}/s3/aws4_request"
-        # RFC 2104 spelled out: copies of two hashes take half the time of a new HMAC.
+        # RFC 2104, without `hmac`: copying two hashes takes half the time of a new HMAC.
         key = day[2].ljust(_BLOCK, b"\0")
         inner = hashlib.sha256(key.translate(_INNER))
-        inner.update(f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n".encode())
+        inner.update(f"AWS4-HMAC-SHA256\n{timestamp}\n{scope}\n".encode())
         outer = hashlib.sha256(key.translate(_OUTER))
         authorization = (
             f"authorization: AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders="
         )
-        return _Moment(second, credentials, stamp, inner, outer, authorization)
+        return _SigningContext(second, credentials, timestamp, inner, outer, authorization)
 
     def _signing_key(self, date: str, secret_key: str) -> bytes:
         key = f"AWS4{secret_key}".encode()
@@ -221,24 +221,24 @@ class Signer:
 
 
 def quote_key(key: str) -> str:
-    """A key, or bucket and key, as it stands in a path: all but ``A-Za-z0-9-._~/`` quoted.
+    """A key, or bucket and key, quoted for a path: all characters but ``A-Za-z0-9-._~/``.
 
     Raises
     ------
     UnicodeEncodeError
-        For half a surrogate pair, which no key can have.
+        For a lone surrogate, which no key can contain.
     """
     return key if _PLAIN_KEY(key) else quote(key, safe="/~")
 
 
 def canonical_query(params: Mapping[str, str]) -> str:
-    """A query as it is signed and sent: quoted, sorted, and with a ``=`` for every name."""
+    """A query to sign and send: quoted, sorted, and with a ``=`` after every name."""
     pairs = sorted((_quoted(name), _quoted(value)) for name, value in params.items())
     return "&".join([f"{name}={value}" for name, value in pairs])
 
 
 def payload_hash(data: memoryview | bytes) -> str:
-    """The hash of a request's body that is signed with it."""
+    """The SHA-256 of a request's body, in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
@@ -247,17 +247,17 @@ def _quoted(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _layout(further: tuple[str, ...], with_token: bool) -> _Layout:
+def _layout(further: tuple[str, ...], with_token: bool) -> _HeaderLayout:
     always = (*_ALWAYS, _TOKEN) if with_token else _ALWAYS
     for name in further:
         if not _HEADER_NAME(name):
-            raise ValueError(f"a signed header is named in lower case, got {name!r}")
+            raise ValueError(f"the name of a signed header must be in lower case, got {name!r}")
         if name in (*_ALWAYS, _TOKEN, "authorization"):
-            raise ValueError(f"the signer itself writes the header {name!r}")
+            raise ValueError(f"the signer adds the header {name!r} itself")
     names = (*always, *further)
     order = sorted(range(len(names)), key=names.__getitem__)
     ordered = [names[index] for index in order]
-    return _Layout(
+    return _HeaderLayout(
         sort=itemgetter(*order),
         canonical="".join([f"{name}:%s\n" for name in ordered]),
         lines="".join([f"{name}: %s\r\n" for name in ordered]),
@@ -267,5 +267,5 @@ def _layout(further: tuple[str, ...], with_token: bool) -> _Layout:
 
 def _trimmed(name: str, value: str) -> str:
     if not _HEADER_VALUE(value):
-        raise ValueError(f"the header {name!r} has characters that no header can hold")
+        raise ValueError(f"the value of {name!r} has characters that are not valid in a header")
     return " ".join(value.split())

@@ -1,7 +1,4 @@
-"""Which configurations of s3fs, botocore and their connections the native transport supports.
-
-Knows where they are configured, and how s3fs verifies servers; nothing of single requests.
-"""
+"""Checks whether the native transport supports a configuration of s3fs and botocore."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ __all__ = [
     "tls_context",
 ]
 
-#: Methods by which s3fs makes a request of a call: overridden, they have to be called.
+#: Methods by which s3fs builds requests. The native transport would bypass overridden ones.
 _METHODS_OF_S3FS = (
     "_call_s3",
     "_filter_kwargs",
@@ -51,35 +48,35 @@ _EVENTS = (
 
 
 class UnsupportedError(Exception):
-    """The configuration of a request that only s3fs supports; the message says which."""
+    """Only s3fs supports the configuration of a request; the message says which part of it."""
 
 
 def check_filesystem(fs: Any) -> None:
-    """Raise for a filesystem that overrides how s3fs makes requests."""
+    """Raise `UnsupportedError` for a filesystem that overrides how s3fs builds requests."""
     for name in _METHODS_OF_S3FS:
         method = getattr(fs, name, None)
-        # A decorator has the names of what it wraps, and not its globals.
+        # A decorated method has the name of the original, but other globals.
         if method is not None and not (
             type(method) is MethodType and method.__func__.__globals__ is vars(s3fs.core)
         ):
-            raise UnsupportedError(f"{type(fs).__name__}.{name} is not s3fs's own")
+            raise UnsupportedError(f"{type(fs).__name__}.{name} overrides that of s3fs")
 
 
 def check_handlers(client: Any, operation: str) -> None:
-    """Raise for handlers of others that take part in botocore's requests."""
+    """Raise `UnsupportedError` for event handlers of other packages in botocore's requests."""
     registered = client.meta.events._emitter._handlers
     for event in _EVENTS:
         for handler in registered.prefix_search(f"{event}.s3.{operation}"):
             function = handler.func if isinstance(handler, functools.partial) else handler
             owner = getattr(function, "__module__", None) or type(function).__module__
-            # moto registers a handler, which is idle, wherever it is imported.
-            idle = getattr(function, "enabled", True) is False
-            if owner.partition(".")[0] not in ("aiobotocore", "botocore") and not idle:
+            # moto registers a handler on import, which is disabled until a mock starts.
+            is_disabled = getattr(function, "enabled", True) is False
+            if owner.partition(".")[0] not in ("aiobotocore", "botocore") and not is_disabled:
                 raise UnsupportedError(f"a handler of {owner} for the event {event}")
 
 
 def check_session(session: Any, url: str) -> None:
-    """Raise for options of connections that are not supported."""
+    """Raise `UnsupportedError` for unsupported options of connections."""
     if type(session).__name__ != "AIOHTTPSession" and type(session) is not BoundedHTTPSession:
         raise UnsupportedError("the HTTP library")
     if session._proxy_config.proxy_url_for(url) is not None:
@@ -89,7 +86,7 @@ def check_session(session: Any, url: str) -> None:
 
 
 async def tls_context(fs: Any) -> ssl.SSLContext:
-    """The TLS context by which s3fs connects: ``verify``, ``client_cert``.
+    """The TLS context with the options of s3fs, such as ``verify`` and ``client_cert``.
 
     Parameters
     ----------
@@ -101,8 +98,8 @@ async def tls_context(fs: Any) -> ssl.SSLContext:
     verify, cert, key = session._verify, session._cert_file, session._key_file
 
     def make() -> ssl.SSLContext:
-        # botocore's, and not Python's: newer releases of Python refuse certificates of private
-        # authorities that s3fs takes.
+        # From botocore: the default context of newer Python releases rejects certificates of
+        # private authorities that s3fs accepts.
         context: ssl.SSLContext = create_urllib3_context()
         if verify:
             context.check_hostname = True
@@ -114,5 +111,5 @@ async def tls_context(fs: Any) -> ssl.SSLContext:
             context.load_cert_chain(cert, key)
         return context
 
-    # It reads files.
+    # It reads certificate files.
     return await in_thread(make)

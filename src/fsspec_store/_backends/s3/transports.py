@@ -28,7 +28,7 @@ import botocore.exceptions
 
 from ..._core.redaction import hidden
 from ..._http.aiohttp_sessions import close_now, without_own_repeats
-from .bounded import bounded
+from .bounded import bound_session
 from .checksums import ChecksumError
 from .error_responses import UnexpectedResponseError
 from .features import (
@@ -37,19 +37,19 @@ from .features import (
     LIST_V2,
     OPTIONAL,
     Service,
-    may_be_refused,
+    may_be_unsupported,
     service_at,
 )
 from .foreign import not_s3, unreadable
-from .library import as_bytes, is_version_1, understood, version_1
+from .library import as_bytes, is_version_1, to_native_form, version_1_params
 from .native import NativeTransport
 from .responses import (
-    DAMAGED,
+    CORRUPT_BODY,
     OUT_OF_RANGE,
     PRECONDITION_FAILED,
+    are_credentials_rejected,
     error_code,
-    is_refused_credential,
-    without_signatures,
+    redact_signatures,
 )
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class Transports:
         """
         try:
             service = self._service or await self._find_service()
-            refused = service.refused if without is None else without
+            refused = service.unsupported if without is None else without
             native, target = self.native, None
             if native is not None:
                 key = (params["Bucket"], method)
@@ -176,7 +176,7 @@ class Transports:
                     stats.requests += 1
                     return await self._fall_back(native, target, method, params, refused, reason)
             except OSError as error:
-                if without is not None or method not in OPTIONAL or not may_be_refused(error):
+                if without is not None or method not in OPTIONAL or not may_be_unsupported(error):
                     raise
                 return await self._call_without(service, error, method, params, stats)
         except Exception as error:
@@ -186,7 +186,7 @@ class Transports:
     def _translate(self, error: Exception) -> None:
         """Raise another error where that of s3fs has another meaning here."""
         code = error_code(error)
-        if code in DAMAGED:
+        if code in CORRUPT_BODY:
             # From here, and not by the service's answer, since that is no reason to give up.
             raise ChecksumError(f"{code}: {error}") from None
         if isinstance(error, FileNotFoundError | PermissionError) and not code:
@@ -195,7 +195,7 @@ class Transports:
             raise botocore.exceptions.CredentialRetrievalError(
                 provider="a file or program", error_msg=str(error)
             ) from error
-        self.is_refused = self.is_refused or is_refused_credential(error)
+        self.is_refused = self.is_refused or are_credentials_rejected(error)
 
     async def _find_service(self) -> Service:
         # Older releases of s3fs make a client for each call that comes before there is one.
@@ -224,24 +224,24 @@ class Transports:
         if part == CHECKSUM_MODE and "ChecksumMode" not in params:
             raise error
         async with self._trying:
-            if part not in service.refused:
+            if part not in service.unsupported:
                 if (part, cause) in self._not_the_cause:
                     raise error
                 stats.requests += 1
                 try:
                     answer = await self.call(
-                        method, params, stats, without=service.refused | {part}
+                        method, params, stats, without=service.unsupported | {part}
                     )
                 except OSError as again:
                     if isinstance(again, FileNotFoundError) or error_code(again) in _ANSWERS:
-                        service.refuses(part, cause)
+                        service.mark_unsupported(part, cause)
                     elif error_code(again) == cause:
                         self._not_the_cause.add((part, cause))
                     raise
-                service.refuses(part, cause)
+                service.mark_unsupported(part, cause)
                 return answer
         stats.requests += 1
-        return await self.call(method, params, stats, without=service.refused)
+        return await self.call(method, params, stats, without=service.unsupported)
 
     async def _fall_back(
         self,
@@ -254,7 +254,7 @@ class Transports:
     ) -> dict[str, Any]:
         """Repeat a call by s3fs, after a response that only s3fs may understand."""
         # It is logged.
-        reason.args = (without_signatures(hidden(str(reason), secrets_of(self.fs))),)
+        reason.args = (redact_signatures(hidden(str(reason), secrets_of(self.fs))),)
         try:
             answer = await self._call_s3fs(method, params, refused)
         except FileNotFoundError:
@@ -269,7 +269,7 @@ class Transports:
         service = await self.service()
         for session in http_sessions(self.fs):
             # They are made one by one, so this is asked for before each request.
-            bounded(without_own_repeats(session))
+            bound_session(without_own_repeats(session))
         given = {name: value for name, value in params.items() if name not in _OURS}
         if CHECKSUM_MODE in refused:
             given.pop("ChecksumMode", None)
@@ -283,7 +283,7 @@ class Transports:
             # The answer to a quiet one is empty, and botocore takes any document for an empty one.
             given["Delete"] = {**given["Delete"], "Quiet": False}
         elif method == "list_objects_v2" and LIST_V2 in refused:
-            called, given = "list_objects", version_1(given)
+            called, given = "list_objects", version_1_params(given)
         sent = 0
         if "Body" in given:
             given["Body"] = as_bytes(given["Body"])
@@ -307,9 +307,9 @@ class Transports:
             if self.is_over:
                 for session in http_sessions(self.fs):
                     close_now(session)
-        answer = await understood(method, params, response, self._policy)
+        answer = await to_native_form(method, params, response, self._policy)
         if called == "list_objects_v2" and is_version_1(response):
-            service.refuses(LIST_V2, "it gave no NextContinuationToken")
+            service.mark_unsupported(LIST_V2, "it gave no NextContinuationToken")
         return answer
 
     async def _set_checksums(self, bucket: str, wanted: bool) -> None:
