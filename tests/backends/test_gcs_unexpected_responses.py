@@ -78,7 +78,7 @@ async def test_a_size_is_not_that_of_too_long_a_part() -> None:
         return Reply(206, b"", {"Content-Length": length, "Content-Range": "bytes 0-0/5"})
 
     async with scripted_s3(answer) as server, open_at(server.url) as store:
-        with pytest.raises(BackendError, match="bytes came for one"):
+        with pytest.raises(BackendError, match="for a range of one byte"):
             await store.getsize("a")
 
 
@@ -93,7 +93,7 @@ async def test_a_size_is_not_that_of_too_long_a_part() -> None:
 )
 async def test_the_last_bytes_of_a_value_are_not_none(reply: Reply) -> None:
     async with scripted_s3(lambda asked: reply) as server, open_at(server.url) as store:
-        with pytest.raises(BackendError, match=r"no last ones|checksum"):
+        with pytest.raises(BackendError, match=r"for a suffix range|checksum"):
             await store.get("a", byte_range=SuffixByteRequest(2))
 
 
@@ -104,7 +104,7 @@ async def test_a_suffix_that_is_refused_is_of_an_empty_value_or_an_error() -> No
 
     async with scripted_s3(answer) as server, open_at(server.url) as store:
         assert await read(store, "empty", SuffixByteRequest(2)) == b""
-        with pytest.raises(BackendError, match="refuses the last bytes"):
+        with pytest.raises(BackendError, match="rejects a suffix range"):
             await store.get("a", byte_range=SuffixByteRequest(2))
 
 
@@ -115,7 +115,7 @@ async def test_what_is_no_generation_is_no_version(generation: str) -> None:
 
     async with scripted_s3(answer) as server, open_at(server.url) as store:
         for use in (store.get_version("a"), store.set_partial_values([("a", 0, b"x")])):
-            with pytest.raises(BackendError, match="not its generation"):
+            with pytest.raises(BackendError, match="no valid generation"):
                 await use
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from fsspec_store._backends.azure.responses import (
     AzureError,
-    batch_statuses,
+    batch_responses,
     error_code,
     is_folder,
     listing,
@@ -32,11 +32,11 @@ def test_an_error_says_what_and_why_and_no_signature() -> None:
     )
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error)
-    assert again.meaning is Failure.UNAUTHENTICATED
+    assert again.failure is Failure.UNAUTHENTICATED
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "meaning"),
+    ("status", "code", "failure"),
     [
         (404, "ContainerNotFound", Failure.NO_BUCKET),
         (409, "ContainerBeingDeleted", Failure.NO_BUCKET),
@@ -54,12 +54,12 @@ def test_an_error_says_what_and_why_and_no_signature() -> None:
         (404, None, Failure.BACKEND),
     ],
 )
-def test_what_an_error_means(status: int, code: str | None, meaning: Failure) -> None:
+def test_what_an_error_means(status: int, code: str | None, failure: Failure) -> None:
     # As a HEAD is answered: without a body.
     headers = {} if code is None else {"x-ms-error-code": code}
     error = AzureError(WholeResponse(status, headers, b""))
     assert error.code == code
-    assert error.meaning is meaning
+    assert error.failure is failure
 
 
 def test_the_code_of_a_body() -> None:
@@ -126,7 +126,7 @@ def test_an_indented_document_has_no_further_page() -> None:
     "body", [b"", b"<EnumerationResults><Blobs>", b"<html></html>", b"<Blobs><Blob/></Blobs>"]
 )
 def test_what_is_no_listing(body: bytes) -> None:
-    with pytest.raises(OSError, match="service"):
+    with pytest.raises(OSError, match="invalid listing"):
         listing(body)
 
 
@@ -167,7 +167,7 @@ Content-Type: application/xml \r
 
 
 def test_the_parts_of_a_batch() -> None:
-    parts = batch_statuses("multipart/mixed; boundary=batchresponse_66925647", BATCH)
+    parts = batch_responses("multipart/mixed; boundary=batchresponse_66925647", BATCH)
     assert {number: part.status for number, part in parts.items()} == {0: 202, 12: 404}
     assert error_code(parts[12]) == "BlobNotFound"
 
@@ -175,11 +175,11 @@ def test_the_parts_of_a_batch() -> None:
 def test_headers_of_parts_that_are_no_ascii() -> None:
     body = BATCH.replace(b"x-ms-request-id: ", b"x-ms-request-id: \xc3\xa9")
     body = body.replace(b"Content-ID: 12", b"Content-ID: \xd9\xa3")
-    parts = batch_statuses("multipart/mixed; boundary=batchresponse_66925647", body)
+    parts = batch_responses("multipart/mixed; boundary=batchresponse_66925647", body)
     assert {number: part.status for number, part in parts.items()} == {0: 202}
 
 
 def test_an_answer_to_the_batch_as_a_whole_is_no_parts() -> None:
     body = BATCH.replace(b"Content-ID: 0 \r\n", b"").replace(b"Content-ID: 12 \r\n", b"")
-    assert batch_statuses("multipart/mixed; boundary=batchresponse_66925647", body) == {}
-    assert batch_statuses("application/xml", b"<Error/>") == {}
+    assert batch_responses("multipart/mixed; boundary=batchresponse_66925647", body) == {}
+    assert batch_responses("application/xml", b"<Error/>") == {}

@@ -9,9 +9,9 @@ import pytest
 
 from fsspec_store._backends.gcs.bodies import (
     Body,
-    batch_of_deletions,
-    checksum,
+    checksum_metadata,
     crc32c,
+    deletion_batch,
     multipart_upload,
 )
 
@@ -49,7 +49,7 @@ async def test_an_upload_holds_metadata_and_value() -> None:
 
 
 async def test_a_batch_holds_a_request_for_each_deletion() -> None:
-    body, content_type = batch_of_deletions(["/b/x/o/a%0Ab", "/b/x/o/c?userProject=p"])
+    body, content_type = deletion_batch(["/b/x/o/a%0Ab", "/b/x/o/c?userProject=p"])
     head = f"Content-Type: {content_type}\r\n\r\n".encode()
     parts = BytesParser().parsebytes(head + await sent(body)).get_payload()
     assert [part["Content-ID"] for part in parts] == ["<0>", "<1>"]
@@ -63,12 +63,12 @@ async def test_a_batch_holds_a_request_for_each_deletion() -> None:
 def test_checksums_are_spelled_as_the_service_does(make: object) -> None:
     # The check value of the algorithm's definition (RFC 3720, appendix B.4, has others).
     view = memoryview(make(b"123456789"))  # type: ignore[operator]
-    assert checksum(view) == {"crc32c": "4waSgw=="}
-    assert checksum(memoryview(b"")) == {"crc32c": "AAAAAA=="}
+    assert checksum_metadata(view) == {"crc32c": "4waSgw=="}
+    assert checksum_metadata(memoryview(b"")) == {"crc32c": "AAAAAA=="}
 
 
 def test_a_checksum_is_taken_in_pieces() -> None:
-    assert crc32c(memoryview(b"123456789"), piece_bytes=4) == "4waSgw=="
+    assert crc32c(memoryview(b"123456789"), step_bytes=4) == "4waSgw=="
 
 
 def test_without_a_fast_library_the_other_checksum_is_sent(
@@ -76,4 +76,4 @@ def test_without_a_fast_library_the_other_checksum_is_sent(
 ) -> None:
     monkeypatch.setattr(google_crc32c, "implementation", "python")
     assert crc32c(memoryview(b"x")) is None
-    assert checksum(memoryview(b"")) == {"md5Hash": "1B2M2Y8AsgTpgAmY7PhCfg=="}
+    assert checksum_metadata(memoryview(b"")) == {"md5Hash": "1B2M2Y8AsgTpgAmY7PhCfg=="}

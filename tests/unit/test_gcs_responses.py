@@ -8,15 +8,15 @@ import pytest
 from multidict import CIMultiDict
 
 from fsspec_store._backends.gcs.responses import (
-    check_stored,
-    check_whole,
-    failures_of_batch,
-    in_words,
+    batch_failures,
+    is_ambiguous_404,
     is_missing_bucket,
     is_missing_object,
-    is_unclear,
     outcomes_of_batch,
-    verdict,
+    retry_decision,
+    verify_checksum,
+    verify_stored,
+    with_message,
 )
 from fsspec_store._http.responses import StatusError, WholeResponse
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT
@@ -60,11 +60,11 @@ def test_answers_of_a_batch_are_told_apart() -> None:
         3: 503,
     }
     assert outcomes[1].body.decode() == "no access to ü"
-    failures = failures_of_batch(outcomes, 4)
+    failures = batch_failures(outcomes, 4)
     assert list(failures) == [1, 2, 3]
-    assert verdict(failures[1]) is None
-    assert verdict(failures[2]) == TRANSIENT
-    again = verdict(failures[3])
+    assert retry_decision(failures[1]) is None
+    assert retry_decision(failures[2]) == TRANSIENT
+    again = retry_decision(failures[3])
     assert again is not None
     assert again.throttled
     assert again.after == 7
@@ -74,7 +74,7 @@ def test_a_header_of_a_part_that_is_no_ascii() -> None:
     headers = {"Content-Type": "multipart/mixed; boundary=b"}
     part = b"--b\r\nContent-ID: <\xff0>\r\n\r\nHTTP/1.1 503 X\r\nRetry-After: \xff\r\n\r\n\r\n"
     outcomes = outcomes_of_batch(WholeResponse(200, headers, part + b"--b--"))
-    assert verdict(failures_of_batch(outcomes, 1)[0]) is not None
+    assert retry_decision(batch_failures(outcomes, 1)[0]) is not None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"--b\r\n\r\nx\r\n--b--"])
@@ -97,7 +97,7 @@ def test_what_is_no_batch_answers_nothing(body: bytes) -> None:
     ],
 )
 def test_a_refusal_is_told_in_words(body: bytes, words: bytes) -> None:
-    assert in_words(WholeResponse(404, {}, body)).body == words
+    assert with_message(WholeResponse(404, {}, body)).body == words
 
 
 @pytest.mark.parametrize(
@@ -116,44 +116,44 @@ def test_missing_objects_and_buckets_are_told_apart(
     answer = WholeResponse(status, {}, body)
     assert is_missing_object(answer) is is_object
     assert is_missing_bucket(answer) is is_bucket
-    assert is_unclear(answer) is (status == 404 and not is_object)
+    assert is_ambiguous_404(answer) is (status == 404 and not is_object)
 
 
 def test_a_whole_object_fits_its_checksum() -> None:
     several = CIMultiDict([("x-goog-hash", "md5=zzz"), ("X-Goog-Hash", "crc32c=4waSgw==")])
     for headers in (several, {"X-Goog-Hash": "crc32c=4waSgw==,md5=x"}, {}, {"X-Goog-Hash": "?"}):
-        check_whole(headers, b"123456789")
+        verify_checksum(headers, b"123456789")
     with pytest.raises(aiohttp.ClientPayloadError, match="checksum"):
-        check_whole(several, b"123456780")
+        verify_checksum(several, b"123456780")
 
 
 def test_without_a_fast_library_a_checksum_is_not_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(google_crc32c, "implementation", "python")
-    assert check_whole({"X-Goog-Hash": "crc32c=4waSgw=="}, b"other") is None  # type: ignore[func-returns-value]
+    assert verify_checksum({"X-Goog-Hash": "crc32c=4waSgw=="}, b"other") is None  # type: ignore[func-returns-value]
 
 
 def test_what_was_stored_is_held_against_what_was_sent() -> None:
     declared = {"crc32c": "4waSgw=="}
     for body in (b"{}", b'{"size": "9"}', b'{"size": "9", "crc32c": "4waSgw==", "md5Hash": "x"}'):
-        check_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
+        verify_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
     for body in (b'{"size": "8"}', b'{"size": "9", "crc32c": "AAAAAA=="}'):
         with pytest.raises(OSError, match="other bytes"):
-            check_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
+            verify_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
 
 
 def test_which_failures_are_worth_another_attempt() -> None:
     passing = google.auth.exceptions.TransportError("x")
     lasting = google.auth.exceptions.RefreshError("x")
     wrapped = gcsfs.retry.HttpError({"code": 401, "message": "Invalid Credentials"})
-    assert verdict(passing) == TRANSIENT
-    assert verdict(google.auth.exceptions.RefreshError("x", retryable=True)) == TRANSIENT
-    assert verdict(lasting) is None
-    assert verdict(wrapped) is None
+    assert retry_decision(passing) == TRANSIENT
+    assert retry_decision(google.auth.exceptions.RefreshError("x", retryable=True)) == TRANSIENT
+    assert retry_decision(lasting) is None
+    assert retry_decision(wrapped) is None
     wrapped.__cause__ = google.auth.exceptions.RefreshError("x", retryable=True)
-    assert verdict(wrapped) == TRANSIENT
-    assert verdict(StatusError(WholeResponse(401, {}, b""))) == EXPIRED
-    assert verdict(StatusError(WholeResponse(403, {}, b""))) is None
-    assert verdict(StatusError(WholeResponse(500, {}, b""))) == TRANSIENT
-    assert verdict(ValueError()) is None
+    assert retry_decision(wrapped) == TRANSIENT
+    assert retry_decision(StatusError(WholeResponse(401, {}, b""))) == EXPIRED
+    assert retry_decision(StatusError(WholeResponse(403, {}, b""))) is None
+    assert retry_decision(StatusError(WholeResponse(500, {}, b""))) == TRANSIENT
+    assert retry_decision(ValueError()) is None

@@ -135,7 +135,7 @@ def test_an_invalid_size_is_an_error_on_google(size: object) -> None:
     ids=repr,
 )
 def test_a_listing_without_names_is_an_error(page: object) -> None:
-    with pytest.raises(OSError, match="none"):
+    with pytest.raises(OSError, match="invalid listing"):
         listing_of_google(json.dumps(page).encode())
 
 

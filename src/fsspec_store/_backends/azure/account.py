@@ -1,7 +1,7 @@
-"""Which account the user's adlfs filesystem leads to, and what lets a request into it.
+"""Reads the configuration of an adlfs filesystem: endpoint and credential of the account.
 
-Reads the filesystem's own client for its endpoint and credential, and refuses options that would
-have no effect. Knows shared keys, shared access signatures and tokens; sends nothing to storage.
+Rejects options that have no effect. Supports shared keys, shared access signatures and tokens.
+Sends no requests to the storage service.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..._runtime.forks import free_in_child
 from ...errors import StorageOptionError
 from ..option_names import ADLFS
 from ..options import refuse_unknown
-from .responses import refuses_version
+from .responses import is_unsupported_version
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping
@@ -53,24 +53,24 @@ __all__ = [
 logger = logging.getLogger("fsspec_store.azure")
 
 _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
-#: The REST API this package is written for. Since 2020-10-02 listings say what a directory is,
-#: since 2021-02-12 they can carry every name. The others are for Azure Stack Hub and emulators:
-#: batches since 2018-11-09, all other requests since 2017-11-09 and before.
+#: Versions of the REST API, the preferred one first. Since 2020-10-02 listings mark directories,
+#: since 2021-02-12 they support every name. The others are for Azure Stack Hub and emulators:
+#: batches need 2018-11-09, all other requests work with 2017-11-09.
 _API_VERSIONS = ("2021-12-02", "2019-07-07", "2017-11-09")
-#: Printable ASCII without a space and ``#``, which would end a query.
-_IN_QUERY = re.compile(r'[!"$-~]*')
-_NO_SIGNATURE = (
-    "the shared access signature holds a character that no URL can hold: a space, a line break, "
-    "'#', or one that is no ASCII"
+#: Printable ASCII without the space and ``#``, which end a query.
+_QUERY_CHARACTERS = re.compile(r'[!"$-~]*')
+_INVALID_SAS = (
+    "the shared access signature has a character that is invalid in a URL: a space, a line break, "
+    "'#', or a non-ASCII character"
 )
-#: What may stand in a header without being changed on the way (RFC 9110, section 5.5).
-_IN_HEADER = re.compile("[!-~]+")
+#: Characters that no proxy changes in a header (RFC 9110, section 5.5).
+_HEADER_CHARACTERS = re.compile("[!-~]+")
 _SCOPE = "https://storage.azure.com/.default"
-#: A token is fetched anew so many seconds before it ends.
-_TOKEN_MARGIN = 300
+#: A token is refreshed this long before it expires.
+_REFRESH_MARGIN_SECONDS = 300
 
-#: Headers that are signed by value, in this order ("Authorize with Shared Key").
-_SIGNED = (
+#: Headers whose values are signed, in this order ("Authorize with Shared Key").
+_SIGNED_HEADERS = (
     "Content-Encoding",
     "Content-Language",
     "Content-Length",
@@ -84,11 +84,11 @@ _SIGNED = (
     "Range",
 )
 
-#: What adlfs hands on to fsspec.
+#: Options that adlfs passes to fsspec.
 _FSSPEC_OPTIONS = frozenset(
     {"batch_size", "listings_expiry_time", "max_paths", "use_listings_cache"}
 )
-#: What adlfs hands on to ``azure.identity.DefaultAzureCredential``, which takes anything.
+#: Options that adlfs passes to ``azure.identity.DefaultAzureCredential``, which checks no names.
 _IDENTITY_OPTIONS = frozenset(
     {
         "additionally_allowed_tenants",
@@ -124,35 +124,35 @@ _IDENTITY_OPTIONS = frozenset(
 
 
 class Credential(Protocol):
-    """What makes a request the account's own."""
+    """Authorizes requests."""
 
-    #: Whether a refused credential may have expired, and `renew` helps.
-    renewable: bool
+    #: Whether `refresh` may replace a rejected credential.
+    refreshable: bool
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
     ) -> str | None:
-        """The ``Authorization`` header of a request, ``None`` for none."""
+        """The ``Authorization`` header of a request, ``None`` without one."""
 
     def signature(self) -> str:
-        """What goes into every URL's query, ``""`` for nothing."""
+        """The shared access signature for the query of every URL, or ``""``."""
 
-    def used(self) -> object:
-        """What a request that was just authorized was authorized with."""
+    def current_token(self) -> object:
+        """Identifies the token of the request that was authorized last, for `refresh`."""
 
-    async def renew(self, refused: object) -> None:
-        """Forget what was refused, unless that was done already."""
+    async def refresh(self, rejected: object) -> None:
+        """Discard the rejected token, unless it was replaced already."""
 
 
 class Account:
-    """An account's address, and the headers of requests to it.
+    """Builds the URLs and headers of requests to an account.
 
     Parameters
     ----------
     endpoint : str
-        URL of the blob service, without a query and without a ``/`` at its end.
+        URL of the blob service, without a query and a trailing ``/``.
     credential : Credential
-        Lets requests in.
+        Authorizes requests.
     """
 
     def __init__(self, endpoint: str, credential: Credential) -> None:
@@ -160,28 +160,28 @@ class Account:
         self.credential = credential
         scheme, _, rest = endpoint.partition("://")
         host, slash, below = rest.partition("/")
-        #: Of the REST API.
+        #: Version of the REST API.
         self.version = _API_VERSIONS[0]
-        #: What its requests have in common, for the limit on them.
+        #: Scheme and host, the scope of the limiter.
         self.service = f"{scheme}://{host}"
-        #: Where paths begin: an emulator has the account's name in them.
+        #: Prefix of all paths: for an emulator, the name of the account.
         self.base = slash + below
-        #: The environment's proxy, as the SDK's clients use it. aiohttp would look for it, and for
-        #: another's password in ~/.netrc, with every request.
+        #: The proxy of the environment, as in Azure's SDK. aiohttp would look it up, and a password
+        #: in ~/.netrc, for every request.
         self.proxy = None if proxy_bypass(host) else getproxies().get(scheme)
         if self.proxy and "://" not in self.proxy:
-            # As curl and requests take it.
+            # As in curl and requests.
             self.proxy = f"http://{self.proxy}"
 
     def url(self, path: str, query: str) -> str:
-        """The URL of a request: the path quoted, below `base`."""
+        """The URL of a request. The path is quoted and begins with `base`."""
         query = "&".join(part for part in (query, self.credential.signature()) if part)
         return self.service + path + ("?" + query if query else "")
 
     async def headers(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
     ) -> dict[str, str]:
-        """All headers of a request that is sent now."""
+        """All headers of a request that is sent immediately."""
         return await self._authorized(
             method,
             path,
@@ -189,32 +189,32 @@ class Account:
             {**headers, "x-ms-version": self.version, "x-ms-date": _now()},
         )
 
-    def use_older_version(self, refused: str, answer: WholeResponse) -> bool:
-        """Whether a request that was refused may be sent with an older version of the API.
+    def use_older_version(self, rejected: str, response: WholeResponse) -> bool:
+        """Whether a rejected request should be retried with an older version of the API.
 
         Parameters
         ----------
-        refused : str
-            The version that the request was sent with.
-        answer : WholeResponse
+        rejected : str
+            The version in the request.
+        response : WholeResponse
             The error response.
         """
-        if not refuses_version(answer):
+        if not is_unsupported_version(response):
             return False
-        if self.version == refused:
-            later = _API_VERSIONS.index(refused) + 1
+        if self.version == rejected:
+            later = _API_VERSIONS.index(rejected) + 1
             if later == len(_API_VERSIONS):
                 return False
             self.version = _API_VERSIONS[later]
             logger.warning(
-                "the service refuses version %s of the Blob API; requests are sent with version %s",
-                refused,
+                "the service does not support version %s of the Blob API; using version %s",
+                rejected,
                 self.version,
             )
         return True
 
     async def part_headers(self, method: str, path: str) -> dict[str, str]:
-        """All headers of a request inside a batch, whose version is the batch's."""
+        """All headers of a request in a batch, which has the version of the batch."""
         return await self._authorized(
             method, path, "", {"Content-Length": "0", "x-ms-date": _now()}
         )
@@ -228,29 +228,29 @@ class Account:
         return headers
 
 
-class Signature:
-    """A shared access signature, or nothing at all for what anybody may read.
+class SharedAccessSignature:
+    """A shared access signature, or an empty one for public data.
 
     Parameters
     ----------
     source : str or AzureSasCredential
-        The signature as it stands in a query; a credential object may change it at any time.
+        The signature as a query string. A credential object may change it at any time.
 
     Raises
     ------
     StorageOptionError
-        When a string cannot be part of a URL.
+        When a string has characters that are invalid in a URL.
     """
 
-    renewable = False
+    refreshable = False
 
     def __init__(self, source: Any) -> None:
         self._source = source
         if isinstance(source, str):
-            self._source = source = _query_of(source)
-            if not _IN_QUERY.fullmatch(source):
-                # Not shown: it is a secret.
-                raise StorageOptionError(_NO_SIGNATURE)
+            self._source = source = _sas_query(source)
+            if not _QUERY_CHARACTERS.fullmatch(source):
+                # The message must not contain the secret.
+                raise StorageOptionError(_INVALID_SAS)
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
@@ -260,20 +260,20 @@ class Signature:
     def signature(self) -> str:
         if isinstance(self._source, str):
             return self._source
-        query = _query_of(str(self._source.signature))
-        if not _IN_QUERY.fullmatch(query):
-            raise ClientAuthenticationError(_NO_SIGNATURE)
+        query = _sas_query(str(self._source.signature))
+        if not _QUERY_CHARACTERS.fullmatch(query):
+            raise ClientAuthenticationError(_INVALID_SAS)
         return query
 
-    def used(self) -> object:
+    def current_token(self) -> object:
         return None
 
-    async def renew(self, refused: object) -> None:
+    async def refresh(self, rejected: object) -> None:
         pass
 
 
-def _query_of(signature: str) -> str:
-    """A shared access signature as part of a query; files and portals add line breaks and ``?``."""
+def _sas_query(signature: str) -> str:
+    """A shared access signature without the ``?`` and line breaks of portals and files."""
     return signature.strip().lstrip("?")
 
 
@@ -283,29 +283,29 @@ class SharedKey:
     Parameters
     ----------
     account, key : str
-        The key in base 64.
+        Name of the account, and its key in base 64.
 
     Raises
     ------
     StorageOptionError
-        When the key is not.
+        When the key is not base 64.
     """
 
-    renewable = False
+    refreshable = False
 
     def __init__(self, account: str, key: str) -> None:
         self._account = account
         try:
             self._key = base64.b64decode(key.strip(), validate=True)
         except (binascii.Error, ValueError):
-            # Not chained: a traceback may show what it was called with.
-            raise StorageOptionError("account_key is no key: keys are base 64") from None
+            # Not chained: a traceback may show the key.
+            raise StorageOptionError("invalid account_key: not base 64") from None
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
     ) -> str | None:
         # "Authorize with Shared Key", versions since 2015-02-21.
-        lines = [method, *(headers.get(name, "") for name in _SIGNED)]
+        lines = [method, *(headers.get(name, "") for name in _SIGNED_HEADERS)]
         if lines[3] == "0":
             lines[3] = ""
         own = {name.lower(): name for name in headers if name.lower().startswith("x-ms-")}
@@ -320,62 +320,62 @@ class SharedKey:
     def signature(self) -> str:
         return ""
 
-    def used(self) -> object:
+    def current_token(self) -> object:
         return None
 
-    async def renew(self, refused: object) -> None:
+    async def refresh(self, rejected: object) -> None:
         pass
 
 
 class _Token(NamedTuple):
-    """A token as it is sent, and the time when it ends."""
+    """The ``Authorization`` header with a token, and the time when it expires."""
 
     authorization: str
     expires_on: float
 
 
 class _NoTokenError(ClientAuthenticationError):
-    """A credential object gave something else than a token."""
+    """A credential object did not return a valid token."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"the credential object gave no token: {why}")
+        super().__init__(f"the credential object returned no valid token: {why}")
 
 
-def _token(found: Any) -> _Token:
-    """What ``get_token`` returned, checked; a token from a file may end with a line break."""
+def _parsed_token(found: Any) -> _Token:
+    """Check the result of ``get_token``; a token from a file may end with a line break."""
     text = getattr(found, "token", None)
     text = text.strip() if isinstance(text, str) else ""
-    if not _IN_HEADER.fullmatch(text):
-        raise _NoTokenError("it is no text, or holds a character that no header can hold")
+    if not _HEADER_CHARACTERS.fullmatch(text):
+        raise _NoTokenError("not a string, or a character that is invalid in a header")
     try:
         return _Token(f"Bearer {text}", float(found.expires_on))
     except (AttributeError, TypeError, ValueError, OverflowError):
-        raise _NoTokenError("its expires_on is no time") from None
+        raise _NoTokenError("expires_on is not a time") from None
 
 
-async def _awaited(found: Awaitable[Any]) -> _Token:
-    return _token(await found)
+async def _await_token(found: Awaitable[Any]) -> _Token:
+    return _parsed_token(await found)
 
 
 class Tokens:
-    """Tokens of a credential object, fetched once for all loops of the process.
+    """Tokens of a credential object, fetched once for all event loops of the process.
 
-    A synchronous object is asked in a thread of its own. An asynchronous one has a session that
-    belongs to one loop: it is always asked on fsspec's, where adlfs itself asks it.
+    A synchronous object runs in a new thread. An asynchronous one has a session that belongs to one
+    loop: it always runs on the loop of fsspec, as in adlfs.
 
     Parameters
     ----------
     credential : TokenCredential or AsyncTokenCredential
-        As of azure.identity. It stays the user's, and is never closed.
+        As in azure.identity. It is never closed, because it belongs to the user.
     """
 
-    renewable = True
+    refreshable = True
 
     def __init__(self, credential: Any) -> None:
         self._credential = credential
-        self._start()
+        self._reset()
 
-    def _start(self) -> None:
+    def _reset(self) -> None:
         self._pid = os.getpid()
         self._lock = free_in_child(threading.Lock())
         self._fetch: Future[_Token] | None = None
@@ -384,9 +384,9 @@ class Tokens:
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
     ) -> str | None:
-        fetch = self._current()
+        fetch = self._current_fetch()
         if not fetch.done():
-            # Others wait for the same token: one who gives up must not take it from them.
+            # Other requests wait for this token: a cancelled one must not cancel the fetch.
             try:
                 await asyncio.shield(asyncio.wrap_future(fetch))
             except asyncio.CancelledError:
@@ -394,67 +394,69 @@ class Tokens:
                 if not fetch.cancelled() or (task is not None and task.cancelling()):
                     raise
             except Exception:
-                # Raised below.
+                # It is raised below.
                 pass
         if fetch.cancelled():
             raise ServiceRequestError("the request for a token was cancelled")
         error = fetch.exception()
         if error is not None:
-            # All who wait raise the same one: its traceback would grow with each.
+            # All waiting requests raise this exception: its traceback would grow with each.
             raise error.with_traceback(None)
         return fetch.result().authorization
 
     def signature(self) -> str:
         return ""
 
-    def used(self) -> object:
+    def current_token(self) -> object:
         return self._fetch
 
-    async def renew(self, refused: object) -> None:
-        # Of many requests with one refused token, the first has another fetched for all.
+    async def refresh(self, rejected: object) -> None:
+        # The first of many requests with a rejected token fetches a new one for all.
         with self._lock:
-            if self._fetch is refused and self._rate.take():
+            if self._fetch is rejected and self._rate.take():
                 self._fetch = None
 
-    def _current(self) -> Future[_Token]:
+    def _current_fetch(self) -> Future[_Token]:
         if self._pid != os.getpid():
-            # A parent's thread will not bring the token.
-            self._start()
+            # After a fork the parent's thread does not exist.
+            self._reset()
         with self._lock:
-            if self._fetch is None or self._is_due(self._fetch):
-                self._fetch = self._fetched()
+            if self._fetch is None or self._needs_fetch(self._fetch):
+                self._fetch = self._start_fetch()
             return self._fetch
 
-    def _is_due(self, fetch: Future[_Token]) -> bool:
-        """Whether a token is fetched in place of this one, after a failure at a bounded rate."""
+    def _needs_fetch(self, fetch: Future[_Token]) -> bool:
+        """Whether to fetch a new token; after a failure, at a bounded rate."""
         if not fetch.done():
             return False
         if fetch.cancelled():
             return True
         if fetch.exception() is not None:
             return self._rate.take()
-        return fetch.result().expires_on - time.time() < _TOKEN_MARGIN
+        return fetch.result().expires_on - time.time() < _REFRESH_MARGIN_SECONDS
 
-    def _fetched(self) -> Future[_Token]:
-        ask = self._credential.get_token
-        if inspect.iscoroutinefunction(ask):
-            return asyncio.run_coroutine_threadsafe(_awaited(ask(_SCOPE)), get_loop())
+    def _start_fetch(self) -> Future[_Token]:
+        get_token = self._credential.get_token
+        if inspect.iscoroutinefunction(get_token):
+            return asyncio.run_coroutine_threadsafe(_await_token(get_token(_SCOPE)), get_loop())
         future: Future[_Token] = Future()
 
         def run() -> None:
             try:
-                found = ask(_SCOPE)
+                found = get_token(_SCOPE)
                 if inspect.isawaitable(found):
-                    # A wrapped method of an asynchronous object does not look like one.
-                    token = asyncio.run_coroutine_threadsafe(_awaited(found), get_loop()).result()
+                    # iscoroutinefunction does not detect a wrapped asynchronous method.
+                    token = asyncio.run_coroutine_threadsafe(
+                        _await_token(found), get_loop()
+                    ).result()
                 else:
-                    token = _token(found)
+                    token = _parsed_token(found)
                 future.set_result(token)
             except Exception as error:
                 future.set_exception(error)
             except BaseException as error:
-                # It would end the programs that wait for the token.
-                future.set_exception(_NoTokenError(f"it raised {type(error).__name__}"))
+                # SystemExit, for one, would end the process that waits for the token.
+                future.set_exception(_NoTokenError(f"get_token raised {type(error).__name__}"))
 
         threading.Thread(target=run, name="fsspec-store-token", daemon=True).start()
         return future
@@ -466,20 +468,20 @@ def _now() -> str:
 
 @lru_cache(maxsize=1)
 def _date(seconds: int) -> str:
-    """A time as HTTP has it: to spell it out takes as long as to sign it."""
+    """An HTTP date, cached: formatting takes as long as signing."""
     return formatdate(seconds, usegmt=True)
 
 
 def account_of(fs: AbstractFileSystem) -> Account:
-    """The account of an adlfs filesystem, and the credential adlfs itself would use.
+    """The account of an adlfs filesystem, with the credential that adlfs uses.
 
     adlfs's ``timeout``, ``connection_timeout``, ``read_timeout``, ``max_concurrency`` and
-    ``blocksize`` give way to the store's own; what a value is does not depend on them.
+    ``blocksize`` have no effect: the store has options for these.
 
     Raises
     ------
     StorageOptionError
-        Naming an option that has no effect, or that does not fit the others.
+        Names an option that has no effect, or that contradicts the others.
     """
     check_options(fs)
     client = fs.service_client
@@ -487,23 +489,23 @@ def account_of(fs: AbstractFileSystem) -> Account:
     if fs.location_mode == "secondary":
         if not client.secondary_hostname:
             raise StorageOptionError(
-                "location_mode='secondary' needs an account with a secondary endpoint: name it as "
+                "location_mode='secondary' needs an account with a secondary endpoint: give "
                 "BlobSecondaryEndpoint in the connection string"
             )
-        # From a connection string it comes with its scheme.
+        # With a connection string it has a scheme.
         host = client.secondary_hostname.rpartition("://")[2]
         endpoint = f"{client.scheme}://{host}"
     endpoint = endpoint.rstrip("/")
     if not _ENDPOINT.fullmatch(endpoint) or not _has_port(endpoint):
-        # Not shown: what stands before a host's @ may be a secret.
+        # The message does not repeat the URL: its user name may be a secret.
         raise StorageOptionError(
-            "an account's endpoint is http(s)://host[:port][/account], without a user name"
+            "the account's endpoint must be http(s)://host[:port][/account], without a user name"
         )
     return Account(endpoint, _credential(fs, client.credential, query))
 
 
 def _has_port(url: str) -> bool:
-    """Whether the port of a URL is one, or left out."""
+    """Whether the port of a URL is valid or omitted."""
     try:
         _ = urlsplit(url).port
     except ValueError:
@@ -513,41 +515,41 @@ def _has_port(url: str) -> bool:
 
 def _credential(fs: AbstractFileSystem, found: Any, query: str) -> Credential:
     if found is None:
-        return Signature(query)
+        return SharedAccessSignature(query)
     if hasattr(found, "account_key"):
         return SharedKey(found.account_name, found.account_key)
     if hasattr(found, "signature"):
-        return Signature(found)
-    # Where adlfs made the credential it made it twice; the synchronous one belongs to no loop.
+        return SharedAccessSignature(found)
+    # adlfs makes a synchronous and an asynchronous credential; only the latter needs its loop.
     return Tokens(fs.sync_credential or found)
 
 
 def check_options(fs: AbstractFileSystem) -> None:
-    """Refuse the options that adlfs swallows, or that have no effect.
+    """Reject options that adlfs ignores, or that have no effect.
 
     Raises
     ------
     StorageOptionError
-        Naming each of them.
+        Names each of them.
     """
     if fs.location_mode not in ("primary", "secondary"):
         raise StorageOptionError(
-            f"location_mode is 'primary' or 'secondary', got {fs.location_mode!r}"
+            f"location_mode must be 'primary' or 'secondary', got {fs.location_mode!r}"
         )
     if fs.request_session is not None:
         raise StorageOptionError(
-            "adlfs makes no use of request_session, and a session serves one event loop only"
+            "adlfs ignores request_session, and a session serves only one event loop"
         )
     check_names(type(fs), fs.kwargs)
 
 
 def check_names(cls: type[AbstractFileSystem], given: Iterable[str]) -> None:
-    """Refuse options that adlfs swallows, by their names alone.
+    """Reject options that adlfs ignores, by name.
 
     Raises
     ------
     StorageOptionError
-        Naming each of them.
+        Names each of them.
     """
     known = _FSSPEC_OPTIONS | _IDENTITY_OPTIONS
     if not known.issuperset(given):

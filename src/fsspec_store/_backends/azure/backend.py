@@ -1,8 +1,8 @@
-"""Azure Blob Storage, by its REST API, for accounts that an adlfs filesystem leads to.
+"""Azure Blob Storage, by its REST API.
 
-One request for each operation, to the service itself: adlfs asks first and keeps a cache of
-directories, and the SDK's clients take ten times as long to build a request as aiohttp takes to
-send it. Accounts, credentials and addresses are those of the user's filesystem.
+This package sends its own requests, one per operation: adlfs sends further requests and caches
+directories, and Azure's SDK takes ten times as long to build a request as aiohttp takes to send it.
+The adlfs filesystem supplies the configuration: endpoint, account, credentials.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .bulk_delete import BulkDelete
 from .client import Client, quoted
 from .reading import Reader
 from .responses import AzureError, Listing, listing
-from .uploads import MAX_AT_ONCE, put_blob
+from .uploads import MAX_PUT_BLOB_BYTES, put_blob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -47,17 +47,19 @@ if TYPE_CHECKING:
 
 __all__ = ["AzureBackend"]
 
-#: "Naming and Referencing Containers, Blobs, and Metadata"; the names with ``$`` are Azure's own.
-_CONTAINER = re.compile(
+#: "Naming and Referencing Containers, Blobs, and Metadata"; names with ``$`` are reserved.
+_CONTAINER_NAME = re.compile(
     r"(?=.{3,63}\Z)[a-z0-9]+(-[a-z0-9]+)*|\$(root|web|logs|blobchangefeed)", re.ASCII
 )
-_MAX_NAME = 1024
+_MAX_LENGTH = 1024
 _MAX_SEGMENTS = 254
 #: "Put Block": a block has at most 4000 MiB; "Put Block List": a blob has at most 50,000.
-_PART_LIMITS = PartLimits("Azure", largest=4000 * 2**20, most=50_000, largest_request=MAX_AT_ONCE)
-#: What the service changes in a name (dots at the end of a segment are dropped, a backslash is a
-#: slash), and what it or the XML of its listings cannot carry.
-_NOT_IN_NAMES = re.compile("\\.(?:/|\\Z)|[\\\\\x00-\x1f\x7f-\x9f\ufffe\uffff]")
+_PART_LIMITS = PartLimits(
+    "Azure", largest=4000 * 2**20, most=50_000, largest_request=MAX_PUT_BLOB_BYTES
+)
+#: What the service changes in a name (it drops a dot at the end of a segment, a backslash becomes a
+#: slash), and characters that are invalid in a name or in XML.
+_INVALID_IN_NAMES = re.compile("\\.(?:/|\\Z)|[\\\\\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
 class AzureBackend(Backend):
@@ -71,7 +73,7 @@ class AzureBackend(Backend):
         self._reader = Reader(self._client, settings.reads)
         self._bulk_delete = BulkDelete(self._client)
         self._writes = settings.writes
-        # The secondary place of an account is a copy that the service itself keeps.
+        # The secondary endpoint of an account is a read-only replica.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
@@ -86,26 +88,26 @@ class AzureBackend(Backend):
 
     async def write(self, path: str, data: memoryview) -> None:
         if not await self._put(path, data, {}):
-            raise OSError("the service speaks of a condition, and there was none")
+            raise OSError("the service reports a failed condition for a write without a condition")
 
     async def create(self, path: str, data: memoryview) -> bool:
         return await self._put(path, data, {"If-None-Match": "*"})
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
-        # "*" would stand for any version, and "" for no condition at all.
+        # "*" means any version, and "" no condition.
         return is_etag(version) and await self._put(path, data, {"If-Match": version})
 
     async def remove(self, path: str) -> None:
-        await self._bulk_delete.one(path)
+        await self._bulk_delete.delete(path)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await self._bulk_delete.many(paths, limit=limit)
+        await self._bulk_delete.delete_many(paths, limit=limit)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         folders: list[str] = []
 
         async def blobs() -> AsyncGenerator[Page, None]:
-            async with aclosing(self._listings(directory, "", recursive=True)) as listings:
+            async with aclosing(self._list(directory, "", recursive=True)) as listings:
                 async for found in listings:
                     below = [each for each in found.folders if each.startswith(directory)]
                     refuse_relative(below, directory)
@@ -114,55 +116,55 @@ class AzureBackend(Backend):
 
         pages = checked_pages(blobs(), directory, "", recursive=True, redactor=self.redactor)
         await self.remove_pages(pages, directory, limit=limit)
-        # With a hierarchical namespace these go one by one, and only once they are empty.
+        # With a hierarchical namespace only empty directories can be deleted, one by one.
         for folder in sorted(folders, reverse=True):
             await self.remove(folder)
 
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        listings = self._listings(directory, stem, recursive=recursive, page_size=page_size)
+        listings = self._list(directory, stem, recursive=recursive, page_size=page_size)
         async with aclosing(listings):
             async for found in listings:
                 yield Page(found.blobs, [prefix.removesuffix("/") for prefix in found.prefixes])
 
     def check_root(self, root: str) -> str | None:
         container, _, prefix = root.partition("/")
-        if not _CONTAINER.fullmatch(container):
-            return "this is no container name"
+        if not _CONTAINER_NAME.fullmatch(container):
+            return "invalid container name"
         if self.fs.version_aware and "?versionid=" in prefix:
-            return "a version of a blob is no place for a store"
+            return "the root must not be a version of a blob"
         return self.check_path(root) if prefix else None
 
     def check_path(self, path: str) -> str | None:
         name = path.partition("/")[2]
-        if _NOT_IN_NAMES.search(name):
+        if _INVALID_IN_NAMES.search(name):
             return (
-                "Azure takes no control character, no backslash (it becomes a slash), and no dot "
-                "at the end of a segment (it is dropped)"
+                "Azure does not support control characters, backslashes (they become slashes), and "
+                "dots at the end of a segment (they are dropped)"
             )
-        # A quick look first: a character counts twice at most.
-        if len(name) * 2 > _MAX_NAME and len(name.encode("utf-16-le")) > 2 * _MAX_NAME:
-            return f"Azure's names have at most {_MAX_NAME} characters, prefix included"
+        # Azure counts UTF-16 code units: a character has at most two.
+        if len(name) * 2 > _MAX_LENGTH and len(name.encode("utf-16-le")) > 2 * _MAX_LENGTH:
+            return f"Azure's names have at most {_MAX_LENGTH} characters, prefix included"
         if name.count("/") >= _MAX_SEGMENTS:
             return f"Azure's names have at most {_MAX_SEGMENTS} segments, prefix included"
         return None
 
     def failure(self, error: Exception) -> Failure:
         if isinstance(error, AzureError):
-            return error.meaning
+            return error.failure
         if isinstance(error, ClientAuthenticationError):
             return Failure.UNAUTHENTICATED
         return http_failure(error)
 
     def secrets(self) -> set[str]:
         names = ("account_key", "client_secret", "connection_string", "sas_token")
-        # adlfs finds them in the environment as well.
+        # adlfs also reads them from the environment.
         found = super().secrets() | secret_options(
             {name: getattr(self.fs, name, None) for name in names}
         )
         if self._client.account.proxy is not None:
-            # A proxy may repeat what it was sent.
+            # An error of the proxy may repeat its credentials.
             with suppress(ValueError):
                 found |= request_secrets(self._client.account.proxy, {})
         return found
@@ -175,7 +177,7 @@ class AzureBackend(Backend):
 
     async def _put(self, path: str, data: memoryview, condition: Mapping[str, str]) -> bool:
         async def put(query: str, headers: Mapping[str, str], body: Body) -> WholeResponse:
-            return await self._client.send(
+            return await self._client.request(
                 "PUT",
                 path,
                 query,
@@ -184,17 +186,17 @@ class AzureBackend(Backend):
                 data=body,
             )
 
-        async def headers_of() -> Mapping[str, str]:
-            return (await self._client.send("HEAD", path, expect={200, 404})).headers
+        async def get_headers() -> Mapping[str, str]:
+            return (await self._client.request("HEAD", path, expect={200, 404})).headers
 
         read = partial(self.read, path, None)
         parts = self._writes
         block_bytes = None
         if data.nbytes > parts.above:
             block_bytes = self.part_limits.part_size(data.nbytes, parts.size)
-        return await put_blob(put, read, headers_of, data, condition, block_bytes)
+        return await put_blob(put, read, get_headers, data, condition, block_bytes)
 
-    async def _listings(
+    async def _list(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Listing, None]:
         """Pages of a listing, with full paths."""
@@ -206,9 +208,9 @@ class AzureBackend(Backend):
         place = "" if page_size is None else f"&maxresults={page_size}"
         continuation = Continuation()
         while True:
-            answer = await self._client.send("GET", container, query + place, expect={200})
-            found = await parsed(listing, answer.body)
-            check_answered(answered_prefix(answer.body), prefix + stem)
+            response = await self._client.request("GET", container, query + place, expect={200})
+            found = await parsed(listing, response.body)
+            check_answered(answered_prefix(response.body), prefix + stem)
             page = Listing(
                 [(f"{container}/{name}", size) for name, size in found.blobs],
                 [f"{container}/{prefix}" for prefix in found.prefixes],

@@ -1,6 +1,6 @@
-"""How many blobs are deleted: a batch a request, or one by one where the account takes none.
+"""Deletes blobs in batches, or one by one where the account does not support batches.
 
-Knows what a batch looks like, and not how a request is sent.
+Does not know how a request is sent.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..._http.parsing import parsed
 from ..._http.retry_policy import retry_decision_of_status
 from ..._runtime.concurrency import for_each
-from .responses import AzureError, batch_statuses, error_code
+from .responses import AzureError, batch_responses, error_code
 from .uploads import Body
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BulkDelete"]
 
-#: Most parts of a batch ("Blob Batch").
-_MOST = 256
-_AT_ONCE = 4
-#: A directory that holds something is no object.
-_NOTHING_TO_REMOVE = frozenset({"BlobNotFound", "DirectoryIsNotEmpty"})
+#: Maximum number of requests in a batch ("Blob Batch").
+_BATCH_SIZE = 256
+_CONCURRENT_BATCHES = 4
+#: There is no blob, or the path is a directory that is not empty.
+_NOTHING_TO_DELETE = frozenset({"BlobNotFound", "DirectoryIsNotEmpty"})
 
 
 class BulkDelete:
@@ -40,35 +40,35 @@ class BulkDelete:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._in_batches = True
+        self._supports_batches = True
 
-    async def one(self, path: str) -> None:
-        """Delete a blob, if it is there."""
-        answer = await self._client.send("DELETE", path, expect={202, 404, 409})
-        if answer.status != 202 and error_code(answer) not in _NOTHING_TO_REMOVE:
-            raise AzureError(answer)
+    async def delete(self, path: str) -> None:
+        """Delete a blob, if it exists."""
+        response = await self._client.request("DELETE", path, expect={202, 404, 409})
+        if response.status != 202 and error_code(response) not in _NOTHING_TO_DELETE:
+            raise AzureError(response)
 
-    async def many(self, paths: Sequence[str], *, limit: int) -> None:
-        """Delete blobs, so many requests at once at most."""
+    async def delete_many(self, paths: Sequence[str], *, limit: int) -> None:
+        """Delete blobs, with at most ``limit`` requests in flight."""
         by_container: dict[str, list[str]] = {}
         for path in paths:
             by_container.setdefault(path.partition("/")[0], []).append(path)
         chunks = [
-            (container, members[start : start + _MOST])
+            (container, members[start : start + _BATCH_SIZE])
             for container, members in by_container.items()
-            for start in range(0, len(members), _MOST)
+            for start in range(0, len(members), _BATCH_SIZE)
         ]
 
         async def remove_chunk(chunk: tuple[str, Sequence[str]]) -> None:
-            left = await self._batch(*chunk)
-            await for_each(self.one, left, limit=max(1, limit // at_once))
+            remaining = await self._delete_batch(*chunk)
+            await for_each(self.delete, remaining, limit=max(1, limit // at_once))
 
-        at_once = min(limit, _AT_ONCE)
+        at_once = min(limit, _CONCURRENT_BATCHES)
         await for_each(remove_chunk, chunks, limit=at_once)
 
-    async def _batch(self, container: str, paths: Sequence[str]) -> Sequence[str]:
-        """Remove blobs of one container in one request; those it failed for are returned."""
-        if len(paths) == 1 or not self._in_batches:
+    async def _delete_batch(self, container: str, paths: Sequence[str]) -> Sequence[str]:
+        """Delete blobs of one container in one request, and return the paths that failed."""
+        if len(paths) == 1 or not self._supports_batches:
             return paths
         boundary = f"batch_{secrets.token_hex(16)}"
         lines = []
@@ -89,7 +89,7 @@ class BulkDelete:
         lines += [f"--{boundary}--", ""]
         body = Body("\r\n".join(lines).encode())
         try:
-            answer = await self._client.send(
+            response = await self._client.request(
                 "POST",
                 container,
                 "restype=container&comp=batch",
@@ -103,14 +103,14 @@ class BulkDelete:
         except AzureError as error:
             if retry_decision_of_status(error.response.status, error.response.headers) is not None:
                 raise
-            # Not every account and not every signature takes batches.
-            self._in_batches = False
+            # Some accounts and some shared access signatures do not support batches.
+            self._supports_batches = False
             return paths
-        content_type = answer.headers.get("Content-Type", "")
-        parts = await parsed(partial(batch_statuses, content_type), answer.body)
+        content_type = response.headers.get("Content-Type", "")
+        parts = await parsed(partial(batch_responses, content_type), response.body)
         return [
             path
             for number, path in enumerate(paths)
             if (part := parts.get(number)) is None
-            or (part.status != 202 and error_code(part) not in _NOTHING_TO_REMOVE)
+            or (part.status != 202 and error_code(part) not in _NOTHING_TO_DELETE)
         ]

@@ -1,6 +1,6 @@
-"""Requests to one storage account: addressed, signed, and sent until they succeed.
+"""The client of one storage account: URLs, signatures, retries.
 
-Knows accounts and their credentials, and nothing of what requests are for.
+Does not know what requests are for.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ __all__ = ["Client", "quoted"]
 
 T = TypeVar("T")
 
-#: Of every request. A blob that is kept compressed is to come as it is kept.
-_OWN_HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"fsspec-store/{__version__}"}
+#: Headers of every request. Stored compressed blobs must not be decompressed.
+_COMMON_HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"fsspec-store/{__version__}"}
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Client:
-    """Requests by one user's settings.
+    """Sends requests with the configuration of one filesystem.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ class Client:
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         self.account = account_of(fs)
-        judge = partial(_verdict, self.account.credential)
+        classify = partial(_retry_decision, self.account.credential)
         service = self.account.service
         native = None
         if settings.is_native and self.account.proxy is None and service.isascii():
             native = NativeClient(service, settings.policy)
-        self.http = HTTPClient(service, _new_session, "azure", settings, judge, native)
+        self.http = HTTPClient(service, _new_session, "azure", settings, classify, native)
 
-    async def send(
+    async def request(
         self,
         method: str,
         path: str,
@@ -77,30 +77,30 @@ class Client:
         headers: Mapping[str, str] = _NO_HEADERS,
         data: Body | None = None,
     ) -> WholeResponse:
-        """Send a request until its status is one of these, or it fails for good.
+        """Send a request, with retries.
 
         Parameters
         ----------
         method, path : str
-            The path begins with the container.
+            The path, not quoted, begins with the container.
         query : str, optional
             Quoted, without ``?``.
         expect : collection of int
-            Statuses that are answers.
+            Statuses that are returned, not raised.
         headers : mapping, optional
-            Sent with it.
+            Further headers.
         data : Body, optional
-            Sent with it.
+            The body.
 
         Raises
         ------
         AzureError
-            When the service refused.
+            For an error response.
         """
         send = partial(self.http.once, method, expect=expect, data=data)
-        return await self.signed(method, path, query, headers, send)
+        return await self.sign_and_retry(method, path, query, headers, send)
 
-    async def signed(
+    async def sign_and_retry(
         self,
         method: str,
         path: str,
@@ -109,92 +109,89 @@ class Client:
         send: Callable[..., Awaitable[T]],
         slot: Slot | None = None,
     ) -> T:
-        """Await ``send(url=..., headers=..., ...)`` until it succeeds or fails for good.
-
-        ``slot`` as of `HTTPClient`.
-        """
+        """Await ``send(url=..., headers=..., ...)``, with retries; see `HTTPClient.send`."""
         account = self.account
-        used: object = None
+        token: object = None
 
         async def attempt() -> T:
-            nonlocal used
+            nonlocal token
             version = account.version
-            # Each attempt has its own signature, which is valid for a quarter of an hour. A shared
-            # access signature may have been replaced since the attempt before.
+            # Each attempt is signed: a signature is valid for 15 minutes, and the user may replace
+            # a shared access signature between attempts.
             url_path, url = self.address(path, query)
-            sent = await account.headers(method, url_path, query, headers)
-            sent.update(_OWN_HEADERS)
-            used = account.credential.used()
+            all_headers = await account.headers(method, url_path, query, headers)
+            all_headers.update(_COMMON_HEADERS)
+            token = account.credential.current_token()
             try:
-                answer = await send(
-                    url=url, headers=sent, allow_redirects=False, proxy=account.proxy
+                response = await send(
+                    url=url, headers=all_headers, allow_redirects=False, proxy=account.proxy
                 )
             except StatusError as error:
                 if not account.use_older_version(version, error.response):
                     raise
-                answer = await attempt()
-            if isinstance(answer, HTTPResponse) and answer.status >= 400:
-                # The caller expects this status, and may raise it as an error.
-                return cast("T", _public(method, answer, url, sent))
-            return answer
+                response = await attempt()
+            if isinstance(response, HTTPResponse) and response.status >= 400:
+                # The caller expects this status, and may raise an error with this response.
+                return cast("T", _redacted(method, response, url, all_headers))
+            return response
 
         try:
             return await self.http.send(
-                attempt, slot=slot, renew=lambda: account.credential.renew(used)
+                attempt, slot=slot, renew=lambda: account.credential.refresh(token)
             )
         except StatusError as error:
-            told = AzureError(error.response)
+            translated = AzureError(error.response)
             for note in getattr(error, "__notes__", ()):
-                told.add_note(note)
-        # Not chained to the other, whose text is the whole answer.
-        raise told
+                translated.add_note(note)
+        # Not chained: the text of the other exception is the whole response.
+        raise translated
 
     def address(self, path: str, query: str) -> tuple[str, str]:
-        """The path as it is signed, and the URL."""
+        """The path for the signature, and the URL."""
         url_path = f"{self.account.base}/{quoted(path)}"
         return url_path, self.account.url(url_path, query)
 
     def close(self) -> None:
-        """Close the connections; new ones are made when requests follow."""
+        """Close the connections; later requests open new ones."""
         self.http.close()
 
     async def aclose(self) -> None:
-        """As `close`, awaiting the running loop's."""
+        """As `close`, awaiting the connections of the running loop."""
         await self.http.aclose()
 
 
 def quoted(path: str) -> str:
-    """A path, or a value in a query, as it stands in a URL."""
+    """A path, or a value of a query, quoted for a URL."""
     return quote(path, safe="/~")
 
 
-def _public(
-    method: str, answer: HTTPResponse[Any], url: str, sent: Mapping[str, str]
+def _redacted(
+    method: str, response: HTTPResponse[Any], url: str, sent: Mapping[str, str]
 ) -> HTTPResponse[Any]:
-    """An answer with an error status, without the request's credentials."""
-    whole = WholeResponse(answer.status, answer.headers, bytes(answer.body))
+    """An error response without the credentials of the request."""
+    whole = WholeResponse(response.status, response.headers, bytes(response.body))
     if method != "PUT" and error_code(whole) == "BlobNotFound":
-        # The usual answer to a request for a missing key, which no error repeats.
-        return answer
+        # The usual response for a missing key; no error message repeats it.
+        return response
     return redacted_response(whole, url, sent)
 
 
-def _verdict(credential: Credential, error: Exception) -> RetryDecision | None:
-    """Why a request may be sent again."""
+def _retry_decision(credential: Credential, error: Exception) -> RetryDecision | None:
+    """The retry decision for an error, ``None`` where a retry does not help."""
     if isinstance(error, StatusError):
-        if error.response.status == 401 and credential.renewable:
+        if error.response.status == 401 and credential.refreshable:
             return EXPIRED
         if error_code(error.response) == "Md5Mismatch":
             return TRANSIENT
     elif isinstance(error, (ServiceRequestError, ServiceResponseError)):
-        # The request for a token failed.
+        # A request for a token failed.
         return TRANSIENT
     return retry_decision_of_error(error)
 
 
 def _new_session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
-        # The process's limit for the service is the limit on connections.
+        # The limiter of the service bounds the connections.
         connector=aiohttp.TCPConnector(limit=0),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,

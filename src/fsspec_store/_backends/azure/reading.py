@@ -1,6 +1,6 @@
-"""How a blob comes from Azure: in one answer, or a large one in parts of one version.
+"""Reads a blob in one response, or a large one in parts of one version.
 
-Knows what is asked of a blob, and not how a request is sent.
+Does not know how a request is sent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from ..._http.responses import (
 from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._http.unexpected_responses import UnexpectedServerError
 from ..._runtime.threads import in_thread
-from .responses import AzureError, check_whole, error_code, is_folder
+from .responses import AzureError, error_code, is_folder, verify_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-#: The object may change between asking for its size and for its end.
-_SUFFIX_TRIES = 10
+#: The blob may change between the requests for its size and for its end.
+_SUFFIX_ATTEMPTS = 10
 #: MD5 of an empty body.
 _EMPTY_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
 _READ_STATUSES = frozenset({200, 206, 404, 416})
@@ -65,7 +65,7 @@ class Reader:
     client : Client
         Sends requests.
     parts : Parts
-        Which values are read in parts.
+        Sizes from which on, and in which, values are read in parts.
     """
 
     def __init__(self, client: Client, parts: Parts) -> None:
@@ -73,99 +73,98 @@ class Reader:
         self._parts = parts
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
-        """What a request names; ``None`` when the blob is missing."""
+        """The requested bytes; ``None`` when the blob is missing."""
         if isinstance(request, SuffixByteRequest):
-            return await self._read_end(path, request)
+            return await self._read_suffix(path, request)
         found = await self.get(path, request)
         return None if found is None else found[0]
 
     async def get(
         self, path: str, request: ByteRequest | None
     ) -> tuple[bytes | memoryview, str] | None:
-        """The bytes and their ETag; ``None`` when the blob is missing."""
+        """The requested bytes and their ETag; ``None`` when the blob is missing."""
         try:
-            found = await self._read(path, request)
+            received = await self._read(path, request)
         except RangeNotSatisfiableError as error:
-            # Every range of a directory is out of bounds, and its answer does not say what it is.
+            # The response for a directory is 416 too, and has no header that identifies it.
             if not error.size and await self.properties(path) is None:
                 return None
             raise
-        body = self._found(found)
-        return None if body is None else (body, _etag(found))
+        body = self._blob_body(received)
+        return None if body is None else (body, _etag(received))
 
     @staticmethod
-    def _found(found: HTTPResponse[bytes | memoryview]) -> bytes | memoryview | None:
-        """The bytes of an answer; ``None`` if it says that the blob is missing."""
-        if found.status == 404:
-            answer = WholeResponse(found.status, found.headers, bytes(found.body))
-            if error_code(answer) != "BlobNotFound":
-                raise AzureError(answer)
+    def _blob_body(received: HTTPResponse[bytes | memoryview]) -> bytes | memoryview | None:
+        """The body of a response; ``None`` if the blob is missing."""
+        if received.status == 404:
+            response = WholeResponse(received.status, received.headers, bytes(received.body))
+            if error_code(response) != "BlobNotFound":
+                raise AzureError(response)
             return None
-        # Each answer with a blob states one.
-        _etag(found)
-        return None if is_folder(found.headers) else found.body
+        # Raises for a response without ETag.
+        _etag(received)
+        return None if is_folder(received.headers) else received.body
 
     async def _read(
         self, path: str, request: ByteRequest | None, etag: str | None = None
     ) -> HTTPResponse[bytes | memoryview]:
-        """The answer with the bytes asked for, however many requests they took."""
+        """A response with the requested bytes, from one request or several."""
         with self._client.http.slot() as slot:
-            found = await self._ask(path, request, etag, leaves_large=True, slot=slot)
+            received = await self._request(path, request, etag, allow_large=True, slot=slot)
             body: bytes | memoryview | None
-            if isinstance(found.body, LargeBody):
-                body = await self._read_in_parts(slot, path, found, found.body)
+            if isinstance(received.body, LargeBody):
+                body = await self._read_in_parts(slot, path, received, received.body)
             else:
-                body = found.body
+                body = received.body
         if body is None:
-            # One response is of one version, whatever the service makes of conditions.
-            found = await self._ask(path, request, etag, leaves_large=False)
-            assert not isinstance(found.body, LargeBody)
-            body = found.body
-        return HTTPResponse(found.status, found.headers, body)
+            # The blob changed between parts: read it in one response, which is of one version.
+            received = await self._request(path, request, etag, allow_large=False)
+            assert not isinstance(received.body, LargeBody)
+            body = received.body
+        return HTTPResponse(received.status, received.headers, body)
 
-    async def _ask(
+    async def _request(
         self,
         path: str,
         request: ByteRequest | None,
         etag: str | None,
         *,
-        leaves_large: bool,
+        allow_large: bool,
         slot: Slot | None = None,
     ) -> HTTPResponse[bytes | memoryview | LargeBody]:
-        """The answer with the bytes asked for; a large body may be left that can come in parts."""
+        """Send a GET. With ``allow_large`` a large body may be returned unread."""
         headers = {}
-        if (wanted := range_header(request)) is not None:
-            headers["x-ms-range"] = wanted
+        if (range_value := range_header(request)) is not None:
+            headers["x-ms-range"] = range_value
         if etag is not None:
             headers["If-Match"] = etag
 
         async def fetch(url: str, **options: Any) -> HTTPResponse[bytes | memoryview | LargeBody]:
-            found = await self._client.http.fetch(
+            received = await self._client.http.fetch(
                 url, expect=_READ_STATUSES, max_bytes=partial(longest_body, request), **options
             )
-            body = found.body
+            body = received.body
             if isinstance(body, LargeBody):
-                content_range = found.headers.get("Content-Range")
-                asked = body.stream, body.size, request, found.status, content_range
-                is_pinned = is_strong_etag(found.headers.get("ETag", ""))
-                if is_what_was_asked(*asked) and leaves_large and is_pinned:
-                    return found
-                # The checksum is not compared: a blob's properties may state any, and one response
-                # is of one version in any case.
-                part, _ = await read_alone(*asked)
-                return HTTPResponse(found.status, found.headers, part)
-            return HTTPResponse(
-                found.status, found.headers, _part(request, found.status, found.headers, body)
-            )
+                content_range = received.headers.get("Content-Range")
+                arguments = body.stream, body.size, request, received.status, content_range
+                is_pinned = is_strong_etag(received.headers.get("ETag", ""))
+                if is_what_was_asked(*arguments) and allow_large and is_pinned:
+                    return received
+                # The checksum is not verified: users may set any Content-MD5, and one response is
+                # of one version.
+                part, _ = await read_alone(*arguments)
+                return HTTPResponse(received.status, received.headers, part)
+            body = _requested_bytes(request, received.status, received.headers, body)
+            return HTTPResponse(received.status, received.headers, body)
 
-        return await self._client.signed("GET", path, "", headers, fetch, slot)
+        return await self._client.sign_and_retry("GET", path, "", headers, fetch, slot)
 
     async def _read_in_parts(
-        self, slot: Slot, path: str, found: HTTPResponse[Any], body: LargeBody
+        self, slot: Slot, path: str, received: HTTPResponse[Any], body: LargeBody
     ) -> memoryview | None:
-        """A large body, by several requests; ``None`` if they are not of one version."""
-        etag = found.headers["ETag"]
-        content_range = found.headers.get("Content-Range")
+        """Read a large body by several requests; ``None`` if their versions differ."""
+        etag = received.headers["ETag"]
+        content_range = received.headers.get("Content-Range")
         total = body.size if content_range is None else total_size(content_range)
 
         def is_same(headers: Mapping[str, str]) -> bool:
@@ -177,7 +176,7 @@ class Reader:
                     self._client.http.fetch_part, part=part, sink=sink, is_same=is_same
                 )
                 headers = {"x-ms-range": range_header(part), "If-Match": etag}
-                await self._client.signed("GET", path, "", headers, fetch_part, slot)
+                await self._client.sign_and_retry("GET", path, "", headers, fetch_part, slot)
 
             return fetch
 
@@ -191,103 +190,105 @@ class Reader:
                     spare=spares(slot, fetch_in),
                     part_bytes=self._parts.size,
                 )
-                if found.status == 200:
-                    await in_thread(check_whole, found.headers, memory)
+                if received.status == 200:
+                    await in_thread(verify_checksum, received.headers, memory)
             except (ChangedWhileReadError, aiohttp.ClientPayloadError):
                 return None
         return memory
 
-    async def _read_end(self, path: str, request: SuffixByteRequest) -> bytes | memoryview | None:
-        """The last bytes, which Azure cannot be asked for: the size first, then a range of that."""
-        for _ in range(_SUFFIX_TRIES):
-            found = await self.properties(path)
-            if found is None:
+    async def _read_suffix(
+        self, path: str, request: SuffixByteRequest
+    ) -> bytes | memoryview | None:
+        """The last bytes. Azure has no suffix ranges: get the size, then a range."""
+        for _ in range(_SUFFIX_ATTEMPTS):
+            properties = await self.properties(path)
+            if properties is None:
                 return None
-            size, etag = found
+            size, etag = properties
             if size == 0:
                 return b""
             part = RangeByteRequest(*resolve(request, size))
             try:
-                # A weak ETag meets no condition (RFC 9110, section 13.1.1).
-                answer = await self._read(path, part, etag if is_strong_etag(etag) else None)
+                # A weak ETag never matches If-Match (RFC 9110, section 13.1.1).
+                response = await self._read(path, part, etag if is_strong_etag(etag) else None)
             except (AzureError, RangeNotSatisfiableError) as error:
                 if isinstance(error, AzureError) and error.response.status != 412:
                     raise
                 continue
-            # Without a condition, or where the service ignores it, the size in the response shows
-            # whether this is the end.
-            total = _total(answer)
-            is_same = is_strong_etag(etag) and answer.headers.get("ETag") == etag
-            if answer.status == 404 or total == size or (total is None and is_same):
-                return self._found(answer)
-        raise OSError(f"the blob changed {_SUFFIX_TRIES} times while its end was read")
+            # Without a condition, or where the service ignores it, the size in the response proves
+            # that this is the end.
+            total = _blob_size(response)
+            is_same = is_strong_etag(etag) and response.headers.get("ETag") == etag
+            if response.status == 404 or total == size or (total is None and is_same):
+                return self._blob_body(response)
+        raise OSError(f"the blob changed {_SUFFIX_ATTEMPTS} times while its end was read")
 
     async def properties(self, path: str) -> tuple[int, str] | None:
         """Size and ETag of a blob; ``None`` when it is missing."""
-        answer = await self._client.send("HEAD", path, expect={200, 404})
-        if answer.status == 404:
-            if error_code(answer) != "BlobNotFound":
-                raise AzureError(answer)
+        response = await self._client.request("HEAD", path, expect={200, 404})
+        if response.status == 404:
+            if error_code(response) != "BlobNotFound":
+                raise AzureError(response)
             return None
-        etag = _etag(answer)
-        if is_folder(answer.headers):
+        etag = _etag(response)
+        if is_folder(response.headers):
             return None
-        size = content_length(answer.headers)
-        if size or (size == 0 and answer.headers.get("Content-MD5") == _EMPTY_MD5):
+        size = content_length(response.headers)
+        if size or (size == 0 and response.headers.get("Content-MD5") == _EMPTY_MD5):
             return size, etag
-        # A proxy dropped the length, or states that of its own response.
+        # A proxy dropped the Content-Length, or replaced it.
         size = await self._size_by_range(path)
         return None if size is None else (size, etag)
 
     async def _size_by_range(self, path: str) -> int | None:
-        """The size of a blob as the answer to a range of it says; ``None`` when it is missing."""
+        """The size of a blob from the response to a range; ``None`` when it is missing."""
 
         async def fetch(url: str, **options: Any) -> int | None:
-            found = await self._client.http.fetch(url, expect=_READ_STATUSES, **options)
-            body = found.body
+            received = await self._client.http.fetch(url, expect=_READ_STATUSES, **options)
+            body = received.body
             if isinstance(body, LargeBody):
                 body.stream.close()
                 return body.size
-            if found.status == 404:
-                answer = WholeResponse(found.status, found.headers, bytes(body))
-                if error_code(answer) != "BlobNotFound":
-                    raise StatusError(redacted_response(answer, url, options["headers"]))
+            if received.status == 404:
+                response = WholeResponse(received.status, received.headers, bytes(body))
+                if error_code(response) != "BlobNotFound":
+                    raise StatusError(redacted_response(response, url, options["headers"]))
                 return None
-            total = total_size(found.headers.get("Content-Range"))
-            if found.status == 200 and total is None:
+            total = total_size(received.headers.get("Content-Range"))
+            if received.status == 200 and total is None:
                 return len(body)
-            if total is None and found.status == 206:
-                raise OSError("the service does not say how large the blob is")
-            # Of an empty blob no range is satisfiable.
+            if total is None and received.status == 206:
+                raise OSError("the response to a range does not state the size of the blob")
+            # No range of an empty blob is satisfiable.
             return total or 0
 
         headers = {"x-ms-range": "bytes=0-0"}
-        return await self._client.signed("GET", path, "", headers, fetch)
+        return await self._client.sign_and_retry("GET", path, "", headers, fetch)
 
 
-def _etag(answer: HTTPResponse[Any]) -> str:
-    """The ETag, which Azure sends with each blob."""
-    etag: str | None = answer.headers.get("ETag")
+def _etag(response: HTTPResponse[Any]) -> str:
+    """The ETag, which every response with a blob has."""
+    etag: str | None = response.headers.get("ETag")
     if etag is None:
-        raise UnexpectedServerError("Azure's protocol", answer.status, answer.headers)
+        raise UnexpectedServerError("Azure's protocol", response.status, response.headers)
     return etag
 
 
-def _total(answer: HTTPResponse[Any]) -> int | None:
-    """The blob's size, from an answer that is it or part of it; ``None`` if it does not say."""
-    content_range = answer.headers.get("Content-Range")
+def _blob_size(response: HTTPResponse[Any]) -> int | None:
+    """The size of the whole blob as stated in a response, ``None`` if it is not."""
+    content_range = response.headers.get("Content-Range")
     if content_range is None:
-        return content_length(answer.headers)
+        return content_length(response.headers)
     return total_size(content_range)
 
 
-def _part(
+def _requested_bytes(
     request: ByteRequest | None,
     status: int,
     headers: Mapping[str, str],
     body: bytes | memoryview,
 ) -> bytes | memoryview:
-    """The bytes asked for. A blob's Content-Encoding is a note on it, not how it was sent."""
+    """The requested bytes, as stored: Content-Encoding is a property of the blob."""
     content_range = headers.get("Content-Range", "")
     if status == 416:
         raise RangeNotSatisfiableError(total_size(content_range))
@@ -295,7 +296,7 @@ def _part(
         return body
     total = content_range.rpartition("/")[2]
     if not body and total.isdigit() and is_out_of_range(request, stated_size(total, "a blob")):
-        # Azurite's answer to a range that starts where the blob ends.
+        # Azurite's response to a range that starts at the end of the blob.
         raise RangeNotSatisfiableError(int(total))
     return requested_part(
         body,

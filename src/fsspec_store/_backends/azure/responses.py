@@ -1,4 +1,4 @@
-"""What Azure's answers mean: which error, which blobs a listing names, how a batch's parts went.
+"""Interprets responses of Azure: errors, listings, batches, checksums.
 
 Pure functions on statuses, headers and bodies, no I/O.
 """
@@ -27,70 +27,70 @@ if TYPE_CHECKING:
 __all__ = [
     "AzureError",
     "Listing",
-    "batch_statuses",
-    "check_whole",
+    "batch_responses",
     "error_code",
     "is_folder",
+    "is_unsupported_version",
     "listing",
-    "refuses_version",
+    "verify_checksum",
 ]
 
 _CODE = re.compile(r"<Code>([^<]{0,100})</Code>")
-#: The first line: what follows are identifiers, and in some errors the text that was to be signed.
+#: Only the first line: identifiers follow, and in some errors the string to sign.
 _MESSAGE = re.compile(r"<Message>([^<\r\n]{0,1000})")
-#: How Azure and Azurite name it.
-_VERSION = re.compile(rb"x-ms-version|API version", re.IGNORECASE)
-_IS_NUMBER = re.compile("[0-9]{1,9}").fullmatch
+#: Azure's and Azurite's names of the version header.
+_MENTIONS_VERSION = re.compile(rb"x-ms-version|API version", re.IGNORECASE)
+_is_number = re.compile("[0-9]{1,9}").fullmatch
 _STATUS_LINE = re.compile(r"HTTP/1\.1 ([0-9]{3})")
 
 # Codes as in "Blob service error codes" and "Common REST API error codes".
 _UNAUTHENTICATED = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
 _FORBIDDEN = frozenset(
     {
-        # What an anonymous reader is told of a container that is not public.
+        # Responses to anonymous requests for a private container.
         "NoAuthenticationInformation",
         "PublicAccessNotPermitted",
         "ResourceNotFound",
     }
 )
-#: Of what a service said, this much is repeated in an error.
-_SHOWN = 80
+#: Maximum number of characters of a response in an error message.
+_MAX_QUOTED = 80
 _NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
 _INVALID_PATH = frozenset({"InvalidResourceName", "InvalidUri", "OutOfRangeInput"})
-#: With a hierarchical namespace a name is a file or a directory.
+#: With a hierarchical namespace a name is either a file or a directory.
 _CONFLICT = frozenset(
     {"DirectoryIsNotEmpty", "PathAlreadyExists", "PathConflict", "ResourceTypeMismatch"}
 )
 
 
 class AzureError(StatusError):
-    """An answer that is an error; says the service's code and reason, and nothing more.
+    """An error response. The message has only the status, code and reason of the service.
 
     Parameters
     ----------
-    answer : WholeResponse
-        What the service answered.
+    response : WholeResponse
+        The error response.
     """
 
-    def __init__(self, answer: WholeResponse) -> None:
-        super().__init__(answer)
-        self.code = error_code(answer)
-        text = f"status {answer.status}"
+    def __init__(self, response: WholeResponse) -> None:
+        super().__init__(response)
+        self.code = error_code(response)
+        text = f"status {response.status}"
         if self.code:
             text += f", {self.code}"
-        match = _MESSAGE.search(answer.body.decode("utf-8", "replace"))
+        match = _MESSAGE.search(response.body.decode("utf-8", "replace"))
         if match and match[1]:
             text += f": {unescape(match[1])}"
-        #: Whether it is a page of a proxy, or of another server.
-        self.is_foreign = not self.code and is_html_page(answer.body)
-        if self.is_foreign:
+        #: Whether it is an HTML page of a proxy or of another server.
+        self.is_unexpected = not self.code and is_html_page(response.body)
+        if self.is_unexpected:
             text += ": " + unexpected_response("Azure's protocol")
         self.args = (text,)
 
     @property
-    def meaning(self) -> Failure:
-        """What it means to the store."""
-        if self.is_foreign:
+    def failure(self) -> Failure:
+        """The kind of the error."""
+        if self.is_unexpected:
             return Failure.BACKEND
         if self.code in _NO_CONTAINER:
             return Failure.NO_BUCKET
@@ -105,45 +105,45 @@ class AzureError(StatusError):
         return Failure.BACKEND
 
 
-def error_code(answer: WholeResponse) -> str | None:
-    """The service's code of an error (``BlobNotFound``), ``None`` where it said none."""
-    # The header comes with answers to HEAD as well, which have no body.
-    code = answer.headers.get("x-ms-error-code")
-    if code is None and (match := _CODE.search(answer.body.decode("utf-8", "replace"))):
+def error_code(response: WholeResponse) -> str | None:
+    """The error code of a response (``BlobNotFound``), ``None`` without one."""
+    # Responses to HEAD have the header but no body.
+    code = response.headers.get("x-ms-error-code")
+    if code is None and (match := _CODE.search(response.body.decode("utf-8", "replace"))):
         code = match[1]
-    # Joined where a proxy repeats the header.
-    return None if code is None else code.partition(",")[0][:_SHOWN]
+    # A proxy may repeat the header; the values are joined then.
+    return None if code is None else code.partition(",")[0][:_MAX_QUOTED]
 
 
-def refuses_version(answer: WholeResponse) -> bool:
-    """Whether an error says that the service does not know the version of the API."""
-    if answer.status != 400 or error_code(answer) != "InvalidHeaderValue":
+def is_unsupported_version(response: WholeResponse) -> bool:
+    """Whether an error says that the service does not support the version of the API."""
+    if response.status != 400 or error_code(response) != "InvalidHeaderValue":
         return False
-    # The answer to a HEAD does not name the header. No other one has a value that may be refused.
-    return not answer.body or _VERSION.search(answer.body) is not None
+    # The response to a HEAD does not name the header; only the version can be invalid.
+    return not response.body or _MENTIONS_VERSION.search(response.body) is not None
 
 
-def check_whole(headers: Mapping[str, str], body: bytes | memoryview) -> None:
-    """Hold a whole blob against the checksum it came with, if it is one that was sent in one go.
+def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> None:
+    """Verify the MD5 of a whole block blob, if the response states one.
 
-    Of other kinds of blobs, which are written piece by piece, the checksum is that of an earlier
-    state ("Put Page", "Append Block").
+    Page and append blobs are not verified: their MD5 is that of an earlier state ("Put Page",
+    "Append Block").
 
     Raises
     ------
     aiohttp.ClientPayloadError
-        When it does not fit.
+        When it differs.
     """
     announced = headers.get("Content-MD5")
     if announced is None or headers.get("x-ms-blob-type") != "BlockBlob":
         return
     digest = hashlib.md5(body, usedforsecurity=False).digest()
     if base64.b64encode(digest).decode() != announced:
-        raise aiohttp.ClientPayloadError("the bytes that came do not fit their checksum")
+        raise aiohttp.ClientPayloadError("checksum mismatch in the response body")
 
 
 def is_folder(headers: Mapping[str, str]) -> bool:
-    """Whether an answer's headers are those of a directory, or of an object that stands for one."""
+    """Whether headers are those of a directory, or of a blob that represents one."""
     return (
         headers.get("x-ms-meta-hdi_isfolder", "").lower() == "true"
         or headers.get("x-ms-resource-type") == "directory"
@@ -158,11 +158,11 @@ class Listing(NamedTuple):
     blobs : list of tuple
         Names and sizes; a size is ``None`` where the service lists none.
     prefixes : list of str
-        With the ``/`` at their end.
+        Each ends in ``/``.
     folders : list of str
-        Names of directories, and of objects that stand for one: no blobs.
+        Names of directories, and of blobs that represent one.
     marker : str or None
-        Where the next page begins, ``None`` after the last.
+        Marker of the next page, ``None`` on the last one.
     """
 
     blobs: list[tuple[str, int | None]]
@@ -172,20 +172,20 @@ class Listing(NamedTuple):
 
 
 def listing(body: bytes) -> Listing:
-    """Read a page of a listing that was asked for with metadata.
+    """Parse a page of a listing with ``include=metadata``.
 
     Raises
     ------
     OSError
-        When the body is no listing.
+        When the body is not a valid listing.
     """
     try:
         root = parse_xml(body)
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise OSError(f"the service's listing cannot be read as XML: {error}") from error
+        raise OSError(f"invalid listing: the body is not XML: {error}") from error
     items = root.find("Blobs")
     if items is None:
-        raise OSError(f"the service answered a listing with <{root.tag[:_SHOWN]}>")
+        raise OSError(f"invalid listing: unexpected root element <{root.tag[:_MAX_QUOTED]}>")
     blobs: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     folders: list[str] = []
@@ -193,14 +193,14 @@ def listing(body: bytes) -> Listing:
         name = _name(item)
         if item.tag == "BlobPrefix":
             prefixes.append(name)
-        elif _stands_for_folder(item):
+        elif _is_folder_entry(item):
             folders.append(name)
         else:
             size = item.findtext("Properties/Content-Length")
             blobs.append((name, stated_size(size, repr(name)) if size else None))
     marker = root.findtext("NextMarker")
     if marker is not None and marker.isspace() and "\n" in marker:
-        # White space of an indented document; no name, of which emulators make markers, holds it.
+        # Whitespace of indented XML. Emulators use names as markers; no name has a line break.
         marker = None
     return Listing(blobs, prefixes, folders, marker or None)
 
@@ -208,17 +208,17 @@ def listing(body: bytes) -> Listing:
 def _name(item: ElementTree.Element) -> str:
     name = item.find("Name")
     if name is None or not name.text:
-        raise OSError("the service listed a blob without a name")
+        raise OSError("invalid listing: a blob has no name")
     if name.get("Encoded") != "true":
         return name.text
-    # Names that XML cannot carry are quoted.
+    # Names with characters that are invalid in XML are quoted.
     try:
         return unquote(name.text, errors="strict")
     except UnicodeDecodeError:
-        raise OSError("the service listed a name that is quoted, and no UTF-8") from None
+        raise OSError("invalid listing: a quoted name is not UTF-8") from None
 
 
-def _stands_for_folder(item: ElementTree.Element) -> bool:
+def _is_folder_entry(item: ElementTree.Element) -> bool:
     if item.findtext("Properties/ResourceType") == "directory":
         return True
     metadata = item.find("Metadata")
@@ -230,19 +230,19 @@ def _stands_for_folder(item: ElementTree.Element) -> bool:
     )
 
 
-def batch_statuses(content_type: str, body: bytes) -> dict[int, WholeResponse]:
-    """The answers to a batch's parts, by the number each part was given.
+def batch_responses(content_type: str, body: bytes) -> dict[int, WholeResponse]:
+    """The responses in a batch, by the number of their request.
 
-    An answer of the service to the batch as a whole has no number, and is left out.
+    A response to the batch as a whole has no number, and is left out.
     """
-    answers: dict[int, WholeResponse] = {}
+    responses: dict[int, WholeResponse] = {}
     for part in parse_multipart(content_type, body):
         number = part.headers.get("content-id", "")
-        if not _IS_NUMBER(number):
+        if not _is_number(number):
             continue
         line, _, rest = part.body.lstrip().partition(b"\n")
         match = _STATUS_LINE.match(line.decode("latin-1"))
         if match:
             headers, text = parse_part(rest)
-            answers[int(number)] = WholeResponse(int(match[1]), headers, text)
-    return answers
+            responses[int(number)] = WholeResponse(int(match[1]), headers, text)
+    return responses

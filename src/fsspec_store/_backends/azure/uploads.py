@@ -1,7 +1,6 @@
-"""How a value gets to Azure: in one request, or in blocks that become a blob at the end.
+"""Uploads a value in one request, or in blocks that are committed as a blob.
 
-The service is told what each body adds up to, and refuses one that arrived damaged. Knows the
-requests and their conditions, and not how one is sent.
+Each body has a checksum, which the service verifies. Does not know how a request is sent.
 """
 
 from __future__ import annotations
@@ -25,23 +24,23 @@ if TYPE_CHECKING:
 
     from ..._http.responses import WholeResponse
 
-__all__ = ["MAX_AT_ONCE", "Body", "put_blob"]
+__all__ = ["MAX_PUT_BLOB_BYTES", "Body", "put_blob"]
 
-_BLOCKS_AT_ONCE = 4
+_CONCURRENT_BLOCKS = 4
 #: Maximum size of a blob that is uploaded in one request ("Put Blob").
-MAX_AT_ONCE = 5000 * 2**20
-#: So much is handed to the connection at a time: it waits in between for the service to keep up.
+MAX_PUT_BLOB_BYTES = 5000 * 2**20
+#: Size of one write to the connection, which applies backpressure between writes.
 _WRITE_BYTES = 2**20
-#: Adding up more than this takes longer than asking a thread to.
-_SUM_HERE_BYTES = 2**18
+#: Checksums of longer bodies are computed in a thread.
+_HASH_IN_THREAD_BYTES = 2**18
 
-#: Metadata by which a replacement is known again: equal bytes may be another writer's.
-_WRITER = "x-ms-meta-fsspec_store_writer"
-_UNMET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
+#: Metadata that identifies the writer of a replacement: another may write equal bytes.
+_WRITER_HEADER = "x-ms-meta-fsspec_store_writer"
+_CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 
 
 class Body(Payload):
-    """Bytes to be sent, as often as it takes, without a copy.
+    """A request body that each attempt can send without a copy.
 
     Parameters
     ----------
@@ -49,23 +48,23 @@ class Body(Payload):
         One-dimensional, of single bytes.
     """
 
-    # aiohttp's name for: there is nothing to close.
+    # For aiohttp: the body needs no close.
     _autoclose = True
 
     def __init__(self, data: bytes | memoryview) -> None:
         super().__init__(data, content_type="application/octet-stream")
         self._size = len(data)
         self.data = data
-        #: How often it was sent: of more than once, an earlier answer may have been lost.
-        self.sent = 0
+        #: Number of attempts: after more than one, an earlier response may be lost.
+        self.times_sent = 0
 
     def in_one_piece(self) -> memoryview:
-        """All of it, to be sent now."""
-        self.sent += 1
+        """The whole body; counts as an attempt."""
+        self.times_sent += 1
         return memoryview(self.data)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        self.sent += 1
+        self.times_sent += 1
         for start in range(0, len(self.data), _WRITE_BYTES):
             await writer.write(self.data[start : start + _WRITE_BYTES])
 
@@ -75,82 +74,82 @@ class Body(Payload):
 
 async def put_blob(
     put: Callable[..., Awaitable[WholeResponse]],
-    read: Callable[[], Awaitable[bytes | memoryview | None]],
-    headers_of: Callable[[], Awaitable[Mapping[str, str]]],
+    read_back: Callable[[], Awaitable[bytes | memoryview | None]],
+    get_headers: Callable[[], Awaitable[Mapping[str, str]]],
     data: memoryview,
     condition: Mapping[str, str],
     block_bytes: int | None = None,
 ) -> bool:
-    """Write a blob, and say whether this did: ``False`` when the condition was not met.
+    """Write a blob; ``False`` when the condition is not met.
 
     Parameters
     ----------
     put : callable
-        ``await put(query, headers, body)`` sends a PUT to the blob, again where it failed in
-        passing, and returns the answer where its status is 201, 404, 409 or 412.
-    read : callable
-        ``await read()`` returns what is stored there, ``None`` if nothing.
-    headers_of : callable
-        ``await headers_of()`` returns the headers by which the service describes that.
+        ``await put(query, headers, body)`` sends a PUT to the blob, with retries, and returns a
+        response with a status of 201, 404, 409 or 412.
+    read_back : callable
+        ``await read_back()`` returns the stored blob, ``None`` if it is missing.
+    get_headers : callable
+        ``await get_headers()`` returns the headers of the stored blob.
     data : memoryview
         The value.
     condition : mapping
         ``{}``, ``{"If-None-Match": "*"}`` or ``{"If-Match": etag}``.
     block_bytes : int, optional
-        Size of the blocks in which the value is uploaded; in one request when left out.
+        Size of the blocks of the upload; by default the value is uploaded in one request.
 
     Raises
     ------
     AzureError
-        When the service refused the blob for another reason.
+        For an error response with another reason.
     """
-    answer = None
-    sent = 0
+    response = None
+    times_sent = 0
     writer = secrets.token_hex(8) if "If-Match" in condition else None
     if writer is not None:
-        condition = {**condition, _WRITER: writer}
+        condition = {**condition, _WRITER_HEADER: writer}
     if block_bytes is not None:
         body = await _put_blocks(put, data, block_bytes)
-        headers = {"Content-Type": "application/xml", **await _sums(body.data), **condition}
+        headers = {"Content-Type": "application/xml", **await _checksums(body.data), **condition}
         try:
-            answer = await put("comp=blocklist", headers, body)
+            response = await put("comp=blocklist", headers, body)
         except AzureError as error:
-            # Another writer's commit dropped these blocks. Nothing gets between one request.
-            if error.code != "InvalidBlockList" or data.nbytes > MAX_AT_ONCE:
+            # The commit of another writer discarded these blocks: upload in a single request.
+            if error.code != "InvalidBlockList" or data.nbytes > MAX_PUT_BLOB_BYTES:
                 raise
-        sent = body.sent
-    if answer is None:
+        times_sent = body.times_sent
+    if response is None:
         body = Body(data)
         headers = {
             "Content-Type": "application/octet-stream",
             "x-ms-blob-type": "BlockBlob",
-            **await _sums(data),
+            **await _checksums(data),
             **condition,
         }
-        answer = await put("", headers, body)
-        sent += body.sent
-    if answer.status == 201:
+        response = await put("", headers, body)
+        times_sent += body.times_sent
+    if response.status == 201:
         return True
-    code = error_code(answer)
+    code = error_code(response)
     missing = code == "BlobNotFound" and "If-Match" in condition
-    # A proxy may drop the code (RFC 9110, section 15.5.13: a condition in the request is not met).
-    plainly = bool(condition) and code is None and answer.status == 412 and not answer.body
-    if code not in _UNMET and not plainly and not missing:
-        raise AzureError(answer)
-    if sent <= 1:
+    # A proxy may drop the error code of a 412 (RFC 9110, section 15.5.13: condition not met).
+    is_bare_412 = bool(condition) and code is None and response.status == 412 and not response.body
+    if code not in _CONDITION_NOT_MET and not is_bare_412 and not missing:
+        raise AzureError(response)
+    if times_sent <= 1:
         return False
-    # The first may have written, and its answer been lost.
+    # An earlier attempt may have written, with its response lost.
     if writer is not None:
-        return (await headers_of()).get(_WRITER) == writer
-    return await read() == data
+        return (await get_headers()).get(_WRITER_HEADER) == writer
+    return await read_back() == data
 
 
 async def _put_blocks(
     put: Callable[..., Awaitable[WholeResponse]], data: memoryview, block_bytes: int
 ) -> Body:
-    """Upload the blocks, and return the list that makes a blob of them."""
+    """Upload the blocks, and return the body of the commit (the block list)."""
     starts = range(0, data.nbytes, block_bytes)
-    # All names of a blob's blocks are equally long, and no other writer's.
+    # Block names must be equally long, and differ from those of other writers.
     upload = secrets.token_hex(8)
     names = [
         base64.b64encode(f"{upload}-{number:05}".encode()).decode() for number in range(len(starts))
@@ -159,20 +158,20 @@ async def _put_blocks(
     async def put_block(number: int) -> None:
         block = data[starts[number] : starts[number] + block_bytes]
         query = f"comp=block&blockid={quote(names[number], safe='')}"
-        headers = {"Content-Type": "application/octet-stream", **await _sums(block)}
-        answer = await put(query, headers, Body(block))
-        if answer.status != 201:
-            raise AzureError(answer)
+        headers = {"Content-Type": "application/octet-stream", **await _checksums(block)}
+        response = await put(query, headers, Body(block))
+        if response.status != 201:
+            raise AzureError(response)
 
-    await for_each(put_block, range(len(starts)), limit=_BLOCKS_AT_ONCE)
-    # The latest of each name: a commit that is repeated finds its blocks committed already.
+    await for_each(put_block, range(len(starts)), limit=_CONCURRENT_BLOCKS)
+    # Latest, not Uncommitted: the first attempt of a retried commit may have succeeded.
     listed = "".join(f"<Latest>{name}</Latest>" for name in names)
     return Body(f"<?xml version='1.0' encoding='utf-8'?><BlockList>{listed}</BlockList>".encode())
 
 
-async def _sums(data: Any) -> dict[str, str]:
-    """The headers by which the service checks a body."""
-    if len(data) > _SUM_HERE_BYTES:
+async def _checksums(data: Any) -> dict[str, str]:
+    """The headers by which the service verifies a body."""
+    if len(data) > _HASH_IN_THREAD_BYTES:
         digest = await in_thread(_md5, data)
     else:
         digest = _md5(data)
@@ -180,5 +179,5 @@ async def _sums(data: Any) -> dict[str, str]:
 
 
 def _md5(data: Any) -> bytes:
-    # Against damage on the way, not against forgery.
+    # MD5 detects transfer errors; it is not used for security.
     return hashlib.md5(data, usedforsecurity=False).digest()

@@ -1,10 +1,10 @@
 """Google Cloud Storage, by its JSON API.
 
-Requests are made here and not by gcsfs, whose own methods ask more than once, answer from a
-directory cache, retry for minutes, never time out, and find out about a bucket by gRPC first. What
-the user's gcsfs filesystem was told (endpoint, credentials, who pays) is kept to. Buckets with a
-hierarchical namespace work as others do; a zonal bucket (Rapid Bucket) takes objects by gRPC alone,
-and refuses with a sentence that says so.
+This package sends its own requests: gcsfs sends several per operation, reads from a directory
+cache, retries for minutes, has no timeout, and probes buckets by gRPC first. The gcsfs filesystem
+supplies the configuration: endpoint, credentials, billed project. Buckets with a hierarchical
+namespace are supported. A zonal bucket (Rapid Bucket) accepts objects by gRPC only; its error
+response says so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .buckets import Buckets
 from .bulk_delete import BulkDelete
 from .client import USER_AGENT, Client
 from .reading import GENERATION, Reader, is_generation
-from .responses import CREDENTIAL_ERRORS, is_missing_bucket, listing, object_size, verdict
+from .responses import CREDENTIAL_ERRORS, is_missing_bucket, listing, object_size, retry_decision
 from .uploads import Upload
 
 if TYPE_CHECKING:
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 __all__ = ["GCSBackend"]
 
 #: Cloud Storage, "About Cloud Storage buckets", naming.
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 #: Cloud Storage, "About Cloud Storage objects", naming.
 _MAX_NAME_BYTES = 1024
-_RESERVED = ".well-known/acme-challenge/"
-#: Most entries on a page ("Objects: list"), said since emulators know no bound.
-_PAGE = 1000
-#: Its own hosts resume uploads as documented; emulators drop conditions and keep chunks twice.
-_GOOGLE = re.compile(r"(.+\.)?googleapis\.com")
+_RESERVED_PREFIX = ".well-known/acme-challenge/"
+#: Maximum page size ("Objects: list"). It is sent because emulators have no default.
+_PAGE_SIZE = 1000
+#: Only Google's hosts get resumable uploads: emulators drop conditions and store chunks twice.
+_GOOGLE_HOST = re.compile(r"(.+\.)?googleapis\.com")
 #: Cloud Storage, "Resumable uploads": chunks are multiples of 256 KiB. "Quotas & limits": an object
-#: has at most 5 TiB, in one request as well.
+#: has at most 5 TiB, also in one request.
 _PART_LIMITS = PartLimits(
     "Google Cloud Storage",
     smallest=256 * 2**10,
@@ -58,7 +58,7 @@ _ZONAL = re.compile(rb"requires appendable objects|[Zz]onal (objects|buckets) ")
 
 
 class GCSBackend(Backend):
-    """Objects of Google Cloud Storage's buckets, by paths such as ``bucket/prefix/name``."""
+    """Objects of Google Cloud Storage, by paths such as ``bucket/prefix/name``."""
 
     part_limits = _PART_LIMITS
     fs: Any
@@ -72,36 +72,36 @@ class GCSBackend(Backend):
         self._writes = settings.writes
         self._cleanup = Cleanup()
         host = urlsplit(self._client.endpoint).hostname or ""
-        self._resumes = bool(fs.on_google or _GOOGLE.fullmatch(host))
+        self._supports_resumable = bool(fs.on_google or _GOOGLE_HOST.fullmatch(host))
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         bucket, name = _split(path)
-        data, answer = await self._reader.read(bucket, name, request)
-        if data is not None and answer.status == 416 and await self._reader.size(bucket, name):
-            # Of an empty object no range is satisfiable. This service takes no suffixes.
-            raise OSError("the service refuses the last bytes of an object that is not empty")
-        return data if await self._buckets.has_object(bucket, answer) else None
+        data, response = await self._reader.read(bucket, name, request)
+        if data is not None and response.status == 416 and await self._reader.size(bucket, name):
+            # 416 is right for an empty object. This service does not support suffix ranges.
+            raise OSError("the service rejects a suffix range of an object that is not empty (416)")
+        return data if await self._buckets.has_object(bucket, response) else None
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         bucket, name = _split(path)
-        data, answer = await self._reader.read(bucket, name, None)
-        if not await self._buckets.has_object(bucket, answer) or data is None:
+        data, response = await self._reader.read(bucket, name, None)
+        if not await self._buckets.has_object(bucket, response) or data is None:
             return None
-        generation = answer.headers.get(GENERATION)
+        generation = response.headers.get(GENERATION)
         if not is_generation(generation):
-            raise OSError("the service sent an object and not its generation")
+            raise OSError("the response with the object states no valid generation")
         return data, generation
 
     async def size(self, path: str) -> int | None:
         bucket, name = _split(path)
         url = self._client.url(bucket, name, fields="size,crc32c")
-        answer = await self._client.call("GET", url, expect=(200, 404))
-        if not await self._buckets.has_object(bucket, answer):
+        response = await self._client.request("GET", url, expect=(200, 404))
+        if not await self._buckets.has_object(bucket, response):
             return None
-        size = object_size(answer.body)
+        size = object_size(response.body)
         if size is not None:
             return size
-        # It was left out, or 0 without the checksum of no bytes: a part of the object says it.
+        # The metadata has no reliable size: take it from the Content-Range of a part.
         return await self._reader.size(bucket, name)
 
     async def write(self, path: str, data: memoryview) -> None:
@@ -111,16 +111,16 @@ class GCSBackend(Backend):
         return await self._put(path, data, ifGenerationMatch="0")
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
-        # 0 would stand for no object.
+        # Generation 0 means: no object.
         if not is_generation(version):
             return False
         return await self._put(path, data, ifGenerationMatch=version)
 
     async def remove(self, path: str) -> None:
-        await self._bulk_delete.one(_split(path))
+        await self._bulk_delete.delete(_split(path))
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await self._bulk_delete.many([_split(path) for path in paths], limit=limit)
+        await self._bulk_delete.delete_many([_split(path) for path in paths], limit=limit)
 
     async def pages(
         self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
@@ -128,24 +128,24 @@ class GCSBackend(Backend):
         bucket, prefix = _split(directory)
         params = {
             "prefix": prefix + stem,
-            "maxResults": str(page_size or _PAGE),
+            "maxResults": str(page_size or _PAGE_SIZE),
             "fields": "items(name,size),prefixes,nextPageToken",
         }
         if not recursive:
             params["delimiter"] = "/"
         continuation = Continuation()
         while True:
-            answer = await self._client.call(
+            response = await self._client.request(
                 "GET",
                 self._client.url(bucket, **params),
                 expect=(200, 404),
                 headers={"User-Agent": f"{USER_AGENT} (gzip)", "Accept-Encoding": "gzip"},
                 auto_decompress=True,
             )
-            if answer.status == 404:
+            if response.status == 404:
                 raise BucketMissingError(bucket)
-            self._buckets.saw(bucket)
-            found = await parsed(listing, answer.body)
+            self._buckets.mark_existing(bucket)
+            found = await parsed(listing, response.body)
             page = Page(
                 [(f"{bucket}/{name}", size) for name, size in found.objects],
                 [f"{bucket}/{prefix.removesuffix('/')}" for prefix in found.prefixes],
@@ -157,34 +157,34 @@ class GCSBackend(Backend):
             params["pageToken"] = found.token
 
     def check_root(self, root: str) -> str | None:
-        if not _BUCKET.fullmatch(_split(root)[0]):
-            return "this is no bucket name"
-        return self._generation_named(root)
+        if not _BUCKET_NAME.fullmatch(_split(root)[0]):
+            return "invalid bucket name"
+        return self._check_generation_suffix(root)
 
     def check_path(self, path: str) -> str | None:
         name = _split(path)[1]
-        # A quick look first: a character takes four bytes at most.
+        # A character has at most four bytes in UTF-8.
         if len(name) * 4 > _MAX_NAME_BYTES and len(name.encode()) > _MAX_NAME_BYTES:
             return f"object names have at most {_MAX_NAME_BYTES} bytes, prefix included"
         if "\r" in name or "\n" in name:
-            return "object names hold no line break"
-        if name.startswith(_RESERVED):
-            return f"the service keeps names below {_RESERVED} to itself"
-        return self._generation_named(path)
+            return "object names must not contain line breaks"
+        if name.startswith(_RESERVED_PREFIX):
+            return f"the service reserves names below {_RESERVED_PREFIX}"
+        return self._check_generation_suffix(path)
 
     def failure(self, error: Exception) -> Failure:
         if isinstance(error, BucketMissingError):
             return Failure.NO_BUCKET
         if isinstance(error, CREDENTIAL_ERRORS):
-            return Failure.UNAUTHENTICATED if verdict(error) is None else Failure.BACKEND
+            return Failure.UNAUTHENTICATED if retry_decision(error) is None else Failure.BACKEND
         if isinstance(error, StatusError):
-            answer = error.response
-            if is_missing_bucket(answer):
+            response = error.response
+            if is_missing_bucket(response):
                 return Failure.NO_BUCKET
-            if answer.status == 401 and self._client.authorization.is_anonymous:
-                # What anybody else is told by 403.
+            if response.status == 401 and self._client.authorization.is_anonymous:
+                # With credentials the status is 403.
                 return Failure.FORBIDDEN
-            if answer.status == 400 and _ZONAL.search(answer.body):
+            if response.status == 400 and _ZONAL.search(response.body):
                 return Failure.UNSUPPORTED
         return http_failure(error)
 
@@ -207,22 +207,22 @@ class GCSBackend(Backend):
 
         upload = Upload(self._client, read, bucket, name, data, condition, self._cleanup)
         parts = self._writes
-        in_chunks = self._resumes and data.nbytes > parts.above
+        in_chunks = self._supports_resumable and data.nbytes > parts.above
         try:
             done = await upload.run(chunk_bytes=parts.size if in_chunks else None)
         except StatusError as error:
             if error.response.status == 404:
                 raise BucketMissingError(bucket) from error
             raise
-        self._buckets.saw(bucket)
+        self._buckets.mark_existing(bucket)
         return done
 
-    def _generation_named(self, path: str) -> str | None:
-        """Why a path would name a generation, to a filesystem that was told to look for one."""
+    def _check_generation_suffix(self, path: str) -> str | None:
+        """Why a path is invalid: with ``version_aware`` gcsfs reads its end as a generation."""
         if self.fs.version_aware and self.fs.split_path(path)[2] is not None:
             return (
-                "version_aware=True makes gcsfs take the end of this for a generation, and a store "
-                "holds the latest ones"
+                "version_aware=True makes gcsfs read the end of this path as a generation; a store "
+                "holds only the latest generations"
             )
         return None
 

@@ -1,4 +1,4 @@
-"""What is sent to Google Cloud Storage's JSON API: bodies of uploads and batches, and checksums.
+"""Request bodies for Google Cloud Storage's JSON API: uploads, batches, checksums.
 
 Pure functions and values, no I/O.
 """
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
 __all__ = [
-    "LONG_TO_HASH",
+    "HASH_IN_THREAD_BYTES",
     "Body",
-    "batch_of_deletions",
-    "checksum",
+    "checksum_metadata",
     "crc32c",
+    "deletion_batch",
     "multipart_upload",
 ]
 
-#: From here on a checksum is computed in a thread, so as not to hold up the event loop.
-LONG_TO_HASH = 8 * 2**20
+#: Checksums of values of this size and more are computed in a thread, not on the event loop.
+HASH_IN_THREAD_BYTES = 8 * 2**20
 
-#: Up to here a body is sent in one piece: a copy costs less than a second call to the system.
-_ONE_PIECE = 64 * 2**10
-_PIECE_BYTES = 256 * 2**10
-_HASH_BYTES = 4 * 2**20
+#: Maximum size of a body that is joined: a copy costs less than a second system call.
+_MAX_JOINED_BYTES = 64 * 2**10
+_WRITE_BYTES = 256 * 2**10
+_HASH_STEP_BYTES = 4 * 2**20
 
 
 class Body:
-    """A request's body: pieces that are not joined, sent again with each attempt.
+    """A request body of several pieces, which each attempt can send without joining them.
 
     Parameters
     ----------
     *pieces : bytes or memoryview
-        One after the other.
+        In this order.
     """
 
     def __init__(self, *pieces: bytes | memoryview) -> None:
@@ -49,19 +49,19 @@ class Body:
         self.size = sum(piece.nbytes for piece in self._pieces)
 
     def in_one_piece(self) -> memoryview | None:
-        """All of it, where that costs no copy of a large value."""
+        """The whole body, or ``None`` where that needs a copy of a large value."""
         if len(self._pieces) == 1:
             return self._pieces[0]
-        return memoryview(b"".join(self._pieces)) if self.size <= _ONE_PIECE else None
+        return memoryview(b"".join(self._pieces)) if self.size <= _MAX_JOINED_BYTES else None
 
     async def __aiter__(self) -> AsyncGenerator[bytes | memoryview, None]:
-        if self.size <= _ONE_PIECE:
+        if self.size <= _MAX_JOINED_BYTES:
             yield b"".join(self._pieces)
             return
         for piece in self._pieces:
-            # In parts, or the transport would hold a copy of all that it could not send at once.
-            for start in range(0, piece.nbytes, _PIECE_BYTES):
-                yield piece[start : start + _PIECE_BYTES]
+            # In parts: the transport copies what it cannot send at once.
+            for start in range(0, piece.nbytes, _WRITE_BYTES):
+                yield piece[start : start + _WRITE_BYTES]
 
 
 def multipart_upload(metadata: Mapping[str, Any], data: memoryview) -> tuple[Body, str]:
@@ -76,8 +76,8 @@ def multipart_upload(metadata: Mapping[str, Any], data: memoryview) -> tuple[Bod
     return Body(head.encode(), data, tail.encode()), f"multipart/related; boundary={boundary}"
 
 
-def batch_of_deletions(targets: Sequence[str]) -> tuple[Body, str]:
-    """The body of a batch that deletes what is at these URLs' paths, and its content type."""
+def deletion_batch(targets: Sequence[str]) -> tuple[Body, str]:
+    """The body of a batch that deletes the objects at these URL paths, and its content type."""
     boundary = secrets.token_hex(16)
     parts = [
         f"--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n"
@@ -88,8 +88,8 @@ def batch_of_deletions(targets: Sequence[str]) -> tuple[Body, str]:
     return Body(text.encode()), f"multipart/mixed; boundary={boundary}"
 
 
-def checksum(data: memoryview) -> dict[str, str]:
-    """The metadata by which the service refuses bytes that are not these."""
+def checksum_metadata(data: memoryview) -> dict[str, str]:
+    """The checksum in an object's metadata; the service rejects other bytes."""
     value = crc32c(data)
     if value is not None:
         return {"crc32c": value}
@@ -97,22 +97,22 @@ def checksum(data: memoryview) -> dict[str, str]:
     return {"md5Hash": base64.b64encode(digest).decode()}
 
 
-def crc32c(data: memoryview, *, piece_bytes: int = _HASH_BYTES) -> str | None:
-    """The checksum as the service spells it; ``None`` where it would take too long.
+def crc32c(data: memoryview, *, step_bytes: int = _HASH_STEP_BYTES) -> str | None:
+    """The CRC-32C in base 64; ``None`` where only the slow implementation is installed.
 
     Parameters
     ----------
     data : memoryview
         The value.
-    piece_bytes : int, optional
-        Bytes of one call of the library, ``>= 1``; it holds the GIL for as long.
+    step_bytes : int, optional
+        Bytes per call of the library, ``>= 1``. A call holds the GIL.
     """
     if google_crc32c.implementation != "c":
-        # The library in Python alone is slower than any network.
+        # The pure Python implementation is slower than any network.
         return None
-    # An array over the same bytes: the library takes no memoryview.
+    # The library does not accept a memoryview. The array shares its memory.
     array = np.asarray(data)
     value = 0
-    for start in range(0, len(array), piece_bytes):
-        value = google_crc32c.extend(value, array[start : start + piece_bytes])
+    for start in range(0, len(array), step_bytes):
+        value = google_crc32c.extend(value, array[start : start + step_bytes])
     return base64.b64encode(value.to_bytes(4, "big")).decode()

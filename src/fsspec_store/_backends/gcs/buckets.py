@@ -1,6 +1,6 @@
-"""Which buckets are there: a missing object is told from a missing bucket.
+"""Tells a missing object from a missing bucket.
 
-Knows what the service's answers say of either, and how to ask for a bucket.
+Probes a bucket where a 404 does not say which of the two is missing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Buckets"]
 
 
 class Buckets:
-    """Buckets, and what is known of them so far.
+    """The buckets that are known to exist.
 
     Parameters
     ----------
@@ -30,27 +30,27 @@ class Buckets:
         self._client = client
         self._seen: set[str] = set()
 
-    def saw(self, bucket: str) -> None:
-        """Take note that a bucket is there."""
+    def mark_existing(self, bucket: str) -> None:
+        """Record that a bucket exists."""
         self._seen.add(bucket)
 
-    async def has_object(self, bucket: str, answer: WholeResponse) -> bool:
-        """Whether an answer found the object, in a bucket that is there in any case."""
-        if answer.status != 404 or is_missing_object(answer):
-            self.saw(bucket)
-        elif is_missing_bucket(answer):
+    async def has_object(self, bucket: str, response: WholeResponse) -> bool:
+        """Whether a response found the object; raise `BucketMissingError` without a bucket."""
+        if response.status != 404 or is_missing_object(response):
+            self.mark_existing(bucket)
+        elif is_missing_bucket(response):
             raise BucketMissingError(bucket)
         else:
             await self.require(bucket)
-        return answer.status != 404
+        return response.status != 404
 
     async def require(self, bucket: str) -> None:
-        """Raise when the bucket is missing; asked once, until the bucket was seen."""
+        """Raise `BucketMissingError` when the bucket is missing; sends a request at most once."""
         if bucket in self._seen:
             return
         url = self._client.url(bucket, items="", fields="name")
-        # Whoever may read objects need not be allowed to ask for the bucket.
-        answer = await self._client.call("GET", url, expect=(200, 401, 403, 404))
-        if answer.status == 404:
+        # Permission to read objects does not include permission to read the bucket's metadata.
+        response = await self._client.request("GET", url, expect=(200, 401, 403, 404))
+        if response.status == 404:
             raise BucketMissingError(bucket)
-        self.saw(bucket)
+        self.mark_existing(bucket)

@@ -1,6 +1,6 @@
-"""How many objects are deleted: a batch a request, or one by one where the service takes none.
+"""Deletes objects in batches, or one by one where the service does not support batches.
 
-Knows what becomes of the parts of a batch, and not how a request is sent.
+Handles the response to each part of a batch. Does not know how a request is sent.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from ..._http.parsing import parsed
 from ..._http.responses import StatusError
 from ..._http.unexpected_responses import UnexpectedServerError
 from ..._runtime.concurrency import for_each
-from .bodies import batch_of_deletions
-from .responses import failures_of_batch, is_unclear, outcomes_of_batch, verdict
+from .bodies import deletion_batch
+from .responses import batch_failures, is_ambiguous_404, outcomes_of_batch, retry_decision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BulkDelete"]
 
-#: Most calls in one batch (Cloud Storage, "Sending batch requests").
-_MOST = 100
-_AT_ONCE = 4
-#: What a service without batches answers.
-_NOT_IN_BATCHES = frozenset({400, 404, 405, 406, 410, 411, 412, 413, 414, 415, 422, 501})
+#: Maximum number of calls in a batch (Cloud Storage, "Sending batch requests").
+_BATCH_SIZE = 100
+_CONCURRENT_BATCHES = 4
+#: Statuses of a service that does not support batches.
+_BATCHES_UNSUPPORTED = frozenset({400, 404, 405, 406, 410, 411, 412, 413, 414, 415, 422, 501})
 
 
 class BulkDelete:
@@ -38,36 +38,36 @@ class BulkDelete:
     client : Client
         Sends requests.
     buckets : Buckets
-        Says what a missing object means.
+        Tells a missing object from a missing bucket.
     """
 
     def __init__(self, client: Client, buckets: Buckets) -> None:
         self._client = client
         self._buckets = buckets
-        self._in_batches = True
+        self._supports_batches = True
 
-    async def one(self, target: tuple[str, str]) -> None:
-        """Delete the object of a bucket and a name, if it is there."""
-        answer = await self._client.call(
-            "DELETE", self._client.url(*target), expect=(200, 204, 404)
-        )
-        await self._buckets.has_object(target[0], answer)
+    async def delete(self, target: tuple[str, str]) -> None:
+        """Delete an object, given by bucket and name, if it exists."""
+        url = self._client.url(*target)
+        response = await self._client.request("DELETE", url, expect=(200, 204, 404))
+        await self._buckets.has_object(target[0], response)
 
-    async def many(self, targets: Sequence[tuple[str, str]], *, limit: int) -> None:
-        """Delete objects, so many requests at once at most."""
-        batches = [targets[start : start + _MOST] for start in range(0, len(targets), _MOST)]
-        await for_each(partial(self._batch, limit=limit), batches, limit=min(limit, _AT_ONCE))
+    async def delete_many(self, targets: Sequence[tuple[str, str]], *, limit: int) -> None:
+        """Delete objects, with at most ``limit`` requests in flight."""
+        batches = [targets[i : i + _BATCH_SIZE] for i in range(0, len(targets), _BATCH_SIZE)]
+        delete = partial(self._delete_batch, limit=limit)
+        await for_each(delete, batches, limit=min(limit, _CONCURRENT_BATCHES))
 
-    async def _batch(self, targets: Sequence[tuple[str, str]], *, limit: int) -> None:
-        left = list(targets)
-        unsure: set[str] = set()
+    async def _delete_batch(self, targets: Sequence[tuple[str, str]], *, limit: int) -> None:
+        remaining = list(targets)
+        ambiguous_buckets: set[str] = set()
 
         async def attempt() -> None:
-            nonlocal left
-            urls = [self._client.url(*target, host="") for target in left]
-            body, content_type = batch_of_deletions(urls)
+            nonlocal remaining
+            urls = [self._client.url(*target, host="") for target in remaining]
+            body, content_type = deletion_batch(urls)
             try:
-                answer = await self._client.once(
+                response = await self._client.request_once(
                     "POST",
                     f"{self._client.endpoint}/batch/storage/v1",
                     expect=(200,),
@@ -76,25 +76,25 @@ class BulkDelete:
                 )
             except (StatusError, UnexpectedServerError) as error:
                 status = error.response.status if isinstance(error, StatusError) else error.status
-                if status not in _NOT_IN_BATCHES:
+                if status not in _BATCHES_UNSUPPORTED:
                     raise
-                self._in_batches = False
+                self._supports_batches = False
                 return
-            outcomes = await parsed(lambda _: outcomes_of_batch(answer), answer.body)
-            unsure.update(
+            outcomes = await parsed(lambda _: outcomes_of_batch(response), response.body)
+            ambiguous_buckets.update(
                 bucket
-                for number, (bucket, _) in enumerate(left)
-                if number in outcomes and is_unclear(outcomes[number])
+                for number, (bucket, _) in enumerate(remaining)
+                if number in outcomes and is_ambiguous_404(outcomes[number])
             )
-            failures = failures_of_batch(outcomes, len(left))
-            left = [left[number] for number in failures]
-            if left:
-                # What another attempt would not change, before what it may.
-                raise min(failures.values(), key=lambda error: verdict(error) is not None)
+            failures = batch_failures(outcomes, len(remaining))
+            remaining = [remaining[number] for number in failures]
+            if remaining:
+                # Permanent errors first: they must not be retried.
+                raise min(failures.values(), key=lambda error: retry_decision(error) is not None)
 
-        if self._in_batches and len(left) > 1:
-            await self._client.send(attempt)
-        if not self._in_batches or len(targets) == 1:
-            await for_each(self.one, left, limit=limit)
-        for bucket in unsure:
+        if self._supports_batches and len(remaining) > 1:
+            await self._client.retry(attempt)
+        if not self._supports_batches or len(targets) == 1:
+            await for_each(self.delete, remaining, limit=limit)
+        for bucket in ambiguous_buckets:
             await self._buckets.require(bucket)

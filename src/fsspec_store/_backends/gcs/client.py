@@ -1,6 +1,6 @@
-"""Requests to Cloud Storage, by one user's settings: sent once, or until they succeed.
+"""The client of Google Cloud Storage: URLs, credentials, retries.
 
-Knows the JSON API's addresses and who pays, and nothing of what requests are for.
+Adds the billed project to each URL. Does not know what requests are for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..._http.native_client import NativeClient
 from ..._http.responses import StatusError
 from ..._runtime.sharing import frozen
 from ..._version import __version__
-from .responses import check_is_googles, in_words, verdict
+from .responses import check_is_google, retry_decision, with_message
 from .session import (
     Authorization,
     billed_project,
@@ -38,12 +38,12 @@ __all__ = ["USER_AGENT", "Client"]
 T = TypeVar("T")
 
 USER_AGENT = f"fsspec-store/{__version__}"
-#: Said with each request, since the user's ``session_kwargs`` may say otherwise.
-_OPTIONS = {"allow_redirects": False, "auto_decompress": False, "raise_for_status": False}
+#: Passed with each request, because ``session_kwargs`` may set other values.
+_SESSION_OPTIONS = {"allow_redirects": False, "auto_decompress": False, "raise_for_status": False}
 
 
 class Client:
-    """Requests by one user's settings.
+    """Sends requests with the configuration of one filesystem.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Client:
     Raises
     ------
     StorageOptionError
-        When the filesystem was given an option it cannot use.
+        When the filesystem has an option that has no effect or is invalid.
     """
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
@@ -70,7 +70,7 @@ class Client:
         native = None
         if settings.is_native and supports_native(fs):
             native = NativeClient(service, settings.policy)
-        self.http = HTTPClient(service, session_maker(fs), share, settings, verdict, native)
+        self.http = HTTPClient(service, session_maker(fs), share, settings, retry_decision, native)
 
     def url(
         self,
@@ -82,58 +82,58 @@ class Client:
         items: str = "/o",
         **params: str,
     ) -> str:
-        """Where a request for a bucket, or for an object of a name, goes."""
-        place = f"{self.endpoint if host is None else host}{api}/b/{quote(bucket, safe='')}{items}"
+        """The URL of a bucket's objects, or of the object of a name."""
+        url = f"{self.endpoint if host is None else host}{api}/b/{quote(bucket, safe='')}{items}"
         if name is not None:
-            place += "/" + quote(name, safe="")
+            url += "/" + quote(name, safe="")
         query = "&".join(
             [f"{name}={quote(value, safe='')}" for name, value in (params | self._billing).items()]
         )
-        return f"{place}?{query}" if query else place
+        return f"{url}?{query}" if query else url
 
-    async def call(self, method: str, url: str, **options: Any) -> WholeResponse:
-        """As `once`, until it succeeds or fails for good."""
-        return await self.send(lambda: self.once(method, url, **options))
+    async def request(self, method: str, url: str, **options: Any) -> WholeResponse:
+        """As `request_once`, with retries."""
+        return await self.retry(lambda: self.request_once(method, url, **options))
 
-    async def send(self, attempt: Callable[[], Awaitable[T]], slot: Slot | None = None) -> T:
-        """Await ``attempt()`` until it succeeds or fails for good; ``slot`` as of `HTTPClient`."""
+    async def retry(self, attempt: Callable[[], Awaitable[T]], slot: Slot | None = None) -> T:
+        """Await ``attempt()``, with retries; see `HTTPClient.send`."""
         authorization = self.authorization
-        authorization.begin()
+        authorization.begin_operation()
         renew = None
-        if authorization.may_renew:
-            renew = partial(authorization.renew, authorization.token)
+        if authorization.can_refresh:
+            renew = partial(authorization.refresh, authorization.token)
         return await self.http.send(attempt, slot=slot, renew=renew)
 
-    async def once(
+    async def request_once(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any
     ) -> WholeResponse:
-        """Sign and send a request once; an error has the message of the service."""
-        answer = await self.signed(
+        """Sign and send a request once. An error response has the service's message as its body."""
+        response = await self.sign_and_send(
             partial(self.http.once, method, url), headers=headers or {}, **options
         )
-        check_is_googles(answer.status, answer.headers, answer.body)
-        return in_words(answer) if answer.status >= 400 else answer
+        check_is_google(response.status, response.headers, response.body)
+        return with_message(response) if response.status >= 400 else response
 
-    async def signed(
+    async def sign_and_send(
         self, send: Callable[..., Awaitable[T]], *, headers: Mapping[str, str], **options: Any
     ) -> T:
-        """Await ``send(headers=..., ...)``, with the headers of every request."""
-        sent = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-        await self.authorization.sign(sent)
+        """Await ``send(headers=..., ...)`` once, with credentials and the common headers."""
+        all_headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+        await self.authorization.sign(all_headers)
         try:
-            return await send(headers=sent, **{**_OPTIONS, **options})
+            return await send(headers=all_headers, **{**_SESSION_OPTIONS, **options})
         except ValueError:
-            self.authorization.check(sent)
+            self.authorization.check_headers(all_headers)
             raise
         except StatusError as error:
-            answer = error.response
-            check_is_googles(answer.status, answer.headers, answer.body)
-            raise StatusError(in_words(answer)) from None
+            response = error.response
+            check_is_google(response.status, response.headers, response.body)
+            raise StatusError(with_message(response)) from None
 
     def close(self) -> None:
-        """Close the connections; new ones are made when requests follow."""
+        """Close the connections; later requests open new ones."""
         self.http.close()
 
     async def aclose(self) -> None:
-        """As `close`, awaiting the running loop's."""
+        """As `close`, awaiting the connections of the running loop."""
         await self.http.aclose()

@@ -1,7 +1,7 @@
-"""What answers of Google Cloud Storage's JSON API mean.
+"""Interprets responses of Google Cloud Storage's JSON API.
 
-Which of object and bucket is missing, whether the bytes are the right ones, which failure is worth
-another attempt. Pure functions on answers and exceptions, no I/O.
+Tells a missing object from a missing bucket, verifies checksums, makes retry decisions. Pure
+functions on responses and exceptions, no I/O.
 """
 
 from __future__ import annotations
@@ -27,52 +27,52 @@ if TYPE_CHECKING:
 __all__ = [
     "CREDENTIAL_ERRORS",
     "Listing",
-    "check_is_googles",
-    "check_stored",
-    "check_whole",
-    "failures_of_batch",
-    "in_words",
+    "batch_failures",
+    "check_is_google",
+    "is_ambiguous_404",
     "is_missing_bucket",
     "is_missing_object",
-    "is_unclear",
     "listing",
     "object_size",
     "outcomes_of_batch",
-    "verdict",
+    "retry_decision",
+    "verify_checksum",
+    "verify_stored",
+    "with_message",
 ]
 
-#: What the credentials' library raises, and gcsfs in its place.
+#: Exceptions of google-auth, and those that gcsfs raises for them.
 CREDENTIAL_ERRORS = (
     google.auth.exceptions.GoogleAuthError,
     gcsfs.retry.HttpError,
-    # Releases of gcsfs before this class let the library's own error through.
+    # Releases of gcsfs before this class raise the exception of google-auth itself.
     getattr(gcsfs.retry, "NonRetryableError", gcsfs.retry.HttpError),
 )
 
-#: An object that was gone already is deleted.
+#: A missing object counts as deleted.
 _DELETED = frozenset({200, 204, 404})
-_HASH = "X-Goog-Hash"
-#: Headers of an object's answer. Servers of pages send an ETag as well.
-_OF_OBJECTS = ("X-Goog-Generation", _HASH)
-#: Google's name for a request, with each of its answers.
+_HASH_HEADER = "X-Goog-Hash"
+#: Headers of a response with an object. An ETag proves nothing: web servers send it too.
+_OBJECT_HEADERS = ("X-Goog-Generation", _HASH_HEADER)
+#: Google's identifier of a request, in each response.
 _UPLOAD_ID = "X-GUploader-UploadID"
-_ERROR_BYTES = 4096
-#: Longer errors are not parsed.
-_JSON_ERROR_BYTES = 64 * 2**10
-#: Maximum length of what asks for the next page: it becomes a part of a URL.
-_MAX_TOKEN = 32 * 2**10
+_MAX_ERROR_TEXT_BYTES = 4096
+#: Longer error bodies are not parsed.
+_MAX_JSON_ERROR_BYTES = 64 * 2**10
+#: Maximum length of a page token, which becomes a part of a URL.
+_MAX_TOKEN_CHARACTERS = 32 * 2**10
 _CRC32C = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)")
-_CRC32C_OF_NOTHING = "AAAAAA=="
-_IS_STATUS = re.compile(b"[0-9]{3}").fullmatch
-#: JSON can write half a character, which no URL can carry (RFC 8259, section 8.2).
-_NO_CHARACTER = re.compile("[\ud800-\udfff]").search
+_EMPTY_CRC32C = "AAAAAA=="
+_is_status = re.compile(b"[0-9]{3}").fullmatch
+#: JSON allows a lone surrogate, which no URL can hold (RFC 8259, section 8.2).
+_find_lone_surrogate = re.compile("[\ud800-\udfff]").search
 _CONTENT_ID = re.compile(r"([0-9]{1,9})>?$")
 
 
-def check_is_googles(
+def check_is_google(
     status: int, headers: Mapping[str, str], body: bytes | memoryview, *, is_value: bool = False
 ) -> None:
-    """Raise `UnexpectedServerError` for the page of a proxy, or of another server.
+    """Raise `UnexpectedServerError` for an HTML page of a proxy or of another server.
 
     Google's errors are JSON, or begin with "No such object" (Cloud Storage, "HTTP status and error
     codes for JSON"); emulators also say "Not Found". Values come with a generation.
@@ -80,78 +80,78 @@ def check_is_googles(
     Parameters
     ----------
     status : int
-        Of the answer.
+        Status of the response.
     headers : mapping
-        Of the answer.
+        Headers of the response.
     body : bytes or memoryview
-        As it was sent.
+        Body of the response.
     is_value : bool, optional
-        Whether the body of a success is an object's.
+        Whether the body of a successful response is an object.
     """
     if status < 300 and is_value:
         is_html = headers.get("Content-Type", "").lower().startswith("text/html")
-        foreign = (is_html or is_html_page(body)) and not any(
-            name in headers for name in _OF_OBJECTS
+        is_unexpected = (is_html or is_html_page(body)) and not any(
+            name in headers for name in _OBJECT_HEADERS
         )
     elif status < 300 or status in (400, 403):
-        foreign = is_html_page(body)
+        is_unexpected = is_html_page(body)
     elif status == 404:
-        text = bytes(body[:_ERROR_BYTES]).strip()
-        foreign = not (
+        text = bytes(body[:_MAX_ERROR_TEXT_BYTES]).strip()
+        is_unexpected = not (
             _UPLOAD_ID in headers
             or text in (b"", b"Not Found")
             or text.startswith((b"No such object", b"{", b"["))
         ) or is_html_page(body)
     else:
-        foreign = False
-    if foreign:
+        is_unexpected = False
+    if is_unexpected:
         raise UnexpectedServerError("Google's JSON API", status, headers)
 
 
-def check_stored(answer: WholeResponse, data: memoryview, declared: Mapping[str, str]) -> None:
-    """Hold what the service says it stored against what it was sent.
+def verify_stored(response: WholeResponse, data: memoryview, checksums: Mapping[str, str]) -> None:
+    """Compare the size and checksums that the service stored with those of the uploaded value.
 
     Raises
     ------
     OSError
-        When it is something else. The service refuses such an upload; others may not.
+        When they differ. Google rejects such an upload; emulators may accept it.
     """
-    stored = parse_json(answer.body)
+    stored = parse_json(response.body)
     size = stored.get("size")
     wrong = size is not None and stated_size(size, "the object") != data.nbytes
-    if wrong or any(stored.get(name, value) != value for name, value in declared.items()):
-        raise OSError(f"the service stored other bytes than it was sent: {data.nbytes} of them")
+    if wrong or any(stored.get(name, value) != value for name, value in checksums.items()):
+        raise OSError(f"the service stored other bytes than the {data.nbytes} bytes of the upload")
 
 
-def check_whole(headers: Mapping[str, str], body: bytes | memoryview) -> None:
-    """Hold a whole object against the checksum it came with.
+def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> None:
+    """Verify the CRC-32C of a whole object, if the response states one.
 
     Raises
     ------
     aiohttp.ClientPayloadError
-        When it does not fit.
+        When it differs.
     """
-    # The checksums come in one header or in several.
+    # Google sends its checksums in one header or in several.
     several = getattr(headers, "getall", None)
-    found = [headers.get(_HASH, "")] if several is None else several(_HASH, ())
+    found = [headers.get(_HASH_HEADER, "")] if several is None else several(_HASH_HEADER, ())
     match = _CRC32C.search(",".join(found))
     if match and crc32c(memoryview(body)) not in (match[1], None):
-        raise aiohttp.ClientPayloadError("the bytes that came do not fit their checksum")
+        raise aiohttp.ClientPayloadError("checksum mismatch in the response body")
 
 
 def object_size(document: bytes) -> int | None:
-    """The size in an object's metadata; ``None`` where it is left out, or is doubtful.
+    """The size in an object's metadata; ``None`` where it is missing or unreliable.
 
-    It is doubtful where it is 0 without the checksum of no bytes.
+    A size of 0 is unreliable without the CRC-32C of an empty object.
 
     Raises
     ------
     OSError
-        When it is none.
+        When the size is not a valid number.
     """
     found = parse_json(document)
     size = _size(found, "the object")
-    return size if size or found.get("crc32c") == _CRC32C_OF_NOTHING else None
+    return size if size or found.get("crc32c") == _EMPTY_CRC32C else None
 
 
 class Listing(NamedTuple):
@@ -162,9 +162,9 @@ class Listing(NamedTuple):
     objects : list of tuple
         Names and sizes; a size is ``None`` where the service lists none.
     prefixes : list of str
-        With the ``/`` at their end.
+        Each ends in ``/``.
     token : str
-        Asks for the next page, ``""`` after the last.
+        Token of the next page, ``""`` on the last one.
     """
 
     objects: list[tuple[str, int | None]]
@@ -173,27 +173,26 @@ class Listing(NamedTuple):
 
 
 def listing(document: bytes) -> Listing:
-    """Read a page of a listing.
+    """Parse a page of a listing.
 
     Raises
     ------
     OSError
-        When it names an object or a prefix without a name, or with a size that is none, or a next
-        page by what is no token.
+        When a name, a size or the page token is invalid.
     """
     page = parse_json(document)
     items, prefixes = page.get("items", []), page.get("prefixes", [])
     token = page.get("nextPageToken") or ""
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise OSError("the service's listing has objects that are none")
+        raise OSError("invalid listing: its items are not a list of objects")
     if not isinstance(prefixes, list):
-        raise OSError("the service's listing has prefixes that are none")
+        raise OSError("invalid listing: its prefixes are not a list")
     names = [item.get("name") for item in items]
     for text in [*names, *prefixes, token or "-"]:
-        if not isinstance(text, str) or not text or _NO_CHARACTER(text):
-            raise OSError(f"the service's listing has a name or a token that is none: {text!r:.80}")
-    if len(token) > _MAX_TOKEN:
-        raise OSError(f"the service's listing has a token of {len(token)} characters")
+        if not isinstance(text, str) or not text or _find_lone_surrogate(text):
+            raise OSError(f"invalid listing: invalid name or page token {text!r:.80}")
+    if len(token) > _MAX_TOKEN_CHARACTERS:
+        raise OSError(f"invalid listing: page token of {len(token)} characters")
     sizes = [_size(item, repr(item["name"])) for item in items]
     return Listing(list(zip(names, sizes, strict=True)), prefixes, token)
 
@@ -203,74 +202,74 @@ def _size(item: Mapping[str, Any], what: str) -> int | None:
     return None if size is None else stated_size(size, what)
 
 
-def outcomes_of_batch(answer: WholeResponse) -> dict[int, WholeResponse]:
-    """A batch's answers by the numbers of its requests; one that did not come is not there."""
+def outcomes_of_batch(response: WholeResponse) -> dict[int, WholeResponse]:
+    """The responses in a batch, by the number of their request; missing ones are left out."""
     outcomes = {}
-    parts = parse_multipart(answer.headers.get("Content-Type", ""), answer.body)
+    parts = parse_multipart(response.headers.get("Content-Type", ""), response.body)
     for part in parts:
         number = _CONTENT_ID.search(part.headers.get("content-id", ""))
         if number is None:
             continue
         status, _, rest = part.body.lstrip().partition(b"\n")
         words = status.split()
-        if len(words) < 2 or not _IS_STATUS(words[1]):
+        if len(words) < 2 or not _is_status(words[1]):
             continue
         headers, body = parse_part(rest)
-        outcomes[int(number[1])] = in_words(WholeResponse(int(words[1]), headers, body))
+        outcomes[int(number[1])] = with_message(WholeResponse(int(words[1]), headers, body))
     return outcomes
 
 
-def failures_of_batch(outcomes: Mapping[int, WholeResponse], count: int) -> dict[int, Exception]:
-    """The requests of a batch of ``count`` deletions that did not do what they were to do."""
+def batch_failures(outcomes: Mapping[int, WholeResponse], count: int) -> dict[int, Exception]:
+    """Errors by request number, for the failed requests of a batch of ``count`` deletions."""
     failures: dict[int, Exception] = {}
     for number in range(count):
         outcome = outcomes.get(number)
         if outcome is None:
-            failures[number] = aiohttp.ClientPayloadError("a batch came back without all answers")
+            failures[number] = aiohttp.ClientPayloadError("the batch response is incomplete")
         elif outcome.status not in _DELETED:
             failures[number] = StatusError(outcome)
     return failures
 
 
-def in_words(answer: WholeResponse) -> WholeResponse:
-    """An error's answer with the service's sentence for a body, where it came in JSON."""
-    if len(answer.body) > _JSON_ERROR_BYTES:
-        return answer
+def with_message(response: WholeResponse) -> WholeResponse:
+    """The error response with its JSON body replaced by the message in it, if there is one."""
+    if len(response.body) > _MAX_JSON_ERROR_BYTES:
+        return response
     try:
-        message = json.loads(answer.body)["error"]["message"]
+        message = json.loads(response.body)["error"]["message"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return answer
+        return response
     if not isinstance(message, str):
-        return answer
-    return WholeResponse(answer.status, answer.headers, message.encode("utf-8", "replace"))
+        return response
+    return WholeResponse(response.status, response.headers, message.encode("utf-8", "replace"))
 
 
-def is_missing_object(answer: WholeResponse) -> bool:
-    """Whether this says that an object is missing, in a bucket that is there."""
-    return answer.status == 404 and answer.body.startswith(b"No such object")
+def is_missing_object(response: WholeResponse) -> bool:
+    """Whether a response says that the object is missing and its bucket exists."""
+    return response.status == 404 and response.body.startswith(b"No such object")
 
 
-def is_missing_bucket(answer: WholeResponse) -> bool:
-    """Whether this says that a bucket is missing; emulators say "Not Found" of anything."""
-    return is_unclear(answer) and b"bucket does not exist" in answer.body
+def is_missing_bucket(response: WholeResponse) -> bool:
+    """Whether a response says that the bucket is missing; emulators only say "Not Found"."""
+    return is_ambiguous_404(response) and b"bucket does not exist" in response.body
 
 
-def is_unclear(answer: WholeResponse) -> bool:
-    """Whether something is missing and this does not say which, object or bucket."""
-    return answer.status == 404 and not is_missing_object(answer)
+def is_ambiguous_404(response: WholeResponse) -> bool:
+    """Whether a 404 may mean that the bucket is missing, not the object."""
+    return response.status == 404 and not is_missing_object(response)
 
 
-def verdict(error: Exception) -> RetryDecision | None:
-    """Why a request that failed this way may be repeated, ``None`` where that is no use."""
+def retry_decision(error: Exception) -> RetryDecision | None:
+    """The retry decision for an error, ``None`` where a retry does not help."""
     if isinstance(error, StatusError) and error.response.status == 401:
         return EXPIRED
     if isinstance(error, CREDENTIAL_ERRORS):
-        # gcsfs puts an exception of its own around the library's.
+        # gcsfs wraps the exception of google-auth.
         causes = (error, error.__cause__)
-        passing = any(
+        is_transient = any(
             isinstance(cause, google.auth.exceptions.TransportError)
             or getattr(cause, "retryable", False)
             for cause in causes
         )
-        return TRANSIENT if passing else None
+        return TRANSIENT if is_transient else None
     return retry_decision_of_error(error)

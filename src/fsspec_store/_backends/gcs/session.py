@@ -1,9 +1,8 @@
-"""What the user's gcsfs filesystem was told: where the service is, who asks, and how to connect.
+"""Reads the configuration of a gcsfs filesystem: endpoint, credentials, session options.
 
-The filesystem is read and never used: requests go on sessions of the store's own. gcsfs's timeouts,
-retries, block sizes and listing caches are left aside: the store has its own policy and no cache,
-and verifies every write whatever ``consistency`` says. Knows gcsfs and Google's credentials, and no
-request.
+The filesystem itself sends no requests. Its timeouts, retries, block sizes and listing caches have
+no effect: the store has its own retry policy and no cache. The store verifies every write, so
+``consistency`` has no effect either. Sends only requests for tokens.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ __all__ = [
 ]
 
 _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
-#: When the running operation began.
-_operation: ContextVar[float] = ContextVar("fsspec_store_operation", default=0.0)
-#: What fsspec takes for any filesystem, and gcsfs without naming it in a signature.
-_UNNAMED = frozenset(
+#: Start time of the current operation.
+_operation_start: ContextVar[float] = ContextVar("fsspec_store_operation", default=0.0)
+#: Options that fsspec and gcsfs accept without naming them in a signature.
+_UNNAMED_OPTIONS = frozenset(
     {
         "batch_size",
         "listings_expiry_time",
@@ -69,24 +68,24 @@ def endpoint(fs: Any) -> str:
     Raises
     ------
     StorageOptionError
-        When it is no URL, or holds a user name: libraries print it in their errors.
+        When it is not a URL, or has a user name: libraries print the URL in their errors.
     """
     location = str(fs._location).rstrip("/")
     if not _ENDPOINT.fullmatch(location):
         raise StorageOptionError(
-            "endpoint_url (or STORAGE_EMULATOR_HOST) is http(s)://host[:port], without a user name "
-            "or a query; credentials are given as token" + endpoint_advice(location)
+            "endpoint_url (or STORAGE_EMULATOR_HOST) must be http(s)://host[:port], without a user "
+            "name or a query; set credentials as token" + endpoint_advice(location)
         )
     return location
 
 
 def billed_project(fs: Any) -> str | None:
-    """The project that pays for requests, ``None`` where the bucket's own does.
+    """The project that is billed for requests, ``None`` for the bucket's own project.
 
     Raises
     ------
     StorageOptionError
-        When requests are to be paid for, and no project is known.
+        When ``requester_pays`` is set without a project.
     """
     if not fs.requester_pays:
         return None
@@ -99,41 +98,41 @@ def billed_project(fs: Any) -> str | None:
 
 
 def check_options(fs: Any) -> None:
-    """Refuse the options that gcsfs swallows, or that would fail at the first request.
+    """Reject options that gcsfs ignores, or that fail at the first request.
 
     Raises
     ------
     StorageOptionError
-        Naming each option that neither gcsfs nor the HTTP session takes.
+        Names each option that neither gcsfs nor the HTTP session accepts.
     """
     check_names(type(fs), fs.storage_options)
     known = {*_parameters(aiohttp.ClientSession)}
     refuse_unknown("session_kwargs: an aiohttp session takes no", fs.session_kwargs, known)
     if "connector" in fs.session_kwargs:
         raise StorageOptionError(
-            "session_kwargs: a connector belongs to one event loop, and a store to none; "
+            "session_kwargs: a connector belongs to one event loop, and a store serves several; "
             "for a proxy give trust_env or proxy"
         )
 
 
 def check_names(cls: type[Any], given: Iterable[str]) -> None:
-    """Refuse options that gcsfs swallows, by their names alone: it may ask for credentials first.
+    """Reject options that gcsfs ignores, by name, before gcsfs looks up credentials.
 
     Raises
     ------
     StorageOptionError
-        Naming each of them.
+        Names each of them.
     """
-    # Another package's class may take options without naming them.
+    # A class of another package may accept options without naming them.
     if cls.__module__.partition(".")[0] == "gcsfs":
-        known = {*_parameters(*cls.__mro__), *_UNNAMED}
+        known = {*_parameters(*cls.__mro__), *_UNNAMED_OPTIONS}
         refuse_unknown("gcsfs takes no storage option", given, known, GCSFS)
 
 
 def session_maker(fs: Any) -> Callable[[], aiohttp.ClientSession]:
-    """What makes a session for the running loop, with the user's ``session_kwargs``."""
+    """Returns a function that makes a session for the running loop with ``session_kwargs``."""
     options = dict(fs.session_kwargs)
-    # Releases of gcsfs before this option present no client certificate.
+    # Older releases of gcsfs do not have this option.
     presents_certificate = getattr(fs, "_use_client_cert", False)
     uses_tls = endpoint(fs).startswith("https://")
 
@@ -147,7 +146,7 @@ def session_maker(fs: Any) -> Callable[[], aiohttp.ClientSession]:
 
 
 def supports_native(fs: Any) -> bool:
-    """Whether the native transport supports what the user configured."""
+    """Whether the native transport supports the configuration."""
     return (
         not fs.session_kwargs
         and not getattr(fs, "_use_client_cert", False)
@@ -156,29 +155,29 @@ def supports_native(fs: Any) -> bool:
 
 
 class Authorization:
-    """The credentials of the user's filesystem; what blocks is done in threads.
+    """The credentials of the filesystem; blocking calls run in threads.
 
-    gcsfs looks for credentials once, when the filesystem is made. Where it found none, or those it
-    found cannot be renewed or are refused, their source is read again.
+    gcsfs looks up credentials once, when the filesystem is made. If there are none, or they are
+    rejected or cannot be refreshed, this class reads their source again.
 
     Parameters
     ----------
     fs : GCSFileSystem
         As the user configured it.
     timeout : float
-        Seconds to wait for a response with a token.
+        Timeout of a request for a token, in seconds.
     """
 
     def __init__(self, fs: Any, timeout: float) -> None:
         self._timeout = timeout
-        # A copy: credentials that are found later do not change the user's filesystem.
+        # A copy: credentials that are found later must not change the user's filesystem.
         self._credentials = copy.copy(fs.credentials)
         self._source = getattr(fs.credentials, "token", None)
-        # Both are held while a token is fetched.
+        # Both locks are held while a token is fetched.
         free_in_child(self._credentials.lock)
         self._lock = free_in_child(threading.Lock())
         self._rate = LookupRate()
-        #: When the last attempt to get a token ended, and what it failed with.
+        #: End time of the last attempt to get a token, and its error.
         self._ended = 0.0
         self._failure: Exception | None = None
 
@@ -193,134 +192,136 @@ class Authorization:
         return getattr(self._credentials.credentials, "token", None)
 
     @property
-    def may_renew(self) -> bool:
-        """Whether another token is possible after a refused one."""
-        # Anonymous because nothing was found, and not because the user said so.
+    def can_refresh(self) -> bool:
+        """Whether a rejected token can be replaced."""
+        # Without a source, anonymous means that no credentials were found.
         return not self.is_anonymous or (self._source is None and self._rate.is_open())
 
     def secrets(self) -> set[str]:
-        """The current token, and the credentials that it is refreshed by."""
-        google = self._credentials.credentials
+        """The current token, and the secrets that refresh it."""
+        current = self._credentials.credentials
         names = ("token", "_refresh_token", "_client_secret", "_id_token")
-        return {text for name in names if isinstance(text := getattr(google, name, None), str)}
+        return {text for name in names if isinstance(text := getattr(current, name, None), str)}
 
     async def sign(self, headers: dict[str, str]) -> None:
-        """Add the ``Authorization`` header; nothing where the credentials are anonymous."""
-        google = self._credentials.credentials
-        if google is None:
+        """Add the ``Authorization`` header, unless the credentials are anonymous."""
+        current = self._credentials.credentials
+        if current is None:
             return
-        if not google.valid:
-            await in_thread(self._refresh, _operation.get(), time.monotonic(), None)
-            google = self._credentials.credentials
-        google.apply(headers)
+        if not current.valid:
+            await in_thread(self._refresh_shared, _operation_start.get(), time.monotonic(), None)
+            current = self._credentials.credentials
+        current.apply(headers)
 
-    def check(self, headers: Mapping[str, str]) -> None:
-        """Raise a ``GoogleAuthError`` where a signed header cannot be sent."""
+    def check_headers(self, headers: Mapping[str, str]) -> None:
+        """Raise ``GoogleAuthError`` if the token makes a header invalid."""
         if not all(value.isascii() and value.isprintable() for value in headers.values()):
             raise GoogleAuthError(  # type: ignore[no-untyped-call]
-                "the token has a line break or another character that no header can have"
+                "the token has a line break or another character that is invalid in a header"
             ) from None
 
-    async def renew(self, refused: object) -> None:
-        """Get a new token, unless `token` is no longer the refused one."""
-        await in_thread(self._refresh, _operation.get(), time.monotonic(), (refused,))
+    async def refresh(self, rejected: object) -> None:
+        """Get a new token, unless the rejected one was replaced already."""
+        await in_thread(self._refresh_shared, _operation_start.get(), time.monotonic(), (rejected,))
 
-    def begin(self) -> None:
-        """Record the start of an operation: its requests share one look-up."""
-        _operation.set(time.monotonic())
+    def begin_operation(self) -> None:
+        """Record the start of an operation; its requests share one credential lookup."""
+        _operation_start.set(time.monotonic())
 
-    def _refresh(self, operation: float, began: float, refused: tuple[object] | None) -> None:
-        """Get a token, or fail, once for all operations that were under way.
+    def _refresh_shared(
+        self, operation: float, began: float, rejected: tuple[object] | None
+    ) -> None:
+        """Get a token, or fail, once for all concurrent operations.
 
-        A failure that may pass is shared by the requests that waited alone: their operations try
-        again.
+        A transient failure is shared only with the requests that waited for it. Their operations
+        retry.
         """
         with self._lock:
-            google = self._credentials.credentials
-            if refused is None and google is not None and google.valid:
+            current = self._credentials.credentials
+            if rejected is None and current is not None and current.valid:
                 return
-            if refused is not None and self.token != refused[0]:
+            if rejected is not None and self.token != rejected[0]:
                 return
             failure = self._failure
-            if self._ended > (began if failure and _is_passing(failure) else operation):
+            if self._ended > (began if failure and _is_transient(failure) else operation):
                 if failure is not None:
                     raise failure.with_traceback(None)
-                if google is None:
+                if current is None:
                     return
             self._failure = None
             try:
-                if google is not None:
-                    self._get_token(google, refused)
+                if current is not None:
+                    self._get_token(current, rejected)
                 elif self._rate.take():
-                    self._look_again()
+                    self._reload()
             except Exception as error:
                 self._failure = error
                 raise
             finally:
                 self._ended = time.monotonic()
 
-    def _get_token(self, google: Any, refused: tuple[object] | None) -> None:
+    def _get_token(self, current: Any, rejected: tuple[object] | None) -> None:
         try:
-            if refused is None:
-                self._refresh_invalid()
+            if rejected is None:
+                self._refresh_if_invalid()
                 return
-            # Other stores may have the same credentials.
+            # Another store with the same credentials may have refreshed the token.
             with self._credentials.lock:
-                if self.token == refused[0]:
-                    google.refresh(_Request(self._timeout))
+                if self.token == rejected[0]:
+                    current.refresh(_TimedRequest(self._timeout))
         except Exception as error:
-            if _is_passing(error) or not self._has_source() or not self._rate.take():
+            if _is_transient(error) or not self._has_source() or not self._rate.take():
                 raise
             began = time.monotonic()
             try:
-                self._look_again()
-                self._refresh_invalid()
+                self._reload()
+                self._refresh_if_invalid()
             except Exception as again:
-                self._credentials.credentials = google
+                self._credentials.credentials = current
                 self._rate.took(time.monotonic() - began)
                 raise error from again
 
-    def _refresh_invalid(self) -> None:
-        """Get a token unless the current one is valid. gcsfs's own way waits two minutes for it."""
+    def _refresh_if_invalid(self) -> None:
+        """Get a token unless the current one is valid; gcsfs itself would wait two minutes."""
         with self._credentials.lock:
-            google = self._credentials.credentials
-            if google is not None and not google.valid:
-                google.refresh(_Request(self._timeout))
+            current = self._credentials.credentials
+            if current is not None and not current.valid:
+                current.refresh(_TimedRequest(self._timeout))
 
-    def _look_again(self) -> None:
+    def _reload(self) -> None:
         began = time.monotonic()
-        # Reads the file, or asks the metadata service.
+        # Reads the file, or sends a request to the metadata service.
         self._credentials.connect(method=self._source)
         if self.is_anonymous:
             self._rate.took(time.monotonic() - began)
 
     def _has_source(self) -> bool:
-        """Whether the source of the credentials may have others by now."""
+        """Whether the source of the credentials may have new ones."""
         if self._source is None or self._source in ("google_default", "cloud"):
             return True
         return isinstance(self._source, str) and os.path.isfile(self._source)
 
 
-class _Request(Request):
-    """Requests for tokens that keep to a timeout.
+class _TimedRequest(Request):
+    """Sends requests for tokens with a timeout.
 
     Parameters
     ----------
-    longest : float
-        Seconds to wait for a connection, and for the next bytes.
+    timeout : float
+        Seconds to wait for a connection, and for the next bytes of a response.
     """
 
-    def __init__(self, longest: float) -> None:
+    def __init__(self, timeout: float) -> None:
         super().__init__()
-        self._longest = longest
+        self._seconds = timeout
 
     def __call__(self, url: str, *args: Any, **options: Any) -> Any:
-        options["timeout"] = self._longest
+        options["timeout"] = self._seconds
         return super().__call__(url, *args, **options)  # type: ignore[no-untyped-call]
 
 
-def _is_passing(error: Exception) -> bool:
-    # gcsfs puts an exception of its own around the library's.
+def _is_transient(error: Exception) -> bool:
+    # gcsfs wraps the exception of google-auth.
     causes = (error, error.__cause__)
     return any(
         isinstance(cause, TransportError) or getattr(cause, "retryable", False) for cause in causes

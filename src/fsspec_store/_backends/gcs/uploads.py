@@ -1,7 +1,7 @@
-"""How a value gets to Google Cloud Storage: in one request, or as a resumable upload.
+"""Uploads a value in one request, or as a resumable upload.
 
-After a lost response the value is read back: the write may have succeeded, and then its repetition
-fails. Knows the upload protocols, and not how a request is sent.
+After a lost response the value is read back: the write may have succeeded, and then its retry
+fails. Does not know how a request is sent.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import aiohttp
 from ..._http.parsing import parse_json
 from ..._http.responses import StatusError, WholeResponse
 from ..._runtime.threads import in_thread
-from .bodies import LONG_TO_HASH, Body, checksum, multipart_upload
-from .responses import check_stored
+from .bodies import HASH_IN_THREAD_BYTES, Body, checksum_metadata, multipart_upload
+from .responses import verify_stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -31,43 +31,43 @@ __all__ = ["Upload"]
 
 T = TypeVar("T")
 
-#: The service stores whole multiples of this ("Resumable uploads").
-_LEAST_KEPT = 256 * 2**10
+#: The service stores multiples of this size ("Resumable uploads").
+_CHUNK_MULTIPLE = 256 * 2**10
 _CONTENT_TYPE = "application/octet-stream"
-#: What the answer to a write says of the object.
-_STORED = "size,crc32c,md5Hash"
-#: Statuses of errors after which nothing was written.
-_NOT_DONE = frozenset({401, 403, 429})
-#: What a repeated write may meet that was done the first time.
-_MAY_BE_DONE = frozenset({404, 410, 412})
-#: A session that the service forgot has to be begun again.
+#: Metadata that the response to a write contains.
+_STORED_FIELDS = "size,crc32c,md5Hash"
+#: Statuses that prove that nothing was written.
+_NOT_WRITTEN = frozenset({401, 403, 429})
+#: Statuses of a retry whose first attempt may have written.
+_MAYBE_WRITTEN = frozenset({404, 410, 412})
+#: The session does not exist any more; the upload starts again.
 _SESSION_GONE = frozenset({404, 410})
-_SESSIONS = 3
-_CANCELLED = (200, 204, 404, 410, 499)
-#: What a request line holds.
-_TARGET = re.compile(r"/[!-~]*")
+_MAX_SESSIONS = 3
+_CANCEL_STATUSES = (200, 204, 404, 410, 499)
+#: Path and query that a request line can hold.
+_REQUEST_TARGET = re.compile(r"/[!-~]*")
 _RANGE = re.compile(r"bytes=0-(\d{1,18})")
-#: Metadata by which a replacement is known again: equal bytes may be another writer's.
-_WRITER = "fsspec-store-writer"
+#: Metadata that identifies the writer of a replacement: another may write equal bytes.
+_WRITER_KEY = "fsspec-store-writer"
 
 
 class Upload:
-    """One write of one value, under a condition or none.
+    """One write of one value, with or without a condition.
 
     Parameters
     ----------
     client : Client
         Sends requests.
     read : callable
-        ``await read()`` returns, in one attempt, what is stored at the name, ``None`` if nothing.
+        ``await read()`` returns, in one attempt, the stored object, ``None`` if it is missing.
     bucket, name : str
-        Of the object.
+        Bucket and name of the object.
     data : memoryview
         The value.
     condition : mapping
-        ``{}`` or ``{"ifGenerationMatch": generation}``; generation 0 is: no object.
+        ``{}`` or ``{"ifGenerationMatch": generation}``; generation 0 means: no object.
     cleanup : Cleanup
-        Takes the end of a resumable upload that failed.
+        Cancels a resumable upload that failed.
     """
 
     def __init__(
@@ -82,41 +82,41 @@ class Upload:
     ) -> None:
         self._client = client
         self._cleanup = cleanup
-        self._read = read
+        self._read_back = read
         self._bucket = bucket
         self._name = name
         self._data = data
         self._condition = condition
         is_replacement = condition.get("ifGenerationMatch", "0") != "0"
-        #: Of a replacement alone: of a creation, all writers of equal bytes are served.
-        self._writer = secrets.token_hex(8) if is_replacement else None
+        #: Only for replacements: a creation succeeds for all writers of equal bytes.
+        self._writer_id = secrets.token_hex(8) if is_replacement else None
 
     async def run(self, *, chunk_bytes: int | None = None) -> bool:
-        """Write, and say whether this did: ``False`` when the condition was not met.
+        """Write the value; ``False`` when the condition is not met.
 
         Parameters
         ----------
         chunk_bytes : int, optional
-            Size of the chunks of a resumable upload, a multiple of 256 KiB; the value is uploaded
-            in one request when left out.
+            Chunk size of a resumable upload, a multiple of 256 KiB; by default the value is
+            uploaded in one request.
         """
-        if self._data.nbytes < LONG_TO_HASH:
-            declared = checksum(self._data)
+        if self._data.nbytes < HASH_IN_THREAD_BYTES:
+            checksums = checksum_metadata(self._data)
         else:
-            declared = await in_thread(checksum, self._data)
+            checksums = await in_thread(checksum_metadata, self._data)
         if chunk_bytes is None:
-            return await self._run_at_once(declared)
-        return await self._run_sessions(declared, chunk_bytes)
+            return await self._run_single_request(checksums)
+        return await self._run_resumable(checksums, chunk_bytes)
 
     def _url(self, **params: str) -> str:
         return self._client.url(self._bucket, api="/upload/storage/v1", **params)
 
-    async def _run_at_once(self, declared: dict[str, str]) -> bool:
-        body, content_type = multipart_upload(self._described(declared), self._data)
-        url = self._url(uploadType="multipart", fields=_STORED, **self._condition)
+    async def _run_single_request(self, checksums: dict[str, str]) -> bool:
+        body, content_type = multipart_upload(self._metadata(checksums), self._data)
+        url = self._url(uploadType="multipart", fields=_STORED_FIELDS, **self._condition)
 
         async def request() -> WholeResponse:
-            return await self._client.once(
+            return await self._client.request_once(
                 "POST",
                 url,
                 expect=(200,),
@@ -124,34 +124,34 @@ class Upload:
                 data=body,
             )
 
-        answer = await self._write(request)
-        if isinstance(answer, WholeResponse):
-            check_stored(answer, self._data, declared)
-        return bool(answer)
+        response = await self._write(request)
+        if isinstance(response, WholeResponse):
+            verify_stored(response, self._data, checksums)
+        return bool(response)
 
-    async def _run_sessions(self, declared: dict[str, str], chunk_bytes: int) -> bool:
-        for _ in range(_SESSIONS):
-            session = await self._begin(declared)
+    async def _run_resumable(self, checksums: dict[str, str], chunk_bytes: int) -> bool:
+        for _ in range(_MAX_SESSIONS):
+            session = await self._start_session(checksums)
             if session is None:
                 return False
             try:
-                answer = await self._send_chunks(session, chunk_bytes)
+                response = await self._send_chunks(session, chunk_bytes)
             except BaseException as error:
                 if isinstance(error, StatusError) and error.response.status in _SESSION_GONE:
                     continue
                 await self._cleanup.run(partial(_cancel, self._client, session), error)
                 raise
-            if isinstance(answer, WholeResponse):
-                check_stored(answer, self._data, declared)
-            return bool(answer)
-        raise OSError(f"the service forgot the upload {_SESSIONS} times")
+            if isinstance(response, WholeResponse):
+                verify_stored(response, self._data, checksums)
+            return bool(response)
+        raise OSError(f"the service lost the session of the resumable upload {_MAX_SESSIONS} times")
 
-    async def _begin(self, declared: dict[str, str]) -> str | None:
-        """The URL of a new session, ``None`` when the condition is not met already."""
-        url = self._url(uploadType="resumable", fields=_STORED, **self._condition)
-        body = Body(json.dumps(self._described(declared)).encode())
-        answer = await self._client.send(
-            lambda: self._client.once(
+    async def _start_session(self, checksums: dict[str, str]) -> str | None:
+        """The URL of a new upload session, ``None`` when the condition is not met."""
+        url = self._url(uploadType="resumable", fields=_STORED_FIELDS, **self._condition)
+        body = Body(json.dumps(self._metadata(checksums)).encode())
+        response = await self._client.retry(
+            lambda: self._client.request_once(
                 "POST",
                 url,
                 expect=(200, 412) if self._condition else (200,),
@@ -164,17 +164,19 @@ class Upload:
                 data=body,
             )
         )
-        return None if answer.status == 412 else self._session(answer.headers.get("Location", ""))
+        if response.status == 412:
+            return None
+        return self._session_url(response.headers.get("Location", ""))
 
-    def _session(self, location: str) -> str:
-        """The URL of a session, on the endpoint whatever host is named: the token goes there."""
+    def _session_url(self, location: str) -> str:
+        """The URL of a session, on the configured endpoint: other hosts must not get the token."""
         try:
             parts = urlsplit(location)
         except ValueError:
             parts = urlsplit("")
         target = parts.path + (parts.query and f"?{parts.query}")
-        if parts.scheme not in ("http", "https") or not _TARGET.fullmatch(target):
-            raise OSError("the service began an upload and did not say where it goes on")
+        if parts.scheme not in ("http", "https") or not _REQUEST_TARGET.fullmatch(target):
+            raise OSError("the service started a resumable upload without a valid Location")
         endpoint = urlsplit(self._client.endpoint)
         return f"{endpoint.scheme}://{endpoint.netloc}{target}"
 
@@ -193,69 +195,71 @@ class Upload:
             async def request(
                 headers: dict[str, str] = headers, body: Body = body
             ) -> WholeResponse:
-                # Sent again, the service passes over what it has of it.
-                return await self._client.once(
+                # In a retry the service skips the bytes it has.
+                return await self._client.request_once(
                     "PUT", session, expect=(200, 201, 308), headers=headers, data=body
                 )
 
-            answer = await self._write(request)
-            if isinstance(answer, bool) or (answer.status != 308 and end == size):
-                return answer
-            if answer.status != 308:
+            response = await self._write(request)
+            if isinstance(response, bool) or (response.status != 308 and end == size):
+                return response
+            if response.status != 308:
                 raise aiohttp.ClientPayloadError(
-                    f"the service ended an upload of {size} bytes when {end} had been sent"
+                    f"the service ended an upload of {size} bytes after {end} bytes"
                 )
-            match = _RANGE.fullmatch(answer.headers.get("Range", ""))
-            kept = int(match[1]) + 1 if match else 0
-            least = min(start + _LEAST_KEPT, end)
-            if not least <= kept <= end or kept == size:
+            match = _RANGE.fullmatch(response.headers.get("Range", ""))
+            stored = int(match[1]) + 1 if match else 0
+            minimum = min(start + _CHUNK_MULTIPLE, end)
+            if not minimum <= stored <= end or stored == size:
                 raise aiohttp.ClientPayloadError(
-                    f"of an upload the service kept {kept} bytes when {end} had been sent"
+                    f"the service stored {stored} of the {end} bytes that were uploaded"
                 )
-            start = kept
+            start = stored
 
     async def _write(self, request: Callable[[], Awaitable[WholeResponse]]) -> WholeResponse | bool:
-        """Send a request that may make the object appear.
+        """Send a request that may write the object.
 
-        Its answer, or whether the object is there by an earlier attempt of this very write.
+        Returns the response, or whether an earlier attempt of this write stored the object.
         """
-        answer_lost = False
+        response_lost = False
 
         async def attempt() -> WholeResponse | bool:
-            nonlocal answer_lost
+            nonlocal response_lost
             try:
                 return await request()
             except Exception as error:
                 status = error.response.status if isinstance(error, StatusError) else None
-                if answer_lost and status in _MAY_BE_DONE and await self._is_stored():
+                if response_lost and status in _MAYBE_WRITTEN and await self._is_stored():
                     return True
                 if status == 412 and self._condition:
                     return False
-                answer_lost = answer_lost or status not in _NOT_DONE
+                response_lost = response_lost or status not in _NOT_WRITTEN
                 raise
 
-        answer: WholeResponse | bool = await self._client.send(attempt)
-        return answer
+        response: WholeResponse | bool = await self._client.retry(attempt)
+        return response
 
-    def _described(self, declared: Mapping[str, str]) -> dict[str, Any]:
+    def _metadata(self, checksums: Mapping[str, str]) -> dict[str, Any]:
         """The object's metadata."""
-        own = {} if self._writer is None else {"metadata": {_WRITER: self._writer}}
-        return {"name": self._name, "contentType": _CONTENT_TYPE, **declared, **own}
+        own = {} if self._writer_id is None else {"metadata": {_WRITER_KEY: self._writer_id}}
+        return {"name": self._name, "contentType": _CONTENT_TYPE, **checksums, **own}
 
     async def _is_stored(self) -> bool:
-        """Whether this write is what is there, within another request's attempt."""
-        if self._writer is None:
-            return await self._read() == self._data
+        """Whether this write is what is stored; sends one request, as a part of an attempt."""
+        if self._writer_id is None:
+            return await self._read_back() == self._data
         url = self._client.url(self._bucket, self._name, fields="metadata")
-        answer = await self._client.once("GET", url, expect=(200, 404))
-        if answer.status == 404:
+        response = await self._client.request_once("GET", url, expect=(200, 404))
+        if response.status == 404:
             return False
-        found = parse_json(answer.body).get("metadata")
-        return isinstance(found, dict) and found.get(_WRITER) == self._writer
+        found = parse_json(response.body).get("metadata")
+        return isinstance(found, dict) and found.get(_WRITER_KEY) == self._writer_id
 
 
 async def _cancel(client: Client, session: str) -> None:
-    # Without this the service forgets the session in a week ("Resumable uploads").
-    await client.send(
-        lambda: client.once("DELETE", session, expect=_CANCELLED, headers={"Content-Length": "0"})
+    # Otherwise the session expires after a week ("Resumable uploads").
+    await client.retry(
+        lambda: client.request_once(
+            "DELETE", session, expect=_CANCEL_STATUSES, headers={"Content-Length": "0"}
+        )
     )
