@@ -8,6 +8,7 @@ import stat
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conformance.support import buf, put, read
@@ -204,3 +205,33 @@ async def test_a_file_removed_while_another_is_created_is_no_conflict(
     monkeypatch.setattr(os, "link", remove_what_is_in_the_way)
     await store.set_if_not_exists("a", buf(b"new"))
     assert await read(store, "a") == b"new"
+
+
+async def test_a_file_created_by_another_after_a_removal_is_no_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FsspecStore.from_url(tmp_path)
+    await put(store, "a", data=b"old")
+    lstat, removed = os.lstat, []
+
+    def create_again(path: str, **options: Any) -> os.stat_result:
+        # Between the look for a value and the look at what is in its place.
+        if removed and not os.path.exists(path):
+            (tmp_path / "a").write_bytes(b"another's")
+        return lstat(path, **options)
+
+    link = os.link
+
+    def remove_what_is_in_the_way(source: str, target: str) -> None:
+        try:
+            link(source, target)
+        except FileExistsError:
+            if not removed:
+                removed.append(target)
+                os.unlink(target)
+            raise
+
+    monkeypatch.setattr(os, "link", remove_what_is_in_the_way)
+    monkeypatch.setattr(os, "lstat", create_again)
+    await store.set_if_not_exists("a", buf(b"new"))
+    assert await read(store, "a") == b"another's"

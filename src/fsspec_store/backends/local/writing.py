@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -199,10 +200,15 @@ def _link(name: str, path: str, data: memoryview) -> bool:
         except FileExistsError:
             if size(path) is not None:
                 return False
-            if not os.path.lexists(path):
+            try:
+                mode = os.lstat(path).st_mode
+            except FileNotFoundError:
                 # It was removed meanwhile.
                 continue
-            if os.path.islink(path) or not os.path.isdir(path):
+            if stat.S_ISREG(mode):
+                # It was removed, and another one created.
+                continue
+            if not stat.S_ISDIR(mode):
                 raise
             if is_emptied:
                 break
