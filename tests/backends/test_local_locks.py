@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
+import re
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conformance.support import buf, put, read
 from forking import in_forked_child
 
-from fsspec_store import BackendError, FsspecStore
+from fsspec_store import BackendError, FsspecStore, VersionMismatchError
 
 #: Generous: what is not waited for takes a moment.
 BOUND = 10
@@ -117,6 +121,50 @@ def test_an_interruption_ends_the_wait_of_a_blocking_write(tmp_path: Path) -> No
     finally:
         signal.signal(signal.SIGINT, before)
     assert os.listdir(tmp_path / "shut") == ["a"]
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+async def test_a_lock_that_cannot_be_had_for_now_is_not_done_without(
+    store: FsspecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    opened = os.open
+
+    def refused(path: str, flags: int, *args: Any, **options: Any) -> int:
+        if path == str(tmp_path / "shut"):
+            raise OSError(code, os.strerror(code), path)
+        return opened(path, flags, *args, **options)
+
+    found = await store.get_version("shut/a")
+    assert found is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refused)
+        for change in CHANGES.values():
+            with pytest.raises(BackendError, match=re.escape(os.strerror(code))):
+                await change(store, found.version)
+    assert await read(store, "shut/a") == b"old"
+    assert os.listdir(tmp_path / "shut") == ["a"]
+    # Parts of values are still written by versions: no other writer's change is undone.
+    assert store.supports_compare_and_swap
+    await store.set("shut/a", buf(b"new"), if_match=found.version)
+
+
+async def test_a_folder_that_is_removed_before_it_is_locked_is_no_file_system_without_locks(
+    store: FsspecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, removals = os.open, []
+
+    def removed(path: str, flags: int, *args: Any, **options: Any) -> int:
+        if path == str(tmp_path / "shut") and not removals:
+            removals.append(path)
+            shutil.rmtree(path)
+        return opened(path, flags, *args, **options)
+
+    found = await store.get_version("shut/a")
+    assert found is not None
+    monkeypatch.setattr(os, "open", removed)
+    with pytest.raises(VersionMismatchError):
+        await store.set("shut/a", buf(b"new"), if_match=found.version)
+    assert store.supports_compare_and_swap
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

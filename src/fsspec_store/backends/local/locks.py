@@ -7,6 +7,7 @@ occupy a thread of the pool: between two tries the caller waits, for a limited t
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import time
@@ -34,6 +35,12 @@ T = TypeVar("T")
 #: less, and one of another program for any time.
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.025
+
+#: Errors of file systems without locks on folders. EBADF is that of NFS, where what is locked
+#: exclusively must be open for writing, which no folder can be.
+_NO_LOCKS = frozenset(
+    {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+)
 
 
 class FolderLockedError(Exception):
@@ -69,7 +76,10 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
     FolderLockedError
         When it is not free.
     NotImplementedError
-        When it is to be exclusive, and the folder cannot be locked.
+        When it is to be exclusive, and the file system has no locks on folders.
+    OSError
+        When the folder cannot be opened, or locked now. Without the shared lock of a folder that
+        this process may not read the work goes on: only a comparison needs one.
     """
     if fcntl is None:
         if exclusive:
@@ -85,8 +95,13 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
             fcntl.flock(held[0], (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FolderLockedError(folder) from None
+        except PermissionError:
+            if exclusive:
+                raise
         except OSError as error:
-            # Folders may be hidden and file systems have no locks; only the comparison needs one.
+            if error.errno not in _NO_LOCKS:
+                # Such as too many open files: without the lock another change would be undone.
+                raise
             if exclusive:
                 raise NotImplementedError("this folder cannot be locked") from error
         yield
