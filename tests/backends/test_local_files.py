@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from conformance.support import buf, collect, listed, put, read
 
-from fsspec_store import FsspecStore, InvalidKeyError, KeyConflictError
+from fsspec_store import AccessDeniedError, FsspecStore, InvalidKeyError, KeyConflictError
 
 
 @pytest.fixture
@@ -135,6 +135,23 @@ async def test_what_a_crash_leaves_is_no_key_and_goes_with_the_folder(
     assert [each.key for each in await store.remove_leftovers("a")] == keys[:1]
     assert [each.key for each in await store.remove_leftovers(older_than=0)] == keys[1:]
     assert await collect(store.list_leftovers()) == []
+
+
+async def test_leftovers_of_a_folder_that_may_not_be_read_are_an_error(
+    store: FsspecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(store, "a/b")
+    scandir = os.scandir
+
+    def refused(path: str) -> object:
+        # As it is for other users than root.
+        if os.path.basename(path) == "a":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(AccessDeniedError, match="cannot list leftovers of ''"):
+        await collect(store.list_leftovers())
 
 
 async def test_without_hard_links_one_creator_still_wins(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from ...leftovers import TEMPORARY, Leftover
 from ..temporary import is_temporary
-from .paths import FOLDER, opened, parent
+from .paths import FOLDER, is_no_file, opened, parent
 
 __all__ = ["remove_temporary", "temporary_files"]
 
@@ -19,7 +19,7 @@ __all__ = ["remove_temporary", "temporary_files"]
 def temporary_files(directory: str) -> list[Leftover]:
     """Files of temporary names; ``directory`` ends in ``/``."""
     found = []
-    for folder, _, names in os.walk(directory):
+    for folder, _, names in os.walk(directory, onerror=_raise_unless_gone):
         for name in names:
             path = f"{folder.rstrip('/')}/{name}"
             # It may have become the value meanwhile.
@@ -28,6 +28,11 @@ def temporary_files(directory: str) -> list[Leftover]:
                     modified = datetime.fromtimestamp(os.lstat(path).st_mtime, UTC)
                     found.append(Leftover(path, TEMPORARY, modified))
     return found
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not is_no_file(error):
+        raise error
 
 
 def remove_temporary(path: str) -> None:
