@@ -23,6 +23,9 @@ __all__ = ["WRITE_TRIES", "Parts", "group_writes", "patched", "write_parts"]
 #: Parts to be written into one value, by their start.
 Parts: TypeAlias = list[tuple[int, memoryview]]
 
+#: Files and objects end far below it; Python's own bytes cannot be longer.
+_MAX_START = 2**62
+
 #: Of many writers of one key each round lets one through.
 WRITE_TRIES = 200
 
@@ -41,6 +44,8 @@ def group_writes(key_start_values: Iterable[tuple[str, int, Any]]) -> dict[str, 
     for key, start, value in key_start_values:
         if index(start) < 0:
             raise ValueError(f"a part of {key!r} starts at {start}, before the value")
+        if index(start) > _MAX_START:
+            raise ValueError(f"a part of {key!r} starts at {start}, further than any value reaches")
         writes.setdefault(check_key(key), []).append((index(start), as_view(value)))
     for key, parts in writes.items():
         parts.sort(key=lambda part: (part[0], part[1].nbytes))

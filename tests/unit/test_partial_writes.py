@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,3 +34,9 @@ def test_writes_are_grouped_by_key_in_order_of_their_starts() -> None:
         "a": [(0, b"x"), (5, b"y")],
         "b": [(0, b"z")],
     }
+
+
+@pytest.mark.parametrize("start", [-1, 2**62 + 1, 2**64, 10**30])
+def test_a_start_that_no_value_reaches(start: int) -> None:
+    with pytest.raises(ValueError, match="a part of 'a' starts at"):
+        group_writes([("a", start, b"x")])
