@@ -195,6 +195,9 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
             case _:
                 break
     root = fs._strip_protocol(path)
+    if type(fs) is LocalFileSystem and root.startswith("~"):
+        # Nobody's home: a folder of that name, which fsspec leaves relative.
+        root = f"{os.getcwd().rstrip('/')}/{root}"
     scheme = SCHEME.fullmatch(root)
     names = protocols(fs)
     if not ("?" in root and WEB.intersection(names)):
@@ -237,12 +240,14 @@ def root_url(fs: AbstractFileSystem, root: str) -> str:
 
 
 def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
-    """The words for a store whose folder is missing; ``None`` if it exists, or is no local folder.
+    """The words for a store whose folder is missing; ``None`` if it exists, or is not local.
 
     Asks the operating system. A bucket's name without a scheme is such a folder.
     """
     if type(fs) is not LocalFileSystem or os.path.isdir(root or "/"):
         return None
+    if os.path.exists(root):
+        return "a file and not a folder"
     with suppress(OSError):
         above, _, name = root.partition(os.getcwd() + "/")
         meant = None if above or not name else meant_url(name)

@@ -293,8 +293,11 @@ def test_a_folder_stays_the_same_when_the_working_folder_changes(
     fs = fsspec.filesystem("file")
     stores = [FsspecStore.from_url("x"), FsspecStore.from_url(Path("x")), FsspecStore(fs, "x")]
     stores.append(FsspecStore(fs, "/"))
+    # A home that no user has.
+    stores += [FsspecStore.from_url("~no_such_user/x"), FsspecStore(fs, "~no_such_user/x")]
     monkeypatch.chdir("/")
     for store in stores:
+        assert os.path.isabs(store.path or "/")
         assert store.with_read_only(True).path == store.path
         assert pickle.loads(pickle.dumps(store)) == store
         assert open_store(store).path == store.path
@@ -319,6 +322,12 @@ def test_two_names_with_colons_are_two_places(tmp_path: Path) -> None:
 def test_a_path_that_no_system_has(path: Path) -> None:
     with pytest.raises(StoreURLError, match="path"):
         open_store(path)
+
+
+@pytest.mark.parametrize("url", ["\ud800", "/a\ud800/b", "file:///\ud800"])
+def test_a_text_that_no_system_has_for_a_path(url: str) -> None:
+    with pytest.raises(StoreURLError, match="no file can have such a name"):
+        open_store(url)
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="cannot: this machine has no IPv6")
@@ -389,6 +398,15 @@ def test_a_bucket_that_is_a_folder_is_said_where_nothing_is_there(
     zarr.open_group(store, mode="w")
     assert "no such folder" not in repr(store)
     assert "no such folder" in repr(open_store(tmp_path / "nothing"))
+
+
+def test_a_file_in_a_folders_place_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.zarr").write_bytes(b"an archive")
+    store = open_store("data.zarr")
+    assert repr(store).endswith("(a file and not a folder)")
+    with pytest.raises(FileNotFoundError, match="a file and not a folder"):
+        store.sync.getsize("zarr.json")
 
 
 def test_the_root_of_a_disk_is_no_other_folder(tmp_path: Path) -> None:

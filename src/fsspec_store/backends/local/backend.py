@@ -98,6 +98,13 @@ class LocalBackend(Backend):
     async def remove_leftover(self, leftover: Leftover) -> None:
         await in_thread(remove_temporary, leftover.key)
 
+    def check_root(self, root: str) -> str | None:
+        try:
+            os.fsencode(root)
+        except UnicodeEncodeError:
+            return "no file can have such a name"
+        return None
+
     def check_path(self, path: str) -> str | None:
         if is_temporary(path):
             return REFUSED
