@@ -25,6 +25,9 @@ R = TypeVar("R")
 #: Blocking calls wait for disks and servers rather than compute, so more of them than cores.
 _MAX_THREADS = 32
 
+#: What `ThreadPoolExecutor.submit` says once the interpreter ends, before it takes the job.
+_NO_MORE_JOBS = "cannot schedule new futures"
+
 _pool: ThreadPoolExecutor | None = None
 
 _in_place: ContextVar[bool] = ContextVar("fsspec_store_in_place", default=False)
@@ -41,7 +44,14 @@ async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(_MAX_THREADS, thread_name_prefix="fsspec-store")
-    job = _pool.submit(func, *args, **kwargs)
+    try:
+        job = _pool.submit(func, *args, **kwargs)
+    except RuntimeError as error:
+        if not str(error).startswith(_NO_MORE_JOBS):
+            # "can't start new thread": another one may run it all the same.
+            raise
+        # The program ends: an exit handler called this, or a thread that is still waited for.
+        return func(*args, **kwargs)
     waiter = asyncio.wrap_future(job)
     try:
         return await asyncio.shield(waiter)

@@ -121,6 +121,45 @@ print(
 """,
 }
 
+#: Where no thread may begin any more: threads that the interpreter waits for, and exit handlers.
+ENDING = """
+import asyncio, atexit, sys, threading
+from fsspec_store import Buffer, FsspecStore
+
+root, kept, used_before = sys.argv[1:]
+store = FsspecStore.from_url(root)
+options = {"simplecache": {"cache_storage": kept}}
+layer = FsspecStore.from_url(f"simplecache::file://{root}", options)
+
+def use(name):
+    store.sync.set(f"{name}/a", Buffer.from_bytes(b"value"))
+    asyncio.run(store.set(f"{name}/b", Buffer.from_bytes(b"value")))
+    print(sorted(store.sync.list()), layer.sync.get(f"{name}/a").to_bytes())
+    store.sync.delete_dir(name)
+    print(list(store.sync.list()))
+
+if used_before == "True":
+    use("before")
+atexit.register(use, "handler")
+ended = threading.main_thread().join
+threading.Thread(target=lambda: (ended(), use("thread"))).start()
+"""
+
+
+@pytest.mark.parametrize("used_before", [False, True])
+def test_files_are_read_and_written_as_the_program_ends(used_before: bool, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDING, tmp_path / "root", tmp_path / "kept", str(used_before)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    expected = ""
+    for name in (*["before"] * used_before, "thread", "handler"):
+        expected += f"['{name}/a', '{name}/b'] b'value'\n[]\n"
+    assert (done.stdout, done.stderr) == (expected, "")
+
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_it_works_or_says_what_to_do(
