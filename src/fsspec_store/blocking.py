@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import sys
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
 # Now, and not in the first call: a module that another thread imports during a fork can never be
 # imported in the child.
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 __all__ = ["SyncFsspecStore", "SyncStore", "iterate", "run"]
 
 T = TypeVar("T")
+
+#: What work on a generator holds meanwhile.
+Turn: TypeAlias = AbstractAsyncContextManager[None]
 
 #: Items of a listing that are fetched in one go; a page of most services.
 _MOST_ITEMS = 1000
@@ -138,8 +142,9 @@ def iterate(
         Each item, in order.
     """
     size = 1
-    # What was interrupted may still be ending, and a generator that runs cannot be closed.
-    turn = asyncio.Lock()
+    # What was interrupted on another thread may still be ending, and a generator that runs cannot
+    # be closed. In place it has ended; a lock that was interrupted there would stay locked.
+    turn: Turn = asyncio.Lock() if runner is run else nullcontext()
     try:
         while batch := runner(_next(items, size, turn)):
             yield from batch
@@ -150,7 +155,7 @@ def iterate(
             runner(_close(items, turn))
 
 
-async def _next(items: AsyncGenerator[T, None], size: int, turn: asyncio.Lock) -> list[T]:
+async def _next(items: AsyncGenerator[T, None], size: int, turn: Turn) -> list[T]:
     found: list[T] = []
     async with turn:
         async for item in items:
@@ -160,7 +165,7 @@ async def _next(items: AsyncGenerator[T, None], size: int, turn: asyncio.Lock) -
     return found
 
 
-async def _close(items: AsyncGenerator[T, None], turn: asyncio.Lock) -> None:
+async def _close(items: AsyncGenerator[T, None], turn: Turn) -> None:
     async with turn:
         await items.aclose()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -11,9 +12,12 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conformance.support import buf
 
+from fsspec_store import FsspecStore, RangeByteRequest
 from fsspec_store.blocking import iterate
 
 LEFT_OPEN = """
@@ -115,6 +119,34 @@ def test_an_interrupted_iterator_raises_the_interruption_once_its_source_is_clos
     with pytest.raises(KeyboardInterrupt):
         list(iterate(source()))
     assert closed.is_set()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interruption_of_a_blocking_read_is_raised_wherever_it_comes(tmp_path: Path) -> None:
+    store = FsspecStore.from_url(tmp_path).sync
+    store.set("a", buf(b"value"))
+    ranges = [RangeByteRequest(0, 1), RangeByteRequest(3, 5)]
+    before = sys.gettrace()
+    for first in itertools.count():
+        lines = itertools.count()
+
+        def interrupt(_frame: object, event: str, _arg: object) -> Any:
+            if event == "line" and next(lines) == first:  # noqa: B023
+                sys.settrace(before)
+                raise KeyboardInterrupt
+            return interrupt
+
+        sys.settrace(interrupt)
+        try:
+            found = list(store.get_ranges("a", ranges))
+            break
+        except KeyboardInterrupt:
+            continue
+        finally:
+            sys.settrace(before)
+    assert first > 100
+    assert [part.to_bytes() for answers in found for _, part in answers] == [b"v", b"ue"]
 
 
 def test_an_iterator_left_open_does_not_keep_the_program_from_ending() -> None:
