@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 import uuid
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -443,6 +444,37 @@ async def test_copies_expire(layer: str, root: str, tmp_path: Path) -> None:
         MemoryFileSystem().pipe_file(f"{root}/a", value)
         assert await read(store, "a") == value
     assert sum(path.is_file() for path in tmp_path.rglob("*")) == 1
+
+
+@pytest.mark.parametrize("layer", ["filecache", "blockcache"])
+async def test_copies_made_while_the_clock_was_ahead_expire(
+    layer: str, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = cached(layer, root, tmp_path, expiry_time=1000)
+    MemoryFileSystem().pipe_file(f"{root}/a", b"one")
+    with monkeypatch.context() as patch:
+        ahead = time.time_ns() + 10**18
+        patch.setattr(time, "time_ns", lambda: ahead)
+        patch.setattr(time, "time", lambda: ahead / 1e9)
+        assert await read(store, "a") == b"one"
+    MemoryFileSystem().pipe_file(f"{root}/a", b"two")
+    assert await read(store, "a") == b"two"
+    MemoryFileSystem().pipe_file(f"{root}/a", b"new")
+    # That one is kept as long as it is to be.
+    assert await read(store, "a") == b"two"
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) == 1
+
+
+@pytest.mark.parametrize("made", ["null", '"now"', "1e18"])
+async def test_fsspecs_copies_of_unknown_age_are_not_used(
+    made: str, root: str, tmp_path: Path
+) -> None:
+    MemoryFileSystem().pipe_file(f"{root}/a", b"value")
+    uid = json.dumps(MemoryFileSystem().ukey(f"{root}/a"))
+    details = f'"blocks": true, "time": {made}, "fn": "x", "uid": {uid}'
+    (tmp_path / "cache").write_text(f'{{"{root}/a": {{{details}}}}}')
+    (tmp_path / "x").write_bytes(b"older")
+    assert await read(cached("filecache", root, tmp_path, expiry_time=1000), "a") == b"value"
 
 
 @pytest.mark.parametrize("layer", LAYERS)

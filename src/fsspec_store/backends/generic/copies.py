@@ -130,8 +130,14 @@ class Copies:
     def _valid(self, folder: CopyFolder, uid: str | None) -> Copy | None:
         """The newest copy that the layer's options allow to be used."""
         for copy in folder.copies():
-            if self._fs.expiry and time.time() - copy.made > self._fs.expiry:
+            age = time.time() - copy.made
+            if self._fs.expiry and age > self._fs.expiry:
                 return None
+            if self._fs.expiry and age < -self._fs.expiry:
+                # The clock was ahead when it was made. It would stay the newest, and not expire.
+                if copy.is_writable:
+                    folder.discard(copy.path)
+                continue
             if uid is None or copy.fields[0] == digest_of(uid):
                 return copy
         return None

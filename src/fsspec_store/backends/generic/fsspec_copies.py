@@ -108,7 +108,8 @@ class FsspecCopies:
             detail = self._details(folder).get(path)
             if not isinstance(detail, dict) or detail.get("blocks") is not True:
                 continue
-            if self._expiry and time.time() - detail.get("time", 0) > self._expiry:
+            made = detail.get("time", 0)
+            if self._expiry and not _is_recent(made, self._expiry):
                 continue
             yield os.path.join(folder, str(detail.get("fn"))), str(detail.get("uid"))
 
@@ -144,6 +145,11 @@ class FsspecCopies:
             self._compared.clear()
         self._compared.add(seen)
         return True
+
+
+def _is_recent(made: object, expiry: float) -> bool:
+    """Whether a copy was made so many seconds ago, or as many ahead by a wrong clock."""
+    return isinstance(made, (int, float)) and abs(time.time() - made) <= expiry
 
 
 def state_of(status: os.stat_result) -> tuple[int, int, int]:
