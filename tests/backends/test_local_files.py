@@ -18,7 +18,16 @@ from pathlib import Path
 import pytest
 from conformance.support import buf, collect, listed, put, read
 
-from fsspec_store import AccessDeniedError, FsspecStore, InvalidKeyError, KeyConflictError
+from fsspec_store import (
+    AccessDeniedError,
+    BackendError,
+    FsspecStore,
+    InvalidKeyError,
+    KeyConflictError,
+    OffsetByteRequest,
+    RangeByteRequest,
+    SuffixByteRequest,
+)
 
 
 @pytest.fixture
@@ -60,6 +69,33 @@ async def test_nothing_but_the_value_is_left_behind(store: FsspecStore, tmp_path
     await store.set_if_not_exists("a/b", buf(b"3"))
     await store.set_if_not_exists("a/c", buf(b"4"))
     assert everything_below(tmp_path) == ["root", "root/a", "root/a/b", "root/a/c"]
+
+
+async def test_a_value_larger_than_memory_is_a_clear_error(
+    store: FsspecStore, tmp_path: Path
+) -> None:
+    await put(store, "a", data=b"begin")
+    # It takes no room on the disk.
+    os.truncate(tmp_path / "root/a", 2**43)
+    for request in (None, OffsetByteRequest(3), SuffixByteRequest(2**43 - 1)):
+        with pytest.raises(BackendError, match=r"'a' .* this machine has no memory"):
+            await store.get("a", byte_range=request)
+    with pytest.raises(BackendError, match=r"'a' .* this machine has no memory"):
+        await store.get_version("a")
+    assert await read(store, "a", RangeByteRequest(3, 7)) == b"in\0\0"
+
+
+def test_a_large_value_is_read_whole(store: FsspecStore, tmp_path: Path) -> None:
+    size = 260 * 2**20
+    store.sync.set("a", buf(b"begin"))
+    with open(tmp_path / "root/a", "r+b") as file:
+        file.seek(size - 3)
+        file.write(b"end")
+    value = store.sync.get("a", byte_range=OffsetByteRequest(1))
+    assert value is not None
+    assert len(value) == size - 1
+    assert (value[:6].to_bytes(), value[-5:].to_bytes()) == (b"egin\0\0", b"\0\0end")
+    assert not value.as_numpy_array()[6:-5].any()
 
 
 async def test_files_have_the_mode_every_program_gives(store: FsspecStore, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...ranges import is_out_of_range, resolve
 from ..base import RangeNotSatisfiableError, content_version
+from ..wire.body_memory import new_memory
 from .paths import is_no_file
 
 if TYPE_CHECKING:
@@ -17,9 +18,12 @@ __all__ = ["read", "read_version", "size"]
 
 #: ``O_NONBLOCK``: opening a pipe would otherwise wait for a writer.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+#: Of more bytes it is known first that the machine has the memory. One read returns at most 2 GiB
+#: on Linux.
+_LARGE = 256 * 2**20
 
 
-def read(path: str, request: ByteRequest | None) -> bytes | None:
+def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
     """Read a file, or a part of it; see `Backend.read`."""
     held: list[int] = []
     try:
@@ -41,20 +45,37 @@ def read(path: str, request: ByteRequest | None) -> bytes | None:
             os.close(descriptor)
 
 
-def _read_between(descriptor: int, start: int, end: int) -> bytes:
-    # Most often one read; a single one returns at most 2 GiB on Linux.
+def _read_between(descriptor: int, start: int, end: int) -> bytes | memoryview:
+    if end - start > _LARGE:
+        memory = new_memory(end - start)
+        _fill(memory, descriptor, start)
+        return memory
+    # Most often one read.
     data = os.pread(descriptor, end - start, start)
     parts = [data]
     while start + len(data) < end:
         start += len(data)
         data = os.pread(descriptor, end - start, start)
         if not data:
-            raise EOFError(f"the file ends {end - start} bytes before the size it had")
+            raise _ended(end - start)
         parts.append(data)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def read_version(path: str) -> tuple[bytes, str] | None:
+def _fill(memory: memoryview, descriptor: int, start: int) -> None:
+    done = 0
+    while done < len(memory):
+        count = os.preadv(descriptor, [memory[done : done + _LARGE]], start + done)
+        if not count:
+            raise _ended(len(memory) - done)
+        done += count
+
+
+def _ended(missing: int) -> EOFError:
+    return EOFError(f"the file ends {missing} bytes before the size it had")
+
+
+def read_version(path: str) -> tuple[bytes | memoryview, str] | None:
     """Read a file and its version; see `Backend.read_version`."""
     data = read(path, None)
     return None if data is None else (data, content_version(data))
