@@ -7,7 +7,9 @@ import base64
 import json
 import logging
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
@@ -230,6 +232,24 @@ def test_a_filesystem_that_cannot_be_made_tells_nothing() -> None:
     assert caught.value.__context__ is not None
     shown = [text for where, text in told(caught.value) if "from_url" not in where]
     assert not [text for text in shown if PASSWORD in text]
+
+
+@pytest.mark.parametrize("layer", ["simplecache", "filecache", "blockcache"])
+@pytest.mark.parametrize("url", ["http://user:wording@HOST/x", "http://HOST/x?sig=wording"])
+async def test_a_layer_on_a_web_server_shows_no_url_with_a_secret(
+    layer: str, url: str, tmp_path: Path
+) -> None:
+    with socket.socket() as taken:
+        # It does not listen: nothing is answered there.
+        taken.bind(("127.0.0.1", 0))
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+        store = FsspecStore.from_url(
+            f"{layer}::{url.replace('HOST', host)}", {layer: {"cache_storage": str(tmp_path)}}
+        )
+        for call in (lambda: store.get("k"), lambda: listed(store.list())):
+            with pytest.raises(StoreError) as caught:
+                await call()
+            assert not [where for where, text in told(caught.value) if "wording" in text]
 
 
 async def test_what_the_caller_was_handling_is_left_as_it_is() -> None:

@@ -27,6 +27,7 @@ from .lookups import info_of, is_missing, size_in
 from .moving import write_and_move
 from .reading import read
 from .references import is_size_known
+from .web import is_on_web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -65,6 +66,7 @@ class GenericBackend(Backend):
         self.supports_writes = self._facts.writes and not self._compressed
         self.supports_deletes = self.supports_writes and self._facts.deletes
         self.supports_listing = self._facts.lists
+        self.has_secret_paths = is_on_web(fs)
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         if self._copies is None:

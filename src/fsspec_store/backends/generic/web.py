@@ -14,7 +14,7 @@ from fsspec import AbstractFileSystem
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator
 
-__all__ = ["guard_web"]
+__all__ = ["guard_web", "is_on_web"]
 
 #: What belongs to a request, and not to who sends it.
 _OF_REQUEST = frozenset({"accept-encoding", "range", "if-range", "if-match", "if-none-match"})
@@ -41,6 +41,11 @@ def guard_web(fs: AbstractFileSystem) -> None:
                 web.get_client.prepare(web._session)
 
 
+def is_on_web(fs: AbstractFileSystem) -> bool:
+    """Whether a filesystem is one of web servers, or on one: its paths may be URLs."""
+    return any(True for _ in _web_filesystems(fs, set()))
+
+
 def _web_filesystems(fs: Any, seen: set[int]) -> Iterator[Any]:
     if id(fs) in seen or not isinstance(fs, AbstractFileSystem):
         return
@@ -48,9 +53,11 @@ def _web_filesystems(fs: Any, seen: set[int]) -> Iterator[Any]:
     if any(cls.__module__ == "fsspec.implementations.http" for cls in type(fs).__mro__):
         yield fs
         return
-    fss = vars(fs).get("fss")
-    opened = getattr(vars(fs).get("fo"), "fs", None)
-    for below in (vars(fs).get("fs"), opened, *(fss.values() if isinstance(fss, dict) else ())):
+    # Not by vars(): caching layers answer with the attributes of the filesystem below.
+    own = object.__getattribute__(fs, "__dict__")
+    fss = own.get("fss")
+    opened = getattr(own.get("fo"), "fs", None)
+    for below in (own.get("fs"), opened, *(fss.values() if isinstance(fss, dict) else ())):
         yield from _web_filesystems(below, seen)
 
 
