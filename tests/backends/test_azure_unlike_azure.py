@@ -10,7 +10,7 @@ import pytest
 from conformance.support import listed, put, read
 from servers.scripted_s3 import Asked, Reply, scripted_s3
 
-from fsspec_store import BackendError, FsspecStore, RangeByteRequest
+from fsspec_store import BackendError, FsspecStore, RangeByteRequest, StoreError, SuffixByteRequest
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 PAGE = b"<!DOCTYPE html><html><body><h1>Sorry</h1><br></body></html>"
@@ -104,3 +104,88 @@ async def test_a_batch_that_is_refused_as_a_whole(refusal: Reply) -> None:
             await store.delete_dir("")
         assert [asked.method for asked in server.seen].count("POST") == 1
         assert [asked.method for asked in server.seen].count("DELETE") == 4
+
+
+@pytest.mark.parametrize("etag", ['W/"e"', "e"])
+async def test_the_end_of_a_value_with_a_weak_etag(etag: str) -> None:
+    def answer(asked: Asked) -> Reply:
+        if "if-match" in asked.headers:
+            return Reply(412, b"", {"x-ms-error-code": "ConditionNotMet"})
+        if asked.method == "HEAD":
+            return Reply(200, b"", {"ETag": etag, "Content-Length": "3"})
+        return Reply(206, b"bc", {"ETag": etag, "Content-Range": "bytes 1-2/3"})
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        found = await store.get("a", byte_range=SuffixByteRequest(2))
+        assert found is not None
+        assert found.to_bytes() == b"bc"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"<HeaderName>x-ms-version</HeaderName><HeaderValue>2021-12-02</HeaderValue>",
+        b"<Message>The API version 2021-12-02 is not supported by Azurite.</Message>",
+    ],
+)
+async def test_a_service_of_an_older_version(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    body = b"<Error><Code>InvalidHeaderValue</Code>" + said + b"</Error>"
+
+    def answer(asked: Asked) -> Reply:
+        if asked.headers["x-ms-version"] > "2018":
+            # The answer to a HEAD is without the body.
+            return Reply(400, body, {"x-ms-error-code": "InvalidHeaderValue"})
+        return service(asked)
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        assert await store.getsize("a") == 3
+        before = len(server.seen)
+        assert await read(store, "a") == b"abc"
+        await put(store, "a")
+        assert await listed(store.list()) == ["a", "b"]
+        assert len(server.seen) == before + 3
+    assert len(caplog.records) == 2
+
+
+async def test_a_service_that_takes_no_version_is_an_error() -> None:
+    refusal = Reply(400, b"x-ms-version", {"x-ms-error-code": "InvalidHeaderValue"})
+    async with scripted_s3(lambda _: refusal) as server, open_at(server.url) as store:
+        for _ in range(2):
+            with pytest.raises(BackendError, match="InvalidHeaderValue"):
+                await store.get("a")
+
+
+@pytest.mark.parametrize("status", [404, 403])
+@pytest.mark.parametrize("has_size", [True, False])
+async def test_an_error_of_a_read_repeats_no_signature(status: int, has_size: bool) -> None:
+    sent: list[str] = []
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "HEAD":
+            return Reply(200, b"", {"ETag": '"e"', "Content-Length": "3" if has_size else None})
+        sent.append(asked.headers["authorization"].rpartition(":")[2])
+        said = f"<Error><Code>Other</Code><Message>{sent[-1]}</Message></Error>"
+        return Reply(status, said.encode(), {"x-ms-error-code": f"Other-{sent[-1]}"})
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        uses: list[Callable[[], Any]] = [
+            lambda: store.get("a"),
+            lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
+            lambda: store.get("a", byte_range=SuffixByteRequest(2)),
+        ]
+        for use in uses:
+            with pytest.raises(StoreError) as caught:
+                await use()
+            error: BaseException | None = caught.value
+            while error is not None:
+                assert sent[-1] not in f"{error} {vars(error)}"
+                error = error.__cause__ or error.__context__
+
+
+async def test_a_signature_with_a_line_break_at_its_end() -> None:
+    async with scripted_s3(service) as server:
+        account = f"AccountName=account;BlobEndpoint={server.url}/account"
+        options = {"connection_string": f"{account};SharedAccessSignature=sig=a%3D\n"}
+        async with FsspecStore.from_url("az://container/x", options, retries=0) as store:
+            assert await read(store, "a") == b"abc"
+            assert server.seen[-1].query == "sig=a%3D"
