@@ -130,7 +130,7 @@ class Requests:
                 answer = await attempt()
             if isinstance(answer, Received) and answer.status >= 400:
                 # The caller expects this status, and may raise it as an error.
-                return cast("T", _public(answer, url, sent))
+                return cast("T", _public(method, answer, url, sent))
             return answer
 
         try:
@@ -163,11 +163,11 @@ def quoted(path: str) -> str:
     return quote(path, safe="/~")
 
 
-def _public(answer: Received[Any], url: str, sent: Mapping[str, str]) -> Received[Any]:
+def _public(method: str, answer: Received[Any], url: str, sent: Mapping[str, str]) -> Received[Any]:
     """An answer with an error status, without the request's credentials."""
     whole = Answer(answer.status, answer.headers, bytes(answer.body))
-    if error_code(whole) == "BlobNotFound" and not isinstance(answer, Answer):
-        # The usual answer to a read of a missing key, which no error repeats.
+    if method != "PUT" and error_code(whole) == "BlobNotFound":
+        # The usual answer to a request for a missing key, which no error repeats.
         return answer
     return public_answer(whole, url, sent)
 
