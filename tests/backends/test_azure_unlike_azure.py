@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -106,14 +107,31 @@ async def test_a_batch_that_is_refused_as_a_whole(refusal: Reply) -> None:
         assert [asked.method for asked in server.seen].count("DELETE") == 4
 
 
-@pytest.mark.parametrize("etag", ['W/"e"', "e"])
-async def test_the_end_of_a_value_with_a_weak_etag(etag: str) -> None:
+async def test_a_large_blob_whose_properties_state_another_checksum() -> None:
+    data = bytes(range(256)) * (33 * 4096)
+    headers = {"ETag": '"e"', "Content-MD5": EMPTY_MD5, "x-ms-blob-type": "BlockBlob"}
+
     def answer(asked: Asked) -> Reply:
-        if "if-match" in asked.headers:
+        if (wanted := re.match(r"bytes=(\d+)-(\d+)", asked.headers.get("x-ms-range", ""))) is None:
+            return Reply(200, data, headers)
+        first, last = int(wanted[1]), int(wanted[2])
+        content_range = f"bytes {first}-{last}/{len(data)}"
+        return Reply(206, data[first : last + 1], {**headers, "Content-Range": content_range})
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        assert await read(store, "a") == data
+
+
+@pytest.mark.parametrize(
+    ("etag", "total"), [('W/"e"', "3"), ("e", "3"), ('"e"', "*")], ids=["weak", "none", "no total"]
+)
+async def test_the_end_of_a_value_by_little_of_a_version(etag: str, total: str) -> None:
+    def answer(asked: Asked) -> Reply:
+        if "if-match" in asked.headers and total == "3":
             return Reply(412, b"", {"x-ms-error-code": "ConditionNotMet"})
         if asked.method == "HEAD":
             return Reply(200, b"", {"ETag": etag, "Content-Length": "3"})
-        return Reply(206, b"bc", {"ETag": etag, "Content-Range": "bytes 1-2/3"})
+        return Reply(206, b"bc", {"ETag": etag, "Content-Range": f"bytes 1-2/{total}"})
 
     async with scripted_s3(answer) as server, open_at(server.url) as store:
         found = await store.get("a", byte_range=SuffixByteRequest(2))
@@ -192,3 +210,22 @@ async def test_a_signature_with_a_line_break_at_its_end() -> None:
         async with FsspecStore.from_url("az://container/x", options, retries=0) as store:
             assert await read(store, "a") == b"abc"
             assert server.seen[-1].query == "sig=a%3D"
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+async def test_a_proxy_that_repeats_its_password(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = base64.b64encode(b"user:pr0xypass").decode()
+    refusal = Reply(407, f"<html>pr0xypass {pair}".encode(), HTML)
+    async with scripted_s3(lambda _: refusal) as proxy:
+        host = proxy.url.removeprefix("http://")
+        monkeypatch.setenv("http_proxy", f"{scheme}user:pr0xypass@{host}")
+        async with open_at("http://store.invalid") as store:
+            with pytest.raises(BackendError, match="status 407") as caught:
+                await store.get("a")
+        assert proxy.seen[0].headers["proxy-authorization"] == f"Basic {pair}"
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert not re.search(f"pr0xypass|{pair}", f"{error} {vars(error)}")
+        error = error.__cause__ or error.__context__

@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
@@ -59,6 +59,10 @@ _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
 _API_VERSIONS = ("2021-12-02", "2019-07-07", "2017-11-09")
 #: Printable ASCII without a space and ``#``, which would end a query.
 _IN_QUERY = re.compile(r'[!"$-~]*')
+_NO_SIGNATURE = (
+    "the shared access signature holds a character that no URL can hold: a space, a line break, "
+    "'#', or one that is no ASCII"
+)
 #: What may stand in a header without being changed on the way (RFC 9110, section 5.5).
 _IN_HEADER = re.compile("[!-~]+")
 _SCOPE = "https://storage.azure.com/.default"
@@ -165,6 +169,9 @@ class Account:
         #: The environment's proxy, as the SDK's clients use it. aiohttp would look for it, and for
         #: another's password in ~/.netrc, with every request.
         self.proxy = None if proxy_bypass(host) else getproxies().get(scheme)
+        if self.proxy and "://" not in self.proxy:
+            # As curl and requests take it.
+            self.proxy = f"http://{self.proxy}"
 
     def url(self, path: str, query: str) -> str:
         """The URL of a request: the path quoted, below `base`."""
@@ -240,7 +247,10 @@ class Signature:
     def __init__(self, source: Any) -> None:
         self._source = source
         if isinstance(source, str):
-            self._source = _query_of(source)
+            self._source = source = _query_of(source)
+            if not _IN_QUERY.fullmatch(source):
+                # Not shown: it is a secret.
+                raise StorageOptionError(_NO_SIGNATURE)
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
@@ -248,8 +258,12 @@ class Signature:
         return None
 
     def signature(self) -> str:
-        source = self._source
-        return source if isinstance(source, str) else _query_of(str(source.signature))
+        if isinstance(self._source, str):
+            return self._source
+        query = _query_of(str(self._source.signature))
+        if not _IN_QUERY.fullmatch(query):
+            raise ClientAuthenticationError(_NO_SIGNATURE)
+        return query
 
     def used(self) -> object:
         return None
@@ -260,14 +274,7 @@ class Signature:
 
 def _query_of(signature: str) -> str:
     """A shared access signature as part of a query; files and portals add line breaks and ``?``."""
-    query = signature.strip().lstrip("?")
-    if not _IN_QUERY.fullmatch(query):
-        # Not shown: it is a secret.
-        raise StorageOptionError(
-            "the shared access signature holds a character that no URL can hold: a space, a line "
-            "break, '#', or one that is no ASCII"
-        )
-    return query
+    return signature.strip().lstrip("?")
 
 
 class SharedKey:
@@ -289,7 +296,7 @@ class SharedKey:
     def __init__(self, account: str, key: str) -> None:
         self._account = account
         try:
-            self._key = base64.b64decode(key, validate=True)
+            self._key = base64.b64decode(key.strip(), validate=True)
         except (binascii.Error, ValueError):
             # Not chained: a traceback may show what it was called with.
             raise StorageOptionError("account_key is no key: keys are base 64") from None
@@ -487,12 +494,21 @@ def account_of(fs: AbstractFileSystem) -> Account:
         host = client.secondary_hostname.rpartition("://")[2]
         endpoint = f"{client.scheme}://{host}"
     endpoint = endpoint.rstrip("/")
-    if not _ENDPOINT.fullmatch(endpoint):
+    if not _ENDPOINT.fullmatch(endpoint) or not _has_port(endpoint):
         # Not shown: what stands before a host's @ may be a secret.
         raise StorageOptionError(
             "an account's endpoint is http(s)://host[:port][/account], without a user name"
         )
     return Account(endpoint, _credential(fs, client.credential, query))
+
+
+def _has_port(url: str) -> bool:
+    """Whether the port of a URL is one, or left out."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
 
 
 def _credential(fs: AbstractFileSystem, found: Any, query: str) -> Credential:
