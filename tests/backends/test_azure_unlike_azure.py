@@ -8,10 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conformance.support import listed, put, read
+from conformance.support import buf, listed, put, read
+from servers.scripted import Peer, scripted_server
 from servers.scripted_s3 import Asked, Reply, scripted_s3
 
-from fsspec_store import BackendError, FsspecStore, RangeByteRequest, StoreError, SuffixByteRequest
+from fsspec_store import (
+    BackendError,
+    FsspecStore,
+    RangeByteRequest,
+    StoreError,
+    SuffixByteRequest,
+    VersionMismatchError,
+)
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 PAGE = b"<!DOCTYPE html><html><body><h1>Sorry</h1><br></body></html>"
@@ -137,6 +145,36 @@ async def test_the_end_of_a_value_by_little_of_a_version(etag: str, total: str) 
         found = await store.get("a", byte_range=SuffixByteRequest(2))
         assert found is not None
         assert found.to_bytes() == b"bc"
+
+
+@pytest.mark.parametrize("code", [None, "ConditionNotMet, ConditionNotMet"])
+async def test_a_condition_that_is_not_met_without_the_plain_code(code: str | None) -> None:
+    unmet = Reply(412, b"", {"x-ms-error-code": code})
+
+    def answer(asked: Asked) -> Reply:
+        return unmet if asked.method == "PUT" else service(asked)
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        await store.set_if_not_exists("a", buf(b"x"))
+        with pytest.raises(VersionMismatchError):
+            await store.set("a", buf(b"x"), if_match='"e"')
+        with pytest.raises(BackendError):
+            await store.set("a", buf(b"x"))
+
+
+async def test_what_is_no_answer_is_not_repeated_at_length() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"x" * 2**17)
+
+    async with scripted_server(script) as server:
+        url = f"http://{server.host}:{server.port}"
+        async with open_at(url) as store:
+            # By this package's own connections, and from then on by aiohttp.
+            for _ in range(2):
+                with pytest.raises(BackendError) as caught:
+                    await store.getsize("a")
+                assert len(str(caught.value)) < 2000
 
 
 @pytest.mark.parametrize(

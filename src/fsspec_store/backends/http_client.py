@@ -54,6 +54,8 @@ __all__ = ["HTTPClient", "RequestBody"]
 
 T = TypeVar("T")
 
+#: How much of an error of aiohttp is repeated.
+_SHOWN = 1000
 #: Expected for a part of an object: it may have changed since, or the server supports no parts.
 _PART_STATUSES = frozenset({200, 206, 400, 404, 410, 412, 416, 501})
 
@@ -424,9 +426,10 @@ def _expected(
 
 
 def _without_secrets(error: aiohttp.ClientError) -> Exception | None:
-    """The error in other words, where its message has a URL with a secret."""
+    """The error in other words, where its message is too long or has a URL with a secret."""
     text = str(error)
-    public = public_text(text)
+    # aiohttp repeats all that it could not read.
+    public = public_text(text[:_SHOWN])
     if public == text:
         return None
     told = f"{type(error).__name__}: {public}"

@@ -112,7 +112,8 @@ def error_code(answer: Answer) -> str | None:
     code = answer.headers.get("x-ms-error-code")
     if code is None and (match := _CODE.search(answer.body.decode("utf-8", "replace"))):
         code = match[1]
-    return code
+    # Joined where a proxy repeats the header.
+    return None if code is None else code.partition(",")[0][:_SHOWN]
 
 
 def refuses_version(answer: Answer) -> bool:

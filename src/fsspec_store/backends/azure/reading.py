@@ -205,7 +205,7 @@ class Reader:
                 # A weak ETag meets no condition (RFC 9110, section 13.1.1).
                 answer = await self._read(path, part, etag if is_strong_etag(etag) else None)
             except (AzureError, RangeNotSatisfiableError) as error:
-                if isinstance(error, AzureError) and error.code != "ConditionNotMet":
+                if isinstance(error, AzureError) and error.answer.status != 412:
                     raise
                 continue
             # Without a condition, or where the service ignores it, the size in the response shows
