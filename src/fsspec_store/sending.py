@@ -186,7 +186,8 @@ class Slot:
                 elapsed += time.monotonic() - began
                 wait = self._wait(verdict, retry, elapsed, renew)
                 if wait is None:
-                    if retry > 1:
+                    if retry > 1 and not getattr(error, "__notes__", None):
+                        # Requests that wait for one look-up of credentials share its error.
                         error.add_note(f"tried {retry} times in {elapsed:.1f} s")
                     raise
             assert verdict is not None

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conformance.support import listed, put, read
+from conformance.support import buf, listed, put, read
+from servers.scripted import Peer, scripted_server
 from servers.scripted_s3 import Asked, Reply, scripted_s3
 
-from fsspec_store import BackendError, FsspecStore, RangeByteRequest
+from fsspec_store import (
+    BackendError,
+    FsspecStore,
+    RangeByteRequest,
+    StoreError,
+    SuffixByteRequest,
+    VersionMismatchError,
+)
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 PAGE = b"<!DOCTYPE html><html><body><h1>Sorry</h1><br></body></html>"
@@ -104,3 +113,157 @@ async def test_a_batch_that_is_refused_as_a_whole(refusal: Reply) -> None:
             await store.delete_dir("")
         assert [asked.method for asked in server.seen].count("POST") == 1
         assert [asked.method for asked in server.seen].count("DELETE") == 4
+
+
+async def test_a_large_blob_whose_properties_state_another_checksum() -> None:
+    data = bytes(range(256)) * (33 * 4096)
+    headers = {"ETag": '"e"', "Content-MD5": EMPTY_MD5, "x-ms-blob-type": "BlockBlob"}
+
+    def answer(asked: Asked) -> Reply:
+        if (wanted := re.match(r"bytes=(\d+)-(\d+)", asked.headers.get("x-ms-range", ""))) is None:
+            return Reply(200, data, headers)
+        first, last = int(wanted[1]), int(wanted[2])
+        content_range = f"bytes {first}-{last}/{len(data)}"
+        return Reply(206, data[first : last + 1], {**headers, "Content-Range": content_range})
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        assert await read(store, "a") == data
+
+
+@pytest.mark.parametrize(
+    ("etag", "total"), [('W/"e"', "3"), ("e", "3"), ('"e"', "*")], ids=["weak", "none", "no total"]
+)
+async def test_the_end_of_a_value_by_little_of_a_version(etag: str, total: str) -> None:
+    def answer(asked: Asked) -> Reply:
+        if "if-match" in asked.headers and total == "3":
+            return Reply(412, b"", {"x-ms-error-code": "ConditionNotMet"})
+        if asked.method == "HEAD":
+            return Reply(200, b"", {"ETag": etag, "Content-Length": "3"})
+        return Reply(206, b"bc", {"ETag": etag, "Content-Range": f"bytes 1-2/{total}"})
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        found = await store.get("a", byte_range=SuffixByteRequest(2))
+        assert found is not None
+        assert found.to_bytes() == b"bc"
+
+
+@pytest.mark.parametrize("code", [None, "ConditionNotMet, ConditionNotMet"])
+async def test_a_condition_that_is_not_met_without_the_plain_code(code: str | None) -> None:
+    unmet = Reply(412, b"", {"x-ms-error-code": code})
+
+    def answer(asked: Asked) -> Reply:
+        return unmet if asked.method == "PUT" else service(asked)
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        await store.set_if_not_exists("a", buf(b"x"))
+        with pytest.raises(VersionMismatchError):
+            await store.set("a", buf(b"x"), if_match='"e"')
+        with pytest.raises(BackendError):
+            await store.set("a", buf(b"x"))
+
+
+async def test_what_is_no_answer_is_not_repeated_at_length() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"x" * 2**17)
+
+    async with scripted_server(script) as server:
+        url = f"http://{server.host}:{server.port}"
+        async with open_at(url) as store:
+            # By this package's own connections, and from then on by aiohttp.
+            for _ in range(2):
+                with pytest.raises(BackendError) as caught:
+                    await store.getsize("a")
+                assert len(str(caught.value)) < 2000
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"<HeaderName>x-ms-version</HeaderName><HeaderValue>2021-12-02</HeaderValue>",
+        b"<Message>The API version 2021-12-02 is not supported by Azurite.</Message>",
+    ],
+)
+async def test_a_service_of_an_older_version(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    body = b"<Error><Code>InvalidHeaderValue</Code>" + said + b"</Error>"
+
+    def answer(asked: Asked) -> Reply:
+        if asked.headers["x-ms-version"] > "2018":
+            # The answer to a HEAD is without the body.
+            return Reply(400, body, {"x-ms-error-code": "InvalidHeaderValue"})
+        return service(asked)
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        assert await store.getsize("a") == 3
+        before = len(server.seen)
+        assert await read(store, "a") == b"abc"
+        await put(store, "a")
+        assert await listed(store.list()) == ["a", "b"]
+        assert len(server.seen) == before + 3
+    assert len(caplog.records) == 2
+
+
+async def test_a_service_that_takes_no_version_is_an_error() -> None:
+    refusal = Reply(400, b"x-ms-version", {"x-ms-error-code": "InvalidHeaderValue"})
+    async with scripted_s3(lambda _: refusal) as server, open_at(server.url) as store:
+        for _ in range(2):
+            with pytest.raises(BackendError, match="InvalidHeaderValue"):
+                await store.get("a")
+
+
+@pytest.mark.parametrize("status", [404, 403])
+@pytest.mark.parametrize("has_size", [True, False])
+@pytest.mark.parametrize("before", [0, 4025])
+async def test_an_error_of_a_read_repeats_no_signature(
+    status: int, has_size: bool, before: int
+) -> None:
+    sent: list[str] = []
+
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "HEAD":
+            return Reply(200, b"", {"ETag": '"e"', "Content-Length": "3" if has_size else None})
+        sent.append(asked.headers["authorization"].rpartition(":")[2])
+        said = f"<Error><Code>Other</Code><Message>{'x' * before}{sent[-1]}</Message></Error>"
+        return Reply(status, said.encode(), {"x-ms-error-code": f"Other-{sent[-1]}"})
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        uses: list[Callable[[], Any]] = [
+            lambda: store.get("a"),
+            lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
+            lambda: store.get("a", byte_range=SuffixByteRequest(2)),
+        ]
+        for use in uses:
+            with pytest.raises(StoreError) as caught:
+                await use()
+            error: BaseException | None = caught.value
+            while error is not None:
+                assert sent[-1][:12] not in f"{error} {vars(error)}"
+                error = error.__cause__ or error.__context__
+
+
+async def test_a_signature_with_a_line_break_at_its_end() -> None:
+    async with scripted_s3(service) as server:
+        account = f"AccountName=account;BlobEndpoint={server.url}/account"
+        options = {"connection_string": f"{account};SharedAccessSignature=sig=a%3D\n"}
+        async with FsspecStore.from_url("az://container/x", options, retries=0) as store:
+            assert await read(store, "a") == b"abc"
+            assert server.seen[-1].query == "sig=a%3D"
+
+
+@pytest.mark.parametrize("scheme", ["http://", ""])
+async def test_a_proxy_that_repeats_its_password(
+    scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = base64.b64encode(b"user:pr0xypass").decode()
+    refusal = Reply(407, f"<html>pr0xypass {pair}".encode(), HTML)
+    async with scripted_s3(lambda _: refusal) as proxy:
+        host = proxy.url.removeprefix("http://")
+        monkeypatch.setenv("http_proxy", f"{scheme}user:pr0xypass@{host}")
+        async with open_at("http://store.invalid") as store:
+            with pytest.raises(BackendError, match="status 407") as caught:
+                await store.get("a")
+        assert proxy.seen[0].headers["proxy-authorization"] == f"Basic {pair}"
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert not re.search(f"pr0xypass|{pair}", f"{error} {vars(error)}")
+        error = error.__cause__ or error.__context__

@@ -452,6 +452,8 @@ LOCAL = "http://127.0.0.1:1/x"
         ({"request_session": object()}, "request_session"),
         ({"location_mode": "tertiary"}, "location_mode is"),
         ({"account_host": f"user:{SECRET}@host"}, "without a user name"),
+        ({"account_host": "host:99999"}, "without a user name"),
+        ({"account_host": "host:port"}, "without a user name"),
         (
             {"connection_string": f"BlobEndpoint={LOCAL};AccountName=x;AccountKey={SECRET}"}
             | {"location_mode": "secondary", "account_name": None},

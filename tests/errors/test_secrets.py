@@ -23,6 +23,7 @@ from google.oauth2.credentials import Credentials
 from servers.scripted import Peer, scripted_server
 
 from fsspec_store import FsspecStore, StoreError
+from fsspec_store.backends.http_answers import Answer, public_answer
 from fsspec_store.redaction import hidden, public_text
 
 #: With characters that URLs, XML, HTML and JSON write in ways of their own.
@@ -320,3 +321,20 @@ async def test_nothing_that_a_service_repeats_is_told(
     assert found == []
     # The service did repeat them.
     assert any("***" in text for _, text in texts) or is_cut
+
+
+@pytest.mark.parametrize("size", [4096, 5000, 2**20])
+def test_an_error_ends_with_no_part_of_a_secret(size: int) -> None:
+    token = "start+of/a=token~" * 12
+    spelled = re.sub(r"\W", lambda match: f"&#x{ord(match[0]):x};", token)
+    sent = {"Authorization": f"Bearer {token}"}
+    for text in (token, spelled):
+        for place in range(0, 4200, 7):
+            body = f"{'x' * place}{text}".encode().ljust(size)[:size]
+            whole = Answer(403, {}, body)
+            if place + len(text) > size:
+                # Of a response whose body is no longer, no more is known.
+                continue
+            said = public_answer(whole, "http://host/", sent).body
+            assert len(said) <= 4096
+            assert text[:12].encode() not in said

@@ -6,12 +6,15 @@ import asyncio
 import base64
 import threading
 import time
+import traceback
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import fsspec
 import pytest
 from azure.core.credentials import AccessToken, AzureNamedKeyCredential, AzureSasCredential
+from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from azure.core.pipeline import PipelineContext, PipelineRequest
 from azure.core.pipeline.transport import HttpRequest
 from azure.storage.blob.aio import BlobServiceClient
@@ -19,6 +22,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store.backends.azure.account import SharedKey, Tokens, account_of
+from fsspec_store.errors import StorageOptionError
+from fsspec_store.retries import TRANSIENT, RetryPolicy
+from fsspec_store.sending import Sender, Stats
 
 KEY = base64.b64encode(b"secret" * 5).decode()
 
@@ -206,6 +212,86 @@ async def test_failures_one_after_the_other_are_looked_up_at_a_bounded_rate() ->
         with pytest.raises(OSError, match="no way"):
             await ask(tokens)
     assert 1 < credential.times < 20
+
+
+async def test_requests_that_share_a_failure_raise_it_without_each_others_traces() -> None:
+    credential = Asked()
+    credential.error = ServiceRequestError("no way to the token")
+    sender = Sender("test", RetryPolicy(retries=1), lambda _: TRANSIENT, Stats())
+    tokens = Tokens(credential)
+    credential.go_on.clear()
+    waiting = [asyncio.create_task(sender.send(lambda: ask(tokens))) for _ in range(16)]
+    await asyncio.sleep(0)
+    credential.go_on.set()
+    for error in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(error, ServiceRequestError)
+        assert len(error.__notes__) == 1
+        assert len(traceback.extract_tb(error.__traceback__)) < 20
+
+
+class Given(Asked):
+    """A credential that gives what it was made with."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__()
+        self.found = found
+
+    def get_token(self, *scopes: str, **options: Any) -> Any:
+        if isinstance(self.found, BaseException):
+            raise self.found
+        return self.found
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        AccessToken("a\nb", 2**40),
+        AccessToken("t\u4e2d", 2**40),
+        AccessToken("", 2**40),
+        AccessToken("t", 10**400),
+        SimpleNamespace(token="t", expires_on=None),
+        SimpleNamespace(token="t"),
+        SystemExit(3),
+    ],
+    ids=repr,
+)
+async def test_what_is_no_token_is_an_error(found: Any) -> None:
+    tokens = Tokens(Given(found))
+    for _ in range(2):
+        with pytest.raises(ClientAuthenticationError, match="gave no token"):
+            await ask(tokens)
+
+
+async def test_a_token_may_end_with_a_line_break_and_its_time_be_text() -> None:
+    found = SimpleNamespace(token="t\n", expires_on=str(2**40))
+    assert await ask(Tokens(Given(found))) == "Bearer t"
+
+
+async def test_an_asynchronous_method_may_be_wrapped() -> None:
+    credential = AskedAsync()
+    wrapped = SimpleNamespace(get_token=lambda scope: credential.get_token(scope))
+    assert await ask(Tokens(wrapped)) == "Bearer token-1"
+
+
+async def test_a_token_that_is_cancelled_cancels_nobody() -> None:
+    class Cancelled:
+        async def get_token(self, *scopes: str) -> AccessToken:
+            raise asyncio.CancelledError
+
+    with pytest.raises(ServiceRequestError, match="cancelled"):
+        await ask(Tokens(Cancelled()))
+
+
+@pytest.mark.parametrize("signature", ["sig=a b", "sig=a#b", "sig=a\r\nX: y", "sig=\u4e2d"])
+def test_a_signature_that_is_no_query_is_refused(signature: str) -> None:
+    connection = f"AccountName=account;SharedAccessSignature={signature}"
+    with pytest.raises(StorageOptionError, match="no URL can hold") as caught:
+        account(connection_string=connection)
+    assert signature not in str(caught.value)
+    found = account(credential=AzureSasCredential(signature))
+    with pytest.raises(ClientAuthenticationError, match="no URL can hold"):
+        found.url("/c", "")
 
 
 async def test_who_gives_up_takes_the_token_from_nobody() -> None:

@@ -111,6 +111,17 @@ def test_directories_are_no_blobs() -> None:
     assert found.folders == ["a/dir", "a/marker"]
 
 
+def test_a_quoted_name_that_is_no_text() -> None:
+    with pytest.raises(OSError, match="UTF-8"):
+        page("<Blob><Name Encoded='true'>a/%FF</Name></Blob>")
+
+
+def test_an_indented_document_has_no_further_page() -> None:
+    assert page(item("a/1", 7), ">\n  </NextMarker>").marker is None
+    # Of an emulator, whose markers are names.
+    assert page(item("a/1", 7), "> </NextMarker>").marker == " "
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"<EnumerationResults><Blobs>", b"<html></html>", b"<Blobs><Blob/></Blobs>"]
 )
@@ -159,6 +170,13 @@ def test_the_parts_of_a_batch() -> None:
     parts = batch_statuses("multipart/mixed; boundary=batchresponse_66925647", BATCH)
     assert {number: part.status for number, part in parts.items()} == {0: 202, 12: 404}
     assert error_code(parts[12]) == "BlobNotFound"
+
+
+def test_headers_of_parts_that_are_no_ascii() -> None:
+    body = BATCH.replace(b"x-ms-request-id: ", b"x-ms-request-id: \xc3\xa9")
+    body = body.replace(b"Content-ID: 12", b"Content-ID: \xd9\xa3")
+    parts = batch_statuses("multipart/mixed; boundary=batchresponse_66925647", body)
+    assert {number: part.status for number, part in parts.items()} == {0: 202}
 
 
 def test_an_answer_to_the_batch_as_a_whole_is_no_parts() -> None:

@@ -43,6 +43,21 @@ async def test_the_event_loop_goes_on_beside_a_long_document() -> None:
 @pytest.mark.parametrize(
     "document",
     [
+        b"<a>" * 2_000_001,
+        b"<a>" * 1_000_000 + b"</a>" * 1_000_001,
+        b"<a " + b" ".join(b"a%d='1'" % number for number in range(20_000)) + b"/>",
+        b"<a>" + b"x" * 200_000 + b"</a>",
+    ],
+    ids=["deep", "closed", "attributes", "text"],
+)
+def test_xml_that_takes_too_much_is_refused(document: bytes) -> None:
+    with pytest.raises(ElementTree.ParseError, match=r"\d tags|without a tag"):
+        parse_xml(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
         b"",
         b"{",
         b"[]",

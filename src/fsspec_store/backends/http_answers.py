@@ -33,6 +33,10 @@ __all__ = [
 
 T = TypeVar("T")
 
+#: How much of an error's body is kept.
+_ERROR_BYTES = 4096
+#: Most bytes by which a response writes one character of a secret: ``%F0%9F%94%91``.
+_LONGEST_SPELLING = 12
 #: How much of an error's body a message quotes.
 _QUOTED = 300
 
@@ -86,7 +90,7 @@ def public_answer(answer: Answer, url: str, sent: Mapping[str, str]) -> Answer:
     Parameters
     ----------
     answer : Answer
-        What came.
+        What came, with the whole body; its first 4 KiB are returned.
     url : str
         Where the request went.
     sent : mapping
@@ -94,9 +98,14 @@ def public_answer(answer: Answer, url: str, sent: Mapping[str, str]) -> Answer:
     """
     secrets = request_secrets(url, sent)
     headers = CIMultiDict((name, hidden(value, secrets)) for name, value in answer.headers.items())
+    # A secret that the end cuts in two is not found: what may be the beginning of one is dropped.
+    margin = _LONGEST_SPELLING * max(map(len, secrets), default=0)
+    start = answer.body[: _ERROR_BYTES + margin]
     # Each byte is one character, so that what is no UTF-8 stays as it is.
-    body = hidden(answer.body.decode("latin-1"), secrets).encode("latin-1")
-    return Answer(answer.status, headers, body)
+    body = hidden(start.decode("latin-1"), secrets).encode("latin-1")
+    if len(start) < len(answer.body):
+        body = body[: max(len(body) - margin, 0)]
+    return Answer(answer.status, headers, body[:_ERROR_BYTES])
 
 
 class TornError(Exception):

@@ -37,7 +37,7 @@ from .streams import (
     read_part,
     read_up_to,
 )
-from .wire.connection import CONTROL_BYTES, longest_control
+from .wire.connection import CONTROL_BYTES, REFUSAL_BYTES, BodyTooLongError, longest_control
 from .wire.heads import ProtocolError
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ __all__ = ["HTTPClient", "RequestBody"]
 
 T = TypeVar("T")
 
-#: How much of an error's body is looked at.
-_ERROR_BYTES = 4096
+#: How much of an error of aiohttp is repeated.
+_SHOWN = 1000
 #: Expected for a part of an object: it may have changed since, or the server supports no parts.
 _PART_STATUSES = frozenset({200, 206, 400, 404, 410, 412, 416, 501})
 
@@ -365,7 +365,8 @@ class HTTPClient:
             is_left_open = False
             try:
                 if response.status not in expect:
-                    told = await response.content.read(_ERROR_BYTES)
+                    watchdog.body_follows(response)
+                    told = await _refusal(response)
                     raise StatusError(Answer(response.status, response.headers, told))
                 watchdog.body_follows(response)
                 body = await read(response)
@@ -398,6 +399,14 @@ async def _control(response: aiohttp.ClientResponse) -> bytes:
     return await read_up_to(response, CONTROL_BYTES)
 
 
+async def _refusal(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an error, whole; empty if it is too long to be read."""
+    try:
+        return await read_up_to(response, REFUSAL_BYTES)
+    except BodyTooLongError:
+        return b""
+
+
 async def _request(
     session: aiohttp.ClientSession, method: str, url: URL, **options: Any
 ) -> aiohttp.ClientResponse:
@@ -411,15 +420,16 @@ def _expected(
     """The headers of an answer, if its status is one of these."""
     headers = CIMultiDict(response.headers)
     if response.status not in expect:
-        body = b"" if response.body is None else bytes(response.body[:_ERROR_BYTES])
+        body = b"" if response.body is None else bytes(response.body)
         raise StatusError(public_answer(Answer(response.status, headers, body), url, sent))
     return headers
 
 
 def _without_secrets(error: aiohttp.ClientError) -> Exception | None:
-    """The error in other words, where its message has a URL with a secret."""
+    """The error in other words, where its message is too long or has a URL with a secret."""
     text = str(error)
-    public = public_text(text)
+    # aiohttp repeats all that it could not read.
+    public = public_text(text[:_SHOWN])
     if public == text:
         return None
     told = f"{type(error).__name__}: {public}"

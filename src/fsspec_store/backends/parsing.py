@@ -29,6 +29,9 @@ _MAX_JSON_BYTES = 16 * 2**20
 #: Maximum size of the results of a batch. Those of 256 requests have some 200 KiB.
 _MAX_MULTIPART_BYTES = 4 * 2**20
 _PIECE_BYTES = 64 * 2**10
+#: Maximum number of tags of an XML document. A page of 5,000 blobs with 50 properties and 100
+#: entries of metadata each has 1,500,000.
+_MAX_TAGS = 2_000_000
 
 
 async def parsed(parse: Callable[[bytes], T], document: bytes) -> T:
@@ -44,11 +47,19 @@ def parse_xml(document: bytes) -> ElementTree.Element:
     Raises
     ------
     xml.etree.ElementTree.ParseError, LookupError
-        When it is no XML, or in an unknown encoding.
+        When it is no XML, or in an unknown encoding; when it has more than 2,000,000 tags, or
+        64 KiB without one.
     """
+    # Each element takes some 200 bytes of memory, and a tag is parsed in one go.
+    pieces = [document[i : i + _PIECE_BYTES] for i in range(0, len(document), _PIECE_BYTES)]
+    tags = [piece.count(b"<") for piece in pieces]
+    if not all(tags[:-1]):
+        raise ElementTree.ParseError(f"{_PIECE_BYTES} bytes without a tag")
+    if sum(tags) > _MAX_TAGS:
+        raise ElementTree.ParseError(f"more than {_MAX_TAGS} tags")
     parser = ElementTree.XMLParser()
-    for start in range(0, len(document), _PIECE_BYTES):
-        parser.feed(document[start : start + _PIECE_BYTES])
+    for piece in pieces:
+        parser.feed(piece)
     root: ElementTree.Element = parser.close()
     return root
 

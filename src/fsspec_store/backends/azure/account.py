@@ -11,6 +11,7 @@ import base64
 import binascii
 import hmac
 import inspect
+import logging
 import os
 import re
 import threading
@@ -18,10 +19,11 @@ import time
 from concurrent.futures import Future
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 from fsspec.asyn import get_loop
 
 from ...errors import StorageOptionError
@@ -29,11 +31,14 @@ from ...forks import free_in_child
 from ..lookup_rate import LookupRate
 from ..option_names import ADLFS
 from ..options import refuse_unknown
+from .answers import refuses_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Iterable, Mapping
 
     from fsspec import AbstractFileSystem
+
+    from ..http_answers import Answer
 
 __all__ = [
     "Account",
@@ -45,10 +50,21 @@ __all__ = [
     "check_options",
 ]
 
+logger = logging.getLogger("fsspec_store.azure")
+
 _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
 #: The REST API this package is written for. Since 2020-10-02 listings say what a directory is,
-#: since 2021-02-12 they can carry every name.
-_API_VERSION = "2021-12-02"
+#: since 2021-02-12 they can carry every name. The others are for Azure Stack Hub and emulators:
+#: batches since 2018-11-09, all other requests since 2017-11-09 and before.
+_API_VERSIONS = ("2021-12-02", "2019-07-07", "2017-11-09")
+#: Printable ASCII without a space and ``#``, which would end a query.
+_IN_QUERY = re.compile(r'[!"$-~]*')
+_NO_SIGNATURE = (
+    "the shared access signature holds a character that no URL can hold: a space, a line break, "
+    "'#', or one that is no ASCII"
+)
+#: What may stand in a header without being changed on the way (RFC 9110, section 5.5).
+_IN_HEADER = re.compile("[!-~]+")
 _SCOPE = "https://storage.azure.com/.default"
 #: A token is fetched anew so many seconds before it ends.
 _TOKEN_MARGIN = 300
@@ -144,6 +160,8 @@ class Account:
         self.credential = credential
         scheme, _, rest = endpoint.partition("://")
         host, slash, below = rest.partition("/")
+        #: Of the REST API.
+        self.version = _API_VERSIONS[0]
         #: What its requests have in common, for the limit on them.
         self.service = f"{scheme}://{host}"
         #: Where paths begin: an emulator has the account's name in them.
@@ -151,6 +169,9 @@ class Account:
         #: The environment's proxy, as the SDK's clients use it. aiohttp would look for it, and for
         #: another's password in ~/.netrc, with every request.
         self.proxy = None if proxy_bypass(host) else getproxies().get(scheme)
+        if self.proxy and "://" not in self.proxy:
+            # As curl and requests take it.
+            self.proxy = f"http://{self.proxy}"
 
     def url(self, path: str, query: str) -> str:
         """The URL of a request: the path quoted, below `base`."""
@@ -165,8 +186,32 @@ class Account:
             method,
             path,
             query,
-            {**headers, "x-ms-version": _API_VERSION, "x-ms-date": _now()},
+            {**headers, "x-ms-version": self.version, "x-ms-date": _now()},
         )
+
+    def use_older_version(self, refused: str, answer: Answer) -> bool:
+        """Whether a request that was refused may be sent with an older version of the API.
+
+        Parameters
+        ----------
+        refused : str
+            The version that the request was sent with.
+        answer : Answer
+            The error response.
+        """
+        if not refuses_version(answer):
+            return False
+        if self.version == refused:
+            later = _API_VERSIONS.index(refused) + 1
+            if later == len(_API_VERSIONS):
+                return False
+            self.version = _API_VERSIONS[later]
+            logger.warning(
+                "the service refuses version %s of the Blob API; requests are sent with version %s",
+                refused,
+                self.version,
+            )
+        return True
 
     async def part_headers(self, method: str, path: str) -> dict[str, str]:
         """All headers of a request inside a batch, whose version is the batch's."""
@@ -190,12 +235,22 @@ class Signature:
     ----------
     source : str or AzureSasCredential
         The signature as it stands in a query; a credential object may change it at any time.
+
+    Raises
+    ------
+    StorageOptionError
+        When a string cannot be part of a URL.
     """
 
     renewable = False
 
     def __init__(self, source: Any) -> None:
         self._source = source
+        if isinstance(source, str):
+            self._source = source = _query_of(source)
+            if not _IN_QUERY.fullmatch(source):
+                # Not shown: it is a secret.
+                raise StorageOptionError(_NO_SIGNATURE)
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
@@ -203,14 +258,23 @@ class Signature:
         return None
 
     def signature(self) -> str:
-        text = self._source if isinstance(self._source, str) else self._source.signature
-        return str(text).lstrip("?")
+        if isinstance(self._source, str):
+            return self._source
+        query = _query_of(str(self._source.signature))
+        if not _IN_QUERY.fullmatch(query):
+            raise ClientAuthenticationError(_NO_SIGNATURE)
+        return query
 
     def used(self) -> object:
         return None
 
     async def renew(self, refused: object) -> None:
         pass
+
+
+def _query_of(signature: str) -> str:
+    """A shared access signature as part of a query; files and portals add line breaks and ``?``."""
+    return signature.strip().lstrip("?")
 
 
 class SharedKey:
@@ -232,7 +296,7 @@ class SharedKey:
     def __init__(self, account: str, key: str) -> None:
         self._account = account
         try:
-            self._key = base64.b64decode(key, validate=True)
+            self._key = base64.b64decode(key.strip(), validate=True)
         except (binascii.Error, ValueError):
             # Not chained: a traceback may show what it was called with.
             raise StorageOptionError("account_key is no key: keys are base 64") from None
@@ -263,6 +327,36 @@ class SharedKey:
         pass
 
 
+class _Token(NamedTuple):
+    """A token as it is sent, and the time when it ends."""
+
+    authorization: str
+    expires_on: float
+
+
+class _NoTokenError(ClientAuthenticationError):
+    """A credential object gave something else than a token."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the credential object gave no token: {why}")
+
+
+def _token(found: Any) -> _Token:
+    """What ``get_token`` returned, checked; a token from a file may end with a line break."""
+    text = getattr(found, "token", None)
+    text = text.strip() if isinstance(text, str) else ""
+    if not _IN_HEADER.fullmatch(text):
+        raise _NoTokenError("it is no text, or holds a character that no header can hold")
+    try:
+        return _Token(f"Bearer {text}", float(found.expires_on))
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise _NoTokenError("its expires_on is no time") from None
+
+
+async def _awaited(found: Awaitable[Any]) -> _Token:
+    return _token(await found)
+
+
 class Tokens:
     """Tokens of a credential object, fetched once for all loops of the process.
 
@@ -284,19 +378,31 @@ class Tokens:
     def _start(self) -> None:
         self._pid = os.getpid()
         self._lock = free_in_child(threading.Lock())
-        self._fetch: Future[Any] | None = None
+        self._fetch: Future[_Token] | None = None
         self._rate = LookupRate()
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
     ) -> str | None:
         fetch = self._current()
-        if fetch.done():
-            token = fetch.result()
-        else:
+        if not fetch.done():
             # Others wait for the same token: one who gives up must not take it from them.
-            token = await asyncio.shield(asyncio.wrap_future(fetch))
-        return f"Bearer {token.token}"
+            try:
+                await asyncio.shield(asyncio.wrap_future(fetch))
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if not fetch.cancelled() or (task is not None and task.cancelling()):
+                    raise
+            except Exception:
+                # Raised below.
+                pass
+        if fetch.cancelled():
+            raise ServiceRequestError("the request for a token was cancelled")
+        error = fetch.exception()
+        if error is not None:
+            # All who wait raise the same one: its traceback would grow with each.
+            raise error.with_traceback(None)
+        return fetch.result().authorization
 
     def signature(self) -> str:
         return ""
@@ -310,7 +416,7 @@ class Tokens:
             if self._fetch is refused and self._rate.take():
                 self._fetch = None
 
-    def _current(self) -> Future[Any]:
+    def _current(self) -> Future[_Token]:
         if self._pid != os.getpid():
             # A parent's thread will not bring the token.
             self._start()
@@ -319,7 +425,7 @@ class Tokens:
                 self._fetch = self._fetched()
             return self._fetch
 
-    def _is_due(self, fetch: Future[Any]) -> bool:
+    def _is_due(self, fetch: Future[_Token]) -> bool:
         """Whether a token is fetched in place of this one, after a failure at a bounded rate."""
         if not fetch.done():
             return False
@@ -327,19 +433,28 @@ class Tokens:
             return True
         if fetch.exception() is not None:
             return self._rate.take()
-        return bool(fetch.result().expires_on - time.time() < _TOKEN_MARGIN)
+        return fetch.result().expires_on - time.time() < _TOKEN_MARGIN
 
-    def _fetched(self) -> Future[Any]:
+    def _fetched(self) -> Future[_Token]:
         ask = self._credential.get_token
         if inspect.iscoroutinefunction(ask):
-            return asyncio.run_coroutine_threadsafe(ask(_SCOPE), get_loop())
-        future: Future[Any] = Future()
+            return asyncio.run_coroutine_threadsafe(_awaited(ask(_SCOPE)), get_loop())
+        future: Future[_Token] = Future()
 
         def run() -> None:
             try:
-                future.set_result(ask(_SCOPE))
-            except BaseException as error:
+                found = ask(_SCOPE)
+                if inspect.isawaitable(found):
+                    # A wrapped method of an asynchronous object does not look like one.
+                    token = asyncio.run_coroutine_threadsafe(_awaited(found), get_loop()).result()
+                else:
+                    token = _token(found)
+                future.set_result(token)
+            except Exception as error:
                 future.set_exception(error)
+            except BaseException as error:
+                # It would end the programs that wait for the token.
+                future.set_exception(_NoTokenError(f"it raised {type(error).__name__}"))
 
         threading.Thread(target=run, name="fsspec-store-token", daemon=True).start()
         return future
@@ -379,12 +494,21 @@ def account_of(fs: AbstractFileSystem) -> Account:
         host = client.secondary_hostname.rpartition("://")[2]
         endpoint = f"{client.scheme}://{host}"
     endpoint = endpoint.rstrip("/")
-    if not _ENDPOINT.fullmatch(endpoint):
+    if not _ENDPOINT.fullmatch(endpoint) or not _has_port(endpoint):
         # Not shown: what stands before a host's @ may be a secret.
         raise StorageOptionError(
             "an account's endpoint is http(s)://host[:port][/account], without a user name"
         )
     return Account(endpoint, _credential(fs, client.credential, query))
+
+
+def _has_port(url: str) -> bool:
+    """Whether the port of a URL is one, or left out."""
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
 
 
 def _credential(fs: AbstractFileSystem, found: Any, query: str) -> Credential:

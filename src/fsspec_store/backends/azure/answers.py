@@ -33,11 +33,14 @@ __all__ = [
     "error_code",
     "is_folder",
     "listing",
+    "refuses_version",
 ]
 
-_CODE = re.compile(r"<Code>([^<]*)</Code>")
+_CODE = re.compile(r"<Code>([^<]{0,100})</Code>")
 #: The first line: what follows are identifiers, and in some errors the text that was to be signed.
-_MESSAGE = re.compile(r"<Message>([^<\r\n]*)")
+_MESSAGE = re.compile(r"<Message>([^<\r\n]{0,1000})")
+#: How Azure and Azurite name it.
+_VERSION = re.compile(rb"x-ms-version|API version", re.IGNORECASE)
 _IS_NUMBER = re.compile("[0-9]{1,9}").fullmatch
 _STATUS_LINE = re.compile(r"HTTP/1\.1 (\d{3})")
 
@@ -51,6 +54,8 @@ _FORBIDDEN = frozenset(
         "ResourceNotFound",
     }
 )
+#: Of what a service said, this much is repeated in an error.
+_SHOWN = 80
 _NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
 _INVALID_PATH = frozenset({"InvalidResourceName", "InvalidUri", "OutOfRangeInput"})
 #: With a hierarchical namespace a name is a file or a directory.
@@ -107,7 +112,16 @@ def error_code(answer: Answer) -> str | None:
     code = answer.headers.get("x-ms-error-code")
     if code is None and (match := _CODE.search(answer.body.decode("utf-8", "replace"))):
         code = match[1]
-    return code
+    # Joined where a proxy repeats the header.
+    return None if code is None else code.partition(",")[0][:_SHOWN]
+
+
+def refuses_version(answer: Answer) -> bool:
+    """Whether an error says that the service does not know the version of the API."""
+    if answer.status != 400 or error_code(answer) != "InvalidHeaderValue":
+        return False
+    # The answer to a HEAD does not name the header. No other one has a value that may be refused.
+    return not answer.body or _VERSION.search(answer.body) is not None
 
 
 def check_whole(headers: Mapping[str, str], body: bytes | memoryview) -> None:
@@ -169,10 +183,10 @@ def listing(body: bytes) -> Listing:
     try:
         root = parse_xml(body)
     except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise OSError(f"the service's listing is no XML: {error}") from error
+        raise OSError(f"the service's listing cannot be read as XML: {error}") from error
     items = root.find("Blobs")
     if items is None:
-        raise OSError(f"the service answered a listing with <{root.tag}>")
+        raise OSError(f"the service answered a listing with <{root.tag[:_SHOWN]}>")
     blobs: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     folders: list[str] = []
@@ -185,15 +199,24 @@ def listing(body: bytes) -> Listing:
         else:
             size = item.findtext("Properties/Content-Length")
             blobs.append((name, stated_size(size, repr(name)) if size else None))
-    return Listing(blobs, prefixes, folders, root.findtext("NextMarker") or None)
+    marker = root.findtext("NextMarker")
+    if marker is not None and marker.isspace() and "\n" in marker:
+        # White space of an indented document; no name, of which emulators make markers, holds it.
+        marker = None
+    return Listing(blobs, prefixes, folders, marker or None)
 
 
 def _name(item: ElementTree.Element) -> str:
     name = item.find("Name")
     if name is None or not name.text:
         raise OSError("the service listed a blob without a name")
+    if name.get("Encoded") != "true":
+        return name.text
     # Names that XML cannot carry are quoted.
-    return unquote(name.text) if name.get("Encoded") == "true" else name.text
+    try:
+        return unquote(name.text, errors="strict")
+    except UnicodeDecodeError:
+        raise OSError("the service listed a name that is quoted, and no UTF-8") from None
 
 
 def _stands_for_folder(item: ElementTree.Element) -> bool:
@@ -215,7 +238,8 @@ def batch_statuses(content_type: str, body: bytes) -> dict[int, Answer]:
     """
     answers: dict[int, Answer] = {}
     for part in parse_multipart(content_type, body):
-        number = part.get("Content-ID", "").strip()
+        # A header that is no ASCII is an object.
+        number = str(part.get("Content-ID", "")).strip()
         payload = part.get_payload(decode=True)
         if not _IS_NUMBER(number) or not isinstance(payload, bytes):
             continue
@@ -226,7 +250,7 @@ def batch_statuses(content_type: str, body: bytes) -> dict[int, Answer]:
             text = inner.get_payload(decode=True)
             answers[int(number)] = Answer(
                 int(match[1]),
-                {name.lower(): value.strip() for name, value in inner.items()},
+                {name.lower(): str(value).strip() for name, value in inner.items()},
                 text if isinstance(text, bytes) else b"",
             )
     return answers

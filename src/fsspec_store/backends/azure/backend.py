@@ -8,13 +8,13 @@ send it. Accounts, credentials and addresses are those of the user's filesystem.
 from __future__ import annotations
 
 import re
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ClientAuthenticationError
 
-from ...redaction import secret_options
+from ...redaction import request_secrets, secret_options
 from ..base import Backend, Failure, Page, is_etag
 from ..http_answers import http_failure
 from ..page_checks import (
@@ -150,9 +150,14 @@ class AzureBackend(Backend):
     def secrets(self) -> set[str]:
         names = ("account_key", "client_secret", "connection_string", "sas_token")
         # adlfs finds them in the environment as well.
-        return super().secrets() | secret_options(
+        found = super().secrets() | secret_options(
             {name: getattr(self.fs, name, None) for name in names}
         )
+        if self._requests.account.proxy is not None:
+            # A proxy may repeat what it was sent.
+            with suppress(ValueError):
+                found |= request_secrets(self._requests.account.proxy, {})
+        return found
 
     def close(self) -> None:
         self._requests.close()

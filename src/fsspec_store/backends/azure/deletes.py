@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...concurrency import for_each
 from ...retries import status_verdict
+from ...threads import in_thread
 from .answers import AzureError, batch_statuses, error_code
 from .uploads import Body
 
@@ -104,7 +105,9 @@ class Deletes:
             # Not every account and not every signature takes batches.
             self._in_batches = False
             return paths
-        parts = batch_statuses(answer.headers.get("Content-Type", ""), answer.body)
+        # Python's parser of such documents takes seconds for some of a few MiB.
+        content_type = answer.headers.get("Content-Type", "")
+        parts = await in_thread(batch_statuses, content_type, answer.body)
         return [
             path
             for number, path in enumerate(paths)

@@ -26,7 +26,14 @@ from ..byte_ranges import (
     total_size,
 )
 from ..foreign import ForeignAnswerError
-from ..http_answers import Answer, LargeBody, Received, StatusError, TornError
+from ..http_answers import (
+    Answer,
+    LargeBody,
+    Received,
+    StatusError,
+    TornError,
+    public_answer,
+)
 from ..large_reads import read_large, spares
 from ..single_stream import is_what_was_asked, read_alone
 from .answers import AzureError, check_whole, error_code, is_folder
@@ -138,9 +145,9 @@ class Reader:
                 is_pinned = is_strong_etag(found.headers.get("ETag", ""))
                 if is_what_was_asked(*asked) and leaves_large and is_pinned:
                     return found
-                part, is_whole = await read_alone(*asked)
-                if is_whole and found.status == 200:
-                    await in_thread(check_whole, found.headers, part)
+                # The checksum is not compared: a blob's properties may state any, and one response
+                # is of one version in any case.
+                part, _ = await read_alone(*asked)
                 return Received(found.status, found.headers, part)
             return Received(
                 found.status, found.headers, _part(request, found.status, found.headers, body)
@@ -195,13 +202,17 @@ class Reader:
                 return b""
             part = RangeByteRequest(*resolve(request, size))
             try:
-                answer = await self._read(path, part, etag or None)
+                # A weak ETag meets no condition (RFC 9110, section 13.1.1).
+                answer = await self._read(path, part, etag if is_strong_etag(etag) else None)
             except (AzureError, RangeNotSatisfiableError) as error:
-                if isinstance(error, AzureError) and error.code != "ConditionNotMet":
+                if isinstance(error, AzureError) and error.answer.status != 412:
                     raise
                 continue
-            # A service may ignore the condition: the size in the response shows that.
-            if answer.status == 404 or _total(answer) == size:
+            # Without a condition, or where the service ignores it, the size in the response shows
+            # whether this is the end.
+            total = _total(answer)
+            is_same = is_strong_etag(etag) and answer.headers.get("ETag") == etag
+            if answer.status == 404 or total == size or (total is None and is_same):
                 return self._found(answer)
         raise OSError(f"the blob changed {_SUFFIX_TRIES} times while its end was read")
 
@@ -234,7 +245,7 @@ class Reader:
             if found.status == 404:
                 answer = Answer(found.status, found.headers, bytes(body))
                 if error_code(answer) != "BlobNotFound":
-                    raise StatusError(answer)
+                    raise StatusError(public_answer(answer, url, options["headers"]))
                 return None
             total = total_size(found.headers.get("Content-Range"))
             if found.status == 200 and total is None:

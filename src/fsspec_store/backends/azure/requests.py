@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
 
 import aiohttp
@@ -15,7 +15,7 @@ from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
 from ..._version import __version__
 from ...retries import EXPIRED, TRANSIENT
-from ..http_answers import Answer, StatusError, http_verdict, public_answer
+from ..http_answers import Answer, Received, StatusError, http_verdict, public_answer
 from ..http_client import HTTPClient
 from ..plain_client import PlainClient
 from .account import account_of
@@ -108,20 +108,29 @@ class Requests:
 
         ``slot`` as of `HTTPClient`.
         """
-        url_path, url = self.address(path, query)
         account = self.account
         used: object = None
 
         async def attempt() -> T:
             nonlocal used
-            # Signed anew for each attempt: a signature holds for a quarter of an hour.
+            version = account.version
+            # Signed for each attempt: a signature holds for a quarter of an hour, and a shared
+            # access signature may be another one by now.
+            url_path, url = self.address(path, query)
             sent = await account.headers(method, url_path, query, headers)
             sent.update(_OWN_HEADERS)
             used = account.credential.used()
-            answer = await send(url=url, headers=sent, allow_redirects=False, proxy=account.proxy)
-            if isinstance(answer, Answer) and answer.status >= 400:
+            try:
+                answer = await send(
+                    url=url, headers=sent, allow_redirects=False, proxy=account.proxy
+                )
+            except StatusError as error:
+                if not account.use_older_version(version, error.answer):
+                    raise
+                answer = await attempt()
+            if isinstance(answer, Received) and answer.status >= 400:
                 # The caller expects this status, and may raise it as an error.
-                return cast("T", public_answer(answer, url, sent))
+                return cast("T", _public(method, answer, url, sent))
             return answer
 
         try:
@@ -152,6 +161,15 @@ class Requests:
 def quoted(path: str) -> str:
     """A path, or a value in a query, as it stands in a URL."""
     return quote(path, safe="/~")
+
+
+def _public(method: str, answer: Received[Any], url: str, sent: Mapping[str, str]) -> Received[Any]:
+    """An answer with an error status, without the request's credentials."""
+    whole = Answer(answer.status, answer.headers, bytes(answer.body))
+    if method != "PUT" and error_code(whole) == "BlobNotFound":
+        # The usual answer to a request for a missing key, which no error repeats.
+        return answer
+    return public_answer(whole, url, sent)
 
 
 def _verdict(credential: Credential, error: Exception) -> Verdict | None:

@@ -135,7 +135,9 @@ async def put_blob(
         return True
     code = error_code(answer)
     missing = code == "BlobNotFound" and "If-Match" in condition
-    if code not in _UNMET and not missing:
+    # A proxy may drop the code (RFC 9110, section 15.5.13: a condition in the request is not met).
+    plainly = bool(condition) and code is None and answer.status == 412 and not answer.body
+    if code not in _UNMET and not plainly and not missing:
         raise AzureError(answer)
     if sent <= 1:
         return False
