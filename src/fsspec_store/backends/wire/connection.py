@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTROL_BYTES",
+    "REFUSAL_BYTES",
     "BodyTooLongError",
     "Connection",
     "Longest",
@@ -40,7 +41,7 @@ _READ_BYTES = 64 * 2**10
 #: The same within bodies: what processors still have at hand when it is summed up.
 _PIECE_BYTES = 512 * 2**10
 #: Maximum size of an error's body.
-_REFUSAL_BYTES = 2**20
+REFUSAL_BYTES = 2**20
 #: A request's body up to this goes out together with its head.
 _JOINED_BYTES = 64 * 2**10
 #: Larger ones go out in slices, each waiting for the one before it.
@@ -399,7 +400,7 @@ class Connection(asyncio.BufferedProtocol):
             self._chunks = ChunkedBody()
             self._take_chunks(self._chunks, head)
             return
-        if head.status >= 300 and length > _REFUSAL_BYTES:
+        if head.status >= 300 and length > REFUSAL_BYTES:
             raise _too_long(head)
         into = self._into
         if into is not None and (head.status != 206 or length != into.nbytes):
@@ -439,7 +440,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             taken = chunks.feed(came)
         if head.status >= 300:
-            if len(chunks.data) > _REFUSAL_BYTES:
+            if len(chunks.data) > REFUSAL_BYTES:
                 raise _too_long(head)
         elif len(chunks.data) > (longest := self._longest(head.status)):
             raise BodyTooLongError(longest)
