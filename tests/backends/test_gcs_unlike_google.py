@@ -138,6 +138,31 @@ async def test_a_page_of_another_server_is_no_answer(status: int) -> None:
                 assert f"status {status}" in str(caught.value), name
 
 
+@pytest.mark.parametrize(
+    "page",
+    [Reply(200, PAGE, {**HTML, "ETag": '"e"'}), Reply(200, b"<!-- --><h1>Sorry</h1>", HTML)],
+    ids=["tag", "comment"],
+)
+async def test_a_page_is_no_value_whatever_it_begins_with(page: Reply) -> None:
+    async with scripted_s3(lambda asked: page) as server, open_at(server.url) as store:
+        for request in (None, RangeByteRequest(0, 2)):
+            with pytest.raises(BackendError, match="status 200"):
+                await store.get("a", byte_range=request)
+
+
+async def test_a_token_that_is_listed_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    token = "ya29.a-token-of-somebody"
+
+    def answer(asked: Asked) -> Reply:
+        names = ["x/a", asked.headers["authorization"]]
+        return Reply(200, json.dumps({"items": [{"name": name} for name in names]}).encode())
+
+    async with scripted_s3(answer) as server, open_at(server.url, Credentials(token)) as store:
+        assert await listed(store.list()) == ["a"]
+    assert "ignores the prefix" in caplog.text
+    assert token not in caplog.text
+
+
 async def test_a_text_of_another_server_is_no_missing_key() -> None:
     def answer(asked: Asked) -> Reply:
         return service(asked) if asked.path.endswith("a") else Reply(404, b"404 page not found")

@@ -52,8 +52,8 @@ CREDENTIAL_ERRORS = (
 #: An object that was gone already is deleted.
 _DELETED = frozenset({200, 204, 404})
 _HASH = "X-Goog-Hash"
-#: Headers of an object's answer.
-_OF_OBJECTS = ("X-Goog-Generation", _HASH, "ETag")
+#: Headers of an object's answer. Servers of pages send an ETag as well.
+_OF_OBJECTS = ("X-Goog-Generation", _HASH)
 #: Google's name for a request, with each of its answers.
 _UPLOAD_ID = "X-GUploader-UploadID"
 _ERROR_BYTES = 4096
@@ -89,7 +89,8 @@ def check_is_googles(
         Whether the body of a success is an object's.
     """
     if status < 300 and is_value:
-        foreign = is_page(body) and not any(name in headers for name in _OF_OBJECTS)
+        is_html = headers.get("Content-Type", "").lower().startswith("text/html")
+        foreign = (is_html or is_page(body)) and not any(name in headers for name in _OF_OBJECTS)
     elif status < 300 or status in (400, 403):
         foreign = is_page(body)
     elif status == 404:
