@@ -102,6 +102,17 @@ async def test_the_last_bytes_of_a_value_are_not_none(reply: Reply) -> None:
             await store.get("a", byte_range=SuffixByteRequest(2))
 
 
+async def test_a_suffix_that_is_refused_is_of_an_empty_value_or_an_error() -> None:
+    def answer(asked: Asked) -> Reply:
+        is_suffix = asked.headers.get("range", "").startswith("bytes=-")
+        return Reply(416) if is_suffix else service(asked)
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        assert await read(store, "empty", SuffixByteRequest(2)) == b""
+        with pytest.raises(BackendError, match="refuses the last bytes"):
+            await store.get("a", byte_range=SuffixByteRequest(2))
+
+
 @pytest.mark.parametrize("generation", ["", "0", "-1", "abc", "1, 2", "1" * 30])
 async def test_what_is_no_generation_is_no_version(generation: str) -> None:
     def answer(asked: Asked) -> Reply:

@@ -72,6 +72,9 @@ class GCSBackend(Backend):
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         bucket, name = _split(path)
         data, answer = await self._reader.read(bucket, name, request)
+        if data is not None and answer.status == 416 and await self._reader.size(bucket, name):
+            # Of an empty object no range is satisfiable. This service takes no suffixes.
+            raise OSError("the service refuses the last bytes of an object that is not empty")
         return data if await self._buckets.has_object(bucket, answer) else None
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
