@@ -24,15 +24,19 @@ _WEB = re.compile(r"https?:/", re.IGNORECASE)
 _NEXT_LINK = re.compile(r"[A-Za-z][\w+.\-]*:/")
 #: A value that lets somebody in, by its name: where a ``?`` may be a key's, all else is shown.
 _SECRET_VALUE = re.compile(
-    r"([?&;][\w.\-]*(?:auth|cred|key|pass|pwd|secret|sig|token)[\w.\-]*=)[^&;\s'\"]*", re.IGNORECASE
+    r"([?&;][\w.\-]*(?:auth|cred|key|pass|pwd|secret|sig|token|upload_id)[\w.\-]*=)"
+    r"[^&;\s'\"]*",
+    re.IGNORECASE,
 )
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 #: What an ``Authorization`` header holds, wherever a message repeats it.
 _AUTHORIZATION_IN_TEXT = re.compile(
     r"\b((?:Basic|Bearer|SharedKey|SharedKeyLite) |Signature=)[\w.~+/:=-]{16,}"
 )
+#: A signed assertion (RFC 7519), by which Google's accounts ask for a token.
+_JWT_IN_TEXT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
 _SECRET_NAME = re.compile(
-    r"auth|cookie|cred|key|pass|pwd|secret|sig|token|connection_string", re.IGNORECASE
+    r"auth|cookie|cred|key|pass|pwd|secret|sig|token|upload_id|connection_string", re.IGNORECASE
 )
 #: Headers without secrets, in lower case: all others may have been configured by the user.
 _PUBLIC_HEADER = re.compile(
@@ -68,7 +72,8 @@ def public_url(url: str) -> str:
 def public_text(text: str) -> str:
     """A library's message without the secrets of the URLs in it."""
     shown = _QUERY_IN_TEXT.sub(r"\1?***", _USER_IN_TEXT.sub(r"\1***@", text))
-    return _AUTHORIZATION_IN_TEXT.sub(r"\1***", _SECRET_VALUE.sub(r"\1***", shown))
+    shown = _JWT_IN_TEXT.sub("***", _SECRET_VALUE.sub(r"\1***", shown))
+    return _AUTHORIZATION_IN_TEXT.sub(r"\1***", shown)
 
 
 class PrivateURL(str):

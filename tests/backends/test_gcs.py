@@ -456,8 +456,9 @@ class TestResumableUploads:
         assert store.stats.retries == 2
 
     async def test_the_next_chunk_begins_where_the_service_says(
-        self, store: FsspecStore, proxy: FaultProxy
+        self, store: FsspecStore, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(gcs_uploads, "_CHUNK_BYTES", 2**19)
         starts: list[str] = []
 
         def plan(method: str, target: str, headers: Any) -> Answer | None:
@@ -465,7 +466,7 @@ class TestResumableUploads:
                 return None
             starts.append(headers["content-range"])
             if len(starts) == 1:
-                return Answer(308, {"Range": "bytes=0-99"})
+                return Answer(308, {"Range": "bytes=0-262143"})
             # The answer to the last chunk, of which the server has not seen the beginning.
             end = starts[-1].partition("-")[2].partition("/")[0]
             if int(end) + 1 == len(self.VALUE):
@@ -474,7 +475,7 @@ class TestResumableUploads:
 
         proxy.plan = plan
         await store.set("a", buf(self.VALUE))
-        assert starts[1].startswith("bytes 100-")
+        assert starts[1].startswith("bytes 262144-")
 
     async def test_a_session_that_is_gone_is_begun_again(
         self, store: FsspecStore, proxy: FaultProxy
@@ -520,6 +521,47 @@ class TestResumableUploads:
             proxy.plan = to_path("upload_id", answer, method="PUT", times=99)
             with pytest.raises(BackendError, match="the service kept"):
                 await store.set("a", buf(self.VALUE))
+
+    @pytest.mark.parametrize(
+        ("answer", "says"),
+        [
+            (Answer(308, {"Range": "bytes=0-99"}), "the service kept 100 bytes"),
+            (Answer(200, {}, b"{}"), "ended an upload"),
+        ],
+        ids=["little", "end"],
+    )
+    async def test_progress_that_cannot_be_is_an_error(
+        self, store: FsspecStore, proxy: FaultProxy, answer: Answer, says: str
+    ) -> None:
+        proxy.plan = to_path("upload_id", answer, method="PUT", times=99)
+        with pytest.raises(BackendError, match=says):
+            await store.set("a", buf(self.VALUE))
+
+    async def test_a_session_is_on_the_endpoint_and_not_told(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
+        secret = "a-signed-session"
+
+        def plan(method: str, target: str, headers: Any) -> Answer | None:
+            if method == "POST":
+                # Whatever host is named, the token goes to none but the endpoint.
+                return Answer(200, {"Location": f"http://192.0.2.1/up?upload_id={secret}"})
+            return refusal(400, f"no {target}") if method == "PUT" else None
+
+        proxy.plan = plan
+        with proxy.watching() as seen, pytest.raises(BackendError) as caught:
+            await store.set("a", buf(self.VALUE))
+        assert seen[1].target == f"/up?upload_id={secret}"
+        assert secret not in str(caught.value)
+
+    @pytest.mark.parametrize("location", [None, "", "/up", "ftp://host/up", "http://[::1/up"])
+    async def test_a_session_without_a_url_is_an_error(
+        self, store: FsspecStore, proxy: FaultProxy, location: str | None
+    ) -> None:
+        headers = {} if location is None else {"Location": location}
+        proxy.plan = to_path("resumable", Answer(200, headers), method="POST")
+        with pytest.raises(BackendError, match="did not say where"):
+            await store.set("a", buf(self.VALUE))
 
     async def test_a_condition_is_sent_with_the_session(
         self, store: FsspecStore, proxy: FaultProxy

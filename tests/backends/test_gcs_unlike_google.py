@@ -13,10 +13,18 @@ from urllib.parse import unquote
 import pytest
 from conformance.support import listed, read
 from gcsfs.credentials import GoogleCredentials
+from google.oauth2.credentials import Credentials
 from servers.google_accounts import GoogleAccounts
+from servers.scripted import Peer, scripted_server
 from servers.scripted_s3 import Asked, Reply, scripted_s3
 
-from fsspec_store import AccessDeniedError, BackendError, FsspecStore, RangeByteRequest
+from fsspec_store import (
+    AccessDeniedError,
+    BackendError,
+    FsspecStore,
+    RangeByteRequest,
+    SuffixByteRequest,
+)
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 PAGE = b"<!DOCTYPE html><html><body><h1>Sorry</h1><br></body></html>"
@@ -57,6 +65,65 @@ async def test_sizes_that_metadata_and_lists_leave_out() -> None:
         assert await store.getsize_prefix("") == 6
 
 
+@pytest.mark.parametrize("document", [b'{"size": "0"}', b'{"size": 0, "crc32c": "yZRlqg=="}'])
+async def test_a_size_of_zero_is_asked_again(document: bytes) -> None:
+    def answer(asked: Asked) -> Reply:
+        return service(asked) if "alt=media" in asked.query else Reply(200, document)
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        assert await store.getsize("a") == 3
+        assert await store.getsize("empty") == 0
+
+
+async def test_a_size_is_not_that_of_too_long_a_part() -> None:
+    def answer(asked: Asked) -> Reply:
+        if "alt=media" not in asked.query:
+            return Reply(200, b"{}")
+        length = str(33 * 2**20)
+        return Reply(206, b"", {"Content-Length": length, "Content-Range": "bytes 0-0/5"})
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        with pytest.raises(BackendError, match="bytes came for one"):
+            await store.getsize("a")
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(416, b"", {"Content-Range": "bytes */100"}),
+        Reply(206, b"", {"Content-Range": "bytes 98-99/100"}),
+        Reply(200, b"", {"X-Goog-Hash": "crc32c=yZRlqg=="}),
+    ],
+    ids=["refused", "part", "whole"],
+)
+async def test_the_last_bytes_of_a_value_are_not_none(reply: Reply) -> None:
+    async with scripted_s3(lambda asked: reply) as server, open_at(server.url) as store:
+        with pytest.raises(BackendError, match=r"no last ones|checksum"):
+            await store.get("a", byte_range=SuffixByteRequest(2))
+
+
+async def test_a_suffix_that_is_refused_is_of_an_empty_value_or_an_error() -> None:
+    def answer(asked: Asked) -> Reply:
+        is_suffix = asked.headers.get("range", "").startswith("bytes=-")
+        return Reply(416) if is_suffix else service(asked)
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        assert await read(store, "empty", SuffixByteRequest(2)) == b""
+        with pytest.raises(BackendError, match="refuses the last bytes"):
+            await store.get("a", byte_range=SuffixByteRequest(2))
+
+
+@pytest.mark.parametrize("generation", ["", "0", "-1", "abc", "1, 2", "1" * 30])
+async def test_what_is_no_generation_is_no_version(generation: str) -> None:
+    def answer(asked: Asked) -> Reply:
+        return Reply(200, b"abc", {"X-Goog-Generation": generation})
+
+    async with scripted_s3(answer) as server, open_at(server.url) as store:
+        for use in (store.get_version("a"), store.set_partial_values([("a", 0, b"x")])):
+            with pytest.raises(BackendError, match="not its generation"):
+                await use
+
+
 @pytest.mark.parametrize("status", [200, 403, 404])
 async def test_a_page_of_another_server_is_no_answer(status: int) -> None:
     is_google = True
@@ -80,6 +147,31 @@ async def test_a_page_of_another_server_is_no_answer(status: int) -> None:
             assert not isinstance(caught.value, FileNotFoundError), name
             if (status, name) != (200, "delete"):
                 assert f"status {status}" in str(caught.value), name
+
+
+@pytest.mark.parametrize(
+    "page",
+    [Reply(200, PAGE, {**HTML, "ETag": '"e"'}), Reply(200, b"<!-- --><h1>Sorry</h1>", HTML)],
+    ids=["tag", "comment"],
+)
+async def test_a_page_is_no_value_whatever_it_begins_with(page: Reply) -> None:
+    async with scripted_s3(lambda asked: page) as server, open_at(server.url) as store:
+        for request in (None, RangeByteRequest(0, 2)):
+            with pytest.raises(BackendError, match="status 200"):
+                await store.get("a", byte_range=request)
+
+
+async def test_a_token_that_is_listed_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    token = "ya29.a-token-of-somebody"
+
+    def answer(asked: Asked) -> Reply:
+        names = ["x/a", asked.headers["authorization"]]
+        return Reply(200, json.dumps({"items": [{"name": name} for name in names]}).encode())
+
+    async with scripted_s3(answer) as server, open_at(server.url, Credentials(token)) as store:
+        assert await listed(store.list()) == ["a"]
+    assert "ignores the prefix" in caplog.text
+    assert token not in caplog.text
 
 
 async def test_a_text_of_another_server_is_no_missing_key() -> None:
@@ -162,3 +254,51 @@ async def test_a_key_file_that_is_corrected_later(tmp_path: Path) -> None:
             accounts.token_url = f"{server.url}/token?new"
             accounts.write_key(file, "me", may_write=True)
             assert await read(store, "a") == b"abc"
+
+
+async def test_a_token_that_does_not_come_keeps_to_the_timeout(tmp_path: Path) -> None:
+    accounts = GoogleAccounts()
+    file = tmp_path / "key.json"
+
+    async with scripted_server(Peer.closed) as server:
+        url = f"http://{server.host}:{server.port}"
+        accounts.token_url = f"{url}/token"
+        accounts.write_key(file, "me", may_write=True)
+        options = {"endpoint_url": url, "token": str(file), "skip_instance_cache": True}
+        async with FsspecStore.from_url("gs://bucket", options, retries=0, timeout=0.5) as store:
+            # Google's library waits for two minutes.
+            with pytest.raises(BackendError, match="timed out"):
+                await asyncio.wait_for(store.get("a"), 30)
+
+
+async def test_an_assertion_that_is_repeated_is_not_told(tmp_path: Path) -> None:
+    accounts = GoogleAccounts()
+    file = tmp_path / "key.json"
+    sent: list[str] = []
+
+    def answer(asked: Asked) -> Reply:
+        sent.append(asked.body.decode().partition("assertion=")[2].partition("&")[0])
+        said = json.dumps({"error": "invalid_grant", "error_description": asked.body.decode()})
+        return Reply(400, said.encode(), {"Content-Type": "application/json"})
+
+    async with scripted_s3(answer) as server:
+        accounts.token_url = f"{server.url}/token"
+        accounts.write_key(file, "me", may_write=True)
+        async with open_at(server.url, str(file)) as store:
+            with pytest.raises(AccessDeniedError, match="invalid_grant") as caught:
+                await store.get("a")
+    link: BaseException | None = caught.value
+    while link is not None:
+        assert not [text for text in sent if text in repr((link, vars(link)))]
+        link = link.__cause__ or link.__context__
+    assert len(sent[0]) > 100
+
+
+@pytest.mark.parametrize("token", ["ya29.a-token\n", "ya29.a\r\nX-Header: b", "ya29.\u4e2d"])
+async def test_a_token_that_no_header_can_have(token: str) -> None:
+    async with scripted_s3(service) as server, open_at(server.url, Credentials(token)) as store:
+        with pytest.raises(AccessDeniedError, match="line break or another character") as caught:
+            await store.get("a")
+    assert repr(token) not in repr(caught.value)
+    assert caught.value.__cause__ is not None
+    assert caught.value.__cause__.__context__ is None

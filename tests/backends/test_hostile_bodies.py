@@ -325,6 +325,61 @@ async def forever(peer: Peer, piece: bytes) -> None:
             await peer.writer.drain()
 
 
+@pytest.mark.parametrize("use", ["get", "list"])
+async def test_extensions_of_chunks_have_a_bound(transport: str, use: str) -> None:
+    if transport == "s3fs":
+        pytest.skip("its connections are aiobotocore's")
+    sent = 0
+
+    async def answer(peer: Peer, request: Request) -> None:
+        nonlocal sent
+        peer.writer.write(head(200, Transfer_Encoding="chunked"))
+        with suppress(ConnectionError):
+            while sent < 100:
+                sent += 1
+                # Each byte of the body has 4,000 beside it.
+                peer.writer.write((b"1;" + b"x" * 4000 + b"\r\na\r\n") * 256)
+                await peer.writer.drain()
+
+    async with serving(transport, answer, timeout=20) as (store, server):
+        with pytest.raises(BackendError, match="without an end"):
+            await (store.get("k") if use == "get" else listed(store.list()))
+        await closed(server)
+    # In MiB; what the system holds of a connection is not this package's.
+    assert sent <= 20
+
+
+async def test_heads_of_earlier_responses_do_not_count() -> None:
+    async def answer(peer: Peer, request: Request) -> None:
+        peer.writer.write(head(204, X_Long="x" * 6000))
+
+    async with serving("google by aiohttp", answer) as (store, server):
+        for _ in range(200):
+            await store.delete("k")
+        assert len(server.peers) == 1
+
+
+async def test_an_error_has_a_bound(transport: str) -> None:
+    if transport == "s3fs":
+        pytest.skip("errors are read by aiobotocore")
+    sent = 0
+
+    async def answer(peer: Peer, request: Request) -> None:
+        nonlocal sent
+        peer.writer.write(head(404, Transfer_Encoding="chunked"))
+        with suppress(ConnectionError):
+            while sent < 100:
+                sent += 1
+                peer.writer.write(CHUNK)
+                await peer.writer.drain()
+
+    async with serving(transport, answer, timeout=20) as (store, server):
+        with pytest.raises(BackendError):
+            await store.get("k")
+        await closed(server)
+    assert sent <= 20
+
+
 CHUNK = b"100000\r\n" + bytes(MIB) + b"\r\n"
 
 

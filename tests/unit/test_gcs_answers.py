@@ -70,6 +70,13 @@ def test_answers_of_a_batch_are_told_apart() -> None:
     assert again.after == 7
 
 
+def test_a_header_of_a_part_that_is_no_ascii() -> None:
+    headers = {"Content-Type": "multipart/mixed; boundary=b"}
+    part = b"--b\r\nContent-ID: <\xff0>\r\n\r\nHTTP/1.1 503 X\r\nRetry-After: \xff\r\n\r\n\r\n"
+    outcomes = outcomes_of_batch(Answer(200, headers, part + b"--b--"))
+    assert verdict(failures_of_batch(outcomes, 1)[0]) is not None
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"--b\r\n\r\nx\r\n--b--"])
 def test_what_is_no_batch_answers_nothing(body: bytes) -> None:
     headers = {"Content-Type": "multipart/mixed; boundary=b"}
@@ -84,6 +91,9 @@ def test_what_is_no_batch_answers_nothing(body: bytes) -> None:
         (b"[]", b"[]"),
         (b"No such object: b/o", b"No such object: b/o"),
         (b"\xff", b"\xff"),
+        (b'{"error": {"message": "\\ud800!"}}', b"?!"),
+        (b'{"error": {"message": [[]]}}', b'{"error": {"message": [[]]}}'),
+        (b'{"error": {"message": "' + b"x" * 2**17, b'{"error": {"message": "' + b"x" * 2**17),
     ],
 )
 def test_a_refusal_is_told_in_words(body: bytes, words: bytes) -> None:

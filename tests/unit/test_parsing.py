@@ -12,7 +12,8 @@ import pytest
 
 from fsspec_store.backends.azure.answers import listing
 from fsspec_store.backends.gcs.answers import listing as listing_of_google
-from fsspec_store.backends.gcs.answers import object_size
+from fsspec_store.backends.gcs.answers import object_size, outcomes_of_batch
+from fsspec_store.backends.http_answers import Answer
 from fsspec_store.backends.parsing import parse_json, parse_multipart, parse_xml, parsed
 from fsspec_store.backends.s3.documents import parse_list
 
@@ -77,12 +78,41 @@ def test_what_is_no_json_object_is_an_error(document: bytes) -> None:
 def test_what_is_no_multipart_document_is_an_error() -> None:
     with pytest.raises(OSError, match="parsed"):
         parse_multipart("multipart/mixed; boundary=a", bytes(5 * MIB))
-    nested = b"".join(
-        b"--%d\r\nContent-Type: multipart/mixed; boundary=%d\r\n\r\n" % (number, number + 1)
-        for number in range(5000)
-    )
-    with pytest.raises(OSError, match="parts within parts"):
-        parse_multipart("multipart/mixed; boundary=0", nested)
+    with pytest.raises(OSError, match="more than 1000 parts"):
+        parse_multipart("multipart/mixed; boundary=a", b"--a\r\n\r\n" * 5000)
+    assert parse_multipart("multipart/mixed", b"--a\r\n\r\nx\r\n--a--") == []
+
+
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
+def test_parts_of_a_multipart_document(newline: bytes) -> None:
+    lines = [b"before", b"--a b", b"Name: \xff", b"no header", b"", b"1", b"--a bc"]
+    lines += [b"--a b", b"", b"2"]
+    parts = parse_multipart('multipart/mixed; boundary="a b"', newline.join([*lines, b"--a b--"]))
+    assert [dict(part.headers) for part in parts] == [{"name": "\xff"}, {}]
+    assert [part.body for part in parts] == [newline.join([b"1", b"--a bc"]), b"2"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        # For each semicolon Python's email counts the quotes before it.
+        b'Content-Type: multipart/mixed; a="' + b";" * 400_000,
+        b"".join(
+            b"Content-Type: multipart/mixed; boundary=%d\r\n\r\n--%d\r\n" % (number, number)
+            for number in range(5000)
+        ),
+    ],
+    ids=["quotes", "nested"],
+)
+def test_a_part_is_read_in_time_whatever_it_says(header: bytes) -> None:
+    part = b"--b\r\nContent-ID: <response-0>\r\n\r\nHTTP/1.1 500 X\r\n" + header + b"\r\n--b--"
+    answer = Answer(200, {"Content-Type": "multipart/mixed; boundary=b"}, part)
+    assert outcomes_of_batch(answer)[0].status == 500
+
+
+def test_a_token_that_no_url_can_have_is_an_error() -> None:
+    with pytest.raises(OSError, match="token of 65536 characters"):
+        listing_of_google(json.dumps({"nextPageToken": "a" * 2**16}).encode())
 
 
 @pytest.mark.parametrize("size", [*NO_SIZES, "", -5, 10**30, 1.5, True, [], {}], ids=repr)

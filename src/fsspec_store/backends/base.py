@@ -220,7 +220,7 @@ class Backend(ABC):
     ) -> AsyncGenerator[Page, None]:
         """As `pages`, where a page with an entry that was not asked for is an error."""
         pages = self.pages(directory, stem, recursive=recursive, page_size=page_size)
-        return checked_pages(pages, directory, stem, recursive=recursive)
+        return checked_pages(pages, directory, stem, recursive=recursive, redactor=self.redactor)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         """Remove every object below a directory, one page's removal beside the next one's listing.

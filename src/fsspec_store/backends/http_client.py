@@ -218,6 +218,8 @@ class HTTPClient:
             size = content_length(response.headers)
             if size is not None and size > LARGE_BYTES and response.status in (200, 206):
                 return LargeBody(BodyStream(response), size)
+            if response.status >= 300:
+                return await read_up_to(response, REFUSAL_BYTES)
             return await read_body(response, size, longest(response.status))
 
         return await self.receive("GET", url, expect=expect, headers=headers, read=read, **options)
@@ -396,7 +398,7 @@ class HTTPClient:
 
 async def _control(response: aiohttp.ClientResponse) -> bytes:
     """The body of an answer that is no value."""
-    return await read_up_to(response, CONTROL_BYTES)
+    return await read_up_to(response, CONTROL_BYTES if response.status < 300 else REFUSAL_BYTES)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> bytes:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from ..redaction import public_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from .base import Page
 
@@ -46,7 +46,12 @@ _ENTITIES = {"lt": "<", "gt": ">", "quot": '"', "#34": '"', "apos": "'", "#39": 
 
 
 async def checked_pages(
-    pages: AsyncGenerator[Page, None], directory: str, stem: str, *, recursive: bool
+    pages: AsyncGenerator[Page, None],
+    directory: str,
+    stem: str,
+    *,
+    recursive: bool,
+    redactor: Callable[[], Callable[[str], str]],
 ) -> AsyncGenerator[Page, None]:
     """Yield the pages of a listing, with the entries that were asked for and no others.
 
@@ -61,6 +66,8 @@ async def checked_pages(
         As of `Backend.pages`, which had the other parameters. Belongs to this one from now on.
     directory, stem, recursive
         See `Backend.pages`.
+    redactor : callable
+        See `Backend.redactor`: a service may list what it was sent.
 
     Raises
     ------
@@ -82,11 +89,12 @@ async def checked_pages(
                             "not begin with that: the answer may be one to another request"
                         )
                     ignores_prefix = True
+                    clean = redactor()
                     logger.warning(
                         "a listing of %r was answered with %r as well: the service or a proxy "
                         "ignores the prefix, and what was not asked for is left out",
-                        public_url(begin),
-                        public_url(others[0]),
+                        clean(public_url(begin)),
+                        clean(public_url(others[0])),
                     )
             if recursive and page.prefixes:
                 raise OSError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from email.parser import BytesParser
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -20,7 +19,7 @@ from ..base import Failure
 from ..byte_ranges import stated_size
 from ..foreign import is_page, unexpected
 from ..http_answers import Answer, StatusError
-from ..parsing import parse_multipart, parse_xml
+from ..parsing import parse_multipart, parse_part, parse_xml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +41,7 @@ _MESSAGE = re.compile(r"<Message>([^<\r\n]{0,1000})")
 #: How Azure and Azurite name it.
 _VERSION = re.compile(rb"x-ms-version|API version", re.IGNORECASE)
 _IS_NUMBER = re.compile("[0-9]{1,9}").fullmatch
-_STATUS_LINE = re.compile(r"HTTP/1\.1 (\d{3})")
+_STATUS_LINE = re.compile(r"HTTP/1\.1 ([0-9]{3})")
 
 # Codes as in "Blob service error codes" and "Common REST API error codes".
 _UNAUTHENTICATED = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
@@ -238,19 +237,12 @@ def batch_statuses(content_type: str, body: bytes) -> dict[int, Answer]:
     """
     answers: dict[int, Answer] = {}
     for part in parse_multipart(content_type, body):
-        # A header that is no ASCII is an object.
-        number = str(part.get("Content-ID", "")).strip()
-        payload = part.get_payload(decode=True)
-        if not _IS_NUMBER(number) or not isinstance(payload, bytes):
+        number = part.headers.get("content-id", "")
+        if not _IS_NUMBER(number):
             continue
-        line, _, rest = payload.partition(b"\r\n")
+        line, _, rest = part.body.lstrip().partition(b"\n")
         match = _STATUS_LINE.match(line.decode("latin-1"))
         if match:
-            inner = BytesParser().parsebytes(rest)
-            text = inner.get_payload(decode=True)
-            answers[int(number)] = Answer(
-                int(match[1]),
-                {name.lower(): str(value).strip() for name, value in inner.items()},
-                text if isinstance(text, bytes) else b"",
-            )
+            headers, text = parse_part(rest)
+            answers[int(number)] = Answer(int(match[1]), headers, text)
     return answers

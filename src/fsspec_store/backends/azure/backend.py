@@ -104,7 +104,7 @@ class AzureBackend(Backend):
                     folders.extend(below)
                     yield Page(found.blobs)
 
-        pages = checked_pages(blobs(), directory, "", recursive=True)
+        pages = checked_pages(blobs(), directory, "", recursive=True, redactor=self.redactor)
         await self.remove_pages(pages, directory, limit=limit)
         # With a hierarchical namespace these go one by one, and only once they are empty.
         for folder in sorted(folders, reverse=True):

@@ -6,11 +6,12 @@ Knows what a batch looks like, and not how a request is sent.
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...concurrency import for_each
 from ...retries import status_verdict
-from ...threads import in_thread
+from ..parsing import parsed
 from .answers import AzureError, batch_statuses, error_code
 from .uploads import Body
 
@@ -105,9 +106,8 @@ class Deletes:
             # Not every account and not every signature takes batches.
             self._in_batches = False
             return paths
-        # Python's parser of such documents takes seconds for some of a few MiB.
         content_type = answer.headers.get("Content-Type", "")
-        parts = await in_thread(batch_statuses, content_type, answer.body)
+        parts = await parsed(partial(batch_statuses, content_type), answer.body)
         return [
             path
             for number, path in enumerate(paths)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from email.parser import BytesParser
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
@@ -19,7 +18,7 @@ from ...retries import EXPIRED, TRANSIENT, Verdict
 from ..byte_ranges import stated_size
 from ..foreign import ForeignAnswerError, is_page
 from ..http_answers import Answer, StatusError, http_verdict
-from ..parsing import parse_json, parse_multipart
+from ..parsing import parse_json, parse_multipart, parse_part
 from .requests import crc32c
 
 if TYPE_CHECKING:
@@ -53,16 +52,21 @@ CREDENTIAL_ERRORS = (
 #: An object that was gone already is deleted.
 _DELETED = frozenset({200, 204, 404})
 _HASH = "X-Goog-Hash"
-#: Headers of an object's answer.
-_OF_OBJECTS = ("X-Goog-Generation", _HASH, "ETag")
+#: Headers of an object's answer. Servers of pages send an ETag as well.
+_OF_OBJECTS = ("X-Goog-Generation", _HASH)
 #: Google's name for a request, with each of its answers.
 _UPLOAD_ID = "X-GUploader-UploadID"
 _ERROR_BYTES = 4096
+#: Longer errors are not parsed.
+_JSON_ERROR_BYTES = 64 * 2**10
+#: Maximum length of what asks for the next page: it becomes a part of a URL.
+_MAX_TOKEN = 32 * 2**10
 _CRC32C = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)")
+_CRC32C_OF_NOTHING = "AAAAAA=="
 _IS_STATUS = re.compile(b"[0-9]{3}").fullmatch
 #: JSON can write half a character, which no URL can carry (RFC 8259, section 8.2).
 _NO_CHARACTER = re.compile("[\ud800-\udfff]").search
-_CONTENT_ID = re.compile(r"(\d{1,9})>?$")
+_CONTENT_ID = re.compile(r"([0-9]{1,9})>?$")
 
 
 def check_is_googles(
@@ -85,7 +89,8 @@ def check_is_googles(
         Whether the body of a success is an object's.
     """
     if status < 300 and is_value:
-        foreign = is_page(body) and not any(name in headers for name in _OF_OBJECTS)
+        is_html = headers.get("Content-Type", "").lower().startswith("text/html")
+        foreign = (is_html or is_page(body)) and not any(name in headers for name in _OF_OBJECTS)
     elif status < 300 or status in (400, 403):
         foreign = is_page(body)
     elif status == 404:
@@ -133,14 +138,18 @@ def check_whole(headers: Mapping[str, str], body: bytes | memoryview) -> None:
 
 
 def object_size(document: bytes) -> int | None:
-    """The size in an object's metadata; ``None`` where an emulator leaves it out.
+    """The size in an object's metadata; ``None`` where it is left out, or is doubtful.
+
+    It is doubtful where it is 0 without the checksum of no bytes.
 
     Raises
     ------
     OSError
         When it is none.
     """
-    return _size(parse_json(document), "the object")
+    found = parse_json(document)
+    size = _size(found, "the object")
+    return size if size or found.get("crc32c") == _CRC32C_OF_NOTHING else None
 
 
 class Listing(NamedTuple):
@@ -181,6 +190,8 @@ def listing(document: bytes) -> Listing:
     for text in [*names, *prefixes, token or "-"]:
         if not isinstance(text, str) or not text or _NO_CHARACTER(text):
             raise OSError(f"the service's listing has a name or a token that is none: {text!r:.80}")
+    if len(token) > _MAX_TOKEN:
+        raise OSError(f"the service's listing has a token of {len(token)} characters")
     sizes = [_size(item, repr(item["name"])) for item in items]
     return Listing(list(zip(names, sizes, strict=True)), prefixes, token)
 
@@ -195,20 +206,15 @@ def outcomes_of_batch(answer: Answer) -> dict[int, Answer]:
     outcomes = {}
     parts = parse_multipart(answer.headers.get("Content-Type", ""), answer.body)
     for part in parts:
-        number = _CONTENT_ID.search(part.get("Content-ID", ""))
-        inner = part.get_payload(decode=True)
-        if number is None or not isinstance(inner, bytes):
+        number = _CONTENT_ID.search(part.headers.get("content-id", ""))
+        if number is None:
             continue
-        status, _, rest = inner.lstrip().partition(b"\n")
+        status, _, rest = part.body.lstrip().partition(b"\n")
         words = status.split()
         if len(words) < 2 or not _IS_STATUS(words[1]):
             continue
-        found = BytesParser().parsebytes(rest)
-        headers = {name.lower(): value for name, value in found.items()}
-        body = found.get_payload(decode=True)
-        outcomes[int(number[1])] = in_words(
-            Answer(int(words[1]), headers, body if isinstance(body, bytes) else b"")
-        )
+        headers, body = parse_part(rest)
+        outcomes[int(number[1])] = in_words(Answer(int(words[1]), headers, body))
     return outcomes
 
 
@@ -226,11 +232,15 @@ def failures_of_batch(outcomes: Mapping[int, Answer], count: int) -> dict[int, E
 
 def in_words(answer: Answer) -> Answer:
     """An error's answer with the service's sentence for a body, where it came in JSON."""
+    if len(answer.body) > _JSON_ERROR_BYTES:
+        return answer
     try:
         message = json.loads(answer.body)["error"]["message"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return answer
-    return Answer(answer.status, answer.headers, str(message).encode())
+    if not isinstance(message, str):
+        return answer
+    return Answer(answer.status, answer.headers, message.encode("utf-8", "replace"))
 
 
 def is_missing_object(answer: Answer) -> bool:

@@ -28,7 +28,7 @@ from .answers import (
 from .buckets import Buckets
 from .calls import USER_AGENT, Calls
 from .deletes import Deletes
-from .reading import GENERATION, Reader
+from .reading import GENERATION, Reader, is_generation
 from .uploads import Upload
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ class GCSBackend(Backend):
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         bucket, name = _split(path)
         data, answer = await self._reader.read(bucket, name, request)
+        if data is not None and answer.status == 416 and await self._reader.size(bucket, name):
+            # Of an empty object no range is satisfiable. This service takes no suffixes.
+            raise OSError("the service refuses the last bytes of an object that is not empty")
         return data if await self._buckets.has_object(bucket, answer) else None
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
@@ -80,20 +83,20 @@ class GCSBackend(Backend):
         if not await self._buckets.has_object(bucket, answer) or data is None:
             return None
         generation = answer.headers.get(GENERATION)
-        if generation is None:
+        if not is_generation(generation):
             raise OSError("the service sent an object and not its generation")
         return data, generation
 
     async def size(self, path: str) -> int | None:
         bucket, name = _split(path)
-        url = self._calls.url(bucket, name, fields="size")
+        url = self._calls.url(bucket, name, fields="size,crc32c")
         answer = await self._calls.call("GET", url, expect=(200, 404))
         if not await self._buckets.has_object(bucket, answer):
             return None
         size = object_size(answer.body)
         if size is not None:
             return size
-        # An emulator left it out: a part of the object says it.
+        # It was left out, or 0 without the checksum of no bytes: a part of the object says it.
         return await self._reader.size(bucket, name)
 
     async def write(self, path: str, data: memoryview) -> None:
@@ -103,8 +106,8 @@ class GCSBackend(Backend):
         return await self._put(path, data, ifGenerationMatch="0")
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
-        # No object has another version than these, and 0 would stand for no object.
-        if not re.fullmatch("[1-9][0-9]{0,18}", version):
+        # 0 would stand for no object.
+        if not is_generation(version):
             return False
         return await self._put(path, data, ifGenerationMatch=version)
 

@@ -65,7 +65,7 @@ class Calls:
         self.endpoint = endpoint(fs)
         project = billed_project(fs)
         self._billing = {} if project is None else {"userProject": project}
-        self.authorization = Authorization(fs)
+        self.authorization = Authorization(fs, policy.timeout)
         parts = urlsplit(self.endpoint)
         service = f"{parts.scheme}://{parts.netloc}"
         share = ("gcs", frozen(fs.storage_options), self.endpoint)
@@ -122,6 +122,9 @@ class Calls:
         await self.authorization.sign(sent)
         try:
             return await send(headers=sent, **{**_OPTIONS, **options})
+        except ValueError:
+            self.authorization.check(sent)
+            raise
         except StatusError as error:
             answer = error.answer
             check_is_googles(answer.status, answer.headers, answer.body)

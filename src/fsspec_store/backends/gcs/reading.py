@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import aiohttp
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from ..large_reads import Fetch
     from .calls import Calls
 
-__all__ = ["GENERATION", "Reader"]
+__all__ = ["GENERATION", "Reader", "is_generation"]
 
 #: The header that says which version of an object came.
 GENERATION = "X-Goog-Generation"
-_IS_GENERATION = re.compile("[1-9][0-9]{0,18}").fullmatch
+_GENERATION = re.compile("[1-9][0-9]{0,18}")
 #: Objects are taken as they are stored: whoever takes no gzip is sent packed ones unpacked.
 _HEADERS = {"Accept-Encoding": "gzip"}
 
@@ -99,15 +99,17 @@ class Reader:
                 headers={**_HEADERS, "Range": "bytes=0-0"},
             )
             body = found.body
+            total = total_size(found.headers.get("Content-Range"))
             if isinstance(body, LargeBody):
                 body.stream.close()
-                return body.size
+                if found.status == 200:
+                    return body.size
+                raise aiohttp.ClientPayloadError(f"{body.size} bytes came for one")
             check_is_googles(found.status, found.headers, body, is_value=True)
             if found.status == 404:
                 return None
             if found.status == 200:
                 return len(body)
-            total = total_size(found.headers.get("Content-Range"))
             if total is None and found.status == 206:
                 raise OSError("the service does not say how large the object is")
             # Of an empty object no range is satisfiable.
@@ -132,7 +134,7 @@ class Reader:
         if isinstance(body, LargeBody):
             content_range = found.headers.get("Content-Range")
             asked = body.stream, body.size, request, found.status, content_range
-            is_pinned = _IS_GENERATION(found.headers.get(GENERATION, ""))
+            is_pinned = is_generation(found.headers.get(GENERATION))
             if is_what_was_asked(*asked) and leaves_large and is_pinned:
                 return body, answer
             part, is_whole = await read_alone(*asked)
@@ -142,12 +144,19 @@ class Reader:
         check_is_googles(found.status, found.headers, body, is_value=True)
         if found.status == 404:
             return None, in_words(Answer(found.status, found.headers, bytes(body)))
-        is_suffix = isinstance(request, SuffixByteRequest)
-        # The last bytes of an empty object: refused, or no bytes under a range that makes no sense.
-        if is_suffix and (answer.status == 416 or content_length(answer.headers) == 0):
-            return b"", answer
+        total = total_size(answer.headers.get("Content-Range"))
+        if isinstance(request, SuffixByteRequest) and answer.status != 200:
+            # The last bytes of an empty object: refused, or no bytes under a range that makes no
+            # sense.
+            is_empty = answer.status == 416 or content_length(answer.headers) == 0
+            if is_empty and total:
+                raise aiohttp.ClientPayloadError(
+                    f"of an object of {total} bytes the service has no last ones"
+                )
+            if is_empty:
+                return b"", answer
         if answer.status == 416:
-            raise RangeNotSatisfiableError(total_size(answer.headers.get("Content-Range")))
+            raise RangeNotSatisfiableError(total)
         return await _checked(body, request, answer), answer
 
     async def _read_in_parts(
@@ -193,6 +202,11 @@ class Reader:
             except (TornError, aiohttp.ClientPayloadError):
                 return None
         return memory
+
+
+def is_generation(version: str | None) -> TypeGuard[str]:
+    """Whether it names one version of an object."""
+    return version is not None and _GENERATION.fullmatch(version) is not None
 
 
 async def _check(status: int, headers: Mapping[str, str], body: memoryview) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from gcsfs import core
-from google.auth.exceptions import TransportError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import Request
 
 from ...errors import StorageOptionError
@@ -31,7 +31,7 @@ from ..option_names import GCSFS
 from ..options import endpoint_advice, refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = [
     "Authorization",
@@ -165,9 +165,12 @@ class Authorization:
     ----------
     fs : GCSFileSystem
         As the user configured it.
+    timeout : float
+        Seconds to wait for a response with a token.
     """
 
-    def __init__(self, fs: Any) -> None:
+    def __init__(self, fs: Any, timeout: float) -> None:
+        self._timeout = timeout
         # A copy: credentials that are found later do not change the user's filesystem.
         self._credentials = copy.copy(fs.credentials)
         self._source = getattr(fs.credentials, "token", None)
@@ -211,6 +214,13 @@ class Authorization:
             google = self._credentials.credentials
         google.apply(headers)
 
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Raise a ``GoogleAuthError`` where a signed header cannot be sent."""
+        if not all(value.isascii() and value.isprintable() for value in headers.values()):
+            raise GoogleAuthError(  # type: ignore[no-untyped-call]
+                "the token has a line break or another character that no header can have"
+            ) from None
+
     async def renew(self, refused: object) -> None:
         """Get a new token, unless `token` is no longer the refused one."""
         await in_thread(self._refresh, _operation.get(), time.monotonic(), (refused,))
@@ -252,23 +262,30 @@ class Authorization:
     def _get_token(self, google: Any, refused: tuple[object] | None) -> None:
         try:
             if refused is None:
-                self._credentials.maybe_refresh()
+                self._refresh_invalid()
                 return
             # Other stores may have the same credentials.
             with self._credentials.lock:
                 if self.token == refused[0]:
-                    google.refresh(Request())
+                    google.refresh(_Request(self._timeout))
         except Exception as error:
             if _is_passing(error) or not self._has_source() or not self._rate.take():
                 raise
             began = time.monotonic()
             try:
                 self._look_again()
-                self._credentials.maybe_refresh()
+                self._refresh_invalid()
             except Exception as again:
                 self._credentials.credentials = google
                 self._rate.took(time.monotonic() - began)
                 raise error from again
+
+    def _refresh_invalid(self) -> None:
+        """Get a token unless the current one is valid. gcsfs's own way waits two minutes for it."""
+        with self._credentials.lock:
+            google = self._credentials.credentials
+            if google is not None and not google.valid:
+                google.refresh(_Request(self._timeout))
 
     def _look_again(self) -> None:
         began = time.monotonic()
@@ -282,6 +299,24 @@ class Authorization:
         if self._source is None or self._source in ("google_default", "cloud"):
             return True
         return isinstance(self._source, str) and os.path.isfile(self._source)
+
+
+class _Request(Request):
+    """Requests for tokens that keep to a timeout.
+
+    Parameters
+    ----------
+    longest : float
+        Seconds to wait for a connection, and for the next bytes.
+    """
+
+    def __init__(self, longest: float) -> None:
+        super().__init__()
+        self._longest = longest
+
+    def __call__(self, url: str, *args: Any, **options: Any) -> Any:
+        options["timeout"] = self._longest
+        return super().__call__(url, *args, **options)  # type: ignore[no-untyped-call]
 
 
 def _is_passing(error: Exception) -> bool:

@@ -11,6 +11,7 @@ import re
 import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -34,6 +35,8 @@ T = TypeVar("T")
 _RESUMABLE_THRESHOLD = 64 * 2**20
 #: A multiple of 256 KiB, as the service wants it.
 _CHUNK_BYTES = 16 * 2**20
+#: The service keeps whole ones ("Resumable uploads").
+_LEAST_KEPT = 256 * 2**10
 
 _CONTENT_TYPE = "application/octet-stream"
 #: What the answer to a write says of the object.
@@ -46,6 +49,8 @@ _MAY_BE_DONE = frozenset({404, 410, 412})
 _SESSION_GONE = frozenset({404, 410})
 _SESSIONS = 3
 _CANCELLED = (200, 204, 404, 410, 499)
+#: What a request line holds.
+_TARGET = re.compile(r"/[!-~]*")
 _RANGE = re.compile(r"bytes=0-(\d{1,18})")
 #: Metadata by which a replacement is known again: equal bytes may be another writer's.
 _WRITER = "fsspec-store-writer"
@@ -163,7 +168,19 @@ class Upload:
                 data=body,
             )
         )
-        return None if answer.status == 412 else answer.headers["Location"]
+        return None if answer.status == 412 else self._session(answer.headers.get("Location", ""))
+
+    def _session(self, location: str) -> str:
+        """The URL of a session, on the endpoint whatever host is named: the token goes there."""
+        try:
+            parts = urlsplit(location)
+        except ValueError:
+            parts = urlsplit("")
+        target = parts.path + (parts.query and f"?{parts.query}")
+        if parts.scheme not in ("http", "https") or not _TARGET.fullmatch(target):
+            raise OSError("the service began an upload and did not say where it goes on")
+        endpoint = urlsplit(self._calls.endpoint)
+        return f"{endpoint.scheme}://{endpoint.netloc}{target}"
 
     async def _send_chunks(self, session: str) -> Answer | bool:
         size = self._data.nbytes
@@ -184,11 +201,16 @@ class Upload:
                 )
 
             answer = await self._write(request)
-            if isinstance(answer, bool) or answer.status != 308:
+            if isinstance(answer, bool) or (answer.status != 308 and end == size):
                 return answer
+            if answer.status != 308:
+                raise aiohttp.ClientPayloadError(
+                    f"the service ended an upload of {size} bytes when {end} had been sent"
+                )
             match = _RANGE.fullmatch(answer.headers.get("Range", ""))
             kept = int(match[1]) + 1 if match else 0
-            if not start < kept <= end or kept == size:
+            least = min(start + _LEAST_KEPT, end)
+            if not least <= kept <= end or kept == size:
                 raise aiohttp.ClientPayloadError(
                     f"of an upload the service kept {kept} bytes when {end} had been sent"
                 )
