@@ -300,3 +300,12 @@ async def test_nothing_that_a_service_repeats_is_told(
     assert found == []
     # The service did repeat them.
     assert any("***" in text for _, text in texts) or is_cut
+
+
+@pytest.mark.parametrize(
+    ("start", "text"), [("", "https://"), ("?", "key"), ("&", "a-"), ("", "://"), ("", "Basic ")]
+)
+def test_a_long_text_is_cleaned_in_linear_time(start: str, text: str) -> None:
+    # In quadratic time this takes an hour, and the event loop waits.
+    repeated = start + text * (2**20 // len(text))
+    assert public_text(f"{repeated} https://h/x?key={SECRET}").endswith("https://h/x?***")
