@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from .framing import bound_framing
 from .transports import end
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def without_own_repeats(session: ClientSession) -> ClientSession:
     write would then fail for its own success.
     """
     session._retry_connection = False
+    bound_framing(session)
     return session
 
 
@@ -64,7 +66,8 @@ def end_reading(session: ClientSession) -> None:
     aiohttp tells nobody: who waits for the rest of a body would wait for ever, and one that goes
     on until its connection ends would pass for whole.
     """
-    for protocol in getattr(session.connector, "_acquired", ()):
+    # A body that ends gives its connection back, which changes the set.
+    for protocol in list(getattr(session.connector, "_acquired", ())):
         body = getattr(protocol, "_payload", None)
         # Where its loop is closed already, nobody waits.
         with suppress(RuntimeError):
