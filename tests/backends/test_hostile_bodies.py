@@ -412,6 +412,37 @@ async def test_a_page_of_a_listing_has_a_bound(transport: str) -> None:
         await closed(server)
 
 
+@pytest.mark.parametrize("transport", ["s3", "s3fs"])
+async def test_a_document_of_s3_has_a_bound_and_is_not_asked_for_again(transport: str) -> None:
+    entry = "<Contents><Key>k</Key><Size>1</Size></Contents>"
+    entries = entry * (9 * MIB // len(entry))
+    page = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
+    asked = 0
+
+    async def answer(peer: Peer, request: Request) -> None:
+        nonlocal asked
+        asked += 1
+        peer.writer.write(head(200, Content_Length=len(page)) + page.encode())
+
+    async with serving(transport, answer, retries=2) as (store, _):
+        with pytest.raises(BackendError, match="a document of more than 8388608 bytes"):
+            await listed(store.list())
+    assert asked == 1
+
+
+@pytest.mark.parametrize("transport", ["s3", "s3fs"])
+async def test_a_long_error_is_not_repeated(transport: str) -> None:
+    said = f"<Error><Code>Odd</Code><Message>{'word ' * 20_000}</Message></Error>"
+
+    async def answer(peer: Peer, request: Request) -> None:
+        peer.writer.write(head(400, Content_Length=len(said)) + said.encode())
+
+    async with serving(transport, answer) as (store, _):
+        with pytest.raises(BackendError) as raised:
+            await store.get("k")
+    assert "word" not in str(raised.value)
+
+
 # -- Responses byte by byte ------------------------------------------------------------------------
 
 

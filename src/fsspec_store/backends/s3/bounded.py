@@ -20,6 +20,8 @@ from ...redaction import public_url
 from ...retries import RetryPolicy
 from ..framing import bound_framing
 from ..streams import Watchdog, read_up_to
+from ..wire.connection import BodyTooLongError
+from .answers import MAX_DOCUMENT_BYTES, DocumentTooLongError
 from .documents import MAX_ERROR_BYTES
 
 if TYPE_CHECKING:
@@ -30,9 +32,6 @@ __all__ = ["BoundedHTTPSession", "bounded", "session_config"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: By which S3 states a bucket's region ("HeadBucket", response headers).
 _REGION = "x-amz-bucket-region"
-#: Maximum size of a document that botocore parses, on the event loop and as a whole. A page of
-#: 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
-_MAX_DOCUMENT_BYTES = 8 * 2**20
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
@@ -56,12 +55,14 @@ class _BoundedResponse(aiohttp.ClientResponse):
                 async with _watched(self.policy) as watchdog:
                     if watchdog is not None:
                         watchdog.body_follows(self)
-                    body = await read_up_to(self, _MAX_DOCUMENT_BYTES)
+                    body = await read_up_to(self, MAX_DOCUMENT_BYTES)
                 # As by the native transport: a longer one says no more than its status.
                 is_page = self.status >= 300 and len(body) > MAX_ERROR_BYTES
                 self._body = b"" if is_page else body
-            except BaseException:
+            except BaseException as error:
                 self.close()
+                if isinstance(error, BodyTooLongError):
+                    raise DocumentTooLongError from None
                 raise
         await self.wait_for_close()
         return self._body
