@@ -23,8 +23,9 @@ _USER = re.compile(r"^([A-Za-z][\w+.\-]*://)[^/@]*@")
 _WEB = re.compile(r"https?:/", re.IGNORECASE)
 _NEXT_LINK = re.compile(r"[A-Za-z][\w+.\-]*:/")
 #: A value that lets somebody in, by its name: where a ``?`` may be a key's, all else is shown.
+#: The look ahead keeps the time linear: it passes over a long name that no ``=`` follows.
 _SECRET_VALUE = re.compile(
-    r"([?&;][\w.\-]*(?:auth|cred|key|pass|pwd|secret|sig|token|upload_id)[\w.\-]*=)"
+    r"([?&;](?=[\w.\-]*+=)[\w.\-]*(?:auth|cred|key|pass|pwd|secret|sig|token|upload_id)[\w.\-]*=)"
     r"[^&;\s'\"]*",
     re.IGNORECASE,
 )
@@ -33,8 +34,9 @@ _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 _AUTHORIZATION_IN_TEXT = re.compile(
     r"\b((?:Basic|Bearer|SharedKey|SharedKeyLite) |Signature=)[\w.~+/:=-]{16,}"
 )
-#: A signed assertion (RFC 7519), by which Google's accounts ask for a token.
-_JWT_IN_TEXT = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
+#: A signed assertion (RFC 7519), by which Google's accounts ask for a token. What follows its first
+#: part may be missing, so that a long text is passed over as a whole, in linear time.
+_JWT_IN_TEXT = re.compile(r"\beyJ[\w-]{8,}+(\.[\w-]{8,}+\.[\w-]{8,}+)?")
 _SECRET_NAME = re.compile(
     r"auth|cookie|cred|key|pass|pwd|secret|sig|token|upload_id|connection_string", re.IGNORECASE
 )
@@ -54,7 +56,8 @@ _CONTAINERS = ("abfs://", "abfss://", "az://", "s3://", "s3a://", "gs://", "gcs:
 
 _USER_IN_TEXT = re.compile(r"(://)[^/\s@'\"]*@")
 #: The second form is urllib3's, which names the host beside it.
-_QUERY_IN_TEXT = re.compile(r"((?:https?://|\burl: /)[^\s?\"]+)\?[^\s'\"]*", re.IGNORECASE)
+#: The query may be missing, so that a long URL is passed over as a whole, in linear time.
+_QUERY_IN_TEXT = re.compile(r"((?:https?://|\burl: /)[^\s?\"]++)(\?[^\s'\"]*)?", re.IGNORECASE)
 
 
 def public_url(url: str) -> str:
@@ -71,8 +74,12 @@ def public_url(url: str) -> str:
 
 def public_text(text: str) -> str:
     """A library's message without the secrets of the URLs in it."""
-    shown = _QUERY_IN_TEXT.sub(r"\1?***", _USER_IN_TEXT.sub(r"\1***@", text))
-    shown = _JWT_IN_TEXT.sub("***", _SECRET_VALUE.sub(r"\1***", shown))
+    shown = _QUERY_IN_TEXT.sub(
+        lambda match: match[1] + ("?***" if match[2] else ""), _USER_IN_TEXT.sub(r"\1***@", text)
+    )
+    shown = _JWT_IN_TEXT.sub(
+        lambda match: "***" if match[1] else match[0], _SECRET_VALUE.sub(r"\1***", shown)
+    )
     return _AUTHORIZATION_IN_TEXT.sub(r"\1***", shown)
 
 

@@ -14,6 +14,7 @@ import pytest
 from conformance.support import buf, collect, listed, put
 from servers import S3Endpoint
 from servers.scripted import Peer, nothing_left, scripted_server
+from servers.scripted_s3 import Asked, Reply, scripted_s3, value
 
 from fsspec_store import BackendError, FsspecStore, ReadOnlyError
 from fsspec_store.backends.cleanup import CLEANUP_SECONDS
@@ -147,6 +148,24 @@ async def test_a_date_without_a_time_zone_is_in_utc(monkeypatch: pytest.MonkeyPa
         monkeypatch.undo()
         time.tzset()
     assert found.modified == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def test_a_date_out_of_bounds_is_unknown() -> None:
+    def answer(asked: Asked) -> Reply:
+        if asked.method == "HEAD":
+            return value(b"", **{"Last-Modified": "1-Jan-20 00:00:00 +99999999999999"})
+        if "uploads" in asked.query:
+            return Reply(501)
+        entry = f"<Contents><Key>{TEMPORARY}</Key><Size>0</Size></Contents>"
+        page = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entry}</ListBucketResult>"
+        return Reply(200, page.encode())
+
+    async with (
+        scripted_s3(answer) as server,
+        FsspecStore.from_url("s3://bucket", server.options()) as store,
+    ):
+        (found,) = await collect(store.list_leftovers())
+    assert found.modified is None
 
 
 @pytest.mark.parametrize("fast", [True, False])

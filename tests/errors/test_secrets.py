@@ -338,3 +338,20 @@ def test_an_error_ends_with_no_part_of_a_secret(size: int) -> None:
             said = public_answer(whole, "http://host/", sent).body
             assert len(said) <= 4096
             assert text[:12].encode() not in said
+
+
+@pytest.mark.parametrize(
+    ("start", "text"),
+    [
+        ("", "https://"),
+        ("?", "key"),
+        ("&", "a-"),
+        ("", "://"),
+        ("", "Basic "),
+        ("", "-eyJaaaaaaaa"),
+    ],
+)
+def test_a_long_text_is_cleaned_in_linear_time(start: str, text: str) -> None:
+    # In quadratic time this takes an hour, and the event loop waits.
+    repeated = start + text * (2**20 // len(text))
+    assert public_text(f"{repeated} https://h/x?key={SECRET}").endswith("https://h/x?***")

@@ -6,12 +6,9 @@ Knows aiohttp, and nothing of what is asked through a session.
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import ClientPayloadError
-from aiohttp.client_proto import ResponseHandler
-
+from .framing import bound_framing
 from .transports import end
 
 if TYPE_CHECKING:
@@ -20,12 +17,6 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 __all__ = ["Sessions", "close_now", "end_reading", "forget", "without_own_repeats"]
-
-#: Maximum size of all that is no body: heads, interim responses, and the extensions of chunks (RFC
-#: 9112, section 7.1.1). A compressed body may be ahead of what was decoded of it by a part of this.
-_MAX_EXTRA = 2**20
-#: Chunks of one byte have 5 further bytes each.
-_EXTRA_PER_BYTE = 16
 
 
 class Sessions:
@@ -42,10 +33,7 @@ class Sessions:
 
     def make(self) -> ClientSession:
         """Make one."""
-        session = without_own_repeats(self._make())
-        connector: Any = session.connector
-        connector._factory = partial(_Connection, loop=connector._loop)
-        return session
+        return without_own_repeats(self._make())
 
     async def aclose(self, session: ClientSession) -> None:
         """Close one, and await the connections' end."""
@@ -61,35 +49,6 @@ class Sessions:
         forget(session)
 
 
-class _Connection(ResponseHandler):
-    """A connection with a maximum size of what the server sends beside a body.
-
-    aiohttp reads extensions of chunks without end, and counts them nowhere.
-    """
-
-    #: Bytes since the last request.
-    _received = 0
-
-    def set_response_params(self, **params: Any) -> None:
-        self._received = 0
-        super().set_response_params(**params)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        body = self._payload
-        self._received += len(data)
-        size = 0 if body is None else getattr(body, "total_bytes", self._received)
-        if self._received > _MAX_EXTRA + (1 + _EXTRA_PER_BYTE) * size:
-            error = ClientPayloadError(
-                "the server sent heads or extensions of chunks without an end"
-            )
-            self.set_exception(error)
-            if body is not None:
-                body.set_exception(error)
-            if self.transport is not None:
-                self.transport.abort()
-
-
 def without_own_repeats(session: ClientSession) -> ClientSession:
     """The session, which repeats nothing by itself from now on.
 
@@ -97,6 +56,7 @@ def without_own_repeats(session: ClientSession) -> ClientSession:
     write would then fail for its own success.
     """
     session._retry_connection = False
+    bound_framing(session)
     return session
 
 
@@ -106,7 +66,8 @@ def end_reading(session: ClientSession) -> None:
     aiohttp tells nobody: who waits for the rest of a body would wait for ever, and one that goes
     on until its connection ends would pass for whole.
     """
-    for protocol in getattr(session.connector, "_acquired", ()):
+    # A body that ends gives its connection back, which changes the set.
+    for protocol in list(getattr(session.connector, "_acquired", ())):
         body = getattr(protocol, "_payload", None)
         # Where its loop is closed already, nobody waits.
         with suppress(RuntimeError):

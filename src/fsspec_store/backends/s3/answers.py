@@ -15,6 +15,7 @@ from botocore.parsers import ResponseParserError
 from ...retries import EXPIRED, TRANSIENT, Verdict, status_verdict
 from ..base import BucketMissingError, Failure, builtin_failure
 from ..byte_ranges import requested_part as checked_part
+from ..wire.connection import BodyTooLongError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CONFLICT",
     "DAMAGED",
+    "MAX_DOCUMENT_BYTES",
     "OUT_OF_RANGE",
     "PRECONDITION_FAILED",
+    "DocumentTooLongError",
     "MissingError",
     "check_end",
     "error_code",
@@ -117,7 +120,15 @@ _BROKEN = (
 )
 _EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 #: Among those, what would break again.
-_LASTING = (botocore.exceptions.SSLError, aiohttp.ClientSSLError, aiohttp.InvalidURL)
+_LASTING: tuple[type[Exception], ...] = (
+    botocore.exceptions.SSLError,
+    aiohttp.ClientSSLError,
+    aiohttp.InvalidURL,
+    BodyTooLongError,
+)
+#: Maximum size of a document: parsed as a whole, and by botocore on the event loop. A page of
+#: 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
+MAX_DOCUMENT_BYTES = 8 * 2**20
 
 
 #: In version 4 (64 hexadecimal digits, which after a "/" are part of a key) or in version 2.
@@ -136,6 +147,16 @@ class MissingError(FileNotFoundError):
     def __init__(self, response: Mapping[str, Any]) -> None:
         super().__init__(response["Error"].get("Message", ""))
         self.response = response
+
+
+class DocumentTooLongError(BodyTooLongError):
+    """A document is longer than any of S3's."""
+
+    def __init__(self, longest: int = MAX_DOCUMENT_BYTES) -> None:
+        super().__init__(longest)
+        self.args = (
+            f"the service sent a document of more than {longest} bytes, and at most these are read",
+        )
 
 
 def is_empty_etag(etag: str) -> bool:

@@ -62,6 +62,8 @@ _MAX_KEY_BYTES = 1024
 _PAGE_KEYS = 1000
 #: Refusals of a HEAD, whose answer has no body.
 _NO_REASON = frozenset({"400", "401", "403"})
+#: Maximum length of an error's code: ``IllegalVersioningConfigurationException`` has 39 characters.
+_MAX_CODE = 128
 #: What MinIO says of a prefix that ends in ``.`` or ``..``, although keys may begin with it.
 _NOT_LISTED = "XMinioInvalidResourceName"
 
@@ -245,8 +247,11 @@ class S3Backend(Backend):
 
     def reason(self, error: Exception) -> str:
         code, text = error_code(error), super().reason(error)
+        if code is None or len(code) > _MAX_CODE:
+            # To look for a long one takes time that grows with the square of its length.
+            return text
         # A whole word: names of buckets hold all sorts of numbers.
-        if code is None or re.search(rf"\b{re.escape(code)}\b", text):
+        if re.search(rf"\b{re.escape(code)}\b", text):
             return text
         return f"{code}: {text}"
 

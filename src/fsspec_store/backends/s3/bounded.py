@@ -18,7 +18,11 @@ from aiobotocore.httpsession import AIOHTTPSession
 
 from ...redaction import public_url
 from ...retries import RetryPolicy
+from ..framing import bound_framing
 from ..streams import Watchdog, read_up_to
+from ..wire.connection import BodyTooLongError
+from .answers import MAX_DOCUMENT_BYTES, DocumentTooLongError
+from .documents import MAX_ERROR_BYTES
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -28,9 +32,6 @@ __all__ = ["BoundedHTTPSession", "bounded", "session_config"]
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: By which S3 states a bucket's region ("HeadBucket", response headers).
 _REGION = "x-amz-bucket-region"
-#: Maximum size of a document that botocore parses, on the event loop and as a whole. A page of
-#: 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.
-_MAX_DOCUMENT_BYTES = 8 * 2**20
 
 
 class _BoundedResponse(aiohttp.ClientResponse):
@@ -39,6 +40,14 @@ class _BoundedResponse(aiohttp.ClientResponse):
     #: Of the request, where the body has to keep to its minimum rate.
     policy: RetryPolicy | None = None
 
+    @property
+    def raw_headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """The headers as botocore reads them, which fails on values that are not in UTF-8.
+
+        Metadata of other writers may be in Latin-1 (RFC 9110, section 5.5).
+        """
+        return tuple([(name, _in_utf8(value)) for name, value in super().raw_headers])
+
     async def read(self) -> bytes:
         """Read the whole body."""
         if self._body is None:
@@ -46,12 +55,25 @@ class _BoundedResponse(aiohttp.ClientResponse):
                 async with _watched(self.policy) as watchdog:
                     if watchdog is not None:
                         watchdog.body_follows(self)
-                    self._body = await read_up_to(self, _MAX_DOCUMENT_BYTES)
-            except BaseException:
+                    body = await read_up_to(self, MAX_DOCUMENT_BYTES)
+                # As by the native transport: a longer one says no more than its status.
+                is_page = self.status >= 300 and len(body) > MAX_ERROR_BYTES
+                self._body = b"" if is_page else body
+            except BaseException as error:
                 self.close()
+                if isinstance(error, BodyTooLongError):
+                    raise DocumentTooLongError from None
                 raise
         await self.wait_for_close()
         return self._body
+
+
+def _in_utf8(value: bytes) -> bytes:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1").encode()
+    return value
 
 
 class _Sessions(dict[Any, Any]):
@@ -76,6 +98,7 @@ class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
 def bounded(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
     """The session, whose responses are bounded from now on, and which follows no redirects."""
     session._response_class = _BoundedResponse
+    bound_framing(session)
     # What ``request()`` calls. The session does not hold itself.
     session._request = partial(_request, weakref.ref(session))  # type: ignore[method-assign]
     return session

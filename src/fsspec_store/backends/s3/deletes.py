@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...concurrency import for_each
 from .answers import error_code
+from .documents import MAX_ERROR_BYTES
 from .features import BULK_DELETE, may_be_refused
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class DeleteRefusedError(OSError):
     """
 
     def __init__(self, failed: Mapping[str, Any]) -> None:
+        failed = {name: text for name, text in failed.items() if len(str(text)) <= MAX_ERROR_BYTES}
         super().__init__(f"{failed.get('Key')!r}: {failed.get('Code')}: {failed.get('Message')}")
         # As botocore's errors have it: read like the error of a request of its own.
         self.response = {"Error": failed}

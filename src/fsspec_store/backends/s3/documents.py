@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 __all__ = [
+    "MAX_ERROR_BYTES",
     "ListPage",
     "delete_body",
     "last_name",
@@ -74,7 +75,7 @@ _TO_ESCAPE = re.compile("[&<>\t\n\r\x7f-\x9f\u2028]")
 _ESCAPED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 #: Maximum size of an error: one has a message, and a few elements beside it.
-_MAX_ERROR_BYTES = 64 * 2**10
+MAX_ERROR_BYTES = 64 * 2**10
 #: Longer pages are no usual ones. The expression would hold up all threads until it has seen them.
 _MAX_PLAIN_BYTES = 8 * 2**20
 
@@ -128,7 +129,7 @@ def parse_error(body: bytes) -> dict[str, str]:
 
     Those that repeat a request's signature, or what it was made from, are left out.
     """
-    if len(body) > _MAX_ERROR_BYTES:
+    if len(body) > MAX_ERROR_BYTES:
         return {}
     try:
         return _fields(_document(body, "Error"))

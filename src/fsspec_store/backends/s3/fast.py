@@ -21,7 +21,7 @@ from ..page_checks import answered_prefix
 from ..parsing import parsed
 from ..wire.connection import longest_control
 from ..wire.pool import Pool
-from .answers import check_end
+from .answers import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_end
 from .checksums import crc32, stated_checksum
 from .documents import delete_body, parse_delete, parse_error, parse_list
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2, service_at
@@ -281,7 +281,7 @@ class FastLane:
         )
         if not is_success(response):
             raise refusal(response, "DeleteObjects")
-        said = bytes(response.body or b"")
+        said = _document(response)
         try:
             return {"Errors": await parsed(parse_delete, said)}
         except ValueError as error:
@@ -304,8 +304,8 @@ class FastLane:
         response = await self._ask_whole(way, "GET", way[0].path, canonical_query(query))
         if not is_success(response):
             raise refusal(response, "ListObjectsV2")
+        body = _document(response)
         try:
-            body = bytes(response.body or b"")
             page = await parsed(parse_list, body)
         except ValueError as error:
             raise OddAnswerError(str(error)) from None
@@ -416,6 +416,13 @@ async def _credentials(client: Any) -> Credentials:
     # Each time: they may be renewed at any moment, which is the provider's business.
     found = await client._request_signer._credentials.get_frozen_credentials()
     return Credentials(found.access_key, found.secret_key, found.token)
+
+
+def _document(response: Response) -> bytes:
+    """The body, which s3fs would not read either if it is too long."""
+    if response.length > MAX_DOCUMENT_BYTES:
+        raise DocumentTooLongError
+    return bytes(response.body or b"")
 
 
 async def _summed(sum_up: Callable[[memoryview], Any], data: memoryview) -> Any:

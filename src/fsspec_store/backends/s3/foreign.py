@@ -25,6 +25,9 @@ _REQUEST_ID = frozenset(
 #: The modules that read responses, and the one that changes some of them afterwards.
 _PARSERS = frozenset({"aiobotocore.parsers", "botocore.parsers"})
 _HANDLERS = "botocore.handlers"
+#: What looks up an error by its code, which nested elements make a dictionary.
+_LOOKUPS = frozenset({"botocore.errorfactory", "s3fs.errors"})
+_LOOKUP = "shape_for_error_code"
 
 
 class NotS3Error(ForeignAnswerError):
@@ -86,7 +89,8 @@ def unreadable(error: Exception) -> OSError | None:
         return None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         name, function = frame.f_globals.get("__name__"), frame.f_code.co_name
-        if name in _PARSERS or (name == _HANDLERS and function.startswith("decode_")):
+        is_read = name in _PARSERS or (name == _HANDLERS and function.startswith("decode_"))
+        if is_read or name in _LOOKUPS or function == _LOOKUP:
             return OSError(f"the service sent a response that botocore cannot read: {error!s:.120}")
     return None
 

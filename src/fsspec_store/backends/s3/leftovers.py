@@ -34,7 +34,7 @@ async def temporary_object(calls: Calls, bucket: str, key: str) -> Leftover | No
     date = found["ResponseMetadata"]["HTTPHeaders"].get("last-modified", "")
     try:
         modified = _in_utc(parsedate_to_datetime(date))
-    except ValueError:
+    except (ValueError, OverflowError):
         modified = None
     return Leftover(f"{bucket}/{key}", TEMPORARY, modified)
 
