@@ -102,7 +102,7 @@ def from_url(
     MissingExtraError
         When the library for the protocol is not installed; says what to install.
     BackendError
-        When the filesystem's constructor failed with an error that shows a secret.
+        When the filesystem's constructor failed, as archives do that cannot be read.
     """
     if storage_options is not None and not hasattr(storage_options, "keys"):
         raise StorageOptionError(
@@ -135,11 +135,11 @@ def from_url(
             raise StorageOptionError(
                 f"a storage option does not fit {where!r}: {said}", url=where
             ) from cause
-        if cause is not None:
+        if isinstance(error, (FileNotFoundError, PermissionError)) and cause is not None:
             raise
         raise BackendError(
             f"cannot open {where!r}: {type(error).__name__}: {said}", url=where
-        ) from None
+        ) from cause
 
 
 def from_upath(upath: Any) -> tuple[AbstractFileSystem, str]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -103,6 +104,8 @@ def test_a_url_is_text(url: Any) -> None:
         ("https://host", {"token": "x"}, "did you mean headers={'Authorization'"),
         ("https://host", {"headers": "x"}, "headers is a mapping of names to values"),
         ("https://host", {"client_kwargs": {"headers": {"x": 1}}}, "headers is a mapping"),
+        ("memory://x", {"bogus": True}, "memory:// takes no storage option 'bogus'"),
+        ("/nowhere/x", {"auto_mkdri": True}, "'auto_mkdri' .did you mean 'auto_mkdir'"),
         ("memory://x", {"readonly": True}, "did you mean read_only=..., beside storage_options"),
         ("/nowhere", {"read_only": True}, "did you mean read_only=..., beside storage_options"),
         ("s3://b", {"read_onyl": True}, "did you mean read_only=..., beside storage_options"),
@@ -162,6 +165,22 @@ import fsspec_store.zarr
     assert "pip install 'fsspec-store[zarr]'" in done.stderr
 
 
+@pytest.mark.parametrize("layer", ["simplecache", "filecache", "blockcache"])
+def test_a_folder_for_copies_that_is_a_file(layer: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(BackendError, match=f"cannot open '{layer}::memory://x': .*file"):
+        FsspecStore.from_url(f"{layer}::memory://x", {layer: {"cache_storage": str(file)}})
+
+
+def test_an_archive_that_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for protocol in ("zip", "tar"):
+        with pytest.raises(BackendError, match=f"cannot open '{protocol}://::.*file'"):
+            FsspecStore.from_url(f"{protocol}://::{file}")
+
+
 @pytest.mark.parametrize("url", ["s3://bucket/x", "memory://x", "/nowhere/x"])
 @pytest.mark.parametrize("given", [RangeByteRequest(0, 4), 7, 0, "numpy", "", Buffer])
 @pytest.mark.parametrize("opened", [FsspecStore.from_url, open_store])
@@ -170,7 +189,7 @@ async def test_what_is_no_prototype_is_refused_before_anything_is_asked(
 ) -> None:
     said = rf"prototype is a BufferPrototype, got {type(given).__name__}.*byte_range="
     options = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9"}
-    store = opened(url, options, retries=0)
+    store = opened(url, options if url.startswith("s3:") else {}, retries=0)
     for call in (
         lambda: store.get("a", given),
         lambda: store.get_version("a", given),
@@ -190,7 +209,7 @@ async def test_what_is_no_prototype_is_refused_before_anything_is_asked(
 def test_nor_is_it_in_the_blocking_methods(url: str) -> None:
     options = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9"}
     given: Any = RangeByteRequest(0, 4)
-    store = open_store(url, options, retries=0)
+    store = open_store(url, options if url.startswith("s3:") else {}, retries=0)
     for call in (
         lambda: store.sync.get("a", given),
         lambda: store.sync.get_version("a", given),

@@ -51,6 +51,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("reference://", {"fo": "s3://b/x.json", "target_options": {"bogus": 1}}, "s3fs takes no"),
     ("reference://", {"fo": {}, "remote_protocol": "s3", "remote_options": {"bogus": 1}}, "s3fs"),
     ("reference://", {"fo": {}, "fs": {"s3": {"bogus": 1}}}, "s3fs takes no storage option"),
+    ("simplecache::memory://x", {"memory": {"bogus": 1}}, "memory:// takes no .* 'bogus'"),
     ("reference://", {"fo": {}, "remote_option": {}}, "did you mean 'remote_options'"),
 ]
 
@@ -93,7 +94,7 @@ def test_options_that_a_link_takes(tmp_path: Path) -> None:
             "abfs://container/x",
             {"account_name": "a", "anon": True, "skip_instance_cache": True, "max_paths": 3},
         ),
-        ("simplecache::memory://x", {"memory": {"anything": 1}, **copies}),
+        ("simplecache::memory://x", {"memory": {"use_listings_cache": False}, **copies}),
         (f"reference://::{file}", {"remote_protocol": "s3", "remote_options": S3}),
         ("reference://", {"fo": str(file), "target_options": {"compression": None}}),
         # fsspec.open's own, which it would be given by the same dictionary.
