@@ -227,7 +227,10 @@ def _has_urls_for_paths(fs: AbstractFileSystem | None) -> bool:
 
 
 def root_url(fs: AbstractFileSystem, root: str) -> str:
-    """The URL of a root that `root_path` returned."""
+    """The URL of a root that `root_path` returned; of a caching layer, on the filesystem below."""
+    # By name: importing fsspec's layers takes as long as importing this package.
+    while any(cls.__module__ == "fsspec.implementations.cached" for cls in type(fs).__mro__):
+        fs = fs.fs
     # A web server's paths are URLs; some versions of fsspec would give them a second protocol.
     if WEB.intersection(protocols(fs)):
         return root
