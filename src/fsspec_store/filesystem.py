@@ -102,7 +102,7 @@ def from_url(
     MissingExtraError
         When the library for the protocol is not installed; says what to install.
     BackendError
-        When the filesystem's constructor failed with an error that shows a secret.
+        When the filesystem's constructor failed, as archives do that cannot be read.
     """
     if storage_options is not None and not hasattr(storage_options, "keys"):
         raise StorageOptionError(
@@ -135,11 +135,11 @@ def from_url(
             raise StorageOptionError(
                 f"a storage option does not fit {where!r}: {said}", url=where
             ) from cause
-        if cause is not None:
+        if isinstance(error, (FileNotFoundError, PermissionError)) and cause is not None:
             raise
         raise BackendError(
             f"cannot open {where!r}: {type(error).__name__}: {said}", url=where
-        ) from None
+        ) from cause
 
 
 def from_upath(upath: Any) -> tuple[AbstractFileSystem, str]:
@@ -230,7 +230,10 @@ def _has_urls_for_paths(fs: AbstractFileSystem | None) -> bool:
 
 
 def root_url(fs: AbstractFileSystem, root: str) -> str:
-    """The URL of a root that `root_path` returned."""
+    """The URL of a root that `root_path` returned; of a caching layer, on the filesystem below."""
+    # By name: importing fsspec's layers takes as long as importing this package.
+    while any(cls.__module__ == "fsspec.implementations.cached" for cls in type(fs).__mro__):
+        fs = fs.fs
     # A web server's paths are URLs; some versions of fsspec would give them a second protocol.
     if WEB.intersection(protocols(fs)):
         return root

@@ -265,3 +265,10 @@ async def test_folders_of_a_chain(tmp_path: Path) -> None:
     await put(memory, "c")
     assert await read(memory, "c") == b"c"
     await memory.clear()
+
+
+def test_the_url_of_a_layer_on_a_layer_opens_what_is_below(tmp_path: Path) -> None:
+    for layers in ("simplecache::", "filecache::simplecache::", "simplecache::simplecache::"):
+        store = FsspecStore.from_url(f"{layers}{tmp_path.as_uri()}")
+        assert store.url == tmp_path.as_uri()
+        store.close()

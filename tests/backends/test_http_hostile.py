@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from conformance.support import content, listed, read
 from servers.scripted import Peer, scripted_server
@@ -30,8 +31,11 @@ Respond = Callable[[str, Peer], Awaitable[None]]
 
 
 @asynccontextmanager
-async def server(respond: Respond) -> AsyncIterator[str]:
-    """A server that answers requests in its own way; the connection ends when that fails."""
+async def server(respond: Respond, *, is_kept: bool = False) -> AsyncIterator[str]:
+    """A server that answers requests in its own way; the connection ends when that fails.
+
+    Its connections are ended by the store, unless it is told that they are kept.
+    """
 
     async def script(peer: Peer) -> None:
         try:
@@ -42,6 +46,8 @@ async def server(respond: Respond) -> AsyncIterator[str]:
 
     async with scripted_server(script) as running:
         yield f"http://{running.host}:{running.port}"
+        if is_kept:
+            return
         # Whatever was not read to its end was given up.
         async with asyncio.timeout(20):
             await running.done()
@@ -184,6 +190,104 @@ async def test_a_body_without_end_is_not_read_to_it(what: str, tmp_path: Path) -
         # Beside what the system keeps on its way.
         assert sent <= (most + 16) * MIB
         await store.aclose()
+
+
+# -- Services below another filesystem -------------------------------------------------------------
+
+
+def below(url: str, service: str, folder: Path) -> FsspecStore:
+    """A store of copies of what a service at this URL has; fsspec keeps its connections."""
+    options: dict[str, Any] = {"simplecache": {"cache_storage": str(folder)}}
+    if service == "s3":
+        options["s3"] = {
+            "key": "k",
+            "secret": "s",
+            "endpoint_url": url,
+            "config_kwargs": {"read_timeout": 1},
+        }
+        return FsspecStore.from_url("simplecache::s3://bucket/folder", options)
+    times = aiohttp.ClientTimeout(total=None, sock_read=1)
+    options["http"] = {"client_kwargs": {"timeout": times}}
+    return FsspecStore.from_url(f"simplecache::{url}/folder", options)
+
+
+OBJECT = ['ETag: "e"', "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT"]
+
+
+@pytest.mark.parametrize("service", ["s3", "http"])
+@pytest.mark.parametrize("line", ["Transfer-Encoding: chunked", f"Content-Length: {2**50}"])
+async def test_no_more_than_a_values_size_is_copied(
+    service: str, line: str, tmp_path: Path
+) -> None:
+    sent = 0
+
+    async def respond(request: str, peer: Peer) -> None:
+        nonlocal sent
+        if request.startswith("HEAD"):
+            await peer.send(head(200, "Content-Length: 1000", *OBJECT))
+            return
+        await peer.send(head(200, line, *OBJECT))
+        piece = bytes(2**16)
+        while True:
+            peer.writer.write(b"10000\r\n%s\r\n" % piece if "chunked" in line else piece)
+            await peer.writer.drain()
+            sent += len(piece)
+
+    async with server(respond, is_kept=True) as url, below(url, service, tmp_path) as store:
+        with pytest.raises(BackendError, match="more than 1000 bytes"):
+            await store.get("a")
+        assert sent <= 32 * MIB
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("service", ["s3", "http"])
+async def test_a_value_that_no_disk_holds_is_not_copied(service: str, tmp_path: Path) -> None:
+    async def respond(request: str, peer: Peer) -> None:
+        await peer.send(head(200, f"Content-Length: {10**18}", *OBJECT))
+
+    async with server(respond, is_kept=True) as url, below(url, service, tmp_path) as store:
+        with pytest.raises(BackendError, match=f"No space left on device for {10**18} bytes"):
+            await store.get("a")
+
+
+@pytest.mark.parametrize("service", ["s3", "http"])
+async def test_a_value_below_that_trickles_is_given_up(service: str, tmp_path: Path) -> None:
+    async def respond(request: str, peer: Peer) -> None:
+        await peer.send(head(200, "Content-Length: 1000000", *OBJECT))
+        while not request.startswith("HEAD"):
+            peer.writer.write(b"x")
+            await peer.writer.drain()
+            await asyncio.sleep(0.05)
+
+    async with server(respond, is_kept=True) as url, below(url, service, tmp_path) as store:
+        with pytest.raises(BackendError, match="the response was too slow"):
+            async with asyncio.timeout(30):
+                await store.get("a")
+
+
+async def test_an_archive_without_end_is_not_read_to_it() -> None:
+    sent = 0
+
+    async def respond(request: str, peer: Peer) -> None:
+        nonlocal sent
+        if request.startswith("HEAD"):
+            await peer.send(head(200, "Content-Length: 1000", *OBJECT))
+            return
+        await peer.send(head(206, "Transfer-Encoding: chunked", *OBJECT))
+        piece = bytes(MIB)
+        while True:
+            peer.writer.write(b"100000\r\n%s\r\n" % piece)
+            await peer.writer.drain()
+            sent += len(piece)
+
+    async with server(respond, is_kept=True) as url:
+        options = {"s3": {"key": "k", "secret": "s", "endpoint_url": url}}
+        with pytest.raises(BackendError):
+            await asyncio.to_thread(FsspecStore.from_url, "zip://::s3://bucket/a.zip", options)
+        assert sent <= (256 + 32) * MIB
+
+
+# -- Sizes -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

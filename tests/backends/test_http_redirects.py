@@ -45,7 +45,7 @@ class Site:
             headers = f"Set-Cookie: {cookie}\r\n" if cookie else ""
             status, body = self.status, b"ok"
             if path in self.redirects:
-                status, body = 302, b""
+                status, body = 302 if status == 200 else status, b""
                 headers += f"Location: {self.redirects[path]}\r\n"
             head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
             await peer.send(head.encode() + body)
@@ -313,4 +313,22 @@ async def test_a_service_that_redirects_is_not_followed(service: str, status: in
                 with pytest.raises((BackendError, AccessDeniedError)):
                     await use
             await store.aclose()
+        assert other.seen == []
+
+
+@pytest.mark.parametrize("status", [302, 307])
+async def test_a_service_below_a_chain_that_redirects_is_not_followed(
+    status: int, tmp_path: Path
+) -> None:
+    async with site() as other, site("127.0.0.1") as home:
+        home.status = status
+        home.redirects = {"/bucket/k": f"{other.url}/away"}
+        chain = {
+            "s3": {"key": "k", "secret": SECRET, "token": SECRET, "endpoint_url": home.url},
+            "simplecache": {"cache_storage": str(tmp_path)},
+        }
+        async with FsspecStore.from_url("simplecache::s3://bucket", chain) as store:
+            with pytest.raises(BackendError, match="not followed"):
+                await store.get("k")
+        assert home.seen
         assert other.seen == []

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -103,6 +104,7 @@ def test_a_url_is_text(url: Any) -> None:
         ("https://host", {"token": "x"}, "did you mean headers={'Authorization'"),
         ("https://host", {"headers": "x"}, "headers is a mapping of names to values"),
         ("https://host", {"client_kwargs": {"headers": {"x": 1}}}, "headers is a mapping"),
+        ("/nowhere/x", {"auto_mkdri": True}, "'auto_mkdri' .did you mean 'auto_mkdir'"),
         ("memory://x", {"readonly": True}, "did you mean read_only=..., beside storage_options"),
         ("/nowhere", {"read_only": True}, "did you mean read_only=..., beside storage_options"),
         ("s3://b", {"read_onyl": True}, "did you mean read_only=..., beside storage_options"),
@@ -160,6 +162,22 @@ import fsspec_store.zarr
     assert done.returncode == 1
     assert MissingExtraError.__name__ in done.stderr
     assert "pip install 'fsspec-store[zarr]'" in done.stderr
+
+
+@pytest.mark.parametrize("layer", ["simplecache", "filecache", "blockcache"])
+def test_a_folder_for_copies_that_is_a_file(layer: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(BackendError, match=f"cannot open '{layer}::memory://x': .*file"):
+        FsspecStore.from_url(f"{layer}::memory://x", {layer: {"cache_storage": str(file)}})
+
+
+def test_an_archive_that_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for protocol in ("zip", "tar"):
+        with pytest.raises(BackendError, match=f"cannot open '{protocol}://::.*file'"):
+            FsspecStore.from_url(f"{protocol}://::{file}")
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/x", "memory://x", "/nowhere/x"])

@@ -51,6 +51,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("reference://", {"fo": "s3://b/x.json", "target_options": {"bogus": 1}}, "s3fs takes no"),
     ("reference://", {"fo": {}, "remote_protocol": "s3", "remote_options": {"bogus": 1}}, "s3fs"),
     ("reference://", {"fo": {}, "fs": {"s3": {"bogus": 1}}}, "s3fs takes no storage option"),
+    ("simplecache::file:///x", {"file": {"auto_mkdri": 1}}, "did you mean 'auto_mkdir'"),
     ("reference://", {"fo": {}, "remote_option": {}}, "did you mean 'remote_options'"),
 ]
 

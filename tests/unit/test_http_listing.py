@@ -107,6 +107,20 @@ def test_the_pages_of_servers(page: str, objects: list[str]) -> None:
     assert parse_index(page, URL) == (objects, ["sub"])
 
 
+def test_a_heading_counts_where_a_link_leads_up_or_there_is_nothing_else() -> None:
+    heading, child = "<title>Directory: /data/a b</title>", "<a href='x'>x</a>"
+    for rest in (
+        f"{child} 5 bytes 23-Nov-2026",
+        f"<a href='/data/'>Parent Directory</a> Read me. {child} <a href='/faq'>Questions</a>",
+        f"<a href='?C=N;O=D'>Name</a> Read me first. {child}",
+        f"<a href='/data'>Up To [/data]</a> {child} 0.1 kb <h3>Apache Tomcat/9.0</h3>",
+    ):
+        assert parse_index(heading + rest, URL) == (["x"], [])
+    # From the top of a server nothing leads up.
+    page = f"<title>Index of /</title>{child} lighttpd/1.4.69"
+    assert parse_index(page, "http://host/") == (["x"], [])
+
+
 @pytest.mark.parametrize(
     "page",
     [
@@ -139,6 +153,9 @@ def test_an_empty_directory(page: str) -> None:
         # A title is no proof: links that are called otherwise, links to be made by a script.
         "<title>Index of /data/</title><a href='about.html'>About us</a>",
         "<title>Index of /data/</title><script>fill()</script><div id='rows'></div>",
+        # Nothing leads up or orders the entries, and there is more than entries.
+        "<title>Directory: /data/a b</title><a href='/'>Home</a><a href='hat.html'>hat.html</a>",
+        "<title>Directory: /a b</title><p>Read <a href='hat.html'>hat.html</a> before you go on.",
         "<title>Index of our data</title><a href='/'>Home</a><a href='a'>a</a>",
         "<title>Index of A/B tests</title><a href='/'>Home</a><a href='intro.html'>intro.html</a>",
         # Some children, among other things.

@@ -14,8 +14,8 @@ from fsspec.registry import get_filesystem_class
 
 from ..errors import StorageOptionError
 from ..urls import is_layer, links_of, named_options, protocol_of
-from .option_names import squashed
-from .options import refuse_unknown
+from .generic.web import guard_services
+from .options import misspelt, refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ OF_OPEN = (
 )
 
 #: fsspec's own classes that drop the options they do not name, beside its layers. One set of
-#: options is often given for several places, so only what changes the store is refused.
+#: options is often given for several places, so only what is misspelt is refused.
 _LENIENT = frozenset({"fsspec.implementations.local", "fsspec.implementations.memory"})
 
 #: Filesystem class to the module whose ``check_options`` knows its options.
@@ -109,9 +109,9 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
             f"{_protocols(cls)[0]}:: takes no storage option", options, known_options(cls)
         )
     elif cls.__module__ in _LENIENT:
-        meant_otherwise = {name for name in options if squashed(name) == squashed("read_only")}
+        known = known_options(cls)
         refuse_unknown(
-            f"{_protocols(cls)[0]}:// takes no storage option", meant_otherwise, frozenset()
+            f"{_protocols(cls)[0]}:// takes no storage option", misspelt(options, known), known
         )
     # Another package's class may take options without naming them.
     module = _NAMED.get(cls.__module__.partition(".")[0])
@@ -155,8 +155,10 @@ def _check_below(protocol: str, options: Mapping[str, Any]) -> None:
     cls = get_filesystem_class(protocol)
     check_options(cls, options)
     if _module_of(cls) is not None:
-        # The layer makes the same, and fsspec keeps it for that.
-        _check_made(fsspec.filesystem(protocol, **options))
+        # The layer makes the same, and fsspec keeps it for that. An archive is read at once.
+        below = fsspec.filesystem(protocol, **options)
+        _check_made(below)
+        guard_services(below)
 
 
 def _check_made(fs: AbstractFileSystem) -> None:

@@ -15,12 +15,14 @@ from .option_names import OF_THE_STORE, squashed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Set
 
-__all__ = ["endpoint_advice", "refuse_unknown"]
+__all__ = ["endpoint_advice", "misspelt", "refuse_unknown"]
 
 #: A host with or without a port and a path, and nothing that may be a secret.
 _HOST = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.\-]+)(?P<port>:\d{1,5})?(/[\w.\-/]*)?", re.ASCII
 )
+#: How similar a name is that was misspelt, as `difflib` has it.
+_NEAR = 0.85
 _NEARBY = re.compile(r"localhost|127\..*|\[::1\]|10\..*|192\.168\..*|[\w\-]+")
 
 
@@ -51,6 +53,22 @@ def refuse_unknown(
         raise StorageOptionError(f"{words} {', '.join(hints)}")
 
 
+def misspelt(given: Iterable[str], known: Set[str]) -> set[str]:
+    """The options that are almost a known one, or almost ``read_only``.
+
+    Parameters
+    ----------
+    given, known : iterable of str
+        Names of options.
+    """
+    near = {squashed(name) for name in (*known, "read_only")}
+    return {
+        name
+        for name in set(given) - known
+        if difflib.get_close_matches(squashed(name), near, n=1, cutoff=_NEAR)
+    }
+
+
 def endpoint_advice(endpoint: str) -> str:
     """What to write in place of an endpoint without a scheme; ``""`` where that is unknown."""
     found = _HOST.fullmatch(endpoint)
@@ -74,7 +92,7 @@ def _meant(name: str, known: Set[str], elsewhere: Mapping[str, str]) -> str:
     if near:
         return repr(near[0])
     for table in (elsewhere, OF_THE_STORE):
-        similar = difflib.get_close_matches(key, table, n=1, cutoff=0.85)
+        similar = difflib.get_close_matches(key, table, n=1, cutoff=_NEAR)
         if similar:
             return table[similar[0]]
     return ""

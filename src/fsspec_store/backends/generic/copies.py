@@ -13,8 +13,9 @@ import os
 import shutil
 import time
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from fsspec.callbacks import Callback
 from fsspec.compression import compr
 from fsspec.implementations.cached import WholeFileCacheFileSystem
 from fsspec.utils import infer_compression
@@ -201,15 +202,42 @@ def _copy_whole(below: AbstractFileSystem, path: str, target: str) -> bool:
     before = below.info(path)
     if before["type"] != "file":
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    below.get_file(path, target)
-    if version_in(below.info(path)) != version_in(before):
-        return False
     # A set of references tells the length of its own text.
     size = None if facts_of(below).refers else before.get("size")
+    if size is not None and size > shutil.disk_usage(os.path.dirname(target)).free:
+        # Some filesystems make a list of the parts of a value first.
+        raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {size} bytes", target)
+    below.get_file(path, target, **({} if size is None else {"callback": _UpTo(size, path)}))
+    if version_in(below.info(path)) != version_in(before):
+        return False
     copied = os.path.getsize(target)
     if size is not None and copied != size:
         raise OSError(f"{copied} of {size} bytes of {path!r} came: it was not copied whole")
     return True
+
+
+class _UpTo(Callback):  # type: ignore[misc]
+    """Ends the copying of a value that has more bytes than its size: there may be no end of them.
+
+    Parameters
+    ----------
+    longest : int
+        The size.
+    path : str
+        Of the value.
+    """
+
+    def __init__(self, longest: int, path: str) -> None:
+        super().__init__()
+        self._longest = longest
+        self._path = path
+
+    def call(self, hook_name: str | None = None, **kwargs: Any) -> None:
+        """Look at how much was copied, and at how much the response states."""
+        if max(self.value, self.size or 0) > self._longest:
+            raise OSError(
+                f"more than {self._longest} bytes of {self._path!r} came: it was not copied"
+            )
 
 
 def _read_part(file: BinaryIO, request: ByteRequest | None, size: int) -> bytes:

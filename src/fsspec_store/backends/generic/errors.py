@@ -57,6 +57,9 @@ def failure_of(error: Exception) -> Failure:
             return Failure.FORBIDDEN
         # A filesystem over another one (references, archives) has the other's error as a cause.
         reason = reason.__cause__
+    if isinstance(error, (ValueError, LookupError, ArithmeticError)):
+        # Libraries raise these of answers that they cannot read.
+        return Failure.BACKEND
     return builtin_failure(error)
 
 

@@ -20,7 +20,7 @@ from fsspec import AbstractFileSystem
 from ...forks import free_in_child, in_child
 from . import ftp, sftp
 from .facts import facts_of
-from .web import guard_web
+from .web import guard_services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ class Access:
         self._in_use = free_in_child(threading.Lock())
         if self.facts.ftp:
             ftp.disconnect_with(fs)
-        guard_web(fs)
+        guard_services(fs)
 
     @classmethod
     def of(cls, fs: AbstractFileSystem, timeout: float, blocking: bool) -> Access:
@@ -128,7 +128,7 @@ class Access:
         fs = _made_again(self.fs, changes)
         if self.facts.ftp:
             ftp.disconnect_with(fs)
-        guard_web(fs)
+        guard_services(fs)
         if self.facts.pipelines:
             sftp.limit_waiting(fs, self._timeout)
         return fs

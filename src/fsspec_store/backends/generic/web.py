@@ -1,7 +1,8 @@
-"""Web filesystems below another, whose requests are fsspec's: secrets stay, and bodies have bounds.
+"""Services below another filesystem, by their libraries: secrets stay, and bodies have bounds.
 
 aiohttp follows redirects by itself, with all headers but ``Authorization`` and ``Cookie``, and with
-what a session has for every host. Knows fsspec's HTTP filesystem and aiohttp's sessions.
+what a session has for every host. Knows fsspec's HTTP filesystem, s3fs, gcsfs and aiohttp's
+sessions.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from fsspec import AbstractFileSystem
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterator
 
-__all__ = ["guard_web", "is_on_web"]
+__all__ = ["guard_services", "is_on_web"]
 
 #: What belongs to a request, and not to who sends it.
 _OF_REQUEST = frozenset({"accept-encoding", "range", "if-range", "if-match", "if-none-match"})
 
 
-def guard_web(fs: AbstractFileSystem) -> None:
-    """Have the web filesystems below this one bound bodies, and send no option to another origin.
+def guard_services(fs: AbstractFileSystem) -> None:
+    """Have the services below this one bound bodies, and send no option to another origin.
 
     The user's ``cookie_jar`` is left as it is: cookies in it that have no domain go to any host.
 
@@ -30,35 +31,80 @@ def guard_web(fs: AbstractFileSystem) -> None:
     fs : AbstractFileSystem
         A caching layer, references, or any other with filesystems of its own.
     """
-    for web in _web_filesystems(fs, set()):
-        if not isinstance(web.get_client, _Client):
-            # Now, and not with the first request, during which another thread may fork.
-            from . import web_bodies  # noqa: F401
-
-            trusted = web.kwargs.pop("trusted_redirect_hosts", ())
-            web.get_client = _Client(web.get_client, "cookie_jar" in web.client_kwargs, trusted)
-            if web._session is not None:
-                web.get_client.prepare(web._session)
+    for kind, below in _services(fs, set()):
+        _GUARDS[kind](below)
 
 
 def is_on_web(fs: AbstractFileSystem) -> bool:
     """Whether a filesystem is one of web servers, or on one: its paths may be URLs."""
-    return any(True for _ in _web_filesystems(fs, set()))
+    return any(kind == _WEB for kind, _ in _services(fs, set()))
 
 
-def _web_filesystems(fs: Any, seen: set[int]) -> Iterator[Any]:
+def _guard_web(web: Any) -> None:
+    """Guard an ``HTTPFileSystem``."""
+    if isinstance(web.get_client, _Client):
+        return
+    # Now, and not with the first request, during which another thread may fork.
+    from . import web_bodies  # noqa: F401
+
+    trusted = web.kwargs.pop("trusted_redirect_hosts", ())
+    web.get_client = _Client(web.get_client, "cookie_jar" in web.client_kwargs, trusted)
+    if web._session is not None:
+        web.get_client.prepare(web._session)
+
+
+def _guard_s3(s3: Any) -> None:
+    """Guard an ``S3FileSystem``, for the clients that it makes from now on."""
+    from .s3_bodies import SESSION_CONFIG
+
+    # In a copy: the dictionary is the user's.
+    s3.config_kwargs = {**SESSION_CONFIG, **(s3.config_kwargs or {})}
+
+
+def _guard_gcs(gcs: Any) -> None:
+    """Guard a ``GCSFileSystem``."""
+    from .web_bodies import BoundedResponse
+
+    if gcs.session_kwargs.get("response_class") is BoundedResponse:
+        return
+    trace = _trace(())
+    traces = [*(gcs.session_kwargs.get("trace_configs") or ()), trace]
+    # In a copy: the dictionary is the user's.
+    gcs.session_kwargs = {
+        **gcs.session_kwargs,
+        "response_class": BoundedResponse,
+        "trace_configs": traces,
+    }
+    if gcs._session is not None:
+        trace.freeze()
+        gcs._session._response_class = BoundedResponse
+        gcs._session.trace_configs.append(trace)
+
+
+_WEB = "fsspec.implementations.http"
+#: By the module of the class.
+_GUARDS = {
+    _WEB: _guard_web,
+    "gcsfs.core": _guard_gcs,
+    "s3fs.core": _guard_s3,
+}
+
+
+def _services(fs: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """The services among a filesystem and those below it, and how each is guarded."""
     if id(fs) in seen or not isinstance(fs, AbstractFileSystem):
         return
     seen.add(id(fs))
-    if any(cls.__module__ == "fsspec.implementations.http" for cls in type(fs).__mro__):
-        yield fs
+    kind = next((cls.__module__ for cls in type(fs).__mro__ if cls.__module__ in _GUARDS), None)
+    if kind is not None:
+        yield kind, fs
         return
     # Not by vars(): caching layers answer with the attributes of the filesystem below.
     own = object.__getattribute__(fs, "__dict__")
     fss = own.get("fss")
     opened = getattr(own.get("fo"), "fs", None)
     for below in (own.get("fs"), opened, *(fss.values() if isinstance(fss, dict) else ())):
-        yield from _web_filesystems(below, seen)
+        yield from _services(below, seen)
 
 
 class _Client:
@@ -93,8 +139,6 @@ class _Client:
 
     def prepare(self, session: Any) -> None:
         """Bound its bodies; make what it has for all hosts headers, dropped at another origin."""
-        import aiohttp
-
         from .web_bodies import BoundedResponse
 
         session._response_class = BoundedResponse
@@ -108,10 +152,17 @@ class _Client:
             pairs = [*given, *(f"{cookie.key}={cookie.coded_value}" for cookie in shared)]
             if pairs:
                 session.headers["Cookie"] = "; ".join(pairs)
-        trace = aiohttp.TraceConfig()
-        trace.on_request_redirect.append(partial(_drop_secrets, self._trusted))
+        trace = _trace(self._trusted)
         trace.freeze()
         session.trace_configs.append(trace)
+
+
+def _trace(trusted: Collection[str]) -> Any:
+    import aiohttp
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(partial(_drop_secrets, trusted))
+    return trace
 
 
 async def _drop_secrets(

@@ -24,8 +24,10 @@ _INDEX_HEADING = re.compile(
 )
 #: Links of an index page to itself in another order: of Apache, Caddy, rclone.
 _ORDER = re.compile(r"C=[A-Z][;&]O=[A-Z]|sort=\w+&order=(?:asc|desc)|order=\w+&sort=\w+")
-#: Texts of links to the parent directory.
-_UP = re.compile(r"\W*(?:\.\.|(?:to |go )?(?:parent(?: directory| folder)?|up))\W*", re.IGNORECASE)
+#: Texts of links to the parent directory, Tomcat's among them: "Up To [/data]".
+_UP = re.compile(
+    r"\W*(?:\.\.|(?:to |go )?(?:parent(?: directory| folder)?|up)|up to \[/.*)\W*", re.IGNORECASE
+)
 #: How names are cut off: by nginx and Apache, by others.
 _CUT = re.compile(r"(.{3,}?)(?:\.\.>|\.\.\.|\u2026)", re.DOTALL)
 #: Words of an index page that are no names: dates, sizes, kinds, heads of columns.
@@ -104,7 +106,8 @@ def _sorted_links(here: SplitResult, base: str, links: list[Link]) -> _Links:
         above = unquote(target.path)
         if target.netloc == here.netloc and path.startswith(above.rstrip("/") + "/"):
             found.above += 1
-            found.leads_up |= above == parent and _UP.fullmatch(link.text) is not None
+            is_parent = above.rstrip("/") == parent.rstrip("/")
+            found.leads_up |= is_parent and _UP.fullmatch(link.text) is not None
             found.has_orders |= above == path and _ORDER.fullmatch(target.query) is not None
         elif not _is_child_otherwise(here, target):
             found.elsewhere += 1
@@ -124,11 +127,15 @@ def _is_index(page: PageText, here: SplitResult, links: _Links) -> bool:
         return not links.above and not links.elsewhere
     if not all(_is_named(name, texts) for (name, _), texts in links.children.items()):
         return False
-    if any(_is_index_heading(heading, here) for heading in headings):
-        # That of an empty directory has still a link up or an order, or it has nothing at all: one
-        # that a script is to fill has neither.
-        is_bare = not page.has_script and not has_words and not links.elsewhere
-        return bool(links.children) or links.leads_up or links.has_orders or is_bare
+    paths = [path for heading in headings if (path := _indexed_path(heading, here)) is not None]
+    if paths:
+        if links.leads_up or links.has_orders or (links.children and "/" in paths):
+            # From the top of a server nothing leads up.
+            return True
+        # A page without either may be any page of that title, or one that a script is to fill, or
+        # an index by a server that writes nothing but names.
+        is_filled = page.has_script and not links.children
+        return not (is_filled or has_words or links.elsewhere or links.above)
     if links.elsewhere and not links.has_orders:
         return False
     if links.has_orders:
@@ -137,14 +144,15 @@ def _is_index(page: PageText, here: SplitResult, links: _Links) -> bool:
     return links.leads_up and bool(links.children) and not has_words
 
 
-def _is_index_heading(heading: str, here: SplitResult) -> bool:
+def _indexed_path(heading: str, here: SplitResult) -> str | None:
+    """The path of the directory whose index has this heading; ``None`` for other headings."""
     match = _INDEX_HEADING.match(heading)
     if match is None:
-        return False
+        return None
     path = match[1].strip(" []")
     # A proxy may have another path before it, or none: any will do, and no sentence with a "/".
     is_path = path.startswith("/") or ("/" in path and " " not in path)
-    return is_path or _is_tail(path, here)
+    return path if is_path or _is_tail(path, here) else None
 
 
 def _is_tail(path: str, here: SplitResult) -> bool:

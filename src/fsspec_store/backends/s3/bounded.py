@@ -27,14 +27,14 @@ from .documents import MAX_ERROR_BYTES
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-__all__ = ["BoundedHTTPSession", "bounded", "session_config"]
+__all__ = ["BoundedHTTPSession", "S3Response", "bounded", "session_config"]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: By which S3 states a bucket's region ("HeadBucket", response headers).
 _REGION = "x-amz-bucket-region"
 
 
-class _BoundedResponse(aiohttp.ClientResponse):
+class S3Response(aiohttp.ClientResponse):
     """A response whose body is read as a whole only up to a bound."""
 
     #: Of the request, where the body has to keep to its minimum rate.
@@ -79,25 +79,32 @@ def _in_utf8(value: bytes) -> bytes:
 class _Sessions(dict[Any, Any]):
     """Sessions by proxy, each bounded as soon as it is made."""
 
+    def __init__(self, sessions: dict[Any, Any], response_class: type[S3Response]) -> None:
+        super().__init__(sessions)
+        self._response_class = response_class
+
     def __setitem__(self, proxy: Any, session: Any) -> None:
-        super().__setitem__(proxy, bounded(session))
+        super().__setitem__(proxy, bounded(session, self._response_class))
 
 
 class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
     """An HTTP client of aiobotocore whose responses are bounded."""
 
+    response_class = S3Response
     _sessions: Any
 
     async def __aenter__(self) -> BoundedHTTPSession:
         await super().__aenter__()
         if isinstance(getattr(self, "_sessions", None), dict):
-            self._sessions = _Sessions(self._sessions)
+            self._sessions = _Sessions(self._sessions, self.response_class)
         return self
 
 
-def bounded(session: aiohttp.ClientSession) -> aiohttp.ClientSession:
+def bounded(
+    session: aiohttp.ClientSession, response_class: type[S3Response] = S3Response
+) -> aiohttp.ClientSession:
     """The session, whose responses are bounded from now on, and which follows no redirects."""
-    session._response_class = _BoundedResponse
+    session._response_class = response_class
     bound_framing(session)
     # What ``request()`` calls. The session does not hold itself.
     session._request = partial(_request, weakref.ref(session))  # type: ignore[method-assign]
@@ -120,7 +127,7 @@ async def _request(
     policy = None if read is None or options.get("data") else RetryPolicy(read)
     async with _watched(policy, session):
         response = await type(session)._request(session, *args, **options)
-    if isinstance(response, _BoundedResponse):
+    if isinstance(response, S3Response):
         response.policy = policy
     location = response.headers.get("Location")
     if response.status in _REDIRECTS and location and _REGION not in response.headers:
@@ -138,11 +145,11 @@ def _watched(
     return nullcontext() if policy is None else Watchdog(policy, session)
 
 
-def session_config() -> dict[str, Any]:
+def session_config(http_session: type[BoundedHTTPSession] = BoundedHTTPSession) -> dict[str, Any]:
     """What a client's configuration says for its sessions to be bounded.
 
     Older releases of aiobotocore cannot be told: sessions are bounded after their first request.
     """
     if "http_session_cls" in inspect.signature(AioConfig.__init__).parameters:
-        return {"http_session_cls": BoundedHTTPSession}
+        return {"http_session_cls": http_session}
     return {}
