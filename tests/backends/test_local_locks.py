@@ -31,6 +31,8 @@ CHANGES: dict[str, Callable[[FsspecStore, str], Awaitable[None]]] = {
     "set_partial_values": lambda store, _: store.set_partial_values([("shut/a", 0, b"n")]),
     "delete": lambda store, _: store.delete("shut/a"),
 }
+#: Of a whole folder, by its descriptor.
+EMPTYING = {"delete_dir": lambda store, _: store.delete_dir("shut")}
 
 
 @contextmanager
@@ -59,14 +61,16 @@ async def store(tmp_path: Path) -> FsspecStore:
     return store
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize(
+    "change", [*CHANGES.values(), *EMPTYING.values()], ids=[*CHANGES, *EMPTYING]
+)
 async def test_a_lock_that_stays_is_an_error_that_names_it(
     store: FsspecStore, tmp_path: Path, change: Callable[[FsspecStore, str], Awaitable[None]]
 ) -> None:
     found = await store.get_version("shut/a")
     assert found is not None
     with locked(tmp_path / "shut"):
-        with pytest.raises(BackendError, match=r"'shut/a' .* lock \(flock\) on the folder .*shut'"):
+        with pytest.raises(BackendError, match=r"'shut.*' .* lock \(flock\) on the folder .*shut'"):
             await change(store, found.version)
         # What needs no lock.
         await store.set_if_not_exists("shut/b", buf(b"new"))

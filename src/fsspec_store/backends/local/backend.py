@@ -17,7 +17,7 @@ from ..temporary import REFUSED, is_temporary
 from .leftovers import remove_temporary, temporary_files
 from .locks import locking
 from .reading import read, read_version, size
-from .removing import remove_below, remove_empty_above
+from .removing import Emptying, remove_empty_above
 from .walking import pages
 from .writing import Removal, Replacement, Write, create
 
@@ -86,7 +86,7 @@ class LocalBackend(Backend):
             await in_thread(walk.close)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
-        await in_thread(remove_below, directory, is_root=is_root)
+        await locking(Emptying(directory, is_root=is_root), self.policy.timeout)
 
     async def remove_empty_folders(self, directory: str, root: str) -> None:
         await in_thread(remove_empty_above, directory, root)

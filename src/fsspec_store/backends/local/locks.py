@@ -11,7 +11,7 @@ import errno
 import os
 import random
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ...threads import in_thread, pause
@@ -26,7 +26,7 @@ except ImportError:
     # Platforms without flock(2): nothing is locked, and no version replaced.
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FolderLockedError", "Locking", "folder_lock", "locking"]
+__all__ = ["FolderLockedError", "Locking", "folder_lock", "locking", "shared_lock"]
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -92,28 +92,64 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
         try:
             # In one step, see `paths`.
             held.extend(map(os.open, (folder,), (FOLDER,)))
-            fcntl.flock(held[0], (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FolderLockedError(folder) from None
+            _lock(held[0], folder, exclusive=exclusive)
         except PermissionError:
             if exclusive:
                 raise
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                # Such as too many open files: without the lock another change would be undone.
-                raise
-            if exclusive:
-                raise NotImplementedError("this folder cannot be locked") from error
         yield
     finally:
         for descriptor in held:
             try:
-                # A child that was forked meanwhile has the descriptor too, and the lock with it.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-            except OSError:
-                pass
+                _unlock(descriptor)
             finally:
                 os.close(descriptor)
+
+
+@contextmanager
+def shared_lock(descriptor: int, folder: str) -> Iterator[None]:
+    """Hold the shared lock of a folder that is open.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the folder.
+    folder : str
+        Its path, for the error.
+
+    Raises
+    ------
+    FolderLockedError
+        When another holds the exclusive one.
+    OSError
+        When the folder cannot be locked now.
+    """
+    if fcntl is None:
+        yield
+        return
+    try:
+        _lock(descriptor, folder, exclusive=False)
+        yield
+    finally:
+        _unlock(descriptor)
+
+
+def _lock(descriptor: int, folder: str, *, exclusive: bool) -> None:
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise FolderLockedError(folder) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            # Without the lock another change would be undone.
+            raise
+        if exclusive:
+            raise NotImplementedError("this folder cannot be locked") from error
+
+
+def _unlock(descriptor: int) -> None:
+    # A child that was forked meanwhile has the descriptor too, and the lock with it.
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 async def locking(work: Locking[T], seconds: float) -> T:

@@ -12,14 +12,15 @@ import errno
 import os
 import stat
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 
 from ...leftovers import ABANDONED_AFTER
 from ..temporary import is_temporary
+from .locks import FolderLockedError, shared_lock
 from .paths import FOLDER, is_no_file, opened, parent
 
-__all__ = ["remove_below", "remove_empty", "remove_empty_above"]
+__all__ = ["Emptying", "remove_empty", "remove_empty_above"]
 
 #: Descriptors of folders above the current one that stay open; others are opened again.
 _MOST_OPEN = 32
@@ -59,6 +60,11 @@ class _Descent:
     @property
     def depth(self) -> int:
         return len(self._way) - 1
+
+    @property
+    def below(self) -> str:
+        """Names of the folders below the first one, joined by ``/``."""
+        return "/".join(name for name, _ in self._way[1:])
 
     def enter(self, name: str) -> None:
         """Go into a folder that is no link.
@@ -103,8 +109,11 @@ def _identity(descriptor: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def remove_below(directory: str, *, is_root: bool) -> None:
+class Emptying:
     """Remove every file below, links themselves and not what they lead to, then empty folders.
+
+    Each folder is locked while its files are removed, as for a single removal: no replacement under
+    way brings one of them back. A `fsspec_store.backends.local.locks.Locking`.
 
     Parameters
     ----------
@@ -114,23 +123,36 @@ def remove_below(directory: str, *, is_root: bool) -> None:
     is_root : bool
         Whether it is the store's root.
     """
-    path = directory.rstrip("/") or "/"
-    try:
-        if is_root:
-            descent = _Descent(path)
-        else:
-            with opened(parent(path), FOLDER) as above:
-                name = path.rpartition("/")[2]
-                if _is_link_to_folder(name, above):
-                    os.unlink(name, dir_fd=above)
-                    return
-                descent = _Descent(name, flags=FOLDER | os.O_NOFOLLOW, folder=above)
-    except OSError as error:
-        if is_no_file(error):
-            return
-        raise
-    with descent:
-        _empty(descent, with_files=True)
+
+    def __init__(self, directory: str, *, is_root: bool) -> None:
+        self._path = directory.rstrip("/") or "/"
+        self._is_root = is_root
+
+    def attempt(self) -> None:
+        """Remove what is left."""
+        path = self._path
+        try:
+            if self._is_root:
+                descent = _Descent(path)
+            else:
+                with opened(parent(path), FOLDER) as above:
+                    name = path.rpartition("/")[2]
+                    if _is_link_to_folder(name, above):
+                        os.unlink(name, dir_fd=above)
+                        return
+                    descent = _Descent(name, flags=FOLDER | os.O_NOFOLLOW, folder=above)
+        except OSError as error:
+            if is_no_file(error):
+                return
+            raise
+        with descent:
+            try:
+                _empty(descent, with_files=True)
+            except FolderLockedError:
+                raise FolderLockedError(f"{path}/{descent.below}".rstrip("/")) from None
+
+    def discard(self) -> None:
+        """Nothing is left to undo."""
 
 
 def remove_empty(path: str) -> None:
@@ -195,7 +217,9 @@ def _empty(descent: _Descent, *, with_files: bool) -> None:
 def _clear(folder: int, with_files: bool) -> list[str]:
     """Remove the files of one folder if that is asked, and return the names of its folders."""
     folders = []
-    with os.scandir(folder) as entries:
+    # The caller knows the folder's path.
+    lock = shared_lock(folder, "") if with_files else nullcontext()
+    with lock, os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
