@@ -184,7 +184,7 @@ async def test_a_text_of_another_server_is_no_missing_key() -> None:
             await store.get("b")
 
 
-@pytest.mark.parametrize("refusal", [Reply(400, b"{}"), Reply(411, PAGE, HTML), Reply(405)])
+@pytest.mark.parametrize("refusal", [Reply(400, b"{}"), Reply(411, PAGE, HTML), Reply(405), Reply(410), Reply(422)])
 async def test_a_batch_that_is_refused_as_a_whole(refusal: Reply) -> None:
     def answer(asked: Asked) -> Reply:
         return refusal if asked.method == "POST" else service(asked)

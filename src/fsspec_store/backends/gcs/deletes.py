@@ -27,7 +27,7 @@ __all__ = ["Deletes"]
 _MOST = 100
 _AT_ONCE = 4
 #: What a service without batches answers.
-_NOT_IN_BATCHES = frozenset({400, 404, 405, 411, 413, 415, 501})
+_NOT_IN_BATCHES = frozenset({400, 404, 405, 406, 410, 411, 412, 413, 414, 415, 422, 501})
 
 
 class Deletes:

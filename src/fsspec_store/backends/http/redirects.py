@@ -8,12 +8,12 @@ Knows aiohttp's sessions and cookie jars, and nothing of what is requested.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from yarl import URL
 
+from ...threads import in_thread
 from ..origins import SCHEMES, origin_of
 from ..sessions import without_own_repeats
 from .environment import machine_credentials, proxy_for
@@ -156,9 +156,9 @@ class Redirects:
             options["proxy_auth"] = getattr(session, "_default_proxy_auth", None)
         if session.trust_env:
             if options["proxy"] is None:
-                options["proxy"] = await asyncio.to_thread(proxy_for, url)
+                options["proxy"] = await in_thread(proxy_for, url)
             if self._is_for_netrc(url):
-                credentials = await asyncio.to_thread(machine_credentials, url.raw_host or "")
+                credentials = await in_thread(machine_credentials, url.raw_host or "")
                 if credentials is not None:
                     sent["Authorization"] = credentials
         cookies = _cookies_of_servers(session.cookie_jar, url)

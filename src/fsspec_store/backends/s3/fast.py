@@ -14,6 +14,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ...threads import in_thread
 from ..byte_ranges import content_length
 from ..foreign import unexpected
 from ..large_reads import LARGE_BYTES
@@ -428,4 +429,4 @@ def _document(response: Response) -> bytes:
 async def _summed(sum_up: Callable[[memoryview], Any], data: memoryview) -> Any:
     if data.nbytes <= _SUMMED_HERE_BYTES:
         return sum_up(data)
-    return await asyncio.to_thread(sum_up, data)
+    return await in_thread(sum_up, data)

@@ -5,7 +5,6 @@ Knows where to look for it, and how s3fs trusts servers. Does not know how any r
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ssl
 from types import MethodType
@@ -14,6 +13,7 @@ from typing import Any
 import s3fs.core
 from botocore.httpsession import create_urllib3_context, get_cert_path
 
+from ...threads import in_thread
 from .bounded import BoundedHTTPSession
 
 __all__ = [
@@ -115,4 +115,4 @@ async def tls_context(fs: Any) -> ssl.SSLContext:
         return context
 
     # It reads files.
-    return await asyncio.to_thread(make)
+    return await in_thread(make)

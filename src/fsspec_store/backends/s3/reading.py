@@ -5,13 +5,13 @@ Knows S3's calls, and not how one is sent.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from ...threads import in_thread
 from ..base import is_strong_etag
 from ..byte_ranges import is_of_total, longest_body, part_start, range_header, total_size
 from ..large_reads import read_large, spares
@@ -118,7 +118,7 @@ class Reader:
             return None, response
         part, is_whole = await read_alone(*asked)
         if is_whole and response["Check"] is not None:
-            await asyncio.to_thread(response["Check"], part)
+            await in_thread(response["Check"], part)
         return part, response
 
     async def _read_in_parts(
@@ -182,7 +182,7 @@ class Reader:
                     spare=spares(slot, fetch_in),
                 )
                 if response["Check"] is not None:
-                    await asyncio.to_thread(response["Check"], memory)
+                    await in_thread(response["Check"], memory)
             except _ReplacedError:
                 return None
             except ChecksumError:
