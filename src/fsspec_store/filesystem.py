@@ -16,8 +16,18 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import get_filesystem_class, known_implementations
 
+from .backends.base import Failure
+from .backends.generic.errors import failure_of
 from .chains import open_links
-from .errors import BackendError, MissingExtraError, StorageOptionError, StoreError, StoreURLError
+from .errors import (
+    AccessDeniedError,
+    BackendError,
+    MissingExtraError,
+    StorageOptionError,
+    StoreError,
+    StoreURLError,
+    UnauthenticatedError,
+)
 from .redaction import hidden, public_text, public_url, request_secrets, secret_options
 from .scrubbing import scrub
 from .urls import BUCKETS, SCHEME, WEB, links_of, meant_url, protocol_of, protocols
@@ -36,6 +46,12 @@ __all__ = [
     "root_path",
     "root_url",
 ]
+
+#: Errors of a constructor by which a service refuses the user.
+_REFUSALS: dict[Failure, tuple[type[StoreError], str]] = {
+    Failure.FORBIDDEN: (AccessDeniedError, "access denied: "),
+    Failure.UNAUTHENTICATED: (UnauthenticatedError, "access denied: "),
+}
 
 #: Protocol to the extra of this package that installs its library.
 _EXTRAS = {
@@ -137,8 +153,9 @@ def from_url(
             ) from cause
         if isinstance(error, (FileNotFoundError, PermissionError)) and cause is not None:
             raise
-        raise BackendError(
-            f"cannot open {where!r}: {type(error).__name__}: {said}", url=where
+        kind, words = _REFUSALS.get(failure_of(error), (BackendError, ""))
+        raise kind(
+            f"{words}cannot open {where!r}: {type(error).__name__}: {said}", url=where
         ) from cause
 
 
