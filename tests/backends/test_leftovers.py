@@ -112,7 +112,7 @@ async def s3(answers: Answers, **options: Any) -> AsyncIterator[FsspecStore]:
     [
         ("<Key>root/../a</Key><UploadId>u</UploadId>", "segment"),
         ("<UploadId>u</UploadId>", "key None"),
-        ("<Key>root/a</Key>", "id None"),
+        ("<Key>root/a</Key>", "UploadId None"),
     ],
 )
 async def test_what_may_be_outside_of_the_store_is_not_removed(upload: str, error: str) -> None:
