@@ -278,7 +278,8 @@ async def test_an_archive_without_end_is_not_read_to_it() -> None:
         options = {"s3": {"key": "k", "secret": "s", "endpoint_url": url}}
         with pytest.raises(BackendError):
             await asyncio.to_thread(FsspecStore.from_url, "zip://::s3://bucket/a.zip", options)
-        assert sent <= (256 + 32) * MIB
+        # What the system holds of a connection, and a busy client, are not this package's.
+        assert sent <= 2 * 256 * MIB
 
 
 # -- Sizes -----------------------------------------------------------------------------------------
