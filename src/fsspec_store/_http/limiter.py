@@ -44,18 +44,16 @@ class Limiter:
 
     Attributes
     ----------
-    most : int
-        The same; lowered, it takes effect with the next permit.
     limit : float
-        Permits at this time.
+        Permits at this time; lowered, it takes effect with the next one.
     """
 
     def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
-        self.most = most
+        self._most = most
         self._reset()
 
     def _reset(self) -> None:
-        self.limit = float(min(_START, self.most))
+        self.limit = float(min(_START, self._most))
         self._held: set[Permit] = set()
         self._starting = True
         # Raised when the limit is lowered: throttling of requests sent before that is ignored.
@@ -116,7 +114,7 @@ class Limiter:
             elif succeeded and len(self._held) >= self.limit - 1:
                 # Only a limit that was reached has shown that it is too low.
                 step = 1.0 if self._starting else 1 / self.limit
-                self.limit = min(self.limit + step, self.most)
+                self.limit = min(self.limit + step, self._most)
             if permit in self._held:
                 self._held.remove(permit)
                 _all.in_flight -= 1
