@@ -233,7 +233,7 @@ async def test_one_request_at_a_time_is_enough(store: FsspecStore, proxy: FaultP
     # Another module's server, of another service, may have had this port.
     found = [limiter for name, limiter in limiters.items() if name.endswith(host)]
     for limiter in found:
-        limiter.limit, limiter._most = 1.0, 1
+        limiter.limit, limiter.most = 1.0, 1
     assert await asyncio.wait_for(read(store, "a"), 60) == DATA
     assert [limiter.in_flight for limiter in found] == [0] * max(len(found), 1)
 

@@ -61,6 +61,15 @@ class Limiter:
         self._waiting: deque[_Waiter] = deque()
 
     @property
+    def most(self) -> int:
+        """Permits that `limit` grows to."""
+        return self._most
+
+    @most.setter
+    def most(self, most: int) -> None:
+        self._most = most
+
+    @property
     def in_flight(self) -> int:
         """How many permits are held."""
         return len(self._held)
