@@ -37,10 +37,11 @@ class CallPath:
     def record(self, frame: FrameType, event: str, _: object) -> None:
         """Note a call; for ``sys.setprofile``."""
         code = frame.f_code
+        if event != "call" or not code.co_filename.startswith(PACKAGE):
+            return
         # A coroutine that is resumed is the same call; its frame is kept, so that no other has its
         # identity.
-        is_new = all(frame is not other for other in self._frames)
-        if event == "call" and is_new and code.co_filename.startswith(PACKAGE):
+        if all(frame is not other for other in self._frames):
             self._frames.append(frame)
             file = code.co_filename.removeprefix(PACKAGE).lstrip("/")
             self.calls.append((file, code.co_qualname))

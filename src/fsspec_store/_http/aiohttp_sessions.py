@@ -33,7 +33,9 @@ class Sessions:
 
     def make(self) -> ClientSession:
         """Create a session for the running loop."""
-        return without_own_repeats(self._make())
+        session = without_own_repeats(self._make())
+        bound_framing(session)
+        return session
 
     async def aclose(self, session: ClientSession) -> None:
         """Close a session, and wait until its connections are closed."""
@@ -56,7 +58,6 @@ def without_own_repeats(session: ClientSession) -> ClientSession:
     succeeded would then fail.
     """
     session._retry_connection = False
-    bound_framing(session)
     return session
 
 

@@ -212,7 +212,7 @@ class HTTPClient:
             if size is not None and size > self._large_bytes and response.status in (200, 206):
                 return LargeBody(BodyStream(response), size)
             if response.status >= 300:
-                return await read_up_to(response, MAX_ERROR_BYTES)
+                return await _read_control(response)
             return await read_body(response, size, max_bytes(response.status))
 
         return await self.receive("GET", url, expect=expect, headers=headers, read=read, **options)
@@ -362,11 +362,10 @@ class HTTPClient:
             )
             is_left_open = False
             try:
+                watchdog.body_follows(response)
                 if response.status not in expect:
-                    watchdog.body_follows(response)
                     error = await _read_error(response)
                     raise StatusError(WholeResponse(response.status, response.headers, error))
-                watchdog.body_follows(response)
                 body = await read(response)
                 if isinstance(body, LargeBody):
                     is_left_open = True

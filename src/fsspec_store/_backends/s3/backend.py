@@ -237,13 +237,12 @@ class S3Backend(Backend):
         return "this is no bucket name"
 
     def check_path(self, path: str) -> str | None:
-        # Most paths pass here: a character takes four bytes at most.
-        if len(path) * 4 <= _MAX_KEY_BYTES and not path.endswith(".tmp"):
-            return None
-        key = self._split(path)[1]
-        if is_temporary(key):
+        if is_temporary(path):
             return REFUSED
-        if len(key.encode()) > _MAX_KEY_BYTES:
+        # Most paths pass here: a character takes four bytes at most.
+        if len(path) * 4 <= _MAX_KEY_BYTES:
+            return None
+        if len(self._split(path)[1].encode()) > _MAX_KEY_BYTES:
             return f"S3 keys have at most {_MAX_KEY_BYTES} bytes, prefix included"
         return None
 

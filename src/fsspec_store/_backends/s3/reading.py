@@ -130,14 +130,6 @@ class Reader:
             return None
         body = response["Body"]
         if isinstance(body, (bytes, memoryview)):
-            if (
-                request is None
-                and response["ContentRange"] is None
-                and response["ContentLength"] == len(body)
-                and response["ResponseMetadata"]["HTTPStatusCode"] == 200
-            ):
-                # The usual response to a whole read: there is nothing else to check.
-                return body, response
             return requested_part(response, body, request), response
         asked = (
             body,
