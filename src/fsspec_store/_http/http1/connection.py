@@ -124,6 +124,8 @@ class Connection(asyncio.BufferedProtocol):
         self._deadline = 0.0
         # Start of the wait for the response: the last time at which bytes of the request were sent.
         self._began = 0.0
+        # Whether the response was found to be below the minimum rate.
+        self._overdue = False
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -510,6 +512,7 @@ class Connection(asyncio.BufferedProtocol):
     def _start_timer(self) -> None:
         # A running timer is reused, because setting one costs more than reading the clock.
         self._began = self._loop.time()
+        self._overdue = False
         self._deadline = self._began + self._timeout
         if self._timer is None and self._transport is not None:
             self._timer = self._loop.call_at(self._deadline, self._check_time)
@@ -527,12 +530,16 @@ class Connection(asyncio.BufferedProtocol):
         self._unsent = unsent
         # A body has to reach the minimum rate. Bytes of a head do not extend the time.
         limit = self._began + self._timeout + self._body_bytes() / SLOWEST_DOWNLOAD
-        if now < min(self._deadline, limit):
+        if now >= self._deadline:
+            self._fail(TimeoutError(f"no response for {self._timeout:g} s"))
+        elif now < limit:
             self._timer = self._loop.call_at(min(self._deadline, limit), self._check_time)
-        elif now < self._deadline:
+        elif self._overdue:
             self._fail(too_slow(self._body_bytes(), now - self._began))
         else:
-            self._fail(TimeoutError(f"no response for {self._timeout:g} s"))
+            # A server that sends nothing more has stalled. Bytes until then prove a slow one.
+            self._overdue = True
+            self._timer = self._loop.call_at(self._deadline, self._check_time)
 
     def _body_bytes(self) -> int:
         """Number of body bytes received by the current call."""
