@@ -1,6 +1,6 @@
-"""Types of the store contract beside those of `fsspec_store` itself.
+"""Further types of the store contract, for authors of stores and readers.
 
-For authors of stores and readers, mostly in annotations.
+Most are used in annotations.
 """
 
 from ._core.byte_requests import ByteRequest

@@ -1,8 +1,7 @@
-"""Everything that can go wrong, in one place.
+"""The exceptions of this package.
 
-Every error of this package is a `StoreError` and also the built-in exception a reader would expect
-(``ValueError``, ``PermissionError``, ...). Errors carry the key and the URL they speak of as
-attributes, survive pickling, and never hold a secret.
+Each is a `StoreError` and also a built-in exception: ``ValueError``, ``PermissionError``, ... They
+have the key and the store's URL as attributes, can be pickled, and never contain a secret.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class StoreError(Exception):
     Attributes
     ----------
     key : str or None
-        The key the error speaks of, relative to the store's root.
+        The key of the failed operation, relative to the store's root.
     url : str or None
         The URL of the store's root, without any secret.
     """
@@ -49,18 +48,18 @@ class StoreError(Exception):
 
 
 class InvalidKeyError(StoreError, ValueError):
-    """A key or prefix that no store, or not this backend, can hold. Raised before any I/O."""
+    """A key or prefix is invalid, or this backend cannot store it. Raised before any I/O."""
 
 
 class ByteRangeError(StoreError, ValueError):
-    """A byte range that is empty, or starts at or past the end of the object.
+    """A byte range is empty, or starts at or past the end of the object.
 
     Attributes
     ----------
     byte_range : object
         The request.
     size : int or None
-        Size of the object in bytes, where it is known.
+        Size of the object in bytes, ``None`` when unknown.
     """
 
     byte_range: Any = None
@@ -81,51 +80,51 @@ class ByteRangeError(StoreError, ValueError):
 
 
 class ReadOnlyError(StoreError, ValueError):
-    """A write or delete on a store that was opened read-only."""
+    """A write or delete was called on a read-only store."""
 
 
 class StoreURLError(StoreError, ValueError):
-    """A URL or path that names no place a store can be."""
+    """A URL or path is invalid, or cannot be the root of a store."""
 
 
 class StorageOptionError(StoreError, TypeError):
-    """A storage option that the filesystem does not take."""
+    """The filesystem does not accept a storage option."""
 
 
 class MissingExtraError(StoreError, ImportError):
-    """The library that speaks a URL's protocol is not installed."""
+    """The library for the protocol of a URL is not installed."""
 
 
 class UnsupportedOperationError(StoreError, NotImplementedError):
-    """The backend cannot do this, for instance write to a web server."""
+    """The backend does not support the operation, such as a write to a web server."""
 
 
 class KeyNotFoundError(StoreError, FileNotFoundError):
-    """The key is missing, where missing is an error: `getsize`."""
+    """The key is missing, in a method that does not return ``None`` for it: `getsize`."""
 
 
 class BucketNotFoundError(StoreError, OSError):
     """The bucket or container of the store does not exist.
 
-    Not a ``FileNotFoundError``, which readers take for "this key is missing" and fill in.
+    Not a ``FileNotFoundError``, which readers treat as a missing key and replace by fill values.
     """
 
 
 class AccessDeniedError(StoreError, PermissionError):
-    """The service refused the credentials, or the credentials do not allow this."""
+    """The service rejected the credentials, or they do not permit the operation."""
 
 
 class UnauthenticatedError(AccessDeniedError):
-    """The service does not know who asks: no credentials, wrong ones, or expired ones."""
+    """The credentials are missing, invalid or expired."""
 
 
 class KeyConflictError(StoreError, OSError):
-    """The backend cannot hold this key beside the ones it has (a file where a folder is)."""
+    """The backend cannot store this key with existing ones: a file and a folder collide."""
 
 
 class VersionMismatchError(StoreError, RuntimeError):
-    """The key no longer has the version that was to be replaced; nothing was written."""
+    """The key no longer has the expected version. Nothing was written."""
 
 
 class BackendError(StoreError, OSError):
-    """The filesystem, the network or the service failed; the cause is chained."""
+    """The filesystem, the network or the service failed. The cause is chained."""

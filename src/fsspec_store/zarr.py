@@ -250,7 +250,7 @@ def open_store(
         When ``url`` is of another type, such as a store for zarr; when ``storage_options`` are
         given with a ``UPath``, a mapper or a store, which have their own.
     """
-    return ZarrStore._at_place(url, storage_options, read_only=read_only, **options)
+    return ZarrStore._at_location(url, storage_options, read_only=read_only, **options)
 
 
 def __dir__() -> list[str]:

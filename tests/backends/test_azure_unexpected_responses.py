@@ -1,4 +1,4 @@
-"""Azure's protocol, spoken by less than Azure: sizes that are not stated, pages of others."""
+"""Unexpected responses on Azure: missing sizes, HTML pages, older API versions."""
 
 from __future__ import annotations
 
@@ -34,33 +34,35 @@ LISTING = (
 )
 
 
-def service(asked: Asked) -> Reply:
-    """One value of three bytes at every name but ``missing``, and a HEAD that states no size."""
-    if "comp=list" in asked.query:
+def service(request: Asked) -> Reply:
+    """A value of three bytes at every name but ``missing``; HEAD states no size."""
+    if "comp=list" in request.query:
         return Reply(200, LISTING, {"Content-Type": "application/xml"})
-    if asked.path.endswith("missing"):
+    if request.path.endswith("missing"):
         return Reply(404, b"", {"x-ms-error-code": "BlobNotFound"})
-    if asked.method == "DELETE":
+    if request.method == "DELETE":
         return Reply(202)
-    if asked.method == "PUT":
+    if request.method == "PUT":
         return Reply(201, b"", {"ETag": '"e"'})
     headers: dict[str, str | None] = {"ETag": '"e"', "x-ms-version": "2021-12-02"}
-    if asked.method == "HEAD":
-        if asked.path.endswith("known"):
+    if request.method == "HEAD":
+        if request.path.endswith("known"):
             return Reply(200, b"", {**headers, "Content-MD5": EMPTY_MD5})
         return Reply(200, b"", {**headers, "Content-Length": None})
-    if asked.path.endswith("empty"):
+    if request.path.endswith("empty"):
         return (
-            Reply(416, b"", headers) if "x-ms-range" in asked.headers else Reply(200, b"", headers)
+            Reply(416, b"", headers)
+            if "x-ms-range" in request.headers
+            else Reply(200, b"", headers)
         )
-    if asked.headers.get("x-ms-range") == "bytes=0-0":
+    if request.headers.get("x-ms-range") == "bytes=0-0":
         return Reply(206, b"a", {**headers, "Content-Range": "bytes 0-0/3"})
-    if "x-ms-range" in asked.headers:
+    if "x-ms-range" in request.headers:
         return Reply(206, b"bc", {**headers, "Content-Range": "bytes 1-2/3"})
     return Reply(200, b"abc", headers)
 
 
-async def test_sizes_that_a_head_and_a_list_leave_out() -> None:
+async def test_sizes_missing_in_heads_and_listings() -> None:
     async with scripted_s3(service) as server, open_at(server.url) as store:
         assert await store.getsize("a") == 3
         assert await store.getsize("empty") == 0
@@ -72,13 +74,13 @@ async def test_sizes_that_a_head_and_a_list_leave_out() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 403, 404])
-async def test_a_page_of_another_server_is_no_answer(status: int) -> None:
+async def test_an_html_page_is_an_error(status: int) -> None:
     is_azure = True
 
-    def answer(asked: Asked) -> Reply:
-        return service(asked) if is_azure else Reply(status, PAGE, HTML)
+    def respond(request: Asked) -> Reply:
+        return service(request) if is_azure else Reply(status, PAGE, HTML)
 
-    async with scripted_s3(answer) as server, open_at(server.url) as store:
+    async with scripted_s3(respond) as server, open_at(server.url) as store:
         assert await read(store, "a") == b"abc"
         is_azure = False
         uses: dict[str, Callable[[], Any]] = {
@@ -97,58 +99,60 @@ async def test_a_page_of_another_server_is_no_answer(status: int) -> None:
                 assert "does not speak Azure's protocol" in str(caught.value), name
 
 
-@pytest.mark.parametrize("refusal", [Reply(400, b"{}"), Reply(411, PAGE, HTML), Reply(501)])
-async def test_a_batch_that_is_refused_as_a_whole(refusal: Reply) -> None:
-    def answer(asked: Asked) -> Reply:
-        return refusal if asked.method == "POST" else service(asked)
+@pytest.mark.parametrize("error_response", [Reply(400, b"{}"), Reply(411, PAGE, HTML), Reply(501)])
+async def test_a_rejected_batch_is_sent_as_single_requests(error_response: Reply) -> None:
+    def respond(request: Asked) -> Reply:
+        return error_response if request.method == "POST" else service(request)
 
-    async with scripted_s3(answer) as server, open_at(server.url) as store:
+    async with scripted_s3(respond) as server, open_at(server.url) as store:
         for _ in range(2):
             await store.delete_dir("")
-        assert [asked.method for asked in server.seen].count("POST") == 1
-        assert [asked.method for asked in server.seen].count("DELETE") == 4
+        assert [request.method for request in server.seen].count("POST") == 1
+        assert [request.method for request in server.seen].count("DELETE") == 4
 
 
-async def test_a_large_blob_whose_properties_state_another_checksum() -> None:
+async def test_a_large_blob_with_a_wrong_content_md5() -> None:
     data = bytes(range(256)) * (33 * 4096)
     headers = {"ETag": '"e"', "Content-MD5": EMPTY_MD5, "x-ms-blob-type": "BlockBlob"}
 
-    def answer(asked: Asked) -> Reply:
-        if (wanted := re.match(r"bytes=(\d+)-(\d+)", asked.headers.get("x-ms-range", ""))) is None:
+    def respond(request: Asked) -> Reply:
+        if (
+            wanted := re.match(r"bytes=(\d+)-(\d+)", request.headers.get("x-ms-range", ""))
+        ) is None:
             return Reply(200, data, headers)
         first, last = int(wanted[1]), int(wanted[2])
         content_range = f"bytes {first}-{last}/{len(data)}"
         return Reply(206, data[first : last + 1], {**headers, "Content-Range": content_range})
 
-    async with scripted_s3(answer) as server, open_at(server.url) as store:
+    async with scripted_s3(respond) as server, open_at(server.url) as store:
         assert await read(store, "a") == data
 
 
 @pytest.mark.parametrize(
     ("etag", "total"), [('W/"e"', "3"), ("e", "3"), ('"e"', "*")], ids=["weak", "none", "no total"]
 )
-async def test_the_end_of_a_value_by_little_of_a_version(etag: str, total: str) -> None:
-    def answer(asked: Asked) -> Reply:
-        if "if-match" in asked.headers and total == "3":
+async def test_a_suffix_without_a_strong_etag(etag: str, total: str) -> None:
+    def respond(request: Asked) -> Reply:
+        if "if-match" in request.headers and total == "3":
             return Reply(412, b"", {"x-ms-error-code": "ConditionNotMet"})
-        if asked.method == "HEAD":
+        if request.method == "HEAD":
             return Reply(200, b"", {"ETag": etag, "Content-Length": "3"})
         return Reply(206, b"bc", {"ETag": etag, "Content-Range": f"bytes 1-2/{total}"})
 
-    async with scripted_s3(answer) as server, open_at(server.url) as store:
+    async with scripted_s3(respond) as server, open_at(server.url) as store:
         found = await store.get("a", byte_range=SuffixByteRequest(2))
         assert found is not None
         assert found.to_bytes() == b"bc"
 
 
 @pytest.mark.parametrize("code", [None, "ConditionNotMet, ConditionNotMet"])
-async def test_a_condition_that_is_not_met_without_the_plain_code(code: str | None) -> None:
+async def test_a_failed_condition_without_its_error_code(code: str | None) -> None:
     unmet = Reply(412, b"", {"x-ms-error-code": code})
 
-    def answer(asked: Asked) -> Reply:
-        return unmet if asked.method == "PUT" else service(asked)
+    def respond(request: Asked) -> Reply:
+        return unmet if request.method == "PUT" else service(request)
 
-    async with scripted_s3(answer) as server, open_at(server.url) as store:
+    async with scripted_s3(respond) as server, open_at(server.url) as store:
         await store.set_if_not_exists("a", buf(b"x"))
         with pytest.raises(VersionMismatchError):
             await store.set("a", buf(b"x"), if_match='"e"')
@@ -156,7 +160,7 @@ async def test_a_condition_that_is_not_met_without_the_plain_code(code: str | No
             await store.set("a", buf(b"x"))
 
 
-async def test_what_is_no_answer_is_not_repeated_at_length() -> None:
+async def test_an_error_repeats_little_of_an_unexpected_response() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(b"x" * 2**17)
@@ -164,7 +168,7 @@ async def test_what_is_no_answer_is_not_repeated_at_length() -> None:
     async with scripted_server(script) as server:
         url = f"http://{server.host}:{server.port}"
         async with open_at(url) as store:
-            # By this package's own connections, and from then on by aiohttp.
+            # First by the native transport, then by aiohttp.
             for _ in range(2):
                 with pytest.raises(BackendError) as caught:
                     await store.getsize("a")
@@ -178,16 +182,18 @@ async def test_what_is_no_answer_is_not_repeated_at_length() -> None:
         b"<Message>The API version 2021-12-02 is not supported by Azurite.</Message>",
     ],
 )
-async def test_a_service_of_an_older_version(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_service_with_an_older_api_version(
+    said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     body = b"<Error><Code>InvalidHeaderValue</Code>" + said + b"</Error>"
 
-    def answer(asked: Asked) -> Reply:
-        if asked.headers["x-ms-version"] > "2018":
-            # The answer to a HEAD is without the body.
+    def respond(request: Asked) -> Reply:
+        if request.headers["x-ms-version"] > "2018":
+            # The response to a HEAD has no body.
             return Reply(400, body, {"x-ms-error-code": "InvalidHeaderValue"})
-        return service(asked)
+        return service(request)
 
-    async with scripted_s3(answer) as server, open_at(server.url) as store:
+    async with scripted_s3(respond) as server, open_at(server.url) as store:
         assert await store.getsize("a") == 3
         before = len(server.seen)
         assert await read(store, "a") == b"abc"
@@ -197,9 +203,9 @@ async def test_a_service_of_an_older_version(said: bytes, caplog: pytest.LogCapt
     assert len(caplog.records) == 2
 
 
-async def test_a_service_that_takes_no_version_is_an_error() -> None:
-    refusal = Reply(400, b"x-ms-version", {"x-ms-error-code": "InvalidHeaderValue"})
-    async with scripted_s3(lambda _: refusal) as server, open_at(server.url) as store:
+async def test_a_service_without_a_supported_version_is_an_error() -> None:
+    error_response = Reply(400, b"x-ms-version", {"x-ms-error-code": "InvalidHeaderValue"})
+    async with scripted_s3(lambda _: error_response) as server, open_at(server.url) as store:
         for _ in range(2):
             with pytest.raises(BackendError, match="InvalidHeaderValue"):
                 await store.get("a")
@@ -213,14 +219,14 @@ async def test_an_error_of_a_read_repeats_no_signature(
 ) -> None:
     sent: list[str] = []
 
-    def answer(asked: Asked) -> Reply:
-        if asked.method == "HEAD":
+    def respond(request: Asked) -> Reply:
+        if request.method == "HEAD":
             return Reply(200, b"", {"ETag": '"e"', "Content-Length": "3" if has_size else None})
-        sent.append(asked.headers["authorization"].rpartition(":")[2])
+        sent.append(request.headers["authorization"].rpartition(":")[2])
         said = f"<Error><Code>Other</Code><Message>{'x' * before}{sent[-1]}</Message></Error>"
         return Reply(status, said.encode(), {"x-ms-error-code": f"Other-{sent[-1]}"})
 
-    async with scripted_s3(answer) as server, open_at(server.url) as store:
+    async with scripted_s3(respond) as server, open_at(server.url) as store:
         uses: list[Callable[[], Any]] = [
             lambda: store.get("a"),
             lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
@@ -235,7 +241,7 @@ async def test_an_error_of_a_read_repeats_no_signature(
                 error = error.__cause__ or error.__context__
 
 
-async def test_a_signature_with_a_line_break_at_its_end() -> None:
+async def test_a_signature_may_end_with_a_line_break() -> None:
     async with scripted_s3(service) as server:
         account = f"AccountName=account;BlobEndpoint={server.url}/account"
         options = {"connection_string": f"{account};SharedAccessSignature=sig=a%3D\n"}
@@ -245,12 +251,12 @@ async def test_a_signature_with_a_line_break_at_its_end() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http://", ""])
-async def test_a_proxy_that_repeats_its_password(
+async def test_the_password_of_a_proxy_is_not_in_errors(
     scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = base64.b64encode(b"user:pr0xypass").decode()
-    refusal = Reply(407, f"<html>pr0xypass {pair}".encode(), HTML)
-    async with scripted_s3(lambda _: refusal) as proxy:
+    error_response = Reply(407, f"<html>pr0xypass {pair}".encode(), HTML)
+    async with scripted_s3(lambda _: error_response) as proxy:
         host = proxy.url.removeprefix("http://")
         monkeypatch.setenv("http_proxy", f"{scheme}user:pr0xypass@{host}")
         async with open_at("http://store.invalid") as store:

@@ -1,4 +1,4 @@
-"""The contract on Azurite: a container for all tests, a prefix for each. And Azure's own cases."""
+"""The contract and Azure's special cases on Azurite, in one container with a prefix per test."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from fsspec_store.errors import (
     VersionMismatchError,
 )
 
-_places = itertools.count()
+_roots = itertools.count()
 
 
 @cache
@@ -46,7 +46,7 @@ class TestAzurite(StoreConformance):
         backslash="the service takes it for a slash",
         trailing_dot="the service drops dots at the end of a segment",
         examples=40,
-        # More than a batch deletes; nobody lists the 5000 of a page here.
+        # More than one batch, less than the 5000 entries of a page.
         many=300,
     )
     #: The transport of the stores, unless a test says otherwise.
@@ -54,7 +54,7 @@ class TestAzurite(StoreConformance):
 
     @pytest.fixture
     def make_store(self, azurite_endpoint: AzureEndpoint) -> Iterator[Any]:
-        root = f"{_container(azurite_endpoint)}/{next(_places)}"
+        root = f"{_container(azurite_endpoint)}/{next(_roots)}"
         made = []
 
         def make(below: str = "", **options: Any) -> FsspecStore:
@@ -67,7 +67,7 @@ class TestAzurite(StoreConformance):
         for store in made:
             store.close()
 
-    async def test_directory_markers_are_no_keys(
+    async def test_directory_markers_are_not_keys(
         self, azurite_endpoint: AzureEndpoint, make_store: Any
     ) -> None:
         store = make_store()
@@ -105,8 +105,8 @@ def beyond(azurite_endpoint: AzureEndpoint, proxy: FaultProxy) -> AzureEndpoint:
 
 @pytest.fixture
 def open_store(azurite_endpoint: AzureEndpoint, beyond: AzureEndpoint) -> Iterator[Any]:
-    """Opens stores behind the proxy, on the test's own place."""
-    url = f"az://{_container(azurite_endpoint)}/{next(_places)}"
+    """Opens stores behind the proxy; each test has another root."""
+    url = f"az://{_container(azurite_endpoint)}/{next(_roots)}"
     with ExitStack() as opened:
         yield lambda **options: opened.enter_context(
             FsspecStore.from_url(url, beyond.storage_options(), **options)
@@ -120,7 +120,7 @@ def store(open_store: Any) -> FsspecStore:
 
 
 def sent(proxy: FaultProxy) -> list[str]:
-    """The methods of all requests since this was asked last."""
+    """The methods of all requests since the last call."""
     methods = [seen.method for seen in proxy.seen]
     proxy.seen.clear()
     return methods
@@ -167,7 +167,7 @@ async def test_many_are_removed_by_few_requests(store: FsspecStore, proxy: Fault
     assert await listed(store.list()) == []
 
 
-async def test_what_a_batch_does_not_remove_is_said(
+async def test_a_failed_request_of_a_batch_is_raised(
     store: FsspecStore, azurite_endpoint: AzureEndpoint
 ) -> None:
     await put(store, "c/a", "c/held", "c/z")
@@ -209,7 +209,7 @@ async def test_a_blob_with_snapshots_is_not_removed(
 
 
 @pytest.mark.parametrize("new", [b"", b"new", content(300_000)], ids=len)
-async def test_an_end_is_never_stitched_from_two_values(
+async def test_a_suffix_is_never_of_two_versions(
     store: FsspecStore, proxy: FaultProxy, azurite_endpoint: AzureEndpoint, new: bytes
 ) -> None:
     await put(store, "a", data=b"old" * 100)
@@ -227,7 +227,7 @@ async def test_an_end_is_never_stitched_from_two_values(
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.UNAVAILABLE, Fault.LOST])
-async def test_what_fails_in_passing_is_tried_again(
+async def test_transient_failures_are_retried(
     store: FsspecStore, proxy: FaultProxy, fault: Fault
 ) -> None:
     for use in (
@@ -238,14 +238,14 @@ async def test_what_fails_in_passing_is_tried_again(
         lambda: put(store, "b"),
         lambda: store.delete_dir(""),
     ):
-        # aiohttp itself repeats most of them once.
+        # aiohttp itself retries most of them once.
         proxy.plan = the_first(2, fault)
         await use()
     assert store.stats.retries >= 6
     assert await store.is_empty("")
 
 
-async def test_a_listing_that_leads_back_is_an_error(store: FsspecStore, proxy: FaultProxy) -> None:
+async def test_a_repeated_marker_is_an_error(store: FsspecStore, proxy: FaultProxy) -> None:
     page = "<EnumerationResults><Blobs/><NextMarker>again</NextMarker></EnumerationResults>"
     proxy.plan = lambda method, target, headers: Answer(200, {}, page.encode())
     async with asyncio.timeout(20):
@@ -253,7 +253,7 @@ async def test_a_listing_that_leads_back_is_an_error(store: FsspecStore, proxy: 
             await listed(store.list())
 
 
-async def test_a_body_that_breaks_off_is_read_again(store: FsspecStore, proxy: FaultProxy) -> None:
+async def test_a_truncated_body_is_read_again(store: FsspecStore, proxy: FaultProxy) -> None:
     data = content(100_000)
     await put(store, "a", data=data)
     for request, expected in (
@@ -266,9 +266,7 @@ async def test_a_body_that_breaks_off_is_read_again(store: FsspecStore, proxy: F
     assert store.stats.retries == 6
 
 
-async def test_a_write_whose_answer_was_lost_is_this_ones(
-    store: FsspecStore, proxy: FaultProxy
-) -> None:
+async def test_a_write_with_a_lost_response_succeeds(store: FsspecStore, proxy: FaultProxy) -> None:
     backend, path = store._backend, f"{store.path}/lock"
     proxy.plan = the_first(1, Fault.LOST)
     assert await backend.create(path, memoryview(b"first"))
@@ -285,7 +283,7 @@ async def test_a_write_whose_answer_was_lost_is_this_ones(
 
 
 @pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in blocks"])
-async def test_an_equal_value_of_another_writer_is_not_this_ones(
+async def test_an_equal_value_of_another_writer_is_a_conflict(
     open_store: Any, proxy: FaultProxy, in_parts: bool
 ) -> None:
     store = open_store(large_value_bytes=1 if in_parts else None)
@@ -293,7 +291,7 @@ async def test_an_equal_value_of_another_writer_is_not_this_ones(
     version = (await store.get_version("lock")).version
     await store.set("lock", buf(b"taken"), if_match=version)
     for _ in ("replaced", "missing"):
-        # The second one's request never arrives, and is sent again.
+        # The request of the second writer does not arrive, and is retried.
         strike = iter([Fault.RESET])
         proxy.plan = lambda method, target, headers, strike=strike: (
             next(strike, None) if method == "PUT" and "comp=block&" not in target else None
@@ -305,11 +303,11 @@ async def test_an_equal_value_of_another_writer_is_not_this_ones(
 
 
 @pytest.mark.parametrize("value", [b"", b"mine", content(2_000_000)], ids=len)
-async def test_a_kept_connection_that_was_closed_loses_no_creation(
+async def test_a_closed_idle_connection_loses_no_creation(
     store: FsspecStore, proxy: FaultProxy, value: bytes
 ) -> None:
     await put(store, "other")
-    # aiohttp repeats this one itself: no attempt of the store's fails.
+    # aiohttp retries this one itself: no attempt of the store fails.
     proxy.plan = the_first(1, Fault.LOST, method="PUT")
     assert await store._backend.create(f"{store.path}/lock", memoryview(value))
 
@@ -341,7 +339,7 @@ class TestBlocks:
                 await store.set(key, buf(content(6000)), if_match=version)
         assert await read(store, "a") == content(4000)
         assert not await store.exists("missing")
-        # The commit's answer is lost.
+        # The response to the commit is lost.
         proxy.plan = lambda method, target, headers: (
             next(lost, None) if "comp=blocklist" in target else None
         )
@@ -355,7 +353,7 @@ class TestBlocks:
             assert await read(store, "a") in values
 
 
-async def test_damage_on_the_way_is_noticed(store: FsspecStore) -> None:
+async def test_a_body_damaged_in_transfer_is_rejected(store: FsspecStore) -> None:
     backend = store._backend
     body = azure_uploads.Body(b"damaged")
     headers = {"x-ms-blob-type": "BlockBlob", **await azure_uploads._checksums(b"whole..")}
@@ -385,7 +383,7 @@ async def test_a_missing_container_is_not_a_missing_key(beyond: AzureEndpoint) -
             assert "RequestId" not in str(caught.value)
 
 
-async def test_a_blob_kept_compressed_comes_as_it_is_kept(
+async def test_a_blob_stored_compressed_is_not_decompressed(
     store: FsspecStore, azurite_endpoint: AzureEndpoint
 ) -> None:
     container, _, root = store.path.partition("/")
@@ -401,22 +399,20 @@ async def test_a_blob_kept_compressed_comes_as_it_is_kept(
 @pytest.mark.parametrize(
     "key", ["a.", "a./b", "...", "back\\slash", "a\x07b", "a\x7f", "n" * 1025, "a/" * 254 + "a"]
 )
-async def test_a_name_azure_does_not_hold_is_refused(
-    store: FsspecStore, proxy: FaultProxy, key: str
-) -> None:
+async def test_an_invalid_name_is_rejected(store: FsspecStore, proxy: FaultProxy, key: str) -> None:
     for use in (store.get(key), put(store, key), store.exists(key), store.delete(key)):
         with pytest.raises(InvalidKeyError, match="Azure"):
             await use
     assert proxy.count == 0
 
 
-async def test_a_name_as_long_as_azure_holds(store: FsspecStore) -> None:
+async def test_a_name_of_maximum_length(store: FsspecStore) -> None:
     key = "é" * (1024 - len(store.path.partition("/")[2]) - 1)
     await put(store, key, data=b"x")
     assert await listed(store.list()) == [key]
     with pytest.raises(InvalidKeyError, match="1024"):
         await put(store, key + "e")
-    # Two units of UTF-16, in which names are counted.
+    # Names are counted in UTF-16 code units: this character has two.
     with pytest.raises(InvalidKeyError, match="1024"):
         await put(store, key[:-1] + "🧊")
 
@@ -424,7 +420,9 @@ async def test_a_name_as_long_as_azure_holds(store: FsspecStore) -> None:
 @pytest.mark.parametrize(
     "container", ["Upper", "ab", "under_score", "-dash", "dash-", "two--dashes", "x" * 64, "a.b"]
 )
-def test_what_is_no_container_name(container: str, azurite_endpoint: AzureEndpoint) -> None:
+def test_an_invalid_container_name_is_rejected(
+    container: str, azurite_endpoint: AzureEndpoint
+) -> None:
     with pytest.raises(StoreURLError, match="invalid container name"):
         FsspecStore.from_url(f"az://{container}/x", azurite_endpoint.storage_options())
 
@@ -468,7 +466,7 @@ LOCAL = "http://127.0.0.1:1/x"
         ),
     ],
 )
-def test_an_option_that_cannot_be_used_is_refused(options: dict[str, Any], names: str) -> None:
+def test_an_unsupported_option_is_rejected(options: dict[str, Any], names: str) -> None:
     given = {"account_name": "account", "anon": True, **options}
     with pytest.raises(StorageOptionError, match=names) as caught:
         FsspecStore.from_url("az://container/x", given)
@@ -497,16 +495,18 @@ def _signed(endpoint: AzureEndpoint, container: str, **permissions: bool) -> str
 
 
 def _with_signature(endpoint: AzureEndpoint, url: str, signature: str) -> FsspecStore:
-    place = f"BlobEndpoint={endpoint.url};SharedAccessSignature={signature}"
-    return FsspecStore.from_url(url, {"connection_string": place})
+    connection = f"BlobEndpoint={endpoint.url};SharedAccessSignature={signature}"
+    return FsspecStore.from_url(url, {"connection_string": connection})
 
 
-async def test_a_signature_is_all_a_store_needs(beyond: AzureEndpoint, proxy: FaultProxy) -> None:
+async def test_a_store_works_with_a_signature_alone(
+    beyond: AzureEndpoint, proxy: FaultProxy
+) -> None:
     container = _container(beyond)
     all_of_it = _signed(
         beyond, container, read=True, write=True, create=True, delete=True, list=True
     )
-    url = f"az://{container}/{next(_places)}"
+    url = f"az://{container}/{next(_roots)}"
     async with _with_signature(beyond, url, all_of_it) as store:
         await put(store, "a", "b/c", "b/ü?d#")
         assert await read(store, "b/ü?d#", SuffixByteRequest(1)) == b"#"
@@ -518,9 +518,9 @@ async def test_a_signature_is_all_a_store_needs(beyond: AzureEndpoint, proxy: Fa
 
 
 @pytest.mark.parametrize("kind", ["signature", "key"])
-async def test_refused_access_says_so_and_shows_no_secret(beyond: AzureEndpoint, kind: str) -> None:
+async def test_an_access_error_shows_no_secret(beyond: AzureEndpoint, kind: str) -> None:
     container = _container(beyond)
-    url = f"az://{container}/{next(_places)}"
+    url = f"az://{container}/{next(_roots)}"
     if kind == "signature":
         good = _signed(beyond, container, read=True, list=True)
         secret = "x" + good.partition("sig=")[2][1:]
@@ -541,7 +541,7 @@ async def test_refused_access_says_so_and_shows_no_secret(beyond: AzureEndpoint,
 
 async def test_a_signature_to_read_does_not_write(beyond: AzureEndpoint) -> None:
     container = _container(beyond)
-    url = f"az://{container}/{next(_places)}"
+    url = f"az://{container}/{next(_roots)}"
     async with FsspecStore.from_url(url, beyond.storage_options()) as owner:
         await put(owner, "a", "b")
     async with _with_signature(beyond, url, _signed(beyond, container, read=True, list=True)) as it:
@@ -552,18 +552,18 @@ async def test_a_signature_to_read_does_not_write(beyond: AzureEndpoint) -> None
         assert await listed(it.list()) == ["a", "b"]
 
 
-async def test_anybody_reads_what_is_public(beyond: AzureEndpoint) -> None:
-    private, public = _container(beyond), f"public-{next(_places)}"
+async def test_public_data_is_read_anonymously(beyond: AzureEndpoint) -> None:
+    private, public = _container(beyond), f"public-{next(_roots)}"
     with closing(beyond.client()) as client:
         client.create_container(public, public_access="container").upload_blob("x/a", b"value")
-    place = {"connection_string": f"BlobEndpoint={beyond.url}", "anon": True}
-    async with FsspecStore.from_url(f"az://{public}/x", place) as store:
+    options = {"connection_string": f"BlobEndpoint={beyond.url}", "anon": True}
+    async with FsspecStore.from_url(f"az://{public}/x", options) as store:
         assert await read(store, "a") == b"value"
         assert await store.get("missing") is None
         assert await listed(store.list()) == ["a"]
         with pytest.raises(AccessDeniedError):
             await put(store, "b")
-    async with FsspecStore.from_url(f"az://{private}/x", place) as store:
+    async with FsspecStore.from_url(f"az://{private}/x", options) as store:
         for use in (store.get("a"), store.exists("a"), listed(store.list())):
             with pytest.raises(AccessDeniedError):
                 await use

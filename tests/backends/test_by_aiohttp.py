@@ -1,4 +1,4 @@
-"""The contract on Google's and Azure's emulators by aiohttp: transport="library"."""
+"""The contract on the emulators of Google and Azure with aiohttp: transport="library"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Google Cloud Storage, as fake-gcs-server plays it."""
+"""Google Cloud Storage on its emulator, fake-gcs-server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from fsspec_store.errors import (
     VersionMismatchError,
 )
 
-_places = itertools.count()
+_roots = itertools.count()
 
 
 @cache
@@ -55,7 +55,7 @@ class TestFakeGCS(StoreConformance):
 
     @pytest.fixture
     def make_store(self, fake_gcs_endpoint: GCSEndpoint) -> Iterator[Any]:
-        root = f"{_bucket(fake_gcs_endpoint)}/{next(_places)}"
+        root = f"{_bucket(fake_gcs_endpoint)}/{next(_roots)}"
         made = []
 
         def make(below: str = "", **options: Any) -> FsspecStore:
@@ -68,7 +68,7 @@ class TestFakeGCS(StoreConformance):
         for store in made:
             store.close()
 
-    async def test_directory_markers_are_no_keys(
+    async def test_directory_markers_are_not_keys(
         self, fake_gcs_endpoint: GCSEndpoint, make_store: Any
     ) -> None:
         store = make_store()
@@ -84,7 +84,7 @@ class TestFakeGCS(StoreConformance):
         with fake_gcs_endpoint.client() as client:
             assert list(client.list_blobs(bucket, prefix=f"{root}/")) == []
 
-    async def test_an_object_stored_compressed_comes_as_it_is_stored(
+    async def test_an_object_stored_compressed_is_not_decompressed(
         self, fake_gcs_endpoint: GCSEndpoint, make_store: Any
     ) -> None:
         store = make_store()
@@ -119,8 +119,8 @@ def proxy(fake_gcs_endpoint: GCSEndpoint) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 async def make(proxy: FaultProxy, fake_gcs_endpoint: GCSEndpoint) -> Any:
-    """Makes stores behind the proxy, on the test's own place."""
-    root = f"{_bucket(fake_gcs_endpoint)}/{next(_places)}"
+    """Makes stores behind the proxy; each test has another root."""
+    root = f"{_bucket(fake_gcs_endpoint)}/{next(_roots)}"
     made = []
 
     def make(
@@ -151,16 +151,16 @@ async def make(proxy: FaultProxy, fake_gcs_endpoint: GCSEndpoint) -> Any:
 
 
 def to_path(part: str, fault: Fault | Answer, *, times: int = 1, method: str = "") -> Plan:
-    """The first requests with this in their target meet the fault."""
+    """Inject the fault into the first requests whose target has this part."""
     left = itertools.repeat(fault, times)
 
-    def plan(asked: str, target: str, headers: Any) -> Fault | Answer | None:
-        return next(left, None) if part in target and method in ("", asked) else None
+    def plan(requested: str, target: str, headers: Any) -> Fault | Answer | None:
+        return next(left, None) if part in target and method in ("", requested) else None
 
     return plan
 
 
-def refusal(status: int, message: str) -> Answer:
+def error_response(status: int, message: str) -> Answer:
     body = json.dumps({"error": {"code": status, "message": message}}, indent=1).encode()
     return Answer(status, {"Content-Type": "application/json"}, body)
 
@@ -222,7 +222,7 @@ def batch(*statuses: int) -> Answer:
     return Answer(200, {"Content-Type": "multipart/mixed; boundary=b"}, body.encode())
 
 
-async def test_only_what_failed_of_a_batch_is_asked_again(make: Any, proxy: FaultProxy) -> None:
+async def test_only_failed_requests_of_a_batch_are_retried(make: Any, proxy: FaultProxy) -> None:
     store = make()
     await put(store, "c/1", "c/2", "c/3")
     proxy.plan = to_path("/batch", batch(204, 503, 404))
@@ -231,7 +231,7 @@ async def test_only_what_failed_of_a_batch_is_asked_again(make: Any, proxy: Faul
     assert store.stats.retries == store.stats.throttled == 1
 
 
-async def test_a_batch_that_is_short_of_answers_is_asked_again(
+async def test_a_request_without_response_in_a_batch_is_retried(
     make: Any, proxy: FaultProxy
 ) -> None:
     store = make()
@@ -241,7 +241,7 @@ async def test_a_batch_that_is_short_of_answers_is_asked_again(
     assert await listed(store.list()) == ["c/1"]
 
 
-async def test_a_refusal_within_a_batch_is_raised(make: Any, proxy: FaultProxy) -> None:
+async def test_an_error_response_in_a_batch_is_raised(make: Any, proxy: FaultProxy) -> None:
     store = make()
     await put(store, "c/1", "c/2", "c/3")
     proxy.plan = to_path("/batch", batch(503, 403, 204))
@@ -253,9 +253,9 @@ async def test_a_refusal_within_a_batch_is_raised(make: Any, proxy: FaultProxy) 
 async def test_a_missing_bucket_is_not_a_missing_key(
     make: Any, proxy: FaultProxy, message: str
 ) -> None:
-    # The emulator's "Not Found" says nothing; Google's sentence saves a request.
+    # The emulator's "Not Found" is ambiguous; Google's message saves a request.
     if message:
-        proxy.plan = to_path("/b/", refusal(404, message), times=100)
+        proxy.plan = to_path("/b/", error_response(404, message), times=100)
     for use in (
         lambda store: store.get("a"),
         lambda store: store.get("a", byte_range=RangeByteRequest(0, 1)),
@@ -280,7 +280,7 @@ async def test_a_missing_bucket_is_not_a_missing_key(
         assert len(seen) <= 2
 
 
-async def test_google_says_which_of_the_two_is_missing(make: Any, proxy: FaultProxy) -> None:
+async def test_googles_404_says_that_the_object_is_missing(make: Any, proxy: FaultProxy) -> None:
     store = make("no-such-bucket/x")
     proxy.plan = to_path("", Answer(404, {}, b"No such object: no-such-bucket/x/a"), times=2)
     with proxy.watching() as seen:
@@ -290,11 +290,11 @@ async def test_google_says_which_of_the_two_is_missing(make: Any, proxy: FaultPr
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_refusal_is_told_in_the_services_words(
+async def test_an_error_repeats_the_message_of_the_service(
     make: Any, proxy: FaultProxy, status: int
 ) -> None:
     store = make()
-    proxy.plan = to_path("", refusal(status, "you may not"), times=100)
+    proxy.plan = to_path("", error_response(status, "you may not"), times=100)
     for use in (
         store.get("a"),
         store.exists("a"),
@@ -308,34 +308,34 @@ async def test_a_refusal_is_told_in_the_services_words(
         assert len(seen) == 1
 
 
-async def test_a_bucket_nobody_may_ask_for_is_taken_for_there(make: Any, proxy: FaultProxy) -> None:
+async def test_a_bucket_whose_metadata_is_forbidden_counts_as_existing(
+    make: Any, proxy: FaultProxy
+) -> None:
     store = make("no-such-bucket/x")
 
     def plan(method: str, target: str, headers: Any) -> Answer | None:
-        return refusal(403, "no") if re.search(r"/b/[^/]*\?", target) else None
+        return error_response(403, "no") if re.search(r"/b/[^/]*\?", target) else None
 
     proxy.plan = plan
     assert await store.get("a") is None
 
 
-async def test_a_zonal_bucket_is_told_apart(make: Any, proxy: FaultProxy) -> None:
+async def test_a_zonal_bucket_is_unsupported(make: Any, proxy: FaultProxy) -> None:
     store = make()
-    proxy.plan = the_first(1, refusal(400, "This bucket requires appendable objects."))
+    proxy.plan = the_first(1, error_response(400, "This bucket requires appendable objects."))
     with pytest.raises(UnsupportedOperationError, match="requires appendable objects"):
         await store.set("a", buf(b"x"))
 
 
 @pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.RESET, Fault.TRUNCATED, Fault.LOST])
-async def test_what_fails_in_passing_is_repeated(
-    make: Any, proxy: FaultProxy, fault: Fault
-) -> None:
+async def test_transient_failures_are_retried(make: Any, proxy: FaultProxy, fault: Fault) -> None:
     store = make()
 
     async def check(awaitable: Any, expected: Any = None) -> None:
         proxy.plan = to_path("storage/v1", fault)
         with proxy.watching() as seen:
             assert await awaitable == expected
-        # A repeated creation whose first answer was lost reads back whose value is there.
+        # A retried creation whose first response is lost reads the value back.
         assert [request.fault for request in seen] in ([fault, None], [fault, None, None])
 
     await check(store.set("a", buf(b"0123456789")))
@@ -350,19 +350,17 @@ async def test_what_fails_in_passing_is_repeated(
     assert await listed(store.list()) == []
 
 
-async def test_bytes_that_do_not_fit_their_checksum_are_asked_for_again(
-    make: Any, proxy: FaultProxy
-) -> None:
+async def test_a_checksum_mismatch_is_retried(make: Any, proxy: FaultProxy) -> None:
     store = make()
     await put(store, "a", data=b"right")
-    # Two headers, as Google sends them, would do as well as one.
+    # Google sends two headers; one with both checksums is equivalent.
     flipped = Answer(200, {"X-Goog-Hash": "crc32c=AAAAAA==,md5=x"}, b"wrong")
     proxy.plan = to_path("alt=media", flipped)
     assert await read(store, "a") == b"right"
     assert store.stats.retries == 1
 
 
-async def test_a_range_that_is_not_the_one_asked_for_is_never_handed_over(
+async def test_a_range_other_than_the_requested_one_is_an_error(
     make: Any, proxy: FaultProxy
 ) -> None:
     store = make(retries=0)
@@ -371,12 +369,12 @@ async def test_a_range_that_is_not_the_one_asked_for_is_never_handed_over(
         proxy.plan = to_path("alt=media", Answer(206, headers, b"01"))
         with pytest.raises(BackendError, match="received"):
             await read(store, "a", RangeByteRequest(2, 4))
-    # A server that ignores ranges sends all.
+    # A server that ignores ranges sends the whole value.
     proxy.plan = to_path("alt=media", Answer(200, {}, b"0123456789"))
     assert await read(store, "a", RangeByteRequest(2, 4)) == b"23"
 
 
-async def test_a_write_whose_answer_was_lost_is_this_writers(make: Any, proxy: FaultProxy) -> None:
+async def test_a_write_with_a_lost_response_succeeds(make: Any, proxy: FaultProxy) -> None:
     store = make()
     backend, path = store._backend, f"{store.path}/a"
     proxy.plan = to_path("/upload", Fault.LOST)
@@ -386,22 +384,20 @@ async def test_a_write_whose_answer_was_lost_is_this_writers(make: Any, proxy: F
     proxy.plan = to_path("/upload", Fault.LOST)
     await store.set("a", buf(b"mine too"), if_match=found.version)
     assert await read(store, "a") == b"mine too"
-    # Another's bytes, found on the second try.
+    # Another writer's bytes, read back after the lost response.
     proxy.plan = to_path("/upload", Fault.RESET)
     assert not await backend.create(path, memoryview(b"other"))
-    # The same bytes, but nothing was lost: they are another's.
+    # The same bytes of another writer: no response was lost.
     proxy.plan = to_path("/upload", Answer(429))
     assert not await backend.create(path, memoryview(b"mine too"))
 
 
-async def test_an_equal_value_of_another_writer_is_not_this_ones(
-    make: Any, proxy: FaultProxy
-) -> None:
+async def test_an_equal_value_of_another_writer_is_a_conflict(make: Any, proxy: FaultProxy) -> None:
     store = make()
     await put(store, "lock", data=b"free")
     version = (await store.get_version("lock")).version
     await store.set("lock", buf(b"taken"), if_match=version)
-    # The second one's request never arrives, and is sent again.
+    # The request of the second writer does not arrive, and is retried.
     proxy.plan = to_path("/upload", Fault.RESET)
     with pytest.raises(VersionMismatchError):
         await store.set("lock", buf(b"taken"), if_match=version)
@@ -419,7 +415,7 @@ async def test_only_a_generation_is_a_version(make: Any) -> None:
     assert not await store.exists("missing")
 
 
-async def test_what_was_stored_is_held_against_what_was_sent(make: Any, proxy: FaultProxy) -> None:
+async def test_stored_size_and_checksum_are_verified(make: Any, proxy: FaultProxy) -> None:
     store = make()
     for stored in ({"size": "2"}, {"size": "1", "crc32c": "AAAAAA=="}):
         proxy.plan = to_path("/upload", Answer(200, {}, json.dumps(stored).encode()))
@@ -427,7 +423,7 @@ async def test_what_was_stored_is_held_against_what_was_sent(make: Any, proxy: F
             await store.set("a", buf(b"x"))
 
 
-async def test_a_large_value_goes_in_one_request_where_uploads_do_not_resume(
+async def test_a_large_value_is_one_request_without_resumable_uploads(
     make: Any, proxy: FaultProxy
 ) -> None:
     store = make(large_value_bytes=2**20, part_bytes=2**18)
@@ -441,13 +437,13 @@ async def test_a_large_value_goes_in_one_request_where_uploads_do_not_resume(
 
 
 class GoogleFileSystem(GCSFileSystem):
-    """Takes its server for Google's own."""
+    """Treats any server as Google's."""
 
     on_google = True
 
 
 class TestResumableUploads:
-    """Uploads in chunks, as Google's own hosts take them; the emulator does when nothing fails."""
+    """Uploads in chunks, as for Google's hosts. The emulator supports them without faults."""
 
     @pytest.fixture
     def store(self, make: Any) -> FsspecStore:
@@ -456,7 +452,9 @@ class TestResumableUploads:
 
     VALUE = content(2**19 + 1000)
 
-    async def test_a_value_goes_in_chunks(self, store: FsspecStore, proxy: FaultProxy) -> None:
+    async def test_a_value_is_uploaded_in_chunks(
+        self, store: FsspecStore, proxy: FaultProxy
+    ) -> None:
         with proxy.watching() as seen:
             await store.set("a #?%/ü", buf(self.VALUE))
         assert [request.method for request in seen] == ["POST", "PUT", "PUT", "PUT"]
@@ -464,13 +462,13 @@ class TestResumableUploads:
         assert await read(store, "a #?%/ü") == self.VALUE
         assert await store.getsize("a #?%/ü") == len(self.VALUE)
 
-    async def test_a_chunk_is_repeated(self, store: FsspecStore, proxy: FaultProxy) -> None:
+    async def test_a_chunk_is_retried(self, store: FsspecStore, proxy: FaultProxy) -> None:
         proxy.plan = the_first(2, Fault.UNAVAILABLE, method="PUT")
         await store.set("a", buf(self.VALUE))
         assert await read(store, "a") == self.VALUE
         assert store.stats.retries == 2
 
-    async def test_the_next_chunk_begins_where_the_service_says(
+    async def test_the_next_chunk_starts_at_the_stored_size(
         self, make: Any, proxy: FaultProxy
     ) -> None:
         store = make(cls=GoogleFileSystem, large_value_bytes=1, part_bytes=2**19)
@@ -482,7 +480,7 @@ class TestResumableUploads:
             starts.append(headers["content-range"])
             if len(starts) == 1:
                 return Answer(308, {"Range": "bytes=0-262143"})
-            # The answer to the last chunk, of which the server has not seen the beginning.
+            # The response to the last chunk: the server did not receive the start of the value.
             end = starts[-1].partition("-")[2].partition("/")[0]
             if int(end) + 1 == len(self.VALUE):
                 return Answer(200, {}, b"{}")
@@ -492,9 +490,7 @@ class TestResumableUploads:
         await store.set("a", buf(self.VALUE))
         assert starts[1].startswith("bytes 262144-")
 
-    async def test_a_session_that_is_gone_is_begun_again(
-        self, store: FsspecStore, proxy: FaultProxy
-    ) -> None:
+    async def test_a_lost_session_is_restarted(self, store: FsspecStore, proxy: FaultProxy) -> None:
         proxy.plan = the_first(1, Answer(410), method="PUT")
         with proxy.watching() as seen:
             await store.set("a", buf(self.VALUE))
@@ -504,13 +500,13 @@ class TestResumableUploads:
     async def test_an_upload_that_fails_is_cancelled(
         self, store: FsspecStore, proxy: FaultProxy
     ) -> None:
-        proxy.plan = to_path("upload_id", refusal(403, "no"), method="PUT", times=9)
+        proxy.plan = to_path("upload_id", error_response(403, "no"), method="PUT", times=9)
         with proxy.watching() as seen, pytest.raises(AccessDeniedError):
             await store.set("a", buf(self.VALUE))
         assert [request.method for request in seen] == ["POST", "PUT", "DELETE"]
         assert not await store.exists("a")
 
-    async def test_an_upload_that_is_cancelled_ends_its_session(
+    async def test_a_cancelled_upload_deletes_its_session(
         self, store: FsspecStore, proxy: FaultProxy
     ) -> None:
         sending = asyncio.Event()
@@ -532,36 +528,36 @@ class TestResumableUploads:
         assert [request.method for request in seen] == ["POST", "PUT", "DELETE"]
 
     async def test_no_progress_is_an_error(self, store: FsspecStore, proxy: FaultProxy) -> None:
-        for answer in (Answer(308), Answer(308, {"Range": "bytes=0-99999999"})):
-            proxy.plan = to_path("upload_id", answer, method="PUT", times=99)
+        for response in (Answer(308), Answer(308, {"Range": "bytes=0-99999999"})):
+            proxy.plan = to_path("upload_id", response, method="PUT", times=99)
             with pytest.raises(BackendError, match="the service stored"):
                 await store.set("a", buf(self.VALUE))
 
     @pytest.mark.parametrize(
-        ("answer", "says"),
+        ("response", "says"),
         [
             (Answer(308, {"Range": "bytes=0-99"}), "the service stored 100 of the"),
             (Answer(200, {}, b"{}"), "ended an upload"),
         ],
         ids=["little", "end"],
     )
-    async def test_progress_that_cannot_be_is_an_error(
-        self, store: FsspecStore, proxy: FaultProxy, answer: Answer, says: str
+    async def test_impossible_progress_is_an_error(
+        self, store: FsspecStore, proxy: FaultProxy, response: Answer, says: str
     ) -> None:
-        proxy.plan = to_path("upload_id", answer, method="PUT", times=99)
+        proxy.plan = to_path("upload_id", response, method="PUT", times=99)
         with pytest.raises(BackendError, match=says):
             await store.set("a", buf(self.VALUE))
 
-    async def test_a_session_is_on_the_endpoint_and_not_told(
+    async def test_a_session_is_on_the_endpoint_and_not_in_errors(
         self, store: FsspecStore, proxy: FaultProxy
     ) -> None:
         secret = "a-signed-session"
 
         def plan(method: str, target: str, headers: Any) -> Answer | None:
             if method == "POST":
-                # Whatever host is named, the token goes to none but the endpoint.
+                # Only the endpoint gets the token, not the host in the Location.
                 return Answer(200, {"Location": f"http://192.0.2.1/up?upload_id={secret}"})
-            return refusal(400, f"no {target}") if method == "PUT" else None
+            return error_response(400, f"no {target}") if method == "PUT" else None
 
         proxy.plan = plan
         with proxy.watching() as seen, pytest.raises(BackendError) as caught:
@@ -586,12 +582,12 @@ class TestResumableUploads:
             await store.set_if_not_exists("a", buf(self.VALUE))
         assert len(seen) == 1
         assert not await store.exists("a")
-        # At the end it holds too.
+        # The condition is also checked at the end.
         proxy.plan = to_path("upload_id", Answer(412), method="PUT")
         await store.set_if_not_exists("a", buf(self.VALUE))
         assert not await store.exists("a")
 
-    async def test_a_last_answer_that_was_lost_is_made_up_for(
+    async def test_a_lost_last_response_is_recovered(
         self, store: FsspecStore, proxy: FaultProxy
     ) -> None:
         last = f"-{len(self.VALUE) - 1}/"
@@ -607,7 +603,7 @@ class TestResumableUploads:
 
 
 class Token(google.auth.credentials.Credentials):  # type: ignore[misc]
-    """Credentials whose token is good for the numbers it has not lost yet."""
+    """Credentials with numbered tokens, which can be invalidated."""
 
     def __init__(self, refresh: Callable[[], str]) -> None:
         super().__init__()
@@ -618,16 +614,16 @@ class Token(google.auth.credentials.Credentials):  # type: ignore[misc]
 
 
 def wants(token: str) -> Plan:
-    """Who comes without this token is told that it does not hold any more."""
+    """Requests without this token get a 401."""
 
     def plan(method: str, target: str, headers: Any) -> Answer | None:
         good = headers.get("authorization") == f"Bearer {token}"
-        return None if good else refusal(401, "Invalid Credentials")
+        return None if good else error_response(401, "Invalid Credentials")
 
     return plan
 
 
-async def test_every_request_is_signed_and_a_token_renewed_once(
+async def test_every_request_is_signed_and_a_token_refreshed_once(
     make: Any, proxy: FaultProxy
 ) -> None:
     tokens = (f"t{number}" for number in itertools.count())
@@ -638,11 +634,11 @@ async def test_every_request_is_signed_and_a_token_renewed_once(
     assert await read(store, "a") == b"a"
     await store.delete_dir("")
     assert credentials.token == "t0"
-    # Refused, and then renewed by one for all.
+    # After a 401 one request refreshes the token for all.
     proxy.plan = wants("t1")
     await asyncio.gather(*(store.get("a") for _ in range(40)))
     assert credentials.token == "t1"
-    # Renewed credentials that are refused are no good.
+    # A refreshed token that is rejected too is an error.
     proxy.plan = wants("never")
     with pytest.raises(AccessDeniedError, match="Invalid Credentials"):
         await store.get("a")
@@ -676,7 +672,7 @@ def test_a_child_forked_while_a_token_is_fetched_fetches_its_own(make: Any) -> N
         thread.join()
 
 
-async def test_credentials_that_cannot_be_had_are_a_refusal(make: Any, proxy: FaultProxy) -> None:
+async def test_missing_credentials_are_an_access_error(make: Any, proxy: FaultProxy) -> None:
     def fail() -> str:
         raise google.auth.exceptions.RefreshError("no such account")
 
@@ -686,7 +682,7 @@ async def test_credentials_that_cannot_be_had_are_a_refusal(make: Any, proxy: Fa
     assert seen == []
 
 
-async def test_a_passing_failure_to_get_credentials_is_repeated(make: Any) -> None:
+async def test_a_transient_failure_to_get_a_token_is_retried(make: Any) -> None:
     failures = iter([google.auth.exceptions.TransportError("try again")])
 
     def refresh() -> str:
@@ -730,9 +726,7 @@ async def test_the_users_options_reach_every_request(make: Any, proxy: FaultProx
     ],
     ids=named,
 )
-def test_an_option_that_cannot_be_kept_to_is_refused(
-    make: Any, options: dict[str, Any], words: str
-) -> None:
+def test_an_unsupported_option_is_rejected(make: Any, options: dict[str, Any], words: str) -> None:
     with pytest.raises(StorageOptionError) as caught:
         make(**options)
     assert words in str(caught.value)
@@ -740,12 +734,12 @@ def test_an_option_that_cannot_be_kept_to_is_refused(
 
 
 @pytest.mark.parametrize("root", ["B", "ab", "-abc", "a b c/x", "a" * 223])
-def test_what_is_no_bucket_name_is_refused(make: Any, root: str) -> None:
+def test_an_invalid_bucket_name_is_rejected(make: Any, root: str) -> None:
     with pytest.raises(StoreURLError, match="invalid bucket name"):
         make(root)
 
 
-async def test_names_the_service_does_not_hold_are_refused(
+async def test_invalid_object_names_are_rejected(
     make: Any, proxy: FaultProxy, fake_gcs_endpoint: GCSEndpoint
 ) -> None:
     store = make()
@@ -761,7 +755,7 @@ async def test_names_the_service_does_not_hold_are_refused(
     assert await store.exists("a" * spare)
 
 
-async def test_a_generation_in_a_path_is_refused_where_gcsfs_looks_for_one(make: Any) -> None:
+async def test_a_generation_in_a_path_is_rejected_with_version_aware(make: Any) -> None:
     store = make(version_aware=True)
     await put(store, "a", "a#b")
     assert await read(store, "a#b") == b"a#b"
@@ -797,14 +791,14 @@ async def test_pages_follow_each_other(make: Any, proxy: FaultProxy) -> None:
     assert bucket in seen[2].target
 
 
-async def test_a_listing_that_breaks_off_is_an_error(make: Any, proxy: FaultProxy) -> None:
+async def test_a_truncated_listing_is_an_error(make: Any, proxy: FaultProxy) -> None:
     store = make(retries=0)
     proxy.plan = to_path("/o", Answer(HTTPStatus.BAD_GATEWAY), times=9)
     with pytest.raises(BackendError, match="502"):
         await listed(store.list())
 
 
-async def test_a_listing_that_leads_back_is_an_error(make: Any, proxy: FaultProxy) -> None:
+async def test_a_repeated_page_token_is_an_error(make: Any, proxy: FaultProxy) -> None:
     store = make(retries=0)
     page = Answer(200, {}, json.dumps({"items": [], "nextPageToken": "again"}).encode())
     proxy.plan = to_path("/o", page, times=10**6)
@@ -850,14 +844,14 @@ print("done")
 
 def test_nothing_is_printed_at_exit(fake_gcs_endpoint: GCSEndpoint) -> None:
     program = SILENT.format(
-        url=f"gs://{_bucket(fake_gcs_endpoint)}/{next(_places)}",
+        url=f"gs://{_bucket(fake_gcs_endpoint)}/{next(_roots)}",
         options=fake_gcs_endpoint.storage_options(),
     )
     done = subprocess.run(
         [
             sys.executable,
             "-Walways::ResourceWarning",
-            # Python's own word to whoever forks beside fsspec's thread.
+            # Python warns about a fork beside fsspec's thread.
             "-Wignore:This process:DeprecationWarning",
             "-c",
             program,

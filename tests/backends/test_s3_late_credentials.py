@@ -1,4 +1,4 @@
-"""Credentials that were not found, or were refused, are looked for again, and not too often."""
+"""Missing or rejected credentials are looked up again, at a bounded rate."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def signed_by(asked: Asked) -> str:
 
 
 def for_good(asked: Asked) -> Reply:
-    """A value, for those who sign as ``good``."""
+    """A service that returns a value only for the access key ``good``."""
     who = signed_by(asked)
     if who == "old":
         return error(400, "ExpiredToken")
@@ -85,7 +85,7 @@ async def test_a_metadata_service_that_fails_first(
                 *(store.get(f"c/{number}") for number in range(100)), return_exceptions=True
             )
             assert {type(each) for each in reads} == {UnauthenticatedError}
-            # They were all under way when it failed.
+            # All requests were waiting when the look-up failed.
             assert looked <= 2
             for _ in range(2):
                 with pytest.raises(UnauthenticatedError, match="Unable to locate credentials"):
@@ -116,7 +116,7 @@ async def test_a_credentials_file_that_is_written_or_corrected_later(
         assert await read(store, "a") == b"value"
 
 
-async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, transport: str) -> None:
+async def test_a_head_with_expired_credentials(tmp_path: Path, transport: str) -> None:
     write_keys(tmp_path, "good")
     is_good = True
 
@@ -128,7 +128,7 @@ async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, transpor
     async with scripted_s3(answer) as server, store_at(server, transport) as store:
         assert await read(store, "a") == b"value"
         is_good = False
-        # The answer to a HEAD does not say why it is refused.
+        # A HEAD response has no body with an error code.
         with pytest.raises(UnauthenticatedError, match="InvalidAccessKeyId"):
             await store.exists("a")
         write_keys(tmp_path, "better")
@@ -136,7 +136,7 @@ async def test_a_head_whose_credentials_ended_meanwhile(tmp_path: Path, transpor
 
 
 class Provider:
-    """A program that hands out credentials, or fails."""
+    """A credential process that returns credentials or fails."""
 
     def __init__(self, folder: Path) -> None:
         self._gives, self._calls = folder / "gives.json", folder / "calls"
@@ -165,10 +165,10 @@ print(open({str(self._gives)!r}).read())
 
 
 @pytest.mark.parametrize("hours", [0.1, 5])
-async def test_a_provider_that_is_down_when_credentials_end(
+async def test_a_provider_that_fails_when_credentials_expire(
     tmp_path: Path, hours: float, transport: str
 ) -> None:
-    """Whether botocore renews them before they end, or S3 says that they did."""
+    """Credentials are refreshed by botocore before they expire, or after S3 rejects them."""
     provider = Provider(tmp_path)
     provider.give("good", hours)
     has_ended = False
@@ -194,7 +194,7 @@ async def test_a_provider_that_is_down_when_credentials_end(
         assert await read(store, "a") == b"new"
 
 
-async def test_a_program_that_goes_on_with_wrong_credentials_looks_at_a_bounded_rate(
+async def test_wrong_credentials_are_looked_up_at_a_bounded_rate(
     tmp_path: Path, transport: str
 ) -> None:
     provider = Provider(tmp_path)
@@ -207,7 +207,7 @@ async def test_a_program_that_goes_on_with_wrong_credentials_looks_at_a_bounded_
         assert len(server.seen) == 30
 
 
-async def test_explicit_credentials_are_refused_as_they_are(tmp_path: Path) -> None:
+async def test_explicit_credentials_are_not_looked_up_again(tmp_path: Path) -> None:
     provider = Provider(tmp_path)
     provider.give("good", 5)
     async with scripted_s3(for_good) as server:
@@ -219,7 +219,7 @@ async def test_explicit_credentials_are_refused_as_they_are(tmp_path: Path) -> N
     assert provider.asked == 0
 
 
-async def test_a_service_of_roles_that_refuses_says_nothing_of_keys(
+async def test_an_error_of_the_role_service_never_means_missing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transport: str
 ) -> None:
     is_open = False

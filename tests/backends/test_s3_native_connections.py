@@ -32,7 +32,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with those of a private authority, of a server and of a client."""
+    """A folder with certificates of a private authority, a server and a client."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing, which makes certificates")
     folder = tmp_path_factory.mktemp("certificates")
@@ -42,7 +42,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tls_endpoint(certificates: Path) -> Iterator[S3Endpoint]:
-    """A MinIO that speaks TLS, by a certificate that nobody else vouches for."""
+    """A MinIO with TLS and a certificate of a private authority."""
     with or_skip(own_minio(certificates=certificates)) as endpoint:
         yield endpoint
 
@@ -63,7 +63,7 @@ def tls_bucket(tls_endpoint: S3Endpoint, certificates: Path) -> str:
 
 
 @pytest.mark.parametrize("by", ["option", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
-async def test_an_authority_of_the_users_own(
+async def test_a_private_certificate_authority(
     tls_endpoint: S3Endpoint,
     tls_bucket: str,
     certificates: Path,
@@ -81,14 +81,14 @@ async def test_an_authority_of_the_users_own(
         check_transport(store, "auto")
 
 
-async def test_no_authority_at_all(tls_endpoint: S3Endpoint, tls_bucket: str) -> None:
+async def test_verification_is_disabled(tls_endpoint: S3Endpoint, tls_bucket: str) -> None:
     options = options_of(tls_endpoint, client_kwargs={"verify": False})
     async with store_of(f"s3://{tls_bucket}/none", options) as store:
         await use(store)
         check_transport(store, "auto")
 
 
-async def test_a_server_that_nobody_vouches_for_is_refused_at_once(
+async def test_an_untrusted_server_is_an_error_at_once(
     tls_endpoint: S3Endpoint, transport: str
 ) -> None:
     async with store_of("s3://bucket/x", options_of(tls_endpoint), transport=transport) as store:
@@ -99,7 +99,7 @@ async def test_a_server_that_nobody_vouches_for_is_refused_at_once(
         assert store.stats.native == (2 if transport == "auto" else 0)
 
 
-async def test_a_certificate_for_another_name_is_refused(
+async def test_a_certificate_for_another_name_is_an_error(
     tls_endpoint: S3Endpoint, certificates: Path
 ) -> None:
     options = options_of(
@@ -113,7 +113,7 @@ async def test_a_certificate_for_another_name_is_refused(
         assert store.stats.requests == store.stats.native == 1
 
 
-async def test_an_authority_that_is_not_there_is_an_error(
+async def test_a_missing_authority_file_is_an_error(
     tls_endpoint: S3Endpoint, tmp_path: Path, transport: str
 ) -> None:
     options = options_of(tls_endpoint, client_kwargs={"verify": str(tmp_path / "none.crt")})
@@ -122,21 +122,17 @@ async def test_an_authority_that_is_not_there_is_an_error(
             await store.get("a")
 
 
-async def test_a_server_that_speaks_no_tls_is_an_error(
-    minio_endpoint: S3Endpoint, transport: str
-) -> None:
+async def test_a_server_without_tls_is_an_error(minio_endpoint: S3Endpoint, transport: str) -> None:
     url = minio_endpoint.url.replace("http:", "https:")
     options = options_of(minio_endpoint, endpoint_url=url)
     async with store_of("s3://bucket/x", options, transport=transport) as store:
         with pytest.raises(BackendError, match=r"(?i)ssl"):
             await store.get("a")
-        # It would speak none the next time either.
+        # The error is permanent.
         assert store.stats.requests == 1
 
 
-async def test_a_client_shows_its_certificate(
-    minio_endpoint: S3Endpoint, certificates: Path
-) -> None:
+async def test_a_client_certificate_is_sent(minio_endpoint: S3Endpoint, certificates: Path) -> None:
     client, server_certificate = certificates / "client.crt", certificates / "public.crt"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_verify_locations(certificates / "authority.crt")
@@ -170,7 +166,7 @@ async def test_a_client_shows_its_certificate(
 
 
 @pytest.mark.parametrize("by", ["option", "HTTP_PROXY"])
-async def test_a_proxy_is_asked(
+async def test_requests_go_through_the_proxy(
     minio_endpoint: S3Endpoint,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -188,12 +184,12 @@ async def test_a_proxy_is_asked(
             await use(store)
             assert store.stats.native == 0
             assert store.stats.requests == len(proxy.seen)
-        # As a proxy is asked: with the whole URL.
+        # Requests to a proxy have absolute URLs.
         assert all(each.target.startswith(f"{minio_endpoint.url}/") for each in proxy.seen)
     assert set(reasons(caplog).values()) == {"a proxy"}
 
 
-async def test_no_proxy_is_asked_where_the_user_wants_none(
+async def test_no_proxy_is_used_where_it_is_disabled(
     minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     with fault_proxy(minio_endpoint.url) as proxy:
@@ -209,7 +205,7 @@ async def test_no_proxy_is_asked_where_the_user_wants_none(
 
 
 @pytest.mark.parametrize("rounds", [1, 5, 20])
-async def test_a_store_closed_as_its_first_request_begins_leaves_nothing_open(
+async def test_closing_during_the_first_request_leaves_no_connection(
     moto_endpoint: S3Endpoint, rounds: int
 ) -> None:
     said: list[str] = []
@@ -218,7 +214,7 @@ async def test_a_store_closed_as_its_first_request_begins_leaves_nothing_open(
     url = f"s3://{moto_endpoint.make_bucket()}"
     store = store_of(url, moto_endpoint.storage_options(), transport="library")
     asking = asyncio.create_task(store.exists("a"))
-    # s3fs makes its client, or signs, and has no session yet.
+    # s3fs creates its client or signs, and has no session yet.
     for _ in range(rounds):
         await asyncio.sleep(0)
     store.close()

@@ -23,7 +23,7 @@ from fsspec_store.errors import AccessDeniedError, UnauthenticatedError
 
 from .s3_transports import check_transport, opened, options_of, use
 
-#: Nothing of the endpoint's own credentials.
+#: No explicit credentials.
 NONE = {"key": None, "secret": None}
 
 pytestmark = pytest.mark.usefixtures("no_credentials")
@@ -36,7 +36,7 @@ def proxy(minio_endpoint: S3Endpoint) -> Iterator[FaultProxy]:
 
 
 def temporary(endpoint: S3Endpoint) -> dict[str, Any]:
-    """Credentials with a token, by AssumeRole of the service's own STS."""
+    """Temporary credentials, by AssumeRole of the service's STS."""
     client = botocore.session.Session().create_client(
         "sts",
         region_name="us-east-1",
@@ -52,7 +52,7 @@ def temporary(endpoint: S3Endpoint) -> dict[str, Any]:
 
 
 def signers(seen: list[Seen]) -> list[str]:
-    """The access keys by which requests were signed."""
+    """The access keys in the requests' signatures."""
     found = [re.search("Credential=([^/]+)/", each.headers["authorization"]) for each in seen]
     return [match[1] for match in found if match]
 
@@ -114,7 +114,7 @@ async def test_the_environment_is_read(
 
 
 class Provider:
-    """A program that hands out credentials, as the profile ``short`` has it.
+    """A credential process, in the profile ``short``.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ print(json.dumps({{"Version": 1, **found, "Expiration": end.isoformat()}}))
         (folder / "config").write_text(f"[profile short]\ncredential_process = {program}\n")
 
     def give(self, minutes: int) -> str:
-        """From now on, credentials that last so long; says their access key."""
+        """Write new credentials that expire after so many seconds. Returns their access key."""
         found = temporary(self._endpoint)
         self._gives.write_text(json.dumps([minutes, {**found, "Expiration": None}]))
         return str(found["AccessKeyId"])
@@ -152,13 +152,13 @@ print(json.dumps({{"Version": 1, **found, "Expiration": end.isoformat()}}))
         return len(self._calls.read_text().splitlines())
 
 
-async def test_a_provider_is_asked_again_when_what_it_gave_ends(
+async def test_expiring_credentials_are_refreshed(
     minio_endpoint: S3Endpoint, proxy: FaultProxy, tmp_path: Path, transport: str
 ) -> None:
     provider = Provider(minio_endpoint, tmp_path)
     options = options_of(minio_endpoint, proxy, **NONE, profile="short")
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options, transport=transport) as store:
-        # botocore renews what ends within ten minutes before it is used.
+        # botocore refreshes credentials that expire within 10 minutes.
         first = provider.give(minutes=5)
         await put(store, "a")
         await read(store, "a")
@@ -173,17 +173,17 @@ async def test_a_provider_is_asked_again_when_what_it_gave_ends(
     assert keys == [*[first] * 3, *[second] * (len(keys) - 3)]
 
 
-async def test_nobodys_request_is_taken_for_a_sample(
+async def test_only_the_sample_request_is_intercepted(
     minio_endpoint: S3Endpoint, proxy: FaultProxy, tmp_path: Path
 ) -> None:
-    # Each signature waits for the provider, so that requests get in between.
+    # Each signature waits for the provider, so that requests overlap.
     Provider(minio_endpoint, tmp_path).give(minutes=5)
     options = options_of(minio_endpoint, proxy, **NONE, profile="short")
     buckets = [minio_endpoint.make_bucket() for _ in range(4)]
     with ExitStack() as stack:
         stores = [stack.enter_context(opened(f"s3://{each}/x", options)) for each in buckets]
         left, *others = stores
-        # By a redirection, the first one's requests become s3fs's, of the same client.
+        # After a redirect, s3fs repeats the first request with the same client.
         proxy.plan = the_first(1, Answer(307, {}, b"<Error><Code>TemporaryRedirect</Code></Error>"))
         assert await listed(left.list()) == []
         native = left.stats.native
@@ -206,7 +206,7 @@ async def test_a_provider_that_fails_is_an_error_that_names_it(
 
 
 @pytest.mark.parametrize("loss", [Path.unlink, lambda program: program.chmod(0o600)])
-async def test_a_provider_that_is_gone_says_nothing_of_keys(
+async def test_a_failing_provider_never_means_missing(
     minio_endpoint: S3Endpoint, tmp_path: Path, transport: str, loss: Callable[[Path], None]
 ) -> None:
     provider = Provider(minio_endpoint, tmp_path)
@@ -236,7 +236,7 @@ async def test_a_provider_that_is_gone_says_nothing_of_keys(
         assert await read(store, "a") == b"a"
 
 
-async def test_no_credentials_are_needed_where_everybody_is_let_in(
+async def test_anonymous_requests_to_a_public_bucket(
     minio_endpoint: S3Endpoint, proxy: FaultProxy, transport: str
 ) -> None:
     bucket = minio_endpoint.make_bucket()
@@ -254,14 +254,14 @@ async def test_no_credentials_are_needed_where_everybody_is_let_in(
     }
     with closing(minio_endpoint.client()) as client:
         client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
-    # With anon=True, s3fs passes over keys that are there.
+    # With anon=True, s3fs ignores credentials.
     options = options_of(minio_endpoint, proxy, anon=True)
     with opened(f"s3://{bucket}/x", options, transport=transport) as store:
         await use(store)
         check_transport(store, transport)
     assert not any("authorization" in each.headers for each in proxy.seen)
     puts = [each.headers for each in proxy.seen if each.method == "PUT"]
-    # Nothing is signed, and still nothing may change on the way.
+    # Without signatures, checksums detect corruption in transit.
     assert all("x-amz-checksum-crc32" in headers or "content-md5" in headers for headers in puts)
     closed = minio_endpoint.make_bucket()
     with (
@@ -287,7 +287,7 @@ async def test_missing_credentials_are_a_clear_error(
         await store.get("a")
 
 
-async def test_credentials_that_come_later_are_used(
+async def test_credentials_that_appear_later_are_used(
     minio_endpoint: S3Endpoint, tmp_path: Path, transport: str
 ) -> None:
     bucket = minio_endpoint.make_bucket()
@@ -324,7 +324,7 @@ async def test_a_wrong_secret_is_the_same_error_by_both_transports(
 
 @pytest.mark.parametrize("name", ["key", "token"])
 @pytest.mark.parametrize("value", ["with space", "line\nbreak", "\u00fcnicode", "a/slash"])
-async def test_credentials_that_hardly_any_header_holds_fare_as_by_s3fs(
+async def test_unusual_credentials_have_the_same_result_by_both_transports(
     minio_endpoint: S3Endpoint, name: str, value: str
 ) -> None:
     options = options_of(minio_endpoint, **{name: value})

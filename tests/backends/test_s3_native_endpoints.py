@@ -21,7 +21,7 @@ LISTING = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult
 
 @pytest.fixture(scope="module")
 def domain_endpoint() -> Iterator[S3Endpoint]:
-    """A MinIO that minds its region, and whose buckets have host names."""
+    """A MinIO with a region and virtual-hosted buckets."""
     settings = {"MINIO_DOMAIN": "localhost", "MINIO_SITE_REGION": REGION}
     with or_skip(own_minio(settings)) as endpoint:
         yield endpoint
@@ -41,19 +41,19 @@ async def test_the_region_is_signed(domain_endpoint: S3Endpoint, transport: str)
         assert all(f"/{REGION}/s3/" in each.headers["authorization"] for each in proxy.seen)
 
 
-async def test_a_wrong_region_is_put_right_by_s3fs_once(
+async def test_a_wrong_region_is_corrected_by_s3fs_once(
     domain_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "fsspec_store.s3")
     bucket = await make_bucket(options_of(domain_endpoint, client_kwargs={"region_name": REGION}))
     with opened(f"s3://{bucket}/x", options_of(domain_endpoint)) as store:
         await use(store)
-        # The first one was sent twice.
+        # The first request was sent twice.
         assert store.stats.native == store.stats.requests - 1
     assert said(caplog) == []
 
 
-async def test_many_at_once_in_the_wrong_region(
+async def test_concurrent_requests_to_the_wrong_region(
     domain_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "fsspec_store.s3")
@@ -69,7 +69,7 @@ async def test_many_at_once_in_the_wrong_region(
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
-async def test_the_endpoint_of_the_environment(
+async def test_the_endpoint_from_the_environment(
     minio_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, name: str, transport: str
 ) -> None:
     monkeypatch.setenv(name, minio_endpoint.url)
@@ -103,7 +103,7 @@ async def test_an_endpoint_with_a_path(minio_endpoint: S3Endpoint) -> None:
     assert wires[0][2][1].startswith("/deep/er/bucket?")
 
 
-async def test_buckets_that_have_host_names(
+async def test_virtual_hosted_buckets(
     domain_endpoint: S3Endpoint, monkeypatch: pytest.MonkeyPatch, transport: str
 ) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", to_loopback(socket.getaddrinfo))
@@ -134,7 +134,7 @@ async def test_regions_that_s3fs_looks_up(
 ) -> None:
     bucket = await make_bucket(options_of(domain_endpoint, client_kwargs={"region_name": REGION}))
     with fault_proxy(domain_endpoint.url) as proxy:
-        # Where s3fs is told a region or an endpoint, it looks up none.
+        # s3fs looks up regions only without a configured region or endpoint.
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         proxy.plan = lambda method, target, headers: (
@@ -169,7 +169,7 @@ ELSEWHERE = [
 
 @pytest.mark.parametrize("answer", ELSEWHERE, ids=["301", "400"])
 @pytest.mark.parametrize("first", ["PUT", "GET"])
-async def test_a_bucket_that_is_elsewhere_is_asked_there_from_then_on(
+async def test_a_redirect_to_another_region_is_remembered(
     minio_endpoint: S3Endpoint, answer: Answer, first: str
 ) -> None:
     bucket = minio_endpoint.make_bucket()
@@ -178,20 +178,20 @@ async def test_a_bucket_that_is_elsewhere_is_asked_there_from_then_on(
         opened(f"s3://{bucket}/x", options_of(minio_endpoint, proxy)) as store,
     ):
         await put(store, "before")
-        # Once by the native transport, and once by s3fs.
+        # One request by the native transport, one by s3fs.
         proxy.plan = the_first(2, answer, method=first)
         await put(store, "before")
         assert await read(store, "before") == b"before"
         await store.clear()
         with proxy.watching() as seen:
             await use(store)
-        # What s3fs was told once, every request knows.
+        # The region is remembered for all methods.
         assert all("/eu-north-1/" in each.headers["authorization"] for each in seen)
         assert store.stats.native == store.stats.requests - 1
 
 
 @pytest.mark.parametrize("first", ["PUT", "GET"])
-async def test_a_redirection_to_the_same_place_is_followed_by_s3fs_from_then_on(
+async def test_a_redirect_to_the_same_location_is_left_to_s3fs(
     minio_endpoint: S3Endpoint, first: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "fsspec_store.s3")
@@ -207,11 +207,11 @@ async def test_a_redirection_to_the_same_place_is_followed_by_s3fs_from_then_on(
         assert await read(store, "a") == b"a"
         await put(store, "a")
         assert await read(store, "a") == b"a"
-        # Whatever store it is.
+        # In every store.
         with opened(f"s3://{bucket}/y", options_of(minio_endpoint, proxy)) as beside:
             await use(beside)
             check_transport(beside, "library")
-        # Another bucket is another matter.
+        # Other buckets are not affected.
         other = minio_endpoint.make_bucket()
         with opened(f"s3://{other}/x", options_of(minio_endpoint, proxy)) as elsewhere:
             await use(elsewhere)
@@ -220,7 +220,7 @@ async def test_a_redirection_to_the_same_place_is_followed_by_s3fs_from_then_on(
     assert f"requests to the S3 bucket {bucket!r} go through s3fs: the " in said(caplog)[0]
 
 
-async def test_a_bucket_that_moves_again_and_again_is_left_to_s3fs(
+async def test_repeated_redirects_are_left_to_s3fs(
     minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "fsspec_store.s3")

@@ -1,4 +1,4 @@
-"""Both transports detect bytes that change on their way, and responses that are not S3's."""
+"""Both transports detect corruption in transit, and responses of other servers than S3."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _bucket(endpoint: S3Endpoint) -> str:
 
 @pytest.fixture
 def open_store(endpoint: S3Endpoint, proxy: FaultProxy, transport: str) -> Iterator[Any]:
-    """Opens stores behind the proxy, on the test's own place."""
+    """Opens stores at a new location, through the proxy."""
     url, storage = f"s3://{_bucket(endpoint)}/{next(_places)}", options_of(endpoint, proxy)
     made = []
     with ExitStack() as stack:
@@ -56,11 +56,11 @@ def store(open_store: Any) -> FsspecStore:
     return store
 
 
-# -- Bodies that change ----------------------------------------------------------------------------
+# -- Corrupt bodies --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [100_000, 3 * 2**20])
-async def test_an_upload_that_changes_on_its_way_is_sent_again(
+async def test_an_upload_corrupted_in_transit_is_retried(
     store: FsspecStore, proxy: FaultProxy, size: int
 ) -> None:
     await put(store, "before")
@@ -73,7 +73,7 @@ async def test_an_upload_that_changes_on_its_way_is_sent_again(
     assert store.stats.retries == 2
 
 
-async def test_an_upload_that_always_changes_is_an_error_and_never_stored(
+async def test_an_upload_that_is_always_corrupted_is_never_stored(
     store: FsspecStore, proxy: FaultProxy
 ) -> None:
     await put(store, "a", data=b"old")
@@ -86,7 +86,9 @@ async def test_an_upload_that_always_changes_is_an_error_and_never_stored(
     assert await store.get("b") is None
 
 
-async def test_a_condition_does_not_hide_a_change(store: FsspecStore, proxy: FaultProxy) -> None:
+async def test_a_corrupted_conditional_upload_is_retried(
+    store: FsspecStore, proxy: FaultProxy
+) -> None:
     await store.set_if_not_exists("first", buf(b"x"))
     proxy.plan = the_first(1, Damage.REQUEST, method="PUT")
     await store.set_if_not_exists("a", buf(b"right"))
@@ -97,10 +99,8 @@ async def test_a_condition_does_not_hide_a_change(store: FsspecStore, proxy: Fau
     assert await read(store, "a") == b"other"
 
 
-async def test_a_part_of_an_upload_that_changes_is_sent_again(
-    open_store: Any, proxy: FaultProxy
-) -> None:
-    # As few bytes as the services allow.
+async def test_a_corrupted_part_of_an_upload_is_retried(open_store: Any, proxy: FaultProxy) -> None:
+    # The minimum size of a part.
     store = open_store(large_value_bytes=5 * 2**20, part_bytes=5 * 2**20)
     data = content(6 * 2**20)
     proxy.plan = the_first(1, Damage.REQUEST, method="PUT")
@@ -111,7 +111,7 @@ async def test_a_part_of_an_upload_that_changes_is_sent_again(
 
 @pytest.mark.parametrize("page", [b"", b"<html><body>Log in</body></html>"], ids=["none", "HTML"])
 @pytest.mark.parametrize("which", ["uploads", "uploadId"])
-async def test_an_upload_in_parts_begins_and_ends_with_words_of_s3(
+async def test_a_multipart_upload_needs_responses_of_s3(
     open_store: Any, proxy: FaultProxy, which: str, page: bytes
 ) -> None:
     store = open_store(large_value_bytes=2**19)
@@ -133,7 +133,7 @@ async def test_an_upload_in_parts_begins_and_ends_with_words_of_s3(
 
 
 @pytest.mark.parametrize("size", [100_000, 3 * 2**20])
-async def test_a_whole_value_that_changes_on_its_way_is_read_again(
+async def test_a_whole_value_corrupted_in_transit_is_read_again(
     endpoint: S3Endpoint, store: FsspecStore, proxy: FaultProxy, size: int
 ) -> None:
     data = content(size)
@@ -151,16 +151,16 @@ async def test_a_whole_value_that_changes_on_its_way_is_read_again(
         await store.get("a")
 
 
-async def test_a_large_value_that_changes_on_its_way_is_read_again(
+async def test_a_large_value_corrupted_in_transit_is_read_again(
     open_store: Any, proxy: FaultProxy
 ) -> None:
     data = content(9 * 2**20)
-    # In one request: the services state a checksum of the whole value.
+    # In one request: the services state the checksum of the whole value.
     await put(open_store(), "a", data=data)
     store = open_store(large_value_bytes=2**20)
     with proxy.watching() as seen:
         assert await read(store, "a") == data
-    # The end of it by another request.
+    # In parts: the end is read by another request.
     assert len(seen) == 2
     proxy.plan = the_first(1, Damage.ANSWER, method="GET")
     assert await read(store, "a") == data
@@ -170,9 +170,7 @@ async def test_a_large_value_that_changes_on_its_way_is_read_again(
 
 
 @pytest.mark.parametrize("request_", [None, OffsetByteRequest(0)], ids=str)
-async def test_a_value_is_not_whole_because_its_connection_ends(
-    transport: str, request_: Any
-) -> None:
+async def test_a_value_without_a_stated_length_is_an_error(transport: str, request_: Any) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.send(b'HTTP/1.1 200 OK\r\nETag: "x"\r\n\r\nhalf of it')
@@ -186,11 +184,11 @@ async def test_a_value_is_not_whole_because_its_connection_ends(
         with opened("s3://bucket/x", options, transport=transport) as store:
             with pytest.raises(BackendError, match="states no length"):
                 await store.get("a", byte_range=request_)
-            # In passing, perhaps: a proxy's fault.
+            # Retried as transient: a proxy may be the cause.
             assert store.stats.retries == 2
 
 
-#: What is cut or made up on the way is the same for every server.
+#: These faults do not depend on the server.
 one_server = pytest.mark.parametrize("endpoint", ["minio_endpoint"], indirect=True, ids=["minio"])
 
 REQUESTS = [None, RangeByteRequest(10, 2000), OffsetByteRequest(5), SuffixByteRequest(100)]
@@ -198,7 +196,7 @@ REQUESTS = [None, RangeByteRequest(10, 2000), OffsetByteRequest(5), SuffixByteRe
 
 @one_server
 @pytest.mark.parametrize("request_", REQUESTS, ids=str)
-async def test_an_answer_that_breaks_off_is_read_again(
+async def test_a_truncated_response_is_retried(
     store: FsspecStore, proxy: FaultProxy, request_: Any
 ) -> None:
     data = content(5000)
@@ -226,7 +224,7 @@ async def test_an_answer_that_breaks_off_is_read_again(
     ],
     ids=lambda answer: f"{answer.headers.get('Content-Range')} with {len(answer.body)}",
 )
-async def test_another_part_is_no_answer(
+async def test_a_response_with_another_part_is_an_error(
     store: FsspecStore, proxy: FaultProxy, answer: Answer
 ) -> None:
     await put(store, "a", data=content(5000))
@@ -237,7 +235,7 @@ async def test_another_part_is_no_answer(
     assert await read(store, "a", RangeByteRequest(10, 110)) == content(5000)[10:110]
 
 
-async def test_compressed_values_come_as_they_are_stored(
+async def test_compressed_values_are_returned_as_stored(
     endpoint: S3Endpoint, store: FsspecStore
 ) -> None:
     data = gzip.compress(b"value" * 1000, mtime=0)
@@ -249,7 +247,7 @@ async def test_compressed_values_come_as_they_are_stored(
     assert await store.getsize("a") == len(data)
 
 
-# -- Answers that are none -------------------------------------------------------------------------
+# -- Unexpected responses --------------------------------------------------------------------------
 
 PAGE = b"<!DOCTYPE html><p>oops<br>"
 DOCUMENT = b"<html><body>oops</body></html>"
@@ -295,7 +293,7 @@ async def test_an_unexpected_response_means_the_same_by_both_transports(
                 await store.exists("a")
                 for name, answer in UNEXPECTED.items():
                     if call == "delete_dir" and answer.status == 400:
-                        # Keys are deleted one by one from then on.
+                        # Keys are deleted one by one after that.
                         continue
                     before = store.stats.requests
                     proxy.plan = lambda method, target, headers, answer=answer: (
@@ -306,7 +304,7 @@ async def test_an_unexpected_response_means_the_same_by_both_transports(
                             found[transport][name] = repr(await act(store))
                         except StoreError as error:
                             found[transport][name] = type(error).__name__
-                    # botocore asks for the bucket by itself when a HEAD gets 400.
+                    # botocore sends a HeadBucket after a 400 to a HEAD.
                     asked = [each for each in seen if each.target != f"/{bucket}"]
                     assert store.stats.requests - before == len(asked), name
                 proxy.plan = no_faults
@@ -315,7 +313,7 @@ async def test_an_unexpected_response_means_the_same_by_both_transports(
                 await store.aclose()
     assert found["auto"] == found["library"]
     if call == "list":
-        # Whatever else it was, it was no list.
+        # Never an empty listing.
         assert found["auto"].pop("200, no sizes") == "['a']"
         assert set(found["auto"].values()) <= {"BackendError", "AccessDeniedError"}
 
@@ -332,12 +330,12 @@ async def test_single_unexpected_responses_do_not_end_the_native_transport(
         await put(store, "a")
         for _ in range(2):
             proxy.plan = the_first(1, Answer(404, {}, PAGE), method="GET")
-            # Not missing: that was not S3's word.
+            # Not missing: the response was not from S3.
             assert await read(store, "a") == b"a"
         native = store.stats.native
         assert await read(store, "a") == b"a"
         assert store.stats.native == native + 1
-        # The third is no accident any more.
+        # After three unexpected responses s3fs makes all calls.
         proxy.plan = the_first(1, Answer(404, {}, PAGE), method="GET")
         assert await read(store, "a") == b"a"
         native = store.stats.native

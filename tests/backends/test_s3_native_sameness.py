@@ -21,7 +21,7 @@ from fsspec_store import FsspecStore, StoreError
 
 from .s3_transports import opened, options_of, use, wire
 
-#: Every character but "/", which separates, and NUL, which no key has.
+#: Every character but "/", the separator, and NUL, which is invalid in keys.
 segments = st.text(
     st.characters(codec="utf-8", exclude_characters="\0/", exclude_categories=["Cs"]),
     min_size=1,
@@ -31,18 +31,18 @@ keys = st.lists(segments, min_size=1, max_size=4).map("/".join)
 
 
 async def outcome(call: Awaitable[Any]) -> object:
-    """What came of it: the result, or the kind of error."""
+    """The result of a call, or the type of its error."""
     try:
         return await call
     except StoreError as error:
         return type(error)
 
 
-async def test_any_key_is_the_same_key_by_both_transports(endpoint: S3Endpoint) -> None:
+async def test_both_transports_send_equal_keys(endpoint: S3Endpoint) -> None:
     bucket, options = endpoint.make_bucket(), options_of(endpoint)
 
     @settings(max_examples=20)
-    # SeaweedFS takes a backslash for a slash.
+    # SeaweedFS treats a backslash as a slash.
     @given(keys.filter(lambda key: endpoint.name != "seaweedfs" or "\\" not in key))
     @example("a+b/a b/a%20b/a%2Bb")
     @example("?versionId=1#x&y=z")
@@ -128,7 +128,7 @@ async def test_stores_with_other_transports_do_not_share(minio_endpoint: S3Endpo
         assert [store.stats.native for store in (native, library, again)] == [1, 0, 1]
         transports = [store._backend._calls.transports for store in (native, library, again)]
         assert transports[0] is transports[2] is not transports[1]
-        # Whichever is closed, the others go on.
+        # Closing one store does not affect the others.
         library.close()
         assert await read(native, str(id(library))) == str(id(library)).encode()
         native.close()
@@ -136,7 +136,7 @@ async def test_stores_with_other_transports_do_not_share(minio_endpoint: S3Endpo
 
 
 @pytest.mark.parametrize("transport", ["auto", "library"])
-async def test_nothing_that_is_logged_or_raised_holds_a_secret(
+async def test_logs_and_errors_contain_no_secret(
     minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture, transport: str
 ) -> None:
     caplog.set_level(logging.DEBUG, "fsspec_store")
@@ -183,7 +183,7 @@ async def test_nothing_that_is_logged_or_raised_holds_a_secret(
 
 
 @pytest.mark.parametrize("transport", ["auto", "library"])
-async def test_the_log_is_silent_where_nothing_is_unusual(
+async def test_supported_requests_log_nothing(
     minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture, transport: str
 ) -> None:
     caplog.set_level(logging.DEBUG, "fsspec_store")

@@ -37,14 +37,14 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 def answering(method: str, target: str, headers: Any) -> Answer:
-    """A service that takes everything, and has everything."""
+    """A service that accepts every request."""
     return Answer(200, {"ETag": '"e"'}, b"" if method in ("PUT", "HEAD") else b"value")
 
 
 # -- Options ---------------------------------------------------------------------------------------
 
 
-async def test_who_pays_is_said_in_each_request(
+async def test_requester_pays_is_sent_with_each_request(
     minio_endpoint: S3Endpoint, proxy: FaultProxy, log: pytest.LogCaptureFixture
 ) -> None:
     options = options_of(minio_endpoint, proxy, requester_pays=True)
@@ -72,7 +72,7 @@ async def test_who_pays_is_said_in_each_request(
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-async def test_what_is_written_in_a_special_way(
+async def test_options_of_writes(
     minio_endpoint: S3Endpoint,
     proxy: FaultProxy,
     log: pytest.LogCaptureFixture,
@@ -86,13 +86,13 @@ async def test_what_is_written_in_a_special_way(
         await put(store, "a", data=b"value")
         assert store.stats.native == 0
         assert await read(store, "a") == b"value"
-        # Reading is as plain as ever, unless it is asked for in a special way as well.
+        # Reads still use the native transport, unless the options apply to them.
         assert store.stats.native == ("ExpectedBucketOwner" not in more)
     assert proxy.seen[0].headers[header] == value
     assert "header" in reasons(log)["put_object"]
 
 
-async def test_a_replacement_has_the_metadata_of_all_others(minio_endpoint: S3Endpoint) -> None:
+async def test_a_replacement_keeps_the_configured_metadata(minio_endpoint: S3Endpoint) -> None:
     bucket = minio_endpoint.make_bucket()
     options = {
         **minio_endpoint.storage_options(),
@@ -108,7 +108,7 @@ async def test_a_replacement_has_the_metadata_of_all_others(minio_endpoint: S3En
     assert metadata["project"] == "weather"
 
 
-async def test_a_key_of_the_users_own_encrypts(
+async def test_customer_provided_encryption_keys(
     minio_endpoint: S3Endpoint, proxy: FaultProxy
 ) -> None:
     proxy.plan = answering
@@ -123,7 +123,7 @@ async def test_a_key_of_the_users_own_encrypts(
     assert [each.headers[header] for each in proxy.seen] == ["AES256"] * 4
 
 
-async def test_the_signature_of_old(
+async def test_signature_version_2(
     minio_endpoint: S3Endpoint, proxy: FaultProxy, log: pytest.LogCaptureFixture
 ) -> None:
     options = options_of(minio_endpoint, proxy, config_kwargs={"signature_version": "s3"})
@@ -135,7 +135,7 @@ async def test_the_signature_of_old(
     assert set(reasons(log).values()) == {"the kind of signature"}
 
 
-async def test_connections_made_in_a_special_way(
+async def test_options_of_connections(
     minio_endpoint: S3Endpoint, log: pytest.LogCaptureFixture
 ) -> None:
     options = options_of(minio_endpoint, config_kwargs={"connector_args": {"ttl_dns_cache": 60}})
@@ -170,19 +170,19 @@ async def test_options_that_change_no_request(
 
 
 @pytest.mark.parametrize("agent", ["test/1.0", "t\u00e9st/1.0"])
-async def test_the_users_name_for_the_program(
+async def test_the_configured_user_agent(
     minio_endpoint: S3Endpoint, proxy: FaultProxy, agent: str
 ) -> None:
     options = options_of(minio_endpoint, proxy, config_kwargs={"user_agent_extra": agent})
     with opened(f"s3://{minio_endpoint.make_bucket()}/x", options) as store:
         await use(store)
-        # In which encoding a header has other characters is for s3fs's library to say.
+        # s3fs encodes other characters, so it sends these requests.
         assert bool(store.stats.native) is agent.isascii()
     sent = {each.headers["user-agent"].encode("latin-1").decode() for each in proxy.seen}
     assert all(agent in each for each in sent)
 
 
-# -- Addresses that no server here has -------------------------------------------------------------
+# -- Endpoints of other services -------------------------------------------------------------------
 
 
 async def endpoint_of(
@@ -220,10 +220,10 @@ async def endpoint_of(
     ],
     ids=lambda value: value if isinstance(value, str) else str(list(value)),
 )
-async def test_amazons_own_addresses(
+async def test_endpoints_of_amazon(
     bucket: str, config: dict[str, Any], host: str, path: str
 ) -> None:
-    # botocore knows some of these only by this way of asking.
+    # botocore resolves some of these only with this option.
     dualstack = config.pop("use_dualstack_endpoint", False)
     endpoint = await endpoint_of(
         bucket,
@@ -234,7 +234,7 @@ async def test_amazons_own_addresses(
     assert (endpoint.origin.host, endpoint.origin.port) == (host, 443)
     assert endpoint.origin.tls is not None
     assert endpoint.origin.tls.check_hostname
-    # Over TLS botocore sends a body's checksum after it; here it is sent before.
+    # Over TLS botocore sends the checksum in a trailer, the native transport in a header.
     assert (await endpoint_of(method="put_object")).crc32
 
 
@@ -249,7 +249,7 @@ async def test_amazons_own_addresses(
         ("https://[::1]", "[::1]", 443),
     ],
 )
-async def test_the_host_as_it_is_signed(endpoint: str, host: str, port: int) -> None:
+async def test_the_signed_host_header(endpoint: str, host: str, port: int) -> None:
     found = await endpoint_of(endpoint_url=endpoint)
     assert (found.host, found.origin.port) == (host, port)
     assert found.origin.host in ("h.example", "::1")
@@ -262,12 +262,12 @@ async def test_the_host_as_it_is_signed(endpoint: str, host: str, port: int) -> 
         "arn:aws:s3-outposts:eu-west-1:123456789012:outpost/op-01234567890123456/accesspoint/door",
     ],
 )
-async def test_what_is_signed_as_another_service(bucket: str) -> None:
+async def test_signatures_for_other_services(bucket: str) -> None:
     with pytest.raises(UnsupportedError, match="signature"):
         await endpoint_of(bucket, client_kwargs={"region_name": "eu-west-1"})
 
 
-# -- Code of the user's own ------------------------------------------------------------------------
+# -- The user's code -------------------------------------------------------------------------------
 
 
 def mark(request: Any = None, params: Any = None, **_: Any) -> None:
@@ -277,7 +277,7 @@ def mark(request: Any = None, params: Any = None, **_: Any) -> None:
 
 
 @pytest.mark.parametrize("event", ["before-call", "request-created", "before-sign", "before-send"])
-async def test_a_handler_that_adds_a_header_is_asked(
+async def test_a_handler_that_adds_a_header_is_called(
     minio_endpoint: S3Endpoint, proxy: FaultProxy, log: pytest.LogCaptureFixture, event: str
 ) -> None:
     session = aiobotocore.session.AioSession()
@@ -305,7 +305,7 @@ async def test_a_handler_of_one_call_leaves_the_others_alone(
 
 
 class Idle:
-    """A handler that does nothing yet, as moto's, which is there wherever moto is imported."""
+    """A disabled handler, such as moto's, which is registered on import."""
 
     enabled = False
 
@@ -313,7 +313,7 @@ class Idle:
         raise AssertionError("idle")
 
 
-async def test_a_handler_that_says_it_is_idle_is_passed_over() -> None:
+async def test_a_disabled_handler_is_ignored() -> None:
     session = aiobotocore.session.AioSession()
     session.register("after-call.s3", Idle())
     assert await endpoint_of(session=session)
@@ -333,7 +333,7 @@ class Counted(s3fs.S3FileSystem):
         return await super()._call_s3(method, *args, **kwargs)
 
 
-async def test_a_class_of_the_users_own_is_asked(
+async def test_an_overridden_method_of_a_subclass_is_called(
     minio_endpoint: S3Endpoint, log: pytest.LogCaptureFixture
 ) -> None:
     fs = Counted(**options_of(minio_endpoint), skip_instance_cache=True)
@@ -341,13 +341,13 @@ async def test_a_class_of_the_users_own_is_asked(
         Counted.calls.clear()
         await use(store)
         assert store.stats.native == 0
-        # Not one more, to find out.
+        # No further call for the discovery.
         assert len(Counted.calls) == store.stats.requests
     assert set(reasons(log).values()) == {"Counted._call_s3 overrides that of s3fs"}
 
 
 class WithOptions(s3fs.S3FileSystem):
-    """Another name, another default, and no other request."""
+    """A subclass with another default that sends the same requests."""
 
     protocol = ("s3", "s3a")
     default_block_size = 2**20
@@ -356,7 +356,7 @@ class WithOptions(s3fs.S3FileSystem):
         raise AssertionError("no store lists by it")
 
 
-async def test_a_class_that_sends_the_same_requests_goes_by_the_native_transport(
+async def test_a_subclass_without_overrides_has_the_native_transport(
     minio_endpoint: S3Endpoint,
 ) -> None:
     fs = WithOptions(**options_of(minio_endpoint), skip_instance_cache=True)
@@ -366,7 +366,7 @@ async def test_a_class_that_sends_the_same_requests_goes_by_the_native_transport
 
 
 @pytest.mark.parametrize("name", ["_call_s3", "get_s3", "set_session", "_filter_kwargs"])
-async def test_methods_of_s3fs_that_somebody_wrapped_are_asked(
+async def test_wrapped_methods_of_s3fs_are_called(
     minio_endpoint: S3Endpoint,
     monkeypatch: pytest.MonkeyPatch,
     log: pytest.LogCaptureFixture,

@@ -1,4 +1,4 @@
-"""Services that speak less of S3 than Amazon does, and servers that speak none of it."""
+"""Services that support only a part of S3, and servers that do not speak S3."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def store_at(server: ScriptedS3, transport: str, root: str = "x", **options: Any
 
 
 def losses(log: pytest.LogCaptureFixture) -> list[str]:
-    """What the log says is left out from now on."""
+    """Logged warnings about unsupported features."""
     return [text for text in said(log) if "from now on" in text]
 
 
-# -- Headers that are refused ----------------------------------------------------------------------
+# -- Unsupported headers ---------------------------------------------------------------------------
 
 
 def checksums(asked: Asked) -> list[str]:
@@ -57,7 +57,7 @@ REFUSALS = [
     error(400, "InvalidArgument"),
     error(400, "UnsupportedHeader"),
     error(501, "NotImplemented"),
-    # A proxy dropped what was signed.
+    # As behind a proxy that drops signed headers.
     error(403, "SignatureDoesNotMatch"),
     Reply(400),
     Reply(501, PAGE, HTML),
@@ -65,7 +65,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda reply: reply.body[13:40].decode())
-async def test_a_service_that_refuses_checksums_is_read_and_written_without(
+async def test_checksums_are_omitted_where_unsupported(
     refusal: Reply, transport: str, log: pytest.LogCaptureFixture
 ) -> None:
     def answer(asked: Asked) -> Reply:
@@ -96,7 +96,7 @@ async def test_a_service_that_refuses_checksums_is_read_and_written_without(
         assert sum(1 for asked in server.seen if asked.method == "PUT") <= 4
 
 
-async def test_a_missing_key_is_missing_where_checksums_are_refused(transport: str) -> None:
+async def test_a_missing_key_is_missing_where_checksums_are_unsupported(transport: str) -> None:
     def answer(asked: Asked) -> Reply:
         return error(400, "InvalidArgument") if checksums(asked) else error(404, "NoSuchKey")
 
@@ -106,7 +106,7 @@ async def test_a_missing_key_is_missing_where_checksums_are_refused(transport: s
         assert len(server.seen) == 3
 
 
-async def test_a_large_value_is_uploaded_without_checksums_where_they_are_refused(
+async def test_a_large_value_is_uploaded_where_checksums_are_unsupported(
     transport: str,
 ) -> None:
     def answer(asked: Asked) -> Reply:
@@ -137,7 +137,7 @@ async def test_a_wrong_secret_costs_no_further_requests(
         calls += [put(store, f"c/{number}") for number in range(50)]
         found = await asyncio.gather(*calls, return_exceptions=True)
         assert {type(each) for each in found} == {UnauthenticatedError}
-        # By s3fs as well, which signs in other ways; and without the header, once for each.
+        # Each call is repeated by s3fs, and a few without the optional header.
         assert len(server.seen) <= 100 * 2 + 8
         assert losses(log) == []
 
@@ -146,7 +146,7 @@ async def test_a_wrong_secret_costs_no_further_requests(
 
 
 class Keys:
-    """A bucket of keys, with lists by either version."""
+    """A bucket that can be listed by either version."""
 
     def __init__(self, *keys: str, delete: Reply | None = None, page: int = 1000) -> None:
         self.keys = sorted(keys)
@@ -171,7 +171,7 @@ class Keys:
         query = {name: found[0] for name, found in parse_qs(asked.query).items()}
         if "list-type" in query and self.version_2 is not None:
             return self.version_2
-        # Version 1: what it does not know has no effect.
+        # Version 1 ignores unknown parameters.
         prefix, after = query.get("prefix", ""), query.get("marker", "")
         names: list[str] = []
         for key in self.keys:
@@ -211,7 +211,7 @@ class Keys:
     ],
     ids=lambda reply: f"{reply.status} {reply.body[13:28].decode()}",
 )
-async def test_a_bulk_delete_that_is_refused_as_a_whole(
+async def test_unsupported_bulk_deletes(
     refusal: Reply, transport: str, log: pytest.LogCaptureFixture
 ) -> None:
     service = Keys("x/c/0", "x/c/1", "x/d", "y/c/0", "y/c/1", "y/d", delete=refusal)
@@ -249,7 +249,7 @@ async def test_a_bulk_delete_that_is_refused_as_a_whole(
         ),
     ],
 )
-async def test_what_else_a_bulk_delete_fails_with_is_an_error(
+async def test_other_errors_of_a_bulk_delete_are_raised(
     refusal: Reply, raised: type[StoreError], transport: str
 ) -> None:
     service = Keys("x/c/0", "x/c/1", delete=refusal)
@@ -266,7 +266,7 @@ async def test_what_else_a_bulk_delete_fails_with_is_an_error(
     "version_2", [None, error(400, "InvalidArgument"), error(501, "NotImplemented")]
 )
 @pytest.mark.parametrize("gives_next_marker", [True, False])
-async def test_a_service_that_lists_by_version_1_alone(
+async def test_a_service_without_listobjectsv2(
     version_2: Reply | None, gives_next_marker: bool, transport: str, log: pytest.LogCaptureFixture
 ) -> None:
     keys = [f"x/{name}" for name in ("a", "b c", "c/0", "c/1", "c&d/0", "e", "f+g", "h/0/0")]
@@ -313,11 +313,11 @@ async def test_real_servers_list_by_version_1(
             service.unsupported = refused
 
 
-# -- Sizes that are not there ----------------------------------------------------------------------
+# -- Missing sizes ---------------------------------------------------------------------------------
 
 
 def by_head(**headers: str | None) -> Callable[[Asked], Reply]:
-    """A service whose values are their keys' last characters, with a HEAD of its own."""
+    """A service whose values are the last characters of their keys, with given HEAD headers."""
 
     def answer(asked: Asked) -> Reply:
         if asked.method == "HEAD":
@@ -342,9 +342,7 @@ def by_head(**headers: str | None) -> Callable[[Asked], Reply]:
     ],
     ids=str,
 )
-async def test_a_size_that_a_head_does_not_state(
-    headers: dict[str, str | None], transport: str
-) -> None:
+async def test_a_size_that_head_omits(headers: dict[str, str | None], transport: str) -> None:
     async with scripted_s3(by_head(**headers)) as server, store_at(server, transport) as store:
         assert await read(store, "a") == b"a"
         assert await store.getsize("long") == 4
@@ -353,7 +351,7 @@ async def test_a_size_that_a_head_does_not_state(
         assert await store.exists("empty")
 
 
-async def test_an_empty_object_is_known_by_its_etag(transport: str) -> None:
+async def test_an_empty_object_is_recognised_by_its_etag(transport: str) -> None:
     async with scripted_s3(by_head(ETag=EMPTY_MD5)) as server, store_at(server, transport) as store:
         await store.get("a")
         before = len(server.seen)
@@ -361,7 +359,7 @@ async def test_an_empty_object_is_known_by_its_etag(transport: str) -> None:
         assert len(server.seen) == before + 1
 
 
-async def test_an_empty_object_whose_ranges_are_refused(transport: str) -> None:
+async def test_an_empty_object_whose_range_is_not_satisfiable(transport: str) -> None:
     def answer(asked: Asked) -> Reply:
         if asked.method == "HEAD":
             return Reply(200, b"", {"ETag": '"e"', "Content-Length": None})
@@ -372,7 +370,7 @@ async def test_an_empty_object_whose_ranges_are_refused(transport: str) -> None:
         assert await store.getsize("empty") == 0
 
 
-async def test_a_size_that_nothing_states_is_an_error(transport: str) -> None:
+async def test_an_unknown_size_is_an_error(transport: str) -> None:
     def answer(asked: Asked) -> Reply:
         if asked.method == "HEAD":
             return Reply(200, b"", {"ETag": '"e"', "Content-Length": None})
@@ -386,21 +384,21 @@ async def test_a_size_that_nothing_states_is_an_error(transport: str) -> None:
             await store.getsize("a")
 
 
-async def test_sizes_that_a_list_leaves_out(transport: str) -> None:
+async def test_sizes_that_a_listing_omits(transport: str) -> None:
     service = Keys("x/a", "x/long")
     service.gives_sizes = False
     async with scripted_s3(service) as server, store_at(server, transport) as store:
         assert await listed(store.list()) == ["a", "long"]
-        # Values are their own paths.
+        # Each value is its path.
         assert await store.getsize_prefix("") == len("x/a") + len("x/long")
 
 
-# -- Answers of others -----------------------------------------------------------------------------
+# -- Responses of other servers --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", [PAGE, WELL_FORMED])
 @pytest.mark.parametrize("status", [200, 403, 404, 418])
-async def test_a_page_of_another_server_is_no_answer(
+async def test_a_page_of_another_server_is_an_error(
     status: int, page: bytes, transport: str
 ) -> None:
     is_s3 = True
@@ -436,7 +434,7 @@ async def test_a_page_of_another_server_is_no_answer(
                     assert str(status) in str(caught.value), name
 
 
-async def test_a_missing_key_without_a_document_is_missing(transport: str) -> None:
+async def test_a_404_without_a_body_is_a_missing_key(transport: str) -> None:
     replies: Sequence[Reply] = (
         Reply(404),
         Reply(404, b"", HTML),
@@ -454,7 +452,7 @@ async def test_a_missing_key_without_a_document_is_missing(transport: str) -> No
             assert not await store.exists("a")
 
 
-async def test_a_value_may_be_a_page(transport: str) -> None:
+async def test_a_value_may_be_html(transport: str) -> None:
     async with (
         scripted_s3(lambda asked: value(PAGE, **HTML)) as server,
         store_at(server, transport) as store,

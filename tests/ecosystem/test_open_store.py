@@ -450,7 +450,9 @@ NO_PLACES: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", NO_PLACES)
 def test_what_says_no_place_is_refused(name: str) -> None:
     thing = NO_PLACES[name]()
-    with pytest.raises(TypeError, match=rf"a URL is a str or a path, got {type(thing).__name__}"):
+    with pytest.raises(
+        TypeError, match=rf"a URL must be a str or a path, got {type(thing).__name__}"
+    ):
         open_store(thing)
 
 
@@ -458,10 +460,10 @@ def test_what_says_no_place_is_refused(name: str) -> None:
     ("name", "advice"),
     [
         ("a filesystem", r"FsspecStore\(fs, path\)"),
-        ("a store that is read", "hand that on as it is"),
-        ("a store of zarr's", "hand that on as it is"),
-        ("a place in a store", "hand that on as it is"),
-        ("a group", "hand that on as it is"),
+        ("a store that is read", "use that store"),
+        ("a store of zarr's", "use that store"),
+        ("a place in a store", "use that store"),
+        ("a group", "use that store"),
     ],
 )
 def test_a_refusal_says_what_to_do(name: str, advice: str) -> None:
@@ -481,7 +483,7 @@ def test_a_store_without_zarr_is_opened_with_its_options() -> None:
     )
     assert open_store(core.with_read_only(True)).read_only
     assert open_store(core, read_only=True).read_only
-    with pytest.raises(TypeError, match="storage_options beside a FsspecStore"):
+    with pytest.raises(TypeError, match="storage_options given with a FsspecStore"):
         open_store(core, {"anything": 1})
 
 

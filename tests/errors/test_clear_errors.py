@@ -1,4 +1,4 @@
-"""Wrong input and refused access: an error that names the thing, and holds no secret."""
+"""Invalid input and denied access: the error names the cause and contains no secret."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from fsspec_store.zarr import open_store
         ("S3://bucket/x", "did you mean s3://"),
         ("simplecache::s5://bucket", "unknown protocol 's5'"),
         ("file:///a\0b", "NUL"),
-        ("zip://a.zip", "names no archive: write zip://::archive"),
+        ("zip://a.zip", "has no archive: write zip://::archive"),
     ],
 )
 def test_a_url_that_names_no_place(url: str, names: str) -> None:
@@ -90,9 +90,9 @@ def test_a_url_is_text(url: Any) -> None:
         ("s3://bucket", {"aws_session_token": "x"}, "did you mean 'token'"),
         ("s3://bucket", {"endpointUrl": "x"}, "did you mean 'endpoint_url'"),
         ("s3://bucket", {"verify": False}, "did you mean client_kwargs={'verify': ...}"),
-        ("s3://bucket", {"timeout": 3}, "did you mean timeout=..., beside storage_options"),
-        ("s3://bucket", {"retries": 3}, "did you mean retries=..., beside storage_options"),
-        ("s3://bucket", {"readonly": 3}, "did you mean read_only=..., beside storage_options"),
+        ("s3://bucket", {"timeout": 3}, "did you mean the store parameter timeout=..."),
+        ("s3://bucket", {"retries": 3}, "did you mean the store parameter retries=..."),
+        ("s3://bucket", {"readonly": 3}, "did you mean the store parameter read_only=..."),
         (
             "s3://bucket",
             {"config_kwargs": {"read_timout": 3}},
@@ -106,9 +106,9 @@ def test_a_url_is_text(url: Any) -> None:
         ("https://host", {"headers": "x"}, "headers is a mapping of names to values"),
         ("https://host", {"client_kwargs": {"headers": {"x": 1}}}, "headers is a mapping"),
         ("/nowhere/x", {"auto_mkdri": True}, "'auto_mkdri' .did you mean 'auto_mkdir'"),
-        ("memory://x", {"readonly": True}, "did you mean read_only=..., beside storage_options"),
-        ("/nowhere", {"read_only": True}, "did you mean read_only=..., beside storage_options"),
-        ("s3://b", {"read_onyl": True}, "did you mean read_only=..., beside storage_options"),
+        ("memory://x", {"readonly": True}, "did you mean the store parameter read_only=..."),
+        ("/nowhere", {"read_only": True}, "did you mean the store parameter read_only=..."),
+        ("s3://b", {"read_onyl": True}, "did you mean the store parameter read_only=..."),
         ("abfs://container", {}, "'abfs://container'.*Must provide.*account_name"),
         ("file:///tmp", [("auto_mkdir", True)], "list"),
     ],

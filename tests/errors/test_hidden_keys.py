@@ -1,4 +1,4 @@
-"""A refused read says what to do where a service hides missing keys behind 403."""
+"""A 403 for a read advises missing_on_forbidden where a service may hide missing keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a chain that no link takes are refused as the store is made, before anything opens."""
+"""Unknown options of a chain are refused when the store is created, before any I/O."""
 
 from __future__ import annotations
 
@@ -41,12 +41,16 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("simplecache::https://h/x", {"headers": {}}, "did you mean {'https': {'headers'"),
     ("simplecache::s3://b/x", {"s3": S3, "cache_storag": "x"}, "did you mean 'cache_storage'"),
     ("simplecache::s3://b/x", {"gs": {"token": "anon"}}, "links of this chain: 'simplecache'"),
-    ("simplecache::s3://b/x", {"s3a": S3}, "'s3a' .did you mean 's3', as the URL has it"),
+    ("simplecache::s3://b/x", {"s3a": S3}, "'s3a' .did you mean 's3', as in the URL"),
     ("simplecache::https://h/x", {"http": {"headers": {}}}, "did you mean 'https'"),
     ("simplecache::s3://b/x", {"s4": S3}, "did you mean 's3'"),
-    ("simplecache::s3://b/x", {"s3": "hidden"}, "the options of 's3' are a mapping, got str"),
-    ("simplecache::s3://b/x", {"target_options": S3}, "'target_options' beside simplecache::s3"),
-    ("simplecache::s3://b/x", {"read_only": True}, "read_only=..., beside storage_options"),
+    ("simplecache::s3://b/x", {"s3": "hidden"}, "the options of 's3' must be a mapping, got str"),
+    (
+        "simplecache::s3://b/x",
+        {"target_options": S3},
+        "'target_options' given with simplecache::s3",
+    ),
+    ("simplecache::s3://b/x", {"read_only": True}, "the store parameter read_only=..."),
     # Layers that are told of what is below them by their own options.
     ("simplecache://b/x", {"target_protocol": "s3", "target_options": {"bogus": 1}}, "s3fs takes"),
     ("reference://", {"fo": "s3://b/x.json", "target_options": {"bogus": 1}}, "s3fs takes no"),

@@ -1,4 +1,4 @@
-"""What lets a request in is nowhere in its error, although the service repeats all it was sent."""
+"""Errors contain no credentials, although the service repeats the whole request."""
 
 from __future__ import annotations
 

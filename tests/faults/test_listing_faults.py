@@ -158,7 +158,7 @@ async def test_an_answer_to_another_question_is_an_error(name: str) -> None:
     async with service(name) as running:
         running.always("root-2/a/x", "root", "other/x")
         for call in CALLS.values():
-            with pytest.raises(BackendError, match=r"'bucket/root/.* answered with 'bucket/root-2"):
+            with pytest.raises(BackendError, match=r"'bucket/root/.* returned 'bucket/root-2"):
                 await call(running.store)
         # What was not grouped has to be listed, not what groups hide.
         running.always(prefixes=["root/a/", "root/b/"])
@@ -180,7 +180,7 @@ async def test_an_answer_that_says_it_is_of_another_prefix_is_an_error(name: str
         running.always("root/a/x/1")
         for call in (CALLS["list"], CALLS["is_empty"], CALLS["delete_dir"]):
             answered = rf"\1<Prefix>{told}</Prefix>"
-            with pytest.raises(BackendError, match="answered with one of 'root/a/x'"):
+            with pytest.raises(BackendError, match="returned one of 'root/a/x'"):
                 await call(running.store)
         # Shorter ones hold all that was asked for, however they are quoted.
         for told in ("root/", "root%2F", "", "roo"):

@@ -1,4 +1,4 @@
-"""What S3 may answer, and what becomes of it; each answer once, through a proxy before a server."""
+"""Faulty responses of S3, injected by a proxy in front of a server."""
 
 from __future__ import annotations
 
@@ -59,17 +59,17 @@ def error(status: int, code: str) -> Answer:
 
 
 def only(method: str, target: str, answer: Fault | Answer) -> Any:
-    """A plan that breaks the requests of one kind."""
+    """A plan with a fault for requests of one method and target."""
     return lambda asked, where, headers: answer if (asked == method and target in where) else None
 
 
 @pytest.mark.parametrize("fault", [Fault.LOST, Fault.DELAYED])
-async def test_a_creation_whose_answer_was_lost_is_a_creation(
+async def test_a_creation_whose_response_was_lost_succeeds(
     make_store: Any, proxy: FaultProxy, fault: Fault
 ) -> None:
     store = make_store(timeout=1)
     backend = store._backend
-    # The service is asked what it can do before, so that the next write is the one that counts.
+    # The probe of conditional writes is sent first.
     await store.set_if_not_exists("first", buf(b"1"))
     path = f"{store.path}/a"
     proxy.plan = the_first(1, fault, method="PUT")
@@ -81,7 +81,7 @@ async def test_a_creation_whose_answer_was_lost_is_a_creation(
 
 
 @pytest.mark.parametrize("fault", [Fault.LOST, Fault.DELAYED])
-async def test_a_replacement_whose_answer_was_lost_is_a_replacement(
+async def test_a_replacement_whose_response_was_lost_succeeds(
     make_store: Any, proxy: FaultProxy, fault: Fault
 ) -> None:
     store = make_store(timeout=1)
@@ -95,14 +95,14 @@ async def test_a_replacement_whose_answer_was_lost_is_a_replacement(
 
 
 @pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in parts"])
-async def test_an_equal_value_of_another_writer_is_not_this_ones(
+async def test_an_equal_value_of_another_writer_is_no_success(
     make_store: Any, proxy: FaultProxy, in_parts: bool
 ) -> None:
     store = make_store(large_value_bytes=1 if in_parts else None)
     method = "POST" if in_parts else "PUT"
     await put(store, "lock", data=b"free")
     version = (await store.get_version("lock")).version
-    # Two take a lock; the first one's request never arrives, and is sent again.
+    # Two writers take a lock. The second one's request is lost and sent again.
     proxy.plan = no_faults
     await store.set("lock", buf(b"taken"), if_match=version)
     strike = iter([Fault.RESET])
@@ -112,17 +112,17 @@ async def test_an_equal_value_of_another_writer_is_not_this_ones(
     with pytest.raises(VersionMismatchError):
         await store.set("lock", buf(b"taken"), if_match=version)
     assert next(strike, None) is None
-    # An answer that was lost is still this writer's own.
+    # With a lost response the write is recognised by its metadata.
     version = (await store.get_version("lock")).version
     strike = iter([Fault.LOST])
     await store.set("lock", buf(b"free again"), if_match=version)
     assert next(strike, None) is None
 
 
-async def test_a_large_value_whose_last_answer_was_lost_is_there(
+async def test_a_multipart_upload_whose_last_response_was_lost_succeeds(
     make_store: Any, proxy: FaultProxy, minio_endpoint: S3Endpoint
 ) -> None:
-    # As few bytes as the service allows.
+    # The minimum size of a part.
     store = make_store(large_value_bytes=5 * 2**20, part_bytes=5 * 2**20)
     large = content(6 * 2**20)
     proxy.plan = the_first(1, Fault.LOST, method="POST")
@@ -155,7 +155,7 @@ async def test_a_server_that_never_answers_is_a_clear_error(
     assert store.stats.requests == 3
 
 
-async def test_a_server_that_is_not_there_is_a_clear_error(
+async def test_an_unreachable_server_is_a_clear_error(
     options: dict[str, Any], unused_tcp_port: int, transport: str
 ) -> None:
     options["endpoint_url"] = f"http://127.0.0.1:{unused_tcp_port}"
@@ -169,7 +169,7 @@ async def test_a_server_that_is_not_there_is_a_clear_error(
         assert store.stats.requests == 6
 
 
-async def test_no_retries_are_none(make_store: Any, proxy: FaultProxy) -> None:
+async def test_zero_retries_send_one_request(make_store: Any, proxy: FaultProxy) -> None:
     store = make_store(retries=0)
     await put(store, "a")
     for fault in (Fault.RESET, Answer(503), error(500, "InternalError"), Fault.TRUNCATED):
@@ -179,7 +179,9 @@ async def test_no_retries_are_none(make_store: Any, proxy: FaultProxy) -> None:
         assert len(seen) == 1
 
 
-async def test_a_service_that_complains_is_asked_less(make_store: Any, proxy: FaultProxy) -> None:
+async def test_throttled_requests_are_counted_and_retried(
+    make_store: Any, proxy: FaultProxy
+) -> None:
     store = make_store()
     await put(store, "a")
     proxy.plan = the_first(3, error(503, "SlowDown"))
@@ -204,7 +206,9 @@ async def test_a_listing_that_breaks_off_is_an_error(make_store: Any, proxy: Fau
     assert len(await collect(store.list())) == 1001
 
 
-async def test_a_listing_that_leads_back_is_an_error(make_store: Any, proxy: FaultProxy) -> None:
+async def test_a_listing_that_repeats_a_page_is_an_error(
+    make_store: Any, proxy: FaultProxy
+) -> None:
     store = make_store(retries=0)
     key = b"<Contents><Key>data/a</Key><Size>1</Size></Contents>"
     token = b"<NextContinuationToken>again</NextContinuationToken>"
@@ -219,7 +223,7 @@ async def test_a_listing_that_leads_back_is_an_error(make_store: Any, proxy: Fau
                 await call
 
 
-async def test_a_key_that_a_bulk_delete_refuses_is_an_error(
+async def test_a_key_that_a_bulk_delete_does_not_delete_is_an_error(
     make_store: Any, proxy: FaultProxy
 ) -> None:
     store = make_store()
@@ -235,7 +239,7 @@ async def test_a_key_that_a_bulk_delete_refuses_is_an_error(
     proxy.plan = only("POST", "?delete", refusal("MethodNotAllowed"))
     with pytest.raises(StoreError, match="data/c/1"):
         await store.delete_dir("c")
-    # Passing, for one key as for a whole request.
+    # Transient errors of one key are retried, as those of a whole request.
     proxy.plan = the_first(1, refusal("InternalError"), method="POST")
     await store.delete_dir("c")
     assert await listed(store.list()) == []
@@ -259,9 +263,7 @@ async def test_a_service_without_bulk_deletes_gets_single_ones(
     assert "POST" not in {each.method for each in seen}
 
 
-async def test_what_a_bucket_hides_behind_403_may_be_missing(
-    make_store: Any, proxy: FaultProxy
-) -> None:
+async def test_403_may_mean_missing_on_reads(make_store: Any, proxy: FaultProxy) -> None:
     store = make_store(missing_on_forbidden=True)
     strict = make_store()
     await put(strict, "a")
@@ -276,7 +278,7 @@ async def test_what_a_bucket_hides_behind_403_may_be_missing(
         None,
     ]
     assert store.stats.forbidden_as_missing == 6
-    # Only what is read may be missing.
+    # On other operations than reads, 403 is an error.
     for use in (store.set("a", buf(b"x")), store.delete("a"), listed(store.list())):
         with pytest.raises(AccessDeniedError):
             await use
@@ -289,7 +291,7 @@ async def test_what_a_bucket_hides_behind_403_may_be_missing(
 @pytest.mark.parametrize(
     "code", ["ExpiredToken", "SignatureDoesNotMatch", "InvalidAccessKeyId", "InvalidTokenId"]
 )
-async def test_credentials_that_are_no_good_hide_no_keys(
+async def test_invalid_credentials_never_mean_missing(
     make_store: Any, proxy: FaultProxy, code: str
 ) -> None:
     store = make_store(missing_on_forbidden=True)
@@ -300,7 +302,7 @@ async def test_credentials_that_are_no_good_hide_no_keys(
     assert store.stats.forbidden_as_missing == 0
 
 
-async def test_a_condition_is_met_by_none_that_was_not_set(
+async def test_412_to_an_unconditional_write_is_an_error(
     make_store: Any, proxy: FaultProxy
 ) -> None:
     store = make_store()
@@ -309,9 +311,7 @@ async def test_a_condition_is_met_by_none_that_was_not_set(
         await put(store, "a")
 
 
-async def test_many_first_creations_ask_the_service_once(
-    make_store: Any, proxy: FaultProxy
-) -> None:
+async def test_concurrent_first_creations_probe_once(make_store: Any, proxy: FaultProxy) -> None:
     store = make_store()
     with proxy.watching() as seen:
         await asyncio.gather(*(store.set_if_not_exists(f"k/{n}", buf(b"x")) for n in range(20)))
@@ -321,7 +321,7 @@ async def test_many_first_creations_ask_the_service_once(
     assert len(await listed(store.list())) == 20
 
 
-async def test_an_upload_that_nobody_reads_is_given_up(
+async def test_an_upload_that_the_server_does_not_read_times_out(
     options: dict[str, Any], transport: str
 ) -> None:
     async def ignore(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -341,7 +341,7 @@ async def test_an_upload_that_nobody_reads_is_given_up(
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "TokenRefreshRequired", "RequestExpired"])
-async def test_expired_credentials_are_read_anew_once(
+async def test_expired_credentials_are_refreshed_once(
     minio_endpoint: S3Endpoint,
     proxy: FaultProxy,
     tmp_path: Path,
@@ -371,18 +371,18 @@ async def test_expired_credentials_are_read_anew_once(
     ) as store:
         with proxy.watching() as seen, pytest.raises(AccessDeniedError, match=code):
             await store.get("a")
-        # As often as there might be something new, and no more often.
+        # One request, and one after the credentials were refreshed.
         assert len(seen) == 2
         write(minio_endpoint.key)
         with proxy.watching() as seen:
             assert await store.get("a") is None
             await asyncio.gather(*(store.set(f"k/{n}", buf(b"x")) for n in range(20)))
-        # What was refused is looked for again before anything is signed with it.
+        # Rejected credentials are looked up again before the next request.
         assert [each.status for each in seen].count(400) == 0
     assert len(proxy.seen) >= 2
 
 
-async def test_many_at_once_find_their_credentials_expired(
+async def test_concurrent_requests_with_expired_credentials(
     make_store: Any, proxy: FaultProxy
 ) -> None:
     store = make_store()
@@ -392,7 +392,7 @@ async def test_many_at_once_find_their_credentials_expired(
     assert set(values) == {b'{"zarr_format": 3}'}
 
 
-async def test_a_service_that_ignores_conditions_is_found_out(rclone_endpoint: S3Endpoint) -> None:
+async def test_the_probe_detects_ignored_conditions(rclone_endpoint: S3Endpoint) -> None:
     bucket = rclone_endpoint.make_bucket()
     url, options = f"s3://{bucket}/x", rclone_endpoint.storage_options()
     async with FsspecStore.from_url(url, options) as store:
@@ -406,7 +406,7 @@ async def test_a_service_that_ignores_conditions_is_found_out(rclone_endpoint: S
             await store.set("a", buf(b"second"), if_match=version)
         assert not store.supports_compare_and_swap
         assert await read(store, "a") == b"first"
-        # Parts are written all the same, as far as one writer goes.
+        # Partial writes work with a single writer.
         await store.set_partial_values([("a", 1, b"IR"), ("new", 1, b"x")])
         assert await read(store, "a") == b"fIRst"
         assert await read(store, "new") == b"\0x"
@@ -419,7 +419,7 @@ async def test_a_service_that_ignores_conditions_is_found_out(rclone_endpoint: S
         assert not store.supports_atomic_create
 
 
-async def test_a_service_that_sends_a_whole_checksum_with_a_part(
+async def test_a_whole_checksum_with_a_part_is_ignored(
     rclone_endpoint: S3Endpoint, transport: str
 ) -> None:
     bucket = rclone_endpoint.make_bucket()

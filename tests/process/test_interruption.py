@@ -1,4 +1,4 @@
-"""Blocking methods that are interrupted, or left open as the program ends."""
+"""Blocking methods that are interrupted, or still running when the program ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stores in other processes: forked, pickled, never closed. Nothing is ever printed."""
+"""Stores in other processes: forked, pickled, never closed. Nothing is printed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many sockets a process opens: few for many stores, and never more than it may have."""
+"""The number of sockets of a process: few for many stores, and within the limit of the system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``store.sync`` wherever a script may call it: threads, children, others' event loops, the end."""
+"""``store.sync`` in threads, child processes, other event loops and exit handlers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lets a request into an Azure account: keys as the SDK uses them, tokens fetched once."""
+"""Credentials of an Azure account: signatures like those of the SDK, shared tokens."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def account(**options: Any) -> Any:
     ],
     ids=lambda options: "+".join(options),
 )
-def test_a_key_signs(options: dict[str, Any]) -> None:
+def test_requests_are_signed_with_a_key(options: dict[str, Any]) -> None:
     found = account(**options)
     headers = asyncio.run(found.headers("GET", "/c/b", "", {}))
     assert headers["Authorization"].startswith("SharedKey account:")
@@ -106,9 +106,9 @@ SIGNATURE = "sv=2022-11-02&sr=c&sp=rl&sig=abc%3D"
 )
 def test_a_signature_is_in_every_url(options: dict[str, Any]) -> None:
     found = account(**options)
-    place = "https://account.blob.core.windows.net/c"
-    assert found.url("/c", "") == f"{place}?{SIGNATURE}"
-    assert found.url("/c", "comp=list") == f"{place}?comp=list&{SIGNATURE}"
+    location = "https://account.blob.core.windows.net/c"
+    assert found.url("/c", "") == f"{location}?{SIGNATURE}"
+    assert found.url("/c", "comp=list") == f"{location}?comp=list&{SIGNATURE}"
     assert "Authorization" not in asyncio.run(found.headers("GET", "/c", "", {}))
     assert SIGNATURE not in found.service
 
@@ -126,111 +126,111 @@ def test_an_anonymous_reader_sends_nothing() -> None:
     assert "Authorization" not in asyncio.run(found.headers("GET", "/c", "", {}))
 
 
-class Asked:
-    """A credential that counts, and waits until it is let go on."""
+class CountingCredential:
+    """A credential that counts its calls, and blocks until it is released."""
 
     def __init__(self, lifetime: float = 3600) -> None:
         self.lifetime = lifetime
         self.times = 0
         self.threads: set[str] = set()
-        self.go_on = threading.Event()
-        self.go_on.set()
+        self.released = threading.Event()
+        self.released.set()
         self.error: Exception | None = None
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         assert scopes == ("https://storage.azure.com/.default",)
         self.times += 1
         self.threads.add(threading.current_thread().name)
-        self.go_on.wait(10)
+        self.released.wait(10)
         if self.error is not None:
             raise self.error
         return AccessToken(f"token-{self.times}", int(time.time() + self.lifetime))
 
 
-class AskedAsync(Asked):
+class AsyncCountingCredential(CountingCredential):
     async def get_token(self, *scopes: str, **options: Any) -> AccessToken:  # type: ignore[override]
-        return Asked.get_token(self, *scopes, **options)
+        return CountingCredential.get_token(self, *scopes, **options)
 
 
-async def ask(tokens: Tokens) -> str | None:
+async def authorize(tokens: Tokens) -> str | None:
     return await tokens.authorization("GET", "/", "", {})
 
 
-@pytest.mark.parametrize("kind", [Asked, AskedAsync])
-def test_a_token_is_fetched_once_for_all_loops(kind: type[Asked]) -> None:
+@pytest.mark.parametrize("kind", [CountingCredential, AsyncCountingCredential])
+def test_a_token_is_fetched_once_for_all_loops(kind: type[CountingCredential]) -> None:
     credential = kind()
     tokens = Tokens(credential)
 
     async def many() -> set[str | None]:
-        return set(await asyncio.gather(*(ask(tokens) for _ in range(10))))
+        return set(await asyncio.gather(*(authorize(tokens) for _ in range(10))))
 
     assert asyncio.run(many()) == {"Bearer token-1"}
     assert asyncio.run(many()) == {"Bearer token-1"}
     assert credential.times == 1
-    # Never on the loop that asks.
+    # Never on the loop of the request.
     assert threading.main_thread().name not in credential.threads
 
 
-@pytest.mark.parametrize("kind", [Asked, AskedAsync])
-async def test_a_token_about_to_end_is_fetched_anew(kind: type[Asked]) -> None:
+@pytest.mark.parametrize("kind", [CountingCredential, AsyncCountingCredential])
+async def test_a_token_about_to_expire_is_refreshed(kind: type[CountingCredential]) -> None:
     tokens = Tokens(kind(lifetime=200))
-    assert await ask(tokens) == "Bearer token-1"
-    assert await ask(tokens) == "Bearer token-2"
+    assert await authorize(tokens) == "Bearer token-1"
+    assert await authorize(tokens) == "Bearer token-2"
 
 
-async def test_a_refused_token_is_fetched_anew() -> None:
-    tokens = Tokens(Asked())
-    assert await ask(tokens) == "Bearer token-1"
-    refused = tokens.current_token()
-    # Of many who were refused together, the first has another fetched for all.
-    await tokens.refresh(refused)
-    assert await ask(tokens) == "Bearer token-2"
-    await tokens.refresh(refused)
-    assert await ask(tokens) == "Bearer token-2"
+async def test_a_rejected_token_is_refreshed() -> None:
+    tokens = Tokens(CountingCredential())
+    assert await authorize(tokens) == "Bearer token-1"
+    rejected = tokens.current_token()
+    # The first of several rejected requests fetches a new token for all.
+    await tokens.refresh(rejected)
+    assert await authorize(tokens) == "Bearer token-2"
+    await tokens.refresh(rejected)
+    assert await authorize(tokens) == "Bearer token-2"
 
 
-async def test_a_failure_is_everybodys_and_not_for_ever() -> None:
-    credential = Asked()
+async def test_a_failure_is_shared_and_not_permanent() -> None:
+    credential = CountingCredential()
     credential.error = OSError("no way to the token")
     tokens = Tokens(credential)
-    credential.go_on.clear()
-    waiting = [asyncio.create_task(ask(tokens)) for _ in range(3)]
+    credential.released.clear()
+    waiting = [asyncio.create_task(authorize(tokens)) for _ in range(3)]
     await asyncio.sleep(0)
-    credential.go_on.set()
-    answers = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [str(answer) for answer in answers] == ["no way to the token"] * 3
+    credential.released.set()
+    errors = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(error) for error in errors] == ["no way to the token"] * 3
     assert credential.times == 1
     credential.error = None
-    assert await ask(tokens) == "Bearer token-2"
+    assert await authorize(tokens) == "Bearer token-2"
 
 
-async def test_failures_one_after_the_other_are_looked_up_at_a_bounded_rate() -> None:
-    credential = Asked()
+async def test_failed_lookups_are_repeated_at_a_bounded_rate() -> None:
+    credential = CountingCredential()
     credential.error = OSError("no way to the token")
     tokens = Tokens(credential)
     for _ in range(100):
         with pytest.raises(OSError, match="no way"):
-            await ask(tokens)
+            await authorize(tokens)
     assert 1 < credential.times < 20
 
 
-async def test_requests_that_share_a_failure_raise_it_without_each_others_traces() -> None:
-    credential = Asked()
+async def test_a_shared_failure_has_no_tracebacks_of_other_requests() -> None:
+    credential = CountingCredential()
     credential.error = ServiceRequestError("no way to the token")
     sender = Sender("test", RetryPolicy(retries=1), lambda _: TRANSIENT, Stats())
     tokens = Tokens(credential)
-    credential.go_on.clear()
-    waiting = [asyncio.create_task(sender.send(lambda: ask(tokens))) for _ in range(16)]
+    credential.released.clear()
+    waiting = [asyncio.create_task(sender.send(lambda: authorize(tokens))) for _ in range(16)]
     await asyncio.sleep(0)
-    credential.go_on.set()
+    credential.released.set()
     for error in await asyncio.gather(*waiting, return_exceptions=True):
         assert isinstance(error, ServiceRequestError)
         assert len(error.__notes__) == 1
         assert len(traceback.extract_tb(error.__traceback__)) < 20
 
 
-class Given(Asked):
-    """A credential that gives what it was made with."""
+class FixedCredential(CountingCredential):
+    """A credential that returns a fixed object."""
 
     def __init__(self, found: Any) -> None:
         super().__init__()
@@ -256,35 +256,35 @@ class Given(Asked):
     ],
     ids=repr,
 )
-async def test_what_is_no_token_is_an_error(found: Any) -> None:
-    tokens = Tokens(Given(found))
+async def test_an_invalid_token_is_an_error(found: Any) -> None:
+    tokens = Tokens(FixedCredential(found))
     for _ in range(2):
         with pytest.raises(ClientAuthenticationError, match="returned no valid token"):
-            await ask(tokens)
+            await authorize(tokens)
 
 
-async def test_a_token_may_end_with_a_line_break_and_its_time_be_text() -> None:
+async def test_a_token_may_end_with_a_line_break_and_expire_at_a_string() -> None:
     found = SimpleNamespace(token="t\n", expires_on=str(2**40))
-    assert await ask(Tokens(Given(found))) == "Bearer t"
+    assert await authorize(Tokens(FixedCredential(found))) == "Bearer t"
 
 
 async def test_an_asynchronous_method_may_be_wrapped() -> None:
-    credential = AskedAsync()
+    credential = AsyncCountingCredential()
     wrapped = SimpleNamespace(get_token=lambda scope: credential.get_token(scope))
-    assert await ask(Tokens(wrapped)) == "Bearer token-1"
+    assert await authorize(Tokens(wrapped)) == "Bearer token-1"
 
 
-async def test_a_token_that_is_cancelled_cancels_nobody() -> None:
+async def test_a_cancelled_fetch_cancels_no_request() -> None:
     class Cancelled:
         async def get_token(self, *scopes: str) -> AccessToken:
             raise asyncio.CancelledError
 
     with pytest.raises(ServiceRequestError, match="cancelled"):
-        await ask(Tokens(Cancelled()))
+        await authorize(Tokens(Cancelled()))
 
 
 @pytest.mark.parametrize("signature", ["sig=a b", "sig=a#b", "sig=a\r\nX: y", "sig=\u4e2d"])
-def test_a_signature_that_is_no_query_is_refused(signature: str) -> None:
+def test_an_invalid_signature_is_rejected(signature: str) -> None:
     connection = f"AccountName=account;SharedAccessSignature={signature}"
     with pytest.raises(StorageOptionError, match="invalid in a URL") as caught:
         account(connection_string=connection)
@@ -294,19 +294,19 @@ def test_a_signature_that_is_no_query_is_refused(signature: str) -> None:
         found.url("/c", "")
 
 
-async def test_who_gives_up_takes_the_token_from_nobody() -> None:
-    credential = Asked()
-    credential.go_on.clear()
+async def test_a_cancelled_request_does_not_cancel_the_fetch() -> None:
+    credential = CountingCredential()
+    credential.released.clear()
     tokens = Tokens(credential)
-    first, second = (asyncio.create_task(ask(tokens)) for _ in range(2))
+    first, second = (asyncio.create_task(authorize(tokens)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
-    credential.go_on.set()
+    credential.released.set()
     assert await second == "Bearer token-1"
     assert first.cancelled()
 
 
-def test_credentials_that_adlfs_made_are_asked_in_a_thread() -> None:
+def test_credentials_made_by_adlfs_run_in_a_thread() -> None:
     found = account(tenant_id="t", client_id="c", client_secret="s")
     assert isinstance(found.credential, Tokens)
     assert found.credential.refreshable

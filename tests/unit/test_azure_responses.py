@@ -1,4 +1,4 @@
-"""What Azure's answers mean, from answers as its documentation gives them."""
+"""Interpretation of responses as in Azure's documentation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fsspec_store._backends.azure.responses import (
 from fsspec_store._core.failures import Failure
 from fsspec_store._http.responses import WholeResponse
 
-REFUSAL = b"""\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><Error>\
+ERROR = b"""\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><Error>\
 <Code>AuthenticationFailed</Code><Message>Server failed to authenticate the request &amp; refused.
 RequestId:55ea2a3c-701e-0000-3a53-1f5a17000000
 Time:2026-07-27T00:00:00.0000000Z</Message><AuthenticationErrorDetail>The MAC signature found in \
@@ -25,8 +25,8 @@ the HTTP request 'c2lnbmF0dXJl' is not the same as any computed signature. Serve
 string to sign: 'GET'.</AuthenticationErrorDetail></Error>"""
 
 
-def test_an_error_says_what_and_why_and_no_signature() -> None:
-    error = AzureError(WholeResponse(403, {}, REFUSAL))
+def test_an_error_has_code_and_message_but_no_signature() -> None:
+    error = AzureError(WholeResponse(403, {}, ERROR))
     assert str(error) == (
         "status 403, AuthenticationFailed: Server failed to authenticate the request & refused."
     )
@@ -44,7 +44,7 @@ def test_an_error_says_what_and_why_and_no_signature() -> None:
         (401, "InvalidAuthenticationInfo", Failure.UNAUTHENTICATED),
         (400, "InvalidAuthenticationInfo", Failure.UNAUTHENTICATED),
         (409, "PublicAccessNotPermitted", Failure.FORBIDDEN),
-        # What an anonymous reader is told of a private container, or of none.
+        # For an anonymous request to a private or missing container.
         (404, "ResourceNotFound", Failure.FORBIDDEN),
         (400, "InvalidUri", Failure.INVALID_PATH),
         (400, "InvalidResourceName", Failure.INVALID_PATH),
@@ -54,8 +54,8 @@ def test_an_error_says_what_and_why_and_no_signature() -> None:
         (404, None, Failure.BACKEND),
     ],
 )
-def test_what_an_error_means(status: int, code: str | None, failure: Failure) -> None:
-    # As a HEAD is answered: without a body.
+def test_the_kind_of_an_error(status: int, code: str | None, failure: Failure) -> None:
+    # Like a response to HEAD: without a body.
     headers = {} if code is None else {"x-ms-error-code": code}
     error = AzureError(WholeResponse(status, headers, b""))
     assert error.code == code
@@ -63,7 +63,7 @@ def test_what_an_error_means(status: int, code: str | None, failure: Failure) ->
 
 
 def test_the_code_of_a_body() -> None:
-    assert error_code(WholeResponse(403, {}, REFUSAL)) == "AuthenticationFailed"
+    assert error_code(WholeResponse(403, {}, ERROR)) == "AuthenticationFailed"
     assert error_code(WholeResponse(403, {}, b"<html>")) is None
 
 
@@ -92,7 +92,7 @@ def test_a_page_of_a_listing() -> None:
     assert page("") == ([], [], [], None)
 
 
-def test_a_name_that_xml_cannot_carry() -> None:
+def test_a_name_that_is_invalid_in_xml() -> None:
     found = page(
         "<Blob><Name Encoded='true'>a/%EF%BF%BE%20b</Name><Properties>"
         "<Content-Length>1</Content-Length></Properties></Blob>" + item("a/%20", 2)
@@ -100,7 +100,7 @@ def test_a_name_that_xml_cannot_carry() -> None:
     assert found.blobs == [("a/\ufffe b", 1), ("a/%20", 2)]
 
 
-def test_directories_are_no_blobs() -> None:
+def test_directories_are_not_blobs() -> None:
     found = page(
         item("a/file", 1, "<ResourceType>file</ResourceType>")
         + item("a/dir", 0, "<ResourceType>directory</ResourceType>")
@@ -111,21 +111,21 @@ def test_directories_are_no_blobs() -> None:
     assert found.folders == ["a/dir", "a/marker"]
 
 
-def test_a_quoted_name_that_is_no_text() -> None:
+def test_a_quoted_name_that_is_not_utf8() -> None:
     with pytest.raises(OSError, match="UTF-8"):
         page("<Blob><Name Encoded='true'>a/%FF</Name></Blob>")
 
 
-def test_an_indented_document_has_no_further_page() -> None:
+def test_an_indented_listing_has_no_marker() -> None:
     assert page(item("a/1", 7), ">\n  </NextMarker>").marker is None
-    # Of an emulator, whose markers are names.
+    # A marker of an emulator, which uses names.
     assert page(item("a/1", 7), "> </NextMarker>").marker == " "
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"<EnumerationResults><Blobs>", b"<html></html>", b"<Blobs><Blob/></Blobs>"]
 )
-def test_what_is_no_listing(body: bytes) -> None:
+def test_an_invalid_listing_is_an_error(body: bytes) -> None:
     with pytest.raises(OSError, match="invalid listing"):
         listing(body)
 
@@ -140,7 +140,7 @@ def test_what_is_no_listing(body: bytes) -> None:
         ({"x-ms-resource-type": "file"}, False),
     ],
 )
-def test_what_a_directory_answers(headers: dict[str, str], folder: bool) -> None:
+def test_headers_of_a_directory(headers: dict[str, str], folder: bool) -> None:
     assert is_folder(headers) is folder
 
 
@@ -172,14 +172,14 @@ def test_the_parts_of_a_batch() -> None:
     assert error_code(parts[12]) == "BlobNotFound"
 
 
-def test_headers_of_parts_that_are_no_ascii() -> None:
+def test_non_ascii_headers_of_parts() -> None:
     body = BATCH.replace(b"x-ms-request-id: ", b"x-ms-request-id: \xc3\xa9")
     body = body.replace(b"Content-ID: 12", b"Content-ID: \xd9\xa3")
     parts = batch_responses("multipart/mixed; boundary=batchresponse_66925647", body)
     assert {number: part.status for number, part in parts.items()} == {0: 202}
 
 
-def test_an_answer_to_the_batch_as_a_whole_is_no_parts() -> None:
+def test_a_response_to_the_whole_batch_has_no_parts() -> None:
     body = BATCH.replace(b"Content-ID: 0 \r\n", b"").replace(b"Content-ID: 12 \r\n", b"")
     assert batch_responses("multipart/mixed; boundary=batchresponse_66925647", body) == {}
     assert batch_responses("application/xml", b"<Error/>") == {}

@@ -1,4 +1,4 @@
-"""Clean-up after what failed or was cancelled: it is bounded, and awaited at the end."""
+"""Clean-up after failed and cancelled calls: limited in time, and awaited on close."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_a_second_cancellation_does_not_wait_and_does_not_stop_it() -> Non
         assert done.is_set()
 
 
-async def test_after_a_failure_it_is_awaited_and_its_own_failure_is_only_logged(
+async def test_clean_up_after_a_failure_is_awaited_and_its_errors_are_only_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "fsspec_store")
@@ -86,7 +86,7 @@ async def test_after_a_failure_it_is_awaited_and_its_own_failure_is_only_logged(
     ]
 
 
-async def test_closing_without_a_loop_gives_up_what_is_under_way() -> None:
+async def test_closing_without_a_loop_cancels_the_clean_up() -> None:
     cleanup = Cleanup()
     async with nothing_left():
         task = asyncio.create_task(cleanup.run(never, asyncio.CancelledError()))

@@ -55,7 +55,7 @@ async def test_results_come_in_completion_order() -> None:
         await anext(results)
 
 
-async def test_the_first_failure_cancels_the_rest_and_is_raised_as_itself() -> None:
+async def test_the_first_failure_cancels_the_rest_and_is_raised_unchanged() -> None:
     cancelled = []
 
     async def work(item: int) -> None:
@@ -72,7 +72,7 @@ async def test_the_first_failure_cancels_the_rest_and_is_raised_as_itself() -> N
     assert sorted(cancelled) == [0, 2, 3]
 
 
-async def test_leaving_early_cancels_what_is_under_way() -> None:
+async def test_leaving_early_cancels_the_running_calls() -> None:
     cancelled = []
 
     async def work(item: int) -> int:
@@ -129,7 +129,7 @@ async def test_every_item_is_taken_once_and_at_most_limit_run(
 
 
 @both
-async def test_as_many_run_as_may(run: Any) -> None:
+async def test_as_many_run_as_the_limit_allows(run: Any) -> None:
     together = asyncio.Barrier(5)
 
     async def work(item: int) -> None:
@@ -164,7 +164,7 @@ async def test_items_are_taken_only_when_there_is_room(run: Any) -> None:
     assert taken == list(range(10))
 
 
-async def test_results_that_nobody_takes_keep_more_from_running() -> None:
+async def test_results_that_are_not_taken_count_against_the_limit() -> None:
     begun = []
 
     async def work(item: int) -> int:
@@ -180,7 +180,7 @@ async def test_results_that_nobody_takes_keep_more_from_running() -> None:
 
 
 @both
-async def test_a_source_that_fails_cancels_what_is_under_way(run: Any) -> None:
+async def test_a_source_that_fails_cancels_the_running_calls(run: Any) -> None:
     cancelled = []
     both_run = asyncio.Event()
 
@@ -205,7 +205,7 @@ async def test_a_source_that_fails_cancels_what_is_under_way(run: Any) -> None:
 
 
 @both
-async def test_who_is_cancelled_cancels_what_is_under_way(run: Any) -> None:
+async def test_cancelling_the_caller_cancels_the_running_calls(run: Any) -> None:
     running: set[int] = set()
     full = asyncio.Event()
 
@@ -226,7 +226,7 @@ async def test_who_is_cancelled_cancels_what_is_under_way(run: Any) -> None:
     assert not running
 
 
-async def test_a_failure_shows_while_the_source_has_nothing_to_give() -> None:
+async def test_a_failure_is_raised_while_the_source_waits() -> None:
     closed = False
 
     async def items() -> AsyncIterator[int]:
@@ -246,7 +246,7 @@ async def test_a_failure_shows_while_the_source_has_nothing_to_give() -> None:
     assert closed
 
 
-async def test_functions_that_never_wait_let_others_run() -> None:
+async def test_functions_that_never_wait_yield_to_the_loop() -> None:
     seen = []
     begun = asyncio.Event()
 

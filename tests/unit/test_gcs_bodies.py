@@ -60,18 +60,18 @@ async def test_a_batch_holds_a_request_for_each_deletion() -> None:
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, lambda data: np.frombuffer(data, "u1").copy()])
-def test_checksums_are_spelled_as_the_service_does(make: object) -> None:
+def test_checksums_are_in_base_64(make: object) -> None:
     # The check value of the algorithm's definition (RFC 3720, appendix B.4, has others).
     view = memoryview(make(b"123456789"))  # type: ignore[operator]
     assert checksum_metadata(view) == {"crc32c": "4waSgw=="}
     assert checksum_metadata(memoryview(b"")) == {"crc32c": "AAAAAA=="}
 
 
-def test_a_checksum_is_taken_in_pieces() -> None:
+def test_a_checksum_is_computed_in_steps() -> None:
     assert crc32c(memoryview(b"123456789"), step_bytes=4) == "4waSgw=="
 
 
-def test_without_a_fast_library_the_other_checksum_is_sent(
+def test_without_a_fast_library_the_md5_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(google_crc32c, "implementation", "python")

@@ -21,7 +21,7 @@ from fsspec_store._backends.gcs.responses import (
 from fsspec_store._http.responses import StatusError, WholeResponse
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT
 
-#: In the form of Cloud Storage, "Sending batch requests", in another order than they were asked.
+#: In the form of Cloud Storage, "Sending batch requests", not in the order of the requests.
 BATCH = b"""--batch_pK7JBAk73-E=_AA5eFwv4m2Q=\r
 Content-Type: application/http\r
 Content-ID: <response-b29c5de2-0db4-490b-b421-6a51b598bd22+1>\r
@@ -51,7 +51,7 @@ Retry-After: 7\r
 """
 
 
-def test_answers_of_a_batch_are_told_apart() -> None:
+def test_responses_in_a_batch() -> None:
     headers = {"Content-Type": 'multipart/mixed; boundary="batch_pK7JBAk73-E=_AA5eFwv4m2Q="'}
     outcomes = outcomes_of_batch(WholeResponse(200, headers, BATCH))
     assert {number: outcome.status for number, outcome in outcomes.items()} == {
@@ -70,7 +70,7 @@ def test_answers_of_a_batch_are_told_apart() -> None:
     assert again.after == 7
 
 
-def test_a_header_of_a_part_that_is_no_ascii() -> None:
+def test_a_non_ascii_header_of_a_part() -> None:
     headers = {"Content-Type": "multipart/mixed; boundary=b"}
     part = b"--b\r\nContent-ID: <\xff0>\r\n\r\nHTTP/1.1 503 X\r\nRetry-After: \xff\r\n\r\n\r\n"
     outcomes = outcomes_of_batch(WholeResponse(200, headers, part + b"--b--"))
@@ -78,7 +78,7 @@ def test_a_header_of_a_part_that_is_no_ascii() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"--b\r\n\r\nx\r\n--b--"])
-def test_what_is_no_batch_answers_nothing(body: bytes) -> None:
+def test_an_invalid_batch_has_no_responses(body: bytes) -> None:
     headers = {"Content-Type": "multipart/mixed; boundary=b"}
     assert outcomes_of_batch(WholeResponse(200, headers, body)) == {}
 
@@ -96,7 +96,7 @@ def test_what_is_no_batch_answers_nothing(body: bytes) -> None:
         (b'{"error": {"message": "' + b"x" * 2**17, b'{"error": {"message": "' + b"x" * 2**17),
     ],
 )
-def test_a_refusal_is_told_in_words(body: bytes, words: bytes) -> None:
+def test_an_error_response_with_its_message(body: bytes, words: bytes) -> None:
     assert with_message(WholeResponse(404, {}, body)).body == words
 
 
@@ -110,16 +110,16 @@ def test_a_refusal_is_told_in_words(body: bytes, words: bytes) -> None:
         (403, b"The specified bucket does not exist.", False, False),
     ],
 )
-def test_missing_objects_and_buckets_are_told_apart(
+def test_missing_objects_and_missing_buckets(
     status: int, body: bytes, is_object: bool, is_bucket: bool
 ) -> None:
-    answer = WholeResponse(status, {}, body)
-    assert is_missing_object(answer) is is_object
-    assert is_missing_bucket(answer) is is_bucket
-    assert is_ambiguous_404(answer) is (status == 404 and not is_object)
+    response = WholeResponse(status, {}, body)
+    assert is_missing_object(response) is is_object
+    assert is_missing_bucket(response) is is_bucket
+    assert is_ambiguous_404(response) is (status == 404 and not is_object)
 
 
-def test_a_whole_object_fits_its_checksum() -> None:
+def test_the_checksum_of_a_whole_object_is_verified() -> None:
     several = CIMultiDict([("x-goog-hash", "md5=zzz"), ("X-Goog-Hash", "crc32c=4waSgw==")])
     for headers in (several, {"X-Goog-Hash": "crc32c=4waSgw==,md5=x"}, {}, {"X-Goog-Hash": "?"}):
         verify_checksum(headers, b"123456789")
@@ -127,14 +127,14 @@ def test_a_whole_object_fits_its_checksum() -> None:
         verify_checksum(several, b"123456780")
 
 
-def test_without_a_fast_library_a_checksum_is_not_looked_at(
+def test_without_a_fast_library_the_checksum_is_not_verified(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(google_crc32c, "implementation", "python")
     assert verify_checksum({"X-Goog-Hash": "crc32c=4waSgw=="}, b"other") is None  # type: ignore[func-returns-value]
 
 
-def test_what_was_stored_is_held_against_what_was_sent() -> None:
+def test_stored_size_and_checksum_are_verified() -> None:
     declared = {"crc32c": "4waSgw=="}
     for body in (b"{}", b'{"size": "9"}', b'{"size": "9", "crc32c": "4waSgw==", "md5Hash": "x"}'):
         verify_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
@@ -143,7 +143,7 @@ def test_what_was_stored_is_held_against_what_was_sent() -> None:
             verify_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
 
 
-def test_which_failures_are_worth_another_attempt() -> None:
+def test_retry_decisions() -> None:
     passing = google.auth.exceptions.TransportError("x")
     lasting = google.auth.exceptions.RefreshError("x")
     wrapped = gcsfs.retry.HttpError({"code": 401, "message": "Invalid Credentials"})

@@ -1,4 +1,4 @@
-"""Listings of a bucket that is a list: what is asked of it when, and in which order it comes."""
+"""Listings of a bucket in memory: when requests are sent, and the order of the pages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fsspec_store._backends.pages import Page
 from fsspec_store._core.failures import Failure
 from fsspec_store._http.settings import Settings
 from fsspec_store._runtime.prefetching import prefetched
-from fsspec_store._store.fan_out import fanned_out
+from fsspec_store._store.fan_out import fan_out_pages
 from fsspec_store._store.keys import is_listable
 from fsspec_store.errors import BackendError
 
@@ -53,9 +53,9 @@ class Bucket(Backend):
         self.random = random.Random(0)
 
     async def pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        prefix = directory + stem
+        prefix = directory + name_prefix
         if not recursive:
             self.levels.append(prefix.removeprefix(ROOT))
         entries: dict[str, None] = {}
@@ -151,7 +151,7 @@ async def up_to_error(listing: AsyncGenerator[str, None]) -> tuple[list[str], Ba
 
 
 @pytest.mark.parametrize("name", ["list", "list_prefix", "list_sizes", "list_dir"])
-async def test_one_page_is_asked_for_ahead_and_none_before_the_first(name: str) -> None:
+async def test_one_page_is_prefetched_and_none_before_the_first(name: str) -> None:
     bucket = Bucket(numbered(8))
     store = store_on(bucket)
     listing = getattr(store, name)(*([] if name == "list" else [""]))
@@ -168,7 +168,7 @@ async def test_one_page_is_asked_for_ahead_and_none_before_the_first(name: str) 
     assert len(bucket.asked) == 4
 
 
-async def test_looking_for_one_key_asks_for_one_page() -> None:
+async def test_a_test_for_one_key_requests_one_page() -> None:
     bucket = Bucket(numbered(8))
     assert not await store_on(bucket).is_empty("")
     await settled()
@@ -191,7 +191,7 @@ async def test_leaving_early_cancels_and_awaits_what_is_under_way(fan_out: int) 
 
 
 @pytest.mark.parametrize("fan_out", [1, 3])
-async def test_a_listing_that_nobody_holds_any_more_is_cancelled(fan_out: int) -> None:
+async def test_a_listing_that_is_garbage_is_cancelled(fan_out: int) -> None:
     bucket = Bucket([f"{folder}/{key}" for folder in "abcd" for key in numbered(9)])
     bucket.hold(*((f"{folder}/", 1) for folder in "abcd"), *([("", 1)] if fan_out == 1 else []))
     before = asyncio.all_tasks()
@@ -243,7 +243,7 @@ async def test_an_error_comes_after_all_keys_before_it() -> None:
     assert len(bucket.asked) == 3
 
 
-async def test_an_error_that_nobody_waited_for_is_forgotten(
+async def test_an_error_that_is_not_awaited_is_dropped_silently(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     bucket = Bucket(numbered(8))
@@ -277,7 +277,7 @@ async def test_any_generator_is_prefetched_to_its_end() -> None:
         assert await collect(prefetched(numbers(count))) == list(range(count))
 
 
-async def test_the_next_page_is_asked_for_while_one_is_deleted() -> None:
+async def test_the_next_page_is_requested_while_one_is_deleted() -> None:
     bucket = Bucket(numbered(6))
     gate = bucket.hold(("removing", 2))
     deleting = asyncio.create_task(store_on(bucket).delete_dir(""))
@@ -295,7 +295,7 @@ PATHS = st.lists(st.lists(SEGMENTS, min_size=1, max_size=4).map("/".join).filter
 
 
 @given(PATHS, st.integers(1, 5))
-async def test_what_is_no_key_is_not_listed(paths: list[str], page_size: int) -> None:
+async def test_paths_that_are_not_keys_are_not_listed(paths: list[str], page_size: int) -> None:
     store = store_on(Bucket(set(paths), page_size))
     keys = sorted({path for path in paths if is_listable(path)}, key=str.encode)
     assert await collect(store.list()) == keys
@@ -311,7 +311,7 @@ async def test_what_is_no_key_is_not_listed(paths: list[str], page_size: int) ->
     )
 
 
-async def test_sizes_that_are_not_listed_are_asked_for() -> None:
+async def test_sizes_that_are_not_listed_are_requested() -> None:
     class Sizeless(Bucket):
         async def pages(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Page, None]:
             async for page in super().pages(*args, **kwargs):
@@ -342,11 +342,11 @@ def trees(draw: st.DrawFn) -> tuple[list[str], str]:
 
 
 @given(trees(), st.integers(1, 4), st.integers(2, 5), st.integers(1, 6), st.integers(0, 999))
-async def test_fan_out_changes_nothing(
+async def test_fan_out_lists_the_same_keys(
     tree: tuple[list[str], str],
     page_size: int,
     fan_out: int,
-    max_waiting: int,
+    max_buffered_keys: int,
     seed: int,
 ) -> None:
     paths, prefix = tree
@@ -363,18 +363,18 @@ async def test_fan_out_changes_nothing(
     assert await collect(store.list_sizes(prefix, fan_out=fan_out)) == [
         (key, len(key)) for key in plain
     ]
-    folder, slash, stem = prefix.rpartition("/")
+    folder, slash, name_prefix = prefix.rpartition("/")
     below = await collect(store.list_prefix(folder + slash))
     assert await store.getsize_prefix(folder, fan_out=fan_out) == sum(map(len, below))
     # However few keys may wait for their turn.
     for in_order in (True, False):
-        pages = fanned_out(
+        pages = fan_out_pages(
             bucket,
             ROOT + folder + slash,
-            stem,
+            name_prefix,
             fan_out=fan_out,
             in_order=in_order,
-            max_waiting=max_waiting,
+            max_buffered_keys=max_buffered_keys,
         )
         found = [path[len(ROOT) :] async for page in pages for path, _ in page.objects]
         keys = [path for path in found if is_listable(path)]
@@ -382,7 +382,7 @@ async def test_fan_out_changes_nothing(
 
 
 @pytest.mark.parametrize("method", ["list_prefix", "list_sizes", "getsize_prefix"])
-async def test_so_many_prefixes_are_listed_at_once(method: str) -> None:
+async def test_the_fan_out_is_the_number_of_concurrent_listings(method: str) -> None:
     bucket = Bucket([f"{folder}/{key}" for folder in "abcdef" for key in "12"], page_size=10)
     gate = bucket.hold(*((f"{folder}/", 0) for folder in "abcdef"))
     listing = getattr(store_on(bucket), method)("", fan_out=3)
@@ -398,7 +398,7 @@ async def test_so_many_prefixes_are_listed_at_once(method: str) -> None:
 
 
 @pytest.mark.parametrize("fan_out", [0, -1])
-async def test_fewer_than_one_are_refused(fan_out: int) -> None:
+async def test_a_fan_out_below_one_is_refused(fan_out: int) -> None:
     bucket = Bucket(["a/1"])
     store = store_on(bucket)
     for use in (
@@ -411,7 +411,7 @@ async def test_fewer_than_one_are_refused(fan_out: int) -> None:
     assert bucket.asked == []
 
 
-async def test_a_prefix_that_is_the_only_one_is_split_itself() -> None:
+async def test_a_single_prefix_is_split_at_the_level_below() -> None:
     keys = ["group/array/zarr.json", "group/zarr.json"]
     keys += [f"group/array/c/{row}/{column}" for row in "012" for column in "01"]
     bucket = Bucket(keys, page_size=10)
@@ -420,22 +420,22 @@ async def test_a_prefix_that_is_the_only_one_is_split_itself() -> None:
     assert bucket.asked[4:] == [(f"group/array/c/{row}/", 0) for row in "012"]
 
 
-async def test_where_there_is_no_prefix_nothing_more_is_asked_for() -> None:
+async def test_without_prefixes_no_further_request_is_sent() -> None:
     bucket = Bucket(numbered(6))
     assert await collect(store_on(bucket).list_prefix("", fan_out=4)) == numbered(6)
     assert bucket.asked == [("", 0), ("", 1), ("", 2)]
 
 
-async def test_below_a_prefix_that_no_key_has_nothing_is_asked_for() -> None:
+async def test_nothing_is_requested_below_a_prefix_that_is_not_listable() -> None:
     bucket = Bucket(["a/1", "/1", "/2", "../1", "./1", "b/1"], page_size=10)
     assert await collect(store_on(bucket).list_prefix("", fan_out=4)) == ["a/1", "b/1"]
     assert bucket.asked == [("", 0), ("a/", 0), ("b/", 0)]
 
 
-async def test_a_listing_that_is_ahead_waits() -> None:
+async def test_a_listing_whose_keys_are_buffered_waits() -> None:
     bucket = Bucket([f"{folder}/{key}" for folder in "abc" for key in numbered(40)])
     gate = bucket.hold(("a/", 1))
-    pages = fanned_out(bucket, ROOT, "", fan_out=3, max_waiting=10)
+    pages = fan_out_pages(bucket, ROOT, "", fan_out=3, max_buffered_keys=10)
     first = await anext(pages)
     await settled()
     waiting = 2 * sum(prefix in ("b/", "c/") for prefix, _ in bucket.asked)
@@ -451,10 +451,10 @@ async def test_a_listing_that_is_ahead_waits() -> None:
     assert len(first.objects) + 20 + len(rest) == 120
 
 
-async def test_sizes_have_no_turn_to_wait_for() -> None:
+async def test_unordered_listings_do_not_wait_for_each_other() -> None:
     bucket = Bucket([f"{folder}/{key}" for folder in "abc" for key in numbered(40)])
     gate = bucket.hold(("a/", 0))
-    pages = fanned_out(bucket, ROOT, "", fan_out=2, in_order=False, max_waiting=4)
+    pages = fan_out_pages(bucket, ROOT, "", fan_out=2, in_order=False, max_buffered_keys=4)
     found = [path for _ in range(40) for path, _ in (await anext(pages)).objects]
     assert found == [path for path in bucket.paths if not path.startswith(f"{ROOT}a/")]
     gate.set()
@@ -462,7 +462,7 @@ async def test_sizes_have_no_turn_to_wait_for() -> None:
     assert sorted(found) == bucket.paths
 
 
-async def test_an_error_of_one_listing_is_raised_in_its_turn_and_cancels_the_others() -> None:
+async def test_an_error_of_one_listing_is_raised_in_order_and_cancels_the_others() -> None:
     bucket = Bucket([f"{folder}/{key}" for folder in "abcd" for key in numbered(9)])
     bucket.broken.add(("b/", 1))
     bucket.hold(("c/", 2), ("d/", 2))
@@ -472,7 +472,7 @@ async def test_an_error_of_one_listing_is_raised_in_its_turn_and_cancels_the_oth
     assert (bucket.under_way, bucket.cancelled) == (0, 2)
 
 
-async def test_an_error_of_the_level_comes_after_what_was_found_before() -> None:
+async def test_an_error_of_the_first_level_is_raised_after_the_pages_before_it() -> None:
     bucket = Bucket([f"{folder}/{key}" for folder in "abcd" for key in numbered(3)], page_size=1)
     bucket.broken.add(("", 3))
     found, error = await up_to_error(store_on(bucket).list_prefix("", fan_out=4))
@@ -480,7 +480,7 @@ async def test_an_error_of_the_level_comes_after_what_was_found_before() -> None
     assert "page 3 of ''" in str(error)
 
 
-async def test_a_listing_that_is_cancelled_from_elsewhere_does_not_hang() -> None:
+async def test_a_listing_that_is_cancelled_by_other_code_does_not_hang() -> None:
     class Cancelling(Bucket):
         async def answer(self, request: tuple[str, int]) -> None:
             await super().answer(request)
@@ -493,7 +493,7 @@ async def test_a_listing_that_is_cancelled_from_elsewhere_does_not_hang() -> Non
             await collect(store.list_prefix(prefix, fan_out=fan_out))
 
 
-async def test_a_prefix_told_twice_is_listed_once() -> None:
+async def test_a_repeated_prefix_is_listed_once() -> None:
     class Forgetful(Bucket):
         async def pages(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Page, None]:
             prefixes: Sequence[str] = ()
@@ -507,7 +507,7 @@ async def test_a_prefix_told_twice_is_listed_once() -> None:
     assert await collect(store_on(bucket).list_dir("")) == list("abcde")
 
 
-async def test_memory_and_local_files_list_as_without(tmp_path: Any) -> None:
+async def test_memory_and_local_files_list_the_same_with_fan_out(tmp_path: Any) -> None:
     memory = FsspecStore(MemoryFileSystem(), "/test_fan_out")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1").touch()

@@ -56,7 +56,7 @@ class Sessions:
         return [session.closed for session in self.made]
 
 
-def test_one_for_each_loop_closed_with_its_loop() -> None:
+def test_each_loop_has_one_resource_that_is_closed_with_it() -> None:
     sessions = Sessions()
 
     async def use() -> Session:
@@ -68,12 +68,12 @@ def test_one_for_each_loop_closed_with_its_loop() -> None:
     assert sessions.closed == [["awaited"], ["awaited"]]
 
 
-def test_a_loop_is_needed() -> None:
+def test_a_running_loop_is_required() -> None:
     with pytest.raises(RuntimeError):
         Sessions().per_loop.get()
 
 
-async def test_closing_on_the_own_loop() -> None:
+async def test_closing_on_its_loop() -> None:
     sessions = Sessions()
     first = sessions.per_loop.get()
     sessions.per_loop.close()
@@ -86,7 +86,7 @@ async def test_closing_on_the_own_loop() -> None:
     assert sessions.closed == [["now"], ["awaited"]]
 
 
-def test_a_loop_closed_carelessly_leaves_nothing_open() -> None:
+def test_a_loop_closed_without_shutdown_leaves_nothing_open() -> None:
     sessions = Sessions()
     for _ in range(2):
         loop = asyncio.new_event_loop()
@@ -98,7 +98,7 @@ def test_a_loop_closed_carelessly_leaves_nothing_open() -> None:
     assert sessions.closed == [["now"], ["now"]]
 
 
-def test_a_loop_that_stands_still_is_closed_from_outside() -> None:
+def test_the_resource_of_a_stopped_loop_is_closed_from_outside() -> None:
     sessions = Sessions()
     loop = asyncio.new_event_loop()
     loop.run_until_complete(sessions.get())
@@ -126,7 +126,7 @@ class LoopThread:
 
 
 @pytest.mark.parametrize("how", ["close", "close_at_exit", "dropped"])
-def test_a_loop_of_another_thread_closes_its_own(how: str) -> None:
+def test_a_loop_of_another_thread_closes_its_resource(how: str) -> None:
     sessions = Sessions()
     with LoopThread() as loop:
         asyncio.run_coroutine_threadsafe(sessions.get(), loop).result(10)
@@ -141,7 +141,7 @@ def test_a_loop_of_another_thread_closes_its_own(how: str) -> None:
     assert len(sessions.closed[0]) == 1
 
 
-def test_dropped_without_a_word_it_closes() -> None:
+def test_a_resource_is_closed_when_it_is_garbage() -> None:
     sessions = Sessions()
 
     async def use() -> None:

@@ -37,6 +37,6 @@ def test_writes_are_grouped_by_key_in_order_of_their_starts() -> None:
 
 
 @pytest.mark.parametrize("start", [-1, 2**62 + 1, 2**64, 10**30])
-def test_a_start_that_no_value_reaches(start: int) -> None:
+def test_a_start_above_the_maximum_size_is_refused(start: int) -> None:
     with pytest.raises(ValueError, match="a part of 'a' starts at"):
         group_writes([("a", start, b"x")])

@@ -1,4 +1,4 @@
-"""Many parts with few reads: the answers are those of one read for each."""
+"""Merged reads return the same bytes as one read per request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fsspec_store import (
     SuffixByteRequest,
 )
 from fsspec_store._core.ranges import is_empty_request, is_out_of_range, resolve
-from fsspec_store._store.range_reads import Job, plan, read_job
+from fsspec_store._store.range_reads import KeyFetch, plan, read_fetch
 from fsspec_store.errors import ByteRangeError
 
 SIZES = {"empty": 0, "byte": 1, "value": 1000}
@@ -71,7 +71,7 @@ class Reader:
 
 
 @given(asked_for, gaps, spans, st.sampled_from(["raise", "empty"]))
-def test_answers_are_those_of_one_read_for_each(
+def test_merged_reads_return_the_same_as_single_reads(
     asked: list[tuple[str, Any]], gap: int, span: int, out_of_range: str
 ) -> None:
     async def one_by_one() -> tuple[list[Any], list[Any]]:
@@ -86,28 +86,28 @@ def test_answers_are_those_of_one_read_for_each(
     async def merged() -> tuple[list[Any], list[Any], int]:
         reader, refused = Reader(out_of_range), []
         answers: dict[int, Any] = {}
-        jobs = plan(iter(asked), max_gap_bytes=gap, max_coalesced_bytes=span)
-        for job in jobs:
+        fetches = plan(iter(asked), max_gap_bytes=gap, max_coalesced_bytes=span)
+        for fetch in fetches:
             try:
-                for place, data in await read_job(reader.read, reader.refuse, job):
+                for place, data in await read_fetch(reader.read, reader.refuse, fetch):
                     assert place not in answers
                     answers[place] = data
             except ByteRangeError as error:
                 refused.append((error.key, error.byte_range))
-        assert len(reader.reads) == len(jobs)
-        return [answers[place] for place in sorted(answers)], refused, len(jobs)
+        assert len(reader.reads) == len(fetches)
+        return [answers[place] for place in sorted(answers)], refused, len(fetches)
 
     expected, expected_refused = asyncio.run(one_by_one())
     answers, refused, reads = asyncio.run(merged())
     assert bool(refused) == bool(expected_refused)
-    # Of what is out of range in one fetch one is spoken of.
+    # The error of a fetch names one of its requests that are out of range.
     assert all(pair in expected_refused for pair in refused)
     assert refused or answers == expected
     assert reads <= len(set(asked))
 
 
 @given(st.lists(requests, min_size=1, max_size=12), st.data())
-def test_a_store_answers_alike_by_every_call(asked: list[Any], data: Any) -> None:
+def test_all_methods_of_a_store_return_the_same_bytes(asked: list[Any], data: Any) -> None:
     gap, span = data.draw(gaps), data.draw(spans)
     mode = data.draw(st.sampled_from(["raise", "empty"]))
 
@@ -167,14 +167,14 @@ def test_a_store_answers_alike_by_every_call(asked: list[Any], data: Any) -> Non
         ([RangeByteRequest(5, 10), RangeByteRequest(7, 7)], 1, None),
     ],
 )
-async def test_what_is_out_of_range_is_refused_in_the_callers_words(
+async def test_errors_name_the_callers_request_and_not_the_fetch(
     asked: list[Any], refused: int, size: int | None
 ) -> None:
     async def answer(out_of_range: str) -> list[Any]:
         reader = Reader(out_of_range)
-        jobs = plan((("value", part) for part in asked), max_gap_bytes=300)
-        assert len(jobs) == 1
-        answers = await read_job(reader.read, reader.refuse, jobs[0])
+        fetches = plan((("value", part) for part in asked), max_gap_bytes=300)
+        assert len(fetches) == 1
+        answers = await read_fetch(reader.read, reader.refuse, fetches[0])
         assert len(reader.reads) == 1
         return [bytes(data or b"") for _, data in sorted(answers, key=lambda pair: pair[0])]
 
@@ -236,7 +236,7 @@ async def test_a_hundred_ranges_40_kb_apart_are_one_read_of_views(store: Watched
         assert [address(part) - address(parts[0]) for part in parts] == [r.start for r in FAR]
 
 
-async def test_handing_out_parts_takes_no_memory(store: Watched) -> None:
+async def test_parts_are_not_copied(store: Watched) -> None:
     await put(store, "shard", SPAN)
     half = SPAN // 2
     # All of it, and all of it again: a copy of either would be seen.
@@ -255,7 +255,7 @@ async def test_handing_out_parts_takes_no_memory(store: Watched) -> None:
     assert peak < 1.1 * SPAN
 
 
-async def test_what_is_asked_for_twice_is_read_once(store: Watched) -> None:
+async def test_repeated_requests_are_read_once(store: Watched) -> None:
     await put(store, "a", 400)
     await put(store, "b", 400)
     same = [RangeByteRequest(0, 9), OffsetByteRequest(390), SuffixByteRequest(3)]
@@ -269,7 +269,7 @@ async def test_what_is_asked_for_twice_is_read_once(store: Watched) -> None:
     )
 
 
-async def test_groups_are_read_at_the_same_time(store: Watched) -> None:
+async def test_fetches_run_concurrently(store: Watched) -> None:
     await put(store, "a", 400)
     await put(store, "b", 400)
     apart = [RangeByteRequest(start, start + 1) for start in (0, 100, 200)]
@@ -290,7 +290,7 @@ async def test_groups_are_read_at_the_same_time(store: Watched) -> None:
     }
 
 
-async def test_no_more_than_asked_for_are_read_at_the_same_time(store: Watched) -> None:
+async def test_concurrency_stays_within_the_limit(store: Watched) -> None:
     await put(store, "a", 400)
     running = most = 0
 
@@ -317,7 +317,7 @@ async def test_no_more_than_asked_for_are_read_at_the_same_time(store: Watched) 
     assert most == 2
 
 
-async def test_many_values_come_in_the_buffers_their_requests_name(store: Watched) -> None:
+async def test_many_values_have_the_buffer_class_of_their_request(store: Watched) -> None:
     class Mine(Buffer):
         pass
 
@@ -343,11 +343,11 @@ async def test_negative_bounds_merge_nothing(store: Watched, option: str) -> Non
     assert len(store.reads) == 3
 
 
-def test_a_key_is_refused_as_one_and_not_for_its_hash() -> None:
+def test_an_unhashable_key_is_an_invalid_key() -> None:
     with pytest.raises(ValueError, match="a key is a str, got list"):
         plan([(["a"], None)])  # type: ignore[list-item]
     with pytest.raises(ValueError, match="no segment"):
         plan([("a", None), ("../a", None)])
-    job: Job
-    [job] = plan([("a", None), ("a", FAR[0])])
-    assert job[0] == "a"
+    fetch: KeyFetch
+    [fetch] = plan([("a", None), ("a", FAR[0])])
+    assert fetch[0] == "a"

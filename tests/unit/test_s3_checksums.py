@@ -1,4 +1,4 @@
-"""Checksums that S3 states of whole objects."""
+"""Checksums of whole objects in response headers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_an_upload_states_its_crc32(data: bytes) -> None:
 
 @pytest.mark.parametrize("algorithm", DIGESTS)
 @given(pieces=st.lists(st.binary(max_size=300), max_size=6), change=st.integers(0, 10**6))
-def test_pieces_are_checked_as_the_whole_is(
+def test_chunks_and_whole_bodies_are_verified(
     algorithm: str, pieces: list[bytes], change: int
 ) -> None:
     data = b"".join(pieces)
@@ -66,13 +66,13 @@ def test_pieces_are_checked_as_the_whole_is(
     ],
     ids=repr,
 )
-def test_what_says_nothing_of_the_whole_is_none(headers: dict[str, str]) -> None:
+def test_checksums_of_parts_or_unknown_algorithms_are_ignored(headers: dict[str, str]) -> None:
     assert stated_checksum(headers) is None
 
 
-def test_one_that_says_it_is_of_the_whole_is_one() -> None:
+def test_a_checksum_of_type_full_object_is_used() -> None:
     headers = {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-type": "FULL_OBJECT"}
     checksum = stated_checksum(headers)
     assert checksum is not None
-    # Of no bytes.
+    # The checksum of no bytes.
     checksum.verify()

@@ -30,7 +30,7 @@ def answer(data: bytes, start: int, end: int, total: object) -> tuple[dict[str, 
 
 
 @given(sizes, requests)
-def test_the_part_an_obedient_server_sends(size: int, request: ByteRequest) -> None:
+def test_the_requested_part_of_a_partial_response(size: int, request: ByteRequest) -> None:
     data = DATA[:size]
     start, end = resolve(request, size)
     if start == end:
@@ -39,9 +39,7 @@ def test_the_part_an_obedient_server_sends(size: int, request: ByteRequest) -> N
 
 
 @given(sizes, requests)
-def test_the_part_of_what_a_server_that_ignores_ranges_sends(
-    size: int, request: ByteRequest
-) -> None:
+def test_the_requested_part_of_a_whole_response(size: int, request: ByteRequest) -> None:
     data = DATA[:size]
     if is_out_of_range(request, size):
         with pytest.raises(RangeNotSatisfiableError) as caught:
@@ -53,9 +51,7 @@ def test_the_part_of_what_a_server_that_ignores_ranges_sends(
 
 
 @given(sizes, requests, st.integers(-3, 3), st.integers(-3, 3))
-def test_another_part_is_never_handed_over(
-    size: int, request: ByteRequest, early: int, late: int
-) -> None:
+def test_another_part_is_an_error(size: int, request: ByteRequest, early: int, late: int) -> None:
     start, end = resolve(request, size)
     sent, until = start + early, end + late
     if (early, late) == (0, 0) or not 0 <= sent < until <= size:
@@ -64,20 +60,20 @@ def test_another_part_is_never_handed_over(
         requested_part(*answer(DATA[:size], sent, until, size), request)
 
 
-def test_a_body_shorter_than_announced_is_never_handed_over() -> None:
+def test_a_truncated_body_is_an_error() -> None:
     with pytest.raises(aiohttp.ClientPayloadError, match="received 3 of 10 bytes"):
         requested_part({"ContentLength": 10}, b"012", None)
     with pytest.raises(aiohttp.ClientPayloadError):
         requested_part({"ContentRange": "bytes 0-9/20"}, b"012", RangeByteRequest(0, 10))
 
 
-def test_a_part_that_does_not_say_which_is_never_handed_over() -> None:
+def test_a_part_without_content_range_is_an_error() -> None:
     response = {"ResponseMetadata": {"HTTPStatusCode": 206}, "ContentLength": 3}
     with pytest.raises(aiohttp.ClientPayloadError, match="unknown part"):
         requested_part(response, b"012", RangeByteRequest(0, 3))
 
 
-def test_a_server_that_does_not_know_the_size() -> None:
+def test_an_unknown_total_size() -> None:
     request = RangeByteRequest(2, 10)
     assert requested_part(*answer(DATA[:8], 2, 8, "*"), request) == DATA[2:8]
     with pytest.raises(aiohttp.ClientPayloadError):
@@ -86,7 +82,7 @@ def test_a_server_that_does_not_know_the_size() -> None:
         requested_part(*answer(DATA, 2, 11, "*"), request)
 
 
-def test_the_code_is_found_behind_wrapped_errors() -> None:
+def test_the_error_code_of_a_wrapped_error() -> None:
     class ClientError(Exception):
         response: ClassVar = {"Error": {"Code": "NoSuchKey"}}
 

@@ -1,4 +1,4 @@
-"""Signatures as botocore makes them, and as the S3 API Reference shows them."""
+"""Signatures are equal to those of botocore and of the examples in the S3 API Reference."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ now = st.integers(10**9, 4 * 10**9)
 
 
 def lines(text: str) -> dict[str, str]:
-    """Header lines by name, each of which has to be there once."""
+    """Header lines by name. Each name has to occur once."""
     found = [line.split(": ", 1) for line in text.removesuffix("\r\n").split("\r\n")]
     assert len({name for name, _ in found}) == len(found)
     return dict(found)
@@ -110,7 +110,7 @@ def signed_by_botocore(
     moment = datetime.fromtimestamp(now, UTC).replace(tzinfo=None)
     module = mock.Mock()
     module.datetime.utcnow.return_value = moment
-    # botocore reads the time in one of two ways.
+    # Releases of botocore get the time by one of two functions.
     with (
         mock.patch("botocore.auth.get_current_datetime", create=True, return_value=moment),
         mock.patch("botocore.auth.datetime", module),
@@ -161,7 +161,7 @@ def test_requests_are_signed_as_botocore_signs_them(
     )
     assert ours.isascii()
     assert lines(ours) == {"host": host, **theirs}
-    # What is kept from one request to the next makes no difference.
+    # Cached state makes no difference.
     again = signer.sign(method, path, asked, host, headers, payload_hash(body), credentials, now)
     assert again == ours
 
@@ -184,7 +184,7 @@ def test_requests_are_signed_as_botocore_signs_them(
         max_size=12,
     )
 )
-def test_one_signer_serves_any_days_and_credentials_in_turn(
+def test_one_signer_signs_for_changing_dates_and_credentials(
     requests: list[tuple[int, Credentials, dict[str, str]]],
 ) -> None:
     kept = Signer("us-east-1")
@@ -193,7 +193,7 @@ def test_one_signer_serves_any_days_and_credentials_in_turn(
         assert kept.sign(*request) == Signer("us-east-1").sign(*request)
 
 
-def test_the_clock_is_read_unless_a_time_is_given() -> None:
+def test_the_default_time_is_now() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     found = Signer("us-east-1").sign("GET", "/", "", "h", {}, EMPTY_SHA256, Credentials("A", "s"))
     stamp = datetime.strptime(lines(found)["x-amz-date"] + "+0000", "%Y%m%dT%H%M%SZ%z")
@@ -250,7 +250,7 @@ EXAMPLE_TIME = datetime(2013, 5, 24, tzinfo=UTC).timestamp()
     ],
     ids=["range", "write", "lifecycle", "list"],
 )
-def test_the_documentation_s_examples_come_out(
+def test_the_examples_of_the_documentation(
     method: str,
     key: str,
     query: dict[str, str],
@@ -316,13 +316,13 @@ def test_values_are_sent_as_they_are_and_signed_trimmed() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nx-evil: 1", "a\nb", "a\0", "\x7f", "é", "\u2028"])
-def test_a_value_that_no_header_can_hold_is_refused(value: str) -> None:
+def test_an_invalid_header_value_is_an_error(value: str) -> None:
     with pytest.raises(ValueError, match="the value of 'if-match'"):
         sign({"range": "bytes=0-1", "if-match": value})
 
 
 @pytest.mark.parametrize("name", ["Range", "", "a b", "a:b", "a\r\nb", "100%", "é"])
-def test_a_name_that_would_be_signed_otherwise_is_refused(name: str) -> None:
+def test_an_invalid_header_name_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match="lower case"):
         sign({name: "x"})
 
@@ -331,7 +331,7 @@ def test_a_name_that_would_be_signed_otherwise_is_refused(name: str) -> None:
     "name",
     ["host", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", "authorization"],
 )
-def test_a_header_of_the_signer_s_own_is_refused(name: str) -> None:
+def test_a_header_that_the_signer_adds_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match=name):
         sign({name: "x"})
 
@@ -345,7 +345,7 @@ def test_a_header_of_the_signer_s_own_is_refused(name: str) -> None:
         Credentials("key", "secret", "to ken"),
     ],
 )
-def test_credentials_that_no_header_can_hold_are_refused_and_not_shown(
+def test_invalid_credentials_are_an_error_that_hides_them(
     credentials: Credentials,
 ) -> None:
     with pytest.raises(ValueError, match="not valid in a header") as caught:
@@ -353,7 +353,7 @@ def test_credentials_that_no_header_can_hold_are_refused_and_not_shown(
     assert not any(secret in str(caught.value) for secret in ("secret", "to ken", "token\n"))
 
 
-def test_a_region_that_no_header_can_hold_is_refused() -> None:
+def test_an_invalid_region_is_an_error() -> None:
     with pytest.raises(ValueError, match="invalid AWS region"):
         Signer("us-east-1\r\nx: y")
 

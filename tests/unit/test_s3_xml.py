@@ -1,4 +1,4 @@
-"""S3's documents: what every service writes is read as it was meant, the fast way and the other."""
+"""XML of S3 services is parsed equally by the fast path and by the parser."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 
 
 def escaped(quotation: str, apostrophe: str, reference: str) -> Callable[[str], str]:
-    """A writer of character data: what it makes of quotes, and of tabs and ends of lines."""
+    """A function that escapes character data as a service does."""
     table = {'"': quotation, "'": apostrophe}
     if reference:
         table |= {character: reference % ord(character) for character in "\t\n\r"}
@@ -47,7 +47,7 @@ class Style:
     item: str
     page: str
     declaration: str = DECLARATION
-    #: Lines end as they are in the key, and a parser reads another key.
+    #: Whether CR is written unescaped, so that a parser reads LF.
     raw_returns: bool = False
 
     def write(self, page: ListPage, *, encoded: bool) -> bytes:
@@ -157,7 +157,7 @@ page = st.builds(
 
 
 def carried(style: Style, page: ListPage, *, encoded: bool) -> bool:
-    """Whether a page without quoting comes through at all."""
+    """Whether XML in this style represents all names of the page."""
     names = "".join([*(key for key, _ in page.objects), *page.prefixes])
     return encoded or not (NO_XML.search(names) or (style.raw_returns and "\r" in names))
 
@@ -175,13 +175,12 @@ TRUNCATED = "<IsTruncated>true</IsTruncated>"
 @example(SEAWEEDFS, ListPage([], ["a/", "b/"], "t"), False)
 @example(MOTO, ListPage([], [], None), True)
 @example(CEPH, ListPage([("a%", 0), ("b\n+", 1)], ["c d"], "t"), True)
-def test_what_a_service_writes_is_read_either_way(
+def test_pages_of_each_service_are_parsed_by_both_paths(
     style: Style, page: ListPage, encoded: bool
 ) -> None:
     assume(carried(style, page, encoded=encoded))
     body = style.write(page, encoded=encoded)
     assert parse_list(body) == page
-    # Neither stands in for the other.
     assert _fast_page(body) == page
     assert _parsed_page(body) == page
 
@@ -249,14 +248,14 @@ OTHER_FORMS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("form", OTHER_FORMS)
-def test_other_forms_of_a_page_are_read_as_well(form: str) -> None:
+def test_other_forms_of_a_page_are_parsed(form: str) -> None:
     written = AMAZON.write(PAGE, encoded=False).decode()
     body = OTHER_FORMS[form](written)
     assert body != written
     assert parse_list(body.encode()) == PAGE
 
 
-def test_a_declared_encoding_is_followed() -> None:
+def test_the_declared_encoding_is_used() -> None:
     body = '<?xml version="1.0" encoding="ISO-8859-1"?><ListBucketResult><IsTruncated>false'
     body += "</IsTruncated><Contents><Key>Ã©</Key><Size>1</Size></Contents></ListBucketResult>"
     assert parse_list(body.encode("latin-1")).objects == [("Ã©", 1)]
@@ -267,7 +266,7 @@ def test_a_declared_encoding_is_followed() -> None:
     page,
     st.data(),
 )
-def test_the_fast_way_takes_nothing_that_a_parser_reads_otherwise(
+def test_the_fast_path_agrees_with_the_parser(
     style: Style, page: ListPage, data: st.DataObject
 ) -> None:
     assume(carried(style, page, encoded=False))
@@ -299,7 +298,7 @@ def test_the_fast_way_takes_nothing_that_a_parser_reads_otherwise(
 @pytest.mark.parametrize(
     ("written", "key"),
     [
-        # A parser makes one line feed of any end of a line (XML 1.0, 2.11).
+        # A parser normalises all line ends to LF (XML 1.0, 2.11).
         ("a\rb", "a\nb"),
         ("a\r\nb", "a\nb"),
         ("a]]>b", None),
@@ -316,7 +315,7 @@ def test_the_fast_way_takes_nothing_that_a_parser_reads_otherwise(
         ("a</Key><Size>1<Size><Key>b", None),
     ],
 )
-def test_only_a_parser_decides_on_keys_in_doubt(written: str, key: str | None) -> None:
+def test_unusual_keys_are_left_to_the_parser(written: str, key: str | None) -> None:
     body = plain(f"{NOT_TRUNCATED}<Contents><Key>{written}</Key><Size>1</Size></Contents>")
     with pytest.raises(ValueError, match=r"only the parser|chr\(\) arg|is not"):
         _fast_page(body)
@@ -327,14 +326,14 @@ def test_only_a_parser_decides_on_keys_in_doubt(written: str, key: str | None) -
         assert parse_list(body).objects == [(key, 1)]
 
 
-def test_a_size_has_to_end() -> None:
+def test_an_unclosed_size_is_an_error() -> None:
     body = plain(f"{NOT_TRUNCATED}<Contents><Key>a</Key><Size>1<Size></Contents>")
     with pytest.raises(ValueError, match="is not XML"):
         parse_list(body)
 
 
 @given(style, page, st.data())
-def test_a_page_cut_off_anywhere_is_refused(
+def test_a_truncated_document_is_an_error(
     style: Style, page: ListPage, data: st.DataObject
 ) -> None:
     body = style.write(page, encoded=True)
@@ -381,14 +380,14 @@ def test_a_page_cut_off_anywhere_is_refused(
         (plain(NOT_TRUNCATED + "<Name>\xff</Name>").replace(b"\xc3", b""), "is not XML"),
     ],
 )
-def test_what_is_no_page_is_refused(body: bytes, reason: str) -> None:
+def test_a_body_that_is_not_a_page_is_an_error(body: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason) as caught:
         parse_list(body)
-    # What the fast way made of it is nobody's concern.
+    # The error of the fast path is not chained.
     assert not isinstance(caught.value.__context__, ValueError)
 
 
-def test_a_document_may_not_define_entities() -> None:
+def test_document_types_are_an_error() -> None:
     bomb = (
         '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;"><!ENTITY c SYSTEM "file:///etc/passwd">]>'
     )
@@ -402,7 +401,7 @@ def test_a_document_may_not_define_entities() -> None:
 
 ETAG = "d16fb36f0911f878998c136191af705e"
 ODD = "a&b <c> \"q\" 'x'"
-# What servers sent, most of their keys left out.
+# Recorded pages of servers, shortened.
 SAMPLES = {
     "moto": (
         b'<?xml version="1.0" encoding="utf-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com'
@@ -460,13 +459,13 @@ SAMPLES = {
 
 
 @pytest.mark.parametrize("server", SAMPLES)
-def test_what_servers_sent_is_read_either_way(server: str) -> None:
+def test_recorded_pages_are_parsed_by_both_paths(server: str) -> None:
     body, page = SAMPLES[server]
     assert _fast_page(body) == page
     assert _parsed_page(body) == page
 
 
-def test_a_size_may_be_left_out() -> None:
+def test_a_size_may_be_missing() -> None:
     body = plain(f"{NOT_TRUNCATED}<Contents><Key>a</Key></Contents>")
     assert parse_list(body).objects == [("a", None)]
 
@@ -484,7 +483,7 @@ def test_a_size_may_be_left_out() -> None:
         ("<Contents><Key>%C3%A9</Key></Contents><EncodingType>url</EncodingType>", "\u00e9"),
     ],
 )
-def test_a_page_of_version_1_says_where_the_next_begins(inside: str, marker: str) -> None:
+def test_a_page_of_version_1_has_a_marker(inside: str, marker: str) -> None:
     page = parse_list(plain(TRUNCATED + inside))
     assert (page.next_token, page.is_version_1) == (marker, True)
 
@@ -503,14 +502,14 @@ def keys_in(body: bytes) -> list[str | None]:
 
 @given(st.lists(key.filter(lambda key: not NO_XML.search(key)), max_size=5))
 @example(["a\rb\r\nc\nd\te", " \x85\u2028 ", "<Key>&amp;]]>"])
-def test_keys_to_delete_are_what_a_parser_reads(keys: list[str]) -> None:
+def test_keys_of_a_bulk_delete_survive_the_parser(keys: list[str]) -> None:
     body = delete_body(keys)
     assert keys_in(body) == keys
-    # A raw return would be read as the end of a line: another key.
+    # An unescaped CR would be normalised to LF.
     assert b"\r" not in body
 
 
-def test_a_body_of_keys_to_delete_is_what_the_service_expects() -> None:
+def test_the_body_of_a_bulk_delete() -> None:
     assert delete_body(["a/b", "c&d"]) == (
         b'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Quiet>true</Quiet>'
         b"<Object><Key>a/b</Key></Object><Object><Key>c&amp;d</Key></Object></Delete>"
@@ -518,13 +517,13 @@ def test_a_body_of_keys_to_delete_is_what_the_service_expects() -> None:
 
 
 @pytest.mark.parametrize("key", ["a\0b", "\x01", "\x1f", "\ufffe", "\uffff", "\ud800"])
-def test_a_key_that_no_document_can_carry_is_refused(key: str) -> None:
+def test_a_key_that_xml_cannot_represent_is_an_error(key: str) -> None:
     with pytest.raises(ValueError, match="XML cannot represent") as caught:
         delete_body(["fine", key])
     assert repr(key) in str(caught.value)
 
 
-def test_refused_deletes_are_named() -> None:
+def test_keys_that_were_not_deleted_are_returned() -> None:
     body = (
         DECLARATION + f"<DeleteResult {NAMESPACE}><Deleted><Key>a</Key></Deleted>"
         "<Error><Key>b&amp;c</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
@@ -540,7 +539,7 @@ def test_refused_deletes_are_named() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        # MinIO, SeaweedFS; moto, which names what it deleted all the same.
+        # MinIO, SeaweedFS; moto, which lists deleted keys although the request is quiet.
         b'<?xml version="1.0" encoding="UTF-8"?>\n<DeleteResult xmlns="http://s3.amazonaws.com/doc/'
         b'2006-03-01/"></DeleteResult>',
         b'<?xml version="1.0" encoding="utf-8"?>\n<DeleteResult xmlns="http://s3.amazonaws.com/doc/'
@@ -548,7 +547,7 @@ def test_refused_deletes_are_named() -> None:
         b"</DeleteResult>",
     ],
 )
-def test_nothing_refused_is_an_empty_list(body: bytes) -> None:
+def test_a_complete_bulk_delete_returns_no_errors(body: bytes) -> None:
     assert parse_delete(body) == []
 
 
@@ -561,12 +560,12 @@ def test_nothing_refused_is_an_empty_list(body: bytes) -> None:
         (plain(NOT_TRUNCATED), "not a DeleteResult, but 'ListBucketResult'"),
     ],
 )
-def test_what_is_no_result_of_a_delete_is_refused(body: bytes, reason: str) -> None:
+def test_a_body_that_is_not_a_delete_result_is_an_error(body: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_delete(body)
 
 
-def test_errors_are_read_with_all_that_they_say() -> None:
+def test_all_elements_of_an_error_are_parsed() -> None:
     minio = (
         b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InvalidRange</Code><Message>The '
         b"requested range &#39;bytes=10--1&#39; is not satisfiable</Message><Key>d/e</Key>"
@@ -586,7 +585,7 @@ def test_errors_are_read_with_all_that_they_say() -> None:
     }
 
 
-def test_errors_show_nothing_of_what_let_a_request_in() -> None:
+def test_errors_show_no_credentials_or_signatures() -> None:
     inside = "".join(
         f"<{name}>my-secret</{name}>"
         for name in (
@@ -624,11 +623,11 @@ def test_errors_show_nothing_of_what_let_a_request_in() -> None:
         b"\x1f\x8b\x08\x00",
     ],
 )
-def test_what_is_no_error_document_says_nothing(body: bytes) -> None:
+def test_a_body_that_is_not_an_error_has_no_elements(body: bytes) -> None:
     assert parse_error(body) == {}
 
 
 @given(st.binary(max_size=60))
-def test_an_error_s_body_may_be_anything(body: bytes) -> None:
+def test_any_error_body_is_parsed(body: bytes) -> None:
     assert parse_error(body) == {}
     assert parse_error(b"<Error>" + body) == {}

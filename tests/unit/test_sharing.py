@@ -37,7 +37,7 @@ async def test_equal_keys_share_and_others_do_not() -> None:
         share.close()
 
 
-async def test_the_last_one_to_leave_closes() -> None:
+async def test_the_last_user_closes() -> None:
     kind = Kind()
     one, two = Shared("leaving", lambda: kind), Shared("leaving", Kind)
     one.get()
@@ -53,7 +53,7 @@ async def test_the_last_one_to_leave_closes() -> None:
     assert kind.made == [["awaited"], ["now"]]
 
 
-async def test_who_is_dropped_leaves() -> None:
+async def test_a_user_that_is_garbage_no_longer_counts() -> None:
     kind = Kind()
     one, two = Shared("dropped", lambda: kind), Shared("dropped", Kind)
     one.get()
@@ -68,7 +68,7 @@ async def test_who_is_dropped_leaves() -> None:
     assert kind.made == [["now"], ["now"]]
 
 
-async def test_what_is_renewed_is_renewed_for_all() -> None:
+async def test_a_resource_is_replaced_for_all_users() -> None:
     kind = Kind()
     one, two = Shared("renewed", lambda: kind), Shared("renewed", Kind)
     old = one.get()
@@ -86,7 +86,7 @@ async def test_what_is_renewed_is_renewed_for_all() -> None:
     assert kind.made == [["now"], ["now"]]
 
 
-def test_loops_have_their_own() -> None:
+def test_each_loop_has_its_resource() -> None:
     kind = Kind()
     one = Shared("loops", lambda: kind)
 

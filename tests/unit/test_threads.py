@@ -1,4 +1,4 @@
-"""Blocking functions: in a pool of threads, or on this thread where there is no event loop."""
+"""Blocking functions: in the thread pool, or on the calling thread without an event loop."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ async def where() -> int:
     return await in_thread(threading.get_ident)
 
 
-def test_in_place_they_run_here() -> None:
+def test_run_in_place_uses_the_calling_thread() -> None:
     assert run_in_place(where()) == threading.get_ident()
 
 
-async def test_elsewhere_they_do_not_and_again_not_afterwards() -> None:
+async def test_a_loop_uses_other_threads_also_after_run_in_place() -> None:
     assert await where() != threading.get_ident()
     assert run_in_place(where()) == threading.get_ident()
     assert await where() != threading.get_ident()
 
 
-async def test_a_pause_lets_the_loop_go_on_and_in_place_it_needs_none() -> None:
+async def test_a_pause_does_not_block_the_loop_and_needs_none_in_place() -> None:
     order: list[str] = []
     waiting = asyncio.create_task(pause(0.01))
     waiting.add_done_callback(lambda _: order.append("paused"))
@@ -38,7 +38,7 @@ async def test_a_pause_lets_the_loop_go_on_and_in_place_it_needs_none() -> None:
     run_in_place(pause(0))
 
 
-def test_errors_are_raised_as_themselves() -> None:
+def test_errors_are_raised_unchanged() -> None:
     async def work() -> None:
         await in_thread(int, "no number")
 
@@ -50,7 +50,7 @@ class Connection:
     """Something that has to end when nobody uses it any more."""
 
 
-async def test_an_error_that_was_seen_to_keeps_nothing_alive() -> None:
+async def test_a_handled_error_keeps_nothing_alive() -> None:
     def fail(connection: Connection) -> None:
         raise OSError("refused")
 
@@ -68,7 +68,7 @@ async def test_an_error_that_was_seen_to_keeps_nothing_alive() -> None:
         gc.enable()
 
 
-def test_what_waits_is_refused_and_cleaned_up() -> None:
+def test_a_coroutine_that_waits_is_refused_and_closed() -> None:
     cleaned = []
 
     async def work() -> None:
@@ -82,7 +82,7 @@ def test_what_waits_is_refused_and_cleaned_up() -> None:
     assert cleaned == [True]
 
 
-def test_threads_do_not_share_the_way() -> None:
+def test_threads_do_not_share_the_mode() -> None:
     found = []
 
     async def outer() -> None:

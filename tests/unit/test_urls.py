@@ -1,4 +1,4 @@
-"""Where a URL splits, and what of it is refused."""
+"""Links of URLs, and invalid URLs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_chain_splits_as_fsspec_splits_it(chain: str) -> None:
 
 
 @pytest.mark.parametrize("url", WHOLE)
-def test_a_name_with_two_colons_is_no_chain(url: str) -> None:
+def test_a_name_with_two_colons_is_not_a_chain(url: str) -> None:
     assert links_of(url) == WHOLE[url]
 
 
@@ -86,7 +86,7 @@ def test_an_access_point_is_a_bucket(bucket: str, chain: str, tmp_path: Any) -> 
         ("simplecahe::/data/x", "did you mean simplecache::"),
         ("nothing::s3://bucket/x", "unknown protocol 'nothing'"),
         ("s3://bucket/a.zip::zip://inside", "zip://inside::s3://bucket/archive.zip"),
-        ("/data/a.zip::zip://inside", "a chain begins with the layer"),
+        ("/data/a.zip::zip://inside", "a chain starts with the layer"),
         ("zip://a::archive", r"unknown protocol 'archive'"),
         ("a/b://c", "unknown protocol 'a/b'"),
         ("s3://arn:aws:s3:::bucket/x", "write s3://bucket/x"),
@@ -110,7 +110,7 @@ def test_what_is_refused(url: str, names: str) -> None:
         "simplecache::s3cr3t:s3cr3t@s3://bucket/x",
     ],
 )
-def test_what_is_shown_of_it_holds_no_secret(url: str) -> None:
+def test_the_shown_url_contains_no_secret(url: str) -> None:
     if not url.startswith("simplecache::s3cr3t"):
         assert "s3cr3t" not in public_url(url.strip())
     try:
@@ -125,5 +125,5 @@ def test_options_of_the_user_stay_as_they_are() -> None:
     assert options == {"simplecache": {}, "memory": {}, "check_files": False}
 
 
-def test_a_path_is_what_the_system_says_it_is() -> None:
+def test_a_file_url_without_slashes_is_a_local_path() -> None:
     assert FsspecStore.from_url("file:" + os.getcwd()).path == os.getcwd()

@@ -1,4 +1,4 @@
-"""A test of zarr's own that is skipped is a failure, and any other skip is on the page.
+"""Skipped tests of zarr are failures, except those that docs/zarr.md lists.
 
 And how many random sequences there are.
 """

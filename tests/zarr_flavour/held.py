@@ -1,4 +1,4 @@
-"""Stores that zarr's random sequences can be run on where a service cannot hold every key.
+"""Stores for zarr's random sequences on services that cannot store every key.
 
 What is asked for is the sequence's own; what differs is the name that the service sees, or that a
 prefix without keys is left out of a listing. Knows zarr's wrapper of stores, and no service.

@@ -1,4 +1,4 @@
-"""zarr's own tests are run as zarr wrote them: what docs/zarr.md says of them is so."""
+"""zarr's own tests run unchanged, as docs/zarr.md states."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The zarr flavour under real zarr and xarray, on every backend."""
+"""`ZarrStore` with zarr and xarray, on every backend."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store has all that the installed zarr's `Store` has, and answers as zarr's defaults do."""
+"""The store has all methods of the installed zarr's `Store`, with the results of its defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""zarr's own tests of stores, on every backend: rules one by one, and random sequences of actions.
+"""zarr's own tests of stores, on every backend: single rules and random sequences of operations.
 
 None is overridden or skipped, which `test_nothing_left_out` and `conftest` hold. Where a service
 cannot hold what a random sequence may ask for, keys are spelled so that it can: see `held`.

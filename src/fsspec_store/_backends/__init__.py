@@ -1,4 +1,4 @@
-"""Which backend speaks for which filesystem; its library is imported only when it is used."""
+"""The choice of a backend for a filesystem. A backend is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "backend_for"]
 
-#: Filesystem class to backend, for exactly this class: a subclass may do anything its own way.
+#: Filesystem class to backend, not for subclasses, which may override any method.
 _EXACT = {
     "fsspec.implementations.http.HTTPFileSystem": "web.backend:HTTPBackend",
     "fsspec.implementations.local.LocalFileSystem": "local.backend:LocalBackend",
     "fsspec.implementations.memory.MemoryFileSystem": "memory:MemoryBackend",
 }
-#: Filesystem class to backend, for its subclasses too: the backend calls the instance's methods.
+#: Filesystem class to backend, also for subclasses: the backend calls the instance's methods.
 _INHERITED = {
     "adlfs.spec.AzureBlobFileSystem": "azure.backend:AzureBackend",
     "gcsfs.core.GCSFileSystem": "gcs.backend:GCSBackend",
@@ -30,7 +30,7 @@ _INHERITED = {
 
 
 def backend_for(fs: AbstractFileSystem, settings: Settings) -> Backend:
-    """The backend that knows this filesystem best.
+    """The backend of a filesystem.
 
     Parameters
     ----------
@@ -44,13 +44,13 @@ def backend_for(fs: AbstractFileSystem, settings: Settings) -> Backend:
     StorageOptionError
         When the filesystem was configured with an option it cannot use.
     ValueError
-        When the service has no parts of the size in the settings.
+        When the part size in the settings is outside of the service's limits.
     """
     names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(fs).__mro__]
-    place = _EXACT.get(names[0]) or next(
+    location = _EXACT.get(names[0]) or next(
         (_INHERITED[name] for name in names if name in _INHERITED), "generic.backend:GenericBackend"
     )
-    module, _, cls = place.partition(":")
+    module, _, cls = location.partition(":")
     check_instance(fs)
     backend: type[Backend] = getattr(import_module(f".{module}", __name__), cls)
     return backend(fs, settings)

@@ -1,7 +1,7 @@
-"""What a store asks of a backend: bytes, sizes and listings of full paths.
+"""The interface of backends: bytes, sizes and listings of full paths.
 
-A backend speaks for one configured filesystem. It knows how its service does each thing best, and
-which of its errors mean what. It knows nothing of keys relative to a root, of buffers, or of zarr.
+A backend belongs to one configured filesystem. It knows its service and classifies its errors. It
+does not know keys relative to a root, buffers or zarr.
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ __all__ = ["Backend"]
 class Backend(ABC):
     """Byte-level operations on the full paths of one filesystem.
 
-    Every method takes paths as the filesystem spells them, without its protocol, and raises
-    whatever the filesystem raises; `failure` says what that means. A missing object is ``None``
-    where a method can say so, and never an error of `remove`.
+    Methods take paths of the filesystem, without the protocol, and raise the filesystem's errors,
+    which `failure` classifies. Methods that return a value return ``None`` for a missing object.
+    `remove` ignores it.
 
     Parameters
     ----------
     fs : AbstractFileSystem
-        The filesystem as the user configured it. It is read, never closed and never changed.
+        The filesystem as the user configured it. It is never closed or changed.
     settings : Settings
         The store's options for requests.
 
     Raises
     ------
     ValueError
-        When the service has no parts of the size in the settings.
+        When the part size in the settings is outside of the service's limits.
     """
 
     supports_writes: bool = True
     supports_deletes: bool = True
     supports_listing: bool = True
-    #: Whether `create` has one winner among concurrent writers.
+    #: Whether `create` succeeds for exactly one of several concurrent writers.
     supports_atomic_create: bool = True
-    #: Whether `read_version` and `replace` work, and of concurrent replacements one wins.
+    #: Whether `read_version` and `replace` work, and one of several concurrent calls succeeds.
     supports_replace: bool = True
-    #: Whether parts of a listing side by side may come sooner than the whole.
+    #: Whether concurrent listings of common prefixes may be faster than one listing.
     fans_out: ClassVar[bool] = True
-    #: How many requests a store keeps in flight on this backend unless it is told otherwise.
+    #: Default number of requests that one call of a store has in flight.
     default_concurrency: ClassVar[int] = 64
-    #: Whether a refused read may be how the service answers for a missing key.
+    #: Whether the service may respond 403 to a read of a missing key.
     hides_missing_keys: ClassVar[bool] = True
-    #: Whether paths are URLs, with the user names, passwords and queries of those.
+    #: Whether paths are URLs, which may contain user names, passwords and queries.
     has_secret_paths: bool = False
-    #: Whether single operations wait for nothing but the disk, so that they need no event loop.
+    #: Whether single operations only wait for the disk, so that they need no event loop.
     runs_in_place: ClassVar[bool] = False
-    #: What the service takes of an upload in parts.
+    #: The service's limits for multipart uploads.
     part_limits: ClassVar[PartLimits] = PartLimits()
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
@@ -76,16 +76,16 @@ class Backend(ABC):
         self.settings = settings
 
     async def discover(self, directory: str) -> None:  # noqa: B027
-        """Find out what the service can do for this directory, where that takes asking.
+        """Probe the features of the service for a directory, where that needs a request.
 
-        Called as a store is opened. Never raises: what could not be found out stays as assumed.
+        Called when a store is opened. Never raises: after a failure the defaults stay.
         """
 
     @abstractmethod
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
-        """The bytes a request names, clamped to the object; ``None`` when it is missing.
+        """The bytes of a request, clamped to the object; ``None`` when the object is missing.
 
-        Never sent an empty request.
+        Never called with an empty request.
 
         Raises
         ------
@@ -99,40 +99,40 @@ class Backend(ABC):
 
     @abstractmethod
     async def write(self, path: str, data: memoryview) -> None:
-        """Replace the whole object; readers see the old bytes or the new ones."""
+        """Replace the whole object. Readers see either the old bytes or the new bytes."""
 
     async def create(self, path: str, data: memoryview) -> bool:
-        """Write the object only if there is none, and say whether this call did.
+        """Write the object only if it is missing; return whether this call wrote it.
 
-        An attempt whose answer was lost may have written all the same; an object that is there
-        afterwards, with these very bytes, counts as this call's.
+        An attempt whose response was lost may have written. Then the object is read back, and equal
+        bytes count as written by this call.
 
         Raises
         ------
         NotImplementedError
-            When the service turns out to ignore the condition; `supports_atomic_create` is false
-            from then on. Where it was false before, `create` is never called.
+            When the service ignores the condition. `supports_atomic_create` is false from then on,
+            and `create` is not called again.
         """
         raise NotImplementedError("creating atomically")
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
-        """The whole object with the version that `replace` takes: an ETag, a generation."""
+        """The whole object and its version for `replace`, such as an ETag or a generation."""
         raise NotImplementedError("versions of objects")
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
-        """Replace the object if it still is this version, and say whether this call did.
+        """Replace the object if it has this version; return whether this call replaced it.
 
-        As for `create`, the value is read back after a lost response.
+        As for `create`, the object is read back after a lost response.
         """
         raise NotImplementedError("replacing one version of an object")
 
     @abstractmethod
     async def remove(self, path: str) -> None:
-        """Remove an object if it is there. Never a directory."""
+        """Remove an object if it exists. Never removes a directory."""
 
     @abstractmethod
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        """Remove objects, in as few requests as the service allows; raise what any one raised.
+        """Remove objects, in as few requests as possible; raise the error of any of them.
 
         Parameters
         ----------
@@ -142,31 +142,33 @@ class Backend(ABC):
 
     @abstractmethod
     def pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        """The objects below ``directory`` whose path goes on with ``stem``, page by page.
+        """The objects below ``directory`` whose names start with ``name_prefix``, page by page.
 
         Parameters
         ----------
         directory : str
-            A path ending in ``/``, or ``""`` on filesystems whose paths have no common beginning.
-        stem : str
-            The beginning of a name in that directory, without ``/``; often empty.
+            A path ending in ``/``, or ``""`` on filesystems whose paths have no common root.
+        name_prefix : str
+            Start of a name in that directory, without ``/``; often empty.
         recursive : bool
-            All objects below, or only the direct children and the common prefixes.
+            Whether to list all objects below, or only direct children and common prefixes.
         page_size : int, optional
-            At most this many entries on the first page, where the service can be told.
+            Maximum number of entries of the first page, where the service supports it.
         """
 
     def checked_pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        """As `pages`, where a page with an entry that was not asked for is an error."""
-        pages = self.pages(directory, stem, recursive=recursive, page_size=page_size)
-        return checked_pages(pages, directory, stem, recursive=recursive, redactor=self.redactor)
+        """Like `pages`, with checked entries; see `fsspec_store._backends.pages`."""
+        pages = self.pages(directory, name_prefix, recursive=recursive, page_size=page_size)
+        return checked_pages(
+            pages, directory, name_prefix, recursive=recursive, redactor=self.redactor
+        )
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
-        """Remove every object below a directory, one page's removal beside the next one's listing.
+        """Remove every object below a directory. Removal of a page and the next listing overlap.
 
         The directory itself (a bucket, the store's folder) stays.
 
@@ -175,7 +177,7 @@ class Backend(ABC):
         limit : int
             Requests in flight, ``>= 1``.
         is_root : bool
-            Whether the directory is the store's root, which may be a link to another place.
+            Whether the directory is the store's root, which may be a symbolic link.
         """
         await self.remove_pages(
             self.checked_pages(directory, "", recursive=True), directory, limit=limit
@@ -184,7 +186,7 @@ class Backend(ABC):
     async def remove_pages(
         self, pages: AsyncGenerator[Page, None], directory: str, *, limit: int
     ) -> None:
-        """Remove what checked pages of a directory hold; see `remove_below`."""
+        """Remove the objects of checked pages of a directory; see `remove_below`."""
         pages_at_once = min(2, limit)
 
         async def batches() -> AsyncGenerator[list[str], None]:
@@ -202,60 +204,60 @@ class Backend(ABC):
             )
 
     async def remove_empty_folders(self, directory: str, root: str) -> None:  # noqa: B027
-        """Remove a directory that `remove_below` has emptied, and each one above it that is empty.
+        """Remove a directory after `remove_below`, and its empty parents.
 
-        Nothing where a directory is no more than the paths of its objects.
+        Does nothing on services without real directories.
 
         Parameters
         ----------
         directory, root : str
-            Paths that end in ``/``. The root (the store's) stays, and so does what holds anything.
+            Paths that end in ``/``. The store's root and directories with content stay.
         """
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
-        """What killed writers left below a directory, with full paths; none unless overridden.
+        """Leftovers of killed writers below a directory, with full paths. The default is none.
 
         Parameters
         ----------
         directory : str
-            As of `pages`.
+            See `pages`.
         """
         nothing: tuple[Leftover, ...] = ()
         for leftover in nothing:
             yield leftover
 
     async def remove_leftover(self, leftover: Leftover) -> None:
-        """Remove what `leftovers` found, if it is still there."""
+        """Remove an entry of `leftovers` if it still exists."""
         await self.remove(leftover.key)
 
     def check_root(self, root: str) -> str | None:
-        """Why no store can be at this root, if none can. No I/O."""
+        """Why no store can have this root, ``None`` if one can. No I/O."""
         return None
 
     def check_path(self, path: str) -> str | None:
-        """Why this backend cannot hold an object of this path, if it cannot. No I/O."""
+        """Why no object can have this path, ``None`` if one can. No I/O."""
         return None
 
     @abstractmethod
     def failure(self, error: Exception) -> Failure:
-        """What an exception raised by this backend's filesystem means."""
+        """Classify an exception of this backend's filesystem."""
 
     def reason(self, error: Exception) -> str:
-        """What the service said, for people."""
+        """The service's reason, for error messages."""
         return str(error) or type(error).__name__
 
     def secrets(self) -> set[str]:
-        """Secrets that are known before any request is sent; no message may hold them."""
+        """Secrets that are known before any request; messages must not contain them."""
         return secret_options(self.fs.storage_options)
 
     def redactor(self) -> Callable[[str], str]:
-        """The function that removes the secrets of this backend from a text."""
+        """A function that removes the secrets of this backend from a text."""
         secrets = self.secrets()
         return lambda text: hidden(public_text(text), secrets)
 
     def close(self) -> None:  # noqa: B027
-        """Release what this backend opened itself; it may be used again afterwards."""
+        """Release the resources that this backend opened. It may be used again afterwards."""
 
     async def aclose(self) -> None:
-        """As `close`, awaiting what can be awaited."""
+        """Like `close`, and await what can be awaited."""
         self.close()

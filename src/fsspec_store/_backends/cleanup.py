@@ -1,7 +1,7 @@
-"""Requests that undo what failed or was cancelled, within a budget of their own.
+"""Clean-up requests after a failed or cancelled write, with a time limit.
 
-An upload in parts that does not finish leaves parts on the service, which are paid for. To abort it
-takes a request, to a service that may be the reason for the failure. Knows asyncio, and no service.
+A multipart upload that does not finish leaves parts on the service, which cost money. Aborting it
+needs a request to a service that may have caused the failure. Knows no service.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["CLEANUP_SECONDS", "GRACE_SECONDS", "Cleanup"]
 
 logger = logging.getLogger("fsspec_store.cleanup")
 
-#: Longest time that a clean-up takes, its repetitions included.
+#: Maximum time of a clean-up in seconds, retries included.
 CLEANUP_SECONDS = 5.0
-#: How long a cancelled call waits for its clean-up, which goes on afterwards.
+#: Maximum time in seconds that a cancelled call waits for its clean-up, which continues after it.
 GRACE_SECONDS = 1.0
 
 
 class Cleanup:
-    """The clean-ups of one backend that are under way."""
+    """The running clean-ups of one backend."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Future[Any]] = set()
@@ -33,25 +33,25 @@ class Cleanup:
     async def run(
         self, undo: Callable[[], Awaitable[Any]], error: BaseException | None = None
     ) -> None:
-        """Await ``undo()`` for a bounded time; what it raises is logged.
+        """Await ``undo()`` for a limited time; its errors are logged.
 
         Parameters
         ----------
         undo : callable
-            Sends the requests. It should hold no large value.
+            Sends the requests. It should not reference large values.
         error : BaseException, optional
-            What ended the caller. If it was cancelled, it waits for `GRACE_SECONDS` at most, and
-            the rest is left to a task that `aclose` awaits.
+            The error of the caller. A cancelled caller waits at most `GRACE_SECONDS`. `aclose`
+            awaits the rest.
         """
         if isinstance(error, GeneratorExit):
-            # A coroutine that is dropped may not await anything.
+            # A coroutine that is being closed must not await.
             return
-        # Why not a task: see `prefetched`.
+        # Not a task: see `prefetched`.
         future = asyncio.gather(_bounded(undo), return_exceptions=True)
         self._running.add(future)
         future.add_done_callback(self._done)
         is_cancelled = error is not None and not isinstance(error, Exception)
-        # Not cancelled with the caller, be it for the first time or once more.
+        # asyncio.wait does not cancel the future when the caller is cancelled, also a second time.
         await asyncio.wait([future], timeout=GRACE_SECONDS if is_cancelled else None)
 
     def _done(self, future: asyncio.Future[Any]) -> None:
@@ -61,14 +61,14 @@ class Cleanup:
             future.exception()
 
     def close(self) -> None:
-        """Cancel what is under way, on any loop; for code that cannot await."""
+        """Cancel all clean-ups on all loops; for code that cannot await."""
         for future in list(self._running):
-            # A loop that is closed runs nothing any more.
+            # The loop may be closed.
             with suppress(RuntimeError):
                 future.get_loop().call_soon_threadsafe(future.cancel)
 
     async def aclose(self) -> None:
-        """Await what is under way on the running loop, and give up the rest."""
+        """Await the clean-ups of the running loop, and cancel the others."""
         loop = asyncio.get_running_loop()
         own = [future for future in self._running if future.get_loop() is loop]
         if own:
@@ -81,5 +81,5 @@ async def _bounded(undo: Callable[[], Awaitable[Any]]) -> None:
         async with asyncio.timeout(CLEANUP_SECONDS):
             await undo()
     except Exception as error:
-        # The caller reports what led here. This message may come from any library.
+        # The caller reports the first error. This one may contain a library's secrets.
         logger.info("a clean-up after a failed or cancelled write failed: %s", type(error).__name__)

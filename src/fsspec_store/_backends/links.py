@@ -1,7 +1,7 @@
-"""The storage options of a chain's links, checked before any of them is made.
+"""Validation of the storage options of a chain's links, before a filesystem is created.
 
-A layer (``simplecache::``, ``zip://``) makes the filesystem below it from ``target_options``, and
-takes any name itself; each is refused here as it is for a single URL. Does no I/O.
+A layer (``simplecache::``, ``zip://``) creates the filesystem below it from ``target_options`` and
+ignores unknown options. Here they are errors, as for a single URL. Does no I/O.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OF_OPEN", "check_instance", "check_options", "is_strict_layer", "known_options"]
 
-#: What fsspec's base classes take without naming it, and what a chain gives to every layer.
-_OF_EVERY_CLASS = frozenset(
+#: Options of fsspec's base classes, and those that a chain passes to every layer.
+_COMMON_OPTIONS = frozenset(
     {
         "asynchronous",
         "batch_size",
@@ -40,10 +40,10 @@ _OF_EVERY_CLASS = frozenset(
     }
 )
 
-#: kerchunk's documentation gives ``lazy`` with references in tables; fsspec sees that by itself.
-_BY_CUSTOM = {"reference": frozenset({"lazy"})}
+#: Ignored, but valid: kerchunk's documentation uses ``lazy`` with tables of references.
+_IGNORED_OPTIONS = {"reference": frozenset({"lazy"})}
 
-#: Arguments of ``fsspec.open``, which fsspec takes out of the options of a URL.
+#: Arguments of ``fsspec.open``, which fsspec removes from the options of a URL.
 OF_OPEN = (
     "compression",
     "encoding",
@@ -55,11 +55,11 @@ OF_OPEN = (
     "num",
 )
 
-#: fsspec's own classes that drop the options they do not name, beside its layers. One set of
-#: options is often given for several places, so only what is misspelt is refused.
+#: fsspec's classes, except layers, that ignore unknown options. One set of options is often used
+#: for several stores, so only misspelt options are refused.
 _LENIENT = frozenset({"fsspec.implementations.local", "fsspec.implementations.memory"})
 
-#: Filesystem class to the module whose ``check_options`` knows its options.
+#: Filesystem class to the module whose ``check_options`` validates its options.
 _CHECKED = {
     "adlfs.spec.AzureBlobFileSystem": "azure.account",
     "fsspec.implementations.http.HTTPFileSystem": "web.session",
@@ -67,11 +67,11 @@ _CHECKED = {
     "s3fs.core.S3FileSystem": "s3.session",
 }
 
-#: Package to the module that knows the names of its options, where a filesystem with a wrong one
-#: cannot be made, or looks for credentials as it is.
+#: Package to the module that knows its option names, where the constructor fails on a wrong one, or
+#: looks for credentials.
 _NAMED = {"adlfs": "azure.account", "gcsfs": "gcs.session"}
 
-#: Protocol and options of the filesystems that a layer makes.
+#: Parameters of layers for the protocol and options of the filesystem below.
 _BELOW = (
     ("target_protocol", "target_options"),
     ("target_protocol", "ref_storage_args"),
@@ -80,29 +80,30 @@ _BELOW = (
 
 
 def is_strict_layer(cls: type[AbstractFileSystem]) -> bool:
-    """Whether a class is a layer that drops the options it does not name: one of fsspec's own."""
+    """Whether a class is a layer of fsspec itself, which ignores unknown options."""
     return cls.__module__.startswith("fsspec.implementations.") and is_layer(cls)
 
 
 def known_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
-    """The options a layer takes, or that it is given by custom."""
-    return named_options(cls) | _OF_EVERY_CLASS | _BY_CUSTOM.get(_protocols(cls)[0], frozenset())
+    """The options that are valid for a class."""
+    ignored = _IGNORED_OPTIONS.get(_protocols(cls)[0], frozenset())
+    return named_options(cls) | _COMMON_OPTIONS | ignored
 
 
 def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> None:
-    """Refuse the options that a layer and the filesystem below it do not take.
+    """Refuse unknown options of a class and, for a layer, of the filesystem below.
 
     Parameters
     ----------
     cls : type
         The class of a filesystem, a layer or not.
     options : mapping
-        As its constructor takes them.
+        Arguments of its constructor.
 
     Raises
     ------
     StorageOptionError
-        Naming each of them.
+        With each unknown option.
     """
     if is_strict_layer(cls):
         refuse_unknown(
@@ -113,10 +114,10 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
         refuse_unknown(
             f"{_protocols(cls)[0]}:// takes no storage option", misspelt(options, known), known
         )
-    # Another package's class may take options without naming them.
+    # Classes of other packages may accept options without naming them.
     module = _NAMED.get(cls.__module__.partition(".")[0])
     if module is not None:
-        import_module(f".{module}", __package__).check_names(cls, options.keys() - _OF_EVERY_CLASS)
+        import_module(f".{module}", __package__).check_names(cls, options.keys() - _COMMON_OPTIONS)
     if not is_layer(cls):
         return
     for protocol_name, options_name in _BELOW:
@@ -124,7 +125,9 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
         if not below:
             continue
         if not hasattr(below, "keys"):
-            raise StorageOptionError(f"{options_name} is a mapping, got {type(below).__name__}")
+            raise StorageOptionError(
+                f"{options_name} must be a mapping, got {type(below).__name__}"
+            )
         protocol = options.get(protocol_name)
         if protocol is None and protocol_name == "target_protocol":
             protocol = _protocol_of(options.get("fo"))
@@ -133,7 +136,7 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
     given = options.get("fs")
     for protocol, below in given.items() if isinstance(given, dict) else [(None, given)]:
         if isinstance(below, fsspec.AbstractFileSystem):
-            _check_made(below)
+            _check_created(below)
         elif protocol is not None and isinstance(below, dict):
             _check_below(protocol.partition(":")[0], below)
 
@@ -141,9 +144,9 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
 def _of_open(
     cls: type[AbstractFileSystem], protocol: str, options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The options of the filesystem below among those that a layer hands to ``fsspec.open``."""
+    """The options of the filesystem below among the arguments for ``fsspec.open``."""
     if "fo" not in named_options(cls) or "path" in named_options(cls):
-        # It makes the filesystem by them.
+        # The layer passes all of them to the filesystem.
         return options
     own = options.get(protocol)
     rest = {name: options[name] for name in options if name not in (*OF_OPEN, protocol)}
@@ -151,17 +154,17 @@ def _of_open(
 
 
 def _check_below(protocol: str, options: Mapping[str, Any]) -> None:
-    """Refuse the options that a layer hands to a filesystem which does not take them."""
+    """Refuse unknown options that a layer passes to the filesystem below."""
     cls = get_filesystem_class(protocol)
     check_options(cls, options)
     if _module_of(cls) is not None:
-        # The layer makes the same, and fsspec keeps it for that. An archive is read at once.
+        # The layer gets the same instance from fsspec's cache. An archive is read immediately.
         below = fsspec.filesystem(protocol, **options)
-        _check_made(below)
+        _check_created(below)
         guard_services(below)
 
 
-def _check_made(fs: AbstractFileSystem) -> None:
+def _check_created(fs: AbstractFileSystem) -> None:
     module = _module_of(type(fs))
     if module is None:
         check_instance(fs)
@@ -170,17 +173,17 @@ def _check_made(fs: AbstractFileSystem) -> None:
 
 
 def check_instance(fs: AbstractFileSystem) -> None:
-    """As `check_options`, of a filesystem that the user has made.
+    """Like `check_options`, for a filesystem that exists.
 
-    One with a backend of its own is checked there.
+    Services with their own backend validate their options there.
     """
-    # UPath keeps a layer's own options under the layer's name, where nothing uses them.
+    # UPath stores a layer's options under the layer's name. They are not used.
     own = _protocols(type(fs))
     options = {name: value for name, value in fs.storage_options.items() if name not in own}
     check_options(type(fs), options)
-    # Which services references name is known once they are read.
+    # The services of a reference filesystem are known after it was read.
     for below in getattr(fs, "fss", {}).values():
-        _check_made(below)
+        _check_created(below)
 
 
 def _protocols(cls: type[AbstractFileSystem]) -> tuple[str, ...]:
@@ -188,14 +191,14 @@ def _protocols(cls: type[AbstractFileSystem]) -> tuple[str, ...]:
 
 
 def _module_of(cls: type[AbstractFileSystem]) -> Any:
-    """The module that knows the options of a class or one of its bases, if there is one."""
+    """The module that validates the options of a class or its bases, ``None`` if there is none."""
     names = (f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
     name = next((_CHECKED[name] for name in names if name in _CHECKED), None)
     return import_module(f".{name}", __package__) if name else None
 
 
 def _protocol_of(fo: object) -> str | None:
-    """The protocol of the one URL that a layer is on; ``None`` where that is unknown."""
+    """The protocol of the URL below a layer; ``None`` for a chain or another type."""
     if not isinstance(fo, str):
         return None
     links = links_of(fo)

@@ -93,7 +93,7 @@ class MemoryBackend(Backend):
                 self.fs.store.pop(path, None)
 
     async def pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
         limit = page_size or _PAGE_SIZE
         objects: list[tuple[str, int | None]] = []
@@ -101,7 +101,7 @@ class MemoryBackend(Backend):
         seen: set[str] = set()
         # A snapshot: other threads write while this one lists.
         for path, file in sorted(self.fs.store.items()):
-            if not path.startswith(directory + stem):
+            if not path.startswith(directory + name_prefix):
                 continue
             name, below, _ = path[len(directory) :].partition("/")
             if not below or recursive:

@@ -1,6 +1,6 @@
-"""Names of storage options that other libraries use, and what to write in their place.
+"""Option names of other libraries, and the option to write instead, for each filesystem library.
 
-Pure data, by the library that takes the options. Names are compared without case, ``_`` and ``-``.
+Names are compared without case, ``_`` and ``-``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ __all__ = ["ADLFS", "AIOHTTP", "BY_MODULE", "GCSFS", "OF_THE_STORE", "S3FS", "sq
 
 
 def squashed(name: str) -> str:
-    """The name by which spellings are compared: ``endpointUrl`` is ``endpoint_url``."""
+    """The form in which names are compared: ``endpointUrl`` is ``endpoint_url``."""
     return name.lower().replace("_", "").replace("-", "")
 
 
@@ -17,27 +17,27 @@ def _table(*rows: tuple[str, str]) -> dict[str, str]:
     return {squashed(name): meant for names, meant in rows for name in names.split()}
 
 
-#: Parameters of a store, which stand beside the storage options.
+#: Parameters of a store, which are not storage options.
 OF_THE_STORE = _table(
-    ("read_only readonly", "read_only=..., beside storage_options"),
-    ("timeout connect_timeout read_timeout", "timeout=..., beside storage_options"),
-    ("retries max_retries max_attempts retry_config", "retries=..., beside storage_options"),
-    ("missing_on_forbidden", "missing_on_forbidden=..., beside storage_options"),
-    ("max_concurrency concurrency", "max_concurrency=..., beside storage_options"),
-    ("out_of_range", "out_of_range=..., beside storage_options"),
-    ("allow_racy_create", "allow_racy_create=..., beside storage_options"),
-    ("transport fast", "transport=..., beside storage_options"),
+    ("read_only readonly", "the store parameter read_only=..."),
+    ("timeout connect_timeout read_timeout", "the store parameter timeout=..."),
+    ("retries max_retries max_attempts retry_config", "the store parameter retries=..."),
+    ("missing_on_forbidden", "the store parameter missing_on_forbidden=..."),
+    ("max_concurrency concurrency", "the store parameter max_concurrency=..."),
+    ("out_of_range", "the store parameter out_of_range=..."),
+    ("allow_racy_create", "the store parameter allow_racy_create=..."),
+    ("transport fast", "the store parameter transport=..."),
     (
         "large_value_bytes multipart_threshold",
-        "large_value_bytes=..., beside storage_options",
+        "the store parameter large_value_bytes=...",
     ),
     (
         "part_bytes part_size multipart_chunksize chunk_size",
-        "part_bytes=..., beside storage_options",
+        "the store parameter part_bytes=...",
     ),
 )
 
-#: obstore, boto3, Polars and rclone call them so.
+#: Names in obstore, boto3, Polars and rclone.
 S3FS = _table(
     (
         "access_key access_key_id accesskey access_id aws_access_key aws_access_key_id "
@@ -84,7 +84,7 @@ S3FS = _table(
     ("user_agent user_agent_extra", "config_kwargs={'user_agent_extra': ...}"),
     (
         "timeout connect_timeout read_timeout",
-        "timeout=..., beside storage_options",
+        "the store parameter timeout=...",
     ),
 )
 
@@ -133,7 +133,7 @@ AIOHTTP = _table(
     ("proxies", "'proxy'"),
 )
 
-#: By the beginning of the module of the filesystem's class.
+#: Table by the start of the module name of the filesystem's class.
 BY_MODULE = {
     "adlfs.": ADLFS,
     "fsspec.implementations.http": AIOHTTP,

@@ -1,7 +1,4 @@
-"""Storage options that a filesystem hands on, and that nobody takes.
-
-Pure; knows no filesystem.
-"""
+"""Errors and suggestions for unknown storage options. Knows no filesystem."""
 
 from __future__ import annotations
 
@@ -17,33 +14,33 @@ if TYPE_CHECKING:
 
 __all__ = ["endpoint_advice", "misspelt", "refuse_unknown"]
 
-#: A host with or without a port and a path, and nothing that may be a secret.
+#: A host, optionally with port and path, without parts that may be secret.
 _HOST = re.compile(
     r"(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.\-]+)(?P<port>:\d{1,5})?(/[\w.\-/]*)?", re.ASCII
 )
-#: How similar a name is that was misspelt, as `difflib` has it.
+#: Minimum similarity of a misspelt name (`difflib`).
 _NEAR = 0.85
-_NEARBY = re.compile(r"localhost|127\..*|\[::1\]|10\..*|192\.168\..*|[\w\-]+")
+_PRIVATE_HOST = re.compile(r"localhost|127\..*|\[::1\]|10\..*|192\.168\..*|[\w\-]+")
 
 
 def refuse_unknown(
     words: str, given: Iterable[str], known: Set[str], elsewhere: Mapping[str, str] | None = None
 ) -> None:
-    """Refuse options before they fail at the first request, or change nothing unnoticed.
+    """Refuse unknown options, which would fail at the first request or be ignored silently.
 
     Parameters
     ----------
     words : str
-        The beginning of the message: "s3fs takes no storage option".
+        Start of the message: "s3fs takes no storage option".
     given, known : iterable of str
         Names of options.
     elsewhere : mapping, optional
-        What to write instead of a name that is not known; a table of `option_names`.
+        Unknown names and what to write instead; a table of `option_names`.
 
     Raises
     ------
     StorageOptionError
-        Naming each option that is not known, with the one it may have been meant to be.
+        With each unknown option, and the option that was probably meant.
     """
     hints = []
     for name in sorted(set(given) - known):
@@ -54,7 +51,7 @@ def refuse_unknown(
 
 
 def misspelt(given: Iterable[str], known: Set[str]) -> set[str]:
-    """The options that are almost a known one, or almost ``read_only``.
+    """The unknown options that resemble a known one, or ``read_only``.
 
     Parameters
     ----------
@@ -70,13 +67,13 @@ def misspelt(given: Iterable[str], known: Set[str]) -> set[str]:
 
 
 def endpoint_advice(endpoint: str) -> str:
-    """What to write in place of an endpoint without a scheme; ``""`` where that is unknown."""
+    """Advice for an endpoint without a scheme; ``""`` when it is not a host."""
     found = _HOST.fullmatch(endpoint)
     if not found or not (found["port"] or "." in found["host"] or found["host"] == "localhost"):
         return ""
-    # Services of one's own seldom speak TLS on a port of their own.
-    nearby = _NEARBY.fullmatch(found["host"]) or found["port"] not in (None, ":443")
-    return f"; write {'http' if nearby else 'https'}://{endpoint}"
+    # Self-hosted services on other ports seldom use TLS.
+    private = _PRIVATE_HOST.fullmatch(found["host"]) or found["port"] not in (None, ":443")
+    return f"; write {'http' if private else 'https'}://{endpoint}"
 
 
 def _meant(name: str, known: Set[str], elsewhere: Mapping[str, str]) -> str:

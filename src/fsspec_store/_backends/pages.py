@@ -1,7 +1,7 @@
-"""Checks of what a service lists: entries of the folder that was asked for, and an end.
+"""Validation of listings: every entry is below the requested prefix, and the listing ends.
 
-Keys are deleted, counted and returned as pages list them, so an entry that was not asked for must
-not pass. Knows pages, and no service.
+Listed keys are returned, counted and deleted, so entries outside of the prefix must not pass. Knows
+no service.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ __all__ = [
 
 logger = logging.getLogger("fsspec_store.listing")
 
-#: Pages without a new entry that may follow each other. Google and Azure may send pages that are
-#: empty and not the last (Cloud Storage, "Objects: list"; Azure, "List Blobs"), and give no bound.
+#: Maximum number of consecutive pages without a new entry. Google and Azure may send empty pages
+#: before the last one, without a limit (Cloud Storage, "Objects: list"; Azure, "List Blobs").
 MAX_EMPTY_PAGES = 10_000
 
 #: A ``.`` or ``..`` segment.
 _RELATIVE_SEGMENT = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 
-#: More than the longest prefix takes, with all that comes before it.
+#: More than the size of the longest prefix and all before it.
 _HEAD_BYTES = 16 * 2**10
 _ENTRY = re.compile(rb"<(?:Contents|CommonPrefixes|Blobs)[ >/]")
 _PREFIX = re.compile(rb"<Prefix>([^<]*)</Prefix>")
-#: In this order, so that what an ampersand begins is read once.
+#: The ampersand is last, so that nothing is unescaped twice.
 _ENTITIES = {"lt": "<", "gt": ">", "quot": '"', "#34": '"', "apos": "'", "#39": "'", "amp": "&"}
 
 
 class Page(NamedTuple):
-    """One page of a listing: full paths of objects with their sizes, and of common prefixes.
+    """One page of a listing: full paths of objects with sizes in bytes, and of common prefixes.
 
-    A size is ``None`` where the service lists none. Prefixes have no trailing ``/``. Temporary
-    objects (`fsspec_store._backends.temporary`) are no keys, and are removed with them.
+    A size is ``None`` when the service does not list it. Prefixes have no trailing ``/``. Temporary
+    objects (`fsspec_store._backends.temporary_names`) are not keys, but are removed with them.
     """
 
     objects: Sequence[tuple[str, int | None]]
@@ -60,85 +60,85 @@ class Page(NamedTuple):
 async def checked_pages(
     pages: AsyncGenerator[Page, None],
     directory: str,
-    stem: str,
+    name_prefix: str,
     *,
     recursive: bool,
     redactor: Callable[[], Callable[[str], str]],
 ) -> AsyncGenerator[Page, None]:
-    """Yield the pages of a listing, with the entries that were asked for and no others.
+    """Yield the pages of a listing, without entries outside of the prefix.
 
-    A service or a cache that ignores the prefix, or the delimiter, lists more than was asked for.
-    An answer with entries that begin with the prefix and entries that do not is such a list: it is
-    of a shorter prefix, so nothing is missing, and the other entries are left out. An answer
-    without any entry that begins with the prefix may be one to another question, and is an error.
+    A service or a cache that ignores the prefix, or the delimiter, lists too much. A page with
+    entries inside and outside of the prefix comes from such a service: nothing is missing, and the
+    entries outside are removed. A page with only entries outside may be the response to another
+    request, and is an error.
 
     Parameters
     ----------
     pages : AsyncGenerator
-        As of `Backend.pages`, which had the other parameters. Belongs to this one from now on.
-    directory, stem, recursive
+        Returned by `Backend.pages` for the same parameters. Must not be used elsewhere.
+    directory, name_prefix, recursive
         See `Backend.pages`.
     redactor : callable
-        See `Backend.redactor`: a service may list what it was sent.
+        `Backend.redactor`: a service may list secrets that it received.
 
     Raises
     ------
     OSError
-        For a page of which nothing begins with what was asked for, unless a page before it showed
-        that the service lists more; and for common prefixes where none were asked for.
+        For a page with only entries outside of the prefix, unless an earlier page had both kinds,
+        and for common prefixes in a recursive listing.
     """
-    begin = directory + stem
+    prefix = directory + name_prefix
     ignores_prefix = False
     async with aclosing(pages):
         async for page in pages:
-            others = _others(page, begin)
+            others = _outside(page, prefix)
             if others:
-                page = _beginning(page, begin)
+                page = _inside(page, prefix)
                 if not ignores_prefix:
                     if not (page.objects or page.prefixes or page.temporary):
                         raise OSError(
-                            f"a listing of {begin!r} was answered with {others[0]!r}, which does "
-                            "not begin with that: the answer may be one to another request"
+                            f"a listing of {prefix!r} returned {others[0]!r}, which does not start "
+                            "with that: the response may belong to another request"
                         )
                     ignores_prefix = True
                     clean = redactor()
                     logger.warning(
-                        "a listing of %r was answered with %r as well: the service or a proxy "
-                        "ignores the prefix, and what was not asked for is left out",
-                        clean(public_url(begin)),
+                        "a listing of %r also returned %r: the service or a proxy ignores the "
+                        "prefix, and entries that do not start with it are skipped",
+                        clean(public_url(prefix)),
                         clean(public_url(others[0])),
                     )
             if recursive and page.prefixes:
                 raise OSError(
-                    f"a listing of all below {begin!r} was answered with the common prefix "
-                    f"{page.prefixes[0]!r}: what is below it would be missing"
+                    f"a recursive listing of {prefix!r} returned the common prefix "
+                    f"{page.prefixes[0]!r}: keys below it would be missing"
                 )
             yield page if recursive else _one_level(page, directory)
 
 
-def _others(page: Page, begin: str) -> list[str]:
-    """Some of the entries that do not begin so, if there are any."""
-    # A list takes a third of the time of a generator, and of every other way to ask.
+def _outside(page: Page, prefix: str) -> list[str]:
+    """Some of the entries outside of the prefix, if there are any."""
+    # A list comprehension takes a third of the time of a generator expression.
     return (
-        [path for path, _ in page.objects if not path.startswith(begin)]
-        or [path for path in page.temporary if not path.startswith(begin)]
-        # The prefix of a marker of the directory itself is the directory.
-        or [prefix for prefix in page.prefixes if not f"{prefix}/".startswith(begin)]
+        [path for path, _ in page.objects if not path.startswith(prefix)]
+        or [path for path in page.temporary if not path.startswith(prefix)]
+        # The directory itself may be listed as a common prefix, because of its marker.
+        or [path for path in page.prefixes if not f"{path}/".startswith(prefix)]
     )
 
 
-def _beginning(page: Page, begin: str) -> Page:
+def _inside(page: Page, prefix: str) -> Page:
     return page._replace(
-        objects=[entry for entry in page.objects if entry[0].startswith(begin)],
-        prefixes=[prefix for prefix in page.prefixes if f"{prefix}/".startswith(begin)],
-        temporary=[path for path in page.temporary if path.startswith(begin)],
+        objects=[entry for entry in page.objects if entry[0].startswith(prefix)],
+        prefixes=[path for path in page.prefixes if f"{path}/".startswith(prefix)],
+        temporary=[path for path in page.temporary if path.startswith(prefix)],
     )
 
 
 def _one_level(page: Page, directory: str) -> Page:
-    """The page with what lies further below grouped, as the delimiter asks for."""
+    """The page with deeper entries grouped into common prefixes, as by the delimiter."""
     root = len(directory)
-    # A marker of a folder may be listed beside it.
+    # A directory marker may be listed as an object, with a trailing "/".
     deep = [path for path, _ in page.objects if "/" in path[root:-1]]
     deep += [path for path in page.prefixes if "/" in path[root:-1]]
     if not deep:
@@ -153,7 +153,7 @@ def _one_level(page: Page, directory: str) -> Page:
 
 
 def refuse_relative(paths: Sequence[str], directory: str) -> None:
-    """Refuse to remove what a server or a proxy on the way may take for another path.
+    """Refuse to remove paths that a server or a proxy may resolve to other paths.
 
     Raises
     ------
@@ -166,15 +166,15 @@ def refuse_relative(paths: Sequence[str], directory: str) -> None:
     for path in paths:
         if _RELATIVE_SEGMENT.search(path[len(directory) :]):
             raise OSError(
-                f"a listing of {directory!r} was answered with {path!r}, which has a segment "
-                "'.' or '..' and is not removed: it may be taken for a path outside of that folder"
+                f"a listing of {directory!r} returned {path!r}, which has a segment '.' or '..' "
+                "and is not removed: a server may resolve it to a path outside of the folder"
             )
 
 
 def answered_prefix(body: bytes) -> str:
-    """The prefix that a listing in XML says it is of, ``""`` where it says none.
+    """The prefix that an XML listing states, ``""`` if it states none.
 
-    S3 and Azure name it before the first entry ("ListObjectsV2", "List Blobs").
+    S3 and Azure state it before the first entry ("ListObjectsV2", "List Blobs").
     """
     head = body[:_HEAD_BYTES]
     entry = _ENTRY.search(head)
@@ -187,26 +187,26 @@ def answered_prefix(body: bytes) -> str:
     return text
 
 
-def check_answered(answered: str, asked: str) -> None:
-    """Refuse a listing that says it is of another prefix.
+def check_answered(stated: str, requested: str) -> None:
+    """Refuse a listing that states another prefix than the requested one.
 
-    An answer that a cache kept of another request may hold nothing but keys that fit, and not all
-    of them. One of a shorter prefix holds them all. Services and libraries differ in how often they
-    quote the prefix, so both are compared as they are without any quotes.
+    A cache's response for another request may be incomplete although all its keys start with the
+    prefix. A response for a shorter prefix is complete. Services and libraries differ in how often
+    they percent-encode the prefix, so both are compared fully decoded.
 
     Raises
     ------
     OSError
-        When it is of another one.
+        When the stated prefix is not the requested one, or a shorter one.
     """
-    # XML cannot carry, or changes, other characters; services put something else in their place.
-    is_comparable = asked.isascii() and asked.isprintable()
-    if not answered or answered == asked or not is_comparable:
+    # XML cannot represent all other characters. Services replace or change them.
+    is_comparable = requested.isascii() and requested.isprintable()
+    if not stated or stated == requested or not is_comparable:
         return
-    if not _unquoted(asked).startswith(_unquoted(answered).lstrip("/")):
+    if not _unquoted(requested).startswith(_unquoted(stated).lstrip("/")):
         raise OSError(
-            f"a listing of {asked!r} was answered with one of {answered!r}: the answer may be one "
-            "to another request"
+            f"a listing of {requested!r} returned one of {stated!r}: the response may belong to "
+            "another request"
         )
 
 
@@ -218,10 +218,10 @@ def _unquoted(prefix: str) -> str:
 
 
 class Continuation:
-    """The tokens and entries of one listing's pages; detects a listing without an end.
+    """Detects a listing that does not end, by its tokens and entries.
 
-    A token and the first object of a page come once in a listing. Hashes of them are kept: 16 bytes
-    and a slot of a set for each page.
+    A token and the first object of a page occur once in a listing. Only their hashes are
+    stored, two for each page.
     """
 
     def __init__(self) -> None:
@@ -229,25 +229,24 @@ class Continuation:
         self._empty = 0
 
     def check(self, token: str, page: Page) -> None:
-        """Raise unless a page may be followed by the one that a token asks for.
+        """Raise when the next page would repeat the listing.
 
         Parameters
         ----------
         token : str
-            The service's name for the next page.
+            The service's token for the next page.
         page : Page
-            The page it came with.
+            The current page.
 
         Raises
         ------
         OSError
-            When the token or the page came before, and when nothing new came for
-            `MAX_EMPTY_PAGES`.
+            When the token or the page repeats, or after `MAX_EMPTY_PAGES` without a new entry.
         """
         self._require_new(hash(("token", token)))
         if page.objects:
             self._require_new(hash(("object", page.objects[0][0])))
-        # A prefix may come on each page of what is below it.
+        # A common prefix may repeat on each page of the keys below it.
         is_new = bool(page.objects or page.temporary)
         if page.prefixes:
             last = hash(("prefix", page.prefixes[-1]))
@@ -256,10 +255,10 @@ class Continuation:
         self._empty = 0 if is_new else self._empty + 1
         if self._empty >= MAX_EMPTY_PAGES:
             raise OSError(
-                f"the service's listing would never end: {self._empty} pages held nothing"
+                f"the service's listing would never end: {self._empty} pages without a new entry"
             )
 
     def _require_new(self, entry: int) -> None:
         if entry in self._seen:
-            raise OSError("the service's listing leads back to where it was: it would never end")
+            raise OSError("the service's listing repeats a page: it would never end")
         self._seen.add(entry)

@@ -1,1 +1,1 @@
-"""What every layer speaks of: byte requests, versions, failures, URLs, secrets. No I/O."""
+"""Types and pure functions that all layers use: byte requests, versions, failures, URLs. No I/O."""

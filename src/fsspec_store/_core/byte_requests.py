@@ -1,7 +1,6 @@
-"""What part of a value is asked for, and when such a request is refused.
+"""Byte requests: classes for the part of a value to read, and their validation.
 
-Pure data and pure checks: no I/O, no sizes of objects. `fsspec_store._core.ranges` resolves a
-request for an object of a known size.
+No I/O. `fsspec_store._core.ranges` applies a request to an object of a known size.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = [
     "check_byte_range",
 ]
 
-#: The largest position an object store or a file can name: a signed 64-bit offset.
+#: Maximum offset in a file or object: a signed 64-bit integer.
 _MAX_OFFSET = 2**63 - 1
 
 
@@ -58,7 +57,7 @@ class SuffixByteRequest:
     Parameters
     ----------
     suffix : int
-        How many bytes, ``>= 0``.
+        Number of bytes, ``>= 0``.
     """
 
     suffix: int
@@ -68,13 +67,13 @@ ByteRequest: TypeAlias = RangeByteRequest | OffsetByteRequest | SuffixByteReques
 
 
 def check_byte_range(byte_range: Any) -> ByteRequest | None:
-    """Recognise a byte request by its attributes, and refuse anything else.
+    """Validate a byte request, and convert it to this package's classes.
 
     Parameters
     ----------
     byte_range : object or None
-        An object with ``start`` and ``end``, with ``offset`` or with ``suffix``: this package's
-        requests, zarr-python's, or a reader's own.
+        An object with ``start`` and ``end``, with ``offset`` or with ``suffix``: a request of this
+        package, of zarr-python or of another reader.
 
     Returns
     -------
@@ -84,11 +83,11 @@ def check_byte_range(byte_range: Any) -> ByteRequest | None:
     Raises
     ------
     TypeError
-        When it is no request, or a bound is not an integer.
+        When it is not a request, or a bound is not an integer.
     ValueError
         When a bound is negative, or ``end < start``.
     """
-    # The first line is the hot path: one identity check for a whole read.
+    # The hot path: reads of whole values.
     if byte_range is None:
         return None
     if hasattr(byte_range, "start") and hasattr(byte_range, "end"):
@@ -108,7 +107,7 @@ def check_byte_range(byte_range: Any) -> ByteRequest | None:
 
 def _bound(value: Any, byte_range: Any) -> int:
     if type(value) is int and 0 <= value <= _MAX_OFFSET:
-        # As nearly all are.
+        # The hot path.
         return value
     if isinstance(value, bool):
         raise TypeError(f"Unexpected byte_range, got {byte_range!r}: a bound is a bool")
@@ -120,5 +119,5 @@ def _bound(value: Any, byte_range: Any) -> int:
         ) from None
     if number < 0:
         raise ValueError(f"Unexpected byte_range, got {byte_range!r}: a bound is negative")
-    # Past every possible object, so the answer is the same and no header or seek overflows.
+    # Larger than any object, so the result is the same, and no header or seek overflows.
     return min(number, _MAX_OFFSET)

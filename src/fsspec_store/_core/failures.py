@@ -1,4 +1,4 @@
-"""What an exception of a filesystem means to a store."""
+"""Classification of the exceptions of filesystems."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ __all__ = ["BucketMissingError", "Failure", "RangeNotSatisfiableError", "builtin
 
 
 class Failure(enum.Enum):
-    """What an exception of a filesystem means to the store."""
+    """Class of an exception that a filesystem raised; a store raises one error type for each."""
 
-    #: Whoever asks may not have this, or may not know that it is missing.
+    #: 403: access denied. Some services also respond so for missing keys.
     FORBIDDEN = "forbidden"
-    #: Nobody knows who asks: no credentials, wrong ones, or expired ones.
+    #: Missing, invalid or expired credentials.
     UNAUTHENTICATED = "unauthenticated"
     NO_BUCKET = "no bucket"
     CONFLICT = "conflict"
     UNSUPPORTED = "unsupported"
     INVALID_PATH = "invalid path"
     BACKEND = "backend"
-    #: Not the filesystem's doing: a mistake in the program, raised as it is.
+    #: An error in the program, not in the filesystem. It is raised unchanged.
     NOT_OURS = "not ours"
 
 
 class RangeNotSatisfiableError(Exception):
-    """The object is there and has no byte the request names.
+    """The object exists, and the byte request is out of range.
 
     Parameters
     ----------
     size : int or None
-        Size of the object in bytes, where the service said it.
+        Size of the object in bytes, ``None`` when unknown.
     """
 
     def __init__(self, size: int | None) -> None:
@@ -39,11 +39,11 @@ class RangeNotSatisfiableError(Exception):
 
 
 class BucketMissingError(Exception):
-    """An object is missing because its whole bucket is."""
+    """The bucket of an object does not exist."""
 
 
 def builtin_failure(error: Exception) -> Failure:
-    """What one of Python's own exceptions means, for backends to fall back on."""
+    """The default classification, of Python's built-in exceptions."""
     if isinstance(error, PermissionError):
         return Failure.FORBIDDEN
     if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError)):

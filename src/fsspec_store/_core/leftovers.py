@@ -1,6 +1,6 @@
-"""What a process that was killed in the middle of a write can leave beside the keys.
+"""Temporary files, objects and uploads that a killed writer leaves behind.
 
-Values only, no I/O: each backend says what can be left on its service.
+No I/O. Each backend finds the leftovers of its service.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ from typing import NamedTuple, TypeAlias
 
 __all__ = ["ABANDONED_AFTER", "TEMPORARY", "UPLOAD", "Leftover", "Leftovers", "is_older"]
 
-#: Seconds after which a writer has finished or was killed.
+#: Age in seconds above which a leftover no longer belongs to a running writer.
 ABANDONED_AFTER = 3600.0
 
-#: `Leftover.kind`: a file or object of a temporary name.
+#: `Leftover.kind`: a file or object with a temporary name.
 TEMPORARY = "temporary"
-#: `Leftover.kind`: parts of a value, without the request that makes an object of them.
+#: `Leftover.kind`: the parts of an upload that was not completed.
 UPLOAD = "upload"
 
 
 class Leftover(NamedTuple):
-    """Something that takes up room and is no key.
+    """Stored data of an unfinished write. It is not a key.
 
     Attributes
     ----------
     key : str
-        Where it is, relative to the store's root: of an upload, the key it was for.
+        Path relative to the store's root; the key of an upload.
     kind : str
-        ``"temporary"``, a file or object of a temporary name, or ``"upload"``, the parts of an
+        ``"temporary"``, a file or object with a temporary name, or ``"upload"``, the parts of an
         unfinished upload.
     modified : datetime or None
-        When it was begun or written last, in UTC; ``None`` where the service does not say so.
+        Time of the start or last write, in UTC; ``None`` when the service does not state it.
     upload_id : str or None
-        The service's name for an upload.
+        The service's identifier of an upload.
     """
 
     key: str
@@ -46,7 +46,7 @@ Leftovers: TypeAlias = list[Leftover]
 
 
 def is_older(leftover: Leftover, seconds: float) -> bool:
-    """Whether it is at least so old; of an unknown age, only for 0 seconds or less."""
+    """Whether a leftover is at least that old. An unknown age counts as 0 seconds."""
     if seconds <= 0:
         return True
     if leftover.modified is None:

@@ -1,7 +1,7 @@
-"""URLs and messages without what could be a secret.
+"""Redaction of secrets in URLs and messages.
 
-Pure functions. They work on text rather than on parsed URLs, which a secret with ``/``, ``#`` or
-``?`` in it would split in the wrong place.
+Pure functions. They search text instead of parsing URLs, because a secret that contains ``/``,
+``#`` or ``?`` is not parsed correctly.
 """
 
 from __future__ import annotations
@@ -16,55 +16,55 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 __all__ = ["PrivateURL", "hidden", "public_text", "public_url", "request_secrets", "secret_options"]
 
-#: ``user:password@`` after a scheme; a port's digits are no password.
+#: ``user:password@`` after a scheme; the digits of a port are not a password.
 _USER_AND_PASSWORD = re.compile(r"^([A-Za-z][\w+.\-]*:/{0,2})[^/@:]*:(?!\d+/)[^@]*(?:@[^/@]*)*@")
-#: ``token@``: before the first ``/`` all the same, but a container in abfs://container@account.
+#: ``token@`` before the first ``/``; in abfs://container@account it is a container.
 _USER = re.compile(r"^([A-Za-z][\w+.\-]*://)[^/@]*@")
 _WEB = re.compile(r"https?:/", re.IGNORECASE)
 _NEXT_LINK = re.compile(r"[A-Za-z][\w+.\-]*:/")
-#: A value that lets somebody in, by its name: where a ``?`` may be a key's, all else is shown.
-#: The look ahead keeps the time linear: it passes over a long name that no ``=`` follows.
+#: A query value with the name of a credential. Others are shown: a key may contain ``?``. The
+#: lookahead keeps the time linear: it skips a long name without ``=``.
 _SECRET_VALUE = re.compile(
     r"([?&;](?=[\w.\-]*+=)[\w.\-]*(?:auth|cred|key|pass|pwd|secret|sig|token|upload_id)[\w.\-]*=)"
     r"[^&;\s'\"]*",
     re.IGNORECASE,
 )
 _ENTITIES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
-#: What an ``Authorization`` header holds, wherever a message repeats it.
+#: The value of an ``Authorization`` header.
 _AUTHORIZATION_IN_TEXT = re.compile(
     r"\b((?:Basic|Bearer|SharedKey|SharedKeyLite) |Signature=)[\w.~+/:=-]{16,}"
 )
-#: A signed assertion (RFC 7519), by which Google's accounts ask for a token. What follows its first
-#: part may be missing, so that a long text is passed over as a whole, in linear time.
+#: A signed assertion (RFC 7519) for the token of a Google account. All after the first part is
+#: optional, so that a long text is skipped as a whole, in linear time.
 _JWT_IN_TEXT = re.compile(r"\beyJ[\w-]{8,}+(\.[\w-]{8,}+\.[\w-]{8,}+)?")
 _SECRET_NAME = re.compile(
     r"auth|cookie|cred|key|pass|pwd|secret|sig|token|upload_id|connection_string", re.IGNORECASE
 )
-#: Headers without secrets, in lower case: all others may have been configured by the user.
+#: Headers without secrets, in lower case. All others may be configured by the user.
 _PUBLIC_HEADER = re.compile(
     r"accept.*|cache-control|connection|content-.*|date|expect|host|if-.*|range|transfer-encoding"
     r"|user-agent|x-amz-(date|content-sha256|checksum-.*|meta-.*|request-payer)|x-goog-api-client"
     r"|x-ms-(blob-type|date|meta-.*|range|version)|x-upload-content-.*"
 )
-#: Shorter ones are words, and would be hidden wherever they occur.
+#: Shorter secrets are common words, and would be hidden in unrelated text.
 _SHORTEST_SECRET = 5
-#: Of Amazon's, which are no secrets either (IAM User Guide, "Unique identifiers").
+#: Minimum length of AWS access keys (IAM User Guide, "Unique identifiers").
 _SHORTEST_ACCESS_KEY = 16
-#: What stands for credentials, and is none (gcsfs's ``token``).
+#: Values of gcsfs's ``token`` that are not secrets.
 _NO_SECRETS = frozenset({"anonymous", "browser", "cache", "cloud", "google_default"})
 _CONTAINERS = ("abfs://", "abfss://", "az://", "s3://", "s3a://", "gs://", "gcs://")
 
 _USER_IN_TEXT = re.compile(r"(://)[^/\s@'\"]*@")
-#: The second form is urllib3's, which names the host beside it.
-#: The query may be missing, so that a long URL is passed over as a whole, in linear time.
+#: The second form is urllib3's, which states the host separately. The query is optional, so that a
+#: long URL is skipped as a whole, in linear time.
 _QUERY_IN_TEXT = re.compile(r"((?:https?://|\burl: /)[^\s?\"]++)(\?[^\s'\"]*)?", re.IGNORECASE)
 
 
 def public_url(url: str) -> str:
-    """The URL without a user's name, password or token, and without a web URL's query."""
+    """The URL without user name, password and token; a web URL also without its query."""
     links: list[str] = []
     for part in url.split("::"):
-        # A web URL is the last link of a chain: its "::" is an IPv6 address or a name.
+        # A web URL is the last link of a chain: "::" in it belongs to an IPv6 address or a name.
         if links and _WEB.match(links[-1]) and not _NEXT_LINK.match(part):
             links[-1] += "::" + part
         else:
@@ -73,7 +73,7 @@ def public_url(url: str) -> str:
 
 
 def public_text(text: str) -> str:
-    """A library's message without the secrets of the URLs in it."""
+    """A library's message without the secrets of URLs, tokens and headers in it."""
     shown = _QUERY_IN_TEXT.sub(
         lambda match: match[1] + ("?***" if match[2] else ""), _USER_IN_TEXT.sub(r"\1***@", text)
     )
@@ -84,7 +84,7 @@ def public_text(text: str) -> str:
 
 
 class PrivateURL(str):
-    """A URL whose representation, which debuggers show of a variable, holds no secret."""
+    """A URL whose ``repr``, which debuggers show, contains no secret."""
 
     __slots__ = ()
 
@@ -95,7 +95,7 @@ class PrivateURL(str):
 def hidden(text: str, secrets: Iterable[str]) -> str:
     """The text with ``***`` in place of these strings.
 
-    They are found as they are, and as URLs, XML, HTML and JSON write them.
+    Also finds them in the encodings of URLs, XML, HTML and JSON.
     """
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) >= _SHORTEST_SECRET:
@@ -104,7 +104,7 @@ def hidden(text: str, secrets: Iterable[str]) -> str:
 
 
 def request_secrets(url: str, headers: Mapping[str, str]) -> set[str]:
-    """Credentials of a request, parts of its URL and headers, which a service may repeat."""
+    """Credentials in a request's URL and headers, which an error response may repeat."""
     found: set[str] = set()
     parts = urlsplit(url)
     if parts.password is not None:
@@ -121,7 +121,7 @@ def request_secrets(url: str, headers: Mapping[str, str]) -> set[str]:
 
 
 def secret_options(options: Mapping[str, Any]) -> set[str]:
-    """The strings among storage options that are secrets, by the names of the options."""
+    """The secrets among storage options, found by the names of the options."""
     found: set[str] = set()
     for name, value in options.items():
         nested = getattr(value, "storage_options", None)
@@ -130,12 +130,12 @@ def secret_options(options: Mapping[str, Any]) -> set[str]:
         elif "header" in str(name).lower() and isinstance(value, Mapping):
             found |= request_secrets("", {str(key): str(each) for key, each in value.items()})
         elif name == "key" and len(str(value)) < _SHORTEST_ACCESS_KEY:
-            # A user's name of a server of one's own, which may be a part of any other name.
+            # The user name of a self-hosted server, which may be part of other words.
             continue
         elif _SECRET_NAME.search(str(name)):
             for text in _texts(value):
                 found |= {text, unquote(text)}
-                # Connection strings, and signatures in the form of a query.
+                # Connection strings, and signatures that are query strings.
                 found |= {
                     unquote(part.partition("=")[2])
                     for part in re.split("[;&?]", text)
@@ -143,7 +143,7 @@ def secret_options(options: Mapping[str, Any]) -> set[str]:
                 }
         elif isinstance(value, Mapping):
             found |= secret_options(value)
-    # The path of a file with credentials is no secret, and what is wrong with it is often asked.
+    # The path of a credentials file is not a secret, and helps to correct it.
     return {
         text
         for text in found - _NO_SECRETS
@@ -187,7 +187,7 @@ def _pattern(secret: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=256)
 def _spelled(character: str) -> str:
-    """An expression for a character in all the spellings that a response may have."""
+    """A regular expression for a character in all encodings of a response."""
     if character.isascii() and character.isalnum():
         return character
     number = ord(character)
@@ -214,6 +214,6 @@ def _public_link(link: str) -> str:
         shown = _USER.sub(r"\1***@", shown)
     if _WEB.match(shown):
         shown = shown.partition("#")[0]
-        place, question, _ = shown.partition("?")
-        return place + (question and "?***")
+        location, question, _ = shown.partition("?")
+        return location + (question and "?***")
     return _SECRET_VALUE.sub(r"\1***", shown)

@@ -1,8 +1,8 @@
-"""Exceptions of libraries without the secrets of the requests that failed.
+"""Removal of secrets from the exceptions of libraries.
 
-Code that catches an exception may keep it: crash reporters and debuggers show its message, its
-attributes, what it was chained to, and the local variables of the functions it passed through.
-Knows the classes of exceptions of the HTTP libraries by their attributes, and imports none.
+Crash reporters and debuggers show an exception's message, its attributes, its chain, and the local
+variables of the functions in its traceback. Recognises the objects of HTTP libraries by their
+attributes, and imports none of these libraries.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ if TYPE_CHECKING:
 
 __all__ = ["forget_locals", "scrub"]
 
-#: ``frame.clear`` leaves suspended coroutines alone, such as that of another task which got the
-#: same exception (Python 3.13, "What's New").
+#: ``frame.clear`` does not close suspended coroutines, such as that of another task with the same
+#: exception (Python 3.13, "What's New").
 _CLEARS_SAFELY = sys.version_info >= (3, 13)
 
 
 def scrub(
     error: BaseException, clean: Callable[[str], str], *, outer: BaseException | None = None
 ) -> None:
-    """Take secrets out of an exception, and of all it is chained to.
+    """Remove secrets from an exception and its chain.
 
     Parameters
     ----------
     error : BaseException
-        Changed in place; its class and what it is chained to stay. A context that is not shown
-        (``raise ... from None``) is dropped.
+        Changed in place; its class and its chain stay. A context that is not shown (``raise ...
+        from None``) is removed.
     clean : callable
         Returns a text without secrets.
     outer : BaseException, optional
-        What the caller was handling already; it is left as it is.
+        The exception that the caller was handling before; not changed.
     """
     for link in _chain(error, outer):
         link.args = tuple(_cleaned(each, clean) for each in link.args)
@@ -56,10 +56,10 @@ def scrub(
 def forget_locals(
     error: BaseException, *, outer: BaseException | None = None, keep_functions: bool = False
 ) -> None:
-    """Clear local variables of finished functions in an exception's traceback, and in its chain.
+    """Clear local variables of finished functions in the tracebacks of an exception and its chain.
 
-    Before Python 3.13 the functions go with them, unless they are to be kept. ``outer`` is as of
-    `scrub`.
+    Before Python 3.13 the tracebacks are removed, unless ``keep_functions`` is true. ``outer`` is
+    that of `scrub`.
     """
     for link in _chain(error, outer):
         if _CLEARS_SAFELY:
@@ -69,7 +69,7 @@ def forget_locals(
 
 
 def _chain(error: BaseException, outer: BaseException | None) -> Iterator[BaseException]:
-    """An exception and what led to it, up to one of the caller's, or one that came from here."""
+    """An exception and its chain, up to the caller's exception or an error of this package."""
     seen = {id(outer)}
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -86,17 +86,17 @@ def _chain(error: BaseException, outer: BaseException | None) -> Iterator[BaseEx
 
 
 def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
-    """The value with clean texts, or itself where nothing in it changes."""
+    """The value with clean texts; the same object when nothing changes."""
     if isinstance(value, str):
         return _same_or(value, clean(value))
     if isinstance(value, (bytes, bytearray)):
         text = bytes(value).decode("latin-1")
         return _same_or(value, clean(text).encode("latin-1", "replace"))
     if isinstance(value, BaseException) or value is None:
-        # Those of the chain are cleaned as such.
+        # Exceptions of the chain are cleaned by `scrub`.
         return value
     if hasattr(value, "real_url") and hasattr(value, "method") and not hasattr(value, "status"):
-        # What aiohttp tells of a request; a response has a status, and becomes a text below.
+        # aiohttp's RequestInfo. A response has a status, and becomes a text below.
         url = _cleaned(value.url, clean)
         real_url = _cleaned(value.real_url, clean)
         return type(value)(url, value.method, type(value.headers)(_multidict()), real_url)
@@ -117,14 +117,14 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
         changed = {name: each for name, each in public.items() if each is not found[name]}
         return replace(value, **changed) if changed else value
     if hasattr(value, "headers") or (hasattr(value, "host") and hasattr(value, "query")):
-        # A request or an answer of a library, a URL of one.
+        # A request, a response or a URL of a library.
         text = str(value) if not hasattr(value, "headers") else f"<{type(value).__name__}>"
         return clean(text)
     return value
 
 
 def _multidict(pairs: Iterable[tuple[str, str]] = ()) -> Any:
-    # An object of that library was found, so it is loaded.
+    # The library is loaded, because the value is one of its objects.
     return sys.modules["multidict"].CIMultiDict(pairs)
 
 

@@ -1,6 +1,6 @@
-"""What a URL says: its links, where a chain splits, and what is wrong with it.
+"""Parsing and validation of URLs and chains of URLs.
 
-Knows fsspec's registry and its rules for URLs. Makes no filesystem and does no I/O.
+Knows fsspec's registry and its rules for URLs. Creates no filesystem and does no I/O.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
     "protocols",
 ]
 
-#: Protocols whose URL begins with the name of a bucket or container.
+#: Protocols whose URLs start with a bucket or container.
 BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 
 WEB = frozenset({"http", "https"})
@@ -39,24 +39,24 @@ WEB = frozenset({"http", "https"})
 #: A scheme, its slashes if there are any, and the rest.
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(//)?(.*)", re.DOTALL)
 
-#: What `named_options` found; reading signatures takes longer than all else that makes a store.
+#: Cache of `named_options`: most of the time to create a store is spent in reading signatures.
 _named_options: WeakKeyDictionary[type[Any], frozenset[str]] = WeakKeyDictionary()
 
 _NEXT_LINK = re.compile(r"::([A-Za-z][A-Za-z0-9+.\-]*)://")
 
-#: ARN of a bucket; those of access points have an account number before the name.
+#: ARN of a bucket. The ARN of an access point has an account number before the name.
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-arn-format.html
 _BUCKET_ARN = re.compile(r"arn:aws[\w\-]*:s3:::(.*)", re.DOTALL)
 
-#: Layers that a misspelt word may have been meant to be; shorter names resemble too many words.
+#: Layers to suggest for a misspelt name. Shorter names are similar to too many words.
 _LONG_LAYERS = ("blockcache", "cached", "filecache", "libarchive", "reference", "simplecache")
 
 
 def links_of(text: str) -> list[str]:
-    """The links of a URL or chain, the outermost first, each as fsspec spells it.
+    """The links of a URL or chain, outermost first, in fsspec's form.
 
-    A ``::`` splits only after a protocol that is a layer on another filesystem: in the name of an
-    access point, an IPv6 address or a folder it is a part of that name.
+    A ``::`` splits only after the protocol of a layer on another filesystem. Elsewhere it is part
+    of a name: of an access point, an IPv6 address or a folder.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def links_of(text: str) -> list[str]:
     Raises
     ------
     StoreURLError
-        When it names no place, or a protocol is unknown.
+        When it is invalid, or a protocol is unknown.
     ImportError
         When the library of a protocol before a ``::`` is not installed.
     """
@@ -85,7 +85,7 @@ def links_of(text: str) -> list[str]:
         rest += "://"
     if links and not rest:
         raise StoreURLError(
-            f"{public_url(text)!r} ends with '::', which a URL or a path follows",
+            f"{public_url(text)!r} ends with '::': a URL or a path must follow",
             url=public_url(text),
         )
     _check_last_link(rest, text)
@@ -96,7 +96,7 @@ def links_of(text: str) -> list[str]:
 
 
 def protocol_of(link: str) -> str:
-    """The protocol of one link: ``file`` for a path, whatever it holds."""
+    """The protocol of one link; ``file`` for every path."""
     name, slashes, _ = link.partition("://")
     # A single letter is a drive of Windows.
     if slashes and len(name) > 1 and not link.startswith(("/", ".", "~")):
@@ -105,20 +105,20 @@ def protocol_of(link: str) -> str:
 
 
 def protocols(fs: AbstractFileSystem) -> tuple[str, ...]:
-    """The protocol names of a filesystem, the first one being its usual one."""
+    """The protocol names of a filesystem, the usual one first."""
     if any(cls.__module__ == "fsspec.implementations.http" for cls in type(fs).__mro__):
-        # Some versions of fsspec put the name that was asked for last into the class.
+        # Some versions of fsspec set the class attribute to the last requested protocol.
         return ("http", "https")
     return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
 def is_layer(cls: type[AbstractFileSystem]) -> bool:
-    """Whether filesystems of a class are made on another filesystem, as the links of a chain."""
+    """Whether a class is a layer on another filesystem, as the links of a chain are."""
     return not named_options(cls).isdisjoint({"fo", "target_protocol"})
 
 
 def named_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
-    """The options that the constructors of a class and its bases name."""
+    """The parameters of the constructors of a class and its bases."""
     known = _named_options.get(cls)
     if known is None:
         found: set[str] = set()
@@ -131,10 +131,10 @@ def named_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
 
 
 def meant_url(path: str) -> str | None:
-    """The URL that a relative path looks like: of a bucket, or one that pathlib changed.
+    """The URL that a relative path was probably meant to be; ``None`` if there is none.
 
-    ``bucket/x`` and ``arn:aws:s3:::bucket/x`` are ``s3://bucket/x``, ``s3:/bucket/x`` is what
-    pathlib makes of that.
+    It is ``s3://bucket/x`` for ``bucket/x``, ``arn:aws:s3:::bucket/x``, and ``s3:/bucket/x``, to
+    which pathlib changes the URL.
     """
     arn = _BUCKET_ARN.fullmatch(path)
     if arn:
@@ -162,9 +162,9 @@ def _is_layer_link(link: str) -> bool:
 
 def _check_text(text: str) -> None:
     if not text.strip():
-        raise StoreURLError(f"a URL names a bucket, a server or a folder, got {text!r}")
+        raise StoreURLError(f"a URL must name a bucket, a server or a folder, got {text!r}")
     if "\0" in text:
-        raise StoreURLError(f"a URL holds no NUL, got {public_url(text.strip())!r}")
+        raise StoreURLError(f"a URL must not contain NUL, got {public_url(text.strip())!r}")
     bare = text.strip()
     if bare != text:
         where = "begins" if text[0].isspace() else "ends"
@@ -177,7 +177,7 @@ def _check_text(text: str) -> None:
 
 
 def _check_last_link(link: str, text: str) -> None:
-    """Refuse a link that holds what looks like a further one, after what is no layer."""
+    """Refuse a link that contains another link after something that is not a layer."""
     head, separator, _ = link.partition("::")
     if not separator:
         return
@@ -189,8 +189,8 @@ def _check_last_link(link: str, text: str) -> None:
             _refuse_protocol(head, text, f"; did you mean {near[0]}::?" if near else "")
     if follows and (follows[1] in registry or follows[1] in available_protocols()):
         raise StoreURLError(
-            f"{public_url(text)!r} has {follows[1]}:// after '::', and what is before it is no "
-            "layer on another filesystem; a chain begins with the layer: "
+            f"{public_url(text)!r} has {follows[1]}:// after '::', but the part before it is not "
+            "a layer on another filesystem; a chain starts with the layer: "
             "simplecache::s3://bucket/path, zip://inside::s3://bucket/archive.zip",
             url=public_url(text),
         )
@@ -206,9 +206,9 @@ def _check_link(link: str, text: str) -> None:
     if protocol != "file":
         _check_protocol(protocol, text)
     elif match and not match[2] and (match[1] in BUCKETS or match[1] in WEB):
-        # It would be a local file of that name.
+        # fsspec would open a local file of that name.
         meant = public_url(f"{match[1]}://{match[3].lstrip('/')}")
-        raise StoreURLError(f"{public_url(text)!r} is no URL: write {meant}")
+        raise StoreURLError(f"{public_url(text)!r} is not a URL: write {meant}")
     if protocol not in BUCKETS:
         return
     rest = link.partition("://")[2]
@@ -231,8 +231,8 @@ def _check_protocol(protocol: str, text: str, advice: str = "") -> None:
 
 def _refuse_protocol(protocol: str, text: str, advice: str) -> None:
     if not re.fullmatch(r"[\w+.\-/ ]+", protocol):
-        # It may be a user and a password.
-        raise StoreURLError("a URL begins with its protocol: what is before '://' here is none")
+        # It may contain a user name and a password.
+        raise StoreURLError("a URL starts with its protocol: the text before '://' is not one")
     raise StoreURLError(
         f"unknown protocol {protocol!r} in {public_url(text)!r}{advice}", url=public_url(text)
     )

@@ -1,4 +1,4 @@
-"""Versions of values: ETags (RFC 9110, section 8.8.3), and digests where a backend has none."""
+"""Versions of values: ETags (RFC 9110, section 8.8.3), or digests where a backend has none."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]+"')
 
 
 def content_version(data: bytes | memoryview) -> str:
-    """A version for backends that keep none: equal bytes are the same version."""
+    """A digest as the version, for backends without versions: equal bytes have equal versions."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def is_etag(version: str) -> bool:
-    """Whether it names one version of an object (RFC 9110, section 8.8.3), and not any or none."""
+    """Whether it is one ETag (RFC 9110, section 8.8.3), and not ``*`` or a list."""
     return _ETAG.fullmatch(version) is not None
 
 
 def is_strong_etag(version: str) -> bool:
-    """Whether a version is a strong ETag: values that differ may share a weak one."""
+    """Whether it is a strong ETag: different values may have the same weak one."""
     return is_etag(version) and not version.startswith("W/")

@@ -29,8 +29,8 @@ T = TypeVar("T")
 #: Held while a generator runs.
 _Lock: TypeAlias = AbstractAsyncContextManager[None]
 
-#: Items of a listing that are fetched in one call; a page of most services.
-_MOST_ITEMS = 1000
+#: Maximum number of items that one call fetches: a page of most services.
+_MAX_ITEMS = 1000
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -59,7 +59,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     if sys.is_finalizing():
         work.close()
         raise RuntimeError(
-            "a blocking call as the interpreter ends: fsspec's event loop has stopped"
+            "a blocking call while the interpreter shuts down: fsspec's event loop has stopped"
         )
     loop = fsspec.asyn.get_loop()
     try:
@@ -139,7 +139,7 @@ def iterate(
     try:
         while batch := runner(_next(items, size, lock)):
             yield from batch
-            size = min(2 * size, _MOST_ITEMS)
+            size = min(2 * size, _MAX_ITEMS)
     finally:
         # While the interpreter shuts down no loop runs that could close it.
         if not sys.is_finalizing():

@@ -1,7 +1,4 @@
-"""Run a bounded number of awaitables at once.
-
-Knows asyncio, and nothing of what is run.
-"""
+"""Run a bounded number of awaitables at once."""
 
 from __future__ import annotations
 
@@ -26,8 +23,8 @@ __all__ = ["for_each", "map_unordered"]
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: After so many items a worker lets others run: some functions never wait for anything.
-_FAIR = 32
+#: Items after which a worker yields to the event loop: some functions never wait.
+_ITEMS_PER_TURN = 32
 
 
 async def map_unordered(
@@ -35,17 +32,17 @@ async def map_unordered(
 ) -> AsyncGenerator[R, None]:
     """Yield ``await func(item)`` for every item, in completion order, ``limit`` at a time.
 
-    Items are taken from a lazy source only when there is room to run them; a result that nobody
-    has asked for yet takes up room too. The first failure cancels what is under way and is raised
-    as itself; so does closing the generator.
+    An item is taken from a lazy source only when fewer than ``limit`` items are running or have
+    results that were not yet yielded. The first failure cancels the running calls and is raised
+    unchanged. Closing the generator also cancels them.
 
     Parameters
     ----------
     limit : int
-        How many run at once, ``>= 1``.
+        Maximum number of items that run at once, ``>= 1``.
     """
     source = _aiter(items)
-    if limit == 1 or _nothing_beside(items):
+    if limit == 1 or _has_at_most_one(items):
         async for item in source:
             yield await func(item)
         return
@@ -54,7 +51,7 @@ async def map_unordered(
     done: deque[asyncio.Task[R]] = deque()
     awake = loop.create_future()
 
-    # A callback for each, since asyncio.wait looks at all that run whenever one of them is done.
+    # One callback per task, because asyncio.wait visits all tasks whenever one is done.
     def note(task: asyncio.Task[R]) -> None:
         done.append(task)
         if not awake.done():
@@ -90,19 +87,18 @@ async def for_each(
 ) -> None:
     """Await ``func(item)`` for every item, ``limit`` at a time; the first failure is raised.
 
-    Otherwise as `map_unordered`, for less: there is a task for each of the ``limit`` places, not
-    for each item.
+    Like `map_unordered` with fewer tasks: one per worker, not one per item.
     """
     source = _aiter(items)
-    if _nothing_beside(items):
+    if _has_at_most_one(items):
         async for item in source:
             await func(item)
         return
     loop = asyncio.get_running_loop()
-    # An asynchronous generator cannot be asked for two items at once.
+    # An asynchronous generator does not support concurrent calls of anext.
     turn = asyncio.Lock()
     workers: set[asyncio.Task[None]] = set()
-    #: The worker that failed, or none when all is done.
+    #: The worker that failed, ``None`` when all are done.
     end: asyncio.Future[asyncio.Task[None] | None] = loop.create_future()
     is_starting = False
 
@@ -115,11 +111,11 @@ async def for_each(
                     item = await anext(source)
                 except StopAsyncIteration:
                     return
-            # Where there was an item there may be more.
+            # One item may be followed by more.
             if len(workers) < limit and not is_starting:
                 start()
             await func(item)
-            if number % _FAIR == 0:
+            if number % _ITEMS_PER_TURN == 0:
                 await asyncio.sleep(0)
 
     def start() -> None:
@@ -152,12 +148,12 @@ async def _cancel(tasks: Collection[asyncio.Task[R]]) -> None:
     if tasks:
         for task in tasks:
             task.cancel()
-        # Awaiting what was cancelled keeps "exception was never retrieved" from being printed.
+        # Awaited, so that asyncio does not print "exception was never retrieved".
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _nothing_beside(items: object) -> bool:
-    """Whether nothing could run beside anything else, so that no task is needed."""
+def _has_at_most_one(items: object) -> bool:
+    """Whether there is at most one item, which needs no task."""
     return isinstance(items, Sized) and len(items) < 2
 
 

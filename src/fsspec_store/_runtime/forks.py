@@ -1,8 +1,7 @@
-"""What a forked child resets: it has the parent's locks and state, and none of its threads.
+"""Reset of locks and state in a forked child, which has none of the parent's threads.
 
-A lock that another thread of the parent holds at the moment of the fork is never released in the
-child. Python's own modules reset theirs the same way (``logging``, ``concurrent.futures``). Knows
-processes, and nothing of what is reset.
+A lock that another thread of the parent holds during the fork is never released in the child.
+``logging`` and ``concurrent.futures`` reset their locks in the same way.
 """
 
 from __future__ import annotations
@@ -23,27 +22,27 @@ _resets: list[Callable[[], None]] = []
 
 
 def free_in_child(lock: LockT) -> LockT:
-    """Return the lock, which is free in every forked child from now on.
+    """Register a lock to be released in every forked child, and return it.
 
-    What it guards must be usable in the child when another thread was changing it: changed in one
-    step, or reset by `in_child`.
+    Another thread may be changing the guarded state during the fork. So the state must change in
+    one step, or be reset by `in_child`.
 
     Parameters
     ----------
     lock : threading.Lock or threading.RLock
-        Not kept alive from here.
+        Referenced weakly.
     """
     _locks.add(lock)
     return lock
 
 
 def in_child(reset: Callable[[], None]) -> Callable[[], None]:
-    """Have a function called in every forked child, after all locks are free; a decorator.
+    """Register a function to run in every forked child after locks are released; a decorator.
 
     Parameters
     ----------
     reset : callable
-        Waits for nothing. Functions are called in the order of their registration.
+        Must not wait. Functions run in the order of registration.
     """
     _resets.append(reset)
     return reset

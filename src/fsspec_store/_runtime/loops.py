@@ -1,11 +1,9 @@
 """A resource per event loop, closed with its loop.
 
-An HTTP session belongs to the loop that made it: used from another it hangs or fails with "Event
-loop is closed". `PerLoop` makes one resource for each loop that asks, and closes it when the loop
-shuts down, when it is told to, when nobody holds it any more, or at the latest at interpreter exit,
+An HTTP session belongs to the loop that created it. On another loop it hangs or fails with "Event
+loop is closed". `PerLoop` creates one resource for each loop that uses it. It closes the resource
+when the loop shuts down, on `PerLoop.close`, when the `PerLoop` is garbage, or at interpreter exit,
 so that "Unclosed client session" is never printed.
-
-Knows asyncio, and nothing of what the resource is.
 """
 
 from __future__ import annotations
@@ -13,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import atexit
 
-# By which Python looks up a server's name. Imported now, and not during the first request: a module
-# that another thread imports during a fork can never be imported in the child.
+# Python needs it to resolve host names. Imported now, not in the first request: a module that
+# another thread imports during a fork can never be imported in the child.
 import encodings.idna  # noqa: F401
 import os
 import threading
@@ -31,24 +29,24 @@ __all__ = ["PerLoop", "Resources"]
 
 T = TypeVar("T")
 
-#: How long interpreter exit waits for sessions on loops of other threads, in seconds.
+#: Maximum time in seconds that interpreter exit waits for one loop of another thread.
 _EXIT_GRACE = 2.0
 
 
 class Resources(Protocol[T]):
-    """How a kind of resource is made and ended."""
+    """Creates and closes one kind of resource."""
 
     def make(self) -> T:
-        """Make one, on the thread of its loop, without awaiting."""
+        """Create a resource, on its loop's thread, without awaiting."""
 
     async def aclose(self, resource: T) -> None:
-        """Close one, awaited on its own loop."""
+        """Close a resource, on its loop."""
 
     def close_now(self, resource: T) -> None:
-        """Close one without awaiting: on its loop's thread, or when the loop does not run."""
+        """Close a resource without awaiting: on its loop's thread, or when the loop is stopped."""
 
     def forget(self, resource: T) -> None:
-        """Silence one that a forked child inherited, without touching the parent's sockets."""
+        """Drop a resource inherited by a forked child, without touching the parent's sockets."""
 
 
 class PerLoop(Generic[T]):
@@ -57,19 +55,19 @@ class PerLoop(Generic[T]):
     Parameters
     ----------
     resources : Resources
-        Makes and ends them; must not refer to this object.
+        Creates and closes them. Must not refer to this object.
     """
 
     def __init__(self, resources: Resources[T]) -> None:
         self._resources = resources
         self._entries: dict[int, _Entry[T]] = {}
         self._lock = free_in_child(threading.Lock())
-        # Holds the entries from outside: were they garbage together with this object, the
-        # collector might finalise a session, unclosed, before it comes to closing it.
+        # The finalizer references the entries. If they were garbage together with this object, the
+        # collector could finalise an unclosed session before it is closed here.
         weakref.finalize(self, _close_all, self._entries).atexit = False
 
     def get(self) -> T:
-        """The running loop's resource, made on first use.
+        """The running loop's resource, created on first use.
 
         Raises
         ------
@@ -78,7 +76,7 @@ class PerLoop(Generic[T]):
         """
         loop = asyncio.get_running_loop()
         entry = self._entries.get(id(loop))
-        # More than the id, which a closed loop leaves to a new one and a fork to the child's.
+        # The id alone is not enough: a new loop, or one of a forked child, may have the same.
         if entry is not None and entry.loop is loop and entry.pid == os.getpid():
             return entry.resource
         return self._add(loop)
@@ -94,9 +92,9 @@ class PerLoop(Generic[T]):
         return entry.resource
 
     def renew(self, resource: T) -> None:
-        """Make the running loop a new resource in place of this one, unless that was done already.
+        """Replace the running loop's resource, unless another call has replaced it already.
 
-        Others may still be using the old one: it is closed with the loop, or by the next renewal.
+        The old one may still be in use. It is closed with the loop, or by the next replacement.
         """
         loop = asyncio.get_running_loop()
         if self.get() is not resource:
@@ -109,21 +107,21 @@ class PerLoop(Generic[T]):
             retired.close()
 
     def close(self) -> None:
-        """Close every resource: at once where that is possible from here, else on its own loop."""
+        """Close every resource: immediately where possible, otherwise on its loop."""
         with self._lock:
             _close_all(self._entries)
 
     async def aclose(self) -> None:
-        """Close every resource, and await the running loop's."""
+        """Close every resource, and await that of the running loop."""
         with self._lock:
-            # Taken out first: whoever closes as well finds nothing, whoever reads makes a new one.
+            # Removed first: a concurrent close skips it, a concurrent read creates a new one.
             here = self._entries.pop(id(asyncio.get_running_loop()), None)
         self.close()
         if here is not None and here.loop is asyncio.get_running_loop():
             await here.aclose()
 
     def close_at_exit(self) -> None:
-        """Close every resource, and wait a moment for the loops of other threads to do so."""
+        """Close every resource, and wait briefly for the loops of other threads."""
         waiting = [
             asyncio.run_coroutine_threadsafe(entry.aclose(), entry.loop)
             for entry in self._entries.values()
@@ -136,7 +134,7 @@ class PerLoop(Generic[T]):
 
 
 class _Entry(Generic[T]):
-    """A resource with its loop, and the generator by which the loop closes it."""
+    """A resource, its loop, and the generator that closes it with the loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, resources: Resources[T]) -> None:
         self.loop = loop
@@ -145,8 +143,8 @@ class _Entry(Generic[T]):
         self._resources = resources
         self._open = True
         self._guard = self._guarded()
-        # Runs the generator to its yield, which registers it with the loop: the loop closes it in
-        # shutdown_asyncgens, as asyncio.run and every other runner does at the end.
+        # Running the generator to its yield registers it with the loop. asyncio.run and other
+        # runners close it at their end, by shutdown_asyncgens.
         _step(self._guard.__anext__())
 
     async def _guarded(self) -> AsyncGenerator[None, None]:
@@ -163,21 +161,21 @@ class _Entry(Generic[T]):
         return self.pid == os.getpid() and self.loop.is_running() and self.loop is not here
 
     async def aclose(self) -> None:
-        """Close the resource, on its own loop."""
+        """Close the resource, on its loop."""
         await self._guard.aclose()
 
     def close(self) -> None:
-        """Close the resource from anywhere, as soon as that can be done."""
+        """Close the resource from any thread, as soon as possible."""
         if self.pid != os.getpid():
             _inherited.append(self)
-            # The fork may have found a thread of the parent in the middle of the generator.
+            # A thread of the parent may have been running the generator during the fork.
             with suppress(RuntimeError):
                 self._end(self._resources.forget)
         elif self.runs_elsewhere():
-            # The loop may end in between; then it has closed the resource itself.
+            # The loop may end meanwhile. Then it has closed the resource.
             with suppress(RuntimeError):
                 self.loop.call_soon_threadsafe(self._end, self._resources.close_now)
-                _asked[self.loop] = self.pid
+                _closing[self.loop] = self.pid
         else:
             self._end(self._resources.close_now)
 
@@ -185,12 +183,12 @@ class _Entry(Generic[T]):
         if self._open:
             self._open = False
             end(self.resource)
-        # A generator left at its yield would have the loop schedule its end, perhaps too late.
+        # The loop would close a suspended generator by a task, possibly too late.
         _step(self._guard.aclose())
 
 
 def _step(awaitable: Awaitable[None]) -> None:
-    """Run an awaitable that never waits, outside any loop."""
+    """Run an awaitable that never waits, without a loop."""
     with suppress(StopIteration, StopAsyncIteration):
         next(awaitable.__await__())
 
@@ -200,18 +198,18 @@ def _close_all(entries: dict[int, _Entry[Any]]) -> None:
         entries.popitem()[1].close()
 
 
-#: Resources of a parent process, kept so that they are never finalised in the child.
+#: Resources of the parent process; referenced, so that the child never finalises them.
 _inherited: list[Any] = []
 
 _live: weakref.WeakSet[PerLoop[Any]] = weakref.WeakSet()
 
-#: Loops of other threads that were asked to close something, and the process they run in.
-_asked: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
+#: Loops of other threads that were told to close a resource, and their process.
+_closing: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
 
 
 def _close_at_exit(resources: PerLoop[Any]) -> None:
-    # Registered anew with every first use: exit handlers run last in, first out, so this one runs
-    # while the loops that libraries keep in threads (and stop in handlers of theirs) still run.
+    # Exit handlers run last in, first out. Registered again at each first use, this one runs before
+    # the handlers of libraries that stop the loops of their threads.
     if resources not in _live:
         _live.add(resources)
         atexit.unregister(_close_live)
@@ -221,16 +219,16 @@ def _close_at_exit(resources: PerLoop[Any]) -> None:
 def _close_live() -> None:
     for resources in list(_live):
         resources.close_at_exit()
-    # Whoever stops a loop next would stop it between a connection's closing and its end.
-    for loop, pid in list(_asked.items()):
+    # A library's handler that stops the loop next must not interrupt the closing of connections.
+    for loop, pid in list(_closing.items()):
         if pid == os.getpid() and loop.is_running():
-            _await_a_round(loop)
+            _await_iteration(loop)
 
 
-def _await_a_round(loop: asyncio.AbstractEventLoop) -> None:
-    """Wait a moment until a loop has done what it was asked to, and what follows from that."""
+def _await_iteration(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait briefly until a loop has run its scheduled callbacks, and those that they schedule."""
     done = threading.Event()
-    # The loop may end in between.
+    # The loop may end meanwhile.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(loop.call_soon, done.set)
         done.wait(_EXIT_GRACE)

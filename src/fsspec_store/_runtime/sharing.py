@@ -1,10 +1,8 @@
-"""One set of resources for everybody who would make the same.
+"""Resources that are shared by all users with an equal key.
 
-Stores on one service with the same options share their sessions: connections are opened once, and
-not once for each store, each reading task, each unpickled copy. The sessions are closed when the
-last store that used them is closed or dropped.
-
-Knows `fsspec_store._runtime.loops`, and nothing of what the resources are.
+Stores on one service with the same options share their sessions. So connections are opened once,
+not once for each store, task or unpickled copy. The sessions are closed when the last store that
+used them is closed or garbage.
 """
 
 from __future__ import annotations
@@ -28,14 +26,14 @@ T = TypeVar("T")
 
 
 class Shared(Generic[T]):
-    """One user's share in the resources of all with an equal key; used as a `PerLoop` is.
+    """One user of the shared resources of a key; has the methods of `PerLoop`.
 
     Parameters
     ----------
     key : hashable
-        Whoever has an equal one would make equal resources.
+        Users with equal keys create equal resources.
     resources : callable
-        Returns what makes and ends them; called for the first user only.
+        Returns the `Resources`; called for the first user only.
     """
 
     def __init__(self, key: Hashable, resources: Callable[[], Resources[T]]) -> None:
@@ -44,36 +42,36 @@ class Shared(Generic[T]):
             if pool is None:
                 pool = _pools[key] = _Pool(resources())
         self._pool: _Pool[T] = pool
-        self._takes_part = False
+        self._is_user = False
 
     def get(self) -> T:
         """The running loop's resource; see `PerLoop.get`."""
-        if not self._takes_part:
+        if not self._is_user:
             with _lock:
                 self._pool.users.add(self)
-                self._takes_part = True
+                self._is_user = True
         return self._pool.per_loop.get()
 
     def renew(self, resource: T) -> None:
-        """A new resource in place of this one, for all; see `PerLoop.renew`."""
+        """Replace the running loop's resource for all users; see `PerLoop.renew`."""
         self._pool.per_loop.renew(resource)
 
     def close(self) -> None:
-        """Leave; the last one closes the resources. May be used again afterwards."""
-        left = self._leave()
-        if left is not None:
-            left.close()
+        """Stop using the resources; the last user closes them. May be used again afterwards."""
+        unused = self._leave()
+        if unused is not None:
+            unused.close()
 
     async def aclose(self) -> None:
-        """As `close`, awaiting the running loop's."""
-        left = self._leave()
-        if left is not None:
-            await left.aclose()
+        """Like `close`, and await the resource of the running loop."""
+        unused = self._leave()
+        if unused is not None:
+            await unused.aclose()
 
     def _leave(self) -> PerLoop[T] | None:
-        """What nobody uses any more, to be closed: whoever comes next gets another one."""
+        """The resources to close if this was the last user; later users get new ones."""
         with _lock:
-            self._takes_part = False
+            self._is_user = False
             self._pool.users.discard(self)
             return None if self._pool.users else self._pool.replaced()
 
@@ -90,29 +88,29 @@ class _Pool(Generic[T]):
 
 
 def frozen(value: Any) -> Hashable:
-    """A key of options: equal for equal dictionaries and lists, and the same for other objects."""
+    """A hashable key of options. Mappings and lists compare by value, other objects by identity."""
     if isinstance(value, Mapping):
         return frozenset((name, frozen(item)) for name, item in value.items())
     if isinstance(value, (list, tuple)):
         return tuple(map(frozen, value))
     if value is None or isinstance(value, (str, bytes, int, float)):
         return value
-    return _Same(value)
+    return _Identity(value)
 
 
-class _Same:
-    """Equal to itself alone, however its object compares; the object lives as long."""
+class _Identity:
+    """Compares an object by identity, and keeps it alive."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._value is other._value
+        return isinstance(other, _Identity) and self._value is other._value
 
     def __hash__(self) -> int:
         return id(self._value)
 
 
 _lock = free_in_child(threading.RLock())
-#: Not kept alive from here: a pool ends with its last share.
+#: Referenced weakly: a pool ends with its last user.
 _pools: weakref.WeakValueDictionary[Hashable, _Pool[Any]] = weakref.WeakValueDictionary()

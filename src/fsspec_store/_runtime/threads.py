@@ -1,6 +1,6 @@
-"""The thread pool that blocking filesystems run in, so that they never block an event loop.
+"""The thread pool for blocking filesystems, which must not block an event loop.
 
-One pool per process, made on first use and made anew in a forked child, whose threads are gone.
+One pool per process, created on first use. A forked child, which has no threads, creates its own.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["in_thread", "pause", "run_in_place"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
-#: Blocking calls wait for disks and servers rather than compute, so more of them than cores.
+#: More than cores, because blocking calls mostly wait for disks and servers.
 _MAX_THREADS = 32
 
-#: What `ThreadPoolExecutor.submit` says once the interpreter ends, before it takes the job.
+#: Start of the error of `ThreadPoolExecutor.submit` while the interpreter shuts down.
 _NO_MORE_JOBS = "cannot schedule new futures"
 
 _pool: ThreadPoolExecutor | None = None
@@ -36,8 +36,8 @@ _in_place: ContextVar[bool] = ContextVar("fsspec_store_in_place", default=False)
 async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Await a blocking function that runs in the pool.
 
-    A cancelled call is over when its thread is: what it does never happens after the cancellation
-    was seen, when somebody else may have changed the same thing since.
+    A cancelled call ends when the function has ended. So the function has no effects after the
+    caller saw the cancellation.
     """
     if _in_place.get():
         return func(*args, **kwargs)
@@ -48,9 +48,9 @@ async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
         job = _pool.submit(func, *args, **kwargs)
     except RuntimeError as error:
         if not str(error).startswith(_NO_MORE_JOBS):
-            # "can't start new thread": another one may run it all the same.
+            # "can't start new thread": a running thread may still execute the job.
             raise
-        # The program ends: an exit handler called this, or a thread that is still waited for.
+        # The interpreter shuts down: the caller is an exit handler, or a thread that is joined.
         return func(*args, **kwargs)
     waiter = asyncio.wrap_future(job)
     try:
@@ -60,17 +60,17 @@ async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
             while not waiter.done():
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([waiter])
-            # Looked at, or asyncio would report it as never retrieved.
+            # Retrieved, or asyncio reports that it never was.
             waiter.exception()
         raise
     finally:
-        # They hold the error that is raised here, and it this frame: a circle, which would keep
-        # what the function was called with until the garbage collector came by.
+        # They reference the error that is raised here, and it this frame: a reference cycle, which
+        # would keep the arguments alive until the next garbage collection.
         del job, waiter
 
 
 async def pause(seconds: float) -> None:
-    """Wait between two calls of blocking functions: on the loop, or on the thread without one."""
+    """Wait between two blocking calls: on the loop, or in the thread if no loop runs."""
     if _in_place.get():
         time.sleep(seconds)  # noqa: ASYNC251 - no loop runs here
     else:
@@ -78,20 +78,19 @@ async def pause(seconds: float) -> None:
 
 
 def run_in_place(work: Coroutine[Any, Any, R]) -> R:
-    """Run a coroutine to its end on this very thread, without an event loop.
+    """Run a coroutine to its end on the calling thread, without an event loop.
 
-    Blocking functions that it awaits by `in_thread` run here as well, and `pause` sleeps. It must
-    wait for nothing else: a socket, a lock, another task.
+    Functions that it awaits by `in_thread` run on this thread too, and `pause` sleeps. It must not
+    wait for anything else: a socket, a lock, another task.
 
     Raises
     ------
     RuntimeError
-        When it does wait.
+        When the coroutine waits.
     Exception
-        What the coroutine raises.
+        The error of the coroutine.
     """
-    # A context of its own, which ends with the call: an interruption before a reset would leave
-    # the thread's own context as it must not be.
+    # Set in a copy of the context: an interruption before a reset would leave it set in the thread.
     context = copy_context()
     context.run(_in_place.set, True)
     try:
@@ -101,7 +100,7 @@ def run_in_place(work: Coroutine[Any, Any, R]) -> R:
         return result
     finally:
         work.close()
-    raise RuntimeError("what was to run without an event loop waits for an event")
+    raise RuntimeError("a coroutine that runs without an event loop waits for an event")
 
 
 @in_child

@@ -1,7 +1,7 @@
-"""From the links of a URL and the user's options to one configured filesystem.
+"""The configured filesystem of the links of a URL and the user's options.
 
-As ``fsspec.core.url_to_fs`` does it, which splits a URL at every ``::`` and drops options that no
-link takes.
+Does what ``fsspec.core.url_to_fs`` does, which splits a URL at every ``::`` and silently drops
+unknown options.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["open_links"]
 
-#: Options that a filesystem takes without naming them in its constructor.
+#: Options that are not parameters of the filesystem's constructor.
 _UNNAMED = {"fsspec.implementations.http": ("auth", "cookies", "headers", "proxy", "ssl")}
 
 
 class _Link(NamedTuple):
-    """One link, as fsspec makes it."""
+    """One link of a chain: the arguments for its filesystem, and the path on it."""
 
     protocol: str
     cls: type[AbstractFileSystem]
@@ -50,22 +50,22 @@ def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[Abstra
     links : sequence of str
         As `fsspec_store._core.urls.links_of` returns them; a single URL is a chain of one.
     options : mapping
-        Options by the name of their link's protocol; what is left belongs to the outermost link.
+        Options by the protocol of their link. All others belong to the outermost link.
 
     Raises
     ------
     StoreURLError
-        When an archive's format comes without the archive.
+        When a link for an archive has no archive.
     StorageOptionError
-        When an option belongs to no link.
+        When no link accepts an option.
     """
-    found, flat = _distributed(links, options)
+    found, flat = _distribute(links, options)
     outermost = found[-1]
     is_alone = len(found) == 1 and "fo" not in outermost.options
     if is_alone and any(base.__module__ == "fsspec.archive" for base in outermost.cls.__mro__):
         protocol = outermost.protocol
         raise StoreURLError(
-            f"{public_url(links[0])!r} names no archive: write {protocol}://::archive, or "
+            f"{public_url(links[0])!r} has no archive: write {protocol}://::archive, or "
             f"{protocol}://path/inside::archive"
         )
     if len(found) > 1 and is_strict_layer(outermost.cls):
@@ -81,18 +81,18 @@ def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[Abstra
     if twice:
         names = "::".join(link.protocol for link in reversed(found))
         raise StorageOptionError(
-            f"{', '.join(map(repr, twice))} beside {names}, whose links state it: options of the "
-            f"filesystem below are given as {{{found[-2].protocol!r}: {{...}}}}"
+            f"{', '.join(map(repr, twice))} given with {names}, whose links define it: write the "
+            f"options of the filesystem below as {{{found[-2].protocol!r}: {{...}}}}"
         )
     own = {**outermost.options, **below}
     check_options(outermost.cls, own)
     return fsspec.filesystem(outermost.protocol, **own), outermost.path
 
 
-def _distributed(
+def _distribute(
     links: Sequence[str], given: Mapping[str, Any]
 ) -> tuple[list[_Link], dict[str, Any]]:
-    """Each link with its options, the innermost first; the options that name no link."""
+    """Each link with its options, innermost first, and the options without a link's name."""
     options = {name: value for name, value in given.items() if name not in OF_OPEN}
     found: list[_Link] = []
     previous = ""
@@ -103,7 +103,7 @@ def _distributed(
         own = options.pop(protocol, {})
         if not isinstance(own, Mapping):
             raise StorageOptionError(
-                f"the options of {protocol!r} are a mapping, got {type(own).__name__}"
+                f"the options of {protocol!r} must be a mapping, got {type(own).__name__}"
             )
         if number == 0:
             own = {**own, **options}
@@ -112,7 +112,7 @@ def _distributed(
         in_url = {
             name: value for name, value in in_url.items() if name not in own or own[name] != value
         }
-        # What the URL and the options say differently is a TypeError, as fsspec's own.
+        # A value that differs between URL and options is a TypeError, as in fsspec.
         merged = dict(**in_url, **own)
         path = cls._strip_protocol(link)
         if "target_protocol" not in merged and _takes_path_below(cls, path):
@@ -123,31 +123,30 @@ def _distributed(
 
 
 def _takes_path_below(cls: type[AbstractFileSystem], path: str) -> bool:
-    """Whether the paths of a layer are those of the filesystem below it."""
+    """Whether a layer has the same paths as the filesystem below it."""
     if cls.__module__ == "fsspec.implementations.dirfs":
-        # Its paths begin at the folder that the path below names.
+        # Its paths are relative to the path of the filesystem below.
         return False
-    # By name: importing fsspec's layers takes as long as importing this package.
+    # Compared by name: importing fsspec's layers takes as long as importing this package.
     above = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
     if "fsspec.implementations.chained.ChainedFileSystem" in above:
         return not path
-    # Releases of fsspec before the class for layers.
+    # Releases of fsspec without ChainedFileSystem.
     return "fsspec.implementations.cached.CachingFileSystem" in above
 
 
 def _check_of_open(protocol: str, cls: type[AbstractFileSystem], given: Mapping[str, Any]) -> None:
-    """Refuse what fsspec would take out of the options although the outermost link knows it."""
+    """Refuse options of the outermost link that fsspec would use as arguments of `fsspec.open`."""
     named = inspect.signature(cls.__init__).parameters
     for name in OF_OPEN:
         if name in given and name in named:
             raise StorageOptionError(
-                f"{name!r} is taken for an argument of fsspec.open: write "
-                f"{{{protocol!r}: {{{name!r}: ...}}}}"
+                f"{name!r} is an argument of fsspec.open: write {{{protocol!r}: {{{name!r}: ...}}}}"
             )
 
 
 def _check_flat(found: Sequence[_Link], flat: Mapping[str, Any]) -> None:
-    """Refuse options beside a chain that name no link, and that the outermost does not take."""
+    """Refuse options without a link's name that the outermost link does not accept."""
     outermost = found[-1]
     known = known_options(outermost.cls)
     elsewhere = {}
@@ -160,7 +159,7 @@ def _check_flat(found: Sequence[_Link], flat: Mapping[str, Any]) -> None:
 
 
 def _meant_link(found: Sequence[_Link], name: str, value: object) -> str:
-    """Which option of which link may have been meant."""
+    """A similar option of a link below; ``""`` if there is none."""
     for link in found[:-1]:
         module = link.cls.__module__
         table = next((BY_MODULE[start] for start in BY_MODULE if module.startswith(start)), {})
@@ -174,13 +173,13 @@ def _meant_link(found: Sequence[_Link], name: str, value: object) -> str:
 
 
 def _meant_protocol(found: Sequence[_Link], name: str) -> str:
-    """Which link options under this name may have been meant for."""
+    """A link whose protocol resembles the name of a mapping of options."""
     links = [link.protocol for link in reversed(found)]
     with suppress(ImportError, ValueError):
         cls = get_filesystem_class(name)
         for link in found:
             if link.cls is cls:
-                return f"{link.protocol!r}, as the URL has it"
+                return f"{link.protocol!r}, as in the URL"
     near = difflib.get_close_matches(name, links, n=1, cutoff=0.5)
     if near and name not in available_protocols():
         return repr(near[0])

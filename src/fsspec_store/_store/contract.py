@@ -1,4 +1,4 @@
-"""`Store`: the asynchronous key/value contract that zarr-style array readers speak.
+"""`Store`: the asynchronous key/value contract of zarr-style array readers.
 
 A **key** is a ``/``-separated relative path such as ``c/0/1`` or ``zarr.json``, a **value** is a
 `Buffer`, and a **prototype** says which buffer class a read returns.

@@ -1,6 +1,6 @@
-"""One long listing as several shorter ones, of the common prefixes below, side by side.
+"""One recursive listing, split into concurrent listings of its common prefixes.
 
-Knows pages and their order, and nothing of keys relative to a root.
+Knows pages and their order, and not keys relative to a root.
 """
 
 from __future__ import annotations
@@ -19,213 +19,219 @@ if TYPE_CHECKING:
 
     from .._backends.base import Backend
 
-__all__ = ["MAX_WAITING", "fanned_out"]
+__all__ = ["MAX_BUFFERED_KEYS", "fan_out_pages"]
 
-#: Keys that may wait for those before them, with their sizes: some 20 MB.
-MAX_WAITING = 100_000
+#: Keys that may be buffered until the keys before them were yielded; about 20 MB with their sizes.
+MAX_BUFFERED_KEYS = 100_000
 
-#: What a listing may end with; whoever waits for its pages has to hear of it.
+#: What can end a listing; the reader of its pages raises it.
 _ERRORS = (Exception, asyncio.CancelledError)
 
 
-async def fanned_out(
+async def fan_out_pages(
     backend: Backend,
     directory: str,
-    stem: str,
+    name_prefix: str,
     *,
     fan_out: int,
     in_order: bool = True,
-    max_waiting: int = MAX_WAITING,
+    max_buffered_keys: int = MAX_BUFFERED_KEYS,
 ) -> AsyncGenerator[Page, None]:
-    """All objects below, as ``backend.pages(directory, stem, recursive=True)`` lists them.
+    """All objects that ``backend.pages(directory, name_prefix, recursive=True)`` lists.
 
-    The first level that has not just one common prefix is listed by itself, and its prefixes side
-    by side.
+    The first level with more than one common prefix is listed without recursion. Its prefixes are
+    listed concurrently.
 
     Parameters
     ----------
     backend : Backend
         Lists.
-    directory, stem : str
+    directory, name_prefix : str
         See `Backend.pages`.
     fan_out : int
-        How many prefixes are listed at once, ``>= 1``.
+        Prefixes that are listed at once, ``>= 1``.
     in_order : bool, optional
-        Yield the pages in the order of one listing, on services that list in the order of the
-        keys' bytes; else as they come.
-    max_waiting : int, optional
-        Once so many keys wait for their turn, only the listing whose turn it is goes on. It is
-        exceeded by the pages that were under way, one for each listing.
+        Yield the pages in the order of one listing, on services that list in the byte order of
+        keys. Otherwise yield pages as they arrive.
+    max_buffered_keys : int, optional
+        When this many keys are buffered, only the listing whose pages are next continues. The pages
+        of requests in flight, one for each listing, may exceed it.
     """
-    listings = _Listings(backend, fan_out, in_order, max_waiting)
-    listings.start(directory, stem)
+    listings = _Listings(backend, fan_out, in_order, max_buffered_keys)
+    listings.start(directory, name_prefix)
     try:
-        while (turn := await listings.turns.get()) is not None:
-            while (page := await listings.take(turn)) is not None:
+        while (section := await listings.sections.get()) is not None:
+            while (page := await listings.next_page(section)) is not None:
                 yield page
     finally:
         await listings.stop()
 
 
-class _Turn:
-    """Pages that are handed out one after the other, of one listing or of several."""
+class _Section:
+    """A contiguous part of the output: the pages of one listing or of several."""
 
     def __init__(self) -> None:
-        #: Pages as they come, an error in place of one, ``None`` at the end.
+        #: Pages as they arrive; an exception when a listing failed, ``None`` at the end.
         self.pages: asyncio.Queue[Page | BaseException | None] = asyncio.Queue()
         self.listings = 1
 
-    def leave(self) -> None:
-        """Say that one of its listings is at its end."""
+    def end_listing(self) -> None:
+        """Count one of its listings as finished."""
         self.listings -= 1
         if not self.listings:
             self.pages.put_nowait(None)
 
 
 class _Listings:
-    """The listings that are under way, and what they found that was not yet taken."""
+    """The concurrent listings, and their pages that were not yet yielded."""
 
-    def __init__(self, backend: Backend, fan_out: int, in_order: bool, max_waiting: int) -> None:
-        #: In their order; ``None`` is the end.
-        self.turns: asyncio.Queue[_Turn | None] = asyncio.Queue()
+    def __init__(
+        self, backend: Backend, fan_out: int, in_order: bool, max_buffered_keys: int
+    ) -> None:
+        #: In the order of the output; ``None`` is the end.
+        self.sections: asyncio.Queue[_Section | None] = asyncio.Queue()
         self._backend = backend
         self._in_order = in_order
-        self._free = asyncio.Semaphore(fan_out)
-        self._max_waiting = max_waiting
-        self._waiting = 0
-        self._current: _Turn | None = None
-        self._taken = asyncio.Condition()
+        self._slots = asyncio.Semaphore(fan_out)
+        self._max_buffered_keys = max_buffered_keys
+        self._buffered_keys = 0
+        self._current: _Section | None = None
+        self._page_taken = asyncio.Condition()
         self._running: set[asyncio.Future[Any]] = set()
 
-    def start(self, directory: str, stem: str) -> None:
-        """Begin to list it all."""
-        self._run(self._split(directory, stem, self._new_turn()))
+    def start(self, directory: str, name_prefix: str) -> None:
+        """Start the listing of the first level, which starts the others."""
+        self._run(self._list_level(directory, name_prefix, self._new_section()))
 
     async def stop(self) -> None:
-        """Cancel and await what is under way."""
-        # No waiting for what is done: see `prefetched`.
+        """Cancel and await the listings that still run."""
+        # Listings that are done are not awaited: see `prefetched`.
         running = [future for future in self._running if not future.done()]
         for future in running:
             future.cancel()
         if running:
             await asyncio.gather(*running, return_exceptions=True)
 
-    async def take(self, turn: _Turn) -> Page | None:
-        """The next page of a turn, ``None`` at its end."""
-        self._current = turn
-        page = await turn.pages.get()
+    async def next_page(self, section: _Section) -> Page | None:
+        """The next page of a section, ``None`` at its end."""
+        self._current = section
+        page = await section.pages.get()
         if isinstance(page, BaseException):
             raise page
         if page is not None:
-            self._waiting -= len(page.objects)
-            async with self._taken:
-                self._taken.notify_all()
+            self._buffered_keys -= len(page.objects)
+            async with self._page_taken:
+                self._page_taken.notify_all()
         return page
 
-    def _new_turn(self) -> _Turn:
-        turn = _Turn()
-        self.turns.put_nowait(turn)
-        return turn
+    def _new_section(self) -> _Section:
+        section = _Section()
+        self.sections.put_nowait(section)
+        return section
 
     def _run(self, listing: Coroutine[Any, Any, None]) -> None:
-        # Why not a task: see `prefetched`.
+        # Not a task: see `prefetched`.
         future = asyncio.gather(listing, return_exceptions=True)
         self._running.add(future)
         future.add_done_callback(self._running.discard)
 
-    async def _split(self, directory: str, stem: str, turn: _Turn) -> None:
+    async def _list_level(self, directory: str, name_prefix: str, section: _Section) -> None:
         try:
-            async with aclosing(_parts(self._backend, directory, stem)) as parts:
-                async for part in parts:
-                    if isinstance(part, Page):
-                        await self._add(part, turn)
+            async with aclosing(_entries(self._backend, directory, name_prefix)) as entries:
+                async for entry in entries:
+                    if isinstance(entry, Page):
+                        await self._add(entry, section)
                         continue
-                    await self._free.acquire()
+                    await self._slots.acquire()
                     if self._in_order:
-                        turn.leave()
-                        self._run(self._list(part, self._new_turn()))
-                        turn = self._new_turn()
+                        section.end_listing()
+                        self._run(self._list_below(entry, self._new_section()))
+                        section = self._new_section()
                     else:
-                        turn.listings += 1
-                        self._run(self._list(part, turn))
+                        section.listings += 1
+                        self._run(self._list_below(entry, section))
         except _ERRORS as error:
-            turn.pages.put_nowait(error)
-        turn.leave()
-        self.turns.put_nowait(None)
+            section.pages.put_nowait(error)
+        section.end_listing()
+        self.sections.put_nowait(None)
 
-    async def _list(self, prefix: str, turn: _Turn) -> None:
+    async def _list_below(self, prefix: str, section: _Section) -> None:
         try:
             pages = self._backend.checked_pages(prefix, "", recursive=True)
             async with aclosing(pages):
                 async for page in pages:
-                    await self._add(page, turn)
+                    await self._add(page, section)
         except _ERRORS as error:
-            # It has its turn, like a page.
-            turn.pages.put_nowait(error)
-        self._free.release()
-        turn.leave()
+            # Raised after the pages before it.
+            section.pages.put_nowait(error)
+        self._slots.release()
+        section.end_listing()
 
-    async def _add(self, page: Page, turn: _Turn) -> None:
-        """Hand a page over, and wait until there is room for another one."""
-        turn.pages.put_nowait(page)
-        self._waiting += len(page.objects)
+    async def _add(self, page: Page, section: _Section) -> None:
+        """Buffer a page, and wait until there is room for another one."""
+        section.pages.put_nowait(page)
+        self._buffered_keys += len(page.objects)
 
         def has_room() -> bool:
-            # The one whose turn it is always goes on: the others may all wait for its end.
-            is_awaited = turn is self._current and turn.pages.empty()
-            return is_awaited or self._waiting < self._max_waiting
+            # The current section always continues: all others may wait for its end.
+            is_awaited = section is self._current and section.pages.empty()
+            return is_awaited or self._buffered_keys < self._max_buffered_keys
 
-        async with self._taken:
-            await self._taken.wait_for(has_room)
+        async with self._page_taken:
+            await self._page_taken.wait_for(has_room)
 
 
-async def _parts(backend: Backend, directory: str, stem: str) -> AsyncGenerator[Page | str, None]:
-    """What lies below, in order: pages of objects, and prefixes that end in ``/``."""
-    behind: list[Page | str] = []
+async def _entries(
+    backend: Backend, directory: str, name_prefix: str
+) -> AsyncGenerator[Page | str, None]:
+    """Pages of objects, and prefixes that end in ``/``, in the order of one listing."""
+    after: list[Page | str] = []
     while True:
-        async with aclosing(backend.checked_pages(directory, stem, recursive=False)) as pages:
+        async with aclosing(
+            backend.checked_pages(directory, name_prefix, recursive=False)
+        ) as pages:
             seen: set[str] = set()
             first = await anext(pages, Page(()))
             second = await anext(pages, None)
-            parts = _split(first, directory, seen)
+            entries = _interleave(first, directory, seen)
             if second is None and len(seen) == 1:
-                # The only prefix would be listed alone: what is below it may be split instead.
+                # The level below a single prefix may have more prefixes to list concurrently.
                 (only,) = seen
-                before = parts.index(only)
-                for part in parts[:before]:
-                    yield part
-                behind = parts[before + 1 :] + behind
-                directory, stem = only, ""
+                before = entries.index(only)
+                for entry in entries[:before]:
+                    yield entry
+                after = entries[before + 1 :] + after
+                directory, name_prefix = only, ""
                 continue
-            for part in parts:
-                yield part
+            for entry in entries:
+                yield entry
             if second is not None:
-                for part in _split(second, directory, seen):
-                    yield part
+                for entry in _interleave(second, directory, seen):
+                    yield entry
             async for page in pages:
-                for part in _split(page, directory, seen):
-                    yield part
-        for part in behind:
-            yield part
+                for entry in _interleave(page, directory, seen):
+                    yield entry
+        for entry in after:
+            yield entry
         return
 
 
-def _split(page: Page, directory: str, seen: set[str]) -> list[Page | str]:
-    """A level's objects and the prefixes not seen before, as their keys follow each other."""
+def _interleave(page: Page, directory: str, seen: set[str]) -> list[Page | str]:
+    """The objects and new prefixes of a page, sorted by key."""
     objects = sorted(page.objects, key=itemgetter(0))
-    # Of Unicode characters and of their UTF-8 bytes the order is the same.
+    # Unicode strings and their UTF-8 bytes sort alike.
     prefixes = sorted({prefix + "/" for prefix in page.prefixes} - seen)
-    parts: list[Page | str] = []
+    entries: list[Page | str] = []
     start = 0
     for prefix in prefixes:
-        # Below any other there are no keys.
+        # Paths below any other prefix are not keys.
         if is_listable(prefix[len(directory) : -1]):
             seen.add(prefix)
             end = bisect_left(objects, prefix, start, key=itemgetter(0))
             if start < end:
-                parts.append(Page(objects[start:end]))
-            parts.append(prefix)
+                entries.append(Page(objects[start:end]))
+            entries.append(prefix)
             start = end
     if start < len(objects):
-        parts.append(Page(objects[start:]))
-    return parts
+        entries.append(Page(objects[start:]))
+    return entries

@@ -1,7 +1,7 @@
-"""From what a user gives (a URL, a filesystem, a UPath, a mapper) to a filesystem and a root path.
+"""The filesystem and root path of a URL, a filesystem, a UPath or a mapper.
 
-Knows fsspec's registry, its URL rules and its wrappers. Does no I/O: a URL that cannot work, an
-unknown protocol or a library that is not installed is refused here.
+Knows fsspec's registry, its URL rules and its wrappers. Does no I/O. Raises for invalid URLs,
+unknown protocols and libraries that are not installed.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 __all__ = [
+    "from_location",
     "from_mapper",
-    "from_place",
     "from_upath",
     "from_url",
     "missing_folder",
@@ -47,8 +47,8 @@ __all__ = [
     "root_url",
 ]
 
-#: Errors of a constructor by which a service refuses the user.
-_REFUSALS: dict[Failure, tuple[type[StoreError], str]] = {
+#: Failure of a filesystem's constructor to the error and the start of its message.
+_ACCESS_ERRORS: dict[Failure, tuple[type[StoreError], str]] = {
     Failure.FORBIDDEN: (AccessDeniedError, "access denied: "),
     Failure.UNAUTHENTICATED: (UnauthenticatedError, "access denied: "),
 }
@@ -68,71 +68,69 @@ _EXTRAS = {
 }
 
 
-def from_place(
-    place: Any, storage_options: Mapping[str, Any] | None = None
+def from_location(
+    location: Any, storage_options: Mapping[str, Any] | None = None
 ) -> tuple[AbstractFileSystem, str]:
     """The filesystem and path of a URL, a path, a ``UPath`` or a mapper.
 
     Parameters
     ----------
-    place : str, os.PathLike, UPath or FSMap
-        What says where the data are.
+    location : str, os.PathLike, UPath or FSMap
+        Where the data are.
     storage_options : mapping, optional
-        Options of the filesystem, beside a URL or a path.
+        Options of the filesystem, for a URL or a path only.
 
     Raises
     ------
     StoreURLError, StorageOptionError, MissingExtraError, BackendError
         See `from_url`.
     TypeError
-        When ``place`` is none of these, or is a ``UPath`` or a mapper, which have options of their
-        own, beside others.
+        When ``location`` is of another type, or options are given with a ``UPath`` or a mapper,
+        which have their own.
     """
-    if isinstance(place, fsspec.FSMap):
-        _refuse_options(place, storage_options)
-        return from_mapper(place)
-    return from_url(place, storage_options)
+    if isinstance(location, fsspec.FSMap):
+        _refuse_options(location, storage_options)
+        return from_mapper(location)
+    return from_url(location, storage_options)
 
 
 def from_url(
     url: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
 ) -> tuple[AbstractFileSystem, str]:
-    """The filesystem of a URL, configured, and the path on it.
+    """The configured filesystem of a URL, and the path on it.
 
     Parameters
     ----------
     url : str, os.PathLike or UPath
-        A ``str`` as fsspec reads it: ``s3://bucket/path``, ``file:///folder``, a plain path, a
-        chain such as ``simplecache::s3://bucket/path``. A path object is a path of this machine to
-        the letter, whatever its name looks like.
+        A ``str`` is parsed by fsspec: ``s3://bucket/path``, ``file:///folder``, a path, a chain
+        such as ``simplecache::s3://bucket/path``. A path object is a local path and is not parsed.
     storage_options : mapping, optional
-        Options of the filesystem, as pandas, xarray and Dask take them.
+        Options of the filesystem, as for pandas, xarray and Dask.
 
     Raises
     ------
     StoreURLError
-        When the URL names no place, or its protocol is unknown.
+        When the URL is invalid, or its protocol is unknown.
     StorageOptionError
-        When the options are no mapping, or the filesystem's constructor does not take one, or
-        misses one.
+        When the options are not a mapping, or the filesystem's constructor rejects them.
     MissingExtraError
-        When the library for the protocol is not installed; says what to install.
+        When the library for the protocol is not installed. The message says how to install it.
     BackendError
-        When the filesystem's constructor failed, as archives do that cannot be read.
+        When the filesystem's constructor failed: on an unreadable archive, for example.
     """
     if storage_options is not None and not hasattr(storage_options, "keys"):
         raise StorageOptionError(
-            f"storage_options is a mapping, got {type(storage_options).__name__}"
+            f"storage_options must be a mapping, got {type(storage_options).__name__}"
         )
     options = dict(storage_options or {})
-    # Stores, open files and some filesystems have a filesystem and a path as well.
+    # Stores, open files and some filesystems also have the attributes fs and path.
     if hasattr(url, "fs") and hasattr(url, "joinpath"):
         _refuse_options(url, storage_options)
         return from_upath(url)
     if isinstance(url, os.PathLike):
         return _from_path(url, options)
     if not isinstance(url, str):
-        raise TypeError(f"a URL is a str or a path, got {type(url).__name__}{_advice(url)}")
+        raise TypeError(f"a URL must be a str or a path, got {type(url).__name__}{_advice(url)}")
     outer = sys.exception()
     try:
         return open_links(links_of(url), options)
@@ -141,21 +139,21 @@ def from_url(
     except ImportError as error:
         raise _missing_library(url, error) from error
     except Exception as error:
-        # Some connect, or ask what a token is good for, and name all of that in their errors.
+        # Some constructors connect, or check a token, and have secrets in their errors.
         secrets = secret_options(options) | request_secrets(url, {})
-        where, said = public_url(url), hidden(public_text(str(error)), secrets)
-        cause = error if said == str(error) else None
-        # It stays the context of what is raised in its place.
+        where, text = public_url(url), hidden(public_text(str(error)), secrets)
+        cause = error if text == str(error) else None
+        # The exception stays the context of the one raised below.
         scrub(error, lambda shown: hidden(public_text(shown), secrets), outer=outer)
         if isinstance(error, (TypeError, ValueError)):
             raise StorageOptionError(
-                f"a storage option does not fit {where!r}: {said}", url=where
+                f"invalid storage option for {where!r}: {text}", url=where
             ) from cause
         if isinstance(error, (FileNotFoundError, PermissionError)) and cause is not None:
             raise
-        kind, words = _REFUSALS.get(failure_of(error), (BackendError, ""))
+        kind, words = _ACCESS_ERRORS.get(failure_of(error), (BackendError, ""))
         raise kind(
-            f"{words}cannot open {where!r}: {type(error).__name__}: {said}", url=where
+            f"{words}cannot open {where!r}: {type(error).__name__}: {text}", url=where
         ) from cause
 
 
@@ -163,9 +161,9 @@ def from_upath(upath: Any) -> tuple[AbstractFileSystem, str]:
     """The filesystem and path of a ``UPath`` (or of anything with ``fs`` and ``path``)."""
     fs, path = getattr(upath, "fs", None), getattr(upath, "path", None)
     if fs is None or not isinstance(path, str):
-        raise TypeError(f"a UPath has a filesystem and a path, got {type(upath).__name__}")
+        raise TypeError(f"a UPath must have a filesystem and a path, got {type(upath).__name__}")
     if isinstance(upath, pathlib.Path) and type(fs) is LocalFileSystem:
-        # A UPath without a protocol is a path object, of which fsspec would take "file:" away.
+        # A UPath without a protocol is a path object. fsspec would strip a leading "file:" from it.
         return fs, _absolute(upath)
     return fs, path
 
@@ -174,35 +172,34 @@ def from_mapper(mapper: Any) -> tuple[AbstractFileSystem, str]:
     """The filesystem and root of an ``fsspec.FSMap``, as ``fsspec.get_mapper`` returns it."""
     fs, root = getattr(mapper, "fs", None), getattr(mapper, "root", None)
     if fs is None or not isinstance(root, str):
-        raise TypeError(f"a mapper has a filesystem and a root, got {type(mapper).__name__}")
+        raise TypeError(f"a mapper must have a filesystem and a root, got {type(mapper).__name__}")
     return fs, root
 
 
 def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, str]:
-    """Look through wrappers that only rename paths or methods, and normalise the root.
+    """Unwrap filesystems that only rename paths or methods, and normalise the root.
 
     Returns
     -------
     AbstractFileSystem, str
-        The filesystem that does the work, and the root as that filesystem spells it, without a
-        trailing ``/``.
+        The innermost filesystem, and the root as a path of it, without a trailing ``/``.
 
     Raises
     ------
     TypeError
-        When ``fs`` is no fsspec filesystem.
+        When ``fs`` is not an fsspec filesystem.
     StoreURLError
-        When the path belongs to another protocol, or names no bucket where one is needed.
+        When the path belongs to another protocol, or has no bucket where one is required.
     """
     if not isinstance(fs, fsspec.AbstractFileSystem):
         raise TypeError(
-            f"fs is an fsspec filesystem, got {type(fs).__name__}; "
+            f"fs must be an fsspec filesystem, got {type(fs).__name__}; "
             "for a URL use FsspecStore.from_url"
         )
     if not isinstance(path, str):
-        raise TypeError(f"path is a str, got {type(path).__name__}")
+        raise TypeError(f"path must be a str, got {type(path).__name__}")
     if "\0" in path:
-        raise StoreURLError(f"a path holds no NUL, got {path!r}")
+        raise StoreURLError(f"a path must not contain NUL, got {path!r}")
     while True:
         match type(fs).__name__, type(fs).__module__:
             case "AsyncFileSystemWrapper", "fsspec.implementations.asyn_wrapper":
@@ -213,12 +210,12 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
                 break
     root = fs._strip_protocol(path)
     if type(fs) is LocalFileSystem and root.startswith("~"):
-        # Nobody's home: a folder of that name, which fsspec leaves relative.
+        # Not a home directory: a folder of that name, which fsspec leaves relative.
         root = f"{os.getcwd().rstrip('/')}/{root}"
     scheme = SCHEME.fullmatch(root)
     names = protocols(fs)
     if not ("?" in root and WEB.intersection(names)):
-        # What ends in "/" after a "?" is a token.
+        # A "/" at the end of a query is part of a token.
         root = root.rstrip("/")
     if scheme and scheme[2]:
         # A caching layer's paths are those of the filesystem below it.
@@ -227,19 +224,19 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
         if scheme[1] not in known:
             raise StoreURLError(f"{public_url(path)!r} is not a path of {'/'.join(names)}")
         if not (WEB.intersection(known) or _has_urls_for_paths(fs) or _has_urls_for_paths(below)):
-            # obstore's class leaves it, since only its instances have a protocol.
+            # obstore's class keeps the scheme, because only its instances have a protocol.
             root = scheme[3].rstrip("/")
         elif not scheme[3].strip("/"):
-            raise StoreURLError(f"{public_url(path)!r} names no server and no folder")
+            raise StoreURLError(f"{public_url(path)!r} has no host and no folder")
     if BUCKETS.intersection(names) and not root.strip("/"):
         raise StoreURLError(f"{public_url(path or names[0] + '://')!r} names no bucket")
     return fs, root
 
 
 def _has_urls_for_paths(fs: AbstractFileSystem | None) -> bool:
-    """Whether the scheme that a filesystem leaves in a path belongs to it, as swiftspec's does.
+    """Whether the scheme is part of a filesystem's paths, as in swiftspec.
 
-    fsspec's own method also leaves a scheme that only the instance names, and not the class.
+    fsspec's default method keeps a scheme when only the instance has that protocol, not the class.
     """
     method = getattr(type(fs), "_strip_protocol", None)
     default = fsspec.AbstractFileSystem._strip_protocol.__func__
@@ -247,22 +244,22 @@ def _has_urls_for_paths(fs: AbstractFileSystem | None) -> bool:
 
 
 def root_url(fs: AbstractFileSystem, root: str) -> str:
-    """The URL of a root that `root_path` returned; of a caching layer, on the filesystem below."""
-    # By name: importing fsspec's layers takes as long as importing this package.
+    """The URL of a root of `root_path`; below a caching layer, on the filesystem below."""
+    # Compared by name: importing fsspec's layers takes as long as importing this package.
     while any(cls.__module__ == "fsspec.implementations.cached" for cls in type(fs).__mro__):
         fs = fs.fs
-    # A web server's paths are URLs; some versions of fsspec would give them a second protocol.
+    # A web server's paths are URLs. Some versions of fsspec would add a second protocol.
     if WEB.intersection(protocols(fs)):
         return root
-    # No path at all would be the working folder.
+    # An empty path would be the working folder.
     url: str = fs.unstrip_protocol(root or fs.root_marker)
     return url
 
 
 def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
-    """The words for a store whose folder is missing; ``None`` if it exists, or is not local.
+    """A message about a local root that is missing; ``None`` if it exists, or is not local.
 
-    Asks the operating system. A bucket's name without a scheme is such a folder.
+    Does I/O. A URL without its scheme (``bucket/path``) is such a root.
     """
     if type(fs) is not LocalFileSystem or os.path.isdir(root or "/"):
         return None
@@ -280,17 +277,17 @@ def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
 def _from_path(
     path: os.PathLike[Any], options: Mapping[str, Any]
 ) -> tuple[AbstractFileSystem, str]:
-    """A local path, to the letter."""
-    place = _absolute(path)
+    """A local path, which is not parsed."""
+    location = _absolute(path)
     others = {name: value for name, value in options.items() if name != "protocol"}
     fs, _ = open_links(["/"], others)
-    return fs, place
+    return fs, location
 
 
 def _absolute(path: os.PathLike[Any]) -> str:
     text = os.fsdecode(path)
     if "\0" in text:
-        raise StoreURLError(f"a path holds no NUL, got {text!r}")
+        raise StoreURLError(f"a path must not contain NUL, got {text!r}")
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -299,17 +296,19 @@ def _absolute(path: os.PathLike[Any]) -> str:
     return str(found if found.is_absolute() else os.getcwd() / found)
 
 
-def _refuse_options(place: object, options: Mapping[str, Any] | None) -> None:
+def _refuse_options(location: object, options: Mapping[str, Any] | None) -> None:
     if options is not None:
-        raise TypeError(f"storage_options beside a {type(place).__name__}, which has its own")
+        raise TypeError(
+            f"storage_options given with a {type(location).__name__}, which has its own"
+        )
 
 
 def _advice(thing: object) -> str:
-    """What to do with what was given for a URL, where that is likely to be known."""
+    """Advice for an object that was passed as a URL; ``""`` for an unknown type."""
     if isinstance(thing, fsspec.AbstractFileSystem):
         return "; FsspecStore(fs, path) makes a store on a filesystem"
     if hasattr(thing, "list_prefix") or hasattr(thing, "store"):
-        return ", which is a store or has one: hand that on as it is"
+        return ", which is a store or has one: use that store"
     return ""
 
 

@@ -18,8 +18,8 @@ from .._http.settings import Settings, Transport
 from ..errors import StoreURLError
 from .backend_store import BackendStore
 from .filesystem import (
+    from_location,
     from_mapper,
-    from_place,
     from_upath,
     from_url,
     missing_folder,
@@ -55,8 +55,8 @@ class FsspecStore(BackendStore):
     read_only : bool, optional
         Refuse writes and deletes.
     out_of_range : {"raise", "empty"}, optional
-        The answer to a byte range that is empty, or starts at or past the end of the value: a
-        `ByteRangeError`, or an empty buffer.
+        The result of a byte range that is empty, or starts at or past the end of the value:
+        "raise" is a `ByteRangeError`, "empty" an empty buffer.
     max_concurrency : int, optional
         Requests that one call (`get_partial_values`, `delete_dir`, ...) has in flight at once,
         ``>= 1``. The default is the backend's. A second limit holds for all calls of the process to
@@ -67,7 +67,7 @@ class FsspecStore(BackendStore):
     retries : int, default 6
         How often a request is sent again after a transient error, ``>= 0``.
     missing_on_forbidden : bool, optional
-        Treat a 403 response to a read as a missing key: some buckets answer 403 for missing keys.
+        Treat a 403 response to a read as a missing key: some buckets respond so for missing keys.
         `stats.forbidden_as_missing` counts them. Missing, invalid or expired credentials stay an
         error.
     allow_racy_create : bool, optional
@@ -149,7 +149,7 @@ class FsspecStore(BackendStore):
             allow_racy_create=allow_racy_create,
         )
 
-    # -- Other ways to make a store ------------------------------------------------------------
+    # -- Other constructors ---------------------------------------------------------------------
 
     @classmethod
     def from_url(
@@ -256,27 +256,27 @@ class FsspecStore(BackendStore):
         return cls(*find(), read_only=read_only, **options)
 
     @classmethod
-    def _at_place(
+    def _at_location(
         cls,
-        place: Any,
+        location: Any,
         storage_options: Mapping[str, Any] | None,
         *,
         read_only: bool,
         **options: Any,
     ) -> Self:
         """Make a store from a URL, a path, a mapper or a store of another class."""
-        if not isinstance(place, FsspecStore) or isinstance(place, cls):
-            return cls._at(lambda: from_place(place, storage_options), read_only, options)
+        if not isinstance(location, FsspecStore) or isinstance(location, cls):
+            return cls._at(lambda: from_location(location, storage_options), read_only, options)
         if storage_options is not None:
-            raise TypeError("storage_options beside a FsspecStore, which has its own")
+            raise TypeError("storage_options given with a FsspecStore, which has its own")
         # The defaults of these two differ between the classes.
         given = {
             name: value
-            for name, value in place._options.items()
+            for name, value in location._options.items()
             if name not in ("out_of_range", "allow_racy_create")
         }
-        read_only = read_only or place.read_only
-        return cls._at(lambda: place._given, read_only, {**given, **options})
+        read_only = read_only or location.read_only
+        return cls._at(lambda: location._given, read_only, {**given, **options})
 
     def with_read_only(self, read_only: bool = False) -> Self:
         return type(self)(*self._given, read_only=read_only, **self._options)

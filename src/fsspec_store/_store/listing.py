@@ -1,6 +1,6 @@
-"""How the pages of a backend become keys: asked for ahead, and checked a page at once.
+"""Keys of a backend's pages, prefetched and checked one page at a time.
 
-Knows which of the objects that a service lists are keys, and no service.
+Knows which listed objects are keys, and no service.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._runtime.concurrency import map_unordered
 from .._runtime.prefetching import prefetched
-from .fan_out import fanned_out
+from .fan_out import fan_out_pages
 from .keys import is_listable
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ __all__ = ["Batch", "batches", "children", "holds_no_key", "total_size"]
 
 
 class Batch(NamedTuple):
-    """Keys of one page, at least one, and their sizes in bytes: ``None`` for one not listed."""
+    """Keys of one page, at least one, and their sizes in bytes; ``None`` when not listed."""
 
     keys: Sequence[str]
     sizes: Sequence[int | None]
@@ -32,31 +32,31 @@ class Batch(NamedTuple):
 async def batches(
     backend: Backend,
     directory: str,
-    stem: str,
+    name_prefix: str,
     *,
     root: int,
     fan_out: int = 1,
     in_order: bool = True,
 ) -> AsyncGenerator[Batch, None]:
-    """The keys below a directory, page by page; no directory markers, no key twice.
+    """The keys below a directory, page by page, without directory markers and duplicates.
 
     Parameters
     ----------
     backend : Backend
         Lists.
-    directory, stem : str
+    directory, name_prefix : str
         See `Backend.pages`.
     root : int
-        How many characters of a path come before its key.
+        Length of the part of a path before its key, in characters.
     fan_out : int, optional
-        How many common prefixes are listed at once, ``>= 1``, where that gains anything.
+        Common prefixes that are listed at once, ``>= 1``, on backends where this is faster.
     in_order : bool, optional
-        Whether the order has to be that of one listing.
+        Whether to keep the order of one listing.
     """
     if fan_out > 1 and backend.fans_out:
-        pages = fanned_out(backend, directory, stem, fan_out=fan_out, in_order=in_order)
+        pages = fan_out_pages(backend, directory, name_prefix, fan_out=fan_out, in_order=in_order)
     else:
-        pages = prefetched(backend.checked_pages(directory, stem, recursive=True))
+        pages = prefetched(backend.checked_pages(directory, name_prefix, recursive=True))
     async with aclosing(pages):
         async for page in pages:
             batch = _batch(page, root)
@@ -65,7 +65,7 @@ async def batches(
 
 
 async def children(backend: Backend, directory: str) -> AsyncGenerator[Sequence[str], None]:
-    """Names of keys and prefixes directly below a directory, page by page; none twice."""
+    """Names of keys and prefixes directly below a directory, page by page, without duplicates."""
     seen: set[str] = set()
     root = len(directory)
     async with aclosing(prefetched(backend.checked_pages(directory, "", recursive=False))) as pages:
@@ -74,7 +74,7 @@ async def children(backend: Backend, directory: str) -> AsyncGenerator[Sequence[
             names += [path[root:] for path, _ in page.objects]
             if not _are_listable(names):
                 names = [name for name in names if is_listable(name)]
-            # A key may be beside keys below it, on the same page or on another.
+            # A key and a prefix may have the same name, on one page or on two.
             new = [name for name in dict.fromkeys(names) if name not in seen]
             seen.update(new)
             yield new
@@ -82,8 +82,8 @@ async def children(backend: Backend, directory: str) -> AsyncGenerator[Sequence[
 
 async def holds_no_key(backend: Backend, directory: str, *, root: int) -> bool:
     """Whether there is no key below a directory; parameters as of `batches`."""
-    # One entry says enough, unless it is no key but a directory's marker. Then all is listed anew:
-    # there may be many, and some services take one that fills a page for the last entry.
+    # One entry is enough, unless that is a directory marker. Then the listing restarts with full
+    # pages: there may be many markers, and some services take a marker on a full page for the end.
     page_size: int | None = 1
     while True:
         pages = backend.checked_pages(directory, "", recursive=True, page_size=page_size)
@@ -110,7 +110,7 @@ async def total_size(
     getsize : callable
         Returns the size of a key that was listed without it.
     limit : int
-        Calls of ``getsize`` that run at once, ``>= 1``.
+        Maximum number of concurrent calls of ``getsize``, ``>= 1``.
     """
     total = 0
 
@@ -135,12 +135,12 @@ def _batch(page: Page, root: int) -> Batch:
     sizes = [size for _, size in page.objects]
     if _are_listable(keys):
         return Batch(keys, sizes)
-    places = [place for place, key in enumerate(keys) if is_listable(key)]
-    return Batch([keys[place] for place in places], [sizes[place] for place in places])
+    valid = [index for index, key in enumerate(keys) if is_listable(key)]
+    return Batch([keys[index] for index in valid], [sizes[index] for index in valid])
 
 
 def _are_listable(paths: Sequence[str]) -> bool:
-    """Whether all are: the segments of paths joined are the segments of all of them."""
+    """Whether `is_listable` is true for all paths, tested on one joined string."""
     text = f"/{'/'.join(paths)}/"
-    # Three searches for a substring take a seventh of the time of one for an expression.
+    # Three substring searches take a seventh of the time of a regular expression.
     return "//" not in text and "/./" not in text and "/../" not in text

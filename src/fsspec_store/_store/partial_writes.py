@@ -1,4 +1,4 @@
-"""Writes of parts of values, without loss of the changes of concurrent writers.
+"""Writes of parts of values that keep the changes of concurrent writers.
 
 Knows backends, and no stores.
 """
@@ -23,7 +23,7 @@ __all__ = ["WRITE_TRIES", "Parts", "group_writes", "patched", "write_parts"]
 #: Parts to write into one value: first byte and new bytes.
 Parts: TypeAlias = list[tuple[int, memoryview]]
 
-#: Files and objects end far below it; Python's own bytes cannot be longer.
+#: Above the maximum size of files, objects and Python's ``bytes``.
 _MAX_START = 2**62
 
 #: Attempts to write the parts of one key. Of concurrent writers one succeeds in each round.
@@ -43,9 +43,9 @@ def group_writes(key_start_values: Iterable[tuple[str, int, Any]]) -> dict[str, 
     writes: dict[str, Parts] = {}
     for key, start, value in key_start_values:
         if index(start) < 0:
-            raise ValueError(f"a part of {key!r} starts at {start}, before the value")
+            raise ValueError(f"a part of {key!r} starts at {start}: a start must be >= 0")
         if index(start) > _MAX_START:
-            raise ValueError(f"a part of {key!r} starts at {start}, further than any value reaches")
+            raise ValueError(f"a part of {key!r} starts at {start}, above the maximum size")
         writes.setdefault(check_key(key), []).append((index(start), as_view(value)))
     for key, parts in writes.items():
         parts.sort(key=lambda part: (part[0], part[1].nbytes))

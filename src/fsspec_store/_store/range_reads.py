@@ -1,7 +1,7 @@
-"""Read many parts of many values with few reads.
+"""Reads of many parts of many values with few fetches.
 
-Plans with `fsspec_store._core.ranges.coalesce`, reads, and hands out views of what was read. Knows
-no stores: reading is a function it is given.
+Plans the fetches, reads them, and returns views of the bytes. Knows no store: the caller passes the
+function that reads.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._core.byte_requests import SuffixByteRequest, check_byte_range
-from .._core.ranges import coalesce, cut, shown_size
+from .._core.coalescing import coalesce, slice_members
+from .._core.ranges import known_size
 from ..errors import ByteRangeError
 from .keys import check_key
 
@@ -17,71 +18,70 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from .._core.byte_requests import ByteRequest
-    from .._core.ranges import Fetch, Placed
+    from .._core.coalescing import Fetch, IndexedRequest
 
 __all__ = [
     "MAX_COALESCED_BYTES",
     "MAX_GAP_BYTES",
-    "Answers",
-    "Job",
+    "IndexedParts",
+    "KeyFetch",
     "out_of_range",
     "plan",
-    "read_job",
+    "read_fetch",
 ]
 
-# By benchmarks/range_gaps.py. A request costs what so many bytes cost, however few of its bytes are
-# wanted: so gaps are bounded, and not how many times more is fetched than was asked for. 100 ranges
-# of 1 KiB, from SeaweedFS and MinIO at a distance of 0, 5 and 50 ms, came by merged fetches 2.6 to
-# 23 times faster over gaps of 64 KiB, 1.5 to 6 times over 128 KiB, and 0.7 to 2.7 times over
-# 256 KiB (MinIO's: SeaweedFS reads megabytes for each range). The largest gap that gained
-# everywhere is halved, since most networks carry less than the loopback this was measured on.
-#: Two ranges with at most this between them are fetched together.
+# Measured by benchmarks/range_gaps.py. A further request costs as much as some number of bytes,
+# however few bytes it reads. So the gap is limited, not the ratio of fetched to requested bytes.
+# 100 ranges of 1 KiB, from SeaweedFS and MinIO at latencies of 0, 5 and 50 ms, were read by merged
+# fetches 2.6 to 23 times faster over gaps of 64 KiB, 1.5 to 6 times over 128 KiB, and 0.7 to 2.7
+# times over 256 KiB (on MinIO: SeaweedFS reads megabytes for each range). The default is half of
+# the largest gap that was faster everywhere: most networks are slower than the loopback device.
+#: Ranges with at most this many bytes between them are fetched together.
 MAX_GAP_BYTES = 64 * 2**10
 
-# From the same runs: reading 128 MiB by fetches of 8 MiB took about as long as by larger ones,
-# which hold more at a time; by fetches of 1 MiB it took up to four times as long.
-#: A merged fetch spans at most this, so that several run side by side and none holds much.
+# From the same runs: fetches of 8 MiB read 128 MiB in about the time of larger ones, which use more
+# memory. Fetches of 1 MiB took up to four times as long.
+#: Maximum size of a merged fetch, so that several run side by side in little memory.
 MAX_COALESCED_BYTES = 8 * 2**20
 
 #: A key, and one read of its value.
-Job: TypeAlias = "tuple[str, Fetch]"
+KeyFetch: TypeAlias = "tuple[str, Fetch]"
 
-#: Answers with their places among the requests; ``None`` where the key is missing.
-Answers: TypeAlias = "list[tuple[int, memoryview | None]]"
+#: Parts with their indexes among the requests; ``None`` where the key is missing.
+IndexedParts: TypeAlias = "list[tuple[int, memoryview | None]]"
 
 
 def plan(
-    asked: Iterable[tuple[str, ByteRequest | None]],
+    requests: Iterable[tuple[str, ByteRequest | None]],
     *,
     max_gap_bytes: int = MAX_GAP_BYTES,
     max_coalesced_bytes: int = MAX_COALESCED_BYTES,
-) -> list[Job]:
-    """Check keys and requests, and plan the reads that answer them.
+) -> list[KeyFetch]:
+    """Check keys and requests, and plan the fetches that cover them.
 
     Parameters
     ----------
-    asked : iterable of (str, ByteRequest or None)
-        Keys with the bytes wanted of them, in any order; read once, a key may repeat.
+    requests : iterable of (str, ByteRequest or None)
+        Keys and the bytes to read, in any order; consumed once, a key may repeat.
     max_gap_bytes, max_coalesced_bytes : int
-        See `fsspec_store._core.ranges.coalesce`.
+        See `fsspec_store._core.coalescing.coalesce`.
 
     Returns
     -------
     list of (str, Fetch)
-        In the order in which the keys come first. The place of a request is its number in
-        ``asked``.
+        In the order of the first request of each key. Members have their index in ``requests``.
 
     Raises
     ------
     ValueError, TypeError
-        When a key or a request is refused.
+        When a key or a request is invalid.
     """
-    by_key: dict[str, list[Placed]] = {}
-    for place, (key, byte_range) in enumerate(asked):
+    by_key: dict[str, list[IndexedRequest]] = {}
+    for index, (key, byte_range) in enumerate(requests):
         members = by_key.get(key) if isinstance(key, str) else None
         if members is None:
             members = by_key[check_key(key)] = []
-        members.append((place, check_byte_range(byte_range)))
+        members.append((index, check_byte_range(byte_range)))
     return [
         (key, fetch)
         for key, members in by_key.items()
@@ -91,30 +91,30 @@ def plan(
     ]
 
 
-async def read_job(
+async def read_fetch(
     read: Callable[[str, ByteRequest | None], Awaitable[memoryview | None]],
-    refuse: Callable[[str, ByteRequest, int | None], Awaitable[memoryview | None]],
-    job: Job,
-) -> Answers:
-    """Read once, and answer every request that is a member of the fetch.
+    read_out_of_range: Callable[[str, ByteRequest, int | None], Awaitable[memoryview | None]],
+    key_fetch: KeyFetch,
+) -> IndexedParts:
+    """Read once, and return the bytes of every member of the fetch.
 
     Parameters
     ----------
     read : callable
-        Returns the bytes of one request on a key, ``None`` when the key is missing. Of a request
-        out of range it raises `ByteRangeError` or returns no bytes, as reading it alone would.
-    refuse : callable
-        ``refuse(key, request, size)`` answers a member that is out of range, as reading it alone
-        would; the size is ``None`` where it did not show.
-    job : (str, Fetch)
-        The key, and what to read of it.
+        Returns the bytes of one request on a key, ``None`` when the key is missing. For a request
+        out of range it raises `ByteRangeError` or returns no bytes, as the store is configured.
+    read_out_of_range : callable
+        ``read_out_of_range(key, request, size)`` does the same for a member that is out of range.
+        The size is ``None`` when it is unknown.
+    key_fetch : (str, Fetch)
+        The key, and the read with its members.
 
     Returns
     -------
     list of (int, memoryview or None)
-        An answer for each member; all are views of the bytes that were read.
+        One part for each member, a view of the bytes of the read.
     """
-    key, (request, members) = job
+    key, (request, members) = key_fetch
     if len(members) == 1:
         return [(members[0][0], await read(key, request))]
     size: int | None = None
@@ -122,20 +122,20 @@ async def read_job(
     try:
         data = await read(key, request)
     except ByteRangeError as error:
-        # It begins past the end, so every member does: speak of the caller's own requests.
+        # The fetch starts past the end, so each member does. The error below names the member.
         data, size = memoryview(b""), error.size
     else:
         if data is None:
-            return [(place, None) for place, _ in members]
-        size = shown_size(request, len(data))
-    answers: Answers = [*cut(data, request, members)]
-    for number, (place, part) in enumerate(answers):
+            return [(index, None) for index, _ in members]
+        size = known_size(request, len(data))
+    parts: IndexedParts = [*slice_members(data, request, members)]
+    for number, (index, part) in enumerate(parts):
         if not part:
             member = members[number][1]
-            # Of an empty value the whole and every suffix are no bytes too, and nothing to refuse.
+            # The whole of an empty value and its suffixes are empty, and in range.
             if member is not None and not isinstance(member, SuffixByteRequest):
-                answers[number] = place, await refuse(key, member, size)
-    return answers
+                parts[number] = index, await read_out_of_range(key, member, size)
+    return parts
 
 
 def out_of_range(key: str, request: ByteRequest, size: int | None) -> ByteRangeError:

@@ -21,7 +21,7 @@ _CONCURRENCY = 10
 
 
 class StoreBase(ABC):
-    """A store that can be opened, closed and asked for its capabilities.
+    """Opening, closing, modes and capability flags of a store.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Listing keys, sizes, and what killed writers left: the part of the contract over prefixes."""
+"""Listing keys, sizes and leftovers of killed writers: the part of the contract over prefixes."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class ListableStore(ReadableStore):
                 # Deleted after it was listed.
                 return None
 
-        # A store may lack an option that nobody gives.
+        # A store may lack the option, so the default is not passed.
         options = {} if fan_out == 1 else {"fan_out": fan_out}
         async with aclosing(self.list_prefix(prefix, **options)) as keys:
             found = map_unordered(with_size, keys, limit=self._concurrency)

@@ -11,14 +11,14 @@ from .._runtime.concurrency import for_each, map_unordered
 from ..errors import KeyNotFoundError, UnsupportedOperationError
 from .buffer import DEFAULT_PROTOTYPE, Buffer, BufferPrototype, as_view
 from .keys import check_key
-from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, plan, read_job
+from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, plan, read_fetch
 from .store_base import StoreBase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from .._core.byte_requests import ByteRequest
-    from .range_reads import Answers, Job
+    from .range_reads import IndexedParts, KeyFetch
 
 __all__ = ["ReadableStore", "Values", "Versioned"]
 
@@ -135,15 +135,17 @@ class ReadableStore(StoreBase):
             key, byte_range = requests[0]
             data = await self._read(key, check_byte_range(byte_range))
             return [None if data is None else make(data)]
-        jobs = plan(requests, max_gap_bytes=max_gap_bytes, max_coalesced_bytes=max_coalesced_bytes)
+        fetches = plan(
+            requests, max_gap_bytes=max_gap_bytes, max_coalesced_bytes=max_coalesced_bytes
+        )
         values: Values = [None] * len(requests)
 
-        async def read(job: Job) -> None:
-            for index, data in await self._read_job(job):
+        async def read(fetch: KeyFetch) -> None:
+            for index, data in await self._read_fetch(fetch):
                 if data is not None:
                     values[index] = make(data)
 
-        await for_each(read, jobs, limit=self._concurrency)
+        await for_each(read, fetches, limit=self._concurrency)
         return values
 
     async def get_ranges(
@@ -173,9 +175,10 @@ class ReadableStore(StoreBase):
             Fetches that run at once, ``>= 1``. The default is the store's own limit.
         max_gap_bytes : int, optional
             Ranges with at most this many bytes between them are fetched together. The default,
-            64 KiB, is about what a further request costs: 100 ranges with gaps of 64 KiB came 2.6
-            to 23 times faster by merged fetches, at latencies of 0 to 50 ms; with gaps of 256 KiB
-            they came slower at some. Use less on a slow network, more on a distant and fast one.
+            64 KiB, is about what a further request costs: at latencies of 0 to 50 ms, merged
+            fetches of 100 ranges were 2.6 to 23 times faster with gaps of 64 KiB, and with gaps of
+            256 KiB slower at some latencies. Use less on a slow network, more on a distant and
+            fast one.
             ``0`` merges only ranges that touch or overlap. A negative number merges only ranges
             that overlap by so many bytes: ``-1`` merges none that touch, as in zarr.
         max_coalesced_bytes : int, optional
@@ -200,13 +203,13 @@ class ReadableStore(StoreBase):
         if max_concurrency is not None and max_concurrency < 1:
             raise ValueError(f"max_concurrency is at least 1, got {max_concurrency!r}")
         make = self._maker(prototype)
-        jobs = plan(
+        fetches = plan(
             [(key, byte_range) for byte_range in byte_ranges],
             max_gap_bytes=max_gap_bytes,
             max_coalesced_bytes=max_coalesced_bytes,
         )
         limit = max_concurrency or self._concurrency
-        async with aclosing(map_unordered(self._read_job, jobs, limit=limit)) as batches:
+        async with aclosing(map_unordered(self._read_fetch, fetches, limit=limit)) as batches:
             try:
                 async for batch in batches:
                     parts = []
@@ -221,14 +224,14 @@ class ReadableStore(StoreBase):
     async def _get_many(
         self, requests: Iterable[tuple[str, BufferPrototype | None, ByteRequest | None]]
     ) -> AsyncGenerator[tuple[str, Buffer | None], None]:
-        """Yield ``(key, value or None)`` for each ``(key, prototype, byte_range)``, as they come.
+        """Yield ``(key, value or None)`` for each ``(key, prototype, byte_range)``, as read.
 
         Nearby ranges of one key are fetched together.
         """
         all_requests = list(requests)
         makers = [self._maker(prototype) for _, prototype, _ in all_requests]
-        jobs = plan((key, byte_range) for key, _, byte_range in all_requests)
-        reads = map_unordered(self._read_job, jobs, limit=self._concurrency)
+        fetches = plan((key, byte_range) for key, _, byte_range in all_requests)
+        reads = map_unordered(self._read_fetch, fetches, limit=self._concurrency)
         async with aclosing(reads) as batches:
             async for batch in batches:
                 for index, data in batch:
@@ -282,7 +285,7 @@ class ReadableStore(StoreBase):
     async def _read_out_of_range(
         self, key: str, request: ByteRequest, size: int | None
     ) -> memoryview | None:
-        """The answer to a part of a merged fetch that is out of range: as if it was read alone."""
+        """Read a part of a merged fetch that is out of range: raise, or return no bytes."""
         return await self._read(key, request)
 
     def _default_prototype(self) -> BufferPrototype:
@@ -290,8 +293,8 @@ class ReadableStore(StoreBase):
 
     # -- What the methods share ----------------------------------------------------------------
 
-    async def _read_job(self, job: Job) -> Answers:
-        return await read_job(self._read, self._read_out_of_range, job)
+    async def _read_fetch(self, fetch: KeyFetch) -> IndexedParts:
+        return await read_fetch(self._read, self._read_out_of_range, fetch)
 
     def _maker(self, prototype: BufferPrototype | None) -> Callable[[memoryview], Buffer]:
         """The function that makes a buffer of bytes; ``TypeError`` for a wrong prototype."""

@@ -441,5 +441,5 @@ class SyncStore:
 
 
 def _given(**options: tuple[Any, Any]) -> dict[str, Any]:
-    """The options that differ from their default; stores may lack options that nobody gives."""
+    """The options that differ from their default; a store may lack the others."""
     return {name: value for name, (value, default) in options.items() if value != default}

@@ -346,7 +346,7 @@ def _parsed_token(found: Any) -> _Token:
     text = getattr(found, "token", None)
     text = text.strip() if isinstance(text, str) else ""
     if not _HEADER_CHARACTERS.fullmatch(text):
-        raise _NoTokenError("not a string, or a character that is invalid in a header")
+        raise _NoTokenError("not a string, empty, or with a character that is invalid in a header")
     try:
         return _Token(f"Bearer {text}", float(found.expires_on))
     except (AttributeError, TypeError, ValueError, OverflowError):
@@ -446,9 +446,8 @@ class Tokens:
                 found = get_token(_SCOPE)
                 if inspect.isawaitable(found):
                     # iscoroutinefunction does not detect a wrapped asynchronous method.
-                    token = asyncio.run_coroutine_threadsafe(
-                        _await_token(found), get_loop()
-                    ).result()
+                    fetch = asyncio.run_coroutine_threadsafe(_await_token(found), get_loop())
+                    token = fetch.result()
                 else:
                     token = _parsed_token(found)
                 future.set_result(token)

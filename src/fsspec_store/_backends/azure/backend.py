@@ -33,7 +33,7 @@ from .bulk_delete import BulkDelete
 from .client import Client, quoted
 from .reading import Reader
 from .responses import AzureError, Listing, listing
-from .uploads import MAX_PUT_BLOB_BYTES, put_blob
+from .uploads import MAX_PUT_BYTES, put_blob
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -54,9 +54,7 @@ _CONTAINER_NAME = re.compile(
 _MAX_LENGTH = 1024
 _MAX_SEGMENTS = 254
 #: "Put Block": a block has at most 4000 MiB; "Put Block List": a blob has at most 50,000.
-_PART_LIMITS = PartLimits(
-    "Azure", largest=4000 * 2**20, most=50_000, largest_request=MAX_PUT_BLOB_BYTES
-)
+_PART_LIMITS = PartLimits("Azure", largest=4000 * 2**20, most=50_000, largest_request=MAX_PUT_BYTES)
 #: What the service changes in a name (it drops a dot at the end of a segment, a backslash becomes a
 #: slash), and characters that are invalid in a name or in XML.
 _INVALID_IN_NAMES = re.compile("\\.(?:/|\\Z)|[\\\\\x00-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -121,9 +119,9 @@ class AzureBackend(Backend):
             await self.remove(folder)
 
     async def pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        listings = self._list(directory, stem, recursive=recursive, page_size=page_size)
+        listings = self._list(directory, name_prefix, recursive=recursive, page_size=page_size)
         async with aclosing(listings):
             async for found in listings:
                 yield Page(found.blobs, [prefix.removesuffix("/") for prefix in found.prefixes])
@@ -197,11 +195,13 @@ class AzureBackend(Backend):
         return await put_blob(put, read, get_headers, data, condition, block_bytes)
 
     async def _list(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Listing, None]:
         """Pages of a listing, with full paths."""
         container, _, prefix = directory.partition("/")
-        query = "restype=container&comp=list&include=metadata&prefix=" + quoted(prefix + stem)
+        query = "restype=container&comp=list&include=metadata&prefix=" + quoted(
+            prefix + name_prefix
+        )
         if not recursive:
             query += "&delimiter=%2F"
         # Only the first page is small: a caller that needs another one wants many entries.
@@ -210,7 +210,7 @@ class AzureBackend(Backend):
         while True:
             response = await self._client.request("GET", container, query + place, expect={200})
             found = await parsed(listing, response.body)
-            check_answered(answered_prefix(response.body), prefix + stem)
+            check_answered(answered_prefix(response.body), prefix + name_prefix)
             page = Listing(
                 [(f"{container}/{name}", size) for name, size in found.blobs],
                 [f"{container}/{prefix}" for prefix in found.prefixes],

@@ -75,7 +75,7 @@ class Reader:
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         """The requested bytes; ``None`` when the blob is missing."""
         if isinstance(request, SuffixByteRequest):
-            return await self._read_suffix(path, request)
+            return await self._suffix(path, request)
         found = await self.get(path, request)
         return None if found is None else found[0]
 
@@ -196,9 +196,7 @@ class Reader:
                 return None
         return memory
 
-    async def _read_suffix(
-        self, path: str, request: SuffixByteRequest
-    ) -> bytes | memoryview | None:
+    async def _suffix(self, path: str, request: SuffixByteRequest) -> bytes | memoryview | None:
         """The last bytes. Azure has no suffix ranges: get the size, then a range."""
         for _ in range(_SUFFIX_ATTEMPTS):
             properties = await self.properties(path)

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from ..._http.responses import WholeResponse
 
-__all__ = ["MAX_PUT_BLOB_BYTES", "Body", "put_blob"]
+__all__ = ["MAX_PUT_BYTES", "Body", "put_blob"]
 
 _CONCURRENT_BLOCKS = 4
 #: Maximum size of a blob that is uploaded in one request ("Put Blob").
-MAX_PUT_BLOB_BYTES = 5000 * 2**20
+MAX_PUT_BYTES = 5000 * 2**20
 #: Size of one write to the connection, which applies backpressure between writes.
 _WRITE_BYTES = 2**20
 #: Checksums of longer bodies are computed in a thread.
@@ -115,7 +115,7 @@ async def put_blob(
             response = await put("comp=blocklist", headers, body)
         except AzureError as error:
             # The commit of another writer discarded these blocks: upload in a single request.
-            if error.code != "InvalidBlockList" or data.nbytes > MAX_PUT_BLOB_BYTES:
+            if error.code != "InvalidBlockList" or data.nbytes > MAX_PUT_BYTES:
                 raise
         times_sent = body.times_sent
     if response is None:

@@ -123,11 +123,11 @@ class GCSBackend(Backend):
         await self._bulk_delete.delete_many([_split(path) for path in paths], limit=limit)
 
     async def pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
         bucket, prefix = _split(directory)
         params = {
-            "prefix": prefix + stem,
+            "prefix": prefix + name_prefix,
             "maxResults": str(page_size or _PAGE_SIZE),
             "fields": "items(name,size),prefixes,nextPageToken",
         }

@@ -108,9 +108,7 @@ class Reader:
                 body.stream.close()
                 if received.status == 200:
                     return body.size
-                raise aiohttp.ClientPayloadError(
-                    f"{body.size} bytes received for a range of one byte"
-                )
+                raise aiohttp.ClientPayloadError(f"{body.size} bytes received for one byte")
             check_is_google(received.status, received.headers, body, is_value=True)
             if received.status == 404:
                 return None

@@ -209,7 +209,7 @@ class Authorization:
         if current is None:
             return
         if not current.valid:
-            await in_thread(self._refresh_shared, _operation_start.get(), time.monotonic(), None)
+            await in_thread(self._refresh_all, _operation_start.get(), time.monotonic(), None)
             current = self._credentials.credentials
         current.apply(headers)
 
@@ -222,15 +222,13 @@ class Authorization:
 
     async def refresh(self, rejected: object) -> None:
         """Get a new token, unless the rejected one was replaced already."""
-        await in_thread(self._refresh_shared, _operation_start.get(), time.monotonic(), (rejected,))
+        await in_thread(self._refresh_all, _operation_start.get(), time.monotonic(), (rejected,))
 
     def begin_operation(self) -> None:
         """Record the start of an operation; its requests share one credential lookup."""
         _operation_start.set(time.monotonic())
 
-    def _refresh_shared(
-        self, operation: float, began: float, rejected: tuple[object] | None
-    ) -> None:
+    def _refresh_all(self, operation: float, began: float, rejected: tuple[object] | None) -> None:
         """Get a token, or fail, once for all concurrent operations.
 
         A transient failure is shared only with the requests that waited for it. Their operations

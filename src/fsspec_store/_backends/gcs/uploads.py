@@ -58,8 +58,8 @@ class Upload:
     ----------
     client : Client
         Sends requests.
-    read : callable
-        ``await read()`` returns, in one attempt, the stored object, ``None`` if it is missing.
+    read_back : callable
+        ``await read_back()`` returns the stored object in one attempt, ``None`` if it is missing.
     bucket, name : str
         Bucket and name of the object.
     data : memoryview
@@ -73,7 +73,7 @@ class Upload:
     def __init__(
         self,
         client: Client,
-        read: Callable[[], Awaitable[bytes | memoryview | None]],
+        read_back: Callable[[], Awaitable[bytes | memoryview | None]],
         bucket: str,
         name: str,
         data: memoryview,
@@ -82,7 +82,7 @@ class Upload:
     ) -> None:
         self._client = client
         self._cleanup = cleanup
-        self._read_back = read
+        self._read_back = read_back
         self._bucket = bucket
         self._name = name
         self._data = data
@@ -150,19 +150,17 @@ class Upload:
         """The URL of a new upload session, ``None`` when the condition is not met."""
         url = self._url(uploadType="resumable", fields=_STORED_FIELDS, **self._condition)
         body = Body(json.dumps(self._metadata(checksums)).encode())
-        response = await self._client.retry(
-            lambda: self._client.request_once(
-                "POST",
-                url,
-                expect=(200, 412) if self._condition else (200,),
-                headers={
-                    "Content-Length": str(body.size),
-                    "Content-Type": "application/json; charset=UTF-8",
-                    "X-Upload-Content-Type": _CONTENT_TYPE,
-                    "X-Upload-Content-Length": str(self._data.nbytes),
-                },
-                data=body,
-            )
+        response = await self._client.request(
+            "POST",
+            url,
+            expect=(200, 412) if self._condition else (200,),
+            headers={
+                "Content-Length": str(body.size),
+                "Content-Type": "application/json; charset=UTF-8",
+                "X-Upload-Content-Type": _CONTENT_TYPE,
+                "X-Upload-Content-Length": str(self._data.nbytes),
+            },
+            data=body,
         )
         if response.status == 412:
             return None
@@ -258,8 +256,5 @@ class Upload:
 
 async def _cancel(client: Client, session: str) -> None:
     # Otherwise the session expires after a week ("Resumable uploads").
-    await client.retry(
-        lambda: client.request_once(
-            "DELETE", session, expect=_CANCEL_STATUSES, headers={"Content-Length": "0"}
-        )
-    )
+    headers = {"Content-Length": "0"}
+    await client.request("DELETE", session, expect=_CANCEL_STATUSES, headers=headers)

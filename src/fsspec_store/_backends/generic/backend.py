@@ -18,7 +18,7 @@ from ..._core.leftovers import ABANDONED_AFTER, is_older
 from ..._runtime.concurrency import for_each
 from ..base import Backend
 from ..pages import Page
-from ..temporary import REFUSED, is_temporary
+from ..temporary_names import REFUSED, is_temporary
 from .calls import Calls
 from .copies import Copies
 from .copy_folders import NotCopiedError
@@ -163,7 +163,7 @@ class GenericBackend(Backend):
                 folder = folder.rpartition("/")[0]
 
     async def pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
         root = directory.rstrip("/")
         waiting = [root]
@@ -173,7 +173,7 @@ class GenericBackend(Backend):
             objects: list[tuple[str, int | None]] = []
             prefixes: list[str] = []
             for path, info in await children(self._calls, folder):
-                if not path.startswith(directory + stem):
+                if not path.startswith(directory + name_prefix):
                     continue
                 if info["type"] == "file":
                     objects.append((path, self._listed_size(path, info)))
@@ -188,7 +188,7 @@ class GenericBackend(Backend):
                 yield Page(objects)
             else:
                 yield Page(objects, prefixes)
-            stem = ""
+            name_prefix = ""
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
         if self._facts.moves:

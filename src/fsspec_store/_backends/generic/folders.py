@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from ..._core.leftovers import TEMPORARY, Leftover
-from ..temporary import is_temporary
+from ..temporary_names import is_temporary
 from .errors import NO_FILE, is_broken, is_forbidden, is_surely_forbidden, raise_if_no_bucket
 from .ftp import check_listable
 from .lookups import info_of

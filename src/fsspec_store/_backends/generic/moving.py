@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from ..temporary import temporary_name
+from ..temporary_names import temporary_name
 from .errors import is_broken
 from .sftp import keep_mode, write_pipelined
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..._core.failures import Failure, builtin_failure
 from ..._runtime.threads import in_thread
 from ..base import Backend
-from ..temporary import REFUSED, is_temporary
+from ..temporary_names import REFUSED, is_temporary
 from .leftovers import remove_temporary, temporary_files
 from .locks import locking
 from .reading import read, read_version, size
@@ -77,9 +77,9 @@ class LocalBackend(Backend):
         await locking(Removal(paths), self.settings.policy.timeout)
 
     async def pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        walk = pages(directory, stem, recursive, page_size or _PAGE_SIZE)
+        walk = pages(directory, name_prefix, recursive, page_size or _PAGE_SIZE)
         try:
             while (page := await in_thread(next, walk, None)) is not None:
                 yield page

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from ..._core.leftovers import TEMPORARY, Leftover
-from ..temporary import is_temporary
+from ..temporary_names import is_temporary
 from .paths import FOLDER, is_no_file, opened, parent
 
 __all__ = ["remove_temporary", "temporary_files"]

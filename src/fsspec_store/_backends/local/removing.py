@@ -16,7 +16,7 @@ from contextlib import nullcontext, suppress
 from functools import partial
 
 from ..._core.leftovers import ABANDONED_AFTER
-from ..temporary import is_temporary
+from ..temporary_names import is_temporary
 from .locks import FolderLockedError, shared_lock
 from .paths import FOLDER, is_no_file, opened, parent
 

@@ -7,7 +7,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from ..pages import Page
-from ..temporary import is_temporary
+from ..temporary_names import is_temporary
 from .paths import is_no_file
 
 if TYPE_CHECKING:
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["pages"]
 
 
-def pages(directory: str, stem: str, recursive: bool, limit: int) -> Generator[Page, None, None]:
+def pages(
+    directory: str, name_prefix: str, recursive: bool, limit: int
+) -> Generator[Page, None, None]:
     """List in pages of at most ``limit`` entries; see `Backend.pages`."""
     objects: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
-    for path, size in _walk(directory, stem, recursive):
+    for path, size in _walk(directory, name_prefix, recursive):
         if size is None:
             prefixes.append(path)
         else:
@@ -33,7 +35,7 @@ def pages(directory: str, stem: str, recursive: bool, limit: int) -> Generator[P
 
 def _walk(
     directory: str,
-    stem: str,
+    name_prefix: str,
     recursive: bool,
     above: frozenset[str] = frozenset(),
     behind: set[str] | None = None,
@@ -46,7 +48,7 @@ def _walk(
 
     Parameters
     ----------
-    directory, stem, recursive
+    directory, name_prefix, recursive
         See `Backend.pages`.
     above : frozenset of str
         Real paths of the folders above.
@@ -59,7 +61,7 @@ def _walk(
         folder, above, behind = waiting.pop()
         here = above | {os.path.realpath(folder)}
         for entry in _entries(folder):
-            if not entry.name.startswith(stem) or not _is_text(entry.name):
+            if not entry.name.startswith(name_prefix) or not _is_text(entry.name):
                 continue
             path = folder + entry.name
             try:
@@ -84,7 +86,7 @@ def _walk(
                 waiting.append((path + "/", here, inside))
             elif next(_walk(path + "/", "", True, here, inside), None) is not None:
                 yield path, None
-        stem = ""
+        name_prefix = ""
 
 
 def _is_text(name: str) -> bool:

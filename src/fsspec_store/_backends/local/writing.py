@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ..temporary import temporary_name
+from ..temporary_names import temporary_name
 from .locks import FolderLockedError, folder_lock
 from .paths import is_folder_link, is_no_file, parent
 from .reading import read_version, size

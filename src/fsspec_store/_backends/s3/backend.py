@@ -22,7 +22,7 @@ from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..pages import Continuation, Page, check_answered
-from ..temporary import REFUSED, is_temporary
+from ..temporary_names import REFUSED, is_temporary
 from .bulk_delete import Deleter
 from .calls import Calls
 from .conditions import Conditions, conditions_of
@@ -169,15 +169,15 @@ class S3Backend(Backend):
         await self._deletes.many(map(self._split, paths), limit=limit)
 
     async def pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
         bucket, prefix = self._split(directory)
-        params: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix + stem}
+        params: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix + name_prefix}
         if not recursive:
             params["Delimiter"] = "/"
         if page_size is not None:
             params["MaxKeys"] = page_size
-        begin = prefix + stem
+        begin = prefix + name_prefix
         continuation = Continuation()
         while True:
             try:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from ..temporary import temporary_name
+from ..temporary_names import temporary_name
 from .responses import CONFLICT, PRECONDITION_FAILED, error_code
 
 if TYPE_CHECKING:

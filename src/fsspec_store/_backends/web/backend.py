@@ -110,9 +110,9 @@ class HTTPBackend(Backend):
         raise NotImplementedError("web servers are only read")
 
     def pages(
-        self, directory: str, stem: str, *, recursive: bool, page_size: int | None = None
+        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        return self._indexes.pages(directory, stem, recursive=recursive)
+        return self._indexes.pages(directory, name_prefix, recursive=recursive)
 
     def failure(self, error: Exception) -> Failure:
         return http_failure(error)

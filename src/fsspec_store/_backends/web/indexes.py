@@ -83,7 +83,7 @@ class Indexes:
             pass
 
     async def pages(
-        self, directory: str, stem: str, *, recursive: bool
+        self, directory: str, name_prefix: str, *, recursive: bool
     ) -> AsyncGenerator[Page, None]:
         """List a directory by its index pages; see `Backend.pages`."""
         # Last in, first out: of a deep tree few directories wait.
@@ -98,7 +98,7 @@ class Indexes:
                 for task in done:
                     folder = running.pop(task)
                     listing = task.result()
-                    start = stem if folder.path == directory else ""
+                    start = name_prefix if folder.path == directory else ""
                     objects, prefixes = (
                         [folder.path + name for name in names if name.startswith(start)]
                         for names in listing

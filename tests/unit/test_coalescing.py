@@ -1,4 +1,4 @@
-"""Which requests are read together, and what is cut from a read."""
+"""Merging of byte requests, and the slices of their reads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from fsspec_store._core.ranges import (
-    Fetch,
-    coalesce,
-    cut,
-    is_empty_request,
-    is_out_of_range,
-    resolve,
-    shown_size,
-)
+from fsspec_store._core.coalescing import Fetch, coalesce, slice_members
+from fsspec_store._core.ranges import is_empty_request, is_out_of_range, known_size, resolve
 
 numbers = st.integers(0, 3000)
 ranges = st.tuples(numbers, numbers).map(lambda pair: RangeByteRequest(min(pair), max(pair)))
@@ -62,7 +55,7 @@ def test_each_request_is_a_member_once_and_bounds_are_kept(
 
 
 @given(st.lists(requests, max_size=30), gaps, spans)
-def test_nothing_is_read_that_is_read_anyway(asked: list[Any], gap: int, span: int) -> None:
+def test_nested_requests_are_read_once(asked: list[Any], gap: int, span: int) -> None:
     wanted = [fetch.request for fetch in plan(asked, gap, span)]
     assert None not in wanted or wanted == [None]
     assert sum(isinstance(request, OffsetByteRequest) for request in wanted) <= 1
@@ -74,23 +67,23 @@ def test_nothing_is_read_that_is_read_anyway(asked: list[Any], gap: int, span: i
 
 
 @given(st.integers(0, len(DATA)), st.lists(requests, max_size=20), gaps, spans)
-def test_what_is_cut_from_a_read_is_what_was_asked_for(
+def test_the_slice_of_each_member_is_the_requested_bytes(
     size: int, asked: list[Any], gap: int, span: int
 ) -> None:
     for request, members in plan(asked, gap, span):
         start, end = resolve(request, size)
         data = memoryview(DATA)[start:end]
-        parts = cut(data, request, members)
+        parts = slice_members(data, request, members)
         assert [place for place, _ in parts] == [place for place, _ in members]
         for (_, member), (_, part) in zip(members, parts, strict=True):
             assert part == DATA[slice(*resolve(member, size))]
             assert part.obj is DATA
         if not is_out_of_range(request, size):
-            assert shown_size(request, len(data)) in (None, size)
+            assert known_size(request, len(data)) in (None, size)
 
 
 @given(st.lists(ranges, max_size=30), st.integers(0, 300))
-def test_neighbours_join_whatever_their_order(asked: list[RangeByteRequest], gap: int) -> None:
+def test_neighbours_are_merged_in_any_order(asked: list[RangeByteRequest], gap: int) -> None:
     nonempty = [request for request in asked if request.start < request.end]
 
     def bounds(requests: list[RangeByteRequest]) -> set[tuple[int, int]]:
@@ -103,9 +96,7 @@ def test_neighbours_join_whatever_their_order(asked: list[RangeByteRequest], gap
 
 
 @given(st.lists(requests, max_size=30), st.integers(-300, 300), st.integers(-2, 3000))
-def test_negative_bounds_are_taken_as_zarr_takes_them(
-    asked: list[Any], gap: int, span: int
-) -> None:
+def test_negative_limits_mean_the_same_as_in_zarr(asked: list[Any], gap: int, span: int) -> None:
     zarrs = pytest.importorskip("zarr.core._coalesce")
     if gap >= 0 and span >= 0:
         gap = -1 - gap
@@ -127,7 +118,7 @@ def test_negative_bounds_are_taken_as_zarr_takes_them(
             )
 
 
-def test_a_range_larger_than_the_bound_is_read_by_itself_with_what_lies_inside() -> None:
+def test_a_range_above_the_limit_is_read_alone_with_nested_ranges() -> None:
     large, inside, beside = (
         RangeByteRequest(0, 100),
         RangeByteRequest(40, 60),
@@ -137,7 +128,7 @@ def test_a_range_larger_than_the_bound_is_read_by_itself_with_what_lies_inside()
     assert fetched(RangeByteRequest(0, 10), large, span=50) == [large]
 
 
-def test_what_begins_inside_an_offset_is_cut_from_it() -> None:
+def test_a_range_that_starts_inside_an_offset_is_served_from_it() -> None:
     offset = OffsetByteRequest(50)
     asked = [RangeByteRequest(60, 70), OffsetByteRequest(90), offset, RangeByteRequest(1000, 1001)]
     assert fetched(*asked) == [offset]
@@ -145,13 +136,13 @@ def test_what_begins_inside_an_offset_is_cut_from_it() -> None:
     assert fetched(RangeByteRequest(40, 60), offset) == [RangeByteRequest(40, 60), offset]
 
 
-def test_of_suffixes_the_longest_is_read_and_nothing_else_is_cut_from_it() -> None:
+def test_only_the_longest_suffix_is_read_and_it_serves_only_suffixes() -> None:
     asked = [SuffixByteRequest(5), SuffixByteRequest(9), SuffixByteRequest(9)]
     assert fetched(*asked) == [SuffixByteRequest(9)]
     assert fetched(*asked, RangeByteRequest(0, 1)) == [RangeByteRequest(0, 1), SuffixByteRequest(9)]
 
 
-def test_requests_for_no_bytes_are_answered_by_any_read() -> None:
+def test_empty_requests_join_any_read() -> None:
     nothing = [RangeByteRequest(7, 7), SuffixByteRequest(0)]
     for other in (None, RangeByteRequest(1, 2), OffsetByteRequest(3), SuffixByteRequest(4)):
         assert fetched(*nothing, other) == [other]

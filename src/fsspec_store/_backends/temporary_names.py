@@ -1,4 +1,4 @@
-"""Names of what is written for a moment, and is no key: never listed, and refused as a key."""
+"""Names of temporary files and objects. They are not listed, and are refused as keys."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ REFUSED = "names of this form are used for values that are being written"
 
 
 def temporary_name() -> str:
-    """A name nobody else has."""
+    """A new unique name."""
     return f".fsspec-store-{secrets.token_hex(8)}.tmp"
 
 
 def is_temporary(path: str) -> bool:
-    """Whether the last segment of a path is such a name."""
+    """Whether the last segment of a path is a temporary name."""
     return path.endswith(".tmp") and _NAME.fullmatch(path, path.rfind("/") + 1) is not None

@@ -1,4 +1,4 @@
-"""The blocking methods do as the others do, wherever they are called."""
+"""The blocking methods have the same results as the asynchronous ones, on any thread."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def new(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], FsspecSt
 
 
 @given(calls=st.lists(CALLS, max_size=12))
-def test_both_ways_have_the_same_answers_and_effects(
+def test_blocking_and_async_methods_have_the_same_results_and_effects(
     new: Callable[[], FsspecStore], calls: list[tuple[str, Any]]
 ) -> None:
     compare(new(), new(), calls)
@@ -139,7 +139,7 @@ def test_both_ways_have_the_same_answers_and_effects(
 
 @settings(max_examples=25)
 @given(calls=st.lists(CALLS, max_size=8))
-def test_both_ways_have_the_same_answers_from_a_service(
+def test_blocking_and_async_methods_have_the_same_results_on_a_service(
     minio_endpoint: S3Endpoint, calls: list[tuple[str, Any]]
 ) -> None:
     # Two loops use them, and each loop's connections end with it.
@@ -176,7 +176,7 @@ def public_methods(of: type) -> dict[str, inspect.Signature]:
 
 
 @pytest.mark.parametrize("store", [Store, FsspecStore])
-def test_every_method_is_there_with_its_parameters(store: type) -> None:
+def test_every_method_exists_with_its_parameters(store: type) -> None:
     of_store, of_sync = public_methods(store), public_methods(SyncStore)
     awaited = {
         name: signature
@@ -193,7 +193,7 @@ def test_every_method_is_there_with_its_parameters(store: type) -> None:
         assert list(ours.values()) == list(theirs.values())
 
 
-async def test_they_work_where_a_loop_runs_and_beside_the_others() -> None:
+async def test_they_work_where_a_loop_runs_and_next_to_async_methods() -> None:
     store = new_store()
     store.sync.set("a", Buffer.from_bytes(b"x"))
     assert (await store.get("a")).to_bytes() == b"x"
@@ -201,7 +201,7 @@ async def test_they_work_where_a_loop_runs_and_beside_the_others() -> None:
     assert list(store.sync.list()) == ["a", "b"]
 
 
-async def test_on_the_loop_they_run_on_they_refuse() -> None:
+async def test_on_fsspecs_own_loop_they_raise() -> None:
     store = new_store()
 
     async def call() -> None:
@@ -246,7 +246,7 @@ def test_an_interruption_cancels_the_work(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("is_begun", [True, False])
-def test_an_interruption_before_the_waiting_leaves_nothing_running(
+def test_an_interruption_before_the_wait_leaves_nothing_running(
     monkeypatch: pytest.MonkeyPatch, is_begun: bool
 ) -> None:
     loop = get_loop()
@@ -309,7 +309,7 @@ def test_a_listing_is_not_fetched_far_ahead_and_closed_when_left() -> None:
     assert counted.closed
 
 
-def test_an_error_of_a_listing_comes_after_what_came_before_it() -> None:
+def test_an_error_of_a_listing_is_raised_after_the_items_before_it() -> None:
     async def items() -> AsyncGenerator[int, None]:
         yield 1
         raise KeyNotFoundError("gone", key="a")
