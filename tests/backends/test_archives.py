@@ -1,4 +1,4 @@
-"""Archives: what lies in them is read as it would be from a folder, and nothing is written."""
+"""Archives: members are read like files of a folder, and nothing is written."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_values_sizes_and_listings(url: str) -> None:
     assert not await store.is_empty("c")
 
 
-async def test_a_folder_or_nothing_is_no_value(url: str) -> None:
+async def test_a_folder_or_a_missing_path_is_not_a_value(url: str) -> None:
     store = FsspecStore.from_url(url)
     for key in ("c", "c/0", "empty", "missing", "c/missing", "zarr.json/below"):
         assert await read(store, key) is None
@@ -201,7 +201,7 @@ async def test_a_damaged_member_is_an_error_and_not_missing(tmp_path: Path) -> N
     assert await read(store, "c/10") == VALUES["c/10"]
 
 
-async def test_a_zip_that_is_being_written_takes_values_and_gives_none(tmp_path: Path) -> None:
+async def test_a_zip_that_is_being_written_is_write_only(tmp_path: Path) -> None:
     path = tmp_path / "new.zip"
     fs = fsspec.filesystem("zip", fo=str(path), mode="w")
     store = FsspecStore(fs)

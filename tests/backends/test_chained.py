@@ -1,4 +1,4 @@
-"""Chained URLs: a caching layer gives copies of values, and nothing else is a copy."""
+"""Chained URLs: values are read from the copies of a caching layer, everything else is not."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LAYERS = [
 
 
 class TestFilecacheOnS3(StoreConformance):
-    """A layer that looks whether its copy is still good."""
+    """A layer that checks whether its copy is current."""
 
     limits = Limits(
         version_in_key="s3fs takes it for a version of another key",
@@ -46,7 +46,7 @@ class TestFilecacheOnS3(StoreConformance):
         atomic_create="a filesystem below a caching layer is used without conditions",
         compare_and_swap="a filesystem below a caching layer is used without conditions",
         examples=10,
-        # fsspec's filesystems tell of no pages.
+        # fsspec's filesystems have no pages.
         many=150,
     )
     service = "filecache on S3"
@@ -73,7 +73,7 @@ class TestFilecacheOnS3(StoreConformance):
 
 @pytest.fixture
 def plain(moto_endpoint: S3Endpoint) -> Iterator[FsspecStore]:
-    """A store beside the layer, on the same place."""
+    """A store without the layer, on the same root."""
     bucket = moto_endpoint.make_bucket()
     store = FsspecStore.from_url(f"s3://{bucket}/x", moto_endpoint.storage_options())
     yield store
@@ -86,7 +86,7 @@ def over(plain: FsspecStore, layer: str, endpoint: S3Endpoint, **options: Any) -
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-async def test_values_come_from_copies_and_everything_else_from_the_service(
+async def test_values_are_read_from_copies_and_everything_else_from_the_service(
     layer: str, plain: FsspecStore, moto_endpoint: S3Endpoint, tmp_path: Path
 ) -> None:
     store = over(plain, layer, moto_endpoint, cache_storage=str(tmp_path))
@@ -99,7 +99,7 @@ async def test_values_come_from_copies_and_everything_else_from_the_service(
     assert await read(store, "a") == b"0123456789"
     assert await listed(store.list()) == ["a", "b/c"]
     assert await listed(store.list_dir("")) == ["a", "b"]
-    # Another writer's change: the copy is what the user asked for.
+    # After another writer's change the copy is still used, as the user configured.
     await put(plain, "a", data=b"longer than before")
     assert await read(store, "a") == b"0123456789"
     assert await read(store, "a", SuffixByteRequest(3)) == b"789"
@@ -147,7 +147,7 @@ async def test_many_readers_of_keys_that_are_not_copied_yet(
 
 
 class HalvingFileSystem(MemoryFileSystem):
-    """Copies half of a value, and says that all is well."""
+    """Copies half of a value, and reports success."""
 
     halves = True
 
@@ -163,14 +163,14 @@ async def test_a_copy_of_half_a_value_is_not_kept(layer: str, tmp_path: Path) ->
     store = FsspecStore(cached, f"/{uuid.uuid4()}")
     await put(store, "a", data=content(1000))
     for request in (None, RangeByteRequest(0, 10)):
-        with pytest.raises(BackendError, match="not copied whole"):
+        with pytest.raises(BackendError, match="no copy was made"):
             await read(store, "a", request)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     fs.halves = False
     assert await read(store, "a") == content(1000)
 
 
-async def test_the_users_layer_and_its_filesystem_are_left_alone(
+async def test_the_users_layer_and_its_filesystem_are_not_changed(
     plain: FsspecStore, moto_endpoint: S3Endpoint, tmp_path: Path
 ) -> None:
     await put(plain, "a")
@@ -181,7 +181,7 @@ async def test_the_users_layer_and_its_filesystem_are_left_alone(
     assert await read(store, "a") == b"a"
     assert await listed(store.list()) == ["a"]
     assert not s3.dircache
-    # Its folder is used, and fsspec's own copies may be beside.
+    # The layer's folder is used, which may contain copies of fsspec.
     assert len(list(tmp_path.iterdir())) == 1
     with layer.open(f"{plain.path}/a") as file:
         assert file.read() == b"a"
@@ -204,7 +204,7 @@ async def test_compressed_values_are_read_and_not_written(
     assert not store.supports_deletes
 
 
-async def test_a_refusal_of_the_service_is_no_missing_key(minio_endpoint: S3Endpoint) -> None:
+async def test_access_denied_is_not_a_missing_key(minio_endpoint: S3Endpoint) -> None:
     bucket = minio_endpoint.make_bucket()
     options = {**minio_endpoint.storage_options(), "secret": "wrong"}
     store = FsspecStore.from_url(f"simplecache::s3://{bucket}/x", {"s3": options})
@@ -262,7 +262,7 @@ async def test_folders_of_a_chain(tmp_path: Path) -> None:
     await memory.clear()
 
 
-def test_the_url_of_a_layer_on_a_layer_opens_what_is_below(tmp_path: Path) -> None:
+def test_the_url_of_a_layer_on_a_layer_opens_the_store_below(tmp_path: Path) -> None:
     for layers in ("simplecache::", "filecache::simplecache::", "simplecache::simplecache::"):
         store = FsspecStore.from_url(f"{layers}{tmp_path.as_uri()}")
         assert store.url == tmp_path.as_uri()

@@ -1,4 +1,4 @@
-"""What a store may be made of: filesystems of every make, mappers, UPaths."""
+"""Objects that a store can be made from: any filesystem, mappers, UPaths."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_from_mapper() -> None:
 
 
 @pytest.mark.parametrize("make", [FsspecStore.from_upath, FsspecStore.from_mapper, FsspecStore])
-def test_what_is_none_of_them_is_refused(make: Any) -> None:
+def test_other_types_are_refused(make: Any) -> None:
     for thing in ("s3://bucket", None, 7, {}):
         with pytest.raises(TypeError, match=type(thing).__name__):
             make(thing)
@@ -92,7 +92,7 @@ async def test_the_path_may_be_a_url_of_the_same_protocol() -> None:
         FsspecStore(fs, "gs://bucket/x")
 
 
-async def test_a_private_memory_filesystem_is_a_place_of_its_own() -> None:
+async def test_a_private_memory_filesystem_is_separate() -> None:
     one, two = (MemoryFileSystem(global_store=False, skip_instance_cache=True) for _ in "12")
     if one.store is two.store:
         pytest.skip("this fsspec has one memory for all")
@@ -138,7 +138,7 @@ async def test_a_chained_url(moto_endpoint: S3Endpoint, tmp_path: Path) -> None:
 
 
 class GatedFileSystem(MemoryFileSystem):
-    """A blocking filesystem that answers when it is told to."""
+    """A blocking filesystem that returns when the test says so."""
 
     gate = threading.Event()
 
@@ -150,7 +150,7 @@ class GatedFileSystem(MemoryFileSystem):
 async def test_a_blocking_filesystem_never_blocks_the_loop() -> None:
     store = FsspecStore(GatedFileSystem(), "gated")
     await put(store, "a")
-    # More reads than the loop's own executor has threads, all waiting.
+    # More waiting reads than the loop's default executor has threads.
     reads = [asyncio.create_task(read(store, "a")) for _ in range(10)]
     for _ in range(100):
         await asyncio.sleep(0)
@@ -160,7 +160,7 @@ async def test_a_blocking_filesystem_never_blocks_the_loop() -> None:
 
 
 class AsyncMemoryFileSystem(AsyncFileSystem):
-    """An asynchronous filesystem no backend knows; remembers which loop it was used from."""
+    """An unknown asynchronous filesystem that records the loop of each call."""
 
     protocol = "asyncmemory"
 
@@ -195,7 +195,7 @@ async def test_an_unknown_async_filesystem_runs_on_its_own_loop() -> None:
     assert here.loops == {asyncio.get_running_loop()}
 
 
-async def test_the_users_filesystem_is_left_alone(moto_endpoint: S3Endpoint) -> None:
+async def test_the_users_filesystem_is_not_changed(moto_endpoint: S3Endpoint) -> None:
     import s3fs
 
     bucket = moto_endpoint.make_bucket()

@@ -38,7 +38,7 @@ class TestFTP(StoreConformance):
         atomic_create="fsspec's FTP filesystem promises no atomic create",
         compare_and_swap="FTP knows no versions",
         examples=20,
-        # fsspec's filesystems tell of no pages.
+        # fsspec's filesystems have no pages.
         many=150,
     )
 
@@ -77,9 +77,7 @@ def open_store(ftp_endpoint: FTPEndpoint, root: str) -> Iterator[Any]:
         store.close()
 
 
-async def test_a_connection_that_breaks_is_made_again(
-    open_store: Any, ftp_endpoint: FTPEndpoint
-) -> None:
+async def test_a_broken_connection_is_replaced(open_store: Any, ftp_endpoint: FTPEndpoint) -> None:
     store = open_store()
     await put(store, "a/b", data=content(100_000))
     for _ in range(2):
@@ -94,7 +92,7 @@ async def test_a_connection_that_breaks_is_made_again(
         await put(store, "a/b", data=content(100_000))
 
 
-async def test_who_may_not_read_is_denied_and_not_told_that_nothing_is_there(
+async def test_access_denied_is_not_a_missing_value(
     open_store: Any,
 ) -> None:
     writer, looker = open_store(), open_store("looker")
@@ -114,7 +112,7 @@ async def test_who_may_not_read_is_denied_and_not_told_that_nothing_is_there(
     assert await read(writer, "a/b") == b"a/b"
 
 
-async def test_a_folder_that_may_not_be_listed_is_not_empty(open_store: Any) -> None:
+async def test_access_denied_for_a_listing_is_not_an_empty_folder(open_store: Any) -> None:
     writer, reader = open_store(), open_store("reader")
     await put(writer, "a/b")
     assert await read(reader, "a/b") == b"a/b"
@@ -130,7 +128,7 @@ async def test_a_folder_that_may_not_be_listed_is_not_empty(open_store: Any) -> 
 
 
 class ChangingFTPFileSystem(FTPFileSystem):
-    """Somebody else writes, in place, between what is asked of it."""
+    """Another writer changes the value in place between two operations."""
 
     changes: ClassVar[list[tuple[Path, bytes]]] = []
 
@@ -162,7 +160,7 @@ async def test_a_value_that_changes_while_it_is_read_is_read_again_or_refused(
     ChangingFTPFileSystem.changes = []
 
 
-async def test_the_users_filesystem_is_left_alone(ftp_endpoint: FTPEndpoint, root: str) -> None:
+async def test_the_users_filesystem_is_not_changed(ftp_endpoint: FTPEndpoint, root: str) -> None:
     fs = FTPFileSystem(**ftp_endpoint.storage_options())
     store = FsspecStore(fs, root)
     await put(store, "a/b")
@@ -173,7 +171,7 @@ async def test_the_users_filesystem_is_left_alone(ftp_endpoint: FTPEndpoint, roo
 
 
 class KeptFTPFileSystem(FTPFileSystem):
-    """Is kept by somebody, as an error that was raised in it would keep it, and can be held up."""
+    """Is referenced by another object, as by a traceback, and can be delayed."""
 
     kept: ClassVar[list[FTPFileSystem]] = []
     arrived: ClassVar[threading.Event]
@@ -198,7 +196,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[FTPFileSystem]:
     return kept
 
 
-async def test_a_closed_store_hangs_up(open_store: Any, kept: list[FTPFileSystem]) -> None:
+async def test_a_closed_store_disconnects(open_store: Any, kept: list[FTPFileSystem]) -> None:
     store = open_store(cls=KeptFTPFileSystem)
     KeptFTPFileSystem.gate.set()
     await put(store, "a/b")
@@ -226,7 +224,7 @@ async def test_a_connection_in_use_ends_after_its_use(
 
 
 class CircularFTPFileSystem(FTPFileSystem):
-    """Goes with the garbage, as one that an error's frames hold."""
+    """Is part of a reference cycle, as by a traceback."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -234,13 +232,13 @@ class CircularFTPFileSystem(FTPFileSystem):
 
 
 @pytest.mark.parametrize("is_used", [False, True])
-async def test_a_dropped_store_leaves_no_socket_to_complain(
+async def test_a_dropped_store_leaves_no_open_socket(
     ftp_endpoint: FTPEndpoint, root: str, monkeypatch: pytest.MonkeyPatch, is_used: bool
 ) -> None:
     connect = FTP.connect
 
     def connect_later(ftp: FTP, *args: Any, **kwargs: Any) -> str:
-        # From now on the filesystem is of an older generation than its socket, and goes after it.
+        # Now the filesystem is of an older generation of the garbage collector than its socket.
         gc.collect(0)
         return connect(ftp, *args, **kwargs)
 
@@ -260,15 +258,15 @@ async def test_a_dropped_store_leaves_no_socket_to_complain(
     assert complaints == []
 
 
-async def test_a_key_that_the_protocol_cannot_spell_is_refused(open_store: Any) -> None:
+async def test_a_key_with_a_line_break_is_refused(open_store: Any) -> None:
     store = open_store()
     for key in ("a\nb", "a\r/b"):
-        with pytest.raises(InvalidKeyError, match="ends a line"):
+        with pytest.raises(InvalidKeyError, match="line breaks"):
             await put(store, key)
     assert await listed(store.list()) == []
 
 
-def test_a_forked_child_has_a_connection_of_its_own(open_store: Any) -> None:
+def test_a_forked_child_opens_another_connection(open_store: Any) -> None:
     store = open_store()
     asyncio.run(put(store, "a", data=content(50_000)))
     assert in_forked_child(lambda: asyncio.run(read(store, "a")) == content(50_000))

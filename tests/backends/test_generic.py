@@ -1,4 +1,4 @@
-"""The contract on a blocking filesystem no backend knows: every call of it, in a thread."""
+"""The contract on an unknown blocking filesystem, whose methods are called in threads."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fsspec_store.errors import StoreURLError
 
 
 class UnknownFileSystem(MemoryFileSystem):
-    """An unknown class; what it does is what fsspec's own in-memory filesystem does."""
+    """An unknown class with the behaviour of fsspec's in-memory filesystem."""
 
 
 class URLFileSystem(AbstractFileSystem):
-    """Takes whole URLs for paths, lists them, and takes an end for the last byte: as swiftspec."""
+    """Takes and lists URLs as paths, and includes the end of a range: as swiftspec."""
 
     protocol = "urls"
     lists_scheme = True

@@ -1,4 +1,4 @@
-"""What only local files do: whole values whatever happens, links, folders in the way."""
+"""Local files: atomic writes, links, folders in place of files."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ async def test_a_relative_path_is_below_the_working_folder(
     assert (tmp_path / "data" / "a").exists()
 
 
-async def test_a_folder_that_is_not_there_is_an_empty_store(store: FsspecStore) -> None:
+async def test_a_missing_folder_is_an_empty_store(store: FsspecStore) -> None:
     assert await listed(store.list()) == []
     assert await store.is_empty("")
     await store.clear()
     assert not os.path.exists(store.path)
 
 
-async def test_nothing_but_the_value_is_left_behind(store: FsspecStore, tmp_path: Path) -> None:
+async def test_a_write_leaves_only_the_value(store: FsspecStore, tmp_path: Path) -> None:
     await put(store, "a/b", data=b"1")
     await put(store, "a/b", data=b"2")
     await store.set_if_not_exists("a/b", buf(b"3"))
@@ -67,7 +67,7 @@ async def test_a_value_larger_than_memory_is_a_clear_error(
     store: FsspecStore, tmp_path: Path
 ) -> None:
     await put(store, "a", data=b"begin")
-    # It takes no room on the disk.
+    # A sparse file.
     os.truncate(tmp_path / "root/a", 2**43)
     for request in (None, OffsetByteRequest(3), SuffixByteRequest(2**43 - 1)):
         with pytest.raises(BackendError, match=r"'a' .* not enough memory"):
@@ -90,7 +90,7 @@ def test_a_large_value_is_read_whole(store: FsspecStore, tmp_path: Path) -> None
     assert not value.as_numpy_array()[6:-5].any()
 
 
-async def test_files_have_the_mode_every_program_gives(store: FsspecStore, tmp_path: Path) -> None:
+async def test_files_have_the_default_mode(store: FsspecStore, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_bytes(b"")
     await put(store, "set")
@@ -139,7 +139,7 @@ async def test_a_killed_writer_leaves_the_old_value_or_the_new_one(
         assert set(await listed(store.list())) <= {"a", "b"}
 
 
-async def test_what_a_crash_leaves_is_no_key_and_goes_with_the_folder(
+async def test_temporary_files_of_a_crash_are_not_keys_and_are_removed_with_the_folder(
     store: FsspecStore, tmp_path: Path
 ) -> None:
     await put(store, "a/b")
@@ -154,7 +154,7 @@ async def test_what_a_crash_leaves_is_no_key_and_goes_with_the_folder(
         await store.get(f"a/{old.name}")
     await store.delete_dir("a")
     assert not old.exists()
-    # Somebody may be writing it.
+    # It may be a write in progress.
     assert young.exists()
     old.write_bytes(b"half a val")
     os.utime(old, (0, 0))
@@ -172,7 +172,7 @@ async def test_leftovers_of_a_folder_that_may_not_be_read_are_an_error(
     scandir = os.scandir
 
     def refused(path: str) -> object:
-        # As it is for other users than root.
+        # As for users other than root.
         if os.path.basename(path) == "a":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return scandir(path)
@@ -203,7 +203,7 @@ def _create(url: str, round_: int, number: int, together: object) -> None:
     asyncio.run(store.set_if_not_exists(f"lock/{round_}", buf(b"%d" % number * 10_000)))
 
 
-async def test_of_many_processes_one_creates(store: FsspecStore) -> None:
+async def test_one_of_many_processes_creates(store: FsspecStore) -> None:
     spawn = multiprocessing.get_context("spawn")
     together = spawn.Barrier(4)
     processes = [
@@ -273,7 +273,7 @@ async def test_folders_that_link_to_each_other_are_listed_in_bounds(
     keys = await listed(store.list())
     assert {f"{name}/x" for name in names} < set(keys)
     assert {f"{here}/{there}/x" for here, there in itertools.permutations(names, 2)} < set(keys)
-    # By each first link each folder once; there are 13,699 paths that pass none twice.
+    # Each folder once for each first link; there are 13,699 paths without a cycle.
     assert len(keys) == len(set(keys)) == 7 + 42 * 6
     assert set(await listed(store.list_dir("a"))) == {"x", *names[1:]}
 
@@ -325,14 +325,14 @@ async def test_a_link_to_a_folder_is_neither_deleted_nor_written_over_as_a_key(
     await store.delete_dir("link")
     assert await listed(store.list()) == ["b"]
     assert everything_below(outside) == ["a"]
-    # A root may be a link itself, and is emptied as any other.
+    # The root may be a link, and is emptied like any other root.
     os.symlink(outside, tmp_path / "root" / "link")
     await linked.clear()
     assert everything_below(outside) == []
     assert (tmp_path / "root" / "link").is_symlink()
 
 
-async def test_odd_links_are_no_keys(store: FsspecStore, tmp_path: Path) -> None:
+async def test_broken_links_are_not_keys(store: FsspecStore, tmp_path: Path) -> None:
     await put(store, "f")
     os.symlink("f/y", tmp_path / "root" / "through-a-file")
     os.symlink("itself", tmp_path / "root" / "itself")
@@ -348,7 +348,7 @@ async def test_odd_links_are_no_keys(store: FsspecStore, tmp_path: Path) -> None
         assert await read(store, key) == key.encode()
 
 
-async def test_names_that_are_no_text_are_no_keys(store: FsspecStore) -> None:
+async def test_names_that_are_not_utf8_are_not_keys(store: FsspecStore) -> None:
     await put(store, "a", "folder/b", "ünï")
     for name in (b"caf\xe9", b"folder/caf\xe9", b"c\xe9/d"):
         place = os.fsencode(store.path) + b"/" + name
@@ -370,7 +370,7 @@ async def test_a_folder_named_like_a_temporary_file_is_a_folder(store: FsspecSto
 
 
 @pytest.mark.parametrize("prefix", ["x" * 300, "x/" * 2500 + "x"])
-async def test_a_prefix_too_long_to_be_there_is_empty(store: FsspecStore, prefix: str) -> None:
+async def test_a_prefix_longer_than_any_path_is_empty(store: FsspecStore, prefix: str) -> None:
     await put(store, "a")
     assert await store.is_empty(prefix)
     assert await listed(store.list_dir(prefix)) == []
@@ -379,7 +379,7 @@ async def test_a_prefix_too_long_to_be_there_is_empty(store: FsspecStore, prefix
     assert await listed(store.list()) == ["a"]
 
 
-async def test_what_was_cancelled_changes_nothing_later(
+async def test_a_cancelled_operation_changes_nothing_later(
     store: FsspecStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replace, started, go_on = os.replace, threading.Event(), threading.Event()
@@ -395,7 +395,7 @@ async def test_what_was_cancelled_changes_nothing_later(
     writing.cancel()
     for _ in range(10):
         await asyncio.sleep(0)
-    # It is not over before its thread is, however often it is cancelled.
+    # It ends only with its thread, even if it is cancelled again.
     writing.cancel()
     await asyncio.sleep(0)
     assert not writing.done()

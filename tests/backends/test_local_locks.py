@@ -1,4 +1,4 @@
-"""Folders that another process has locked: writers give up in time, and nobody else waits."""
+"""Folders locked by another process: writers time out, and nothing else waits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ EMPTYING = {"delete_dir": lambda store, _: store.delete_dir("shut")}
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """As any process does that may open the folder."""
+    """Lock a folder as another process does."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -48,7 +48,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def wait_for_files(folder: Path, count: int) -> None:
-    """Wait until so many files have content: an interruption before that ends no wait."""
+    """Wait until this number of files have content, so that the writers wait for the lock."""
     end = time.monotonic() + 60
     while sum(file.stat().st_size > 0 for file in folder.iterdir()) < count:
         assert time.monotonic() < end
@@ -65,7 +65,7 @@ async def store(tmp_path: Path) -> FsspecStore:
 @pytest.mark.parametrize(
     "change", [*CHANGES.values(), *EMPTYING.values()], ids=[*CHANGES, *EMPTYING]
 )
-async def test_a_lock_that_stays_is_an_error_that_names_it(
+async def test_the_error_of_a_lock_that_is_not_released_names_the_folder(
     store: FsspecStore, tmp_path: Path, change: Callable[[FsspecStore, str], Awaitable[None]]
 ) -> None:
     found = await store.get_version("shut/a")
@@ -73,19 +73,19 @@ async def test_a_lock_that_stays_is_an_error_that_names_it(
     with locked(tmp_path / "shut"):
         with pytest.raises(BackendError, match=r"'shut.*' .* lock \(flock\) on the folder .*shut'"):
             await change(store, found.version)
-        # What needs no lock.
+        # Operations that need no lock.
         await store.set_if_not_exists("shut/b", buf(b"new"))
         assert await read(store, "shut/a") == b"old"
     assert sorted(os.listdir(tmp_path / "shut")) == ["a", "b"]
 
 
-async def test_whoever_waits_for_a_lock_can_be_cancelled_and_keeps_nobody_waiting(
+async def test_waiting_for_a_lock_can_be_cancelled_and_blocks_no_other_operation(
     tmp_path: Path,
 ) -> None:
     store = FsspecStore.from_url(tmp_path, timeout=600)
     await put(store, "shut/a", "open/a")
     with locked(tmp_path / "shut"):
-        # More than there are threads.
+        # More operations than threads.
         waiting = [asyncio.create_task(put(store, f"shut/{number}")) for number in range(64)]
         async with asyncio.timeout(BOUND):
             await put(store, "open/b")
@@ -102,7 +102,7 @@ async def test_a_lock_that_is_released_is_waited_for(tmp_path: Path) -> None:
     await put(store, "shut/a")
     with locked(tmp_path / "shut"):
         writing = asyncio.create_task(put(store, "shut/a", data=b"new"))
-        # Its value lies beside the old one before it tries.
+        # Its temporary file is written before the lock is tried.
         await asyncio.to_thread(wait_for_files, tmp_path / "shut", 2)
         assert not writing.done()
     await writing
@@ -129,7 +129,7 @@ def test_an_interruption_ends_the_wait_of_a_blocking_write(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
-async def test_a_lock_that_cannot_be_had_for_now_is_not_done_without(
+async def test_an_operation_needs_its_lock_after_a_temporary_error(
     store: FsspecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     opened = os.open
@@ -148,7 +148,7 @@ async def test_a_lock_that_cannot_be_had_for_now_is_not_done_without(
                 await change(store, found.version)
     assert await read(store, "shut/a") == b"old"
     assert os.listdir(tmp_path / "shut") == ["a"]
-    # Parts of values are still written by versions: no other writer's change is undone.
+    # Partial writes still compare versions: no change of another writer is lost.
     assert store.supports_compare_and_swap
     await store.set("shut/a", buf(b"new"), if_match=found.version)
 
@@ -173,7 +173,7 @@ async def test_a_folder_that_is_removed_before_it_is_locked_is_no_file_system_wi
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_child_forked_during_a_write_keeps_no_lock(
+def test_a_child_forked_during_a_write_holds_no_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FsspecStore.from_url(tmp_path, timeout=BOUND)
@@ -188,7 +188,7 @@ def test_a_child_forked_during_a_write_keeps_no_lock(
         replace(source, target)
 
     def child() -> bool:
-        # As long as the parent lives it has what the fork gave it.
+        # The child keeps the inherited descriptors until the parent ends.
         with os.fdopen(reads, "rb") as pipe:
             os.close(writes)
             return pipe.read() == b""
@@ -206,7 +206,7 @@ def test_a_child_forked_during_a_write_keeps_no_lock(
     monkeypatch.undo()
     go_on.set()
     thread.join()
-    # Alone in the folder, although the child is there and was forked while a lock was held.
+    # The exclusive lock is free, although the child was forked while a lock was held.
     store.sync.set("a", buf(b"new"), if_match=found.version)
     os.close(writes)
     alive.join()

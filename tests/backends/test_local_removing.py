@@ -1,4 +1,4 @@
-"""Folders removed below a store's root, and nothing that a link leads to."""
+"""Removal of folders below a store's root, without the targets of links."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def test_a_link_that_takes_a_folders_place_is_not_followed(
         unlink(path, dir_fd=dir_fd)
         if not swapped:
             swapped = True
-            # Its own file is removed before any folder is entered.
+            # The files of a folder are removed before any subfolder is entered.
             for name in ("1", "2", "3"):
                 os.rename(root / "d" / name, tmp_path / f"moved-{name}")
                 os.symlink(outside / name, root / "d" / name)
@@ -50,10 +50,10 @@ async def test_a_link_that_takes_a_folders_place_is_not_followed(
     assert below(root) == []
 
 
-async def test_a_folder_moved_away_meanwhile_takes_nothing_else_along(
+async def test_a_folder_that_is_moved_meanwhile_causes_no_other_removal(
     store: FsspecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Deeper than descriptors are kept: the way back is looked for, and leads elsewhere.
+    # Deeper than the open descriptors: the folder above is reopened, and is another one.
     deep = "/".join(["d"] * 60)
     await put(store, f"a/{deep}/f")
     other = tmp_path / "other"
@@ -84,7 +84,7 @@ async def test_folders_deeper_than_any_path_are_emptied(store: FsspecStore, tmp_
     assert os.listdir(tmp_path / "root") == []
 
 
-async def test_emptied_folders_go_up_to_the_root(store: FsspecStore, tmp_path: Path) -> None:
+async def test_empty_folders_are_removed_up_to_the_root(store: FsspecStore, tmp_path: Path) -> None:
     root = tmp_path / "root"
     await put(store, "a/b/c/x", "a/b/c/y/z")
     await store.delete_dir("a/b/c")
@@ -92,7 +92,7 @@ async def test_emptied_folders_go_up_to_the_root(store: FsspecStore, tmp_path: P
     await put(store, "a/b/x", "a/c")
     await store.delete_dir("a/b")
     assert below(root) == ["a", "a/c"]
-    # A neighbour's name that begins alike, and a file of that name.
+    # A sibling with the same name prefix, and a file of that name.
     await put(store, "a/cc/x")
     await store.delete_dir("a/c")
     assert await listed(store.list()) == ["a/c", "a/cc/x"]
@@ -101,7 +101,7 @@ async def test_emptied_folders_go_up_to_the_root(store: FsspecStore, tmp_path: P
     assert os.listdir(root) == []
 
 
-async def test_so_they_do_where_fsspecs_filesystem_is_used(tmp_path: Path) -> None:
+async def test_empty_folders_are_removed_with_fsspecs_filesystem(tmp_path: Path) -> None:
     store = FsspecStore(DirFileSystem(str(tmp_path / "root"), LocalFileSystem(auto_mkdir=True)), "")
     await put(store, "a/b/c", "a/d")
     await store.delete_dir("a/b")
@@ -123,7 +123,7 @@ async def test_a_store_below_another_stays_in_its_root(tmp_path: Path) -> None:
     assert below(tmp_path) == ["root", "root/inner"]
 
 
-async def test_what_a_link_leads_to_is_emptied_and_the_link_stays(
+async def test_the_target_of_a_root_link_is_emptied_and_the_link_stays(
     store: FsspecStore, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"

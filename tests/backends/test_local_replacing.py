@@ -53,7 +53,7 @@ def store(tmp_path: Path) -> FsspecStore:
 
 
 def acl(user: int, mask: int) -> bytes:
-    """An access list that grants a user what the mask does.
+    """An access list that grants a user the permissions of the mask.
 
     A version, then tag, permissions and id of each entry (linux/posix_acl_xattr.h).
     """
@@ -80,7 +80,7 @@ async def test_the_mode_stays(
     assert stat.S_IMODE(os.stat(tmp_path / "a").st_mode) == mode
 
 
-async def test_what_runs_as_its_owner_does_not_once_it_was_written(
+async def test_a_write_clears_set_user_id(
     store: FsspecStore, tmp_path: Path, replace: Replace
 ) -> None:
     await put(store, "a", data=b"old")
@@ -89,7 +89,7 @@ async def test_what_runs_as_its_owner_does_not_once_it_was_written(
     assert stat.S_IMODE(os.stat(tmp_path / "a").st_mode) == 0o755
 
 
-async def test_through_a_link_the_mode_is_that_of_the_file_that_was_read(
+async def test_the_mode_is_that_of_the_target_of_a_link(
     store: FsspecStore, tmp_path: Path, replace: Replace
 ) -> None:
     (tmp_path / "outside").write_bytes(b"old")
@@ -108,7 +108,7 @@ async def test_the_owner_stays(store: FsspecStore, tmp_path: Path, replace: Repl
     assert (status.st_uid, status.st_gid) == (12345, 54321)
 
 
-async def test_a_group_that_cannot_be_kept_leaves_its_permissions_to_nobody(
+async def test_permissions_of_a_group_that_cannot_be_set_are_dropped(
     store: FsspecStore, tmp_path: Path, replace: Replace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -121,7 +121,7 @@ async def test_a_group_that_cannot_be_kept_leaves_its_permissions_to_nobody(
     os.chown(tmp_path / "a", -1, 54321)
     monkeypatch.setattr(os, "fchown", refuse)
     await replace(store, "a")
-    # What everybody may, its group may.
+    # The group gets the permissions of others.
     assert stat.S_IMODE(os.stat(tmp_path / "a").st_mode) == 0o644
 
 
@@ -136,7 +136,7 @@ async def test_attributes_and_access_lists_stay(
     assert os.getxattr(tmp_path / "a", ACL) == acl(12345, mask=4)
 
 
-async def test_the_folders_default_grants_nothing_the_file_did_not(
+async def test_the_folders_default_acl_grants_no_further_access(
     store: FsspecStore, tmp_path: Path, replace: Replace
 ) -> None:
     await put(store, "a", data=b"old")
@@ -147,7 +147,7 @@ async def test_the_folders_default_grants_nothing_the_file_did_not(
     assert stat.S_IMODE(os.stat(tmp_path / "a").st_mode) == 0o640
 
 
-async def test_nobody_else_may_open_the_new_file_before_it_has_its_mode(
+async def test_only_the_owner_can_open_the_new_file_before_it_has_its_mode(
     store: FsspecStore, tmp_path: Path, replace: Replace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await put(store, "a", data=b"old")
@@ -172,7 +172,7 @@ async def test_a_folder_that_another_program_removes_is_made_again(
 
     def after_removal(move: Callable[..., None]) -> Callable[..., None]:
         def moved(source: str, target: str) -> None:
-            # With the temporary file in it, once for each key.
+            # Removed with the temporary file, once for each key.
             if target not in removed:
                 removed.append(target)
                 shutil.rmtree(os.path.dirname(target))
@@ -215,7 +215,7 @@ async def test_a_file_created_by_another_after_a_removal_is_no_conflict(
     lstat, removed = os.lstat, []
 
     def create_again(path: str, **options: Any) -> os.stat_result:
-        # Between the look for a value and the look at what is in its place.
+        # Between the check for a value and the check of the path's type.
         if removed and not os.path.exists(path):
             (tmp_path / "a").write_bytes(b"another's")
         return lstat(path, **options)

@@ -1,4 +1,4 @@
-"""Sets of references: values that are parts of other files, or lie in the set itself."""
+"""Sets of references: values that are parts of other files, or inline values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REQUESTS = [
 
 
 def references(target: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """A set of references, and what each of them stands for."""
+    """A set of references, and the value of each."""
     refs = {
         "zarr.json": '{"zarr_format": 3}',
         "c/part": [target, 1000, 500],
@@ -95,7 +95,7 @@ async def test_values_sizes_and_listings(place: tuple[FsspecStore, dict[str, byt
     assert await store.getsize_prefix("") == sum(map(len, values.values()))
 
 
-async def test_what_is_not_in_the_set_is_missing(
+async def test_a_key_without_a_reference_is_missing(
     place: tuple[FsspecStore, dict[str, bytes]],
 ) -> None:
     store, _ = place
@@ -142,20 +142,20 @@ async def test_a_target_that_is_missing_is_an_error_and_not_a_missing_key(
     )
     for key in refs:
         for request in (None, RangeByteRequest(0, 4), SuffixByteRequest(4)):
-            # Of "short" some bytes are there; a part of them is what it says.
+            # "short" has fewer bytes than stated; a part within them is valid.
             if key == "short" and request == RangeByteRequest(0, 4):
                 assert await read(store, key, request) == b"5678"
                 continue
             with pytest.raises(BackendError, match=key):
                 await read(store, key, request)
     for key in ("part", "short"):
-        # The set itself says so.
+        # The set states the size.
         assert await store.getsize(key) == 10
     with pytest.raises(BackendError, match="whole"):
         await store.exists("whole")
 
 
-async def test_a_target_that_may_not_be_read_is_access_denied(
+async def test_access_denied_for_a_target(
     minio_endpoint: S3Endpoint,
 ) -> None:
     bucket = minio_endpoint.make_bucket()

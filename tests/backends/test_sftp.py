@@ -39,7 +39,7 @@ class TestSFTP(StoreConformance):
         atomic_create="fsspec's SFTP filesystem promises no atomic create",
         compare_and_swap="SFTP knows no versions",
         examples=20,
-        # fsspec's filesystems tell of no pages.
+        # fsspec's filesystems have no pages.
         many=150,
     )
 
@@ -67,7 +67,7 @@ def store(sftp_endpoint: SFTPEndpoint) -> Iterator[FsspecStore]:
     store.close()
 
 
-async def test_a_connection_that_breaks_is_made_again(
+async def test_a_broken_connection_is_replaced(
     store: FsspecStore, sftp_endpoint: SFTPEndpoint
 ) -> None:
     await put(store, "a/b", data=content(100_000))
@@ -89,7 +89,7 @@ async def test_the_mode_of_a_file_that_is_replaced_stays(store: FsspecStore) -> 
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-async def test_emptied_folders_go_up_to_the_root(store: FsspecStore) -> None:
+async def test_empty_folders_are_removed_up_to_the_root(store: FsspecStore) -> None:
     await put(store, "a/b/c", "a/d")
     await store.delete_dir("a/b")
     assert [path.name for path in Path(store.path).rglob("*")] == ["a", "d"]
@@ -98,7 +98,7 @@ async def test_emptied_folders_go_up_to_the_root(store: FsspecStore) -> None:
     assert list(Path(store.path).iterdir()) == []
 
 
-async def test_all_stores_on_one_filesystem_share_a_connection_that_is_not_its_own(
+async def test_all_stores_on_one_filesystem_share_another_connection(
     sftp_endpoint: SFTPEndpoint,
 ) -> None:
     options = sftp_endpoint.storage_options()
@@ -106,11 +106,11 @@ async def test_all_stores_on_one_filesystem_share_a_connection_that_is_not_its_o
     before = sftp_endpoint.logins
     root = f"{sftp_endpoint.folder}/{uuid.uuid4()}"
     stores = [FsspecStore(fs, f"{root}/{number}") for number in range(4)]
-    # No connection is made, nor the event loop held up, before there is something to do.
+    # No connection is opened, and the event loop is not blocked, before the first operation.
     assert sftp_endpoint.logins == before
     await asyncio.gather(*(put(store, "a", "b") for store in stores))
     assert sftp_endpoint.logins == before + 1
-    # The user goes on with theirs.
+    # The user's connection still works.
     fs.client.close()
     assert [await read(store, "b") for store in stores] == [b"b"] * 4
     for store in stores:
@@ -120,7 +120,7 @@ async def test_all_stores_on_one_filesystem_share_a_connection_that_is_not_its_o
 
 
 class KeptSFTPFileSystem(SFTPFileSystem):
-    """Is kept by somebody, as an error that was raised in it would keep it."""
+    """Is referenced by another object, as by a traceback."""
 
     kept: ClassVar[list[SFTPFileSystem]] = []
 
@@ -129,7 +129,7 @@ class KeptSFTPFileSystem(SFTPFileSystem):
         self.kept.append(self)
 
 
-async def test_a_closed_store_hangs_up(
+async def test_a_closed_store_disconnects(
     sftp_endpoint: SFTPEndpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(KeptSFTPFileSystem, "kept", [])
@@ -156,7 +156,7 @@ async def test_a_value_that_is_being_written_is_no_key(
     assert await listed(store.list_dir("a")) == ["b"]
     with pytest.raises(InvalidKeyError, match="being written"):
         await read(store, f"a/{name}")
-    # None is left of values that were written.
+    # Completed writes leave none.
     assert sorted(path.name for path in (Path(store.path) / "a").iterdir()) == [name, "b"]
     assert [each.key for each in await collect(store.list_leftovers("a"))] == [f"a/{name}"]
     assert await store.remove_leftovers() == []
@@ -193,12 +193,12 @@ async def test_a_key_below_a_key_is_a_conflict_and_loses_nothing(store: FsspecSt
 
 
 def test_the_servers_root_is_refused(sftp_endpoint: SFTPEndpoint) -> None:
-    # Its paths would be relative to whatever folder the login leads to.
+    # Its paths would be relative to the login folder.
     with pytest.raises(StoreURLError, match="name a folder"):
         FsspecStore.from_url("sftp:///", sftp_endpoint.storage_options())
 
 
-def test_a_forked_child_has_a_connection_of_its_own(
+def test_a_forked_child_opens_another_connection(
     store: FsspecStore, sftp_endpoint: SFTPEndpoint
 ) -> None:
     asyncio.run(put(store, "a", data=content(50_000)))

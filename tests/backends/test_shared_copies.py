@@ -1,4 +1,4 @@
-"""One folder of copies, shared by stores, threads and processes: whole values or none."""
+"""One cache folder, shared by stores, threads and processes: complete copies or none."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ print(hashlib.sha256(value.to_bytes()).hexdigest())
 
 @dataclass
 class Gate:
-    """A web server's file, of which so many readers get half until the gate is opened."""
+    """A file of a web server: the first readers get half of it until the gate is opened."""
 
     data: bytes
     held: int
@@ -123,7 +123,7 @@ async def test_a_killed_process_leaves_nothing_that_is_read(layer: str, tmp_path
         assert await read(store, "a") == data
         assert await read(FsspecStore.from_url(*where, read_only=True), "a") == data
         if layer != "blockcache":
-            # What it was writing goes with the first copy that is made an hour later.
+            # Its temporary file is removed with the first copy that is made an hour later.
             assert temporaries(tmp_path)
         for path in temporaries(tmp_path):
             os.utime(path, (0, 0))
@@ -147,7 +147,7 @@ async def test_a_copy_that_another_process_makes_is_neither_read_nor_waited_for(
         served.opened.set()
         digest = hashlib.sha256(data).hexdigest().encode() + b"\n"
         assert (await early.communicate())[0] == digest
-        # One of the two copies is left, and whoever comes later asks for nothing.
+        # One of the two copies is left, and later readers send no request.
         assert sum(path.is_file() for path in tmp_path.rglob("*")) == 1
         before = served.requests
         late = await start_reader(*where)
@@ -200,7 +200,7 @@ def halve(path: Path) -> None:
 
 
 def make_hole(path: Path) -> None:
-    # What a copy whose parts come in any order looks like while its first part is not there.
+    # An incomplete copy whose parts arrive unordered, without its first part.
     data, size = path.read_bytes()[-4096:], path.stat().st_size
     os.truncate(path, 0)
     with path.open("r+b") as file:
@@ -214,7 +214,7 @@ def lengthen(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [halve, make_hole, lengthen])
 @pytest.mark.parametrize("layer", WHOLE)
-async def test_what_fsspec_copied_in_part_is_copied_again(
+async def test_partial_copies_of_fsspec_are_copied_again(
     layer: str, spoil: Callable[[Path], None], root: str, tmp_path: Path
 ) -> None:
     value = content(300_000)
@@ -230,7 +230,7 @@ async def test_what_fsspec_copied_in_part_is_copied_again(
 
 
 @pytest.mark.parametrize("layer", WHOLE)
-async def test_what_fsspec_copied_whole_is_used_until_it_is_overwritten(
+async def test_complete_copies_of_fsspec_are_used_until_they_are_overwritten(
     layer: str, root: str, tmp_path: Path
 ) -> None:
     value = content(1000)
@@ -239,13 +239,13 @@ async def test_what_fsspec_copied_whole_is_used_until_it_is_overwritten(
     with other.open(f"{root}/a") as copied:
         assert copied.read() == value
     file = tmp_path / other._mapper(f"{root}/a")
-    # Recognised by its bytes, which are nowhere else.
+    # Identified by its unique bytes.
     mark = b"copied".ljust(1000)
     file.write_bytes(mark)
     store = cached(layer, root, tmp_path)
     assert await read(store, "a") == mark
     MemoryFileSystem().rm_file(f"{root}/a")
-    # The service was asked once.
+    # One request was sent.
     assert await read(store, "a") == mark
     MemoryFileSystem().pipe_file(f"{root}/a", value)
     file.write_bytes(value[:500])
@@ -295,7 +295,7 @@ async def test_names_that_are_the_same_in_every_folder(
 
 
 class SlowFileSystem(MemoryFileSystem):
-    """Begins to copy, and goes on when it is told to."""
+    """Starts to copy, and continues when the test says so."""
 
     opens_late = False
 
@@ -325,7 +325,7 @@ async def test_a_copy_that_began_before_a_change_is_not_kept(
     layer: str, slow: type[SlowFileSystem], root: str, tmp_path: Path
 ) -> None:
     fs = slow(skip_instance_cache=True)
-    # A filesystem that says nothing of versions: the change is known from the folder alone.
+    # A filesystem without versions: only the cache folder shows the change.
     fs.info = lambda path, **_: {"name": path, "type": "file", "size": 3}  # type: ignore[method-assign]
     reader, writer = cached(layer, root, tmp_path, fs), cached(layer, root, tmp_path)
     await put(writer, "a", data=b"old")
@@ -354,7 +354,7 @@ async def test_a_copy_that_takes_hours_is_kept(root: str, tmp_path: Path) -> Non
 
 
 class LosingFileSystem(MemoryFileSystem):
-    """Changes values, and loses the answer."""
+    """Changes values, and loses the response."""
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **_: Any) -> None:
         super().pipe_file(path, value)
@@ -409,7 +409,7 @@ async def test_blocks_are_of_one_version_and_only_what_is_read(root: str, tmp_pa
     MemoryFileSystem().pipe_file(f"{root}/a", new)
     # The block that was copied, however old.
     assert await read(store, "a", SuffixByteRequest(20)) == old[-20:]
-    # The others of its version cannot be had any more.
+    # The other blocks of its version are no longer available.
     assert await read(store, "a") == new
     assert await read(store, "a", SuffixByteRequest(20)) == new[-20:]
     MemoryFileSystem().pipe_file(f"{root}/b", old)
@@ -431,7 +431,7 @@ async def test_folders_that_may_only_be_read(layer: str, root: str, tmp_path: Pa
     store = cached(layer, root, [str(tmp_path / "read"), str(tmp_path / "written")])
     MemoryFileSystem().pipe_file(f"{root}/a", b"changed")
     assert await read(store, "a") == b"a"
-    # A change by a store counts, though the copy there cannot be removed.
+    # A change by a store takes effect, although the copy there cannot be removed.
     await put(store, "a", data=b"by a store")
     assert await read(store, "a") == b"by a store"
     again = cached(layer, root, [str(tmp_path / "read"), str(tmp_path / "written")])
@@ -461,7 +461,7 @@ async def test_copies_made_while_the_clock_was_ahead_expire(
     MemoryFileSystem().pipe_file(f"{root}/a", b"two")
     assert await read(store, "a") == b"two"
     MemoryFileSystem().pipe_file(f"{root}/a", b"new")
-    # That one is kept as long as it is to be.
+    # That copy is kept until it expires.
     assert await read(store, "a") == b"two"
     assert sum(path.is_file() for path in tmp_path.rglob("*")) == 1
 
@@ -491,7 +491,7 @@ async def test_values_whose_size_or_version_is_not_known(
     store = cached(layer, root, tmp_path, Silent(skip_instance_cache=True))
     assert await read(store, "a", RangeByteRequest(1, 3)) == b"12"
     MemoryFileSystem().pipe_file(f"{root}/a", b"4567")
-    # Blocks of two versions could not be told apart, so there is no copy.
+    # Blocks of two versions could not be distinguished, so there is no copy.
     assert await read(store, "a") == (b"4567" if layer == "blockcache" else b"0123")
 
 
@@ -509,7 +509,7 @@ async def test_users_who_may_write_to_the_folder_may_write_to_its_folders(
 
 @contextmanager
 def without_privileges() -> Iterator[None]:
-    """As a user who is not root, whom no mode keeps from writing."""
+    """Run without root's privileges: root may write whatever the mode is."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)
@@ -521,7 +521,7 @@ def without_privileges() -> Iterator[None]:
 
 @pytest.mark.parametrize("layer", LAYERS)
 async def test_a_folder_that_cannot_be_written_is_named(layer: str, root: str) -> None:
-    # Not below pytest's own folder, into which no other user may look.
+    # Not below pytest's folder, which other users cannot read.
     with tempfile.TemporaryDirectory() as folder:
         store = cached(layer, root, Path(folder))
         await put(store, "a")

@@ -272,5 +272,5 @@ class Endless(MemoryFileSystem):
 async def test_a_folder_that_holds_itself_is_an_error() -> None:
     store = FsspecStore(Endless(), "/test_endless")
     for call in CALLS.values():
-        with pytest.raises(BackendError, match="hold itself"):
+        with pytest.raises(BackendError, match="contain itself"):
             await call(store)

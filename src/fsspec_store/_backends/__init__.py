@@ -17,7 +17,7 @@ __all__ = ["Backend", "backend_for"]
 
 #: Filesystem class to backend, not for subclasses, which may override any method.
 _EXACT = {
-    "fsspec.implementations.http.HTTPFileSystem": "web.backend:HTTPBackend",
+    "fsspec.implementations.http.HTTPFileSystem": "web.backend:WebBackend",
     "fsspec.implementations.local.LocalFileSystem": "local.backend:LocalBackend",
     "fsspec.implementations.memory.MemoryFileSystem": "memory:MemoryBackend",
 }

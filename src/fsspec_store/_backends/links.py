@@ -14,7 +14,7 @@ from fsspec.registry import get_filesystem_class
 
 from .._core.urls import is_layer, links_of, named_options, protocol_of
 from ..errors import StorageOptionError
-from .generic.web import guard_services
+from .generic.guards import guard_services
 from .options import misspelt, refuse_unknown
 
 if TYPE_CHECKING:

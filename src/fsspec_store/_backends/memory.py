@@ -1,7 +1,7 @@
-"""fsspec's in-memory filesystem, whose files are the values of one dictionary.
+"""fsspec's in-memory filesystem, accessed through its dictionary of files.
 
-Operations on the dictionary itself hold both a key and keys below it, are atomic, and take less
-time than handing them to a thread would.
+Operations on the dictionary are atomic, faster than a switch to a thread, and allow a key and keys
+below it at the same time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ __all__ = ["MemoryBackend"]
 
 _PAGE_SIZE = 1000
 
-#: Held while one version of a value replaces another, and while anything else is written.
+#: Held during each change, so that compare and swap is atomic.
 _writing = free_in_child(threading.Lock())
 
 
 class MemoryBackend(Backend):
     """Values of ``MemoryFileSystem.store``, by paths such as ``/folder/key``."""
 
-    #: Each part would look at all there is.
+    #: Each partial listing would scan the whole dictionary.
     fans_out = False
     runs_in_place = True
 
@@ -44,7 +44,7 @@ class MemoryBackend(Backend):
         file = self.fs.store.get(path)
         if file is None:
             return None
-        # The bytes are copied: a file that fsspec's users may append to must not be pinned.
+        # A copy: an exported buffer would prevent other users of fsspec from appending to the file.
         data: bytes = file.getvalue()
         if request is None:
             return data
@@ -99,7 +99,7 @@ class MemoryBackend(Backend):
         objects: list[tuple[str, int | None]] = []
         prefixes: list[str] = []
         seen: set[str] = set()
-        # A snapshot: other threads write while this one lists.
+        # A snapshot: other threads may write during the listing.
         for path, file in sorted(self.fs.store.items()):
             if not path.startswith(directory + name_prefix):
                 continue

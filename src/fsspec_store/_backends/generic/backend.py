@@ -1,8 +1,8 @@
-"""Every other fsspec protocol, through the methods each of its filesystems has.
+"""Generic backend: any fsspec filesystem, through its public methods.
 
-Nothing is assumed that a filesystem does not promise, and its answers are checked (`reading`,
-`lookups`). What its methods do not tell is in a table (`facts`). A caching layer is looked through
-to the filesystem below it, but for the values of which it has copies.
+Results are checked (`reading`, `lookups`), because fsspec does not specify them fully; known
+differences between filesystems are in a table (`quirks`). With a caching layer, values are read
+from its copies, and everything else is done on the filesystem below it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from ..._runtime.concurrency import for_each
 from ..base import Backend
 from ..pages import Page
 from ..temporary_names import REFUSED, is_temporary
-from .calls import Calls
-from .copies import Copies
+from .atomic_write import write_and_rename
+from .cached_copies import CachedCopies
 from .copy_folders import NotCopiedError
 from .errors import NO_FILE, failure_of
 from .folders import check_depth, children, holds_a_file, make_room, prune, temporary_files
-from .lookups import info_of, is_missing, size_in
-from .moving import write_and_move
+from .guards import is_on_web
+from .lookups import info_of, is_missing, size_of
+from .methods import Methods
 from .reading import read
 from .references import is_size_known
-from .web import is_on_web
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 __all__ = ["GenericBackend"]
 
-#: Bytes of one name on every common file system, the servers' own.
+#: Maximum bytes of a name on common file systems, as of FTP and SFTP servers.
 _MAX_NAME_BYTES = 255
-#: A folder may go between being made and being written into; then it is made again.
+#: Maximum number of tries to write if the folder is removed between its creation and the write.
 _FOLDER_TRIES = 10
 
 
 class GenericBackend(Backend):
-    """Objects of any fsspec filesystem, by its own paths."""
+    """Objects of any fsspec filesystem, by its paths."""
 
     supports_atomic_create = False
     supports_replace = False
@@ -58,83 +58,83 @@ class GenericBackend(Backend):
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
-        self._copies = Copies(fs) if isinstance(fs, CachingFileSystem) else None
+        self._copies = CachedCopies(fs) if isinstance(fs, CachingFileSystem) else None
         is_layer = self._copies is not None
-        self._calls = Calls(fs.fs if is_layer else fs, settings.policy, blocking=is_layer)
-        self._facts = self._calls.facts
-        # Size and bytes of the filesystem below are not those of the values.
+        self._methods = Methods(fs.fs if is_layer else fs, settings.policy, blocking=is_layer)
+        self._quirks = self._methods.quirks
+        # The filesystem below has the compressed sizes and bytes.
         self._compressed = self._copies is not None and self._copies.compressed
-        self.supports_writes = self._facts.writes and not self._compressed
-        self.supports_deletes = self.supports_writes and self._facts.deletes
-        self.supports_listing = self._facts.lists
+        self.supports_writes = self._quirks.writes and not self._compressed
+        self.supports_deletes = self.supports_writes and self._quirks.deletes
+        self.supports_listing = self._quirks.lists
         self.has_secret_paths = is_on_web(fs)
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         if self._copies is None:
-            return await read(self._calls, path, request)
+            return await read(self._methods, path, request)
         try:
-            return await self._calls.run(self._copies.read, path, request)  # type: ignore[no-any-return]
+            return await self._methods.run(self._copies.read, path, request)  # type: ignore[no-any-return]
         except NotCopiedError:
-            # Its writers never pause, or it has no size or version.
+            # The value changes all the time, or has no size or version.
             if self._compressed:
                 raise
-            return await read(self._calls, path, request)
+            return await read(self._methods, path, request)
         except NO_FILE:
-            # So says the layer, perhaps of another error.
+            # The layer raises it for other errors as well.
             if not self._compressed:
-                return await read(self._calls, path, request)
-            info = await info_of(self._calls, path)
+                return await read(self._methods, path, request)
+            info = await info_of(self._methods, path)
             if info is None or info["type"] != "file":
                 return None
             raise
 
     async def size(self, path: str) -> int | None:
-        info = await info_of(self._calls, path)
+        info = await info_of(self._methods, path)
         if info is None or info["type"] != "file":
             return None
         if self._compressed:
             data = await self.read(path, None)
             return None if data is None else len(data)
-        return await size_in(self._calls, path, info)
+        return await size_of(self._methods, path, info)
 
     async def write(self, path: str, data: memoryview) -> None:
         try:
             await self._write(path, data)
         finally:
-            # Also a write that failed, or was cancelled, may have changed the value.
-            await self._forget_copy(path)
+            # A write that failed or was cancelled may have changed the value, too.
+            await self._remove_copy(path)
 
     async def _write(self, path: str, data: memoryview) -> None:
         content = bytes(data)
         for attempt in range(_FOLDER_TRIES):
             try:
-                if self._facts.moves:
-                    await self._calls.run(write_and_move, path, content)
+                if self._quirks.atomic_rename:
+                    await self._methods.run(write_and_rename, path, content)
                 else:
-                    await self._calls.call("pipe_file", path, content)
+                    await self._methods.call("pipe_file", path, content)
                 break
             except Exception as error:
                 if attempt == _FOLDER_TRIES - 1:
                     raise
-                # Once more in any case: whoever stood in the way may have gone meanwhile.
-                if not await make_room(self._calls, path, error) and attempt > 0:
+                # Always a second try: the obstacle may have been removed meanwhile.
+                if not await make_room(self._methods, path, error) and attempt > 0:
                     raise
 
     async def remove(self, path: str) -> None:
         try:
             await self._remove(path)
         finally:
-            await self._forget_copy(path)
+            await self._remove_copy(path)
 
     async def _remove(self, path: str) -> None:
-        # Looked at first: a filesystem may take a folder's path for the folder's removal. FTP does
-        # not, and would list all the folder for it.
-        if self._facts.flat or self._facts.ftp or await self.size(path) is not None:
+        # Checked first: a filesystem may remove a folder at this path. FTP does not, and the check
+        # would list its parent folder.
+        if self._quirks.flat or self._quirks.ftp or await self.size(path) is not None:
             try:
-                # rm_file and not rm, which takes "*" and "[" in a key for a pattern.
-                await self._calls.call("rm_file", path)
+                # rm_file instead of rm, which interprets "*" and "[" in a key as a pattern.
+                await self._methods.call("rm_file", path)
             except Exception as error:
-                if not await is_missing(self._calls, path, error):
+                if not await is_missing(self._methods, path, error):
                     raise
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
@@ -146,20 +146,20 @@ class GenericBackend(Backend):
             async for leftover in leftovers:
                 if is_older(leftover, ABANDONED_AFTER):
                     await self.remove_leftover(leftover)
-        if not self._facts.flat:
-            await prune(self._calls, directory.rstrip("/"), itself=False)
+        if not self._quirks.flat:
+            await prune(self._methods, directory.rstrip("/"), itself=False)
 
     async def remove_empty_folders(self, directory: str, root: str) -> None:
-        fs = self._calls.fs
+        fs = self._methods.fs
         while isinstance(fs, DirFileSystem):
             fs = fs.fs
-        # Only where rmdir refuses a folder that holds something: pyarrow's removes what is in it.
-        if not (self._facts.moves or isinstance(fs, LocalFileSystem)):
+        # Only where rmdir rejects a folder that is not empty: pyarrow's removes the contents.
+        if not (self._quirks.atomic_rename or isinstance(fs, LocalFileSystem)):
             return
         folder = directory.rstrip("/")
         with suppress(Exception):
             while len(folder) > len(root.rstrip("/")):
-                await self._calls.call("rmdir", folder)
+                await self._methods.call("rmdir", folder)
                 folder = folder.rpartition("/")[0]
 
     async def pages(
@@ -172,12 +172,12 @@ class GenericBackend(Backend):
             folder = waiting.pop()
             objects: list[tuple[str, int | None]] = []
             prefixes: list[str] = []
-            for path, info in await children(self._calls, folder):
+            for path, info in await children(self._methods, folder):
                 if not path.startswith(directory + name_prefix):
                     continue
                 if info["type"] == "file":
                     objects.append((path, self._listed_size(path, info)))
-                elif recursive or self._facts.flat or await holds_a_file(self._calls, path):
+                elif recursive or self._quirks.flat or await holds_a_file(self._methods, path):
                     prefixes.append(path)
             if recursive:
                 new = [path for path in prefixes if path not in seen]
@@ -191,29 +191,29 @@ class GenericBackend(Backend):
             name_prefix = ""
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
-        if self._facts.moves:
-            for leftover in await temporary_files(self._calls, directory.rstrip("/")):
+        if self._quirks.atomic_rename:
+            for leftover in await temporary_files(self._methods, directory.rstrip("/")):
                 yield leftover
 
     async def remove_leftover(self, leftover: Leftover) -> None:
         try:
-            await self._calls.call("rm_file", leftover.key)
+            await self._methods.call("rm_file", leftover.key)
         except Exception as error:
-            if not await is_missing(self._calls, leftover.key, error):
+            if not await is_missing(self._methods, leftover.key, error):
                 raise
 
     def check_root(self, root: str) -> str | None:
-        if self._facts.connected and not root and not self.fs.root_marker:
-            return "name a folder: the server's root cannot be told from the folder of the login"
+        if self._quirks.single_connection and not root and not self.fs.root_marker:
+            return "name a folder: the server's root and the login folder have the same path"
         return None
 
     def check_path(self, path: str) -> str | None:
-        if self._facts.refuses and self._facts.refuses in path:
-            return f"the filesystem takes {self._facts.refuses!r} for something else"
-        if not self._facts.connected:
+        if self._quirks.reserved and self._quirks.reserved in path:
+            return f"the filesystem interprets {self._quirks.reserved!r} in a path"
+        if not self._quirks.single_connection:
             return None
         if "\r" in path or "\n" in path:
-            return "the protocol ends a line there"
+            return "the protocol does not support line breaks in names"
         if max(len(segment.encode()) for segment in path.split("/")) > _MAX_NAME_BYTES:
             return f"a file's name has at most {_MAX_NAME_BYTES} bytes"
         if is_temporary(path):
@@ -224,14 +224,14 @@ class GenericBackend(Backend):
         return failure_of(error)
 
     def close(self) -> None:
-        self._calls.release()
+        self._methods.release()
 
     def _listed_size(self, path: str, info: Mapping[str, Any]) -> int | None:
         size = info.get("size")
-        if size is None or self._compressed or not is_size_known(self._calls, path):
+        if size is None or self._compressed or not is_size_known(self._methods, path):
             return None
         return int(size)
 
-    async def _forget_copy(self, path: str) -> None:
+    async def _remove_copy(self, path: str) -> None:
         if self._copies is not None:
-            await self._calls.run(self._copies.forget, path)
+            await self._methods.run(self._copies.remove, path)

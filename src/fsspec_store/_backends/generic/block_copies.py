@@ -1,8 +1,8 @@
-"""The blocks of values that ``blockcache::`` copies, so that large values are copied in parts.
+"""The cached blocks of ``blockcache::``, which copies large values in parts.
 
-fsspec keeps them in one sparse file, and notes which are there before they are, for one process at
-a time. Here each block is a file, all blocks of one version of a value are in one folder, and a
-block is published when it is known to be of that version.
+fsspec keeps blocks in one sparse file, records a block before it is written, and supports only one
+process at a time. Here each block is a file, all blocks of one version of a value are in one
+folder, and a block is published once it is known to be of that version.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ..._core.ranges import is_out_of_range, resolve
 from ..._http.http1.buffer_pool import new_memory
 from .copy_folders import NotCopiedError, lock_of
 from .errors import NO_FILE
-from .facts import facts_of
 from .ftp import read_part
+from .quirks import quirks_of
 from .reading import has_version, version_in
 from .service_identity import digest_of
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockCopies"]
 
-#: Bytes of a block, as many as fsspec takes by default.
+#: Bytes of a block: fsspec's default.
 _BLOCK = 1 << 22
-#: Blocks that are fetched by one request.
+#: Maximum number of blocks per request.
 _MAX_RUN = 16
-#: A value that changes while it is copied is copied again so often.
+#: Maximum number of tries to copy a value that changes meanwhile.
 _TRIES = 3
 
 
@@ -47,15 +47,15 @@ class BlockCopies:
     Parameters
     ----------
     folder : CopyFolder
-        Where they are.
+        The folder of the blocks.
     below : AbstractFileSystem
-        Where the value is.
+        The filesystem that has the value.
     path : str
-        Of the value.
+        Path of the value.
     uid : callable
-        Returns what the service says of the value's version, if the layer is to ask.
+        Returns the value's version at the service, or ``None`` if the layer does not check it.
     valid : callable
-        Returns the copy that may be used where the service says this, if there is one.
+        Returns a copy that is valid for this version, if there is one.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class BlockCopies:
         self._valid = valid
 
     def read(self, request: ByteRequest | None) -> bytes | memoryview:
-        """The bytes of a request, from blocks that are there and others that are fetched now."""
+        """Read from cached blocks; missing blocks are fetched first."""
         for _ in range(_TRIES):
             version = self._version()
             if version is None:
@@ -86,15 +86,15 @@ class BlockCopies:
             data = new_memory(end - start)
             if self._fill(data, start, version, size):
                 return data
-            # Its other blocks cannot be had any more.
+            # The other blocks of this version are no longer available.
             if version.is_writable:
                 self._folder.discard(version.path)
             else:
-                self._folder.forget(is_elsewhere=True)
+                self._folder.remove(is_elsewhere=True)
         raise NotCopiedError(f"{self._path!r} was changed each time it was read")
 
     def _version(self) -> Copy | None:
-        """The folder of a version's blocks; that of the present version where there is none."""
+        """The block folder of a valid version; a new one for the current version otherwise."""
         found = self._valid(self._uid())
         if found is not None:
             return found
@@ -103,7 +103,7 @@ class BlockCopies:
             found = self._valid(uid)
             if found is not None:
                 return found
-            # Begun before the value is looked at: a change of it afterwards removes it.
+            # Made before the version is read: a later change of the value removes this folder.
             temporary = self._folder.new_folder()
             try:
                 info = self._below.info(self._path)
@@ -112,7 +112,7 @@ class BlockCopies:
                 if info.get("size") is None:
                     raise NotCopiedError(f"the size of {self._path!r} is not known")
                 if not has_version(info):
-                    # Blocks of two versions could not be told apart.
+                    # Blocks of different versions would be mixed.
                     raise NotCopiedError(f"the version of {self._path!r} is not known")
                 fields = [digest_of(uid or ""), _digest_of_version(info), f"{int(info['size']):x}"]
                 return self._folder.publish(temporary, fields)
@@ -120,7 +120,7 @@ class BlockCopies:
                 self._folder.discard(temporary)
 
     def _fill(self, data: memoryview, start: int, version: Copy, size: int) -> bool:
-        """Fill a buffer from ``start`` on; ``False`` if the value is of another version by now."""
+        """Fill a buffer from ``start`` on; ``False`` if the value's version has changed."""
         end = start + len(data)
         blocks = range(start // _BLOCK, -(-end // _BLOCK)) if start < end else range(0)
         missing = [n for n in blocks if not _read_block(version, n, data, start)]
@@ -137,7 +137,7 @@ class BlockCopies:
         try:
             fetched = memoryview(self._bytes(first, last, size))
         except Exception:
-            # Also what a filesystem says of a range past the end of a shorter value.
+            # The value may have become shorter: the range is then past its end.
             if self._is_still(version):
                 raise
             return False
@@ -157,18 +157,20 @@ class BlockCopies:
             return False
 
     def _bytes(self, start: int, end: int, size: int) -> bytes:
-        if facts_of(self._below).ftp:
+        if quirks_of(self._below).ftp:
             data = read_part(self._below, self._path, start, end)
         else:
             data = self._below.cat_file(self._path, start=start, end=end)
         if len(data) == size != end - start:
-            # It does not know ranges.
+            # The filesystem ignores ranges.
             data = data[start:end]
         elif len(data) == end - start + 1 and end < size:
-            # It takes the end for the last byte, as swiftspec does.
+            # The filesystem includes the end, as swiftspec does.
             data = data[:-1]
         if len(data) != end - start:
-            raise OSError(f"{len(data)} bytes came for bytes {start} to {end} of {self._path!r}")
+            raise OSError(
+                f"received {len(data)} bytes for bytes {start} to {end} of {self._path!r}"
+            )
         return data
 
 
@@ -181,7 +183,7 @@ def _file_of(version: Copy, block: int) -> str:
 
 
 def _read_block(version: Copy, block: int, data: memoryview, start: int) -> bool:
-    """Read what a buffer needs of a block's copy; ``False`` if there is none."""
+    """Read the part of a cached block that the buffer needs; ``False`` if it is not cached."""
     target = data[max(block * _BLOCK - start, 0) : (block + 1) * _BLOCK - start]
     try:
         with open(_file_of(version, block), "rb", buffering=0) as file:
@@ -201,13 +203,13 @@ def _read_into(file: FileIO, target: memoryview) -> bool:
 
 
 def _copy_overlap(block: memoryview, at: int, data: memoryview, start: int) -> None:
-    """Copy what a buffer that begins at ``start`` needs of a block that begins at ``at``."""
+    """Copy the overlap of a block that begins at ``at`` to a buffer that begins at ``start``."""
     first, last = max(at, start), min(at + len(block), start + len(data))
     data[first - start : last - start] = block[first - at : last - at]
 
 
 def _runs(blocks: Sequence[int]) -> Iterator[range]:
-    """Blocks that follow each other, so many as one request fetches."""
+    """Runs of consecutive blocks, at most `_MAX_RUN` each."""
     position = 0
     while position < len(blocks):
         first = position

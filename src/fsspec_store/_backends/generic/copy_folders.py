@@ -1,12 +1,12 @@
-"""A folder of copies that threads, stores and processes share: a copy is there whole, or not there.
+"""A cache folder that threads, stores and processes share: copies appear atomically.
 
-Each value has a folder of its own. A copy is written under a temporary name and renamed into that
-folder, under a name that no other copy ever has, so that no reader sees a part of it and no copy is
-ever overwritten. No lock is held between processes. What a copy holds is not known here.
+Each value has a separate folder. A copy is written under a temporary name and renamed into that
+folder under a unique name, so that no reader sees a partial copy and no copy is overwritten. There
+are no locks between processes.
 
 Layout of a cache folder::
 
-    fsspec-store-DIGEST/TIME-FIELD-...      a copy; a "changed" field marks a change of the value
+    fsspec-store-DIGEST/TIME-FIELD-...      a copy; the field "changed" marks a change of the value
     fsspec-store-partial/DIGEST-TOKEN.tmp   a copy that is being written
     fsspec-store-partial/DIGEST-TOKEN.tmp.begun
 """
@@ -36,16 +36,16 @@ __all__ = ["Copy", "CopyFolder", "NotCopiedError", "lock_of"]
 
 _PREFIX = "fsspec-store-"
 _PARTIAL = f"{_PREFIX}partial"
-#: The field of a mark: older copies, in folders that may only be read, are of an older value.
+#: The field of a marker: older copies, in read-only folders, are outdated.
 _CHANGED = "changed"
-#: The suffix of an empty file that goes when the value changes. The temporary file beside it may be
-#: made again by a filesystem that writes to it later.
+#: Suffix of an empty file that is removed when the value changes. The temporary file itself may be
+#: recreated by a filesystem that writes to it later.
 _BEGUN = ".begun"
 _NAME = re.compile(r"\d{20}-")
 
 
 class NotCopiedError(OSError):
-    """A value exists and cannot be copied, for example because it changes all the time."""
+    """A value exists but cannot be copied, for example because it changes all the time."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Copy:
     Parameters
     ----------
     path : str
-        Its file or folder.
+        The file or folder of the copy.
     made : float
-        When it was made, in seconds since the epoch.
+        Creation time in seconds since the epoch.
     fields : tuple of str
-        What was published with it.
+        The fields of its name.
     is_writable : bool
-        Whether it is in the folder that is written to.
+        Whether it is in the writable folder.
     """
 
     path: str
@@ -76,9 +76,9 @@ class CopyFolder:
     Parameters
     ----------
     folders : sequence of str
-        The cache folders. Only the last one is written to.
+        The cache folders. Only the last one is writable.
     digest : str
-        Names the value.
+        Digest that identifies the value.
     """
 
     def __init__(self, folders: Sequence[str], digest: str) -> None:
@@ -88,7 +88,7 @@ class CopyFolder:
         self.path = self._folders[-1]
 
     def copies(self) -> Iterator[Copy]:
-        """The copies, the newest first, without those older than a change by a store."""
+        """The copies, newest first, without those older than a change by a store."""
         for name, folder in self._names():
             made, *fields = name.split("-")
             if fields == [_CHANGED]:
@@ -97,11 +97,11 @@ class CopyFolder:
             yield Copy(os.path.join(folder, name), int(made) / 1e9, tuple(fields), is_writable)
 
     def is_changed(self) -> bool:
-        """Whether a store changed the value, and no copy was made since."""
+        """Whether a store changed the value after the newest copy was made."""
         return any(name.endswith(f"-{_CHANGED}") for name, _ in self._names()[:1])
 
     def new_file(self) -> str:
-        """The path of a temporary file that any filesystem may write."""
+        """Make an empty temporary file and return its path."""
         while True:
             path = self._temporary()
             with suppress(FileNotFoundError):
@@ -110,7 +110,7 @@ class CopyFolder:
                 return path
 
     def new_folder(self) -> str:
-        """The path of a new empty temporary folder."""
+        """Make an empty temporary folder and return its path."""
         while True:
             path = self._temporary()
             with suppress(FileNotFoundError):
@@ -118,7 +118,7 @@ class CopyFolder:
                 return path
 
     def is_current(self, temporary: str) -> bool:
-        """Whether no store changed the value since `new_file` returned this path."""
+        """Whether no store changed the value after `new_file` returned this path."""
         return os.path.lexists(temporary + _BEGUN)
 
     def publish(self, temporary: str, fields: Sequence[str]) -> Copy | None:
@@ -127,7 +127,7 @@ class CopyFolder:
         Returns
         -------
         Copy or None
-            ``None`` when a store changed the value since the temporary file was made.
+            ``None`` if a store changed the value after the temporary file was made.
         """
         if not os.path.isdir(temporary) and not self.is_current(temporary):
             return None
@@ -141,10 +141,10 @@ class CopyFolder:
                 os.rename(temporary, path)
                 break
             except FileNotFoundError:
-                # Either the value's folder went, or the temporary file did.
+                # The value's folder or the temporary file was removed.
                 if not os.path.lexists(temporary):
                     return None
-        # Another process may have published one meanwhile: of all only the newest stays.
+        # Another process may have published one meanwhile: only the newest stays.
         for other, folder in self._names()[1:]:
             if folder == self.path:
                 _remove(os.path.join(folder, other))
@@ -152,7 +152,7 @@ class CopyFolder:
         return Copy(path, made / 1e9, tuple(fields), is_writable=True)
 
     def add(self, content: memoryview, path: str) -> None:
-        """Put a file into a copy that is a folder, unless that was removed."""
+        """Add a file to a copy that is a folder, unless the folder was removed."""
         temporary = self._temporary()
         try:
             with suppress(FileNotFoundError):
@@ -168,26 +168,25 @@ class CopyFolder:
         _remove(path + _BEGUN)
         self._tidy()
 
-    def forget(self, *, is_elsewhere: bool) -> None:
-        """Remove all copies of the value, and those that are being made, in any process.
+    def remove(self, *, is_elsewhere: bool) -> None:
+        """Remove all copies of the value, also those that any process is making.
 
         Parameters
         ----------
         is_elsewhere : bool
-            Whether a folder that may only be read may hold another copy, which is then not used
-            any more.
+            Whether a read-only folder may have another copy, which a marker then disables.
         """
         for name in _names_in(self._partial):
             if name.startswith(self._digest):
                 _remove(os.path.join(self._partial, name))
         if is_elsewhere or any(folder != self.path for _, folder in self._names()):
             while self.publish(self.new_file(), [_CHANGED]) is None:
-                # Removed by another change, which may publish no mark.
+                # Removed by another change, which may publish no marker.
                 pass
             return
         if os.path.isdir(self.path):
             gone = self.new_folder()
-            # All at once: a copy that another process publishes now is either in it, or is newer.
+            # Atomic: a copy that another process publishes now is in this folder, or is newer.
             with suppress(FileNotFoundError):
                 os.rename(self.path, gone)
             _remove(gone)
@@ -198,7 +197,7 @@ class CopyFolder:
             (name, folder)
             for folder in self._folders
             for name in _names_in(folder)
-            # A network file system keeps removed files under names of its own while they are open.
+            # NFS keeps removed files under other names while they are open.
             if _NAME.match(name)
         ]
         return sorted(found, reverse=True)
@@ -211,10 +210,10 @@ class CopyFolder:
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
-            # Not a PermissionError, which would count as the service's.
+            # A PermissionError would be attributed to the service.
             raise OSError(
-                f"cannot keep copies in {folder!r} ({error.strerror}): "
-                "set cache_storage to a folder that can be written"
+                f"cannot write to the cache folder {folder!r} ({error.strerror}): "
+                "set cache_storage to a writable folder"
             ) from None
         self._remove_abandoned()
         return os.path.join(self._partial, f"{self._digest}-{secrets.token_hex(8)}.tmp")
@@ -225,18 +224,18 @@ class CopyFolder:
             path = os.path.join(self._partial, name)
             written = path.removesuffix(_BEGUN)
             with suppress(OSError):
-                # A file beside one that is still being written stays, however old.
+                # A marker stays while its temporary file is being written, however old it is.
                 if os.lstat(written if os.path.lexists(written) else path).st_mtime < oldest:
                     _remove(path)
 
     def _tidy(self) -> None:
-        # Not while something is in it.
+        # Fails if the folder is not empty.
         with suppress(OSError):
             os.rmdir(self._partial)
 
 
 def _make_folder(path: str) -> None:
-    """Make a folder with the write permissions of the one above."""
+    """Make a folder with the permissions of its parent."""
     with suppress(FileExistsError):
         os.mkdir(path)
         with suppress(OSError):
@@ -259,13 +258,13 @@ def _remove(path: str) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-#: By what is being copied. Of this process alone: copies of other processes do no harm.
+#: Locks by the path of a copy, for threads of this process. Processes may make the same copy.
 _locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 _guard = free_in_child(threading.Lock())
 
 
 def lock_of(path: str) -> threading.Lock:
-    """The lock under which this process makes the copy at a path."""
+    """The lock of this process for making the copy at a path."""
     with _guard:
         lock = _locks.get(path)
         if lock is None:

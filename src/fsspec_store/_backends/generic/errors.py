@@ -1,7 +1,7 @@
-"""What an error of a filesystem is: missing, forbidden, of the bucket, of the connection.
+"""Classification of a filesystem's errors: missing, access denied, no bucket, broken connection.
 
-Knows the exceptions of the libraries below fsspec, without importing any that may not be installed.
-Asks nothing: where an error does not tell by itself, `lookups` looks again.
+Recognizes the exceptions of optional libraries by name, without importing them. Does no I/O: where
+an exception is ambiguous, `lookups` sends a second request.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ __all__ = [
     "raise_if_no_bucket",
 ]
 
-#: What filesystems say of a path without a file, and some of whatever went wrong.
+#: Errors for a path without a file. Some filesystems raise them for any error.
 NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
-#: How services with buckets say in an error's text that a key is missing because its bucket is.
+#: Error texts of services with buckets for a missing bucket.
 _NO_BUCKET = re.compile(
     r"NoSuchBucket|ContainerNotFound|The specified (bucket|container) does not exist"
 )
-#: FTP's replies to who may not (RFC 959, section 4.2); 550 is also said of what is not there.
+#: FTP's replies for access denied (RFC 959, section 4.2); 550 also means a missing file.
 _FTP_FORBIDDEN = re.compile(r"(530|532|550|553)\b")
-#: The one of them that speaks of the login.
+#: FTP's reply for "not logged in".
 _FTP_UNAUTHENTICATED = re.compile(r"530\b")
-#: obstore's and paramiko's names for it.
+#: Names of exceptions of obstore and paramiko.
 _FORBIDDEN = frozenset({"PermissionDeniedError"})
 _UNAUTHENTICATED = frozenset({"UnauthenticatedError", "AuthenticationException"})
-#: What leaves a connection in any state, or without one.
+#: Errors after which the connection is closed or in an unknown state.
 _BROKEN = (
     EOFError,
     ConnectionError,
@@ -46,7 +46,7 @@ _BROKEN = (
 
 
 def failure_of(error: Exception) -> Failure:
-    """What an error means to the store."""
+    """Classify an error for the store."""
     if isinstance(error, BucketMissingError):
         return Failure.NO_BUCKET
     reason: BaseException | None = error
@@ -55,16 +55,16 @@ def failure_of(error: Exception) -> Failure:
             return Failure.UNAUTHENTICATED
         if is_forbidden(reason):
             return Failure.FORBIDDEN
-        # A filesystem over another one (references, archives) has the other's error as a cause.
+        # References and archives chain the error of the filesystem below.
         reason = reason.__cause__
     if isinstance(error, (ValueError, LookupError, ArithmeticError)):
-        # Libraries raise these of answers that they cannot read.
+        # Libraries raise these for responses that they cannot parse.
         return Failure.BACKEND
     return builtin_failure(error)
 
 
 def is_forbidden(error: BaseException) -> bool:
-    """Whether whoever asks may not, or what is asked for is missing: FTP says one of both."""
+    """Whether access is denied. FTP's reply may also mean that the file is missing."""
     if isinstance(error, PermissionError) or _status(error) == 403:
         return True
     if isinstance(error, ftplib.error_perm):
@@ -73,7 +73,7 @@ def is_forbidden(error: BaseException) -> bool:
 
 
 def _is_unauthenticated(error: BaseException) -> bool:
-    """Whether nobody knows who asks."""
+    """Whether credentials are missing or were rejected."""
     if isinstance(error, ftplib.error_perm):
         return _FTP_UNAUTHENTICATED.match(str(error)) is not None
     return _status(error) == 401 or type(error).__name__ in _UNAUTHENTICATED
@@ -84,12 +84,12 @@ def _status(error: BaseException) -> object:
 
 
 def is_surely_forbidden(error: BaseException) -> bool:
-    """As `is_forbidden`, where it can mean nothing else."""
+    """As `is_forbidden`, without the ambiguous replies of FTP."""
     return is_forbidden(error) and not isinstance(error, ftplib.error_perm)
 
 
 def is_broken(error: Exception) -> bool:
-    """Whether the connection may be gone, or may still bring the answer to another question."""
+    """Whether the connection may be closed, or may still deliver the response to an old request."""
     reason = error.__cause__ or error
     if isinstance(reason, _BROKEN) or str(reason) == "Socket is closed":
         return True
@@ -98,6 +98,6 @@ def is_broken(error: Exception) -> bool:
 
 
 def raise_if_no_bucket(error: Exception, path: str) -> None:
-    """Raise where a path's bucket is missing, and not what is at the path alone."""
+    """Raise `BucketMissingError` if the path's bucket is missing, not only its object."""
     if _NO_BUCKET.search(str(error)):
         raise BucketMissingError(f"the bucket of {path!r} is missing") from error

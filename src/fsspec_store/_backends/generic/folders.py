@@ -1,7 +1,7 @@
-"""What is in a folder; folders that a value needs, and empty ones that nobody does.
+"""Contents of folders; creation of the folders of a value, and removal of empty folders.
 
-Knows what filesystems list that is no key. Buckets have no folders, and nothing is made or removed
-there.
+Filters listed entries that are not keys. In buckets, which have no folders, nothing is created or
+removed.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from .paths import parent_of, path_below
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .calls import Calls
+    from .methods import Methods
 
 __all__ = ["check_depth", "children", "holds_a_file", "make_room", "prune", "temporary_files"]
 
-#: Segments of a path below the folder that is listed: more than keys of 1,024 bytes can have.
+#: Maximum depth below the listed folder: keys of 1,024 bytes cannot be deeper.
 MAX_DEPTH = 512
 
 
-async def children(calls: Calls, folder: str) -> list[tuple[str, Mapping[str, Any]]]:
-    """Files and folders in a folder, with what is listed of them; none where it is missing."""
+async def children(methods: Methods, folder: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """Files and folders in a folder, with their listed info; empty if the folder is missing."""
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     below = f"{folder}/" if folder else ""
-    for info in await _listed(calls, folder):
-        path = path_below(calls.fs, folder, info["name"].rstrip("/"))
-        # Markers of a folder itself, and files listed for their own path, are no children, nor are
-        # neighbours whose names begin alike, which some filesystems list as well.
+    for info in await _listed(methods, folder):
+        path = path_below(methods.fs, folder, info["name"].rstrip("/"))
+        # Some filesystems list the folder itself, a file for the file's path, or siblings with the
+        # same name prefix.
         if path == folder or not path.startswith(below) or is_temporary(path):
             continue
-        if info.get("islink") and info["type"] == "directory" and _leads_back(calls.fs, path):
+        if info.get("islink") and info["type"] == "directory" and _leads_back(methods.fs, path):
             continue
         if info["type"] == "link":
-            # A link to a file is one; a link to a folder may lead back here.
-            target = await info_of(calls, path)
+            # A link to a file counts as the file; a link to a folder may lead back here.
+            target = await info_of(methods, path)
             if target is None or target["type"] != "file":
                 continue
             info = target
@@ -55,14 +55,14 @@ async def children(calls: Calls, folder: str) -> list[tuple[str, Mapping[str, An
     return [(path, info) for (path, _), info in found.items()]
 
 
-async def temporary_files(calls: Calls, folder: str) -> list[Leftover]:
-    """Files of temporary names below a folder, which killed writers left."""
+async def temporary_files(methods: Methods, folder: str) -> list[Leftover]:
+    """Temporary files below a folder, left by killed writers."""
     found = []
     seen = {folder}
     waiting = [folder]
     while waiting:
         here = waiting.pop()
-        for info in await _listed(calls, here):
+        for info in await _listed(methods, here):
             path = info["name"].rstrip("/")
             if not path.startswith(f"{here}/") or path in seen:
                 continue
@@ -76,7 +76,7 @@ async def temporary_files(calls: Calls, folder: str) -> list[Leftover]:
 
 
 def _modified(info: Mapping[str, Any]) -> datetime | None:
-    """When a file was written: as SFTP lists it, or FTP (RFC 3659, section 7.5.3)."""
+    """Modification time as listed by SFTP or FTP (RFC 3659, section 7.5.3)."""
     if isinstance(found := info.get("mtime"), datetime):
         return found
     with suppress(ValueError):
@@ -86,12 +86,12 @@ def _modified(info: Mapping[str, Any]) -> datetime | None:
     return None
 
 
-async def holds_a_file(calls: Calls, folder: str) -> bool:
-    """Whether a file lies somewhere below."""
+async def holds_a_file(methods: Methods, folder: str) -> bool:
+    """Whether there is a file at any depth below a folder."""
     seen = {folder}
     waiting = [folder]
     while waiting:
-        for path, info in await children(calls, waiting.pop()):
+        for path, info in await children(methods, waiting.pop()):
             if info["type"] == "file":
                 return True
             if path not in seen:
@@ -102,7 +102,7 @@ async def holds_a_file(calls: Calls, folder: str) -> bool:
 
 
 def check_depth(path: str, root: str) -> None:
-    """Refuse a folder so far below that one above it must hold itself.
+    """Refuse a folder that is too deep, which indicates a cycle.
 
     Raises
     ------
@@ -112,79 +112,79 @@ def check_depth(path: str, root: str) -> None:
     if path.count("/") - root.count("/") > MAX_DEPTH:
         raise OSError(
             f"folders are nested more than {MAX_DEPTH} deep at {path[:200]!r}...: "
-            "one of them seems to hold itself"
+            "a folder seems to contain itself"
         )
 
 
-async def make_room(calls: Calls, path: str, error: Exception) -> bool:
-    """Make the folders a value needs, or remove empty ones in its place.
+async def make_room(methods: Methods, path: str, error: Exception) -> bool:
+    """Make the folders of a value, or remove empty folders at its path.
 
     Parameters
     ----------
-    calls : Calls
+    methods : Methods
         The filesystem's.
     path : str
-        Of the value.
+        Path of the value.
     error : Exception
-        What writing it has raised. Raised again where that has nothing to do with folders.
+        The error of the write. Raised again if folders are not its cause.
 
     Returns
     -------
     bool
-        Whether writing may succeed now.
+        Whether another try may succeed.
 
     Raises
     ------
     OSError
-        When a file is in the place of a folder, or a folder that holds files in the value's.
+        When a part of the path is a file, or the path is a folder that contains files.
     """
-    if calls.facts.flat or is_broken(error):
+    if methods.quirks.flat or is_broken(error):
         raise error
-    here = await info_of(calls, path)
+    here = await info_of(methods, path)
     if here is not None and here["type"] == "directory":
-        if await holds_a_file(calls, path):
+        if await holds_a_file(methods, path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from error
-        await prune(calls, path, itself=True)
+        await prune(methods, path, itself=True)
         return True
     folder = parent_of(path)
     above = folder
-    while above and (info := await info_of(calls, above)) is None:
+    while above and (info := await info_of(methods, above)) is None:
         above = parent_of(above)
     if above and info is not None and info["type"] != "directory":
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from error
     if above == folder:
-        # Somebody else made the folder meanwhile, or the value cannot be written at all.
+        # Another writer made the folder meanwhile, or the value cannot be written.
         return isinstance(error, FileNotFoundError)
     try:
-        await calls.call("makedirs", folder, exist_ok=True)
+        await methods.call("makedirs", folder, exist_ok=True)
     except FileNotFoundError:
-        # A folder above was removed meanwhile, as an empty one.
+        # A folder above was empty and was removed meanwhile.
         return True
     except Exception:
-        # Another writer may have made a part of it first.
-        if is_forbidden(error) or await info_of(calls, folder) is None:
+        # Another writer may have made some of the folders first.
+        if is_forbidden(error) or await info_of(methods, folder) is None:
             raise
     return True
 
 
-async def prune(calls: Calls, folder: str, *, itself: bool) -> None:
-    """Remove the folders below that hold nothing, and perhaps the folder itself."""
+async def prune(methods: Methods, folder: str, *, itself: bool) -> None:
+    """Remove empty folders below a folder, and the folder too if ``itself``."""
     folders = [folder]
     seen = {folder}
     for above in folders:
-        for path, info in await children(calls, above):
+        for path, info in await children(methods, above):
             if info["type"] == "directory" and path not in seen:
                 seen.add(path)
                 check_depth(path, folder)
                 folders.append(path)
     for empty in reversed(folders if itself else folders[1:]):
-        # What still holds something stays.
+        # A folder that is not empty stays.
         with suppress(Exception):
-            await calls.call("rmdir", empty)
+            await methods.call("rmdir", empty)
 
 
 def _leads_back(fs: Any, path: str) -> bool:
-    """Whether a local link leads to a folder above it, which would be listed without an end."""
+    """Whether a local link leads to a folder above it, which would be an endless listing."""
     if not isinstance(fs, LocalFileSystem):
         return False
     target = os.path.realpath(path)
@@ -196,30 +196,30 @@ def _leads_back(fs: Any, path: str) -> bool:
     return False
 
 
-async def _listed(calls: Calls, folder: str) -> list[Mapping[str, Any]]:
-    """What ``ls`` says, where that can be believed."""
-    options = {"refresh": True} if calls.facts.refreshes else {}
+async def _listed(methods: Methods, folder: str) -> list[Mapping[str, Any]]:
+    """The result of ``ls``, checked where a filesystem reports errors as an empty folder."""
+    options = {"refresh": True} if methods.quirks.ls_takes_refresh else {}
     try:
-        infos: list[Mapping[str, Any]] = await calls.call("ls", folder, detail=True, **options)
-        if len(infos) < 2 and calls.facts.ftp:
-            # An empty folder, or one that may not be listed; a folder of one file, or the file.
-            if not await _is_folder(calls, folder):
+        infos: list[Mapping[str, Any]] = await methods.call("ls", folder, detail=True, **options)
+        if len(infos) < 2 and methods.quirks.ftp:
+            # An empty folder, or access denied; a folder with one file, or a file.
+            if not await _is_folder(methods, folder):
                 return []
             if not infos:
-                await calls.run(check_listable, folder)
+                await methods.run(check_listable, folder)
     except NO_FILE as error:
         raise_if_no_bucket(error, folder)
-        if calls.facts.ftp:
-            await calls.run(check_listable, folder)
+        if methods.quirks.ftp:
+            await methods.run(check_listable, folder)
         return []
     except Exception as error:
         raise_if_no_bucket(error, folder)
-        if is_surely_forbidden(error) or await _is_folder(calls, folder):
+        if is_surely_forbidden(error) or await _is_folder(methods, folder):
             raise
         return []
     return infos
 
 
-async def _is_folder(calls: Calls, path: str) -> bool:
-    info = await info_of(calls, path)
+async def _is_folder(methods: Methods, path: str) -> bool:
+    info = await info_of(methods, path)
     return info is not None and info["type"] == "directory"

@@ -1,8 +1,8 @@
-"""The copies that fsspec itself made, in this process or another, at any time.
+"""The cached copies that fsspec itself made, in any process.
 
-fsspec copies in place: a file that exists may be half of a value, also after its process was
-killed, and may be overwritten at any time. So a copy is used only after it was compared with what
-the service says of the value, once in each process, and only as long as the file stays as it was.
+fsspec writes copies in place: a file may be incomplete, also after its process was killed, and may
+be overwritten at any time. A copy is used only after it was compared with the service's metadata,
+once in each process, and only as long as the file does not change.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FsspecCopies", "state_of"]
 
-#: Copies that were compared are remembered, up to so many.
+#: Maximum number of compared copies that are remembered.
 _MAX_REMEMBERED = 1 << 20
 
 
@@ -43,9 +43,9 @@ class FsspecCopies:
         self._mapper = layer._mapper
         self._expiry = layer.expiry
         self._has_metadata = not isinstance(layer, SimpleCacheFileSystem)
-        # With names shorter than a hash several values share one file. Of a value that is
-        # compressed below, the copy's size is not known. A file of blocks has the value's size from
-        # the beginning, and fsspec records blocks before they are there.
+        # With names other than hashes, several values may share a file. For values that are
+        # compressed below, the size of the copy is unknown. A file of blocks has the value's size
+        # from the beginning, and fsspec records blocks before it writes them.
         self._is_usable = (
             isinstance(layer, WholeFileCacheFileSystem)
             and type(layer._mapper) is HashCacheMapper
@@ -55,16 +55,16 @@ class FsspecCopies:
         self._compared: set[int] = set()
 
     def open(self, path: str, uid: str | None, below: AbstractFileSystem | None) -> BinaryIO | None:
-        """A whole copy, open; ``None`` where there is none.
+        """Open a complete copy; ``None`` if there is none.
 
         Parameters
         ----------
         path : str
-            Of the value.
+            Path of the value.
         uid : str, optional
-            What the service says of the value's version, where that was asked.
+            The value's version at the service, if the layer checks it.
         below : AbstractFileSystem, optional
-            Who to ask about a copy that was not compared yet. Without it only copies that were
+            The filesystem to compare copies with. Without it only copies that were already
             compared are opened.
         """
         if not self._is_usable:
@@ -86,12 +86,12 @@ class FsspecCopies:
         return None
 
     def remove(self, path: str) -> bool:
-        """Remove the copy from the folder that is written to.
+        """Remove the copy from the writable folder.
 
         Returns
         -------
         bool
-            Whether another folder, which may only be read, has a copy, too.
+            Whether a read-only folder has a copy, too.
         """
         name = self._mapper(path)
         files = [os.path.join(folder, name) for folder in self._folders]
@@ -100,7 +100,7 @@ class FsspecCopies:
         return any(os.path.exists(file) for file in files[:-1])
 
     def _files(self, path: str) -> Iterator[tuple[str, str | None]]:
-        """Files that may be copies, and the version that fsspec recorded, if it records any."""
+        """Files that may be copies, with the recorded version, if fsspec records it."""
         for folder in self._folders:
             if not self._has_metadata:
                 yield os.path.join(folder, self._mapper(path)), None
@@ -123,7 +123,7 @@ class FsspecCopies:
                     details = json.load(file)
                 self._metadata[folder] = state, details
         except (OSError, ValueError):
-            # Not there, or being written by an old release.
+            # Missing, or being written in place by an old release.
             return {}
         return details
 
@@ -139,7 +139,7 @@ class FsspecCopies:
         if below.info(path).get("size") != status.st_size or _has_hole(file, status.st_size):
             return False
         if recorded is not None and str(below.ukey(path)) != recorded:
-            # The metadata may be another process's, and of another version than the file.
+            # Another process may have written metadata of another version.
             return False
         if len(self._compared) >= _MAX_REMEMBERED:
             self._compared.clear()
@@ -148,17 +148,17 @@ class FsspecCopies:
 
 
 def _is_recent(made: object, expiry: float) -> bool:
-    """Whether a copy was made so many seconds ago, or as many ahead by a wrong clock."""
+    """Whether a copy is at most ``expiry`` seconds old, or ahead by a wrong clock."""
     return isinstance(made, (int, float)) and abs(time.time() - made) <= expiry
 
 
 def state_of(status: os.stat_result) -> tuple[int, int, int]:
-    """The fields of a file's status that a write changes."""
+    """The fields of a file's status that change with a write."""
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _has_hole(file: BinaryIO, size: int) -> bool:
-    """Whether a part was never written, as in a copy whose parts came in any order."""
+    """Whether a part was never written, as in an incomplete copy whose parts arrive unordered."""
     if not size or not hasattr(os, "SEEK_HOLE"):
         return False
     try:

@@ -1,7 +1,6 @@
-"""What fsspec's FTP filesystem does not do by itself: read up to an end, tell why not, hang up.
+"""FTP operations that fsspec's filesystem lacks: bounded reads, list errors, disconnecting.
 
-Functions that run in a thread, on the filesystem they are given. They know FTP's commands, and
-nothing of connections that break or of when they are called.
+These functions block. Broken connections are handled by `methods`.
 """
 
 from __future__ import annotations
@@ -13,31 +12,31 @@ from typing import Any
 
 __all__ = ["check_listable", "disconnect", "disconnect_with", "read_part"]
 
-#: Bytes asked of the socket at once.
-_PIECE = 1 << 16
+#: Maximum bytes per ``recv``.
+_CHUNK = 1 << 16
 
 
 def read_part(fs: Any, path: str, start: int, end: int) -> bytes:
-    """Read up to an end, and hang up there.
+    """Read bytes ``start`` to ``end``, and close the data connection.
 
-    fsspec's own way may wait for a reply that does not come.
+    fsspec's ``cat_file`` may wait for a reply that is never sent.
     """
     fs.ftp.voidcmd("TYPE I")
     data = bytearray()
     with fs.ftp.transfercmd(f"RETR {path}", rest=start or None) as connection:
         while len(data) < end - start:
-            received = connection.recv(min(end - start - len(data), _PIECE))
+            received = connection.recv(min(end - start - len(data), _CHUNK))
             if not received:
                 break
             data += received
-    # One reply: that the transfer was aborted, which it was, or that it is complete.
+    # One reply: the transfer was aborted, or is complete.
     with suppress(ftplib.error_temp, ftplib.error_perm):
         fs.ftp.voidresp()
     return bytes(data)
 
 
 def check_listable(fs: Any, folder: str) -> None:
-    """Raise what the server says against listing a folder, which fsspec takes for an empty one."""
+    """Raise the server's error for a folder that fsspec reports as empty."""
     try:
         fs.ftp.dir(folder or "/", lambda line: None)
     except ftplib.error_perm:
@@ -50,14 +49,14 @@ def check_listable(fs: Any, folder: str) -> None:
 
 
 def disconnect(fs: Any) -> None:
-    """Close its connection, without a word to the server."""
+    """Close the connection without ``QUIT``."""
     fs.ftp.close()
 
 
 def disconnect_with(fs: Any) -> None:
-    """Close its connection when the filesystem goes, if it was not closed before.
+    """Close the connection when the filesystem is garbage-collected.
 
-    The filesystem would do so itself, but as garbage its socket may go first, and complain. What
-    watches garbage from outside is told before any of it goes.
+    Without this the socket may be collected first, with a `ResourceWarning`. A finalizer runs
+    before any object of the cycle is collected.
     """
     weakref.finalize(fs, fs.ftp.close).atexit = False

@@ -1,8 +1,7 @@
-"""Which filesystem object is used: the user's own, or another instance made from its arguments.
+"""The filesystem instance that a store uses: the user's, or another one of the same arguments.
 
-The user's own is not used where it has a connection or a directory cache, works on another loop, or
-came through a fork; the other instance is shared by all stores on the same object. Knows threads
-and processes, and nothing of what is called on the object.
+The user's instance is not used if it has a connection or a directory cache, is bound to another
+loop, or was inherited through a fork. All stores on one object share the other instance.
 """
 
 from __future__ import annotations
@@ -19,144 +18,149 @@ from fsspec import AbstractFileSystem
 
 from ..._runtime.forks import free_in_child, in_child
 from . import ftp, sftp
-from .facts import facts_of
-from .web import guard_services
+from .guards import guard_services
+from .quirks import quirks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["Access"]
+__all__ = ["SharedInstance"]
 
 
-class Access:
-    """The filesystem object that all stores on one object of the user's use.
+class SharedInstance:
+    """The filesystem instance that all stores on one user object share.
 
     Parameters
     ----------
     fs : AbstractFileSystem
-        The user's.
+        The user's filesystem.
     timeout : float
-        Seconds a connection waits for the server.
+        Timeout of a connection in seconds.
     blocking : bool
-        Use its blocking methods in any case.
+        Always use the blocking methods.
     """
 
     def __init__(self, fs: AbstractFileSystem, timeout: float, blocking: bool) -> None:
         self.fs = fs
-        self.facts = facts_of(fs)
-        self.blocking = blocking or not fs.async_impl or (self.facts.refers and not fs.asynchronous)
+        self.quirks = quirks_of(fs)
+        self.blocking = (
+            blocking or not fs.async_impl or (self.quirks.references and not fs.asynchronous)
+        )
         self._timeout = timeout
         self._is_inherited = vars(fs).get("_pid", os.getpid()) != os.getpid()
-        self._own: Any = None
-        # What was let go of while it may have been in use.
-        self._left: list[Any] = []
-        self._is_serial = self.facts.connected or self.facts.serial
+        self._other: Any = None
+        # Released instances that may still be in use.
+        self._released: list[Any] = []
+        self._is_serial = self.quirks.single_connection or self.quirks.serial
         self._making = free_in_child(threading.Lock())
         self._in_use = free_in_child(threading.Lock())
-        if self.facts.ftp:
+        if self.quirks.ftp:
             ftp.disconnect_with(fs)
         guard_services(fs)
 
     @classmethod
-    def of(cls, fs: AbstractFileSystem, timeout: float, blocking: bool) -> Access:
-        """The one for this object."""
-        # By identity: equal filesystems have positions and connections of their own.
+    def of(cls, fs: AbstractFileSystem, timeout: float, blocking: bool) -> SharedInstance:
+        """The shared instance for this object."""
+        # By identity: equal filesystems may have different connections and file positions.
         key = (id(fs), blocking)
-        access = _accesses.get(key)
-        if access is None or access.fs is not fs:
-            access = _accesses[key] = cls(fs, timeout, blocking)
-        return access
+        shared = _shared_instances.get(key)
+        if shared is None or shared.fs is not fs:
+            shared = _shared_instances[key] = cls(fs, timeout, blocking)
+        return shared
 
     def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call ``function(fs, ...)``, alone where the filesystem serves one thread at a time."""
+        """Call ``function(fs, ...)``, serialized if the filesystem supports only one thread."""
         try:
             with self._in_use if self._is_serial else nullcontext():
                 return function(self.instance(), *args, **kwargs)
         finally:
-            self._end_left()
+            self._close_released()
 
     def instance(self) -> Any:
-        """The filesystem to use in this process; made now where it is not the user's own."""
-        if not self.facts.forks:
+        """The filesystem to use in this process; made now if it is not the user's."""
+        if not self.quirks.fork_safe:
             _note_unforkable(self.fs)
-        if not self._needs_own():
+        if not self._needs_another():
             return self.fs
         with self._making:
-            if self._own is None:
-                self._own = self._made()
-            return self._own
+            if self._other is None:
+                self._other = self._made()
+            return self._other
 
     def release(self) -> None:
-        """Let go of what was made; whoever is using it goes on, whoever comes next makes anew."""
-        left, self._own = self._own, None
-        if left is not None and self.facts.connected:
-            self._left.append(left)
-            self._end_left()
+        """Release the other instance; a later call makes a new one. Running calls finish."""
+        released, self._other = self._other, None
+        if released is not None and self.quirks.single_connection:
+            self._released.append(released)
+            self._close_released()
 
     def forget_parent(self) -> None:
-        """In a forked child: connections are the parent's."""
-        _inherited.extend((self._own, *self._left))
-        self._own = None
-        self._left = []
+        """Drop the parent's connections in a forked child, without closing them."""
+        _inherited.extend((self._other, *self._released))
+        self._other = None
+        self._released = []
         self._is_inherited = True
 
-    def _end_left(self) -> None:
-        """Close the connections that were let go of, or leave that to who is using one."""
-        # An error that somebody keeps would keep the filesystem, which says goodbye when it goes.
-        while self._left and self._in_use.acquire(blocking=False):
+    def _close_released(self) -> None:
+        """Close released connections, now or at the end of a running call."""
+        # Explicitly: a stored traceback keeps the filesystem alive, which disconnects only in
+        # its finalizer.
+        while self._released and self._in_use.acquire(blocking=False):
             try:
-                while self._left:
-                    disconnect = ftp.disconnect if self.facts.ftp else sftp.disconnect
-                    disconnect(self._left.pop())
+                while self._released:
+                    disconnect = ftp.disconnect if self.quirks.ftp else sftp.disconnect
+                    disconnect(self._released.pop())
             finally:
                 self._in_use.release()
 
-    def _needs_own(self) -> bool:
-        if self.facts.connected or self.facts.caches:
+    def _needs_another(self) -> bool:
+        if self.quirks.single_connection or self.quirks.caches_listings:
             return True
         if self.fs.async_impl and self.blocking and self.fs.asynchronous:
             return True
-        # An open file's position, and fsspec's loop, are the parent's.
+        # Open files and fsspec's loop belong to the parent.
         return self._is_inherited and (self.fs.async_impl or hasattr(self.fs, "fo"))
 
     def _made(self) -> Any:
         changes: dict[str, Any] = {}
-        if self.facts.caches:
+        if self.quirks.caches_listings:
             changes["use_listings_cache"] = False
         if self.blocking and self.fs.async_impl:
             changes["asynchronous"] = False
-        fs = _made_again(self.fs, changes)
-        if self.facts.ftp:
+        fs = _recreated(self.fs, changes)
+        if self.quirks.ftp:
             ftp.disconnect_with(fs)
         guard_services(fs)
-        if self.facts.pipelines:
+        if self.quirks.pipelined:
             sftp.limit_waiting(fs, self._timeout)
         return fs
 
 
-def _made_again(thing: Any, changes: Mapping[str, Any] | None = None) -> Any:
-    """A filesystem like this one, and like those among its arguments, that shares nothing."""
+def _recreated(thing: Any, changes: Mapping[str, Any] | None = None) -> Any:
+    """A new filesystem with the same arguments, recreated too, that shares no state."""
     if isinstance(thing, AbstractFileSystem):
-        args = [_made_again(value) for value in thing.storage_args]
+        args = [_recreated(value) for value in thing.storage_args]
         options = {
-            name: _made_again(value)
+            name: _recreated(value)
             for name, value in thing.storage_options.items()
             if name not in ("loop", "skip_instance_cache")
         }
         return type(thing)(*args, **options | dict(changes or {}), skip_instance_cache=True)
     if isinstance(thing, dict):
-        return {name: _made_again(value) for name, value in thing.items()}
+        return {name: _recreated(value) for name, value in thing.items()}
     if hasattr(thing, "read") and hasattr(thing, "seek"):
-        # An open file: opened again, or refused where that cannot be.
+        # An open file: reopened, or an error if that is not possible.
         return pickle.loads(pickle.dumps(thing))
     return thing
 
 
-#: Of each filesystem object in use, by its identity.
-_accesses: weakref.WeakValueDictionary[tuple[int, bool], Access] = weakref.WeakValueDictionary()
-#: What a forked child got from its parent, kept so that the child never closes it.
+#: Shared instances by the identity of the user's filesystem.
+_shared_instances: weakref.WeakValueDictionary[tuple[int, bool], SharedInstance] = (
+    weakref.WeakValueDictionary()
+)
+#: Instances inherited from the parent, referenced so that a forked child never closes them.
 _inherited: list[Any] = []
-#: Whether a filesystem that no fork can follow was used in this process, and in its parent.
+#: Whether a filesystem that is not fork-safe was used in this process, and in its parent.
 _unforkable_used = False
 _unforkable_lost = False
 
@@ -176,8 +180,8 @@ def _forget_parent() -> None:
     global _unforkable_lost
     _unforkable_lost = _unforkable_used
     if not hasattr(fsspec.asyn, "reset_after_fork"):
-        # Older releases leave the child the parent's loop, which nothing runs.
+        # Older releases keep the parent's loop, which does not run in the child.
         fsspec.asyn.iothread[0] = fsspec.asyn.loop[0] = None
         fsspec.asyn.reset_lock()
-    for access in list(_accesses.values()):
-        access.forget_parent()
+    for shared in list(_shared_instances.values()):
+        shared.forget_parent()

@@ -1,7 +1,6 @@
-"""What is at a path, asked a second way where the first one says "missing" of any error.
+"""Lookup of a path: missing, file or folder, and its size.
 
-Knows which filesystems' answers to doubt. What is in a folder, and what a value's bytes are, is not
-known here.
+Where a filesystem reports any error as missing, a second request verifies it.
 """
 
 from __future__ import annotations
@@ -13,51 +12,51 @@ from typing import TYPE_CHECKING, Any
 from .errors import NO_FILE, is_forbidden, is_surely_forbidden, raise_if_no_bucket
 from .ftp import check_listable
 from .paths import parent_of
-from .references import is_referred
+from .references import is_reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .calls import Calls
+    from .methods import Methods
 
-__all__ = ["info_of", "is_missing", "size_in"]
+__all__ = ["info_of", "is_missing", "size_of"]
 
 
-async def info_of(calls: Calls, path: str) -> Mapping[str, Any] | None:
-    """What the filesystem says of a path; ``None`` only where there is nothing."""
+async def info_of(methods: Methods, path: str) -> Mapping[str, Any] | None:
+    """The filesystem's info of a path; ``None`` only if the path is missing."""
     try:
-        return await calls.call("info", path)  # type: ignore[no-any-return]
+        return await methods.call("info", path)  # type: ignore[no-any-return]
     except NO_FILE as error:
         raise_if_no_bucket(error, path)
-        if await is_referred(calls, path):
-            raise OSError(f"what {path!r} refers to is missing") from error
-        if calls.facts.ftp:
-            await calls.run(check_listable, parent_of(path))
-        return await _info_by_reading(calls, path) if calls.facts.guesses_info else None
+        if await is_reference(methods, path):
+            raise OSError(f"the file that {path!r} refers to is missing") from error
+        if methods.quirks.ftp:
+            await methods.run(check_listable, parent_of(path))
+        return await _info_by_reading(methods, path) if methods.quirks.info_hides_errors else None
     except Exception as error:
-        if is_forbidden(error) or not await _is_below_none(calls, path):
+        if is_forbidden(error) or not await _is_below_none(methods, path):
             raise
         return None
 
 
-async def size_in(calls: Calls, path: str, info: Mapping[str, Any]) -> int:
-    """The size of a value, by what `info_of` said of it or else by reading it."""
+async def size_of(methods: Methods, path: str, info: Mapping[str, Any]) -> int:
+    """The size of a value, from its info or by reading it."""
     size = info.get("size")
-    if size is None or (calls.facts.refers and not await is_referred(calls, path)):
-        # Of a value in a set of references it is the length of its text.
-        return len(await calls.bytes_of(path))
+    if size is None or (methods.quirks.references and not await is_reference(methods, path)):
+        # For an inline value in a set of references it is the length of the reference's text.
+        return len(await methods.bytes_of(path))
     return int(size)
 
 
-async def is_missing(calls: Calls, path: str, error: Exception) -> bool:
+async def is_missing(methods: Methods, path: str, error: Exception) -> bool:
     """Whether an operation failed because there is no value at this path."""
     raise_if_no_bucket(error, path)
-    if isinstance(error, NO_FILE) and not calls.facts.ftp:
-        return not await is_referred(calls, path)
+    if isinstance(error, NO_FILE) and not methods.quirks.ftp:
+        return not await is_reference(methods, path)
     if is_surely_forbidden(error):
         return False
-    # FTP's "550", an archive's KeyError, or "no such file" for whatever went wrong.
-    info = await info_of(calls, path)
+    # Ambiguous: FTP's 550, an archive's KeyError, or "no such file" for any error.
+    info = await info_of(methods, path)
     if info is None or info["type"] != "file":
         return True
     if isinstance(error.__cause__, ftplib.error_perm):
@@ -65,18 +64,18 @@ async def is_missing(calls: Calls, path: str, error: Exception) -> bool:
     return False
 
 
-async def _info_by_reading(calls: Calls, path: str) -> Mapping[str, Any] | None:
+async def _info_by_reading(methods: Methods, path: str) -> Mapping[str, Any] | None:
     try:
-        await calls.bytes_of(path, start=0, end=1)
+        await methods.bytes_of(path, start=0, end=1)
     except FileNotFoundError:
         return None
     return {"type": "file", "size": None}
 
 
-async def _is_below_none(calls: Calls, path: str) -> bool:
+async def _is_below_none(methods: Methods, path: str) -> bool:
     """Whether the folder above is missing, or a file."""
     parent = parent_of(path)
-    if not parent or calls.facts.flat:
+    if not parent or methods.quirks.flat:
         return False
-    info = await info_of(calls, parent)
+    info = await info_of(methods, parent)
     return info is None or info["type"] != "directory"

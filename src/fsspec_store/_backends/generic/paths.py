@@ -1,7 +1,7 @@
-"""Paths of a filesystem as it takes them and as it lists them, which may be in another form.
+"""Conversion of listed paths to the form that a filesystem takes. Does no I/O.
 
-Some filesystems take whole URLs for paths (swiftspec), and list them with or without the scheme;
-others list URLs and take paths. Text alone, no I/O.
+Some filesystems take URLs as paths (swiftspec) and list them with or without the scheme; others
+take paths and list URLs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ["parent_of", "path_below"]
 
 
 def parent_of(path: str) -> str:
-    """The folder above; empty at the top of a filesystem, which is where a URL's host is."""
+    """The parent folder; empty at the top of a filesystem, and for the host of a URL."""
     parent = path.rpartition("/")[0]
     return "" if parent.endswith(":/") else parent
 
 
 def path_below(fs: AbstractFileSystem, folder: str, name: str) -> str:
-    """A listed name in the form in which the filesystem takes the folder it was listed in."""
+    """A listed name in the same form as the path of the listed folder."""
     if _is_in(folder, name):
         return name
     scheme, mark, _ = folder.partition("://")

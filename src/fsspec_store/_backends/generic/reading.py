@@ -1,7 +1,7 @@
-"""A value or a part of it, checked: by its length, and by nothing having changed meanwhile.
+"""Reads of values and ranges, checked for their length and for changes while they are read.
 
-The check costs requests, and is left out where a filesystem is known to send just what it is asked
-for. Copies of a caching layer are not read here.
+The check needs further requests. It is skipped for filesystems that are known to return exactly the
+requested bytes.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from ..._core.byte_requests import RangeByteRequest
 from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import is_out_of_range, resolve
 from .errors import NO_FILE, is_forbidden
-from .lookups import info_of, is_missing, size_in
-from .references import is_referred
+from .lookups import info_of, is_missing, size_of
+from .references import is_reference
 from .sftp import read_pipelined
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..._core.byte_requests import ByteRequest
-    from .calls import Calls
+    from .methods import Methods
 
 __all__ = ["has_version", "read", "version_in"]
 
-#: A value that changed while it was read is read again so often.
+#: Maximum number of tries if the value changes while it is read.
 _TRIES = 5
 
-#: What of `info_of` differs between two versions of a value, in any of the spellings there are.
+#: Names of entries of `info_of` that differ between versions of a value.
 _VERSION = re.compile(
     r"size|e[_-]?tag|[cm][_-]?time|created|updated|modif(y|ied)|modification[_-]?time"
     r"|((last|client|server)[_-]?)?modified|version([_-]?id)?|generation|rev|sha(1|256)?|hex|blob[_-]?id"
@@ -37,76 +37,78 @@ _VERSION = re.compile(
 )
 
 
-async def read(calls: Calls, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
-    """The bytes a request names; ``None`` where there is no value.
+async def read(
+    methods: Methods, path: str, request: ByteRequest | None
+) -> bytes | memoryview | None:
+    """Read a value or a part of it; ``None`` if there is no value.
 
     Raises
     ------
     RangeNotSatisfiableError
         When a range or offset starts at or past the end.
     OSError
-        When the value changed each time it was read, or other bytes came than were asked for.
+        When the value changed on each try, or the result has a wrong length.
     """
     try:
-        if calls.facts.pipelines:
-            return await calls.run(read_pipelined, path, request)  # type: ignore[no-any-return]
-        if request is None and not await is_referred(calls, path):
-            return await calls.bytes_of(path)
-        if isinstance(request, RangeByteRequest) and calls.facts.exact:
-            data = await _read_exact(calls, path, request.start, request.end)
+        if methods.quirks.pipelined:
+            return await methods.run(read_pipelined, path, request)  # type: ignore[no-any-return]
+        if request is None and not await is_reference(methods, path):
+            return await methods.bytes_of(path)
+        if isinstance(request, RangeByteRequest) and methods.quirks.exact_ranges:
+            data = await _read_exact(methods, path, request.start, request.end)
             if data is not None and len(data) == request.end - request.start:
                 return data
-        return await _read_checked(calls, path, request)
+        return await _read_checked(methods, path, request)
     except RangeNotSatisfiableError:
         raise
     except Exception as error:
-        if await is_missing(calls, path, error):
+        if await is_missing(methods, path, error):
             return None
         raise
 
 
-async def _read_exact(calls: Calls, path: str, start: int, end: int) -> bytes | None:
-    """Bytes of a value whose size is not known; ``None`` if the size has to be asked for."""
+async def _read_exact(methods: Methods, path: str, start: int, end: int) -> bytes | None:
+    """Bytes of a value of unknown size; ``None`` if the size must be requested first."""
     try:
-        return await calls.bytes_of(path, start=start, end=end)
+        return await methods.bytes_of(path, start=start, end=end)
     except NO_FILE:
         raise
     except Exception as error:
         if is_forbidden(error):
             raise
-        # Past the end, most often, in words of its own; whatever else it was comes again.
+        # Usually a range past the end. The checked read raises any other error again.
         return None
 
 
 async def _read_checked(
-    calls: Calls, path: str, request: ByteRequest | None
+    methods: Methods, path: str, request: ByteRequest | None
 ) -> bytes | memoryview | None:
-    """The size first, then those bytes, then that nothing changed in between."""
+    """Read the size, the bytes, and the version before and after."""
     problem = ""
     for _ in range(_TRIES):
-        info = await info_of(calls, path)
+        info = await info_of(methods, path)
         if info is None or info["type"] != "file":
             return None
-        size = await size_in(calls, path, info)
+        size = await size_of(methods, path, info)
         if is_out_of_range(request, size):
             raise RangeNotSatisfiableError(size)
         start, end = resolve(request, size)
         if start == end:
             return b""
         bounds = {} if (start, end) == (0, size) else {"start": start, "end": end}
-        data = await calls.bytes_of(path, **bounds)
-        if version_in(await info_of(calls, path)) != version_in(info):
+        data = await methods.bytes_of(path, **bounds)
+        if version_in(await info_of(methods, path)) != version_in(info):
             problem = f"{path!r} was changed each time it was read"
         elif len(data) == end - start:
             return data
         elif len(data) == size:
-            # It does not know ranges.
+            # The filesystem ignores ranges.
             return memoryview(data)[start:end]
         elif len(data) == end - start + 1 and end < size:
-            # It takes the end for the last byte, as swiftspec does.
+            # The filesystem includes the end, as swiftspec does.
             return memoryview(data)[:-1]
         else:
-            problem = f"{len(data)} bytes came for bytes {start} to {end} of {path!r}"
+            problem = f"received {len(data)} bytes for bytes {start} to {end} of {path!r}"
     raise OSError(problem)
 
 
@@ -118,7 +120,7 @@ def version_in(info: Mapping[str, Any] | None) -> dict[str, str] | None:
 
 
 def has_version(info: Mapping[str, Any]) -> bool:
-    """Whether more than the size differs between versions of a value."""
+    """Whether the info has a version other than the size."""
     return any(
         name.lower() != "size" and value is not None and _VERSION.fullmatch(name)
         for name, value in info.items()

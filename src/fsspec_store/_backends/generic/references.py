@@ -1,7 +1,7 @@
-"""Values that are in other files, by the user's set of references (kerchunk's format).
+"""References to parts of other files (kerchunk's format).
 
-Knows fsspec's ``ReferenceFileSystem``: its ``info`` gives the length of a text for a value's size,
-and its errors do not tell a missing reference from a missing file. Reads no values.
+For an inline value, the ``info`` of fsspec's ``ReferenceFileSystem`` has the length of its text as
+the size. Its errors do not distinguish a missing reference from a missing file.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from ..._runtime.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .calls import Calls
+    from .methods import Methods
 
-__all__ = ["is_referred", "is_size_known"]
+__all__ = ["is_reference", "is_size_known"]
 
 
-async def is_referred(calls: Calls, path: str) -> bool:
-    """Whether the value is in another file."""
-    if not calls.facts.refers:
+async def is_reference(methods: Methods, path: str) -> bool:
+    """Whether the value is a reference to another file."""
+    if not methods.quirks.references:
         return False
-    references = calls.fs.references
+    references = methods.fs.references
     if isinstance(references, dict):
         return _refers(references.get(path))
-    # Those of large sets are fetched when they are looked up.
+    # References in Parquet files are read when they are looked up.
     return _refers(await in_thread(_looked_up, references, path))
 
 
-def is_size_known(calls: Calls, path: str) -> bool:
-    """Whether the size listed of a value is its own, as far as can be told without fetching."""
-    if not calls.facts.refers:
+def is_size_known(methods: Methods, path: str) -> bool:
+    """Whether the listed size of a value is known to be right, without I/O."""
+    if not methods.quirks.references:
         return True
-    references = calls.fs.references
+    references = methods.fs.references
     return isinstance(references, dict) and _refers(references.get(path))
 
 
 def _refers(reference: Any) -> bool:
-    # A place is a list; the value itself is text.
+    # A reference is a list, an inline value is text.
     return isinstance(reference, (list, tuple))
 
 

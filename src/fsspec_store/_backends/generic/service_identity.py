@@ -1,8 +1,7 @@
-"""Identities of filesystems, which keep the values of two with the same paths apart.
+"""Digests that identify the service of a filesystem, for the names of cached copies.
 
-A digest of a filesystem's arguments that is the same in every process: ``/zarr.json`` of two
-archives, or ``bucket/a`` of two endpoints, are different values. Credentials are left out: they
-change, and what they open stays the same. Knows no filesystem.
+The digest of a filesystem's arguments is the same in every process and distinguishes ``/zarr.json``
+of two archives, or ``bucket/a`` of two endpoints. It excludes credentials, which may change.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ..._core.urls import protocols
 
 __all__ = ["digest_of", "identity_of"]
 
-#: Arguments for credentials and behaviour, which do not change what a path names.
+#: Arguments for credentials and behaviour, which do not select the service.
 _NOT_IDENTITY = re.compile(
     r"key|secret|token|pass|pwd|cred|auth|headers|cookie|sas|session|connection_string"
     r"|^asynchronous$|^loop$|^skip_instance_cache$|^use_listings_cache$|^listings_expiry_time$"
@@ -28,18 +27,18 @@ _NOT_IDENTITY = re.compile(
 
 
 def digest_of(text: str, *, length: int = 16) -> str:
-    """A short name for a text, for the names of files."""
+    """A hex digest of a text, for file names."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:length]
 
 
 def identity_of(fs: AbstractFileSystem) -> str:
-    """A digest of what a filesystem reads from."""
+    """A digest of the service that a filesystem reads from."""
     return digest_of(repr(_described(fs)), length=64)
 
 
 def _described(thing: Any) -> Any:
     if isinstance(thing, AbstractFileSystem):
-        # Azure's account may be given within a connection string.
+        # Azure's account may be part of a connection string, which is excluded.
         account = vars(thing).get("account_name")
         arguments = _described(thing.storage_args), _described(thing.storage_options)
         return protocols(thing)[:1], account, *arguments
@@ -47,7 +46,7 @@ def _described(thing: Any) -> Any:
         return sorted(
             (str(name), _described(value))
             for name, value in thing.items()
-            # A set of references is a mapping as well, whose names are keys.
+            # A set of references is also a mapping: its names are keys.
             if not (str(name).isidentifier() and _NOT_IDENTITY.search(str(name)))
         )
     if isinstance(thing, (list, tuple)):
@@ -56,5 +55,5 @@ def _described(thing: Any) -> Any:
         return os.fspath(thing)
     if thing is None or isinstance(thing, (str, bytes, int, float)):
         return thing
-    # Its repr may hold an address, which differs between processes.
+    # A repr may contain an address, which differs between processes.
     return type(thing).__qualname__

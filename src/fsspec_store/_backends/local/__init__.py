@@ -1,1 +1,1 @@
-"""Files of this machine."""
+"""The backend for local files."""

@@ -1,9 +1,9 @@
-"""Files of this machine: whole or not at all, and nothing that is not a file.
+"""Local files, with atomic writes.
 
-Goes to the operating system directly, in threads: fsspec's local filesystem overwrites in place,
-creates with a race, and lists empty folders. A value is written to a temporary file in the key's
-own folder and moved into place, so a reader, or a process that is killed, leaves the old value or
-the new one. It is not forced to the disk (no ``fsync``): a power cut may undo the last writes.
+Calls the operating system in threads: fsspec's local filesystem overwrites in place, creates with
+a race, and lists empty folders. A value is written to a temporary file in the key's folder and
+renamed, so readers see the old or the new value, also after a killed write. There is no ``fsync``:
+a power cut may undo the last writes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from ..._runtime.threads import in_thread
 from ..base import Backend
 from ..temporary_names import REFUSED, is_temporary
 from .leftovers import remove_temporary, temporary_files
-from .locks import locking
+from .locks import run_locked
 from .reading import read, read_version, size
-from .removing import Emptying, remove_empty_above
+from .removing import RecursiveRemoval, remove_empty_above
 from .walking import pages
 from .writing import Removal, Replacement, Write, create
 
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 __all__ = ["LocalBackend"]
 
 _PAGE_SIZE = 1000
-#: Bytes of one name on every common filesystem (NAME_MAX).
+#: Maximum bytes of a name on common filesystems (NAME_MAX).
 _MAX_NAME_BYTES = 255
-#: Bytes of a whole path: PATH_MAX of Linux is 4096, less room for a temporary name.
+#: Maximum bytes of a path: PATH_MAX of Linux is 4096, less the length of a temporary name.
 _MAX_PATH_BYTES = 4000
 
 
 class LocalBackend(Backend):
     """Regular files, by absolute paths."""
 
-    #: Which links lead back to a folder above is known only to a walk that came through it.
+    #: A single walk must see all folders above to detect links that lead back to them.
     fans_out = False
     runs_in_place = True
     hides_missing_keys = False
-    #: More than the threads there are would only wait.
+    #: The number of threads: more operations would only wait.
     default_concurrency = 32
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
@@ -55,7 +55,7 @@ class LocalBackend(Backend):
         return await in_thread(size, path)
 
     async def write(self, path: str, data: memoryview) -> None:
-        await locking(Write(path, data), self.settings.policy.timeout)
+        await run_locked(Write(path, data), self.settings.policy.timeout)
 
     async def create(self, path: str, data: memoryview) -> bool:
         return await in_thread(create, path, data)
@@ -65,16 +65,16 @@ class LocalBackend(Backend):
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         try:
-            return await locking(Replacement(path, data, version), self.settings.policy.timeout)
+            return await run_locked(Replacement(path, data, version), self.settings.policy.timeout)
         except NotImplementedError:
             self.supports_replace = False
             raise
 
     async def remove(self, path: str) -> None:
-        await locking(Removal([path]), self.settings.policy.timeout)
+        await run_locked(Removal([path]), self.settings.policy.timeout)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await locking(Removal(paths), self.settings.policy.timeout)
+        await run_locked(Removal(paths), self.settings.policy.timeout)
 
     async def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
@@ -87,7 +87,7 @@ class LocalBackend(Backend):
             await in_thread(walk.close)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
-        await locking(Emptying(directory, is_root=is_root), self.settings.policy.timeout)
+        await run_locked(RecursiveRemoval(directory, is_root=is_root), self.settings.policy.timeout)
 
     async def remove_empty_folders(self, directory: str, root: str) -> None:
         await in_thread(remove_empty_above, directory, root)
@@ -103,13 +103,13 @@ class LocalBackend(Backend):
         try:
             os.fsencode(root)
         except UnicodeEncodeError:
-            return "no file can have such a name"
+            return "the name cannot be encoded as a file name"
         return None
 
     def check_path(self, path: str) -> str | None:
         if is_temporary(path):
             return REFUSED
-        # A quick look first: a character takes four bytes at most.
+        # Fast path: a character has at most four bytes.
         if len(path) * 4 <= _MAX_NAME_BYTES:
             return None
         if max(len(os.fsencode(segment)) for segment in path.split("/")) > _MAX_NAME_BYTES:

@@ -1,6 +1,6 @@
 """Temporary files that killed writers left below a local folder.
 
-Runs in a thread. Links to folders are not followed: what they lead to is not the store's.
+These functions block. Links to folders are not followed: their targets are outside the store.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["remove_temporary", "temporary_files"]
 
 
 def temporary_files(directory: str) -> list[Leftover]:
-    """Files of temporary names; ``directory`` ends in ``/``."""
+    """The files below a directory that have temporary names; ``directory`` ends in ``/``."""
     found = []
     for folder, _, names in os.walk(directory, onerror=_raise_unless_gone):
         for name in names:
             path = f"{folder.rstrip('/')}/{name}"
-            # It may have become the value meanwhile.
+            # It may have been renamed to the value meanwhile.
             with suppress(FileNotFoundError):
                 if is_temporary(name):
                     modified = datetime.fromtimestamp(os.lstat(path).st_mtime, UTC)
@@ -36,7 +36,7 @@ def _raise_unless_gone(error: OSError) -> None:
 
 
 def remove_temporary(path: str) -> None:
-    """Remove a file that `temporary_files` found, unless its folder was replaced by a link."""
+    """Remove a file found by `temporary_files`, unless its folder was replaced by a link."""
     with (
         suppress(FileNotFoundError),
         opened(parent(path), FOLDER | os.O_NOFOLLOW) as folder,

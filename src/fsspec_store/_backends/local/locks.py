@@ -1,8 +1,7 @@
-"""Locks on folders: alone, to replace what was just compared; shared, to write or delete.
+"""Locks on folders (flock(2)): exclusive for compare and swap, shared for writes and deletes.
 
-Every process that may open a folder may lock it (flock(2)), and may keep the lock for ever. So a
-lock is tried and never waited for in the kernel, where a wait could not be cancelled and would
-occupy a thread of the pool: between two tries the caller waits, for a limited time.
+Any process that may open a folder can lock it without a time limit. Locking is therefore
+non-blocking, with retries: waiting in the kernel could not be cancelled and would occupy a thread.
 """
 
 from __future__ import annotations
@@ -23,21 +22,21 @@ if TYPE_CHECKING:
 try:
     import fcntl
 except ImportError:
-    # Platforms without flock(2): nothing is locked, and no version replaced.
+    # Platforms without flock(2): no locks, and no compare and swap.
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FolderLockedError", "Locking", "folder_lock", "locking", "shared_lock"]
+__all__ = ["FolderLockedError", "LockedOperation", "folder_lock", "run_locked", "shared_lock"]
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
-#: Seconds before the second try, and at most before any: a lock of this package is held for far
-#: less, and one of another program for any time.
+#: Pause in seconds before the second try, and the maximum: this package holds a lock for far less,
+#: another program may hold it for any time.
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.025
 
-#: Errors of file systems without locks on folders. EBADF is that of NFS, where what is locked
-#: exclusively must be open for writing, which no folder can be.
+#: Errors of file systems without locks on folders. NFS returns EBADF: an exclusive lock needs a
+#: descriptor that is open for writing, and a folder cannot be opened for writing.
 _NO_LOCKS = frozenset(
     {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 )
@@ -51,35 +50,35 @@ class FolderLockedError(Exception):
         self.folder = folder
 
 
-class Locking(Protocol[T_co]):
-    """Work that needs a folder's lock, begun once and tried until the lock is free."""
+class LockedOperation(Protocol[T_co]):
+    """An operation that needs a folder's lock; retried until the lock is free."""
 
     def attempt(self) -> T_co:
-        """Do it.
+        """Run the operation.
 
         Raises
         ------
         FolderLockedError
-            When the lock is not free: to be tried again, or to be given up by `discard`.
+            When the lock is held: call `attempt` again, or `discard`.
         """
 
     def discard(self) -> None:
-        """Undo what was begun."""
+        """Clean up after an operation that was not completed."""
 
 
 @contextmanager
 def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
-    """Hold the lock of a key's folder; a process that dies leaves none.
+    """Hold the lock of the folder of a path. The kernel releases it when the process dies.
 
     Raises
     ------
     FolderLockedError
-        When it is not free.
+        When another process or thread holds it.
     NotImplementedError
-        When it is to be exclusive, and the file system has no locks on folders.
+        When it is exclusive, and the file system has no locks on folders.
     OSError
-        When the folder cannot be opened, or locked now. Without the shared lock of a folder that
-        this process may not read the work goes on: only a comparison needs one.
+        When the folder cannot be opened or locked. A shared lock is skipped if this process may
+        not read the folder: only compare and swap depends on it.
     """
     if fcntl is None:
         if exclusive:
@@ -90,7 +89,7 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
     held: list[int] = []
     try:
         try:
-            # In one step, see `paths`.
+            # A single step, see `paths`.
             held.extend(map(os.open, (folder,), (FOLDER,)))
             _lock(held[0], folder, exclusive=exclusive)
         except PermissionError:
@@ -107,21 +106,21 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
 
 @contextmanager
 def shared_lock(descriptor: int, folder: str) -> Iterator[None]:
-    """Hold the shared lock of a folder that is open.
+    """Hold the shared lock of an open folder.
 
     Parameters
     ----------
     descriptor : int
-        Of the folder.
+        Descriptor of the folder.
     folder : str
-        Its path, for the error.
+        Path of the folder, for the error.
 
     Raises
     ------
     FolderLockedError
-        When another holds the exclusive one.
+        When another process or thread holds the exclusive lock.
     OSError
-        When the folder cannot be locked now.
+        When the folder cannot be locked.
     """
     if fcntl is None:
         yield
@@ -140,44 +139,44 @@ def _lock(descriptor: int, folder: str, *, exclusive: bool) -> None:
         raise FolderLockedError(folder) from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:
-            # Without the lock another change would be undone.
+            # Without the lock a concurrent change could be lost.
             raise
         if exclusive:
             raise NotImplementedError("this folder cannot be locked") from error
 
 
 def _unlock(descriptor: int) -> None:
-    # A child that was forked meanwhile has the descriptor too, and the lock with it.
+    # Explicitly: a child that was forked meanwhile has inherited the descriptor and the lock.
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-async def locking(work: Locking[T], seconds: float) -> T:
-    """Do work as soon as the lock it needs is free.
+async def run_locked(work: LockedOperation[T], seconds: float) -> T:
+    """Run an operation as soon as its lock is free.
 
     Parameters
     ----------
-    work : Locking
-        Discarded when it is not done in the end.
+    work : LockedOperation
+        Discarded if it fails.
     seconds : float
-        How long to wait for the lock.
+        Maximum time to wait for the lock.
 
     Raises
     ------
     TimeoutError
-        When the lock was not free in that time.
+        When the lock is not free within this time.
     """
     try:
         try:
             return await in_thread(work.attempt)
         except FolderLockedError:
-            return await _retried(work, seconds)
+            return await _retry_locked(work, seconds)
     except BaseException:
         work.discard()
         raise
 
 
-async def _retried(work: Locking[T], seconds: float) -> T:
+async def _retry_locked(work: LockedOperation[T], seconds: float) -> T:
     end = time.monotonic() + seconds
     longest = _FIRST_PAUSE
     while True:

@@ -1,8 +1,8 @@
-"""What is at a path: descriptors that are always closed, and errors that mean "no file".
+"""Paths and descriptors that are always closed, and errors that mean "no file".
 
-Python may raise ``KeyboardInterrupt`` as soon as a call has returned, before what it returned is
-bound to a name: a descriptor from ``os.open`` would then stay open for ever. Here ``list.extend``
-opens the file and keeps its descriptor in one step.
+Python may raise ``KeyboardInterrupt`` after ``os.open`` returns and before its result is bound to a
+name: the descriptor would leak. Here ``list.extend`` opens the file and stores the descriptor in a
+single step.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDER", "is_folder_link", "is_no_file", "opened", "parent"]
 
-#: How a folder is opened: ``O_NONBLOCK``, for what may turn out to be a pipe or a device.
+#: Flags to open a folder; ``O_NONBLOCK`` because the path may be a pipe or a device.
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK
 
-#: Errors of a path that leads to no file: missing, a file where a folder would have to be, a link
-#: that leads back to itself, a name that is too long.
+#: Errors of a path without a file: missing, a file in place of a folder, a folder, a link to
+#: itself, a name that is too long.
 _NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 @contextmanager
 def opened(path: str, flags: int, *, folder: int | None = None) -> Iterator[int]:
-    """Open a path, and close its descriptor at the end, also after an interruption.
+    """Open a path, and close its descriptor at the end, also after ``KeyboardInterrupt``.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def opened(path: str, flags: int, *, folder: int | None = None) -> Iterator[int]
     flags : int
         As for ``os.open``.
     folder : int, optional
-        Descriptor of a folder.
+        Descriptor of the folder.
     """
     held: list[int] = []
     try:
@@ -49,7 +49,7 @@ def opened(path: str, flags: int, *, folder: int | None = None) -> Iterator[int]
 
 
 def is_no_file(error: OSError) -> bool:
-    """Whether the error says that there is no file at a path."""
+    """Whether an error means that there is no file at the path."""
     return error.errno in _NO_FILE
 
 
@@ -59,5 +59,5 @@ def is_folder_link(path: str) -> bool:
 
 
 def parent(path: str) -> str:
-    """The folder of a path."""
+    """The parent folder of a path."""
     return path.rpartition("/")[0] or "/"

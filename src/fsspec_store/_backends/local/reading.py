@@ -1,4 +1,4 @@
-"""Whole files and parts of them."""
+"""Reads of whole files and of ranges."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["read", "read_version", "size"]
 
-#: ``O_NONBLOCK``: opening a pipe would otherwise wait for a writer.
+#: ``O_NONBLOCK``: opening a pipe would wait for a writer.
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-#: Of more bytes it is known first that the machine has the memory. One read returns at most 2 GiB
-#: on Linux.
+#: For larger reads the memory is checked and allocated first. On Linux one read returns at most
+#: 2 GiB.
 _LARGE = 256 * 2**20
 
 
@@ -28,7 +28,7 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
     """Read a file, or a part of it; see `Backend.read`."""
     held: list[int] = []
     try:
-        # In one step, see `paths`.
+        # A single step, see `paths`.
         held.extend(map(os.open, (path,), (_FLAGS,)))
         descriptor = held[0]
         status = os.fstat(descriptor)
@@ -51,7 +51,7 @@ def _read_between(descriptor: int, start: int, end: int) -> bytes | memoryview:
         memory = new_memory(end - start)
         _fill(memory, descriptor, start)
         return memory
-    # Most often one read.
+    # Usually a single read.
     data = os.pread(descriptor, end - start, start)
     parts = [data]
     while start + len(data) < end:

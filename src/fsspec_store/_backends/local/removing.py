@@ -1,9 +1,8 @@
-"""Folders emptied by descriptors, so that no link is followed that takes a folder's place.
+"""Recursive removal by descriptors, which follows no link that replaces a folder meanwhile.
 
-A path is looked up again by each call. A process that may write in the folder could replace it by
-a link meanwhile, and files elsewhere would be removed. A descriptor stays with the folder that was
-opened (``openat``, ``O_NOFOLLOW``). However deep the folders lie, few descriptors are open at a
-time.
+Each call resolves a path again: another process could replace a folder by a link, and files outside
+would be removed. A descriptor stays bound to the opened folder (``openat``, ``O_NOFOLLOW``). The
+number of open descriptors is bounded at any depth.
 """
 
 from __future__ import annotations
@@ -20,21 +19,21 @@ from ..temporary_names import is_temporary
 from .locks import FolderLockedError, shared_lock
 from .paths import FOLDER, is_no_file, opened, parent
 
-__all__ = ["Emptying", "remove_empty", "remove_empty_above"]
+__all__ = ["RecursiveRemoval", "remove_empty", "remove_empty_above"]
 
-#: Descriptors of folders above the current one that stay open; others are opened again.
-_MOST_OPEN = 32
-#: Errors of opening what is no folder itself: a link, a file.
+#: Maximum number of open descriptors of folders above; others are reopened.
+_MAX_OPEN = 32
+#: Errors of opening a link or a file as a folder.
 _NO_FOLDER = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 
 
 class _Descent:
-    """The way down from a folder to one below it, as descriptors."""
+    """The path from a folder to one below it, as descriptors."""
 
     def __init__(self, path: str, *, flags: int = FOLDER, folder: int | None = None) -> None:
-        #: Name and identity of each folder on the way.
-        self._way: list[tuple[str, tuple[int, int]]] = []
-        #: Descriptors of the last of them.
+        #: Name and identity (device, inode) of each folder on the path.
+        self._folders: list[tuple[str, tuple[int, int]]] = []
+        #: Descriptors of the last of these folders.
         self._held: list[int] = []
         try:
             self._open(path, flags, folder)
@@ -54,54 +53,59 @@ class _Descent:
 
     @property
     def here(self) -> int:
-        """Descriptor of the folder that was reached."""
+        """Descriptor of the current folder."""
         return self._held[-1]
 
     @property
     def depth(self) -> int:
-        return len(self._way) - 1
+        return len(self._folders) - 1
 
     @property
     def below(self) -> str:
         """Names of the folders below the first one, joined by ``/``."""
-        return "/".join(name for name, _ in self._way[1:])
+        return "/".join(name for name, _ in self._folders[1:])
 
     def enter(self, name: str) -> None:
-        """Go into a folder that is no link.
+        """Enter a folder.
 
         Raises
         ------
         OSError
-            When it is one, or no folder, or missing.
+            When it is missing, a link, or a file.
         """
         self._open(name, FOLDER | os.O_NOFOLLOW, self.here)
-        if len(self._held) > _MOST_OPEN:
+        if len(self._held) > _MAX_OPEN:
             os.close(self._held.pop(0))
 
     def leave(self) -> bool:
-        """Go back to the folder above; remove the one that was left, and say whether that could be.
+        """Return to the folder above, and remove the current folder if it is empty.
+
+        Returns
+        -------
+        bool
+            Whether the folder was removed.
 
         Raises
         ------
         OSError
-            When it is not any more in the folder by which it was reached.
+            When another process moved the folder.
         """
-        name, _ = self._way.pop()
+        name, _ = self._folders.pop()
         if len(self._held) == 1:
             self._held.insert(0, os.open("..", FOLDER, dir_fd=self._held[0]))
-            if _identity(self._held[0]) != self._way[-1][1]:
+            if _identity(self._held[0]) != self._folders[-1][1]:
                 raise OSError(f"the folder {name!r} was moved while its files were removed")
         os.close(self._held.pop())
         try:
             os.rmdir(name, dir_fd=self.here)
         except OSError:
-            # What holds something stays, and what took its place.
+            # It is not empty, or was replaced.
             return False
         return True
 
     def _open(self, name: str, flags: int, folder: int | None) -> None:
         self._held.extend(map(partial(os.open, dir_fd=folder), (name,), (flags,)))
-        self._way.append((name, _identity(self._held[-1])))
+        self._folders.append((name, _identity(self._held[-1])))
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
@@ -109,17 +113,17 @@ def _identity(descriptor: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-class Emptying:
-    """Remove every file below, links themselves and not what they lead to, then empty folders.
+class RecursiveRemoval:
+    """Remove every file below a directory, then its empty folders; links are not followed.
 
-    Each folder is locked while its files are removed, as for a single removal: no replacement under
-    way brings one of them back. A `fsspec_store._backends.local.locks.Locking`.
+    Each folder is locked while its files are removed: no concurrent compare and swap restores one.
+    A `fsspec_store._backends.local.locks.LockedOperation`.
 
     Parameters
     ----------
     directory : str
-        Stays. Nothing is done where it is missing. A link to a folder is removed itself, unless it
-        is the store's root.
+        It stays, and may be missing. A link to a folder is itself removed, unless it is the store's
+        root.
     is_root : bool
         Whether it is the store's root.
     """
@@ -129,7 +133,7 @@ class Emptying:
         self._is_root = is_root
 
     def attempt(self) -> None:
-        """Remove what is left."""
+        """Remove the remaining files."""
         path = self._path
         try:
             if self._is_root:
@@ -152,11 +156,11 @@ class Emptying:
                 raise FolderLockedError(f"{path}/{descent.below}".rstrip("/")) from None
 
     def discard(self) -> None:
-        """Nothing is left to undo."""
+        """Do nothing: removed files stay removed."""
 
 
 def remove_empty(path: str) -> None:
-    """Remove a folder, and the folders below it that hold no file, if none of them does."""
+    """Remove a folder that contains no file at any depth; keep it otherwise."""
     with suppress(OSError), opened(parent(path), FOLDER) as above:
         name = path.rpartition("/")[2]
         with _Descent(name, flags=FOLDER | os.O_NOFOLLOW, folder=above) as descent:
@@ -165,9 +169,9 @@ def remove_empty(path: str) -> None:
 
 
 def remove_empty_above(directory: str, root: str) -> None:
-    """Remove a folder below the root if it is empty, and so each one above it.
+    """Remove a folder below the root if it is empty, and then each empty folder above it.
 
-    The root stays, and so does a link on the way.
+    The root stays, and so does a link on the path.
     """
     names = directory[len(root) :].strip("/").split("/")
     with suppress(OSError):
@@ -189,7 +193,7 @@ def remove_empty_above(directory: str, root: str) -> None:
 
 
 def _empty(descent: _Descent, *, with_files: bool) -> None:
-    """Remove what is below the folder that was reached; or only folders that hold no file."""
+    """Remove everything below the current folder, or (``with_files=False``) only empty folders."""
     top = descent.depth
     left = [_clear(descent.here, with_files)]
     while True:
@@ -207,7 +211,7 @@ def _empty(descent: _Descent, *, with_files: bool) -> None:
         except OSError as error:
             if error.errno not in _NO_FOLDER:
                 raise
-            # It was a folder a moment ago.
+            # The folder was replaced by a link or a file.
             if with_files:
                 _unlink(name, descent.here)
         else:
@@ -215,9 +219,9 @@ def _empty(descent: _Descent, *, with_files: bool) -> None:
 
 
 def _clear(folder: int, with_files: bool) -> list[str]:
-    """Remove the files of one folder if that is asked, and return the names of its folders."""
+    """Remove the files of one folder if ``with_files``, and return the names of its folders."""
     folders = []
-    # The caller knows the folder's path.
+    # The caller adds the path to the error.
     lock = shared_lock(folder, "") if with_files else nullcontext()
     with lock, os.scandir(folder) as entries:
         for entry in entries:
@@ -227,7 +231,7 @@ def _clear(folder: int, with_files: bool) -> list[str]:
                 try:
                     _unlink(entry.name, folder)
                 except IsADirectoryError:
-                    # A folder took its place.
+                    # The file was replaced by a folder.
                     folders.append(entry.name)
     return folders
 

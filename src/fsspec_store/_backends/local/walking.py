@@ -1,4 +1,4 @@
-"""Files and folders listed, through links as reading goes through them."""
+"""Listing of files and folders; links are followed, as for reads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["pages"]
 def pages(
     directory: str, name_prefix: str, recursive: bool, limit: int
 ) -> Generator[Page, None, None]:
-    """List in pages of at most ``limit`` entries; see `Backend.pages`."""
+    """Pages of at most ``limit`` entries; see `Backend.pages`."""
     objects: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     for path, size in _walk(directory, name_prefix, recursive):
@@ -40,11 +40,10 @@ def _walk(
     above: frozenset[str] = frozenset(),
     behind: set[str] | None = None,
 ) -> Iterator[tuple[str, int | None]]:
-    """Files with their sizes, and (not recursive) folders that hold a file, with ``None``.
+    """Files with their sizes, and (not recursive) folders that contain a file, with ``None``.
 
-    A link is followed, as reading through it would, unless it leads back to a folder above it.
-    Below a link, no folder is entered by two further links: of ten folders that link to each other
-    there are ten million paths.
+    A link is followed unless it leads back to a folder above it. Below a link, no folder is entered
+    through two further links: ten folders that link to each other have ten million paths.
 
     Parameters
     ----------
@@ -53,9 +52,9 @@ def _walk(
     above : frozenset of str
         Real paths of the folders above.
     behind : set of str or None
-        Real paths that links lead to, of those below the first link on the way; added to.
+        Real paths of the targets of links below the first link on the path; extended here.
     """
-    # Folders wait in a list, so that however deep they lie one is open at a time.
+    # A list instead of recursion: only one folder is open at any depth.
     waiting = [(directory, above, behind)]
     while waiting:
         folder, above, behind = waiting.pop()
@@ -71,7 +70,7 @@ def _walk(
                         yield path, status.st_size
                     continue
             except OSError as error:
-                # Removed since, or a link to nothing.
+                # Removed meanwhile, or a broken link.
                 if is_no_file(error):
                     continue
                 raise
@@ -90,7 +89,7 @@ def _walk(
 
 
 def _is_text(name: str) -> bool:
-    """Whether a key may have this name: others are bytes that no text encodes to."""
+    """Whether a key may have this name: it must be valid UTF-8."""
     if name.isascii():
         return True
     try:

@@ -1,7 +1,7 @@
-"""Values moved into place: whole or not at all, and one winner where that is asked.
+"""Atomic writes, atomic creation, compare and swap, and removal of files.
 
-A value is written to a temporary file in the key's own folder. Its name is known before the file
-is made, so that whatever interrupts the work finds it and removes it.
+A value is written to a temporary file in the key's folder, which is then renamed. Its name is
+stored before the file is created, so that it is removed after any interruption.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..temporary_names import temporary_name
+from .file_attributes import copy_attributes, replaced_status
 from .locks import FolderLockedError, folder_lock
 from .paths import is_folder_link, is_no_file, parent
 from .reading import read_version, size
 from .removing import remove_empty
-from .replaced import replaced_by, take_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,18 +30,18 @@ T = TypeVar("T")
 
 #: Errors of file systems without hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-#: A folder may be removed between making it and writing into it; then it is made again.
+#: Maximum number of tries if the folder is removed between its creation and the write.
 _FOLDER_TRIES = 100
-#: A file in the way may be removed between the link that failed and the look at it.
-_PLACE_TRIES = 100
+#: Maximum number of tries if an existing file is removed between the failed link and its check.
+_LINK_TRIES = 100
 
-# Functions of C, which open a file and hand it over in one step: see `paths`.
-_for_everybody = partial(os.open, mode=0o666)
-_for_the_owner = partial(os.open, mode=0o600)
+# Implemented in C: they open a file and return it in a single step, see `paths`.
+_open_default = partial(os.open, mode=0o666)
+_open_private = partial(os.open, mode=0o600)
 
 
 class _Temporary:
-    """A value in a temporary file beside its path."""
+    """A value in a temporary file in the folder of its path."""
 
     def __init__(self, path: str, data: memoryview) -> None:
         self._folder = parent(path).rstrip("/")
@@ -50,18 +50,18 @@ class _Temporary:
         self.name: str | None = None
 
     def make(self, old: os.stat_result | None) -> str:
-        """Write the file, with the owner and permissions of the one it is to replace.
+        """Write the file, with the owner and permissions of the file that it replaces.
 
-        Where it replaces none it has the mode of any program's new file: 0666 less the umask.
+        If it replaces none, it has the default mode of new files: 0666 without the umask.
         """
-        opener = _for_everybody if old is None else _for_the_owner
+        opener = _open_default if old is None else _open_private
         for attempt in range(_FOLDER_TRIES):
             self.name = name = f"{self._folder}/{temporary_name()}"
             try:
                 with io.FileIO(name, "xb", opener=opener) as file:
                     _write_all(file, self._data)
                     if old is not None:
-                        take_over(file.fileno(), self._path, old)
+                        copy_attributes(file.fileno(), self._path, old)
                 return name
             except FileNotFoundError:
                 self._make_folder(is_last=attempt == _FOLDER_TRIES - 1)
@@ -72,7 +72,7 @@ class _Temporary:
         try:
             os.makedirs(self._folder, exist_ok=True)
         except (FileNotFoundError, FileExistsError):
-            # Removed again meanwhile, in the middle of makedirs too; or a link to nothing.
+            # Removed meanwhile, possibly during makedirs; or a broken link.
             if is_last:
                 raise
 
@@ -82,10 +82,10 @@ class _Temporary:
                 os.unlink(self.name)
             self.name = None
 
-    def until_kept(self, move: Callable[[], T]) -> T:
-        """The result of moving the file into place, repeated while other programs remove the file.
+    def rename_with(self, move: Callable[[], T]) -> T:
+        """Call ``move``, again if another program removed the temporary file.
 
-        A program that removes the folder with all its files (``shutil.rmtree``) removes this one.
+        ``shutil.rmtree`` on the folder, for example, removes it.
         """
         for _ in range(_FOLDER_TRIES - 1):
             try:
@@ -98,7 +98,7 @@ class _Temporary:
 
 
 class Write:
-    """A value in place of whatever is there; see `Backend.write` and `locks.Locking`."""
+    """Write a value; see `Backend.write` and `locks.LockedOperation`."""
 
     def __init__(self, path: str, data: memoryview) -> None:
         self._path = path
@@ -106,7 +106,7 @@ class Write:
 
     def attempt(self) -> None:
         try:
-            self._temporary.until_kept(self._move)
+            self._temporary.rename_with(self._move)
         except FolderLockedError:
             raise
         except BaseException:
@@ -117,19 +117,19 @@ class Write:
         self._temporary.discard()
 
     def _move(self) -> None:
-        name = self._temporary.name or self._temporary.make(replaced_by(self._path))
+        name = self._temporary.name or self._temporary.make(replaced_status(self._path))
         with folder_lock(self._path, exclusive=False):
             try:
                 os.replace(name, self._path)
             except IsADirectoryError:
-                # Folders without a file are no keys and hold no place.
+                # Folders without files are not keys and may be replaced.
                 remove_empty(self._path)
                 os.replace(name, self._path)
         self._temporary.name = None
 
 
 class Replacement:
-    """A value in place of one version of it; see `Backend.replace` and `locks.Locking`."""
+    """Replace one version of a value; see `Backend.replace` and `locks.LockedOperation`."""
 
     def __init__(self, path: str, data: memoryview, version: str) -> None:
         self._path = path
@@ -138,7 +138,7 @@ class Replacement:
 
     def attempt(self) -> bool:
         try:
-            is_same = self._temporary.until_kept(self._move)
+            is_same = self._temporary.rename_with(self._move)
             self.discard()
         except FolderLockedError:
             raise
@@ -154,7 +154,7 @@ class Replacement:
         if self._temporary.name is None:
             if size(self._path) is None:
                 return False
-            self._temporary.make(replaced_by(self._path))
+            self._temporary.make(replaced_status(self._path))
         with folder_lock(self._path, exclusive=True):
             found = read_version(self._path)
             is_same = found is not None and found[1] == self._version
@@ -165,7 +165,7 @@ class Replacement:
 
 
 class Removal:
-    """Files removed, if they are there; see `Backend.remove_many` and `locks.Locking`."""
+    """Remove files that exist; see `Backend.remove_many` and `locks.LockedOperation`."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self._left = list(reversed(paths))
@@ -176,15 +176,15 @@ class Removal:
             self._left.pop()
 
     def discard(self) -> None:
-        """What was removed stays so."""
+        """Do nothing: removed files stay removed."""
 
 
 def create(path: str, data: memoryview) -> bool:
-    """Write a file that must not exist yet; see `Backend.create`."""
+    """Write a file unless it exists; see `Backend.create`."""
     temporary = _Temporary(path, data)
     try:
-        is_created = temporary.until_kept(lambda: _link(temporary.make(None), path, data))
-        # Here and not in a "finally", which would not be protected from an interruption itself.
+        is_created = temporary.rename_with(lambda: _link(temporary.make(None), path, data))
+        # Not in a "finally", which an interruption could skip.
         temporary.discard()
     except BaseException:
         temporary.discard()
@@ -194,7 +194,7 @@ def create(path: str, data: memoryview) -> bool:
 
 def _link(name: str, path: str, data: memoryview) -> bool:
     is_emptied = False
-    for _ in range(_PLACE_TRIES):
+    for _ in range(_LINK_TRIES):
         try:
             os.link(name, path)
         except FileExistsError:
@@ -203,10 +203,10 @@ def _link(name: str, path: str, data: memoryview) -> bool:
             try:
                 mode = os.lstat(path).st_mode
             except FileNotFoundError:
-                # It was removed meanwhile.
+                # The file was removed meanwhile.
                 continue
             if stat.S_ISREG(mode):
-                # It was removed, and another one created.
+                # The file was removed and another one created.
                 continue
             if not stat.S_ISDIR(mode):
                 raise
@@ -224,10 +224,10 @@ def _link(name: str, path: str, data: memoryview) -> bool:
 
 
 def _create_in_place(path: str, data: memoryview) -> bool:
-    """Where there are no hard links: one winner still, but readers may see it write."""
+    """Create a file atomically without hard links; readers may see it before it is complete."""
     made: list[io.FileIO] = []
     try:
-        # In one step, see `paths`: what is removed below is surely this call's.
+        # A single step, see `paths`: only a file that this call created is removed below.
         made.extend(map(io.FileIO, (path,), ("xb",)))
         with made[0] as file:
             _write_all(file, data)
@@ -254,6 +254,6 @@ def _remove(path: str) -> None:
         with folder_lock(path, exclusive=False):
             os.unlink(path)
     except OSError as error:
-        # EPERM is what macOS answers for a folder.
+        # macOS returns EPERM for a folder.
         if not is_no_file(error) and not (error.errno == errno.EPERM and os.path.isdir(path)):
             raise

@@ -1,1 +1,1 @@
-"""Web servers."""
+"""The backend for web servers."""

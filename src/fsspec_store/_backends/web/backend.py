@@ -1,8 +1,8 @@
-"""Web servers that are read: objects by GET and HEAD, listings where the server has index pages.
+"""Read-only backend for web servers: GET and HEAD, and listings from the server's index pages.
 
-Keys are joined to the root's path, quoted, before its query: a token in the query goes with every
-request. What a server may do instead of what it was asked (ignore a range, compress, send the page
-of a directory) is found out and made up for, or raised; it never becomes the bytes of a key.
+A key is quoted and appended to the path of the root URL; the query of the root URL, which may hold
+a token, is sent with every request. Servers may ignore a range, compress a response or send the
+index page of a directory. Each case is detected, and handled or raised as an error.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from yarl import URL
 from ..._http.origins import TRUSTED_HOSTS, trusted_origins
 from ..._http.responses import http_failure
 from ..base import Backend
-from .indexes import Indexes
+from .client import Location, WebClient
+from .listings import Listings
 from .reading import Reader
 from .redirects import Redirects
-from .requests import Place, Requests
 from .session import check_options, request_options
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from ..._http.settings import Settings
     from ..pages import Page
 
-__all__ = ["HTTPBackend"]
+__all__ = ["WebBackend"]
 
 
-class HTTPBackend(Backend):
+class WebBackend(Backend):
     """Files of web servers, by URLs such as ``https://host/data/key``."""
 
     has_secret_paths = True
@@ -48,33 +48,33 @@ class HTTPBackend(Backend):
         super().__init__(fs, settings)
         check_options(fs)
         self._options = request_options(fs)
-        # By `check_root`.
-        self._requests: Requests
+        # Set by `check_root`.
+        self._client: WebClient
         self._reader: Reader
-        self._indexes: Indexes
+        self._listings: Listings
 
     @property
     def supports_listing(self) -> bool:  # type: ignore[override]
-        return self._indexes.are_given
+        return self._listings.supported
 
     def check_root(self, root: str) -> str | None:
-        """As the base's; from here on the backend is one of stores at this root.
+        """Bind the backend to this root; return why no store can be there, or ``None``.
 
-        Where the root ends and keys begin cannot be told from a path: either may hold ``?``.
+        A path alone does not show where the root ends: both root and key may contain ``?``.
         """
         try:
             url = URL(root, encoded=self.fs.encoded)
-            place, query = str(url.with_query(None).with_fragment(None)), url.raw_query_string
+            base, query = str(url.with_query(None).with_fragment(None)), url.raw_query_string
             port = url.port
         except ValueError:
-            return "this is no URL"
+            return "it is not a valid URL"
         if not url.host or url.scheme not in ("http", "https"):
-            return "this URL names no web server"
+            return "it is not an http or https URL with a host"
         if url.raw_fragment or "#" in root:
-            return "a URL on a web server has no #; in a name it is written %23"
+            return "a URL of a web server must not contain #; write # in a name as %23"
         if url.raw_user is not None and "Authorization" in self._options["headers"]:
-            return "the URL has a user name, and the options say who asks as well"
-        here = Place(root, place.rstrip("/"), query and "?" + query)
+            return "the URL has a user name, and the options contain credentials as well"
+        here = Location(root, base.rstrip("/"), query and "?" + query)
         service = f"{url.scheme}://{url.host}:{port}"
         options = dict(self._options)
         redirects = Redirects(
@@ -83,16 +83,16 @@ class HTTPBackend(Backend):
             options.pop("headers"),
             options,
         )
-        self._requests = Requests(self.fs, service, here, redirects, self.settings)
-        self._reader = Reader(self._requests, self.settings.reads)
-        self._indexes = Indexes(self._requests)
+        self._client = WebClient(self.fs, service, here, redirects, self.settings)
+        self._reader = Reader(self._client, self.settings.reads)
+        self._listings = Listings(self._client)
         return None
 
     async def discover(self, directory: str) -> None:
-        # One attempt's time: opening a store waits no longer for what it can do without.
+        # At most the timeout of one attempt: the store also opens without this result.
         with suppress(TimeoutError):
             async with asyncio.timeout(self.settings.policy.timeout):
-                await self._indexes.discover(directory)
+                await self._listings.discover(directory)
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         return await self._reader.read(path, request)
@@ -112,13 +112,13 @@ class HTTPBackend(Backend):
     def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        return self._indexes.pages(directory, name_prefix, recursive=recursive)
+        return self._listings.pages(directory, name_prefix, recursive=recursive)
 
     def failure(self, error: Exception) -> Failure:
         return http_failure(error)
 
     def close(self) -> None:
-        self._requests.close()
+        self._client.close()
 
     async def aclose(self) -> None:
-        await self._requests.aclose()
+        await self._client.aclose()

@@ -1,7 +1,4 @@
-"""Bodies of HTTP responses as they arrive: bounded in bytes, and decoded.
-
-Knows aiohttp's streams, and what to do when a server sends the whole object for a range.
-"""
+"""Streamed, decoded HTTP response bodies with size limits, and ranges cut from whole objects."""
 
 from __future__ import annotations
 
@@ -37,25 +34,26 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Body",
-    "WholeSentError",
-    "cut_from_whole",
-    "may_come_in_parts",
-    "whole_length",
+    "RangeIgnoredError",
+    "extract_range",
+    "object_size",
+    "supports_parts",
 ]
 
-#: A long unread rest of an answer costs its connection; a short one is cheaper read.
-_SHORT_REST = 2**16
-#: Shorter bodies are a piece or a few: to join them costs less than to look at each.
-_JOINED_BYTES = 2**18
+#: Maximum number of unread bytes that are read to keep a connection alive. With more left, the
+#: connection is closed.
+_MAX_DRAIN = 2**16
+#: Shorter bodies arrive in few chunks: joining them is faster than copying into a buffer.
+_MAX_JOINED = 2**18
 
 
-class WholeSentError(Exception):
-    """A server has the end of an object, and sends all of it when it is told no last byte.
+class RangeIgnoredError(Exception):
+    """The server ignored a range without a last byte and sends the whole object.
 
     Parameters
     ----------
     size : int
-        Of the whole object, in bytes.
+        Size of the whole object in bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -64,19 +62,19 @@ class WholeSentError(Exception):
 
 
 class Body:
-    """The body of a response that is not read yet; a `fsspec_store._http.large_reads.Stream`.
+    """The unread body of a response; a `fsspec_store._http.large_reads.Stream`.
 
     Parameters
     ----------
     response : ClientResponse
-        With a body as it was sent, not decoded.
+        Made with ``auto_decompress=False``: this class decodes.
 
     Attributes
     ----------
     status : int
     headers : mapping
     url : URL
-        Where it came from, after redirects.
+        URL of the response, after redirects.
     """
 
     def __init__(self, response: ClientResponse) -> None:
@@ -89,16 +87,16 @@ class Body:
         self._steps: list[Decoder] | None = None
         self._decoded: Iterator[bytes] = iter(())
         self._decoded_bytes = 0
-        # Of the piece that was read last.
+        # Unused bytes of the last chunk.
         self._left = memoryview(b"")
 
     async def read(self, limit: int = MOST_UNANNOUNCED) -> bytes:
-        """All of it, decoded.
+        """Read and decode the whole body.
 
         Raises
         ------
         BodyTooLongError
-            When it is longer than ``limit``.
+            When it has more than ``limit`` bytes.
         """
         pieces = []
         size = 0
@@ -110,20 +108,20 @@ class Body:
         return b"".join(pieces)
 
     async def read_sized(self, size: int) -> bytes | memoryview:
-        """All of a body of this size, which is not encoded."""
-        if size <= _JOINED_BYTES:
+        """Read a body of known size that has no content coding."""
+        if size <= _MAX_JOINED:
             return await self.read(size)
         memory = new_memory(size)
         await self.read_into(memory)
         return memory
 
     async def read_into(self, sink: memoryview) -> None:
-        """Fill a piece of memory with the next bytes, as they were sent.
+        """Fill a buffer with the next bytes, without decoding.
 
         Raises
         ------
         aiohttp.ClientError, TimeoutError
-            When the body ends before, or stalls.
+            When the body ends too early or stalls.
         """
         filled = 0
         while filled < sink.nbytes:
@@ -137,12 +135,12 @@ class Body:
             self._left = self._left[piece.nbytes :]
 
     async def next_piece(self) -> bytes:
-        """The next bytes, decoded; none at the end.
+        """The next decoded bytes; empty at the end of the body.
 
         Raises
         ------
         OSError
-            When it is a small body of much that is decoded: nothing tells it from an attack.
+            When the decoded body exceeds the limits: it may be a decompression bomb.
         """
         if not self._coding:
             return await self._next()
@@ -161,25 +159,25 @@ class Body:
             self._decoded = _through(self._steps, data)
 
     async def size(self) -> int:
-        """How many bytes it has, counted; ``OSError`` beyond `MOST_WASTED`."""
+        """Count the decoded bytes by reading them; ``OSError`` above `MOST_WASTED`."""
         size = 0
         while piece := await self.next_piece():
             size += len(piece)
             if size > MOST_WASTED:
                 raise OSError(
-                    "the server does not say the object's size, which is more than "
+                    "the server does not state the object's size, which is more than "
                     f"{MOST_WASTED} bytes"
                 )
         return size
 
     async def drain(self) -> None:
-        """Read the rest if it is short, so that the connection serves again."""
+        """Read the rest if it is short, so that the connection can be reused."""
         read = 0
-        while read < _SHORT_REST and (piece := await self._next()):
+        while read < _MAX_DRAIN and (piece := await self._next()):
             read += len(piece)
 
     def close(self) -> None:
-        """Let go of the response: its connection serves again if it was read to its end."""
+        """Close the response; its connection is reused if the body was read to the end."""
         self._response.close()
 
     def _count(self, piece: bytes) -> None:
@@ -191,14 +189,14 @@ class Body:
             )
 
     async def _next(self) -> bytes:
-        """The next bytes as they were sent, none at the end."""
+        """The next bytes as sent; empty at the end of the body."""
         piece = await self._response.content.readany()
         self._sent += len(piece)
         return piece
 
 
 def _through(steps: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
-    """Data decoded by one decoder after the other."""
+    """Decode data with each decoder in turn."""
     if not steps:
         yield data
         return
@@ -206,61 +204,61 @@ def _through(steps: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
         yield from _through(steps[1:], piece)
 
 
-async def cut_from_whole(body: Body, request: ByteRequest | None, *, again: bool) -> bytes:
-    """The part asked for, from an answer that is the whole object.
+async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: bool) -> bytes:
+    """The requested part of a response that is the whole object.
 
     Parameters
     ----------
     body : Body
-        Of the answer.
+        Body of the response.
     request : ByteRequest or None
-        What was asked for.
-    again : bool
-        Raise `WholeSentError` where it is better to ask again, with a last byte.
+        The requested part.
+    may_repeat : bool
+        Raise `RangeIgnoredError` if a second request, with a last byte, is cheaper.
 
     Raises
     ------
     RangeNotSatisfiableError
         When the object is too short.
     OSError
-        When more than `MOST_WASTED` bytes would be read and dropped.
+        When more than `MOST_WASTED` bytes would be read and discarded.
     """
-    size = whole_length(body.headers)
+    size = object_size(body.headers)
     if size is None:
-        return await _cut_from_unknown(body, request)
+        return await _extract_unsized(body, request)
     if is_out_of_range(request, size):
         raise RangeNotSatisfiableError(size)
     start, end = resolve(request, size)
-    # Azure, for one, takes ranges, and none without an end.
+    # Azure, for example, supports ranges, but ignores a range without a last byte.
     open_ended = start > 0 and not isinstance(request, RangeByteRequest)
-    takes_ranges = body.headers.get("Accept-Ranges") == "bytes"
-    if again and open_ended and (takes_ranges or start > MOST_WASTED):
-        raise WholeSentError(size)
+    supports_ranges = body.headers.get("Accept-Ranges") == "bytes"
+    if may_repeat and open_ended and (supports_ranges or start > MOST_WASTED):
+        raise RangeIgnoredError(size)
     refuse_waste(start)
-    return await _cut(body, start, end)
+    return await _read_between(body, start, end)
 
 
-def may_come_in_parts(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether a body may come in parts that are all of one version for certain.
+def supports_parts(status: int, headers: Mapping[str, str]) -> bool:
+    """Whether the object can be read in parts that are surely of one version.
 
-    For which the server has to take ranges, and to give a version that stands for these bytes and
-    no others: a weak ETag stands for what is much the same (RFC 9110, section 8.8.1).
+    This needs range support and a strong ETag: a weak one may stay the same when bytes change
+    (RFC 9110, section 8.8.1).
     """
-    takes_ranges = status == 206 or headers.get("Accept-Ranges") == "bytes"
+    supports_ranges = status == 206 or headers.get("Accept-Ranges") == "bytes"
     etag = headers.get("ETag", "")
     is_strong = is_etag(etag) and not etag.startswith("W/")
-    return takes_ranges and is_strong
+    return supports_ranges and is_strong
 
 
-def whole_length(headers: Mapping[str, str]) -> int | None:
-    """The object's size, where the length of the whole answer is that."""
+def object_size(headers: Mapping[str, str]) -> int | None:
+    """The object's size by ``Content-Length``; ``None`` without it or with a content coding."""
     return None if content_coding(headers) else content_length(headers)
 
 
-async def _cut_from_unknown(body: Body, request: ByteRequest | None) -> bytes:
-    """As `cut_from_whole`, where only the end of the body tells the size."""
+async def _extract_unsized(body: Body, request: ByteRequest | None) -> bytes:
+    """As `extract_range`, for a response that does not state the object's size."""
     if isinstance(request, SuffixByteRequest):
-        part = await _cut(body, 0, MOST_WASTED + 1)
+        part = await _read_between(body, 0, MOST_WASTED + 1)
         if len(part) > MOST_WASTED:
             refuse_waste(None)
         return part[-request.suffix :]
@@ -270,14 +268,14 @@ async def _cut_from_unknown(body: Body, request: ByteRequest | None) -> bytes:
     elif isinstance(request, RangeByteRequest):
         start, end = request.start, request.end
     refuse_waste(start)
-    part = await _cut(body, start, end)
+    part = await _read_between(body, start, end)
     if not part and request is not None:
         raise RangeNotSatisfiableError(None)
     return part
 
 
-async def _cut(body: Body, start: int, end: int | None) -> bytes:
-    """Bytes of a stream; what follows them is not read."""
+async def _read_between(body: Body, start: int, end: int | None) -> bytes:
+    """Bytes ``start`` to ``end`` of a body; the rest is not read."""
     pieces = []
     position = 0
     while piece := await body.next_piece():

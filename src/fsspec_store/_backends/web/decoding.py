@@ -1,7 +1,6 @@
-"""Content codings of HTTP (RFC 9110, section 8.4), undone piece by piece in bounded memory.
+"""Incremental decoders for HTTP content codings (RFC 9110, section 8.4), in bounded memory.
 
-Pure functions on bytes, no I/O. gzip and deflate are Python's own; br and zstd take a library, the
-same ones as aiohttp's.
+Does no I/O. gzip and deflate use Python's zlib; br and zstd need the same libraries as aiohttp.
 """
 
 from __future__ import annotations
@@ -17,29 +16,29 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoder", "decoders"]
 
-#: Decoded at once: what a small body may become is not known before.
+#: Maximum number of bytes decoded at once: a short body may expand to any size.
 _PIECE = 2**18
 _BROTLI = ("brotlicffi", "brotli")
 _ZSTD = ("compression.zstd", "backports.zstd")
 
 
 class Decoder(Protocol):
-    """Undoes one coding."""
+    """Decodes one content coding."""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """The next bytes decoded, in pieces."""
+        """Decode the next bytes, in pieces."""
 
     def finish(self) -> None:
-        """Raise ``aiohttp.ClientPayloadError`` unless the encoded form is complete."""
+        """Raise ``aiohttp.ClientPayloadError`` if the encoded body is incomplete."""
 
 
 def decoders(codings: Sequence[str]) -> list[Decoder]:
-    """Decoders in the order in which they are used, which is the reverse of the header's.
+    """Decoders in the order of use, which is the reverse of the header's order.
 
     Raises
     ------
     OSError
-        When a coding cannot be undone here.
+        When a coding is unknown or its library is not installed.
     """
     return [_decoder(coding) for coding in reversed(codings)]
 
@@ -53,7 +52,7 @@ def _decoder(coding: str) -> Decoder:
     if library is None:
         install = {"br": ": pip install brotli", "zstd": ": pip install backports.zstd"}
         raise OSError(
-            f"the server sent the {coding} form of the object, which cannot be decoded here"
+            f"cannot decode the response: the server sent it with Content-Encoding {coding}"
             + install.get(coding, "")
         )
     return _Brotli(library) if coding == "br" else _Zstd(library)
@@ -68,12 +67,12 @@ def _library(names: Iterable[str]) -> Any:
     return None
 
 
-def _broken(coding: str) -> aiohttp.ClientPayloadError:
-    return aiohttp.ClientPayloadError(f"the {coding} form of the object is damaged or incomplete")
+def _corrupt(coding: str) -> aiohttp.ClientPayloadError:
+    return aiohttp.ClientPayloadError(f"the {coding} response body is corrupt or incomplete")
 
 
 class _Zlib:
-    """gzip, which may have several members, or deflate, which has one."""
+    """gzip, which may have several members, or deflate, which has only one."""
 
     def __init__(self, wbits: int) -> None:
         self._wbits = wbits
@@ -84,7 +83,7 @@ class _Zlib:
         try:
             while data:
                 if self._stream.eof:
-                    # What pads a file is no member (RFC 1952, section 2.2, and gzip's manual).
+                    # Zero padding is not a member (RFC 1952, section 2.2, and gzip's manual).
                     data = data.lstrip(b"\0")
                     if not data or self._wbits <= zlib.MAX_WBITS:
                         return
@@ -94,21 +93,21 @@ class _Zlib:
                 if piece:
                     yield piece
                 data = self._stream.unused_data or self._stream.unconsumed_tail
-                # All is consumed, and more of it may come out.
+                # All input is consumed, but output may still be buffered.
                 while len(piece) == _PIECE and not data and not self._stream.eof:
                     piece = self._stream.decompress(b"", _PIECE)
                     if piece:
                         yield piece
         except zlib.error:
-            raise _broken("compressed") from None
+            raise _corrupt("compressed") from None
 
     def finish(self) -> None:
         if self._has_begun and not self._stream.eof:
-            raise _broken("compressed")
+            raise _corrupt("compressed")
 
 
 class _Deflate:
-    """deflate, which is zlib's format, and of some servers without its header."""
+    """deflate: the zlib format, which some servers send without the zlib header."""
 
     def __init__(self) -> None:
         self._zlib: _Zlib | None = None
@@ -143,11 +142,11 @@ class _Brotli:
             while not self._stream.can_accept_more_data():
                 yield self._stream.process(b"", output_buffer_limit=_PIECE)
         except self._library.error:
-            raise _broken("br") from None
+            raise _corrupt("br") from None
 
     def finish(self) -> None:
         if self._has_begun and not self._stream.is_finished():
-            raise _broken("br")
+            raise _corrupt("br")
 
 
 class _Zstd:
@@ -169,8 +168,8 @@ class _Zstd:
                     yield self._stream.decompress(b"", _PIECE)
                 data = self._stream.unused_data if self._stream.eof else b""
         except self._library.ZstdError:
-            raise _broken("zstd") from None
+            raise _corrupt("zstd") from None
 
     def finish(self) -> None:
         if self._has_begun and not self._stream.eof:
-            raise _broken("zstd")
+            raise _corrupt("zstd")

@@ -1,7 +1,4 @@
-"""Proxies and credentials that the environment names, as aiohttp's ``trust_env`` takes them.
-
-Knows environment variables and netrc files.
-"""
+"""Proxies and credentials from environment variables and netrc, as with aiohttp's ``trust_env``."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ __all__ = ["machine_credentials", "proxy_for"]
 
 
 def proxy_for(url: URL) -> URL | None:
-    """The proxy for a URL, by ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``."""
+    """The proxy for a URL from ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``."""
     if proxy_bypass(url.host or ""):
         return None
     proxy = getproxies().get(url.scheme)
@@ -25,9 +22,9 @@ def proxy_for(url: URL) -> URL | None:
 
 
 def machine_credentials(host: str) -> str | None:
-    """An ``Authorization`` header, by what the netrc file has for this host by name.
+    """The ``Authorization`` header from the netrc entry of this host.
 
-    Its ``default`` entry is for no host in particular, and for none that a server names.
+    The ``default`` entry is not used: a server could redirect to any host to get it.
     """
     named = os.environ.get("NETRC")
     name = "_netrc" if os.name == "nt" else ".netrc"

@@ -1,7 +1,7 @@
-"""Links, headings and text of an HTML page, in time proportional to its length.
+"""Links, headings and text of an HTML page, parsed in linear time.
 
-Python's ``html.parser`` takes quadratic time for some pages. This reads tags as the HTML standard's
-tokenizer does (WHATWG HTML, section 13.2.5), as far as links need it. Pure, no I/O.
+Python's ``html.parser`` takes quadratic time for some pages. This parser follows the tokenizer of
+the HTML standard (WHATWG HTML, section 13.2.5) as far as links need it. Does no I/O.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from html import unescape
 
 __all__ = ["Link", "PageText", "read_page"]
 
-#: A comment, a tag, or a declaration. Each matches as soon as it begins, up to the end of the page
-#: if need be, and gives nothing back: what does not match is not tried twice.
+#: A comment, a tag, or a declaration. An unclosed one matches up to the end of the page, and the
+#: quantifiers are possessive: without backtracking the time is linear.
 _TOKEN = re.compile(
     r"""<(?:
         !--(?:.*?-->|.*)
@@ -27,21 +27,21 @@ _TOKEN = re.compile(
 _ATTRIBUTE = re.compile(
     r"""([^\s/=>"']++)(?:\s*+=\s*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s"'][^\s]*+)?))?+"""
 )
-#: The end of what holds no tags.
+#: The end tags of elements whose content has no tags.
 _RAW_END = {
     name: re.compile(rf"</{name}(?=[\s/>])", re.IGNORECASE)
     for name in ("script", "style", "textarea", "title")
 }
 _HEADINGS = frozenset({"title", "h1", "h2", "h3"})
-#: Longer headings and texts of links say no more.
+#: Maximum length of a heading or of a link's text; the rest is ignored.
 _LONGEST_TEXT = 4096
-#: No URL is longer; also bounds the digits of a character reference.
+#: Maximum length of the attributes of a tag; also bounds the digits of a character reference.
 _LONGEST_HREF = 2**16
 
 
 @dataclass(slots=True)
 class Link:
-    """Where a link leads, as it is written, and the text of it."""
+    """A link: its ``href`` attribute, unescaped and unresolved, and its text."""
 
     href: str
     text: str = ""
@@ -49,13 +49,13 @@ class Link:
 
 @dataclass(slots=True)
 class PageText:
-    """What a page says."""
+    """The content of a page, as far as index pages need it."""
 
     links: list[Link] = field(default_factory=list)
     headings: list[str] = field(default_factory=list)
-    #: What is neither in a link nor in a heading, with character references as they are written.
+    #: Text outside links and headings, with character references not decoded.
     other: list[str] = field(default_factory=list)
-    #: What links are relative to, if not to the page.
+    #: The ``href`` of the ``base`` element.
     base: str = ""
     has_pre: bool = False
     has_script: bool = False
@@ -93,7 +93,7 @@ def read_page(page: str) -> PageText:
             end = _RAW_END[name].search(page, position)
             stop = len(page) if end is None else end.start()
             if name == "title":
-                # Of an icon in a link, it is part of no text.
+                # The title of an SVG icon within a link is not the link's text.
                 _add_text(found, None, heading, page[position:stop])
                 heading = ""
             position = stop
@@ -124,5 +124,5 @@ def _unescaped(text: str) -> str:
     try:
         return unescape(text) if "&" in text else text
     except ValueError:
-        # A character reference of thousands of digits.
+        # A character reference with thousands of digits.
         return text

@@ -1,6 +1,6 @@
-"""How an object comes from a web server: checked, or cut from the whole, or in parts.
+"""Reads of objects from web servers: ranges, whole objects, large objects in parts, and sizes.
 
-Knows what servers may do instead of what they were asked, and not how a request is sent.
+Handles servers that ignore ranges, conditions or HEAD. Requests are sent by `client`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..._http.content_range import (
 )
 from ..._http.large_reads import read_large, spares
 from ..._http.responses import ChangedWhileReadError, HTTPResponse, LargeBody, StatusError
-from .bodies import Body, WholeSentError, cut_from_whole, may_come_in_parts, whole_length
+from .bodies import Body, RangeIgnoredError, extract_range, object_size, supports_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,44 +35,44 @@ if TYPE_CHECKING:
     from ..._http.large_reads import Fetch
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from .requests import Requests
+    from .client import WebClient
 
 __all__ = ["Reader"]
 
-#: How often an object may change while its end is read in two requests.
-_CHANGES = 3
-#: What servers answer that do not do HEAD; the last where a URL is signed for GET alone.
-_HEAD_REFUSED = (405, 501, 403)
+#: Maximum number of tries if an object changes while its end is read in two requests.
+_TRIES = 3
+#: Responses to HEAD of servers that support only GET; 403 if the URL is signed for GET.
+_HEAD_REJECTED = (405, 501, 403)
 
 
 class Reader:
-    """Reads objects.
+    """Reads objects of a web server.
 
     Parameters
     ----------
-    requests : Requests
-        Sends requests.
+    client : WebClient
+        Sends the requests.
     parts : Parts
-        Which values are read in parts.
+        Threshold and part size of large reads.
     """
 
-    def __init__(self, requests: Requests, parts: Parts) -> None:
-        self._requests = requests
+    def __init__(self, client: WebClient, parts: Parts) -> None:
+        self._client = client
         self._parts = parts
-        self._answers_head = True
+        self._supports_head = True
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
-        """The bytes a request names; ``None`` when there is no object."""
+        """Read an object or a part of it; ``None`` if there is no object."""
         try:
-            answer = await self._get(path, request, again=True)
-        except WholeSentError as whole:
+            response = await self._get(path, request, may_repeat=True)
+        except RangeIgnoredError as whole:
             return await self._read_end(path, request, whole.size)
-        if answer is None or answer.status != 416:
-            return None if answer is None else answer.body
-        size = total_size(answer.headers.get("Content-Range"))
+        if response is None or response.status != 416:
+            return None if response is None else response.body
+        size = total_size(response.headers.get("Content-Range"))
         if not isinstance(request, SuffixByteRequest):
             raise RangeNotSatisfiableError(size)
-        # Of an empty object there is no suffix, and some servers have none of any.
+        # 416 for a suffix: the object is empty, or the server does not support suffixes.
         if size is None:
             size = await self.size(path)
             if size is None:
@@ -80,37 +80,37 @@ class Reader:
         return await self._read_end(path, request, size) if size else b""
 
     async def size(self, path: str) -> int | None:
-        """The size of an object; ``None`` when there is none."""
-        refused = None
-        if self._answers_head:
-            refused = await self._requests.send(
-                "HEAD", path, accept=(200, *_HEAD_REFUSED), receive=_nothing
+        """The size of an object; ``None`` if there is no object."""
+        response = None
+        if self._supports_head:
+            response = await self._client.send(
+                "HEAD", path, accept=(200, *_HEAD_REJECTED), receive=_no_body
             )
-            if refused is None:
+            if response is None:
                 return None
-            if refused.status == 200:
-                length = whole_length(refused.headers)
+            if response.status == 200:
+                length = object_size(response.headers)
                 if length:
                     return length
-        # Some servers state no length, or none of a value that they make while they send it.
+        # Some servers state no length for HEAD, or 0 for an object generated on the fly.
         size = await self._size_by_get(path)
-        if refused is not None and size != 0:
-            # Answered where HEAD was not: asked first from now on.
-            self._answers_head = False
+        if response is not None and size != 0:
+            # GET states the size, HEAD does not: use only GET from now on.
+            self._supports_head = False
         return size
 
     async def _get(
-        self, path: str, request: ByteRequest | None, *, again: bool
+        self, path: str, request: ByteRequest | None, *, may_repeat: bool
     ) -> HTTPResponse[bytes | memoryview] | None:
-        """Ask for a part; 416 is an answer.
+        """Request an object or a part of it; a response with status 416 is returned as well.
 
         Parameters
         ----------
-        again : bool
-            Raise `WholeSentError` where it is worth while to ask once more, with a last byte.
+        may_repeat : bool
+            Raise `RangeIgnoredError` if a second request, with a last byte, is cheaper.
         """
-        with self._requests.slot() as slot:
-            found = await self._ask(path, request, again=again, slot=slot)
+        with self._client.slot() as slot:
+            found = await self._request(path, request, may_repeat=may_repeat, slot=slot)
             if found is None:
                 return None
             body = found.body
@@ -119,18 +119,18 @@ class Reader:
             whole = await self._read_large(slot, path, request, found, body)
         if whole is not None:
             return HTTPResponse(found.status, found.headers, whole)
-        # One response is of one version, whatever the server makes of conditions.
-        found = await self._ask(path, request, again=again)
+        # A single response is of one version, even if the server ignores conditions.
+        found = await self._request(path, request, may_repeat=may_repeat)
         if found is None:
             return None
         assert not isinstance(found.body, LargeBody)
         return HTTPResponse(found.status, found.headers, found.body)
 
-    async def _ask(
-        self, path: str, request: ByteRequest | None, *, again: bool, slot: Slot | None = None
+    async def _request(
+        self, path: str, request: ByteRequest | None, *, may_repeat: bool, slot: Slot | None = None
     ) -> HTTPResponse[bytes | memoryview | LargeBody] | None:
-        """As `_get`; with a slot, a large body that can be read in parts is left in the answer."""
-        asked = range_header(request)
+        """As `_get`; with a slot, a large body that supports parts is returned unread."""
+        byte_range = range_header(request)
 
         async def receive(body: Body) -> bytes | memoryview | LargeBody:
             status, headers = body.status, body.headers
@@ -139,27 +139,27 @@ class Reader:
                 return b""
             refuse_encoded_part(status, headers)
             ignored = status == 200 and "Content-Range" not in headers
-            if asked is not None and ignored:
-                return await cut_from_whole(body, request, again=again)
-            size = whole_length(headers)
+            if byte_range is not None and ignored:
+                return await extract_range(body, request, may_repeat=may_repeat)
+            size = object_size(headers)
             if size is None:
                 data: bytes | memoryview = await body.read(longest_body(request, status))
                 return _part(request, status, headers, data)
-            # Before anything is read: of another part there may be any number of bytes.
+            # Checked before the body is read: a wrong part may have any number of bytes.
             check_part(size, request, status=status, content_range=headers.get("Content-Range"))
             is_large = slot is not None and size > self._parts.above
-            if is_large and may_come_in_parts(status, headers):
+            if is_large and supports_parts(status, headers):
                 return LargeBody(body, size)
             return _part(request, status, headers, await body.read_sized(size))
 
-        if asked is None:
-            return await self._requests.send("GET", path, accept=(200,), receive=receive, slot=slot)
-        return await self._requests.send(
+        if byte_range is None:
+            return await self._client.send("GET", path, accept=(200,), receive=receive, slot=slot)
+        return await self._client.send(
             "GET",
             path,
             accept=(200, 206, 416),
             receive=receive,
-            headers={"Range": asked},
+            headers={"Range": byte_range},
             slot=slot,
         )
 
@@ -171,19 +171,19 @@ class Reader:
         found: HTTPResponse[Any],
         body: LargeBody,
     ) -> bytes | memoryview | None:
-        """A large body, its end by other requests for this very version; ``None`` if torn."""
+        """Read a large body, its end by requests for the same version; ``None`` if it changed."""
         etag = found.headers["ETag"]
         total = _whole_size(found)
 
         def is_same(headers: Mapping[str, str]) -> bool:
-            # Not every server that ignores a condition says so.
+            # A server may ignore If-Match.
             is_unchanged = headers.get("ETag") == etag and is_of_total(headers, total)
             return is_unchanged and not content_coding(headers)
 
         def fetch_in(slot: Slot) -> Fetch:
             async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
                 headers = {"Range": range_header(part), "If-Match": etag}
-                await self._requests.fetch_part(
+                await self._client.fetch_part(
                     path, part, sink, headers=headers, is_same=is_same, slot=slot
                 )
 
@@ -206,55 +206,55 @@ class Reader:
             RangeNotSatisfiableError,
             aiohttp.ClientPayloadError,
         ):
-            # Not every server that takes ranges takes them under a condition.
+            # Some servers support ranges, but not together with a condition.
             return None
 
     async def _read_end(
         self, path: str, request: ByteRequest | None, size: int
     ) -> bytes | memoryview | None:
-        """Read the end of an object of known size, as a range that names its last byte.
+        """Read the end of an object of known size, as a range with a last byte.
 
-        All of it is of one answer, which says the size once more: nothing is put together.
+        The result is from a single response, which must state the same size.
         """
-        for _ in range(_CHANGES):
+        for _ in range(_TRIES):
             if is_out_of_range(request, size):
                 raise RangeNotSatisfiableError(size)
             part = RangeByteRequest(*resolve(request, size))
-            answer = await self._get(path, part, again=False)
-            if answer is None:
+            response = await self._get(path, part, may_repeat=False)
+            if response is None:
                 return None
-            now = _whole_size(answer)
-            if answer.status != 416 and now in (size, None):
-                return answer.body
+            now = _whole_size(response)
+            if response.status != 416 and now in (size, None):
+                return response.body
             if now is None:
                 now = await self.size(path)
                 if now is None:
                     return None
             size = now
-        raise OSError(f"the object changed {_CHANGES} times while its end was read")
+        raise OSError(f"the object changed {_TRIES} times while its end was read")
 
     async def _size_by_get(self, path: str) -> int | None:
-        """The size by asking for the first byte, or, of a compressed object, by counting."""
+        """The size from a request for the first byte, or by counting the bytes of the object."""
 
         async def receive(body: Body) -> bytes:
-            if body.status == 200 and whole_length(body.headers) is None:
+            if body.status == 200 and object_size(body.headers) is None:
                 return b"%d" % await body.size()
             if body.status != 200:
                 await body.drain()
             return b""
 
         headers = {"Range": "bytes=0-0"}
-        answer = await self._requests.send(
+        response = await self._client.send(
             "GET", path, accept=(200, 206, 416), receive=receive, headers=headers
         )
-        if answer is not None and answer.status == 206 and _whole_size(answer) is None:
-            answer = await self._requests.send("GET", path, accept=(200,), receive=receive)
-        if answer is None:
+        if response is not None and response.status == 206 and _whole_size(response) is None:
+            response = await self._client.send("GET", path, accept=(200,), receive=receive)
+        if response is None:
             return None
-        if answer.body:
-            return int(answer.body)
-        size = _whole_size(answer)
-        # Nothing but an empty object has no first byte.
+        if response.body:
+            return int(response.body)
+        size = _whole_size(response)
+        # 416 without a size: only an empty object has no first byte.
         return 0 if size is None else size
 
 
@@ -264,26 +264,26 @@ def _part(
     headers: Mapping[str, str],
     body: bytes | memoryview,
 ) -> bytes | memoryview:
-    """The bytes that were asked for, of a decoded body."""
+    """The requested bytes of a decoded body."""
     return requested_part(
         body,
         request,
         status=status,
         content_range=headers.get("Content-Range"),
-        # An encoded body's announced length is that of the encoding, and aiohttp's to check.
-        length=whole_length(headers),
+        # The Content-Length of an encoded body is the encoded length, which aiohttp checks.
+        length=object_size(headers),
     )
 
 
-async def _nothing(body: Body) -> bytes:
-    """Nothing of a body."""
+async def _no_body(body: Body) -> bytes:
+    """Read nothing of the body."""
     return b""
 
 
-def _whole_size(answer: HTTPResponse[Any]) -> int | None:
-    """The object's size, from an answer that is it, or part of it, or out of its range."""
-    if content_coding(answer.headers):
+def _whole_size(response: HTTPResponse[Any]) -> int | None:
+    """The object's size from a 200, 206 or 416 response; ``None`` if it is not stated."""
+    if content_coding(response.headers):
         return None
-    if answer.status == 200:
-        return content_length(answer.headers)
-    return total_size(answer.headers.get("Content-Range"))
+    if response.status == 200:
+        return content_length(response.headers)
+    return total_size(response.headers.get("Content-Range"))

@@ -1,9 +1,7 @@
-"""Redirects, followed without the user's headers, cookies and credentials to other origins.
+"""Redirects, followed without sending the user's headers, cookies or credentials elsewhere.
 
-aiohttp drops ``Authorization`` and ``Cookie`` headers at another origin and sends on all else:
-other headers, a session's headers and credentials, cookies that were given without a URL.
-
-Knows aiohttp's sessions and cookie jars, and nothing of what is requested.
+On a redirect to another origin aiohttp drops ``Authorization`` and ``Cookie`` headers, but sends
+all other headers, the session's headers and credentials, and cookies that have no domain.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ __all__ = ["DirectoryRedirectError", "Redirects"]
 
 _STATUSES = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 10
-#: The user's options that any host may be asked with: how to reach and to verify it. Credentials
-#: among them are a proxy's.
+#: The user's options that apply to every host: proxy, TLS and parser settings. The only credentials
+#: among them are the proxy's.
 _FOR_ANY_HOST = (
     "max_field_size",
     "max_headers",
@@ -46,26 +44,26 @@ _FOR_ANY_HOST = (
 
 
 class DirectoryRedirectError(Exception):
-    """The server redirects from a path to the same path with a ``/`` at its end."""
+    """The server redirects a path to the same path with a trailing ``/``: it is a directory."""
 
 
 class Redirects:
-    """Sends requests with a user's settings, and follows where they are redirected.
+    """Sends requests with the user's options and follows redirects.
 
-    What the user configured goes to the origins that it is for. Any other origin gets the headers
-    of the request itself (``Range``), cookies that servers set, by the rules of the session's
-    cookie jar, and credentials that a netrc file has for that very host.
+    The user's headers and options are sent only to trusted origins. Any other origin receives the
+    headers of the request itself (``Range``), cookies that servers set, by the rules of the
+    session's cookie jar, and the credentials of its own netrc entry.
 
     Parameters
     ----------
     root : URL
-        Of the store; with the user's name and password, if it has them.
+        Root URL of the store, with the user name and password, if it has them.
     trusted : collection of Origin
-        What gets the headers and options: the root's origin, and those the user named.
+        Origins that receive the headers and options: the root's, and those the user named.
     headers : CIMultiDict
-        The user's.
+        The user's headers.
     options : mapping
-        Further arguments of ``aiohttp.ClientSession.request``, by the user.
+        The user's further arguments for ``aiohttp.ClientSession.request``.
     """
 
     def __init__(
@@ -83,14 +81,14 @@ class Redirects:
         self._options = dict(options)
         self._follows = self._options.pop("allow_redirects", True)
         self._max = self._options.pop("max_redirects", _MAX_REDIRECTS)
-        #: For the store's own URLs; a redirect states a query of its own.
+        #: Added to the store's URLs, but not to the target of a redirect.
         self._params = self._options.pop("params", None)
         self._for_any_host = {
             name: value for name, value in self._options.items() if name in _FOR_ANY_HOST
         }
 
     def is_trusted(self, url: URL) -> bool:
-        """Whether a URL is at an origin that gets what the user configured."""
+        """Whether the origin of a URL receives the user's headers and options."""
         return origin_of(url) in self._trusted
 
     async def request(
@@ -102,16 +100,16 @@ class Redirects:
         headers: Mapping[str, str],
         **options: Any,
     ) -> aiohttp.ClientResponse:
-        """Send a GET or HEAD; return the first response that is not a redirect, its body unread.
+        """Send GET or HEAD; return the first response that is not a redirect, its body unread.
 
         Raises
         ------
         DirectoryRedirectError
-            When there is a directory.
+            When the path is a directory.
         aiohttp.TooManyRedirects, aiohttp.InvalidURL
-            When redirects lead nowhere.
+            When there are too many redirects, or a target is not an http or https URL.
         """
-        # A body is decoded by its reader, which bounds it.
+        # `bodies` decodes, with size limits.
         common = {**options, "allow_redirects": False, "auto_decompress": False}
         params = self._params
         history: list[aiohttp.ClientResponse] = []
@@ -147,7 +145,7 @@ class Redirects:
         headers: Mapping[str, str],
         common: Mapping[str, Any],
     ) -> aiohttp.ClientResponse:
-        """Send a request to another origin, with nothing of the session but its connections."""
+        """Send a request to another origin; of the session only the connection pool is used."""
         options = {**self._for_any_host, **common}
         sent = dict(headers)
         if options.get("proxy") is None:
@@ -182,16 +180,16 @@ class Redirects:
         return response
 
     def _is_for_netrc(self, url: URL) -> bool:
-        """Whether a netrc file is asked: for another host, and not in clear text after HTTPS.
+        """Whether to use netrc: for another host, and not over plain HTTP after HTTPS.
 
-        What it has for the host of the store is for the store's own port and scheme.
+        The netrc entry of the store's host is only for the store's port and scheme.
         """
         is_safe = url.scheme == "https" or not self._is_secure
         return url.raw_host != self._host and url.raw_user is None and is_safe
 
     def _with_user(self, url: URL) -> URL:
         if self._user is None:
-            # In a redirect it would exclude the user's own header.
+            # aiohttp rejects a URL with a user name together with an Authorization header.
             return url if url.raw_user is None else url.with_user(None)
         return url.with_user(self._user).with_password(self._password)
 
@@ -208,12 +206,12 @@ def _target(url: URL, location: str, *, encoded: bool) -> URL:
             return target
     except ValueError:
         pass
-    # The text of the header may hold a secret.
+    # Without the text of the header, which may contain a secret.
     raise aiohttp.InvalidURL(f"{url.origin()} redirects to a URL that is neither http nor https")
 
 
 def _cookies_of_servers(jar: aiohttp.abc.AbstractCookieJar, url: URL) -> str:
-    """The ``Cookie`` header for another origin: without what the user gave for any host."""
+    """The ``Cookie`` header for another origin, without the user's cookies that have no domain."""
     given = {(cookie.key, cookie.value) for cookie in jar if not cookie["domain"]}
     cookies = jar.filter_cookies(url).values()
     return "; ".join(

@@ -1,7 +1,7 @@
-"""The user's options of fsspec's HTTP filesystem, and sessions made by them.
+"""Options of fsspec's HTTP filesystem, and aiohttp sessions made from them.
 
-fsspec binds its session to the loop of the first call, so a store makes its own, in the same way.
-Knows aiohttp's and fsspec's options, and nothing of what is requested.
+fsspec binds its session to the event loop of the first call. A store makes sessions of the same
+options for each loop.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 __all__ = ["check_options", "make_session", "request_options", "users_client"]
 
-#: Options that the store's own policy and checks take the place of.
-_OURS = ("timeout", "raise_for_status", "auto_decompress", TRUSTED_HOSTS)
+#: Options that are replaced by the store's own timeouts and checks.
+_REPLACED = ("timeout", "raise_for_status", "auto_decompress", TRUSTED_HOSTS)
 
 
 def check_options(fs: AbstractFileSystem) -> None:
-    """Refuse the options that aiohttp does not take, or that a store cannot keep to.
+    """Refuse options that aiohttp does not take, or that a store cannot support.
 
     Raises
     ------
@@ -39,7 +39,7 @@ def check_options(fs: AbstractFileSystem) -> None:
         Naming each of them.
     """
     if users_client(fs) is get_client:
-        # Whoever makes other sessions may have other options.
+        # The user's own get_client may take other options.
         refuse_unknown(
             "aiohttp takes no client_kwargs",
             fs.client_kwargs,
@@ -53,36 +53,38 @@ def check_options(fs: AbstractFileSystem) -> None:
         )
     trusted = fs.storage_options.get(TRUSTED_HOSTS, ())
     if isinstance(trusted, str) or not all(isinstance(host, str) for host in trusted):
-        raise StorageOptionError(f"{TRUSTED_HOSTS} is a list of hosts, such as ['host:8443']")
+        raise StorageOptionError(f"{TRUSTED_HOSTS} must be a list of hosts, such as ['host:8443']")
     if fs.client_kwargs.get("connector") is not None:
         raise StorageOptionError(
-            "client_kwargs: a connector belongs to one event loop, and a store is used from any; "
-            "give get_client=..., which makes one for each session"
+            "client_kwargs: a connector belongs to one event loop, and a store is used from any "
+            "loop; pass get_client=..., which makes a connector for each session"
         )
     for options in (fs.client_kwargs, fs.kwargs):
         if options.get("auto_decompress") is False:
-            raise StorageOptionError("auto_decompress=False: values are stored as they were given")
+            raise StorageOptionError("auto_decompress=False: the store always decodes values")
         for header in ("Range", "If-Range"):
             if header in _headers(options):
-                raise StorageOptionError(f"headers: {header} is what a store says with each read")
+                raise StorageOptionError(f"headers: {header} is set by the store for each read")
 
 
 def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
-    """The options that go with each request; ``headers`` among them, case-insensitive.
+    """The options of each request, including ``headers``, whose names are case-insensitive.
 
     Raises
     ------
     StorageOptionError
-        When ``auth`` is of no use, or ``headers`` are none.
+        When ``auth`` or ``headers`` is invalid.
     """
-    options = {name: value for name, value in fs.kwargs.items() if name not in _OURS}
+    options = {name: value for name, value in fs.kwargs.items() if name not in _REPLACED}
     headers = _headers(options)
     auth = options.pop("auth", None)
     if auth is None and users_client(fs) is get_client:
         auth = fs.client_kwargs.get("auth")
     if auth is not None:
         if not isinstance(auth, aiohttp.BasicAuth):
-            raise StorageOptionError(f"auth is an aiohttp.BasicAuth, got {type(auth).__name__}")
+            raise StorageOptionError(
+                f"auth must be an aiohttp.BasicAuth, got {type(auth).__name__}"
+            )
         if "Authorization" in headers:
             raise StorageOptionError("auth and an Authorization header exclude each other")
         headers["Authorization"] = auth.encode()
@@ -97,46 +99,46 @@ def _headers(options: Mapping[str, Any]) -> CIMultiDict[str]:
     except (TypeError, ValueError):
         pass
     # Without their text, which may be a secret.
-    raise StorageOptionError("headers is a mapping of names to values, all of them str") from None
+    raise StorageOptionError("headers must be a mapping of str to str") from None
 
 
 def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:
-    """A session for the running loop, as the filesystem would make one.
+    """Make a session for the running loop, as the filesystem would make it.
 
     Raises
     ------
     StorageOptionError
-        When ``get_client`` makes something else, or takes its time.
+        When ``get_client`` awaits anything, or returns something other than a session.
     """
     options = dict(fs.client_kwargs)
     if users_client(fs) is get_client:
         options.pop("auth", None)
-        # The process's limit for the service is the limit on connections.
+        # The limiter of the service bounds the number of connections.
         options["connector"] = aiohttp.TCPConnector(limit=0)
-    session = _now(users_client(fs)(loop=asyncio.get_running_loop(), **options))
+    session = _completed(users_client(fs)(loop=asyncio.get_running_loop(), **options))
     if not isinstance(session, aiohttp.ClientSession):
         raise StorageOptionError(
-            f"get_client makes an aiohttp.ClientSession, got {type(session).__name__}"
+            f"get_client must return an aiohttp.ClientSession, got {type(session).__name__}"
         )
     return session
 
 
 def users_client(fs: AbstractFileSystem) -> Any:
-    """The user's function, which may be wrapped where the filesystem is also below another."""
+    """The user's ``get_client``, unwrapped: below another filesystem it is wrapped by `guards`."""
     return getattr(fs.get_client, "wrapped", fs.get_client)
 
 
-def _now(making: Awaitable[Any]) -> Any:
-    """The result of an awaitable that has nothing to wait for."""
-    steps = making.__await__()
+def _completed(awaitable: Awaitable[Any]) -> Any:
+    """The result of an awaitable that never suspends."""
+    steps = awaitable.__await__()
     try:
         next(steps)
-    except StopIteration as made:
-        return made.value
+    except StopIteration as done:
+        return done.value
     close = getattr(steps, "close", None)
     if close is not None:
         close()
-    raise StorageOptionError("get_client makes a session without waiting for anything")
+    raise StorageOptionError("get_client must not await: it only makes a session")
 
 
 def _parameters(function: Any) -> set[str]:

@@ -1,7 +1,4 @@
-"""Requests to a web server, below one root, with the user's headers and options.
-
-Knows which answers say that there is nothing, and nothing of what requests are for.
-"""
+"""The HTTP client of the web backend: paths to URLs, the user's options, and error responses."""
 
 from __future__ import annotations
 
@@ -29,35 +26,35 @@ if TYPE_CHECKING:
     from ..._http.settings import Settings
     from .redirects import Redirects
 
-__all__ = ["Place", "Requests"]
+__all__ = ["Location", "WebClient"]
 
 T = TypeVar("T")
 
 _MISSING = (404, 410)
-_REFUSED = (401, 403, 407)
+_ACCESS_DENIED = (401, 403, 407)
 _ANY_STATUS = range(100, 1000)
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
-class Place(NamedTuple):
-    """Where a store is: its root as the filesystem spells it, and what that is as a URL."""
+class Location(NamedTuple):
+    """The root of a store: its path in the filesystem, its URL and the query of the URL."""
 
     root: str
     url: str
     query: str
 
     def url_of(self, path: str) -> str:
-        """The URL of a path below the root, quoted."""
+        """The quoted URL of a path below the root."""
         names = path[len(self.root) :].removeprefix("/").split("/")
         return "/".join([self.url, *(quote(name, safe="") for name in names)]) + self.query
 
 
 class _MissingError(Exception):
-    """There is nothing at this path."""
+    """There is no object at this path."""
 
 
-class Requests:
-    """Requests by one user's settings.
+class WebClient:
+    """Sends requests with the user's options.
 
     Parameters
     ----------
@@ -65,10 +62,10 @@ class Requests:
         As the user configured it.
     service : str
         Scheme, host and port.
-    place : Place
-        Where the store is.
+    location : Location
+        Root of the store.
     redirects : Redirects
-        Sends each with the user's settings, to where it is redirected.
+        Adds the user's headers and follows redirects.
     settings : Settings
         The store's options for requests.
     """
@@ -77,11 +74,11 @@ class Requests:
         self,
         fs: AbstractFileSystem,
         service: str,
-        place: Place,
+        location: Location,
         redirects: Redirects,
         settings: Settings,
     ) -> None:
-        self.place = place
+        self.location = location
         self._redirects = redirects
         self._client = HTTPClient(
             service,
@@ -105,7 +102,7 @@ class Requests:
         headers: Mapping[str, str] = _NO_HEADERS,
         slot: Slot | None = None,
     ) -> HTTPResponse[T] | None:
-        """Send a request; ``None`` when there is no object, `StatusError` for other statuses."""
+        """Send a request; ``None`` if there is no object, `StatusError` for other statuses."""
 
         async def checked(response: aiohttp.ClientResponse) -> T:
             body = Body(response)
@@ -118,12 +115,12 @@ class Requests:
                 WholeResponse(response.status, response.headers, self._reason(response))
             )
 
-        url = self.place.url_of(path)
+        url = self.location.url_of(path)
 
         async def attempt() -> HTTPResponse[T] | None:
             try:
                 return await self._client.receive(
-                    method, url, expect=_ANY_STATUS, headers=_with_own(headers), read=checked
+                    method, url, expect=_ANY_STATUS, headers=_identity(headers), read=checked
                 )
             except (_MissingError, DirectoryRedirectError):
                 return None
@@ -141,12 +138,12 @@ class Requests:
         slot: Slot,
     ) -> None:
         """Fetch part of an object; see `HTTPClient.fetch_part`."""
-        url = self.place.url_of(path)
+        url = self.location.url_of(path)
 
         async def attempt() -> None:
             try:
                 await self._client.fetch_part(
-                    url, part, sink, headers=_with_own(headers), is_same=is_same
+                    url, part, sink, headers=_identity(headers), is_same=is_same
                 )
             except DirectoryRedirectError:
                 raise ChangedWhileReadError from None
@@ -158,24 +155,24 @@ class Requests:
         return self._client.slot()
 
     def close(self) -> None:
-        """Close the connections; new ones are made when requests follow."""
+        """Close the connections; a later request opens new ones."""
         self._client.close()
 
     async def aclose(self) -> None:
-        """As `close`, awaiting the running loop's."""
+        """As `close`, and await the closing of those of the running loop."""
         await self._client.aclose()
 
     def _reason(self, response: aiohttp.ClientResponse) -> bytes:
-        """Why a request failed, without the body: servers repeat signatures in error pages."""
+        """Why a request failed. The body is left out: error pages may repeat signatures."""
         reason = response.reason or ""
-        if response.status in _REFUSED and not self._redirects.is_trusted(response.url):
+        if response.status in _ACCESS_DENIED and not self._redirects.is_trusted(response.url):
             reason += (
-                f"; the server redirected to {origin_of(response.url)}, which is sent no headers, "
+                f"; the server redirected to {origin_of(response.url)}, which receives no headers, "
                 f"cookies or credentials of the storage options unless {TRUSTED_HOSTS} names it"
             )
         return reason.encode()
 
 
-def _with_own(headers: Mapping[str, str]) -> dict[str, str]:
-    # Of a compressed body no range can be cut, and no length is the object's.
+def _identity(headers: Mapping[str, str]) -> dict[str, str]:
+    # A compressed body has neither the object's ranges nor its length.
     return {**headers, "Accept-Encoding": "identity"}

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fsspec_store._backends.web.listing import parse_index
+from fsspec_store._backends.web.index_pages import parse_index
 
 URL = "http://host:8080/data/a%20b/"
 
@@ -107,7 +107,7 @@ def test_the_pages_of_servers(page: str, objects: list[str]) -> None:
     assert parse_index(page, URL) == (objects, ["sub"])
 
 
-def test_a_heading_counts_where_a_link_leads_up_or_there_is_nothing_else() -> None:
+def test_a_heading_counts_with_a_parent_link_or_without_other_text() -> None:
     heading, child = "<title>Directory: /data/a b</title>", "<a href='x'>x</a>"
     for rest in (
         f"{child} 5 bytes 23-Nov-2026",
@@ -116,7 +116,7 @@ def test_a_heading_counts_where_a_link_leads_up_or_there_is_nothing_else() -> No
         f"<a href='/data'>Up To [/data]</a> {child} 0.1 kb <h3>Apache Tomcat/9.0</h3>",
     ):
         assert parse_index(heading + rest, URL) == (["x"], [])
-    # From the top of a server nothing leads up.
+    # The top of a server has no parent link.
     page = f"<title>Index of /</title>{child} lighttpd/1.4.69"
     assert parse_index(page, "http://host/") == (["x"], [])
 
@@ -139,36 +139,36 @@ def test_an_empty_directory(page: str) -> None:
     [
         "",
         "<html><body></body></html>",
-        # Links to children, and words.
+        # Links to children, and other text.
         "<h1>Our data</h1><p>Read <a href='zarr.json'>this</a> first.</p>",
         "<p>Read <a href='zarr.json'>this</a> first.</p>",
         "<pre>See <a href='zarr.json'>zarr.json</a></pre>",
         "<pre><a href='zarr.json'>zarr.json</a><a href='https://example.org/'>more</a></pre>",
-        # No word besides the links, which is what a menu has.
+        # Only links, as in a menu.
         "<ul><li><a href='intro.html'>Introduction</a></li></ul>",
         "<title>404 Not Found</title><h1>404 Not Found</h1>",
         "<title>App</title><div id='app'></div><script>document.write('Index of /')</script>",
         "<title>Shop</title><a href='?sort=name&order=asc'>by name</a><a href='hat'>hat</a>",
         "<title>About the index of everything</title><a href='a'>a</a>",
-        # A title is no proof: links that are called otherwise, links to be made by a script.
+        # With such a title: links with other texts, links that a script adds.
         "<title>Index of /data/</title><a href='about.html'>About us</a>",
         "<title>Index of /data/</title><script>fill()</script><div id='rows'></div>",
-        # Nothing leads up or orders the entries, and there is more than entries.
+        # No parent or sort link, and other text.
         "<title>Directory: /data/a b</title><a href='/'>Home</a><a href='hat.html'>hat.html</a>",
         "<title>Directory: /a b</title><p>Read <a href='hat.html'>hat.html</a> before you go on.",
         "<title>Index of our data</title><a href='/'>Home</a><a href='a'>a</a>",
         "<title>Index of A/B tests</title><a href='/'>Home</a><a href='intro.html'>intro.html</a>",
-        # Some children, among other things.
+        # Some children, among other links.
         "<title>a b</title><a href='..'>..</a> Download <a href='zarr.json'>zarr.json</a> first.",
         "<title>a b</title><a href='..'>..</a><a href='zarr.json'>zarr.json</a><a href='/x'>x</a>",
         "<title>/data/a b</title><a href='?sort=name&order=asc'>Name</a><a href='hat'>Hats</a>",
         "<a href='..'>Back</a><a href='zarr.json'>zarr.json</a>",
-        # A login page, and an application's for whatever path.
+        # A login page, and a page of an application for any path.
         "<title>Log in</title><form></form><a href='/forgot'>Forgot it?</a>",
         "<title>Data</title><base href='/'><a href='../'>..</a><a href='x'>x</a>",
     ],
 )
-def test_other_pages_list_nothing_rather_than_something(page: str) -> None:
+def test_other_pages_are_not_index_pages(page: str) -> None:
     assert parse_index(page, URL) is None
 
 
@@ -203,7 +203,7 @@ def test_other_pages_list_nothing_rather_than_something(page: str) -> None:
         "\udcff",
     ],
 )
-def test_links_that_are_no_children(href: str) -> None:
+def test_links_that_are_not_children(href: str) -> None:
     page = f"<title>Index of /</title><a href='{href}'>it</a><a href='child'>child</a>"
     assert parse_index(page, URL) == (["child"], [])
 
@@ -222,7 +222,7 @@ def test_links_that_are_no_children(href: str) -> None:
         ("  x  ", "x"),
     ],
 )
-def test_links_that_are(href: str, name: str) -> None:
+def test_links_to_children(href: str, name: str) -> None:
     page = f"<title>Index of /</title><a name='no href'></a><a href='{href}'>{name}</a>"
     assert parse_index(page, URL) == ([name], [])
 
@@ -232,17 +232,17 @@ def test_a_child_linked_twice_is_listed_once_and_an_object_beside_its_prefix() -
     assert parse_index(page, URL) == (["x"], ["x"])
 
 
-def test_links_may_carry_the_query_that_the_directory_was_asked_with() -> None:
+def test_links_may_have_the_query_of_the_directory() -> None:
     page = "<h1>Index of /</h1><a href='x?token=t'>x</a><a href='y?token=other'>y</a>"
     assert parse_index(page, URL + "?token=t") == (["x"], [])
 
 
-def test_what_a_base_says_links_are_relative_to() -> None:
+def test_links_are_relative_to_the_base_element() -> None:
     page = "<title>Index of /</title><base href='/data/a%20b/'><a href='x'>x</a>"
     assert parse_index(page, URL) == (["x"], [])
 
 
-def test_what_only_looks_like_a_link_is_none() -> None:
+def test_text_that_looks_like_a_link_is_not_one() -> None:
     page = (
         "<title>Index of /</title><!-- <a href='a'>a</a> --><script>'<a href=b>b</a>'</script>"
         "<img alt='<a href=c>c</a>'><a title='href=d' href=\"e>'f\">e>'f</a><a href=g>g</a>"
@@ -259,7 +259,7 @@ def test_what_only_looks_like_a_link_is_none() -> None:
     ],
 )
 def test_any_page_is_read_in_linear_time(piece: str) -> None:
-    # Python's own parser takes seconds for some pages of 15 KB.
+    # Python's parser takes seconds for some pages of 15 KB.
     page = piece * (300_000 // len(piece))
     began = time.process_time()
     parse_index(page, URL)
@@ -268,6 +268,6 @@ def test_any_page_is_read_in_linear_time(piece: str) -> None:
     assert time.process_time() - began < 10
 
 
-def test_digits_without_end_are_no_character() -> None:
+def test_a_character_reference_of_many_digits_is_text() -> None:
     page = f"<title>Index of /</title><a href='&#{'9' * 10_000};'>x</a><a href='y'>y</a>"
     assert parse_index(page, URL) == (["y"], [])

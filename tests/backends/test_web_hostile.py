@@ -1,4 +1,4 @@
-"""Web servers that send too much, too little, or something else than they say."""
+"""Web servers that send too much, too little, or not what their headers state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Respond = Callable[[str, Peer], Awaitable[None]]
 
 @asynccontextmanager
 async def server(respond: Respond, *, is_kept: bool = False) -> AsyncIterator[str]:
-    """A server that answers requests in its own way; the connection ends when that fails.
+    """A server with scripted responses; the connection is closed when the script fails.
 
     Its connections are ended by the store, unless it is told that they are kept.
     """
@@ -42,7 +42,7 @@ async def server(respond: Respond, *, is_kept: bool = False) -> AsyncIterator[st
         yield f"http://{running.host}:{running.port}"
         if is_kept:
             return
-        # Whatever was not read to its end was given up.
+        # A body that was not read to its end closes the connection.
         async with asyncio.timeout(20):
             await running.done()
 
@@ -85,7 +85,7 @@ CODINGS: dict[str, tuple[list[str], Callable[[bytes], bytes]]] = {
 
 
 @pytest.mark.parametrize("name", CODINGS)
-async def test_what_is_encoded_is_decoded(name: str) -> None:
+async def test_encoded_bodies_are_decoded(name: str) -> None:
     values, encode = CODINGS[name]
     data = content(2 * MIB)
     body = encode(data)
@@ -103,7 +103,7 @@ async def test_what_is_encoded_is_decoded(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["UTF-8", "aws-chunked", "none", "", "identity,identity", "br2"])
-async def test_what_is_no_coding_is_as_good_as_none(value: str) -> None:
+async def test_invalid_content_codings_are_ignored(value: str) -> None:
     async def respond(request: str, peer: Peer) -> None:
         part = asked_range(request)
         start, end = part or (0, len(DATA))
@@ -126,14 +126,16 @@ async def test_what_is_no_coding_is_as_good_as_none(value: str) -> None:
     ("coding", "body", "problem"),
     [
         ("gzip", gzip.compress(DATA)[:-9], "incomplete"),
-        ("gzip", DATA, "damaged"),
+        ("gzip", DATA, "corrupt"),
         ("deflate", zlib.compress(DATA)[:-5], "incomplete"),
-        ("compress", DATA, "cannot be decoded"),
+        ("compress", DATA, "cannot decode the response"),
         ("gzip", gzip.compress(bytes(MIB)) * 300, "more than 268435456 bytes"),
     ],
     ids=["cut off", "no gzip", "cut off deflate", "unknown", "a bomb"],
 )
-async def test_what_cannot_be_decoded_is_an_error(coding: str, body: bytes, problem: str) -> None:
+async def test_bodies_that_cannot_be_decoded_are_errors(
+    coding: str, body: bytes, problem: str
+) -> None:
     async def respond(request: str, peer: Peer) -> None:
         lines = f"Content-Length: {len(body)}", f"Content-Encoding: {coding}"
         await peer.send(head(200, *lines), body)
@@ -149,7 +151,7 @@ async def test_what_cannot_be_decoded_is_an_error(coding: str, body: bytes, prob
 @pytest.mark.parametrize(
     "what", ["a value", "a range", "a suffix", "an index page", "a value to be copied"]
 )
-async def test_a_body_without_end_is_not_read_to_it(what: str, tmp_path: Path) -> None:
+async def test_an_endless_body_is_read_up_to_a_limit(what: str, tmp_path: Path) -> None:
     sent = 0
     piece = bytes(2**20)
 
@@ -175,13 +177,13 @@ async def test_a_body_without_end_is_not_read_to_it(what: str, tmp_path: Path) -
             "a range": (lambda: store.get("a", byte_range=RangeByteRequest(0, 10)), 1),
             "a suffix": (lambda: store.get("a", byte_range=SuffixByteRequest(10)), 1),
             "an index page": (lambda: listed(store.list()), 64),
-            # fsspec ends the request in a thread of its own.
+            # fsspec ends the request in another thread.
             "a value to be copied": (lambda: copying.get("a"), 320),
         }
         use, most = uses[what]
         with pytest.raises(BackendError, match="BodyTooLongError"):
             await use()
-        # Beside what the system keeps on its way.
+        # Without what the operating system buffers.
         assert sent <= (most + 16) * MIB
         await store.aclose()
 
@@ -190,7 +192,7 @@ async def test_a_body_without_end_is_not_read_to_it(what: str, tmp_path: Path) -
 
 
 def below(url: str, service: str, folder: Path) -> FsspecStore:
-    """A store of copies of what a service at this URL has; fsspec keeps its connections."""
+    """A store of a caching layer on this URL; fsspec keeps its connections."""
     options: dict[str, Any] = {"simplecache": {"cache_storage": str(folder)}}
     if service == "s3":
         options["s3"] = {
@@ -235,7 +237,7 @@ async def test_no_more_than_a_values_size_is_copied(
 
 
 @pytest.mark.parametrize("service", ["s3", "http"])
-async def test_a_value_that_no_disk_holds_is_not_copied(service: str, tmp_path: Path) -> None:
+async def test_a_value_larger_than_the_disk_is_not_copied(service: str, tmp_path: Path) -> None:
     async def respond(request: str, peer: Peer) -> None:
         await peer.send(head(200, f"Content-Length: {10**18}", *OBJECT))
 
@@ -245,7 +247,7 @@ async def test_a_value_that_no_disk_holds_is_not_copied(service: str, tmp_path: 
 
 
 @pytest.mark.parametrize("service", ["s3", "http"])
-async def test_a_value_below_that_trickles_is_given_up(service: str, tmp_path: Path) -> None:
+async def test_a_value_below_a_layer_has_a_minimum_rate(service: str, tmp_path: Path) -> None:
     async def respond(request: str, peer: Peer) -> None:
         await peer.send(head(200, "Content-Length: 1000000", *OBJECT))
         while not request.startswith("HEAD"):
@@ -259,7 +261,7 @@ async def test_a_value_below_that_trickles_is_given_up(service: str, tmp_path: P
                 await store.get("a")
 
 
-async def test_an_archive_without_end_is_not_read_to_it() -> None:
+async def test_an_endless_archive_is_read_up_to_a_limit() -> None:
     sent = 0
 
     async def respond(request: str, peer: Peer) -> None:
@@ -315,7 +317,7 @@ LARGE = content(33 * MIB)
 
 
 @pytest.mark.parametrize("what", ["another total", "another ETag", "412", "416", "a weak ETag"])
-async def test_parts_that_do_not_fit_are_read_in_one_stream(what: str) -> None:
+async def test_values_whose_parts_do_not_fit_are_read_in_one_stream(what: str) -> None:
     parts = 0
 
     async def respond(request: str, peer: Peer) -> None:
@@ -345,7 +347,7 @@ async def test_parts_that_do_not_fit_are_read_in_one_stream(what: str) -> None:
         await store.aclose()
 
 
-async def test_an_object_that_is_too_short_by_now_is_a_byte_range_error() -> None:
+async def test_an_object_that_became_too_short_is_a_byte_range_error() -> None:
     async def respond(request: str, peer: Peer) -> None:
         await peer.send(head(416, "Content-Length: 0", "Content-Range: bytes */4"))
 

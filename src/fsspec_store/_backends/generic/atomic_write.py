@@ -1,7 +1,6 @@
-"""A value written beside its place and renamed, so that readers see the old one or the new.
+"""Atomic write: a temporary file renamed over the value, so that readers see the old or the new.
 
-Runs in a thread, on filesystems that rename a
-file over another one; what to do where a folder is missing is not known here.
+For filesystems that rename a file over another one. Blocks. Missing folders are made by `folders`.
 """
 
 from __future__ import annotations
@@ -11,19 +10,19 @@ from typing import Any
 
 from ..temporary_names import temporary_name
 from .errors import is_broken
-from .sftp import keep_mode, write_pipelined
+from .sftp import copy_mode, write_pipelined
 
-__all__ = ["write_and_move"]
+__all__ = ["write_and_rename"]
 
 
-def write_and_move(fs: Any, path: str, content: bytes) -> None:
-    """Write a value whole or, where the server does not rename over a file, in place."""
+def write_and_rename(fs: Any, path: str, content: bytes) -> None:
+    """Write a value atomically, or in place if the server does not rename over a file."""
     folder = path.rpartition("/")[0]
     temporary = f"{folder}/{temporary_name()}"
     try:
         with fs.open(temporary, "wb") as file:
             if hasattr(file, "set_pipelined"):
-                keep_mode(fs, path, file)
+                copy_mode(fs, path, file)
                 write_pipelined(file, content)
             else:
                 file.write(content)

@@ -1,7 +1,4 @@
-"""Listings of a web server, by its index pages.
-
-Knows when a page lists a directory and what it means that there is none, and not how one is parsed.
-"""
+"""Recursive listings of a web server from its index pages, which `index_pages` parses."""
 
 from __future__ import annotations
 
@@ -14,33 +11,33 @@ from ..._core.redaction import public_text
 from ..._http.responses import HTTPResponse, StatusError
 from ..._runtime.threads import in_thread
 from ..pages import Page
-from .listing import Listing, parse_index
+from .index_pages import IndexPage, parse_index
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from .bodies import Body
-    from .requests import Requests
+    from .client import WebClient
 
-__all__ = ["Indexes"]
+__all__ = ["Listings"]
 
 _PAGES_AT_ONCE = 16
-#: Maximum size of a page: 64 MiB are some 400,000 names.
-_MOST_PAGE_BYTES = 64 * 2**20
-#: Folders, one below the other, that may list what one above them lists: 64 with one entry, 32 with
-#: numbers, which are chunks of an array of as many dimensions, 8 with anything else. Systems follow
-#: 40 links in a path.
-_MOST_REPEATS = 64
-#: Folders one below the other.
-_MOST_DEEP = 255
-#: A page longer than this is parsed in a thread.
+#: Maximum size of an index page: 64 MiB hold about 400,000 names.
+_MAX_PAGE_BYTES = 64 * 2**20
+#: Maximum number of nested folders that list the same as a folder above: 64 with a single entry, 32
+#: with only numbers (chunks of an array with that many dimensions), 8 otherwise. Operating systems
+#: follow at most 40 links in a path.
+_MAX_REPEATS = 64
+#: Maximum depth of nested folders.
+_MAX_DEPTH = 255
+#: A longer page is parsed in a thread.
 _LONG_PAGE = 2**16
-#: Statuses that do not show whether the server lists: log in, wait, or repeat the request.
-_ASK_AGAIN = (401, 407, 408, 425, 429)
+#: Statuses that do not show whether the server has index pages: log in, wait, or repeat.
+_INCONCLUSIVE = (401, 407, 408, 425, 429)
 
 
 class _Folder:
-    """A directory of a listing, what it lists once that is known, and the directory it is in."""
+    """A directory of a recursive listing, with a hash of its entries and the directory above."""
 
     __slots__ = ("above", "listed", "path", "repeats")
 
@@ -51,44 +48,44 @@ class _Folder:
         self.repeats = 0
 
 
-class Indexes:
+class Listings:
     """Index pages below one root.
 
     Parameters
     ----------
-    requests : Requests
-        Sends requests.
+    client : WebClient
+        Sends the requests.
 
     Attributes
     ----------
-    are_given : bool
-        Whether the server gives them, as far as it is known.
+    supported : bool
+        False once the server is known to have no index pages.
     """
 
-    def __init__(self, requests: Requests) -> None:
-        self.are_given = True
-        self._requests = requests
-        self._root_lists = False
+    def __init__(self, client: WebClient) -> None:
+        self.supported = True
+        self._client = client
+        self._root_has_index = False
 
     async def discover(self, directory: str) -> None:
-        """Ask for a directory's, to find out whether the server gives any; never raises."""
+        """Request one index page to probe whether the server has any; never raises."""
         try:
             await self._page(directory)
         except StatusError as error:
             status = error.response.status
-            if 400 <= status < 500 and status not in _ASK_AGAIN:
-                self.are_given = False
+            if 400 <= status < 500 and status not in _INCONCLUSIVE:
+                self.supported = False
         except Exception:
-            # Of a server without listings `_page` takes note.
+            # `_page` has set `supported`, if the server has no index pages.
             pass
 
     async def pages(
         self, directory: str, name_prefix: str, *, recursive: bool
     ) -> AsyncGenerator[Page, None]:
         """List a directory by its index pages; see `Backend.pages`."""
-        # Last in, first out: of a deep tree few directories wait.
+        # Depth first: few directories of a deep tree wait.
         waiting = [_Folder(directory)]
-        running: dict[asyncio.Task[Listing], _Folder] = {}
+        running: dict[asyncio.Task[IndexPage], _Folder] = {}
         try:
             while waiting or running:
                 while waiting and len(running) < _PAGES_AT_ONCE:
@@ -112,11 +109,11 @@ class Indexes:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def _refuse_endless(self, folder: _Folder, listing: Listing) -> None:
-        """Raise ``OSError`` when the folders below this one seem to have no end.
+    def _refuse_endless(self, folder: _Folder, listing: IndexPage) -> None:
+        """Raise ``OSError`` if the folders seem to be linked in a cycle.
 
-        Links between a server's folders make paths of any depth, and nothing on an index page tells
-        a folder from a link to it. Pages that list the same, one below the other, do.
+        Links between folders of a server make paths of any depth, and an index page does not show
+        which entries are links. Nested folders that list the same entries indicate a cycle.
         """
         names = listing.objects + listing.prefixes
         folder.listed = hash((tuple(sorted(listing.objects)), tuple(sorted(listing.prefixes))))
@@ -128,65 +125,67 @@ class Indexes:
             above = above.above
         folder.repeats = 0 if folder.above is None else folder.above.repeats
         if is_repeated:
-            # Chunks of an array of many dimensions lie in folders with the same numbers.
+            # The folders of an array's chunks have the same numbers in each dimension.
             is_chunks = all(name.isdigit() for name in names)
             folder.repeats += 1 if len(names) == 1 else 2 if is_chunks else 8
-        if folder.repeats >= _MOST_REPEATS or depth >= _MOST_DEEP:
-            url = public_text(self._requests.place.url_of(folder.path))
+        if folder.repeats >= _MAX_REPEATS or depth >= _MAX_DEPTH:
+            url = public_text(self._client.location.url_of(folder.path))
             raise OSError(
                 f"the listing has no end: {url} lists the same as folders above it, or is deeper "
-                f"than {_MOST_DEEP} folders; folders of the server may link to each other. "
+                f"than {_MAX_DEPTH} folders; folders of the server may link to each other. "
                 "List a prefix without such links"
             )
 
-    async def _page(self, directory: str) -> Listing:
-        """What a directory's index page lists, nothing if it is missing from one that lists.
+    async def _page(self, directory: str) -> IndexPage:
+        """The index page of a directory; an empty one for a missing directory.
 
         Raises
         ------
         NotImplementedError
-            When the server answers, but not with an index page.
+            When the response is not an index page.
         """
-        is_root = directory == self._requests.place.root + "/"
+        is_root = directory == self._client.location.root + "/"
         at = URL()
 
         async def receive(body: Body) -> bytes:
             nonlocal at
             at = body.url
-            return await body.read(_MOST_PAGE_BYTES)
+            return await body.read(_MAX_PAGE_BYTES)
 
-        answer = await self._requests.send("GET", directory, accept=(200,), receive=receive)
-        if answer is None and not is_root:
-            # Missing, or one of a server that lists nothing: the root tells.
-            if not self._root_lists:
-                await self._page(self._requests.place.root + "/")
-            return Listing([], [])
-        listing = None if answer is None else await self._parsed(answer, directory, at)
-        if listing is None:
+        response = await self._client.send("GET", directory, accept=(200,), receive=receive)
+        if response is None and not is_root:
+            # The directory is missing, or the server has no index pages: the root shows which.
+            if not self._root_has_index:
+                await self._page(self._client.location.root + "/")
+            return IndexPage([], [])
+        page = None if response is None else await self._parsed(response, directory, at)
+        if page is None:
             if is_root:
-                self.are_given = False
+                self.supported = False
             raise NotImplementedError(
-                "the server gives no listing of "
-                + public_text(self._requests.place.url_of(directory))
+                "the server has no index page for "
+                + public_text(self._client.location.url_of(directory))
             )
         if is_root:
-            self._root_lists = True
-        return listing
+            self._root_has_index = True
+        return page
 
-    async def _parsed(self, answer: HTTPResponse[bytes], directory: str, at: URL) -> Listing | None:
-        kind, _, parameters = answer.headers.get("Content-Type", "").partition(";")
-        # Led elsewhere, it is not this directory's page.
+    async def _parsed(
+        self, response: HTTPResponse[bytes], directory: str, at: URL
+    ) -> IndexPage | None:
+        kind, _, parameters = response.headers.get("Content-Type", "").partition(";")
+        # After a redirect to another path it is not the page of this directory.
         if kind.strip().lower() not in ("text/html", "application/xhtml+xml") or (
-            at.path != URL(self._requests.place.url_of(directory), encoded=True).path
+            at.path != URL(self._client.location.url_of(directory), encoded=True).path
         ):
             return None
         charset = parameters.partition("charset=")[2].strip(" \"'") or "utf-8"
-        if len(answer.body) > _LONG_PAGE:
-            return await in_thread(_read_listing, answer.body, charset, str(at))
-        return _read_listing(answer.body, charset, str(at))
+        if len(response.body) > _LONG_PAGE:
+            return await in_thread(_parse, response.body, charset, str(at))
+        return _parse(response.body, charset, str(at))
 
 
-def _read_listing(page: bytes, charset: str, url: str) -> Listing | None:
+def _parse(page: bytes, charset: str, url: str) -> IndexPage | None:
     try:
         text = page.decode(charset, "surrogateescape")
     except (LookupError, UnicodeError):

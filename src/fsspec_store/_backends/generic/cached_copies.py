@@ -1,9 +1,8 @@
-"""The copies that a caching layer keeps (``simplecache::``, ``filecache::``, ``blockcache::``).
+"""The copies of a caching layer (``simplecache::``, ``filecache::``, ``blockcache::``).
 
-The layer is what the user asked for, so values come from its copies, however old. Everything else
-is asked of the filesystem below, of which this module is given the instance to use. Its methods
-block. How processes share a folder is known to `copy_folders`, what fsspec left in it to
-`fsspec_copies`.
+The user configured the layer, so values are read from its copies, however old. Everything else uses
+the filesystem below. The methods here block. `copy_folders` shares a folder between processes,
+`fsspec_copies` reads the copies that fsspec made.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import is_out_of_range, resolve
 from .block_copies import BlockCopies
 from .copy_folders import CopyFolder, NotCopiedError, lock_of
-from .facts import facts_of
 from .fsspec_copies import FsspecCopies, state_of
+from .quirks import quirks_of
 from .reading import version_in
 from .service_identity import digest_of, identity_of
 
@@ -36,13 +35,13 @@ if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest
     from .copy_folders import Copy
 
-__all__ = ["Copies"]
+__all__ = ["CachedCopies"]
 
-#: A value that changes while it is copied is copied again so often.
+#: Maximum number of tries to copy a value that changes meanwhile.
 _TRIES = 3
 
 
-class Copies:
+class CachedCopies:
     """The copies of one layer.
 
     Parameters
@@ -53,34 +52,34 @@ class Copies:
     Attributes
     ----------
     compressed : bool
-        Whether values are compressed below, and copies are not.
+        Whether the filesystem below has compressed values. Copies are not compressed.
     """
 
     def __init__(self, fs: CachingFileSystem) -> None:
         self._fs = fs
         self.compressed = bool(fs.compression)
-        # Where sizes are not those of the values, values are copied whole.
-        has_sizes = not (self.compressed or facts_of(fs.fs).refers)
+        # Without the sizes of the values, values are copied whole.
+        has_sizes = not (self.compressed or quirks_of(fs.fs).references)
         self._keeps_blocks = has_sizes and not isinstance(fs, WholeFileCacheFileSystem)
         self._fsspec = FsspecCopies(fs)
-        # Two services may have the same paths, and layers of different kinds the same folder.
+        # Two services may have the same paths, and different layers the same folder.
         kind = "blocks" if self._keeps_blocks else fs.compression or "whole"
         self._identity = f"{kind} {identity_of(fs.fs)} "
 
     def read(
         self, below: AbstractFileSystem, path: str, request: ByteRequest | None
     ) -> bytes | memoryview:
-        """The bytes of a copy, which is fetched first where there is none."""
+        """Read from a copy, which is made first if there is none."""
         folder = self._folder(path)
         if self._keeps_blocks:
-            asked = BlockCopies(
+            blocks = BlockCopies(
                 folder,
                 below,
                 path,
                 uid=lambda: self._uid(below, path),
                 valid=lambda uid: self._valid(folder, uid),
             )
-            return asked.read(request)
+            return blocks.read(request)
         for _ in range(_TRIES):
             with self._open(folder, below, path) as file:
                 opened = os.fstat(file.fileno())
@@ -90,9 +89,9 @@ class Copies:
                     return data
         raise NotCopiedError(f"the copy of {path!r} was overwritten each time it was read")
 
-    def forget(self, _below: AbstractFileSystem, path: str) -> None:
-        """Remove the copies of a value that was just changed, and those that are being made."""
-        self._folder(path).forget(is_elsewhere=self._fsspec.remove(path))
+    def remove(self, _below: AbstractFileSystem, path: str) -> None:
+        """Remove the copies of a changed value, also those that are being made."""
+        self._folder(path).remove(is_elsewhere=self._fsspec.remove(path))
 
     def _folder(self, path: str) -> CopyFolder:
         return CopyFolder(self._fs.storage, digest_of(self._identity + path, length=40))
@@ -113,12 +112,12 @@ class Copies:
 
     def _open_kept(self, folder: CopyFolder, uid: str | None) -> BinaryIO | None:
         while (copy := self._valid(folder, uid)) is not None:
-            # It is removed when a newer copy is made, or a store changes the value.
+            # Removed when a newer copy is made, or a store changes the value.
             with suppress(FileNotFoundError):
                 file = open(copy.path, "rb")  # noqa: SIM115
                 if os.fstat(file.fileno()).st_size == int(copy.fields[1], 16):
                     return file
-                # A power cut can leave a file like this.
+                # A power cut can truncate the file.
                 file.close()
                 return None
         return None
@@ -129,13 +128,13 @@ class Copies:
         return None if folder.is_changed() else self._fsspec.open(path, uid, below)
 
     def _valid(self, folder: CopyFolder, uid: str | None) -> Copy | None:
-        """The newest copy that the layer's options allow to be used."""
+        """The newest copy that is valid by the layer's options."""
         for copy in folder.copies():
             age = time.time() - copy.made
             if self._fs.expiry and age > self._fs.expiry:
                 return None
             if self._fs.expiry and age < -self._fs.expiry:
-                # The clock was ahead when it was made. It would stay the newest, and not expire.
+                # Made while the clock was ahead: it would stay the newest copy and not expire.
                 if copy.is_writable:
                     folder.discard(copy.path)
                 continue
@@ -144,17 +143,17 @@ class Copies:
         return None
 
     def _uid(self, below: AbstractFileSystem, path: str) -> str | None:
-        """What the service says of the value's version, if the layer is to ask each time."""
+        """The value's version at the service, or ``None`` if the layer does not check it."""
         return str(below.ukey(path)) if self._fs.check_files else None
 
     def _fetch(
         self, folder: CopyFolder, below: AbstractFileSystem, path: str, uid: str | None
     ) -> BinaryIO:
-        """Copy a value, and open the copy."""
+        """Copy a value and open the copy."""
         self._fs._mkcache()
         for attempt in range(_TRIES):
             if attempt:
-                # Asked before the value itself: with an older version a copy is only made again.
+                # Before the value: an outdated version only causes another copy.
                 uid = self._uid(below, path)
             temporary = folder.new_file()
             try:
@@ -163,7 +162,7 @@ class Copies:
                 with ExitStack() as stack:
                     file = stack.enter_context(open(temporary, "rb"))
                     size = os.fstat(file.fileno()).st_size
-                    # Unpublished, it still is one version of the value, for this reader.
+                    # If it is not published, it still is a valid version for this reader.
                     folder.publish(temporary, [digest_of(uid or ""), f"{size:x}"])
                     stack.pop_all()
                     return file
@@ -192,58 +191,58 @@ class Copies:
 
 
 def _copy_whole(below: AbstractFileSystem, path: str, target: str) -> bool:
-    """Copy a value to a file; ``False`` if it was changed meanwhile.
+    """Copy a value to a file; ``False`` if it changed meanwhile.
 
     Raises
     ------
     OSError
-        When only a part of it came.
+        When the copy does not have the value's size.
     """
     before = below.info(path)
     if before["type"] != "file":
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    # A set of references tells the length of its own text.
-    size = None if facts_of(below).refers else before.get("size")
+    # For references, ``info`` has the length of the reference's text.
+    size = None if quirks_of(below).references else before.get("size")
     if size is not None and size > shutil.disk_usage(os.path.dirname(target)).free:
-        # Some filesystems make a list of the parts of a value first.
+        # Checked first: some filesystems build a list of all parts of a value.
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {size} bytes", target)
-    below.get_file(path, target, **({} if size is None else {"callback": _UpTo(size, path)}))
+    below.get_file(path, target, **({} if size is None else {"callback": _SizeLimit(size, path)}))
     if version_in(below.info(path)) != version_in(before):
         return False
     copied = os.path.getsize(target)
     if size is not None and copied != size:
-        raise OSError(f"{copied} of {size} bytes of {path!r} came: it was not copied whole")
+        raise OSError(f"received {copied} of {size} bytes of {path!r}: no copy was made")
     return True
 
 
-class _UpTo(Callback):  # type: ignore[misc]
-    """Ends the copying of a value that has more bytes than its size: there may be no end of them.
+class _SizeLimit(Callback):  # type: ignore[misc]
+    """Aborts the copying of a value that has more bytes than its stated size.
 
     Parameters
     ----------
-    longest : int
-        The size.
+    size : int
+        The stated size in bytes.
     path : str
-        Of the value.
+        Path of the value.
     """
 
-    def __init__(self, longest: int, path: str) -> None:
+    def __init__(self, size: int, path: str) -> None:
         super().__init__()
-        self._longest = longest
+        self._limit = size
         self._path = path
 
     def call(self, hook_name: str | None = None, **kwargs: Any) -> None:
-        """Look at how much was copied, and at how much the response states."""
-        if max(self.value, self.size or 0) > self._longest:
+        """Check the bytes copied so far and the size that the response states."""
+        if max(self.value, self.size or 0) > self._limit:
             raise OSError(
-                f"more than {self._longest} bytes of {self._path!r} came: it was not copied"
+                f"received more than {self._limit} bytes of {self._path!r}: no copy was made"
             )
 
 
 def _read_part(file: BinaryIO, request: ByteRequest | None, size: int) -> bytes:
     if request is None:
         return file.read()
-    # The copy's size, whatever the service's is by now.
+    # The copy's size: that of the value may have changed.
     if is_out_of_range(request, size):
         raise RangeNotSatisfiableError(size)
     start, end = resolve(request, size)

@@ -1,4 +1,4 @@
-"""Redirects of web servers: what the user configured stays with the origin it is for."""
+"""Redirects of web servers: headers and credentials are sent only to their origin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRET = "s3cr3t"
 
 @dataclass
 class Site:
-    """A web server that redirects, and remembers what it was asked."""
+    """A web server that redirects, and records requests."""
 
     url: str
     #: By path: a target, to which ``?`` adds the path; other paths have the value ``ok``.
@@ -52,14 +52,14 @@ class Site:
             await peer.send(head.encode() + body)
 
     def saw(self, path: str) -> str:
-        """The one request for a path."""
+        """The only request for a path."""
         (request,) = [one for one in self.seen if one.split(" ")[1].partition("?")[0] == path]
         return request
 
 
 @asynccontextmanager
 async def site(name: str = "localhost", tls: Certificate | None = None) -> AsyncIterator[Site]:
-    """A site that is called so in its URL."""
+    """A site with this host name in its URL."""
     made = Site("")
     context = None if tls is None else tls.server_context()
     async with scripted_server(made.script, tls=context) as server:
@@ -109,7 +109,7 @@ OPTIONS: dict[str, Callable[[], dict[str, Any]]] = {
 
 @pytest.mark.filterwarnings("ignore:The 'auth' parameter:DeprecationWarning")
 @pytest.mark.parametrize("name", OPTIONS)
-async def test_what_the_user_configured_does_not_leave_its_origin(name: str) -> None:
+async def test_headers_and_credentials_do_not_leave_their_origin(name: str) -> None:
     async with site("127.0.0.1") as home, site() as other:
         # Another host, then another port of the same one, and back.
         home.redirects = {"/d/k": f"{other.url}/away", "/d/back": "/d/end"}
@@ -119,7 +119,7 @@ async def test_what_the_user_configured_does_not_leave_its_origin(name: str) -> 
         assert any(form in home.saw("/d/k") for form in FORMS)
         assert not any(form in one for one in other.seen for form in FORMS)
         if name != "params":
-            # Of the URL as it was made; a redirect names all of its own.
+            # Query parameters are added to the store's URL, not to the target of a redirect.
             assert any(form in home.saw("/d/end") for form in FORMS)
 
 
@@ -153,7 +153,7 @@ async def test_https_to_http_of_one_host_is_another_origin(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("form", ["{host}", "{url}"])
-async def test_hosts_that_are_named_get_it_too(form: str) -> None:
+async def test_trusted_hosts_receive_headers_and_credentials(form: str) -> None:
     async with site("127.0.0.1") as home, site() as login, site() as other:
         home.redirects = {"/d/k": f"{login.url}/login"}
         login.redirects = {"/login": f"{other.url}/away"}
@@ -172,7 +172,7 @@ async def test_hosts_that_are_named_get_it_too(form: str) -> None:
 @pytest.mark.parametrize(
     "hosts", ["host", ["https://host/path"], ["ftp://host"], ["host:99999"], [b"host"], ["u@host"]]
 )
-def test_hosts_that_are_none_are_refused(hosts: Any) -> None:
+def test_invalid_trusted_hosts_are_refused(hosts: Any) -> None:
     with pytest.raises(StorageOptionError, match="trusted_redirect_hosts"):
         FsspecStore.from_url("https://home/d", {"trusted_redirect_hosts": hosts})
 
@@ -180,7 +180,7 @@ def test_hosts_that_are_none_are_refused(hosts: Any) -> None:
 async def test_a_login_on_another_host_by_netrc_and_its_cookies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As NASA's Earthdata does it: sent away to log in, and back with a code for a cookie.
+    # As NASA's Earthdata: a redirect to the login, and back with a code for a cookie.
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine localhost login user password {SECRET}\ndefault login d password d")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -197,12 +197,12 @@ async def test_a_login_on_another_host_by_netrc_and_its_cookies(
             assert await read(store, "k") == b"ok"
         assert basic("user", SECRET) in login.saw("/oauth")
         assert "step=1" in login.saw("/form")
-        # Its ``default`` entry is for no host that a server names.
+        # The ``default`` entry is not used for the target of a redirect.
         assert "authorization" not in other.saw("/away").lower()
         assert "token=given" in home.saw("/d/value")
 
 
-async def test_a_refusal_elsewhere_says_what_was_kept_back() -> None:
+async def test_access_denied_after_a_redirect_names_the_option() -> None:
     async with site("127.0.0.1") as home, site() as other:
         home.redirects = {"/d/k": f"{other.url}/away"}
         other.status = 403
@@ -214,7 +214,7 @@ async def test_a_refusal_elsewhere_says_what_was_kept_back() -> None:
 
 
 @pytest.mark.parametrize("target", ["/d/k", "ftp://host/x", "http://", "http://[::1/x"])
-async def test_redirects_to_nowhere_are_errors(target: str) -> None:
+async def test_redirects_to_invalid_urls_are_errors(target: str) -> None:
     async with site() as home:
         home.redirects = {"/d/k": target}
         async with FsspecStore.from_url(f"{home.url}/d", retries=0) as store:
@@ -235,7 +235,7 @@ async def test_redirects_to_nowhere_are_errors(target: str) -> None:
         *("cookies of the session", "auth of the session", "a session"),
     ],
 )
-async def test_what_is_configured_below_a_chain_does_not_leave_its_origin(
+async def test_headers_and_credentials_below_a_chain_do_not_leave_their_origin(
     name: str, tmp_path: Path
 ) -> None:
     async with site("127.0.0.1") as home, site() as other:
@@ -249,14 +249,14 @@ async def test_what_is_configured_below_a_chain_does_not_leave_its_origin(
         assert not any(form in one for one in other.seen for form in FORMS)
 
 
-async def test_hosts_that_are_named_get_it_below_a_chain_and_beside_it(tmp_path: Path) -> None:
+async def test_trusted_hosts_below_a_chain_receive_headers_and_credentials(tmp_path: Path) -> None:
     async with site("127.0.0.1") as home, site() as login:
         home.redirects = {"/d/k": f"{login.url}/login", "/d/l": f"{login.url}/other"}
         options = {
             "headers": {"X-API-Key": SECRET},
             "trusted_redirect_hosts": [login.url.removeprefix("http://")],
         }
-        # Of one instance, which fsspec keeps.
+        # All of one instance, which fsspec caches.
         chain = {"http": options, "simplecache": {"cache_storage": str(tmp_path / "copies")}}
         async with FsspecStore.from_url(f"simplecache::{home.url}/d", chain) as store:
             assert await read(store, "k") == b"ok"

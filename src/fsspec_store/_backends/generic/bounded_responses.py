@@ -1,7 +1,6 @@
-"""Responses to a library's requests, of which no body is read without a bound in bytes and time.
+"""aiohttp responses with bounded bodies, in bytes and time, for the requests of libraries.
 
-fsspec, s3fs and gcsfs read bodies until they end. Knows aiohttp's responses, and nothing of what is
-requested.
+fsspec, s3fs and gcsfs read bodies without a limit.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from ..._http.retry_policy import SLOWEST_DOWNLOAD, too_slow
 
 __all__ = ["BoundedResponse"]
 
-#: Seconds before a body has to keep to the minimum rate, where the session has no timeout.
-_LONGEST_WAIT = 300.0
+#: Grace period in seconds before the minimum rate applies, if the session has no timeout.
+_GRACE = 300.0
 
 
 class BoundedResponse(aiohttp.ClientResponse):
-    """A response whose body has a minimum rate, and its stated length or a maximum size."""
+    """A response whose body has a minimum rate, and is limited to its length or a maximum size."""
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         """Receive the head."""
@@ -41,16 +40,15 @@ class BoundedResponse(aiohttp.ClientResponse):
         timeout = getattr(self._session, "timeout", None)
         seconds = getattr(timeout, "sock_read", None) or getattr(timeout, "total", None)
         self.content: Any = _BoundedContent(
-            self.content, longest, seconds or _LONGEST_WAIT, is_coded=is_coded
+            self.content, longest, seconds or _GRACE, is_coded=is_coded
         )
         return self
 
 
 class _BoundedContent:
-    """The stream of a body, of which at most so many bytes are read, at a minimum rate.
+    """The stream of a body, with a maximum size and a minimum rate.
 
-    The libraries request a body again after a ``TimeoutError``, not after an ``OSError`` of another
-    class.
+    Raises ``OSError``, because the libraries retry after a ``TimeoutError``.
     """
 
     def __init__(
@@ -61,10 +59,10 @@ class _BoundedContent:
         self._seconds = seconds
         self._waited = 0.0
         self._longest = longest
-        self._left = longest
+        self._remaining = longest
 
     async def read(self, n: int = -1) -> bytes:
-        """Read so many bytes at most, or the rest of the body."""
+        """Read at most ``n`` bytes, or the rest of the body."""
         if n >= 0:
             return await self._piece(n)
         pieces = []
@@ -73,19 +71,19 @@ class _BoundedContent:
         return b"".join(pieces)
 
     def iter_chunked(self, n: int) -> aiohttp.streams.AsyncStreamIterator[bytes]:
-        """Iterate over pieces of so many bytes at most."""
+        """Iterate over pieces of at most ``n`` bytes."""
         return aiohttp.streams.AsyncStreamIterator(lambda: self.read(n))
 
     async def _piece(self, n: int | None) -> bytes:
         began = time.monotonic()
         piece = await (self._content.readany() if n is None else self._content.read(n))
-        # What the reader does in between is not the server's.
+        # Only the time spent waiting for the server counts.
         self._waited += time.monotonic() - began
-        self._left -= len(piece)
-        received = self._longest - self._left
+        self._remaining -= len(piece)
+        received = self._longest - self._remaining
         if self._waited > self._seconds + received / SLOWEST_DOWNLOAD:
             raise OSError(str(too_slow(received, self._waited)))
-        if self._left < 0:
+        if self._remaining < 0:
             if self._is_coded:
                 raise OSError(
                     f"the server sent a compressed body that has more than {self._longest} bytes"

@@ -1,8 +1,7 @@
-"""Services below another filesystem, by their libraries: secrets stay, and bodies have bounds.
+"""Guards for services below another filesystem: no secrets to other origins, and bounded bodies.
 
-aiohttp follows redirects by itself, with all headers but ``Authorization`` and ``Cookie``, and with
-what a session has for every host. Knows fsspec's HTTP filesystem, s3fs, gcsfs and aiohttp's
-sessions.
+The libraries (fsspec's HTTP filesystem, s3fs, gcsfs) send the requests there. On a redirect aiohttp
+sends all headers but ``Authorization`` and ``Cookie``, and the session's headers and credentials.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ if TYPE_CHECKING:
 
 __all__ = ["guard_services", "is_on_web"]
 
-#: What belongs to a request, and not to who sends it.
-_OF_REQUEST = frozenset({"accept-encoding", "range", "if-range", "if-match", "if-none-match"})
+#: Headers of the request itself, which no user configures.
+_REQUEST_HEADERS = frozenset({"accept-encoding", "range", "if-range", "if-match", "if-none-match"})
 
 
 def guard_services(fs: AbstractFileSystem) -> None:
-    """Have the services below this one bound bodies, and send no option to another origin.
+    """Bound the bodies of the services below, and keep their options from other origins.
 
-    The user's ``cookie_jar`` is left as it is: cookies in it that have no domain go to any host.
+    A ``cookie_jar`` of the user is not changed: its cookies without a domain are sent to any host.
 
     Parameters
     ----------
     fs : AbstractFileSystem
-        A caching layer, references, or any other with filesystems of its own.
+        A caching layer, references, or any other filesystem on top of others.
     """
     for kind, below in _services(fs, set()):
         _GUARDS[kind](below)
 
 
 def is_on_web(fs: AbstractFileSystem) -> bool:
-    """Whether a filesystem is one of web servers, or on one: its paths may be URLs."""
+    """Whether a filesystem is fsspec's HTTP filesystem or uses it: its paths may be URLs."""
     return any(kind == _WEB for kind, _ in _services(fs, set()))
 
 
@@ -44,8 +43,8 @@ def _guard_web(web: Any) -> None:
     """Guard an ``HTTPFileSystem``."""
     if isinstance(web.get_client, _Client):
         return
-    # Now, and not with the first request, during which another thread may fork.
-    from . import web_bodies  # noqa: F401
+    # Imported now: during an import at the first request another thread may fork.
+    from . import bounded_responses  # noqa: F401
 
     trusted = web.kwargs.pop("trusted_redirect_hosts", ())
     web.get_client = _Client(web.get_client, "cookie_jar" in web.client_kwargs, trusted)
@@ -54,22 +53,22 @@ def _guard_web(web: Any) -> None:
 
 
 def _guard_s3(s3: Any) -> None:
-    """Guard an ``S3FileSystem``, for the clients that it makes from now on."""
-    from .s3_bodies import SESSION_CONFIG
+    """Guard the future clients of an ``S3FileSystem``."""
+    from .bounded_s3 import SESSION_CONFIG
 
-    # In a copy: the dictionary is the user's.
+    # A copy: the dictionary is the user's.
     s3.config_kwargs = {**SESSION_CONFIG, **(s3.config_kwargs or {})}
 
 
 def _guard_gcs(gcs: Any) -> None:
     """Guard a ``GCSFileSystem``."""
-    from .web_bodies import BoundedResponse
+    from .bounded_responses import BoundedResponse
 
     if gcs.session_kwargs.get("response_class") is BoundedResponse:
         return
     trace = _trace(())
     traces = [*(gcs.session_kwargs.get("trace_configs") or ()), trace]
-    # In a copy: the dictionary is the user's.
+    # A copy: the dictionary is the user's.
     gcs.session_kwargs = {
         **gcs.session_kwargs,
         "response_class": BoundedResponse,
@@ -82,7 +81,7 @@ def _guard_gcs(gcs: Any) -> None:
 
 
 _WEB = "fsspec.implementations.http"
-#: By the module of the class.
+#: Guards by the module of the filesystem's class.
 _GUARDS = {
     _WEB: _guard_web,
     "gcsfs.core": _guard_gcs,
@@ -91,7 +90,7 @@ _GUARDS = {
 
 
 def _services(fs: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """The services among a filesystem and those below it, and how each is guarded."""
+    """The services among a filesystem and those below it, each with its key in `_GUARDS`."""
     if id(fs) in seen or not isinstance(fs, AbstractFileSystem):
         return
     seen.add(id(fs))
@@ -99,7 +98,7 @@ def _services(fs: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
     if kind is not None:
         yield kind, fs
         return
-    # Not by vars(): caching layers answer with the attributes of the filesystem below.
+    # Without vars(): caching layers return the attributes of the filesystem below.
     own = object.__getattribute__(fs, "__dict__")
     fss = own.get("fss")
     opened = getattr(own.get("fo"), "fs", None)
@@ -108,21 +107,21 @@ def _services(fs: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 
 class _Client:
-    """Makes sessions as the user's ``get_client`` does, and prepares them.
+    """A ``get_client`` that calls the user's and guards the session.
 
     Parameters
     ----------
     make : callable
-        The user's.
+        The user's ``get_client``.
     has_jar : bool
-        Whether the cookies are the user's own.
+        Whether the cookie jar is the user's.
     trusted : collection of str
-        Other hosts that get what the user configured.
+        Other hosts that receive the user's headers and credentials.
 
     Attributes
     ----------
     wrapped : callable
-        The user's.
+        The user's ``get_client``.
     """
 
     def __init__(
@@ -138,8 +137,11 @@ class _Client:
         return session
 
     def prepare(self, session: Any) -> None:
-        """Bound its bodies; make what it has for all hosts headers, dropped at another origin."""
-        from .web_bodies import BoundedResponse
+        """Bound the session's bodies, and turn its credentials and cookies into headers.
+
+        `_drop_secrets` removes headers on a redirect.
+        """
+        from .bounded_responses import BoundedResponse
 
         session._response_class = BoundedResponse
         if session.auth is not None and "Authorization" not in session.headers:
@@ -179,9 +181,9 @@ async def _drop_secrets(
     try:
         target = redirect.url.join(URL(redirect.response.headers.get("Location", "")))
     except ValueError:
-        # aiohttp refuses it.
+        # aiohttp raises an error for this URL.
         return
     if origin_of(target) not in trusted_origins(redirect.url, trusted):
         for name in set(redirect.headers):
-            if name.lower() not in _OF_REQUEST:
+            if name.lower() not in _REQUEST_HEADERS:
                 redirect.headers.popall(name, None)

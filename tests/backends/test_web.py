@@ -1,4 +1,4 @@
-"""Web servers: the contract's reading rules on nginx, and what servers do that they should not."""
+"""Web servers: the contract's reading rules on nginx, and unexpected behaviour of servers."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class ReadOverHTTP(FsspecStore):
 
 @pytest.fixture
 def folder(nginx_endpoint: HTTPEndpoint) -> Path:
-    """A folder of the test's own, which nginx serves by the same name below each of its URLs."""
+    """A folder for one test, which nginx serves under the same name below each of its URLs."""
     folder = nginx_endpoint.folder / f"place-{next(_places)}"
     folder.mkdir()
     return folder
@@ -123,7 +123,7 @@ class TestHTTP(StoreConformance):
 
 
 class Odd(NamedTuple):
-    """What an odd server answers; a list of bytes is sent in chunks, its length not announced."""
+    """A response of a scripted server; a list of bytes is sent in chunks, without a length."""
 
     status: int = 200
     headers: Mapping[str, str] = {}
@@ -135,7 +135,7 @@ Respond = Callable[[str, str, Mapping[str, str]], Odd]
 
 @contextmanager
 def odd_server(respond: Respond) -> Iterator[str]:
-    """A web server that answers a method, a path and headers as it is told."""
+    """A web server whose responses the test chooses by method, path and headers."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -158,7 +158,7 @@ def odd_server(respond: Respond) -> Iterator[str]:
             try:
                 self.wfile.write(body)
             except ConnectionError:
-                # The store has what it wanted.
+                # The store has read enough and closed the connection.
                 self.close_connection = True
 
         do_GET = do_HEAD = answer
@@ -184,7 +184,7 @@ def serving(handler: Any) -> Iterator[str]:
 
 @pytest.fixture
 def web_server(tmp_path: Path) -> Iterator[str]:
-    """Python's own web server, which ignores Range and sends the whole file."""
+    """Python's web server, which ignores Range and sends the whole file."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -196,20 +196,20 @@ def web_server(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def proxy(nginx_endpoint: HTTPEndpoint) -> Iterator[FaultProxy]:
-    """A proxy before nginx that counts, and answers instead of it where a test says so."""
+    """A proxy before nginx that counts requests, and responds instead of it if a test says so."""
     with fault_proxy(nginx_endpoint.root) as proxy:
         yield proxy
 
 
 def basic_auth(user: str, password: str) -> Any:
-    """What fsspec's documentation says to give, which newer releases of aiohttp advise against."""
+    """The ``auth`` of fsspec's documentation, which newer releases of aiohttp deprecate."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return aiohttp.BasicAuth(user, password)
 
 
 def asked(proxy: FaultProxy) -> list[tuple[str, str | None]]:
-    """Method and range of the requests so far; forgets them."""
+    """Return method and range of the requests so far, and clear them."""
     seen = [(request.method, request.headers.get("range")) for request in proxy.seen]
     proxy.seen.clear()
     return seen
@@ -223,10 +223,10 @@ def answering(answers: Mapping[str, Answer | Fault]) -> Any:
 # -- Requests --------------------------------------------------------------------------------------
 
 
-async def test_one_request_for_each_thing(proxy: FaultProxy, folder: Path) -> None:
+async def test_each_operation_sends_one_request(proxy: FaultProxy, folder: Path) -> None:
     (folder / "a").write_bytes(DATA)
     async with FsspecStore.from_url(f"{proxy.url}/files/{folder.name}") as store:
-        # Opening asks whether the server lists.
+        # Opening probes whether the server has index pages.
         assert asked(proxy) == [("GET", None)]
         for use, request in (
             (store.get("a"), ("GET", None)),
@@ -255,7 +255,7 @@ async def test_a_listing_reads_each_folder_once(proxy: FaultProxy, folder: Path)
     assert len(asked(proxy)) == 4
     assert await listed(store.list_prefix("b/c/")) == ["b/c/0"]
     assert len(asked(proxy)) == 1
-    # Only what begins so is looked into.
+    # Only folders with this name prefix are read.
     assert await listed(store.list_prefix("a")) == ["a/0", "a/1"]
     assert len(asked(proxy)) == 2
     assert sorted(await collect(store.list_sizes("a/"))) == [("a/0", None), ("a/1", None)]
@@ -263,7 +263,7 @@ async def test_a_listing_reads_each_folder_once(proxy: FaultProxy, folder: Path)
     await store.aclose()
 
 
-async def test_what_is_cut_off_or_refused_for_now_is_asked_again(
+async def test_truncated_bodies_and_transient_errors_are_retried(
     proxy: FaultProxy, folder: Path
 ) -> None:
     (folder / "a").write_bytes(content(100_000))
@@ -333,7 +333,7 @@ async def test_a_web_server_that_ignores_ranges(web_server: str, tmp_path: Path)
     assert await read(store, "a") == DATA
     for request, part in PARTS:
         assert await read(store, "a", request) == part
-    # As long as the whole file, and not the whole file.
+    # The same length as the whole file, but not the whole file.
     with pytest.raises(ByteRangeError):
         await read(store, "a", RangeByteRequest(10, 20))
     assert await read(store, "missing") is None
@@ -363,9 +363,7 @@ async def test_nginx_that_ignores_ranges(nginx_endpoint: HTTPEndpoint, folder: P
             await store.get("empty", byte_range=OffsetByteRequest(0))
 
 
-async def test_so_much_and_no_more_is_read_in_vain(
-    nginx_endpoint: HTTPEndpoint, folder: Path
-) -> None:
+async def test_discarded_bytes_have_a_limit(nginx_endpoint: HTTPEndpoint, folder: Path) -> None:
     with (folder / "large").open("wb") as file:
         file.truncate(MOST_WASTED)
         file.seek(0, 2)
@@ -385,7 +383,7 @@ async def test_so_much_and_no_more_is_read_in_vain(
                 await store.get("large", byte_range=request)
 
 
-async def test_a_server_that_ignores_ranges_and_says_no_length() -> None:
+async def test_a_server_that_ignores_ranges_and_states_no_length() -> None:
     body = [DATA] * 3
     with odd_server(lambda *_: Odd(body=body)) as url:
         store = FsspecStore.from_url(url)
@@ -396,7 +394,7 @@ async def test_a_server_that_ignores_ranges_and_says_no_length() -> None:
         assert await read(store, "a", SuffixByteRequest(12)) == b"89" + DATA
         with pytest.raises(ByteRangeError):
             await read(store, "a", OffsetByteRequest(30))
-        # Counted, for there is no other way.
+        # The size is counted.
         assert await store.getsize("a") == 30
         body[:] = [bytes(2**20)] * 65
         for use in (store.get("a", byte_range=SuffixByteRequest(1)), store.getsize("a")):
@@ -405,8 +403,8 @@ async def test_a_server_that_ignores_ranges_and_says_no_length() -> None:
         await store.aclose()
 
 
-async def test_a_server_that_takes_only_ranges_with_an_end() -> None:
-    # As Azure does for those who do not say which version of it they speak.
+async def test_a_server_that_supports_only_ranges_with_an_end() -> None:
+    # As Azure does for requests without a version of its API.
     seen = []
     data = DATA
 
@@ -418,7 +416,7 @@ async def test_a_server_that_takes_only_ranges_with_an_end() -> None:
         if not (start and last):
             return Odd(headers={"Accept-Ranges": "bytes"}, body=data)
         if len(seen) == 8:
-            # Somebody replaced it in between.
+            # Another writer replaced it meanwhile.
             data = b"abcdefghijkl"
         span = f"bytes {start}-{last}/{len(data)}"
         return Odd(206, {"Content-Range": span}, data[int(start) : int(last) + 1])
@@ -437,7 +435,7 @@ async def test_a_server_that_takes_only_ranges_with_an_end() -> None:
 
 
 @pytest.mark.parametrize("total", ["bytes */10", None])
-async def test_a_server_that_refuses_suffixes(proxy: FaultProxy, folder: Path, total: Any) -> None:
+async def test_a_server_that_rejects_suffixes(proxy: FaultProxy, folder: Path, total: Any) -> None:
     (folder / "a").write_bytes(DATA)
     (folder / "empty").write_bytes(b"")
     store = FsspecStore.from_url(f"{proxy.url}/files/{folder.name}")
@@ -448,7 +446,7 @@ async def test_a_server_that_refuses_suffixes(proxy: FaultProxy, folder: Path, t
 
     proxy.plan = plan
     assert await read(store, "a", SuffixByteRequest(3)) == b"789"
-    # Its size is asked for where the refusal does not tell.
+    # The size is requested if the 416 response does not state it.
     assert len(asked(proxy)) == (2 if total else 3)
     if total is None:
         assert await read(store, "empty", SuffixByteRequest(3)) == b""
@@ -459,7 +457,7 @@ async def test_a_server_that_refuses_suffixes(proxy: FaultProxy, folder: Path, t
     await store.aclose()
 
 
-async def test_a_range_past_the_end_tells_the_size(
+async def test_the_error_of_a_range_past_the_end_has_the_size(
     nginx_endpoint: HTTPEndpoint, folder: Path
 ) -> None:
     (folder / "a").write_bytes(DATA)
@@ -482,7 +480,7 @@ async def test_a_range_past_the_end_tells_the_size(
     ],
     ids=str,
 )
-async def test_another_part_is_never_handed_over(odd: Odd) -> None:
+async def test_a_wrong_part_is_an_error(odd: Odd) -> None:
     with odd_server(lambda *_: odd) as url:
         store = FsspecStore.from_url(url, retries=0)
         with pytest.raises(BackendError):
@@ -502,7 +500,7 @@ async def test_compression_is_declined(nginx_endpoint: HTTPEndpoint, folder: Pat
         assert await store.getsize("a.txt") == 10_000
 
 
-async def test_a_server_that_compresses_all_the_same() -> None:
+async def test_a_server_that_always_compresses() -> None:
     packed = gzip.compress(DATA * 10)
     ranges = False
 
@@ -526,7 +524,7 @@ async def test_a_server_that_compresses_all_the_same() -> None:
         assert await store.getsize("a") == 100
         with pytest.raises(BackendError, match="gzip form"):
             await read(store, "a", RangeByteRequest(0, 4))
-        # No use to ask again.
+        # A retry would not help.
         assert store.stats.retries == 0
         await store.aclose()
 
@@ -535,7 +533,7 @@ async def test_a_server_that_compresses_all_the_same() -> None:
 
 
 @pytest.mark.parametrize("status", [403, 405, 501])
-async def test_a_server_that_refuses_head(proxy: FaultProxy, folder: Path, status: int) -> None:
+async def test_a_server_that_rejects_head(proxy: FaultProxy, folder: Path, status: int) -> None:
     (folder / "a").write_bytes(DATA)
     (folder / "empty").write_bytes(b"")
     (folder / "folder").mkdir()
@@ -543,7 +541,7 @@ async def test_a_server_that_refuses_head(proxy: FaultProxy, folder: Path, statu
     proxy.plan = answering({"HEAD": Answer(status)})
     assert await store.getsize("a") == 10
     assert asked(proxy) == [("HEAD", None), ("GET", "bytes=0-0")]
-    # Remembered.
+    # The result is remembered.
     for key, size in (("a", 10), ("empty", 0)):
         assert await store.getsize(key) == size
         assert asked(proxy) == [("GET", "bytes=0-0")]
@@ -552,7 +550,7 @@ async def test_a_server_that_refuses_head(proxy: FaultProxy, folder: Path, statu
     await store.aclose()
 
 
-async def test_who_is_refused_by_both_is_refused(proxy: FaultProxy, folder: Path) -> None:
+async def test_access_denied_for_head_and_get(proxy: FaultProxy, folder: Path) -> None:
     (folder / "a").write_bytes(DATA)
     store = FsspecStore.from_url(f"{proxy.url}/files/{folder.name}")
     proxy.plan = answering({"HEAD": Answer(403), "GET": Answer(403)})
@@ -560,14 +558,14 @@ async def test_who_is_refused_by_both_is_refused(proxy: FaultProxy, folder: Path
         await store.exists("a")
     proxy.plan = answering({})
     asked(proxy)
-    # Which says nothing of HEAD.
+    # This does not show whether HEAD is supported.
     assert await store.exists("a")
     assert asked(proxy) == [("HEAD", None)]
     await store.aclose()
 
 
 @pytest.mark.parametrize("obeys", [True, False])
-async def test_a_server_whose_head_says_no_length(obeys: bool) -> None:
+async def test_a_server_whose_head_states_no_length(obeys: bool) -> None:
     def respond(method: str, path: str, headers: Mapping[str, str]) -> Odd:
         if path == "/missing":
             return Odd(404)
@@ -611,7 +609,7 @@ async def test_basic_auth(nginx_endpoint: HTTPEndpoint, folder: Path) -> None:
             assert await listed(store.list()) == ["a"]
     for options in ({}, {"auth": basic_auth(user, "s3cr3t")}):
         async with FsspecStore.from_url(url, options) as store:
-            # Who may not ask has not learned what the server can.
+            # Access denied does not show what the server supports.
             assert store.supports_listing
             for use in (store.get("a"), store.exists("a"), listed(store.list())):
                 with pytest.raises(AccessDeniedError, match="401") as caught:
@@ -619,10 +617,10 @@ async def test_basic_auth(nginx_endpoint: HTTPEndpoint, folder: Path) -> None:
                 assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
 
 
-def test_two_ways_of_saying_who_asks_are_refused() -> None:
+def test_credentials_in_both_url_and_options_are_refused() -> None:
     auth, header = basic_auth("u", "s3cr3t"), {"Authorization": "Bearer s3cr3t"}
     for options in ({"auth": auth}, {"headers": header}, {"client_kwargs": {"auth": auth}}):
-        with pytest.raises(StoreURLError, match="who asks") as caught:
+        with pytest.raises(StoreURLError, match="contain credentials") as caught:
             FsspecStore.from_url("https://u:s3cr3t@host/x", options)
         assert "s3cr3t" not in str(caught.value)
     with pytest.raises(StorageOptionError, match="exclude each other"):
@@ -639,7 +637,7 @@ def test_two_ways_of_saying_who_asks_are_refused() -> None:
     ],
     ids=str,
 )
-async def test_another_host_is_followed_to_and_told_no_password(options: Any) -> None:
+async def test_a_redirect_to_another_host_sends_no_password(options: Any) -> None:
     told: dict[str, str | None] = {}
 
     def elsewhere(method: str, path: str, headers: Mapping[str, str]) -> Odd:
@@ -661,7 +659,7 @@ async def test_another_host_is_followed_to_and_told_no_password(options: Any) ->
             await store.aclose()
 
 
-async def test_a_redirect_that_never_ends(proxy: FaultProxy) -> None:
+async def test_endless_redirects(proxy: FaultProxy) -> None:
     store = FsspecStore.from_url(f"{proxy.url}/files?sig=s3cr3t")
     proxy.plan = answering({"GET": Answer(302, {"Location": "/files/b?sig=s3cr3t"})})
     with pytest.raises(BackendError, match="TooManyRedirects") as caught:
@@ -684,7 +682,7 @@ async def test_the_roots_query_goes_with_every_request_and_is_never_shown(
     assert await store.exists("c/what?")
     assert await listed(store.list()) == ["c/what?"]
     assert await listed(store.list_dir("c")) == ["what?"]
-    # Keys before the query, and the query as it was given.
+    # Keys go before the query, and the query is not changed.
     assert {request.target for request in proxy.seen} == {
         f"/files/{folder.name}{path}?sig=s3%2Bcr3t&x=a+b" for path in ("/c/what%3F", "/", "/c/")
     }
@@ -695,7 +693,7 @@ async def test_the_roots_query_goes_with_every_request_and_is_never_shown(
             await use
         assert "cr3t" not in "".join(traceback.format_exception(caught.value))
     proxy.plan = answering({"GET": Answer(200, {"Content-Type": "text/html"}, b"Hello")})
-    with pytest.raises(UnsupportedOperationError, match="no listing of") as refused:
+    with pytest.raises(UnsupportedOperationError, match="no index page for") as refused:
         await listed(quick.list())
     assert "cr3t" not in "".join(traceback.format_exception(refused.value))
     assert "cr3t" not in repr((store, str(store), store.url))
@@ -708,7 +706,7 @@ async def test_the_secrets_of_a_server_that_is_not_there_are_not_shown() -> None
         pass
     place = url.replace("://", "://u:s3cr3t@") + "/x?sig=s3cr3t"
     async with FsspecStore.from_url(place, retries=0) as store:
-        # Opening never fails, and what was not found out stays as assumed.
+        # Opening never fails, and without a result the default stays.
         assert store.supports_listing
         with pytest.raises(BackendError) as caught:
             await store.get("a")
@@ -733,11 +731,11 @@ async def test_the_root_may_be_quoted_and_keys_are_literal(
     ("url", "problem"),
     [
         ("http://host/x#part", "%23"),
-        ("http:///x", "no web server"),
-        ("http://host:99999/x", "no URL"),
+        ("http:///x", "not an http or https URL"),
+        ("http://host:99999/x", "not a valid URL"),
     ],
 )
-def test_a_url_that_names_no_place_is_refused(url: str, problem: str) -> None:
+def test_an_invalid_url_is_refused(url: str, problem: str) -> None:
     with pytest.raises(StoreURLError, match=problem):
         FsspecStore(fsspec.filesystem("http"), url)
 
@@ -754,7 +752,7 @@ async def test_a_server_without_listings(nginx_endpoint: HTTPEndpoint, folder: P
         for use in (listed(store.list()), listed(store.list_dir("b")), store.is_empty("")):
             with pytest.raises(UnsupportedOperationError, match="listing"):
                 await use
-    # Not opened first: nginx says 403, and for a folder that is missing 404.
+    # Not opened first: nginx returns 403, and 404 for a missing folder.
     store = FsspecStore.from_url(url)
     for use in (listed(store.list()), listed(store.list_dir("b"))):
         with pytest.raises(AccessDeniedError):
@@ -772,7 +770,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("name", PAGES)
-async def test_what_is_no_index_page_is_no_listing(name: str) -> None:
+async def test_other_pages_are_not_listings(name: str) -> None:
     index = b"<title>Index of /</title><a href='index.html'>index.html</a>"
 
     def respond(method: str, path: str, headers: Mapping[str, str]) -> Odd:
@@ -807,7 +805,7 @@ async def test_a_listing_that_fails_half_way_is_an_error(proxy: FaultProxy, fold
         )
         with pytest.raises(error):
             await listed(store.list())
-    # One folder's welcome page says nothing of the others.
+    # The index.html of one folder does not affect the others.
     assert store.supports_listing
     assert await listed(store.list_dir("a")) == ["0"]
     # Removed between its parent's listing and its own.
@@ -834,7 +832,7 @@ async def test_a_long_page_in_another_charset() -> None:
 async def test_folders_that_link_to_each_other_end_a_listing(
     web_server: str, tmp_path: Path
 ) -> None:
-    # The system follows 40 links in a path: without a bound, there are 6**40 of them.
+    # The system follows 40 links in a path: without a limit there are 6**40 paths.
     names = "abcdefg"
     for name in names:
         (tmp_path / "each" / name).mkdir(parents=True)
@@ -852,8 +850,8 @@ async def test_folders_that_link_to_each_other_end_a_listing(
     await store.aclose()
 
 
-async def test_folders_that_list_the_same_are_no_loop(web_server: str, tmp_path: Path) -> None:
-    # Chunks of an array of many dimensions, and one folder in another.
+async def test_folders_with_equal_entries_are_not_a_cycle(web_server: str, tmp_path: Path) -> None:
+    # Chunks of an array with many dimensions, and nested folders with one entry.
     keys = [f"c{'/0' * 10}", f"c{'/0' * 9}/1", f"c{'/1' * 10}", "/".join("a" * 40)]
     for key in keys:
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
@@ -886,7 +884,7 @@ async def test_rclones_pages(tmp_path: Path) -> None:
     [("http", "Content-Length: 100\r\n"), ("http", ""), ("s3", "Content-Length: 100\r\n")],
     ids=["http", "http, until close", "s3fs"],
 )
-async def test_who_reads_a_value_of_a_closed_store_is_told(
+async def test_reading_from_a_closed_store_is_an_error(
     protocol: str, length: str, how: str
 ) -> None:
     sent = asyncio.Event()
@@ -906,7 +904,7 @@ async def test_who_reads_a_value_of_a_closed_store_is_told(
             store = FsspecStore.from_url(url)
         reading = asyncio.create_task(store.get("a"))
         await sent.wait()
-        # What was sent is read.
+        # The received body is read.
         for _ in range(10):
             await asyncio.sleep(0)
         if how == "aclose":
@@ -936,7 +934,7 @@ async def test_who_reads_a_value_of_a_closed_store_is_told(
         ({"auth": ("u", "s3cr3t")}, "BasicAuth, got tuple"),
     ],
 )
-def test_an_option_that_cannot_be_kept_to_is_refused(options: Any, problem: str) -> None:
+def test_an_option_that_is_not_supported_is_refused(options: Any, problem: str) -> None:
     with pytest.raises(StorageOptionError, match=problem) as caught:
         FsspecStore.from_url("https://host/x", options)
     assert "s3cr3t" not in str(caught.value)
@@ -944,7 +942,7 @@ def test_an_option_that_cannot_be_kept_to_is_refused(options: Any, problem: str)
 
 async def test_request_options_go_with_every_request(proxy: FaultProxy, folder: Path) -> None:
     (folder / "a").write_bytes(DATA)
-    # The last three are fsspec's own business, or the store's.
+    # The last three are options of fsspec or of the store.
     options = {
         "headers": {"X-One": "1"},
         "params": {"token": "t"},
@@ -985,7 +983,7 @@ def test_sessions_are_made_by_get_client_one_for_each_loop(
     store.close()
 
 
-async def test_get_client_has_to_make_a_session_there_and_then() -> None:
+async def test_get_client_must_return_a_session_without_waiting() -> None:
     async def something_else(**_: Any) -> object:
         return object()
 
@@ -993,7 +991,10 @@ async def test_get_client_has_to_make_a_session_there_and_then() -> None:
         await asyncio.sleep(1)
         return object()
 
-    for make, problem in ((something_else, "ClientSession, got object"), (waiting, "waiting")):
+    for make, problem in (
+        (something_else, "ClientSession, got object"),
+        (waiting, "must not await"),
+    ):
         store = FsspecStore.from_url("http://127.0.0.1:9/x", {"get_client": make})
         with pytest.raises(StorageOptionError, match=problem):
             await store.get("a")
@@ -1002,7 +1003,7 @@ async def test_get_client_has_to_make_a_session_there_and_then() -> None:
 # -- The store and its filesystem ------------------------------------------------------------------
 
 
-async def test_a_web_server_is_only_read(nginx_endpoint: HTTPEndpoint, folder: Path) -> None:
+async def test_a_web_server_is_read_only(nginx_endpoint: HTTPEndpoint, folder: Path) -> None:
     store = FsspecStore.from_url(f"{nginx_endpoint.url}/{folder.name}")
     assert not store.supports_writes
     assert not store.supports_deletes
@@ -1025,7 +1026,7 @@ async def test_a_web_server_is_only_read(nginx_endpoint: HTTPEndpoint, folder: P
     await store.aclose()
 
 
-async def test_the_users_filesystem_is_left_alone(
+async def test_the_users_filesystem_is_not_changed(
     nginx_endpoint: HTTPEndpoint, folder: Path
 ) -> None:
     (folder / "a").write_bytes(DATA)

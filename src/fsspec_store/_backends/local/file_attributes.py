@@ -1,4 +1,4 @@
-"""Owner, permissions and extended attributes of a file, given to the one that replaces it."""
+"""Owner, permissions and extended attributes, copied from a file to the one that replaces it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import stat
 
 from .paths import is_no_file
 
-__all__ = ["replaced_by", "take_over"]
+__all__ = ["copy_attributes", "replaced_status"]
 
-#: Permissions that are kept. The kernel takes set-user-ID and set-group-ID away from a file that is
-#: written to (write(2)), and the sticky bit means nothing.
-_KEPT = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
+#: Copied permissions. The kernel clears set-user-ID and set-group-ID on a write (write(2)), and the
+#: sticky bit has no effect on files.
+_COPIED = stat.S_IRWXU | stat.S_IRWXG | stat.S_IRWXO
 _ACL = "system.posix_acl_access"
 _LABEL = "security.selinux"
 
 
-def replaced_by(path: str) -> os.stat_result | None:
-    """Status of the file that a value at this path replaces; ``None`` where there is none.
+def replaced_status(path: str) -> os.stat_result | None:
+    """Status of the file that a value at this path replaces; ``None`` if there is none.
 
-    Of a link to a file it is the file's, which readers of the key see.
+    For a link to a file it is the status of the file.
 
     Raises
     ------
@@ -42,34 +42,34 @@ def replaced_by(path: str) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def take_over(descriptor: int, path: str, old: os.stat_result) -> None:
-    """Give a new file what the one it replaces had, as far as this process may.
+def copy_attributes(descriptor: int, path: str, old: os.stat_result) -> None:
+    """Copy owner, permissions and extended attributes, as far as this process may.
 
     Parameters
     ----------
     descriptor : int
-        Of the new file, which only its owner may read yet.
+        Descriptor of the new file, which only its owner can read so far.
     path : str
-        Of the file it replaces.
+        Path of the replaced file.
     old : os.stat_result
-        As `replaced_by` returns it.
+        Result of `replaced_status`.
     """
-    mode = old.st_mode & _KEPT
+    mode = old.st_mode & _COPIED
     new = os.fstat(descriptor)
     if (
         (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid)
-        and not _is_given(descriptor, old.st_uid, old.st_gid)
-        and not _is_given(descriptor, -1, old.st_gid)
+        and not _change_owner(descriptor, old.st_uid, old.st_gid)
+        and not _change_owner(descriptor, -1, old.st_gid)
     ):
-        # Another group must not get what was granted to the old one.
+        # Another group must not get the permissions of the old group.
         mode = mode & ~stat.S_IRWXG | (mode & stat.S_IRWXO) << 3
     if hasattr(os, "listxattr"):
-        _copy_attributes(path, descriptor)
-    # Last: until now only the owner could open it.
+        _copy_extended(path, descriptor)
+    # Last: until here only the owner can open the file.
     os.fchmod(descriptor, mode)
 
 
-def _is_given(descriptor: int, user: int, group: int) -> bool:
+def _change_owner(descriptor: int, user: int, group: int) -> bool:
     try:
         os.fchown(descriptor, user, group)
     except OSError:
@@ -77,22 +77,22 @@ def _is_given(descriptor: int, user: int, group: int) -> bool:
     return True
 
 
-def _copy_attributes(path: str, descriptor: int) -> None:
+def _copy_extended(path: str, descriptor: int) -> None:
     try:
         names = os.listxattr(path)
         inherited = os.listxattr(descriptor)
     except OSError:
-        # File systems without them.
+        # The file system has no extended attributes.
         return
     for name in names:
-        # Capabilities and signatures are for the old bytes.
+        # Capabilities and signatures apply to the old bytes.
         if name.startswith("security.") and name != _LABEL:
             continue
         try:
             os.setxattr(descriptor, name, os.getxattr(path, name))
         except OSError:
-            # Reserved for the system, or gone meanwhile.
+            # Reserved for the system, or removed meanwhile.
             continue
     if _ACL in inherited and _ACL not in names:
-        # The folder's default, which may grant more than the old file did.
+        # The default ACL of the folder may grant more than the old file.
         os.removexattr(descriptor, _ACL)
