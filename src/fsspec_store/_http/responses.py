@@ -31,7 +31,7 @@ __all__ = [
     "retry_decision_of_error",
 ]
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 #: Maximum size of the body in a redacted error response.
 _ERROR_BYTES = 4096
@@ -42,12 +42,12 @@ _MAX_QUOTED_BYTES = 300
 
 
 @dataclass(frozen=True, slots=True)
-class HTTPResponse(Generic[T]):
+class HTTPResponse(Generic[T_co]):
     """A response: status, headers (names in any case), and the body, read or parsed."""
 
     status: int
     headers: Mapping[str, str]
-    body: T
+    body: T_co
 
 
 class WholeResponse(HTTPResponse[bytes]):

@@ -11,7 +11,7 @@ from ..._core.failures import BucketMissingError
 from .responses import is_missing_bucket, is_missing_object
 
 if TYPE_CHECKING:
-    from ..._http.responses import WholeResponse
+    from ..._http.responses import HTTPResponse
     from .client import Client
 
 __all__ = ["Buckets"]
@@ -34,7 +34,7 @@ class Buckets:
         """Record that a bucket exists."""
         self._seen.add(bucket)
 
-    async def has_object(self, bucket: str, response: WholeResponse) -> bool:
+    async def has_object(self, bucket: str, response: HTTPResponse[bytes | memoryview]) -> bool:
         """Whether a response found the object; raise `BucketMissingError` without a bucket."""
         if response.status != 404 or is_missing_object(response):
             self.mark_existing(bucket)

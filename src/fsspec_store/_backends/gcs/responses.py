@@ -16,7 +16,7 @@ import google.auth.exceptions
 
 from ..._http.content_range import stated_size
 from ..._http.parsing import parse_json, parse_multipart, parse_part
-from ..._http.responses import StatusError, WholeResponse, retry_decision_of_error
+from ..._http.responses import HTTPResponse, StatusError, WholeResponse, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
 from .bodies import crc32c
@@ -244,17 +244,17 @@ def with_message(response: WholeResponse) -> WholeResponse:
     return WholeResponse(response.status, response.headers, message.encode("utf-8", "replace"))
 
 
-def is_missing_object(response: WholeResponse) -> bool:
+def is_missing_object(response: HTTPResponse[bytes | memoryview]) -> bool:
     """Whether a response says that the object is missing and its bucket exists."""
-    return response.status == 404 and response.body.startswith(b"No such object")
+    return response.status == 404 and bytes(response.body[:14]) == b"No such object"
 
 
-def is_missing_bucket(response: WholeResponse) -> bool:
+def is_missing_bucket(response: HTTPResponse[bytes | memoryview]) -> bool:
     """Whether a response says that the bucket is missing; emulators only say "Not Found"."""
-    return is_ambiguous_404(response) and b"bucket does not exist" in response.body
+    return is_ambiguous_404(response) and b"bucket does not exist" in bytes(response.body)
 
 
-def is_ambiguous_404(response: WholeResponse) -> bool:
+def is_ambiguous_404(response: HTTPResponse[bytes | memoryview]) -> bool:
     """Whether a 404 may mean that the bucket is missing, not the object."""
     return response.status == 404 and not is_missing_object(response)
 
