@@ -5,15 +5,14 @@ Does not know how a request is sent.
 
 from __future__ import annotations
 
-import secrets
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ..._http.parsing import parsed
 from ..._http.retry_policy import retry_decision_of_status
+from ..object_store.batches import batch_body, batch_responses
 from ..object_store.bulk_delete import BatchesUnsupportedError, BulkDelete
-from .responses import AzureError, batch_responses, error_code
-from .uploads import Body
+from .bodies import Body
+from .responses import AzureError, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,13 +46,11 @@ class AzureBulkDelete(BulkDelete):
             raise AzureError(response)
 
     async def _delete_batch(self, bucket: str, names: Sequence[str]) -> Sequence[str]:
-        boundary = f"batch_{secrets.token_hex(16)}"
-        lines = []
+        parts = []
         for number, name in enumerate(names):
             url_path, url = self._client.address(f"{bucket}/{name}", "")
             headers = await self._client.account.part_headers("DELETE", url_path)
-            lines += [
-                f"--{boundary}",
+            lines = [
                 "Content-Type: application/http",
                 "Content-Transfer-Encoding: binary",
                 f"Content-ID: {number}",
@@ -61,32 +58,27 @@ class AzureBulkDelete(BulkDelete):
                 f"DELETE {url.removeprefix(self._client.account.service)} HTTP/1.1",
                 *(f"{name}: {value}" for name, value in headers.items()),
                 "",
-                "",
             ]
-        lines += [f"--{boundary}--", ""]
-        body = Body("\r\n".join(lines).encode())
+            parts.append("\r\n".join(lines))
+        body, content_type = batch_body(parts)
         try:
             response = await self._client.request(
                 "POST",
                 bucket,
                 "restype=container&comp=batch",
                 expect={202},
-                headers={
-                    "Content-Type": f"multipart/mixed; boundary={boundary}",
-                    "Content-Length": str(body.size),
-                },
-                data=body,
+                headers={"Content-Type": content_type, "Content-Length": str(len(body))},
+                data=Body(body),
             )
         except AzureError as error:
             if retry_decision_of_status(error.response.status, error.response.headers) is not None:
                 raise
             # Some accounts and some shared access signatures do not support batches.
             raise BatchesUnsupportedError from error
-        content_type = response.headers.get("Content-Type", "")
-        parts = await parsed(partial(batch_responses, content_type), response.body)
+        outcomes = await parsed(lambda _: batch_responses(response), response.body)
         return [
             name
             for number, name in enumerate(names)
-            if (part := parts.get(number)) is None
-            or (part.status != 202 and error_code(part) not in _NOTHING_TO_DELETE)
+            if (outcome := outcomes.get(number)) is None
+            or (outcome.status != 202 and error_code(outcome) not in _NOTHING_TO_DELETE)
         ]

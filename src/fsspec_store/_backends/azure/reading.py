@@ -61,7 +61,7 @@ class Reader(ValueReader[tuple[str, str | None]]):
     """
 
     def __init__(self, client: Client, parts: Parts) -> None:
-        super().__init__(client.http, parts)
+        super().__init__(client.http.slot, parts)
         self._client = client
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:

@@ -6,15 +6,11 @@ Each body has a checksum, which the service verifies. Does not know how a reques
 from __future__ import annotations
 
 import base64
-import hashlib
 import secrets
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from aiohttp import Payload
-
 from ..._http.responses import StatusError
-from ..._runtime.threads import in_thread
 from ..object_store.writing import (
     WRITER,
     Condition,
@@ -23,58 +19,24 @@ from ..object_store.writing import (
     failure_of_status,
     upload_parts,
 )
+from .bodies import Body, checksum_headers
 from .responses import AzureError, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
-    from aiohttp.abc import AbstractStreamWriter
-
     from ..._http.responses import WholeResponse
     from .client import Client
     from .reading import Reader
 
-__all__ = ["MAX_PUT_BYTES", "AzureUpload", "Body"]
+__all__ = ["MAX_PUT_BYTES", "AzureUpload"]
 
 #: Maximum size of a blob that is uploaded in one request ("Put Blob").
 MAX_PUT_BYTES = 5000 * 2**20
-#: Size of one write to the connection, which applies backpressure between writes.
-_WRITE_BYTES = 2**20
-#: Checksums of longer bodies are computed in a thread.
-_HASH_IN_THREAD_BYTES = 2**18
 
 #: Names of metadata are C# identifiers ("Naming and Referencing Containers, Blobs, and Metadata").
 _WRITER_HEADER = f"x-ms-meta-{WRITER.replace('-', '_')}"
 _CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
-
-
-class Body(Payload):
-    """A request body that each attempt can send without a copy.
-
-    Parameters
-    ----------
-    data : bytes or memoryview
-        One-dimensional, of single bytes.
-    """
-
-    # For aiohttp: the body needs no close.
-    _autoclose = True
-
-    def __init__(self, data: bytes | memoryview) -> None:
-        super().__init__(data, content_type="application/octet-stream")
-        self._size = len(data)
-        self.data = data
-
-    def in_one_piece(self) -> memoryview:
-        """The whole body."""
-        return memoryview(self.data)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        for start in range(0, len(self.data), _WRITE_BYTES):
-            await writer.write(self.data[start : start + _WRITE_BYTES])
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return str(self.data, encoding, errors)
 
 
 class AzureUpload(Upload):
@@ -142,7 +104,7 @@ class AzureUpload(Upload):
 
     async def _put(self, query: str, headers: Mapping[str, str], body: Body) -> bool:
         """Send the request that writes the blob."""
-        all_headers = {**headers, **await _checksums(body.data), **self._headers}
+        all_headers = {**headers, **await checksum_headers(body.data), **self._headers}
 
         def attempt(**options: Any) -> Awaitable[WholeResponse]:
             return self._attempt(self._client.http.once("PUT", expect={201}, data=body, **options))
@@ -158,7 +120,7 @@ class AzureUpload(Upload):
         async def put_block(number: int, block: memoryview) -> str:
             name = base64.b64encode(f"{upload}-{number:05}".encode()).decode()
             query = f"comp=block&blockid={quote(name, safe='')}"
-            headers = {"Content-Type": "application/octet-stream", **await _checksums(block)}
+            headers = {"Content-Type": "application/octet-stream", **await checksum_headers(block)}
             await self._client.request(
                 "PUT", self._path, query, expect={201}, headers=headers, data=Body(block)
             )
@@ -191,17 +153,3 @@ class AzureUpload(Upload):
     async def _read_writer(self) -> str | None:
         response = await self._client.request("HEAD", self._path, expect={200, 404})
         return response.headers.get(_WRITER_HEADER)
-
-
-async def _checksums(data: Any) -> dict[str, str]:
-    """The headers by which the service verifies a body."""
-    if len(data) > _HASH_IN_THREAD_BYTES:
-        digest = await in_thread(_md5, data)
-    else:
-        digest = _md5(data)
-    return {"Content-Length": str(len(data)), "Content-MD5": base64.b64encode(digest).decode()}
-
-
-def _md5(data: Any) -> bytes:
-    # MD5 detects transfer errors; it is not used for security.
-    return hashlib.md5(data, usedforsecurity=False).digest()

@@ -21,7 +21,7 @@ from ..base import Backend
 from ..cleanup import Cleanup
 from ..object_store.writing import Condition
 from ..pages import Continuation, Page
-from .buckets import Buckets
+from .buckets import GCSBuckets
 from .bulk_delete import GCSBulkDelete
 from .client import USER_AGENT, Client
 from .reading import GENERATION, Reader, is_generation
@@ -67,7 +67,7 @@ class GCSBackend(Backend):
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
         self._client = Client(fs, settings)
-        self._buckets = Buckets(self._client)
+        self._buckets = GCSBuckets(self._client)
         self._reader = Reader(self._client, settings.reads)
         self._bulk_delete = GCSBulkDelete(self._client, self._buckets)
         self._writes = settings.writes
@@ -145,7 +145,7 @@ class GCSBackend(Backend):
             )
             if response.status == 404:
                 raise BucketMissingError(bucket)
-            self._buckets.mark_existing(bucket)
+            self._buckets.seen.add(bucket)
             found = await parsed(listing, response.body)
             page = Page(
                 [(f"{bucket}/{name}", size) for name, size in found.objects],
@@ -203,7 +203,7 @@ class GCSBackend(Backend):
     async def _put(
         self, path: str, data: memoryview, condition: Condition, generation: str | None = None
     ) -> bool:
-        target = bucket, _ = _split(path)
+        target = _split(path)
         upload = GCSUpload(
             self._client, self._reader, self._cleanup, target, data, condition, generation
         )
@@ -213,9 +213,9 @@ class GCSBackend(Backend):
             done = await upload.run(chunk_bytes=parts.size if in_chunks else None)
         except StatusError as error:
             if error.response.status == 404:
-                raise BucketMissingError(bucket) from error
+                raise BucketMissingError(target[0]) from error
             raise
-        self._buckets.mark_existing(bucket)
+        self._buckets.seen.add(target[0])
         return done
 
     def _check_generation_suffix(self, path: str) -> str | None:

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from ..._http.parsing import parsed
 from ..._http.responses import StatusError
 from ..._http.unexpected_responses import UnexpectedServerError
+from ..object_store.batches import batch_body, batch_responses
 from ..object_store.bulk_delete import BatchesUnsupportedError, BulkDelete
-from .bodies import deletion_batch
-from .responses import batch_failures, is_ambiguous_404, outcomes_of_batch, retry_decision
+from .bodies import Body
+from .responses import batch_failures, is_ambiguous_404, retry_decision, with_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .buckets import Buckets
+    from .buckets import GCSBuckets
     from .client import Client
 
 __all__ = ["GCSBulkDelete"]
@@ -33,14 +34,14 @@ class GCSBulkDelete(BulkDelete):
     ----------
     client : Client
         Sends requests.
-    buckets : Buckets
+    buckets : GCSBuckets
         Tells a missing object from a missing bucket.
     """
 
     #: Cloud Storage, "Sending batch requests".
     batch_size = 100
 
-    def __init__(self, client: Client, buckets: Buckets) -> None:
+    def __init__(self, client: Client, buckets: GCSBuckets) -> None:
         self._client = client
         self._buckets = buckets
 
@@ -55,22 +56,26 @@ class GCSBulkDelete(BulkDelete):
 
         async def attempt() -> None:
             nonlocal remaining, is_ambiguous
-            urls = [self._client.url(bucket, name, host="") for name in remaining]
-            body, content_type = deletion_batch(urls)
+            body, content_type = batch_body(
+                f"Content-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n"
+                f"DELETE {self._client.url(bucket, name, host='')} HTTP/1.1\r\n\r\n"
+                for number, name in enumerate(remaining)
+            )
             try:
                 response = await self._client.request_once(
                     "POST",
                     f"{self._client.endpoint}/batch/storage/v1",
                     expect=(200,),
-                    headers={"Content-Type": content_type, "Content-Length": str(body.size)},
-                    data=body,
+                    headers={"Content-Type": content_type, "Content-Length": str(len(body))},
+                    data=Body(body),
                 )
             except (StatusError, UnexpectedServerError) as error:
                 status = error.response.status if isinstance(error, StatusError) else error.status
                 if status not in _BATCHES_UNSUPPORTED:
                     raise
                 raise BatchesUnsupportedError from error
-            outcomes = await parsed(lambda _: outcomes_of_batch(response), response.body)
+            found = await parsed(lambda _: batch_responses(response), response.body)
+            outcomes = {number: with_message(outcome) for number, outcome in found.items()}
             is_ambiguous = is_ambiguous or any(map(is_ambiguous_404, outcomes.values()))
             failures = batch_failures(outcomes, len(remaining))
             remaining = [remaining[number] for number in failures]

@@ -57,7 +57,7 @@ class Reader(ValueReader[tuple[str, str]]):
     """
 
     def __init__(self, client: Client, parts: Parts) -> None:
-        super().__init__(client.http, parts)
+        super().__init__(client.http.slot, parts)
         self._client = client
 
     async def size(self, bucket: str, name: str) -> int | None:

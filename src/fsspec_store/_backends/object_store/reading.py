@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
-    from ..._http.client import HTTPClient
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
 
@@ -41,21 +40,21 @@ class ValueReader(ABC, Generic[Target]):
 
     Parameters
     ----------
-    http : HTTPClient
-        Sends the requests.
+    slot : callable
+        Returns a slot of the limiter, which a read holds until the value is in memory.
     parts : Parts
         Sizes from which on, and in which, values are read in parts.
     """
 
-    def __init__(self, http: HTTPClient, parts: Parts) -> None:
-        self._http = http
+    def __init__(self, slot: Callable[[], Slot], parts: Parts) -> None:
+        self._slot = slot
         self._part_bytes = parts.size
 
     async def get(
         self, target: Target, request: ByteRequest | None
     ) -> HTTPResponse[bytes | memoryview]:
         """The response with the requested bytes, from one request or several."""
-        with self._http.slot() as slot:
+        with self._slot() as slot:
             found = await self._get(target, request, slot, allow_large=True)
             body = found.body
             if isinstance(body, LargeBody):
