@@ -28,7 +28,7 @@ from ..._http.responses import (
     redacted_response,
 )
 from ..._http.unexpected_responses import UnexpectedServerError
-from ..object_store.reading import ValueReader, is_version, read_unless_pinned
+from ..object_store.reading import ValueReader, is_version, read_unless_pinned, size_from_range
 from .responses import AzureError, error_code, is_folder, verify_checksum
 
 if TYPE_CHECKING:
@@ -194,22 +194,12 @@ class Reader(ValueReader[tuple[str, str | None]]):
 
         async def fetch(url: str, **options: Any) -> int | None:
             received = await self._client.http.fetch(url, expect=_READ_STATUSES, **options)
-            body = received.body
-            if isinstance(body, LargeBody):
-                body.stream.close()
-                return body.size
-            if received.status == 404:
-                response = WholeResponse(received.status, received.headers, bytes(body))
+            if received.status == 404 and not isinstance(received.body, LargeBody):
+                response = WholeResponse(404, received.headers, bytes(received.body))
                 if error_code(response) != "BlobNotFound":
                     raise StatusError(redacted_response(response, url, options["headers"]))
                 return None
-            total = total_size(received.headers.get("Content-Range"))
-            if received.status == 200 and total is None:
-                return len(body)
-            if total is None and received.status == 206:
-                raise OSError("the response to a range does not state the size of the blob")
-            # No range of an empty blob is satisfiable.
-            return total or 0
+            return size_from_range(received)
 
         headers = {"x-ms-range": "bytes=0-0"}
         return await self._client.sign_and_retry("GET", path, "", headers, fetch)

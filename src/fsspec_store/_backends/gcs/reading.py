@@ -22,7 +22,7 @@ from ..._http.content_range import (
 )
 from ..._http.responses import HTTPResponse, LargeBody, WholeResponse
 from ..._runtime.threads import in_thread
-from ..object_store.reading import ValueReader, is_version, read_unless_pinned
+from ..object_store.reading import ValueReader, is_version, read_unless_pinned, size_from_range
 from .bodies import HASH_IN_THREAD_BYTES
 from .responses import check_is_google, verify_checksum, with_message
 
@@ -76,21 +76,9 @@ class Reader(ValueReader[tuple[str, str]]):
                 headers={**_HEADERS, "Range": "bytes=0-0"},
             )
             body = received.body
-            total = total_size(received.headers.get("Content-Range"))
-            if isinstance(body, LargeBody):
-                body.stream.close()
-                if received.status == 200:
-                    return body.size
-                raise aiohttp.ClientPayloadError(f"{body.size} bytes received for one byte")
-            check_is_google(received.status, received.headers, body, is_value=True)
-            if received.status == 404:
-                return None
-            if received.status == 200:
-                return len(body)
-            if total is None and received.status == 206:
-                raise OSError("the response to a range does not state the size of the object")
-            # No range of an empty object is satisfiable.
-            return total or 0
+            if not isinstance(body, LargeBody):
+                check_is_google(received.status, received.headers, body, is_value=True)
+            return None if received.status == 404 else size_from_range(received)
 
         return await self._client.retry(attempt)
 

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
 
-__all__ = ["FetchPart", "Found", "ValueReader", "is_version", "read_in_parts", "read_unless_pinned"]
+__all__ = [
+    "FetchPart",
+    "Found",
+    "ValueReader",
+    "is_version",
+    "read_in_parts",
+    "read_unless_pinned",
+    "size_from_range",
+]
 
 Target = TypeVar("Target")
 
@@ -195,3 +203,27 @@ def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[
     """
     # A service may ignore the condition of a request.
     return lambda headers: headers.get(name) == version and is_of_total(headers, total)
+
+
+def size_from_range(found: Found) -> int:
+    """The size of a value from the response to a request for its first byte.
+
+    Raises
+    ------
+    OSError
+        When the response does not state the size.
+    """
+    body = found.body
+    if isinstance(body, LargeBody):
+        body.stream.close()
+        if found.status == 206:
+            raise aiohttp.ClientPayloadError(f"{body.size} bytes received for one byte")
+    total = total_size(found.headers.get("Content-Range"))
+    if total is not None:
+        return total
+    if found.status == 206:
+        raise OSError("the response to a range does not state the size of the value")
+    if found.status == 200:
+        return body.size if isinstance(body, LargeBody) else len(body)
+    # No range of an empty value is satisfiable (416).
+    return 0
