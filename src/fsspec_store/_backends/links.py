@@ -61,7 +61,7 @@ _LENIENT = frozenset({"fsspec.implementations.local", "fsspec.implementations.me
 
 #: Filesystem class to the module whose ``check_options`` validates its options.
 _CHECKED = {
-    "adlfs.spec.AzureBlobFileSystem": "azure.account",
+    "adlfs.spec.AzureBlobFileSystem": "azure.options",
     "fsspec.implementations.http.HTTPFileSystem": "web.session",
     "gcsfs.core.GCSFileSystem": "gcs.session",
     "s3fs.core.S3FileSystem": "s3.session",
@@ -69,7 +69,7 @@ _CHECKED = {
 
 #: Package to the module that knows its option names, where the constructor fails on a wrong one, or
 #: looks for credentials.
-_NAMED = {"adlfs": "azure.account", "gcsfs": "gcs.session"}
+_NAMED = {"adlfs": "azure.options", "gcsfs": "gcs.session"}
 
 #: Parameters of layers for the protocol and options of the filesystem below.
 _BELOW = (

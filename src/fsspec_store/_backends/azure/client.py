@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..._http.retrier import Slot
     from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
-    from .account import Credential
+    from .credentials import Credential
     from .uploads import Body
 
 __all__ = ["Client", "quoted"]
