@@ -74,13 +74,13 @@ class BulkDelete:
                     headers={"Content-Type": content_type, "Content-Length": str(body.size)},
                     data=body,
                 )
+                outcomes = await parsed(lambda _: outcomes_of_batch(response), response.body)
             except (StatusError, UnexpectedServerError) as error:
                 status = error.response.status if isinstance(error, StatusError) else error.status
                 if status not in _BATCHES_UNSUPPORTED:
                     raise
                 self._supports_batches = False
                 return
-            outcomes = await parsed(lambda _: outcomes_of_batch(response), response.body)
             ambiguous_buckets.update(
                 bucket
                 for number, (bucket, _) in enumerate(remaining)

@@ -203,7 +203,13 @@ def _size(item: Mapping[str, Any], what: str) -> int | None:
 
 
 def outcomes_of_batch(response: WholeResponse) -> dict[int, WholeResponse]:
-    """The responses in a batch, by the number of their request; missing ones are left out."""
+    """The responses in a batch, by the number of their request; missing ones are left out.
+
+    Raises
+    ------
+    UnexpectedServerError
+        When one of them is an HTML page of a proxy or of another server.
+    """
     outcomes = {}
     parts = parse_multipart(response.headers.get("Content-Type", ""), response.body)
     for part in parts:
@@ -214,8 +220,9 @@ def outcomes_of_batch(response: WholeResponse) -> dict[int, WholeResponse]:
         words = status.split()
         if len(words) < 2 or not _is_status(words[1]):
             continue
-        headers, body = parse_part(rest)
-        outcomes[int(number[1])] = with_message(WholeResponse(int(words[1]), headers, body))
+        outcome = WholeResponse(int(words[1]), *parse_part(rest))
+        check_is_google(outcome.status, outcome.headers, outcome.body)
+        outcomes[int(number[1])] = with_message(outcome)
     return outcomes
 
 
