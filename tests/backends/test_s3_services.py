@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -130,6 +131,30 @@ async def test_a_large_value_is_uploaded_where_checksums_are_unsupported(
         ]
         assert len(parts) == 3
         assert sum(len(request.body) for request in parts) == 12 * 2**20
+
+
+async def test_a_completion_repeats_the_checksums_of_its_parts(transport: str) -> None:
+    header = "x-amz-checksum-crc32"
+    #: By the query, which starts with the number of the part.
+    sent: dict[str, str] = {}
+
+    def respond(request: Asked) -> Reply:
+        if request.query.startswith("uploads"):
+            body = b"<R><UploadId>1</UploadId></R>"
+            return Reply(200, body, {"x-amz-checksum-algorithm": "CRC32"})
+        if request.method == "POST":
+            return Reply(200, b"<R><ETag>e</ETag></R>")
+        # Older releases of botocore send none.
+        checksum = sent[request.query] = request.headers.get(header, "AAAAAA==")
+        return Reply(200, b"", {"ETag": "e", header: checksum})
+
+    sizes = {"large_value_bytes": 5 * 2**20, "part_bytes": 5 * 2**20}
+    async with scripted_s3(respond) as server, store_at(server, transport, **sizes) as store:
+        await store.set("a", buf(bytes(12 * 2**20)))
+        completion = server.seen[-1].body.decode()
+    stated = re.findall("<ChecksumCRC32>(.*?)</ChecksumCRC32>", completion)
+    assert len(stated) == 3
+    assert stated == [sent[query] for query in sorted(sent)]
 
 
 async def test_a_wrong_secret_costs_no_further_requests(
