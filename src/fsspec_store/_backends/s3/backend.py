@@ -56,17 +56,17 @@ __all__ = ["S3Backend"]
 
 #: Largest key, in bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects").
 _MAX_KEY_BYTES = 1024
-#: Entries of a page, unless fewer are asked for (S3 API Reference, "ListObjectsV2").
+#: Default and maximum size of a page (S3 API Reference, "ListObjectsV2").
 _PAGE_KEYS = 1000
 #: S3 User Guide, "Amazon S3 multipart upload limits"; S3 API Reference, "PutObject".
 _PART_LIMITS = PartLimits(
     "S3", smallest=5 * 2**20, largest=5 * 2**30, most=10_000, largest_request=5 * 2**30
 )
-#: Errors of a HEAD, whose response has no body.
+#: Error codes of a HEAD, whose response has no body with the reason.
 _NO_REASON = frozenset({"400", "401", "403"})
 #: Maximum length of an error's code: ``IllegalVersioningConfigurationException`` has 39 characters.
 _MAX_CODE = 128
-#: What MinIO says of a prefix that ends in ``.`` or ``..``, although keys may begin with it.
+#: MinIO's error for a prefix that ends in ``.`` or ``..``, although keys may start with it.
 _NOT_LISTED = "XMinioInvalidResourceName"
 
 
@@ -241,7 +241,7 @@ class S3Backend(Backend):
         bucket, _ = self._split(root + "/")
         if bucket.startswith("arn:") or VALID_BUCKET.search(bucket):
             return None
-        return "this is no bucket name"
+        return "invalid bucket name"
 
     def check_path(self, path: str) -> str | None:
         if is_temporary(path):
