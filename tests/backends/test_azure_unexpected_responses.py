@@ -99,18 +99,6 @@ async def test_an_html_page_is_an_error(status: int) -> None:
                 assert "does not speak Azure's protocol" in str(caught.value), name
 
 
-@pytest.mark.parametrize("error_response", [Reply(400, b"{}"), Reply(411, PAGE, HTML), Reply(501)])
-async def test_a_rejected_batch_is_sent_as_single_requests(error_response: Reply) -> None:
-    def respond(request: Asked) -> Reply:
-        return error_response if request.method == "POST" else service(request)
-
-    async with scripted_s3(respond) as server, open_at(server.url) as store:
-        for _ in range(2):
-            await store.delete_dir("")
-        assert [request.method for request in server.seen].count("POST") == 1
-        assert [request.method for request in server.seen].count("DELETE") == 4
-
-
 async def test_a_large_blob_with_a_wrong_content_md5() -> None:
     data = bytes(range(256)) * (33 * 4096)
     headers = {"ETag": '"e"', "Content-MD5": EMPTY_MD5, "x-ms-blob-type": "BlockBlob"}

@@ -179,21 +179,6 @@ async def test_a_404_of_another_server_is_an_error() -> None:
             await store.get("b")
 
 
-@pytest.mark.parametrize(
-    "error_response",
-    [Reply(400, b"{}"), Reply(411, PAGE, HTML), Reply(405), Reply(410), Reply(422)],
-)
-async def test_a_rejected_batch_is_sent_as_single_requests(error_response: Reply) -> None:
-    def respond(request: Asked) -> Reply:
-        return error_response if request.method == "POST" else service(request)
-
-    async with scripted_s3(respond) as server, open_at(server.url) as store:
-        for _ in range(2):
-            await store.delete_dir("")
-        assert [request.method for request in server.seen].count("POST") == 1
-        assert [request.method for request in server.seen].count("DELETE") == 4
-
-
 @pytest.mark.parametrize("part", [PAGE, b"404 page not found"])
 async def test_a_key_whose_deletion_in_a_batch_failed_at_another_server_is_deleted(
     part: bytes,

@@ -1,0 +1,81 @@
+"""Faults of Google Cloud Storage, on its emulator."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import pytest
+from conformance.support import MakeStore, buf
+from gcsfs.core import GCSFileSystem
+from proxied import OnFakeGCS
+from servers.fault_proxy import Answer, FaultProxy
+
+from . import FaultConformance, Protocol
+
+
+def error(status: int) -> Answer:
+    document = {"error": {"code": status, "message": "from the test"}}
+    return Answer(status, {"Content-Type": "application/json"}, json.dumps(document).encode())
+
+
+def commits(method: str, target: str, headers: Mapping[str, str]) -> bool:
+    if method == "PUT":
+        # The last chunk of an upload in parts.
+        last, _, total = headers["content-range"].rpartition("-")[2].partition("/")
+        return int(last) + 1 == int(total)
+    return method == "POST" and "/upload/" in target and "uploadType=resumable" not in target
+
+
+def bulk_result(statuses: Mapping[str, int]) -> Answer:
+    parts = [
+        f"--b\r\nContent-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\n"
+        f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n\r\n"
+        f'{{"error": {{"message": "no {key}"}}}}\r\n'
+        for number, (key, status) in enumerate(statuses.items())
+    ]
+    body = "".join(parts) + "--b--"
+    return Answer(200, {"Content-Type": "multipart/mixed; boundary=b"}, body.encode())
+
+
+class GoogleFileSystem(GCSFileSystem):
+    """Treats any server as Google's, which supports uploads in parts."""
+
+    on_google = True
+
+
+class TestFakeGCS(OnFakeGCS, FaultConformance):
+    filesystem = GoogleFileSystem
+    protocol = Protocol(
+        error=error,
+        commits=commits,
+        part_bytes=2**18,
+        condition_first="the service checks it before the first part",
+        no_bulk=[
+            Answer(status, {}, body)
+            for status, body in (
+                (400, b"{}"),
+                (404, b""),
+                (405, b""),
+                (410, b""),
+                (411, b"<!DOCTYPE html><h1>Sorry</h1>"),
+                (422, b""),
+            )
+        ],
+        bulk_result=bulk_result,
+    )
+
+    async def test_an_equal_value_of_another_writer_is_not_this_creation(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        store = make_store()
+        backend, path = store._backend, f"{store.path}/a"
+        await store.set_if_not_exists("a", buf(b"taken"))
+        # No response was lost: the service did not process the first request.
+        proxy.plan = self.commit(error(429))
+        assert await backend.create(path, memoryview(b"taken")) is False
+
+
+@pytest.mark.slow
+class TestFakeGCSByAiohttp(TestFakeGCS):
+    transport = "library"
