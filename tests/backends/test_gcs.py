@@ -508,11 +508,6 @@ async def test_every_request_is_signed_and_a_token_refreshed_once(
     proxy.plan = wants("t1")
     await asyncio.gather(*(store.get("a") for _ in range(40)))
     assert credentials.token == "t1"
-    # A refreshed token that is rejected too is an error.
-    proxy.plan = wants("never")
-    with pytest.raises(AccessDeniedError, match="Invalid Credentials"):
-        await store.get("a")
-    assert credentials.token == "t2"
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

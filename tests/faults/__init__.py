@@ -6,14 +6,23 @@ service, and a class of `proxied`. Its `Protocol` states how the service express
 
 import pytest
 
-pytest.register_assert_rewrite("faults.deleting", "faults.reading", "faults.writing")
+pytest.register_assert_rewrite(
+    "faults.credentials", "faults.deleting", "faults.reading", "faults.writing"
+)
 
+from .credentials import CredentialRules, Rotating  # noqa: E402
 from .deleting import DeletingRules  # noqa: E402
 from .protocol import Protocol  # noqa: E402
 from .reading import ReadingRules  # noqa: E402
 from .writing import WritingRules  # noqa: E402
 
-__all__ = ["FaultConformance", "Protocol", "ReadFaultConformance"]
+__all__ = [
+    "CredentialRules",
+    "FaultConformance",
+    "Protocol",
+    "ReadFaultConformance",
+    "Rotating",
+]
 
 
 class ReadFaultConformance(ReadingRules):
@@ -21,4 +30,4 @@ class ReadFaultConformance(ReadingRules):
 
 
 class FaultConformance(ReadingRules, WritingRules, DeletingRules):
-    """Every rule."""
+    """Every rule of a service; `CredentialRules` are further ones, of credentials that expire."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from conformance.support import MakeStore, buf
 from gcsfs.core import GCSFileSystem
+from google.auth.credentials import Credentials
 from proxied import OnFakeGCS
+from servers import GCSEndpoint
 from servers.fault_proxy import Answer, FaultProxy
 
-from . import FaultConformance, Protocol
+from fsspec_store import FsspecStore
+
+from . import CredentialRules, FaultConformance, Protocol, Rotating
 
 
 def error(status: int) -> Answer:
@@ -44,7 +49,16 @@ class GoogleFileSystem(GCSFileSystem):
     on_google = True
 
 
-class TestFakeGCS(OnFakeGCS, FaultConformance):
+class Token(Credentials):  # type: ignore[misc]
+    """Credentials whose next token is an attribute."""
+
+    next_token = "old"
+
+    def refresh(self, request: Any) -> None:
+        self.token = self.next_token
+
+
+class TestFakeGCS(OnFakeGCS, FaultConformance, CredentialRules):
     filesystem = GoogleFileSystem
     protocol = Protocol(
         error=error,
@@ -64,6 +78,18 @@ class TestFakeGCS(OnFakeGCS, FaultConformance):
         ],
         bulk_result=bulk_result,
     )
+
+    @pytest.fixture
+    def rotating(self, endpoint: GCSEndpoint, proxy: FaultProxy) -> Rotating:
+        token = Token()
+
+        def rejects(method: str, target: str, headers: Mapping[str, str]) -> Answer | None:
+            return error(401) if headers["authorization"] == "Bearer old" else None
+
+        options = {**endpoint.storage_options(), "endpoint_url": proxy.url, "token": token}
+        root = f"{endpoint.make_bucket()}/x"
+        store = FsspecStore(GCSFileSystem(**options), root, retries=0, transport=self.transport)
+        return Rotating(store, rejects, lambda: setattr(token, "next_token", "new"))
 
     async def test_an_equal_value_of_another_writer_is_not_this_creation(
         self, make_store: MakeStore, proxy: FaultProxy

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from proxied import OnMinIO, OnSeaweedFS
-from servers.fault_proxy import Answer
+from servers import S3Endpoint
+from servers.fault_proxy import Answer, FaultProxy
 
-from . import FaultConformance, Protocol
+from fsspec_store import FsspecStore
+
+from . import CredentialRules, FaultConformance, Protocol, Rotating
 
 CODES = {
     400: "InvalidRequest",
@@ -22,8 +26,8 @@ CODES = {
 }
 
 
-def error(status: int) -> Answer:
-    code = CODES.get(status, "Other")
+def error(status: int, code: str | None = None) -> Answer:
+    code = code or CODES.get(status, "Other")
     body = f"<Error><Code>{code}</Code><Message>from the test</Message></Error>"
     return Answer(status, {"Content-Type": "application/xml"}, body.encode())
 
@@ -52,8 +56,35 @@ PROTOCOL = Protocol(
 )
 
 
-class TestMinIO(OnMinIO, FaultConformance):
+class TestMinIO(OnMinIO, FaultConformance, CredentialRules):
     protocol = PROTOCOL
+
+    @pytest.fixture(params=["ExpiredToken", "TokenRefreshRequired", "RequestExpired"])
+    def rotating(
+        self,
+        request: pytest.FixtureRequest,
+        endpoint: S3Endpoint,
+        proxy: FaultProxy,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> Rotating:
+        file = tmp_path / "credentials"
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+        def write(key: str) -> None:
+            keys = f"aws_access_key_id={key}\naws_secret_access_key={endpoint.secret}"
+            file.write_text(f"[default]\n{keys}\n")
+
+        def rejects(method: str, target: str, headers: Mapping[str, str]) -> Answer | None:
+            is_old = "Credential=OLDKEY/" in headers["authorization"]
+            return error(400, request.param) if is_old else None
+
+        write("OLDKEY")
+        options = {"endpoint_url": proxy.url, "client_kwargs": {"region_name": "us-east-1"}}
+        url = f"s3://{endpoint.make_bucket()}/x"
+        store = FsspecStore.from_url(url, options, retries=0, transport=self.transport)
+        return Rotating(store, rejects, lambda: write(endpoint.key))
 
 
 class TestMinIOByS3fs(TestMinIO):

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from servers.fault_proxy import Answer, FaultProxy, fault_proxy, the_first
 
 from fsspec_store import FsspecStore, RangeByteRequest
 from fsspec_store.errors import (
-    AccessDeniedError,
     BackendError,
     UnauthenticatedError,
     UnsupportedOperationError,
@@ -112,48 +110,6 @@ async def test_an_upload_that_the_server_does_not_read_times_out(
     gone.set()
     server.close()
     await server.wait_closed()
-
-
-@pytest.mark.parametrize("code", ["ExpiredToken", "TokenRefreshRequired", "RequestExpired"])
-async def test_expired_credentials_are_refreshed_once(
-    minio_endpoint: S3Endpoint,
-    proxy: FaultProxy,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    code: str,
-    transport: str,
-) -> None:
-    bucket = minio_endpoint.make_bucket()
-    credentials = tmp_path / "credentials"
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-
-    def write(key: str) -> None:
-        credentials.write_text(
-            f"[default]\naws_access_key_id={key}\naws_secret_access_key={minio_endpoint.secret}\n"
-        )
-
-    write("OLDKEY")
-    options = {"endpoint_url": proxy.url, "client_kwargs": {"region_name": "us-east-1"}}
-
-    def expire(method: str, target: str, headers: Any) -> Answer | None:
-        return error(400, code) if "Credential=OLDKEY/" in headers["authorization"] else None
-
-    proxy.plan = expire
-    async with FsspecStore.from_url(
-        f"s3://{bucket}/x", options, retries=0, transport=transport
-    ) as store:
-        with proxy.watching() as seen, pytest.raises(AccessDeniedError, match=code):
-            await store.get("a")
-        # One request, and one after the credentials were refreshed.
-        assert len(seen) == 2
-        write(minio_endpoint.key)
-        with proxy.watching() as seen:
-            assert await store.get("a") is None
-            await asyncio.gather(*(store.set(f"k/{n}", buf(b"x")) for n in range(20)))
-        # Rejected credentials are looked up again before the next request.
-        assert [each.status for each in seen].count(400) == 0
-    assert len(proxy.seen) >= 2
 
 
 async def test_concurrent_requests_with_expired_credentials(
