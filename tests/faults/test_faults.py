@@ -37,6 +37,7 @@ BUCKETS = {
     "fake-gcs": ("gs", "fake_gcs_endpoint", "auto"),
     "azurite": ("abfs", "azurite_endpoint", "auto"),
 }
+SLOW = {"minio, by s3fs", "seaweedfs"}
 
 
 @pytest.fixture
@@ -64,7 +65,11 @@ def through(request: pytest.FixtureRequest) -> Iterator[tuple[FaultProxy, Fsspec
         store.close()
 
 
-@pytest.mark.parametrize("through", BUCKETS, indirect=True)
+@pytest.mark.parametrize(
+    "through",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in BUCKETS],
+    indirect=True,
+)
 async def test_a_bucket_whose_every_tenth_request_fails(
     through: tuple[FaultProxy, FsspecStore], seed: int
 ) -> None:

@@ -42,6 +42,7 @@ class TestMinIOByS3fs(OnMinIO, S3Requests):
     transport = "library"
 
 
+@pytest.mark.slow
 class TestMoto(OnMoto, S3Requests):
     protocol = dataclasses.replace(
         S3Requests.protocol, crowd=1200, disconnects="moto's server ends each connection"
