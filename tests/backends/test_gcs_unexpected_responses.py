@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -117,31 +116,6 @@ async def test_an_invalid_generation_is_an_error(generation: str) -> None:
         for use in (store.get_version("a"), store.set_partial_values([("a", 0, b"x")])):
             with pytest.raises(BackendError, match="no valid generation"):
                 await use
-
-
-@pytest.mark.parametrize("status", [200, 403, 404])
-async def test_an_html_page_is_an_error(status: int) -> None:
-    is_google = True
-
-    def respond(request: Asked) -> Reply:
-        return service(request) if is_google else Reply(status, PAGE, HTML)
-
-    async with scripted_s3(respond) as server, open_at(server.url) as store:
-        assert await read(store, "a") == b"abc"
-        is_google = False
-        uses: dict[str, Callable[[], Any]] = {
-            "get": lambda: store.get("a"),
-            "range": lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
-            "exists": lambda: store.exists("a"),
-            "delete": lambda: store.delete("a"),
-            "list": lambda: listed(store.list()),
-        }
-        for name, use in uses.items():
-            with pytest.raises(BackendError) as caught:
-                await use()
-            assert not isinstance(caught.value, FileNotFoundError), name
-            if (status, name) != (200, "delete"):
-                assert f"status {status}" in str(caught.value), name
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ service, and a class of `proxied`. Its `Protocol` states how the service express
 import pytest
 
 pytest.register_assert_rewrite(
-    "faults.credentials", "faults.deleting", "faults.reading", "faults.writing"
+    "faults.credentials", "faults.deleting", "faults.reading", "faults.unexpected", "faults.writing"
 )
 
 from .credentials import CredentialRules, Rotating  # noqa: E402
 from .deleting import DeletingRules  # noqa: E402
 from .protocol import Protocol  # noqa: E402
 from .reading import ReadingRules  # noqa: E402
+from .unexpected import UnexpectedResponseRules  # noqa: E402
 from .writing import WritingRules  # noqa: E402
 
 __all__ = [
@@ -29,5 +30,5 @@ class ReadFaultConformance(ReadingRules):
     """Every rule of a service that is only read."""
 
 
-class FaultConformance(ReadingRules, WritingRules, DeletingRules):
+class FaultConformance(ReadingRules, WritingRules, DeletingRules, UnexpectedResponseRules):
     """Every rule of a service; `CredentialRules` are further ones, of credentials that expire."""
