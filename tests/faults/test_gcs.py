@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from conformance.support import MakeStore, buf
 from gcsfs.core import GCSFileSystem
 from google.auth.credentials import Credentials
 from proxied import OnFakeGCS
@@ -90,16 +89,6 @@ class TestFakeGCS(OnFakeGCS, FaultConformance, CredentialRules):
         root = f"{endpoint.make_bucket()}/x"
         store = FsspecStore(GCSFileSystem(**options), root, retries=0, transport=self.transport)
         return Rotating(store, rejects, lambda: setattr(token, "next_token", "new"))
-
-    async def test_an_equal_value_of_another_writer_is_not_this_creation(
-        self, make_store: MakeStore, proxy: FaultProxy
-    ) -> None:
-        store = make_store()
-        backend, path = store._backend, f"{store.path}/a"
-        await store.set_if_not_exists("a", buf(b"taken"))
-        # No response was lost: the service did not process the first request.
-        proxy.plan = self.commit(error(429))
-        assert await backend.create(path, memoryview(b"taken")) is False
 
 
 @pytest.mark.slow

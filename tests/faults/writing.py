@@ -78,6 +78,16 @@ class WritingRules(Rules):
         assert await backend.create(path, memoryview(b"other")) is False
         assert await read(store, "a") == b"mine"
 
+    async def test_an_equal_value_of_another_writer_is_not_this_creation(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        store = make_store()
+        backend, path = store._backend, f"{store.path}/a"
+        await store.set_if_not_exists("a", buf(b"taken"))
+        # The service processed no earlier attempt.
+        proxy.plan = self.commit(self.protocol.error(429))
+        assert await backend.create(path, memoryview(b"taken")) is False
+
     @lost
     async def test_a_replacement_whose_response_was_lost_succeeds(
         self, make_store: MakeStore, proxy: FaultProxy, fault: Fault
