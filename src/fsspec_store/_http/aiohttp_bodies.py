@@ -18,15 +18,14 @@ from .retry_policy import too_slow
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
-    from .large_reads import Stream
+    from .messages import BodyStream
     from .retry_policy import RetryPolicy
 
 __all__ = [
-    "BodyStream",
+    "AiohttpStream",
     "PacedStream",
     "Watchdog",
     "read_body",
-    "read_part",
     "read_up_to",
 ]
 
@@ -34,8 +33,8 @@ __all__ = [
 _JOINED_BYTES = 2**18
 
 
-class BodyStream:
-    """A `fsspec_store._http.large_reads.Stream` of an aiohttp response.
+class AiohttpStream:
+    """The `BodyStream` of an aiohttp response.
 
     Parameters
     ----------
@@ -65,17 +64,6 @@ class BodyStream:
             filled += piece.nbytes
             self._left = self._left[piece.nbytes :]
 
-    async def read_end(self) -> None:
-        """Check that the body has ended.
-
-        Raises
-        ------
-        aiohttp.ClientPayloadError
-            When more bytes follow.
-        """
-        if await self._has_more():
-            raise aiohttp.ClientPayloadError("a body is longer than it should be")
-
     def close(self) -> None:
         """Close the response. The connection is reused if the body was read to its end."""
         self._response.close()
@@ -94,7 +82,7 @@ class PacedStream:
 
     Parameters
     ----------
-    stream : Stream
+    stream : BodyStream
         Of the response.
     response : ClientResponse
         With an unread body.
@@ -102,13 +90,13 @@ class PacedStream:
         States the rate.
     """
 
-    def __init__(self, stream: Stream, response: ClientResponse, policy: RetryPolicy) -> None:
+    def __init__(self, stream: BodyStream, response: ClientResponse, policy: RetryPolicy) -> None:
         self._stream = stream
         self._response = response
         self._policy = policy
 
     async def read_into(self, sink: memoryview) -> None:
-        """Fill ``sink`` with the next bytes of the body, as `BodyStream.read_into` does."""
+        """Fill ``sink`` with the next bytes of the body, as `AiohttpStream.read_into` does."""
         async with Watchdog(self._policy) as watchdog:
             watchdog.body_follows(self._response)
             await self._stream.read_into(sink)
@@ -230,11 +218,4 @@ async def read_body(
         return await read_up_to(response, max_bytes)
     if size <= _JOINED_BYTES:
         return await response.read()
-    return await read_all(BodyStream(response), size)
-
-
-async def read_part(response: ClientResponse, sink: memoryview) -> None:
-    """Read a body of exactly the size of ``sink`` into it."""
-    body = BodyStream(response)
-    await body.read_into(sink)
-    await body.read_end()
+    return await read_all(AiohttpStream(response), size)

@@ -5,20 +5,19 @@ Knows aiohttp's errors. Does not know any service.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from multidict import CIMultiDict
 
 from .._core.failures import Failure, builtin_failure
 from .._core.redaction import hidden, request_secrets
+from .messages import LargeBody
+from .messages import Response as HTTPResponse
 from .retry_policy import TRANSIENT, RetryDecision, retry_decision_of_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from .large_reads import Stream
 
 __all__ = [
     "ChangedWhileReadError",
@@ -31,8 +30,6 @@ __all__ = [
     "retry_decision_of_error",
 ]
 
-T = TypeVar("T")
-
 #: Maximum size of the body in a redacted error response.
 _ERROR_BYTES = 4096
 #: Maximum number of bytes that encode one character of a secret: ``%F0%9F%94%91``.
@@ -41,27 +38,10 @@ _MAX_BYTES_PER_CHARACTER = 12
 _MAX_QUOTED_BYTES = 300
 
 
-@dataclass(frozen=True, slots=True)
-class HTTPResponse(Generic[T]):
-    """A response: status, headers (names in any case), and the body, read or parsed."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: T
-
-
 class WholeResponse(HTTPResponse[bytes]):
     """A response whose body is in memory."""
 
     __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LargeBody:
-    """A body that is not read yet, and its size in bytes. The caller closes the stream."""
-
-    stream: Stream
-    size: int
 
 
 class StatusError(Exception):

@@ -14,19 +14,19 @@ from .large_reads import read_all, read_slice
 
 if TYPE_CHECKING:
     from .._core.byte_requests import ByteRequest
-    from .large_reads import Stream
+    from .messages import BodyStream
 
 __all__ = ["is_what_was_asked", "read_alone"]
 
 
 def is_what_was_asked(
-    body: Stream, size: int, request: ByteRequest | None, status: int, content_range: str | None
+    body: BodyStream, size: int, request: ByteRequest | None, status: int, content_range: str | None
 ) -> bool:
     """Whether an unread body is exactly the requested range; ``False`` if it contains more.
 
     Parameters
     ----------
-    body : Stream
+    body : BodyStream
         Closed when this raises.
     size : int
         Size of the body in bytes.
@@ -58,7 +58,7 @@ def is_what_was_asked(
 
 
 async def read_alone(
-    body: Stream, size: int, request: ByteRequest | None, status: int, content_range: str | None
+    body: BodyStream, size: int, request: ByteRequest | None, status: int, content_range: str | None
 ) -> tuple[memoryview, bool]:
     """Read the requested range; also return whether it is the whole body. Closes the body.
 

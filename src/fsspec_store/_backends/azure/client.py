@@ -13,8 +13,9 @@ from urllib.parse import quote
 import aiohttp
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
+from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
-from ..._http.native_client import NativeClient
+from ..._http.native_transport import NativeTransport
 from ..._http.responses import (
     HTTPResponse,
     StatusError,
@@ -64,8 +65,11 @@ class Client:
         service = self.account.service
         native = None
         if settings.is_native and self.account.proxy is None and service.isascii():
-            native = NativeClient(service, settings.policy)
-        self.http = HTTPClient(service, _new_session, "azure", settings, classify, native)
+            native = NativeTransport(service, settings.policy)
+        transport = AiohttpTransport(
+            _new_session, "azure", settings.policy, proxy=self.account.proxy
+        )
+        self.http = HTTPClient(service, settings, transport, native, classify)
 
     async def request(
         self,
@@ -123,9 +127,7 @@ class Client:
             all_headers.update(_COMMON_HEADERS)
             token = account.credential.current_token()
             try:
-                response = await send(
-                    url=url, headers=all_headers, allow_redirects=False, proxy=account.proxy
-                )
+                response = await send(url=url, headers=all_headers)
             except StatusError as error:
                 if not account.use_older_version(version, error.response):
                     raise

@@ -9,8 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlsplit
 
+from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
-from ..._http.native_client import NativeClient
+from ..._http.native_transport import NativeTransport
 from ..._http.responses import StatusError
 from ..._runtime.sharing import frozen
 from ..._version import __version__
@@ -38,8 +39,6 @@ __all__ = ["USER_AGENT", "Client"]
 T = TypeVar("T")
 
 USER_AGENT = f"fsspec-store/{__version__}"
-#: Passed with each request, because ``session_kwargs`` may set other values.
-_SESSION_OPTIONS = {"allow_redirects": False, "auto_decompress": False, "raise_for_status": False}
 
 
 class Client:
@@ -69,8 +68,9 @@ class Client:
         share = ("gcs", frozen(fs.storage_options), self.endpoint)
         native = None
         if settings.is_native and supports_native(fs):
-            native = NativeClient(service, settings.policy)
-        self.http = HTTPClient(service, session_maker(fs), share, settings, retry_decision, native)
+            native = NativeTransport(service, settings.policy)
+        transport = AiohttpTransport(session_maker(fs), share, settings.policy)
+        self.http = HTTPClient(service, settings, transport, native, retry_decision)
 
     def url(
         self,
@@ -121,7 +121,7 @@ class Client:
         all_headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         await self.authorization.sign(all_headers)
         try:
-            return await send(headers=all_headers, **{**_SESSION_OPTIONS, **options})
+            return await send(headers=all_headers, **options)
         except ValueError:
             self.authorization.check_headers(all_headers)
             raise

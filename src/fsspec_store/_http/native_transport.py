@@ -6,27 +6,27 @@ and session options are not supported: aiohttp sends those requests. Does not kn
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from multidict import CIMultiDict
+
 from .._runtime.sharing import Shared
 from .._runtime.threads import in_thread
-from .http1.connection import max_control_bytes
 from .http1.pool import DEFAULT_PORTS, Origin, Pool
+from .messages import LargeBody, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .http1.connection import MaxBytes, Response
-    from .http1.pool import Stream
+    from .messages import Request, ResponseBody
     from .retry_policy import RetryPolicy
 
-__all__ = ["NativeClient"]
+__all__ = ["NativeTransport"]
 
 
-class NativeClient:
+class NativeTransport:
     """Sends requests to one server.
 
     Parameters
@@ -40,6 +40,7 @@ class NativeClient:
     def __init__(self, service: str, policy: RetryPolicy) -> None:
         parts = urlsplit(service)
         self._service = service
+        self._policy = policy
         self._host = parts.netloc
         self._address = (parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
         self._tls = parts.scheme == "https"
@@ -48,57 +49,47 @@ class NativeClient:
         # One pool for all servers: it stores idle connections by origin.
         self._pools: Shared[Pool] = Shared(("native", *times), lambda: _Pools(*times))
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: memoryview | None = None,
-        *,
-        whole_up_to: int,
-        into: memoryview | None = None,
-        max_bytes: MaxBytes = max_control_bytes,
-    ) -> tuple[Response, Stream | None]:
-        """Send a request and receive its response.
-
-        Parameters
-        ----------
-        method : str
-            The request method.
-        url : str
-            Quoted URL on this server.
-        headers : mapping
-            All headers except ``Host``. ``Content-Length`` is optional.
-        body : memoryview, optional
-            The request's body.
-        whole_up_to, into, max_bytes
-            As in `fsspec_store._http.http1.pool.Pool.request`, whose return values and exceptions
-            apply too.
+    async def send(self, request: Request) -> Response[ResponseBody]:
+        """Send a request whose body is contiguous, and do not decode the response.
 
         Raises
         ------
         ValueError
             When a header contains a line break.
+        ConnectionError, TimeoutError, OSError
+            As `fsspec_store._http.http1.pool.Pool.request`.
         """
-        target = url[len(self._service) :]
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        if body is not None and "Content-Length" not in headers:
+        if request.body is None:
+            return await self._send(request, None)
+        body = request.body.in_one_piece()
+        # The timeouts of the connection start when the body is sent.
+        async with asyncio.timeout(self._policy.transfer_timeout(body.nbytes)):
+            return await self._send(request, body)
+
+    async def _send(self, request: Request, body: memoryview | None) -> Response[ResponseBody]:
+        target = request.url[len(self._service) :]
+        lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
+        if body is not None and "Content-Length" not in request.headers:
             lines.append(f"Content-Length: {body.nbytes}\r\n")
-        head = f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\n{''.join(lines)}\r\n"
+        head = f"{request.method} {target} HTTP/1.1\r\nHost: {self._host}\r\n{''.join(lines)}\r\n"
         if head.count("\n") != len(lines) + 3 or head.count("\r") != len(lines) + 3:
             raise ValueError("a request header contains a line break")
         if self._origin is None:
             # In a thread, because it reads the files of trusted certificates.
             self._origin = Origin(*self._address, await in_thread(_tls_context))
-        return await self._pools.get().request(
+        response, stream = await self._pools.get().request(
             self._origin,
             head.encode("latin-1"),
             body,
-            no_body=method == "HEAD",
-            whole_up_to=whole_up_to,
-            into=into,
-            max_bytes=max_bytes,
+            no_body=request.method == "HEAD",
+            whole_up_to=request.unread_above,
+            into=request.into,
+            max_bytes=request.max_bytes,
         )
+        headers = CIMultiDict(response.headers)
+        if stream is not None:
+            return Response(response.status, headers, LargeBody(stream, response.length))
+        return Response(response.status, headers, response.body or b"")
 
     def close(self) -> None:
         """Close all connections. Later requests open new ones."""

@@ -10,8 +10,10 @@ import aiohttp
 import pytest
 
 from fsspec_store._core.byte_requests import RangeByteRequest
+from fsspec_store._http.aiohttp_transport import AiohttpTransport
 from fsspec_store._http.client import HTTPClient
-from fsspec_store._http.native_client import NativeClient
+from fsspec_store._http.messages import Request
+from fsspec_store._http.native_transport import NativeTransport
 from fsspec_store._http.responses import ChangedWhileReadError
 from fsspec_store._http.retrier import Stats
 from fsspec_store._http.retry_policy import RetryPolicy
@@ -47,8 +49,8 @@ async def server(answer: Callable[[str], bytes]) -> AsyncIterator[str]:
 
 def client(url: str) -> tuple[HTTPClient, Stats]:
     settings = Settings(POLICY)
-    native = NativeClient(url, POLICY)
-    made = HTTPClient(url, aiohttp.ClientSession, url, settings, native=native)
+    transport = AiohttpTransport(aiohttp.ClientSession, url, POLICY)
+    made = HTTPClient(url, settings, transport, NativeTransport(url, POLICY))
     return made, settings.stats
 
 
@@ -71,9 +73,9 @@ async def test_a_request_is_sent_exactly_as_given() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nX-B: c", "a\nX-B: c", "a\rX-B: c"])
 async def test_a_line_break_in_a_header_is_an_error(value: str) -> None:
-    native = NativeClient("http://127.0.0.1:9", POLICY)
+    native = NativeTransport("http://127.0.0.1:9", POLICY)
     with pytest.raises(ValueError, match="line break"):
-        await native.request("GET", "http://127.0.0.1:9/", {"X-A": value}, whole_up_to=1)
+        await native.send(Request("GET", "http://127.0.0.1:9/", {"X-A": value}, {200}))
     await native.aclose()
 
 
