@@ -156,6 +156,11 @@ class AiohttpTransport:
 
 async def _read(request: Request, response: aiohttp.ClientResponse) -> ResponseBody:
     status = response.status
+    # The stated length is of no body, or of the encoded one.
+    is_sized = request.method != "HEAD" and not request.decode
+    size = content_length(response.headers) if is_sized else None
+    if size is not None and size > request.unread_above and status in (200, 206):
+        return LargeBody(AiohttpStream(response), size)
     if status >= 300 or status not in request.expect:
         try:
             return await read_up_to(response, MAX_ERROR_BYTES)
@@ -163,11 +168,6 @@ async def _read(request: Request, response: aiohttp.ClientResponse) -> ResponseB
             if status in request.expect:
                 raise
             return b""
-    # The stated length is of no body, or of the encoded one.
-    is_sized = request.method != "HEAD" and not request.decode
-    size = content_length(response.headers) if is_sized else None
-    if size is not None and size > request.unread_above and status in (200, 206):
-        return LargeBody(AiohttpStream(response), size)
     sink = request.into
     if sink is not None and status == 206 and size == sink.nbytes:
         await AiohttpStream(response).read_into(sink)
