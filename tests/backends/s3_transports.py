@@ -120,6 +120,6 @@ async def make_bucket(options: Any) -> str:
     """A bucket made by s3fs itself, for settings that the endpoint's own client does not know."""
     store = FsspecStore.from_url("s3://not-yet-there/x", options, transport="library")
     bucket = f"test-{uuid4().hex}"
-    await store._backend._calls.transports.fs._call_s3("create_bucket", Bucket=bucket)
+    await store._backend._client.transports.fs._call_s3("create_bucket", Bucket=bucket)
     await store.aclose()
     return bucket

@@ -21,7 +21,7 @@ from servers.azurite import AzureEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, the_first
 
 from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from fsspec_store._backends.azure import uploads as azure_uploads
+from fsspec_store._backends.azure.bodies import Body, checksum_headers
 from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
@@ -355,8 +355,8 @@ class TestBlocks:
 
 async def test_a_body_damaged_in_transfer_is_rejected(store: FsspecStore) -> None:
     backend = store._backend
-    body = azure_uploads.Body(b"damaged")
-    headers = {"x-ms-blob-type": "BlockBlob", **await azure_uploads._checksums(b"whole..")}
+    body = Body(b"damaged")
+    headers = {"x-ms-blob-type": "BlockBlob", **await checksum_headers(b"whole..")}
     with pytest.raises(Exception, match=r"status 400.*(?i:md5)"):
         await backend._client.request(
             "PUT", f"{store.path}/a", expect={201}, headers=headers, data=body

@@ -126,7 +126,7 @@ async def test_stores_with_other_transports_do_not_share(minio_endpoint: S3Endpo
     ):
         await asyncio.gather(*(put(store, str(id(store))) for store in (native, library, again)))
         assert [store.stats.native for store in (native, library, again)] == [1, 0, 1]
-        transports = [store._backend._calls.transports for store in (native, library, again)]
+        transports = [store._backend._client.transports for store in (native, library, again)]
         assert transports[0] is transports[2] is not transports[1]
         # Closing one store does not affect the others.
         library.close()
@@ -165,7 +165,7 @@ async def test_logs_and_errors_contain_no_secret(
                     except StoreError as error:
                         texts += ["".join(traceback.format_exception_only(error)), repr(error)]
             proxy.plan = no_faults
-            transports = store._backend._calls.transports
+            transports = store._backend._client.transports
             texts += [repr(store), repr(store.stats), repr(store._backend), repr(transports)]
             if transport == "auto":
                 native = transports.native

@@ -298,7 +298,7 @@ async def test_real_servers_list_by_version_1(
     with FsspecStore.from_url(url, options_of(endpoint), transport=transport) as store:
         await put(store, *keys)
         backend = store._backend
-        service = await backend._calls.service()
+        service = await backend._client.service()
         refused = service.unsupported
         try:
             service.mark_unsupported("ListObjectsV2", "the test says so")
@@ -380,7 +380,7 @@ async def test_an_unknown_size_is_an_error(transport: str) -> None:
 
     async with scripted_s3(answer) as server, store_at(server, transport) as store:
         await store.get("a")
-        with pytest.raises(BackendError, match="does not say how large"):
+        with pytest.raises(BackendError, match="does not state the size"):
             await store.getsize("a")
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from fsspec_store._backends.azure.responses import (
     AzureError,
-    batch_responses,
     error_code,
     is_folder,
     listing,
@@ -142,44 +141,3 @@ def test_an_invalid_listing_is_an_error(body: bytes) -> None:
 )
 def test_headers_of_a_directory(headers: dict[str, str], folder: bool) -> None:
     assert is_folder(headers) is folder
-
-
-BATCH = b"""--batchresponse_66925647\r
-Content-Type: application/http \r
-Content-ID: 0 \r
-\r
-HTTP/1.1 202 Accepted \r
-x-ms-delete-type-permanent: true \r
-x-ms-request-id: 778fdc83-801e-0000-62ff-0334671e284f \r
-\r
---batchresponse_66925647\r
-Content-Type: application/http \r
-Content-ID: 12 \r
-\r
-HTTP/1.1 404 The specified blob does not exist. \r
-x-ms-error-code: BlobNotFound \r
-Content-Length: 216 \r
-Content-Type: application/xml \r
-\r
-<?xml version="1.0" encoding="utf-8"?><Error><Code>BlobNotFound</Code></Error>\r
---batchresponse_66925647--\r
-"""
-
-
-def test_the_parts_of_a_batch() -> None:
-    parts = batch_responses("multipart/mixed; boundary=batchresponse_66925647", BATCH)
-    assert {number: part.status for number, part in parts.items()} == {0: 202, 12: 404}
-    assert error_code(parts[12]) == "BlobNotFound"
-
-
-def test_non_ascii_headers_of_parts() -> None:
-    body = BATCH.replace(b"x-ms-request-id: ", b"x-ms-request-id: \xc3\xa9")
-    body = body.replace(b"Content-ID: 12", b"Content-ID: \xd9\xa3")
-    parts = batch_responses("multipart/mixed; boundary=batchresponse_66925647", body)
-    assert {number: part.status for number, part in parts.items()} == {0: 202}
-
-
-def test_a_response_to_the_whole_batch_has_no_parts() -> None:
-    body = BATCH.replace(b"Content-ID: 0 \r\n", b"").replace(b"Content-ID: 12 \r\n", b"")
-    assert batch_responses("multipart/mixed; boundary=batchresponse_66925647", body) == {}
-    assert batch_responses("application/xml", b"<Error/>") == {}

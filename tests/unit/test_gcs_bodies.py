@@ -11,7 +11,6 @@ from fsspec_store._backends.gcs.bodies import (
     Body,
     checksum_metadata,
     crc32c,
-    deletion_batch,
     multipart_upload,
 )
 
@@ -46,17 +45,6 @@ async def test_an_upload_holds_metadata_and_value() -> None:
     assert json.loads(first.get_payload()) == metadata
     assert second.get_content_type() == "application/x"
     assert (await sent(body)).count(b"\r\n\r\n" + value + b"\r\n--") == 1
-
-
-async def test_a_batch_holds_a_request_for_each_deletion() -> None:
-    body, content_type = deletion_batch(["/b/x/o/a%0Ab", "/b/x/o/c?userProject=p"])
-    head = f"Content-Type: {content_type}\r\n\r\n".encode()
-    parts = BytesParser().parsebytes(head + await sent(body)).get_payload()
-    assert [part["Content-ID"] for part in parts] == ["<0>", "<1>"]
-    assert [part.get_payload().splitlines()[0] for part in parts] == [
-        "DELETE /b/x/o/a%0Ab HTTP/1.1",
-        "DELETE /b/x/o/c?userProject=p HTTP/1.1",
-    ]
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, lambda data: np.frombuffer(data, "u1").copy()])

@@ -8,11 +8,9 @@ import pytest
 from multidict import CIMultiDict
 
 from fsspec_store._backends.gcs.responses import (
-    batch_failures,
     is_ambiguous_404,
     is_missing_bucket,
     is_missing_object,
-    outcomes_of_batch,
     retry_decision,
     verify_checksum,
     verify_stored,
@@ -20,67 +18,6 @@ from fsspec_store._backends.gcs.responses import (
 )
 from fsspec_store._http.responses import StatusError, WholeResponse
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT
-
-#: In the form of Cloud Storage, "Sending batch requests", not in the order of the requests.
-BATCH = b"""--batch_pK7JBAk73-E=_AA5eFwv4m2Q=\r
-Content-Type: application/http\r
-Content-ID: <response-b29c5de2-0db4-490b-b421-6a51b598bd22+1>\r
-\r
-HTTP/1.1 403 Forbidden\r
-Content-Type: application/json; charset=UTF-8\r
-Content-Length: 60\r
-\r
-{"error": {"code": 403, "message": "no access to \xc3\xbc"}}\r
---batch_pK7JBAk73-E=_AA5eFwv4m2Q=\r
-Content-Type: application/http\r
-Content-ID: <response-b29c5de2-0db4-490b-b421-6a51b598bd22+0>\r
-\r
-HTTP/1.1 204 No Content\r
-Content-Length: 0\r
-\r
-\r
---batch_pK7JBAk73-E=_AA5eFwv4m2Q=\r
-Content-Type: application/http\r
-Content-ID: <response-b29c5de2-0db4-490b-b421-6a51b598bd22+3>\r
-\r
-HTTP/1.1 503 Service Unavailable\r
-Retry-After: 7\r
-\r
-\r
---batch_pK7JBAk73-E=_AA5eFwv4m2Q=--\r
-"""
-
-
-def test_responses_in_a_batch() -> None:
-    headers = {"Content-Type": 'multipart/mixed; boundary="batch_pK7JBAk73-E=_AA5eFwv4m2Q="'}
-    outcomes = outcomes_of_batch(WholeResponse(200, headers, BATCH))
-    assert {number: outcome.status for number, outcome in outcomes.items()} == {
-        0: 204,
-        1: 403,
-        3: 503,
-    }
-    assert outcomes[1].body.decode() == "no access to ü"
-    failures = batch_failures(outcomes, 4)
-    assert list(failures) == [1, 2, 3]
-    assert retry_decision(failures[1]) is None
-    assert retry_decision(failures[2]) == TRANSIENT
-    again = retry_decision(failures[3])
-    assert again is not None
-    assert again.throttled
-    assert again.after == 7
-
-
-def test_a_non_ascii_header_of_a_part() -> None:
-    headers = {"Content-Type": "multipart/mixed; boundary=b"}
-    part = b"--b\r\nContent-ID: <\xff0>\r\n\r\nHTTP/1.1 503 X\r\nRetry-After: \xff\r\n\r\n\r\n"
-    outcomes = outcomes_of_batch(WholeResponse(200, headers, part + b"--b--"))
-    assert retry_decision(batch_failures(outcomes, 1)[0]) is not None
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"--b\r\n\r\nx\r\n--b--"])
-def test_an_invalid_batch_has_no_responses(body: bytes) -> None:
-    headers = {"Content-Type": "multipart/mixed; boundary=b"}
-    assert outcomes_of_batch(WholeResponse(200, headers, body)) == {}
 
 
 @pytest.mark.parametrize(

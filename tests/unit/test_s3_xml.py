@@ -153,6 +153,7 @@ page = st.builds(
     st.lists(key, max_size=4),
     token,
     st.just(False),
+    st.just(""),
 )
 
 

@@ -43,7 +43,7 @@ def test_the_option_of_before_says_what_replaces_it() -> None:
     for opened in (FsspecStore.from_url, open_store):
         with pytest.raises(StorageOptionError, match=r"write transport='library' for fast=False"):
             opened("s3://bucket/x", fast=False)
-    with pytest.raises(StorageOptionError, match=r"did you mean transport=\.\.\., beside storage"):
+    with pytest.raises(StorageOptionError, match=r"did you mean the store parameter transport="):
         FsspecStore.from_url("s3://bucket/x", {"fast": False})
 
 

@@ -22,7 +22,7 @@ __all__ = [
     "Transport",
 ]
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 class RequestBody(Protocol):
@@ -89,12 +89,12 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Response(Generic[T]):
+class Response(Generic[T_co]):
     """A response: status, headers (names in any case), and the body, read or parsed."""
 
     status: int
     headers: Mapping[str, str]
-    body: T
+    body: T_co
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from contextlib import aclosing, suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ClientAuthenticationError
@@ -21,6 +20,7 @@ from ..._http.parsing import parsed
 from ..._http.responses import http_failure
 from ..._http.settings import PartLimits
 from ..base import Backend
+from ..object_store.writing import Condition
 from ..pages import (
     Continuation,
     Page,
@@ -29,21 +29,19 @@ from ..pages import (
     checked_pages,
     refuse_relative,
 )
-from .bulk_delete import BulkDelete
+from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
 from .reading import Reader
 from .responses import AzureError, Listing, listing
-from .uploads import MAX_PUT_BYTES, put_blob
+from .uploads import MAX_PUT_BYTES, AzureUpload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.responses import WholeResponse
     from ..._http.settings import Settings
-    from .uploads import Body
 
 __all__ = ["AzureBackend"]
 
@@ -69,7 +67,7 @@ class AzureBackend(Backend):
         super().__init__(fs, settings)
         self._client = Client(fs, settings)
         self._reader = Reader(self._client, settings.reads)
-        self._bulk_delete = BulkDelete(self._client)
+        self._bulk_delete = AzureBulkDelete(self._client)
         self._writes = settings.writes
         # The secondary endpoint of an account is a read-only replica.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
@@ -78,28 +76,27 @@ class AzureBackend(Backend):
         return await self._reader.read(path, request)
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
-        return await self._reader.get(path, None)
+        return await self._reader.read_version(path)
 
     async def size(self, path: str) -> int | None:
         found = await self._reader.properties(path)
         return None if found is None else found[0]
 
     async def write(self, path: str, data: memoryview) -> None:
-        if not await self._put(path, data, {}):
-            raise OSError("the service reports a failed condition for a write without a condition")
+        await self._put(path, data, Condition.NONE)
 
     async def create(self, path: str, data: memoryview) -> bool:
-        return await self._put(path, data, {"If-None-Match": "*"})
+        return await self._put(path, data, Condition.CREATE)
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         # "*" means any version, and "" no condition.
-        return is_etag(version) and await self._put(path, data, {"If-Match": version})
+        return is_etag(version) and await self._put(path, data, Condition.REPLACE, version)
 
     async def remove(self, path: str) -> None:
-        await self._bulk_delete.delete(path)
+        await self._bulk_delete.delete(*_split(path))
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await self._bulk_delete.delete_many(paths, limit=limit)
+        await self._bulk_delete.delete_many(map(_split, paths), limit=limit)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         folders: list[str] = []
@@ -173,26 +170,14 @@ class AzureBackend(Backend):
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def _put(self, path: str, data: memoryview, condition: Mapping[str, str]) -> bool:
-        async def put(query: str, headers: Mapping[str, str], body: Body) -> WholeResponse:
-            return await self._client.request(
-                "PUT",
-                path,
-                query,
-                expect={201, 404, 409, 412},
-                headers=headers,
-                data=body,
-            )
-
-        async def get_headers() -> Mapping[str, str]:
-            return (await self._client.request("HEAD", path, expect={200, 404})).headers
-
-        read = partial(self.read, path, None)
+    async def _put(
+        self, path: str, data: memoryview, condition: Condition, etag: str | None = None
+    ) -> bool:
+        upload = AzureUpload(self._client, self._reader, path, data, condition, etag)
         parts = self._writes
-        block_bytes = None
-        if data.nbytes > parts.above:
-            block_bytes = self.part_limits.part_size(data.nbytes, parts.size)
-        return await put_blob(put, read, get_headers, data, condition, block_bytes)
+        is_large = data.nbytes > parts.above
+        block_bytes = self.part_limits.part_size(data.nbytes, parts.size) if is_large else None
+        return await upload.run(block_bytes=block_bytes)
 
     async def _list(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
@@ -223,3 +208,8 @@ class AzureBackend(Backend):
             objects = [*page.blobs, *((folder, 0) for folder in page.folders)]
             continuation.check(page.marker, Page(objects, page.prefixes))
             place = f"&marker={quoted(page.marker)}"
+
+
+def _split(path: str) -> tuple[str, str]:
+    container, _, name = path.partition("/")
+    return container, name

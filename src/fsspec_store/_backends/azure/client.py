@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
     from .account import Credential
-    from .uploads import Body
+    from .bodies import Body
 
 __all__ = ["Client", "quoted"]
 

@@ -5,11 +5,8 @@ Does not know how a request is sent.
 
 from __future__ import annotations
 
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
-
-import aiohttp
 
 from ..._core.byte_requests import RangeByteRequest, SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
@@ -17,35 +14,30 @@ from ..._core.ranges import is_out_of_range, resolve
 from ..._core.versions import is_strong_etag
 from ..._http.content_range import (
     content_length,
-    is_of_total,
     longest_body,
-    part_start,
     range_header,
     requested_part,
     stated_size,
     total_size,
 )
-from ..._http.large_reads import read_large, spares
 from ..._http.responses import (
-    ChangedWhileReadError,
     HTTPResponse,
     LargeBody,
     StatusError,
     WholeResponse,
     redacted_response,
 )
-from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._http.unexpected_responses import UnexpectedServerError
-from ..._runtime.threads import in_thread
+from ..object_store.reading import ValueReader, is_version, read_unless_pinned, size_from_range
 from .responses import AzureError, error_code, is_folder, verify_checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.large_reads import Fetch
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
+    from ..object_store.reading import FetchPart, Found
     from .client import Client
 
 __all__ = ["Reader"]
@@ -57,8 +49,8 @@ _EMPTY_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
 _READ_STATUSES = frozenset({200, 206, 404, 416})
 
 
-class Reader:
-    """Reads blobs.
+class Reader(ValueReader[tuple[str, str | None]]):
+    """Reads blobs, given by a path and the ETag that the blob must have, if any.
 
     Parameters
     ----------
@@ -69,22 +61,22 @@ class Reader:
     """
 
     def __init__(self, client: Client, parts: Parts) -> None:
+        super().__init__(client.http.slot, parts)
         self._client = client
-        self._parts = parts
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         """The requested bytes; ``None`` when the blob is missing."""
         if isinstance(request, SuffixByteRequest):
             return await self._suffix(path, request)
-        found = await self.get(path, request)
+        found = await self.read_version(path, request)
         return None if found is None else found[0]
 
-    async def get(
-        self, path: str, request: ByteRequest | None
+    async def read_version(
+        self, path: str, request: ByteRequest | None = None
     ) -> tuple[bytes | memoryview, str] | None:
         """The requested bytes and their ETag; ``None`` when the blob is missing."""
         try:
-            received = await self._read(path, request)
+            received = await self.get((path, None), request)
         except RangeNotSatisfiableError as error:
             # The response for a directory is 416 too, and has no header that identifies it.
             if not error.size and await self.properties(path) is None:
@@ -105,96 +97,55 @@ class Reader:
         _etag(received)
         return None if is_folder(received.headers) else received.body
 
-    async def _read(
-        self, path: str, request: ByteRequest | None, etag: str | None = None
-    ) -> HTTPResponse[bytes | memoryview]:
-        """A response with the requested bytes, from one request or several."""
-        with self._client.http.slot() as slot:
-            received = await self._request(path, request, etag, allow_large=True, slot=slot)
-            body: bytes | memoryview | None
-            if isinstance(received.body, LargeBody):
-                body = await self._read_in_parts(slot, path, received, received.body)
-            else:
-                body = received.body
-        if body is None:
-            # The blob changed between parts: read it in one response, which is of one version.
-            received = await self._request(path, request, etag, allow_large=False)
-            assert not isinstance(received.body, LargeBody)
-            body = received.body
-        return HTTPResponse(received.status, received.headers, body)
-
-    async def _request(
+    async def _get(
         self,
-        path: str,
+        target: tuple[str, str | None],
         request: ByteRequest | None,
-        etag: str | None,
+        slot: Slot,
         *,
         allow_large: bool,
-        slot: Slot | None = None,
-    ) -> HTTPResponse[bytes | memoryview | LargeBody]:
-        """Send a GET. With ``allow_large`` a large body may be returned unread."""
+    ) -> Found:
+        path, etag = target
         headers = {}
         if (range_value := range_header(request)) is not None:
             headers["x-ms-range"] = range_value
         if etag is not None:
             headers["If-Match"] = etag
 
-        async def fetch(url: str, **options: Any) -> HTTPResponse[bytes | memoryview | LargeBody]:
+        async def fetch(url: str, **options: Any) -> Found:
             received = await self._client.http.fetch(
                 url, expect=_READ_STATUSES, max_bytes=partial(longest_body, request), **options
             )
-            body = received.body
+            status, headers, body = received.status, received.headers, received.body
             if isinstance(body, LargeBody):
-                content_range = received.headers.get("Content-Range")
-                arguments = body.stream, body.size, request, received.status, content_range
-                is_pinned = is_strong_etag(received.headers.get("ETag", ""))
-                if is_what_was_asked(*arguments) and allow_large and is_pinned:
-                    return received
-                # The checksum is not verified: users may set any Content-MD5, and one response is
-                # of one version.
-                part, _ = await read_alone(*arguments)
-                return HTTPResponse(received.status, received.headers, part)
-            body = _requested_bytes(request, received.status, received.headers, body)
-            return HTTPResponse(received.status, received.headers, body)
+                is_pinned = allow_large and is_strong_etag(headers.get("ETag", ""))
+                # The checksum of a single response is not verified: it is of one version, and users
+                # may set any Content-MD5.
+                part, _ = await read_unless_pinned(
+                    HTTPResponse(status, headers, body), request, is_pinned=is_pinned
+                )
+                return HTTPResponse(status, headers, part)
+            return HTTPResponse(status, headers, _requested_bytes(request, status, headers, body))
 
         return await self._client.sign_and_retry("GET", path, "", headers, fetch, slot)
 
-    async def _read_in_parts(
-        self, slot: Slot, path: str, received: HTTPResponse[Any], body: LargeBody
-    ) -> memoryview | None:
-        """Read a large body by several requests; ``None`` if their versions differ."""
-        etag = received.headers["ETag"]
-        content_range = received.headers.get("Content-Range")
-        total = body.size if content_range is None else total_size(content_range)
+    def _fetch_part(
+        self, target: tuple[str, str | None], headers: Mapping[str, str], total: int | None
+    ) -> FetchPart:
+        etag = headers["ETag"]
+        is_same = is_version("ETag", etag, total)
 
-        def is_same(headers: Mapping[str, str]) -> bool:
-            return headers.get("ETag") == etag and is_of_total(headers, total)
+        async def fetch(part: RangeByteRequest, sink: memoryview, slot: Slot) -> None:
+            fetch_part = partial(
+                self._client.http.fetch_part, part=part, sink=sink, is_same=is_same
+            )
+            headers = {"x-ms-range": range_header(part), "If-Match": etag}
+            await self._client.sign_and_retry("GET", target[0], "", headers, fetch_part, slot)
 
-        def fetch_in(slot: Slot) -> Fetch:
-            async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
-                fetch_part = partial(
-                    self._client.http.fetch_part, part=part, sink=sink, is_same=is_same
-                )
-                headers = {"x-ms-range": range_header(part), "If-Match": etag}
-                await self._client.sign_and_retry("GET", path, "", headers, fetch_part, slot)
+        return fetch
 
-            return fetch
-
-        with closing(body.stream) as stream:
-            try:
-                memory = await read_large(
-                    stream,
-                    body.size,
-                    fetch_in(slot),
-                    first=part_start(content_range),
-                    spare=spares(slot, fetch_in),
-                    part_bytes=self._parts.size,
-                )
-                if received.status == 200:
-                    await in_thread(verify_checksum, received.headers, memory)
-            except (ChangedWhileReadError, aiohttp.ClientPayloadError):
-                return None
-        return memory
+    def _checksum(self, found: Found) -> Callable[[memoryview], None] | None:
+        return partial(verify_checksum, found.headers) if found.status == 200 else None
 
     async def _suffix(self, path: str, request: SuffixByteRequest) -> bytes | memoryview | None:
         """The last bytes. Azure has no suffix ranges: get the size, then a range."""
@@ -208,7 +159,7 @@ class Reader:
             part = RangeByteRequest(*resolve(request, size))
             try:
                 # A weak ETag never matches If-Match (RFC 9110, section 13.1.1).
-                response = await self._read(path, part, etag if is_strong_etag(etag) else None)
+                response = await self.get((path, etag if is_strong_etag(etag) else None), part)
             except (AzureError, RangeNotSatisfiableError) as error:
                 if isinstance(error, AzureError) and error.response.status != 412:
                     raise
@@ -243,22 +194,12 @@ class Reader:
 
         async def fetch(url: str, **options: Any) -> int | None:
             received = await self._client.http.fetch(url, expect=_READ_STATUSES, **options)
-            body = received.body
-            if isinstance(body, LargeBody):
-                body.stream.close()
-                return body.size
-            if received.status == 404:
-                response = WholeResponse(received.status, received.headers, bytes(body))
+            if received.status == 404 and not isinstance(received.body, LargeBody):
+                response = WholeResponse(404, received.headers, bytes(received.body))
                 if error_code(response) != "BlobNotFound":
                     raise StatusError(redacted_response(response, url, options["headers"]))
                 return None
-            total = total_size(received.headers.get("Content-Range"))
-            if received.status == 200 and total is None:
-                return len(body)
-            if total is None and received.status == 206:
-                raise OSError("the response to a range does not state the size of the blob")
-            # No range of an empty blob is satisfiable.
-            return total or 0
+            return size_from_range(received)
 
         headers = {"x-ms-range": "bytes=0-0"}
         return await self._client.sign_and_retry("GET", path, "", headers, fetch)

@@ -17,7 +17,7 @@ import aiohttp
 
 from ..._core.failures import Failure
 from ..._http.content_range import stated_size
-from ..._http.parsing import parse_multipart, parse_part, parse_xml
+from ..._http.parsing import parse_xml
 from ..._http.responses import StatusError, WholeResponse
 from ..._http.unexpected_responses import is_html_page, unexpected_response
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "AzureError",
     "Listing",
-    "batch_responses",
     "error_code",
     "is_folder",
     "is_unsupported_version",
@@ -40,8 +39,6 @@ _CODE = re.compile(r"<Code>([^<]{0,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<\r\n]{0,1000})")
 #: Azure's and Azurite's names of the version header.
 _MENTIONS_VERSION = re.compile(rb"x-ms-version|API version", re.IGNORECASE)
-_is_number = re.compile("[0-9]{1,9}").fullmatch
-_STATUS_LINE = re.compile(r"HTTP/1\.1 ([0-9]{3})")
 
 # Codes as in "Blob service error codes" and "Common REST API error codes".
 _UNAUTHENTICATED = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
@@ -228,21 +225,3 @@ def _is_folder_entry(item: ElementTree.Element) -> bool:
         entry.tag.lower() == "hdi_isfolder" and (entry.text or "").lower() == "true"
         for entry in metadata
     )
-
-
-def batch_responses(content_type: str, body: bytes) -> dict[int, WholeResponse]:
-    """The responses in a batch, by the number of their request.
-
-    A response to the batch as a whole has no number, and is left out.
-    """
-    responses: dict[int, WholeResponse] = {}
-    for part in parse_multipart(content_type, body):
-        number = part.headers.get("content-id", "")
-        if not _is_number(number):
-            continue
-        line, _, rest = part.body.lstrip().partition(b"\n")
-        match = _STATUS_LINE.match(line.decode("latin-1"))
-        if match:
-            headers, text = parse_part(rest)
-            responses[int(number)] = WholeResponse(int(match[1]), headers, text)
-    return responses

@@ -19,13 +19,14 @@ from ..._http.responses import StatusError, http_failure
 from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
+from ..object_store.writing import Condition
 from ..pages import Continuation, Page
-from .buckets import Buckets
-from .bulk_delete import BulkDelete
+from .buckets import GCSBuckets
+from .bulk_delete import GCSBulkDelete
 from .client import USER_AGENT, Client
 from .reading import GENERATION, Reader, is_generation
 from .responses import CREDENTIAL_ERRORS, is_missing_bucket, listing, object_size, retry_decision
-from .uploads import Upload
+from .uploads import GCSUpload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -66,9 +67,9 @@ class GCSBackend(Backend):
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
         self._client = Client(fs, settings)
-        self._buckets = Buckets(self._client)
+        self._buckets = GCSBuckets(self._client)
         self._reader = Reader(self._client, settings.reads)
-        self._bulk_delete = BulkDelete(self._client, self._buckets)
+        self._bulk_delete = GCSBulkDelete(self._client, self._buckets)
         self._writes = settings.writes
         self._cleanup = Cleanup()
         host = urlsplit(self._client.endpoint).hostname or ""
@@ -76,21 +77,21 @@ class GCSBackend(Backend):
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         bucket, name = _split(path)
-        data, response = await self._reader.read(bucket, name, request)
-        if data is not None and response.status == 416 and await self._reader.size(bucket, name):
+        response = await self._reader.get((bucket, name), request)
+        if response.status == 416 and await self._reader.size(bucket, name):
             # 416 is right for an empty object. This service does not support suffix ranges.
             raise OSError("the service rejects a suffix range of an object that is not empty (416)")
-        return data if await self._buckets.has_object(bucket, response) else None
+        return response.body if await self._buckets.has_object(bucket, response) else None
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         bucket, name = _split(path)
-        data, response = await self._reader.read(bucket, name, None)
-        if not await self._buckets.has_object(bucket, response) or data is None:
+        response = await self._reader.get((bucket, name), None)
+        if not await self._buckets.has_object(bucket, response):
             return None
         generation = response.headers.get(GENERATION)
         if not is_generation(generation):
             raise OSError("the response with the object states no valid generation")
-        return data, generation
+        return response.body, generation
 
     async def size(self, path: str) -> int | None:
         bucket, name = _split(path)
@@ -105,22 +106,22 @@ class GCSBackend(Backend):
         return await self._reader.size(bucket, name)
 
     async def write(self, path: str, data: memoryview) -> None:
-        await self._put(path, data)
+        await self._put(path, data, Condition.NONE)
 
     async def create(self, path: str, data: memoryview) -> bool:
-        return await self._put(path, data, ifGenerationMatch="0")
+        return await self._put(path, data, Condition.CREATE, "0")
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         # Generation 0 means: no object.
         if not is_generation(version):
             return False
-        return await self._put(path, data, ifGenerationMatch=version)
+        return await self._put(path, data, Condition.REPLACE, version)
 
     async def remove(self, path: str) -> None:
-        await self._bulk_delete.delete(_split(path))
+        await self._bulk_delete.delete(*_split(path))
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await self._bulk_delete.delete_many([_split(path) for path in paths], limit=limit)
+        await self._bulk_delete.delete_many(map(_split, paths), limit=limit)
 
     async def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
@@ -144,7 +145,7 @@ class GCSBackend(Backend):
             )
             if response.status == 404:
                 raise BucketMissingError(bucket)
-            self._buckets.mark_existing(bucket)
+            self._buckets.seen.add(bucket)
             found = await parsed(listing, response.body)
             page = Page(
                 [(f"{bucket}/{name}", size) for name, size in found.objects],
@@ -199,22 +200,22 @@ class GCSBackend(Backend):
         await self._cleanup.aclose()
         await self._client.aclose()
 
-    async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
-        bucket, name = _split(path)
-
-        async def read() -> bytes | memoryview | None:
-            return (await self._reader.read_whole(bucket, name, None))[0]
-
-        upload = Upload(self._client, read, bucket, name, data, condition, self._cleanup)
+    async def _put(
+        self, path: str, data: memoryview, condition: Condition, generation: str | None = None
+    ) -> bool:
+        target = _split(path)
+        upload = GCSUpload(
+            self._client, self._reader, self._cleanup, target, data, condition, generation
+        )
         parts = self._writes
         in_chunks = self._supports_resumable and data.nbytes > parts.above
         try:
             done = await upload.run(chunk_bytes=parts.size if in_chunks else None)
         except StatusError as error:
             if error.response.status == 404:
-                raise BucketMissingError(bucket) from error
+                raise BucketMissingError(target[0]) from error
             raise
-        self._buckets.mark_existing(bucket)
+        self._buckets.seen.add(target[0])
         return done
 
     def _check_generation_suffix(self, path: str) -> str | None:

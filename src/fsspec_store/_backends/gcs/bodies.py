@@ -1,4 +1,4 @@
-"""Request bodies for Google Cloud Storage's JSON API: uploads, batches, checksums.
+"""Request bodies for Google Cloud Storage's JSON API: uploads, checksums.
 
 Pure functions and values, no I/O.
 """
@@ -15,14 +15,13 @@ import google_crc32c
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping
 
 __all__ = [
     "HASH_IN_THREAD_BYTES",
     "Body",
     "checksum_metadata",
     "crc32c",
-    "deletion_batch",
     "multipart_upload",
 ]
 
@@ -77,18 +76,6 @@ def multipart_upload(metadata: Mapping[str, Any], data: memoryview) -> tuple[Bod
     )
     tail = f"\r\n--{boundary}--\r\n"
     return Body(head.encode(), data, tail.encode()), f"multipart/related; boundary={boundary}"
-
-
-def deletion_batch(targets: Sequence[str]) -> tuple[Body, str]:
-    """The body of a batch that deletes the objects at these URL paths, and its content type."""
-    boundary = secrets.token_hex(16)
-    parts = [
-        f"--{boundary}\r\nContent-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n"
-        f"DELETE {target} HTTP/1.1\r\n\r\n\r\n"
-        for number, target in enumerate(targets)
-    ]
-    text = "".join(parts) + f"--{boundary}--\r\n"
-    return Body(text.encode()), f"multipart/mixed; boundary={boundary}"
 
 
 def checksum_metadata(data: memoryview) -> dict[str, str]:

@@ -1,24 +1,22 @@
-"""Tells a missing object from a missing bucket.
-
-Probes a bucket where a 404 does not say which of the two is missing.
-"""
+"""Tells a missing object from a missing bucket by the response, or by a request for the bucket."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..._core.failures import BucketMissingError
+from ..object_store.buckets import Buckets
 from .responses import is_missing_bucket, is_missing_object
 
 if TYPE_CHECKING:
-    from ..._http.responses import WholeResponse
+    from ..._http.responses import HTTPResponse
     from .client import Client
 
-__all__ = ["Buckets"]
+__all__ = ["GCSBuckets"]
 
 
-class Buckets:
-    """The buckets that are known to exist.
+class GCSBuckets(Buckets):
+    """The buckets of Google Cloud Storage.
 
     Parameters
     ----------
@@ -27,30 +25,21 @@ class Buckets:
     """
 
     def __init__(self, client: Client) -> None:
+        super().__init__()
         self._client = client
-        self._seen: set[str] = set()
 
-    def mark_existing(self, bucket: str) -> None:
-        """Record that a bucket exists."""
-        self._seen.add(bucket)
-
-    async def has_object(self, bucket: str, response: WholeResponse) -> bool:
+    async def has_object(self, bucket: str, response: HTTPResponse[bytes | memoryview]) -> bool:
         """Whether a response found the object; raise `BucketMissingError` without a bucket."""
         if response.status != 404 or is_missing_object(response):
-            self.mark_existing(bucket)
+            self.seen.add(bucket)
         elif is_missing_bucket(response):
             raise BucketMissingError(bucket)
         else:
             await self.require(bucket)
         return response.status != 404
 
-    async def require(self, bucket: str) -> None:
-        """Raise `BucketMissingError` when the bucket is missing; sends a request at most once."""
-        if bucket in self._seen:
-            return
+    async def _exists(self, bucket: str) -> bool:
         url = self._client.url(bucket, items="", fields="name")
         # Permission to read objects does not include permission to read the bucket's metadata.
         response = await self._client.request("GET", url, expect=(200, 401, 403, 404))
-        if response.status == 404:
-            raise BucketMissingError(bucket)
-        self.mark_existing(bucket)
+        return response.status != 404

@@ -15,8 +15,8 @@ import gcsfs.retry
 import google.auth.exceptions
 
 from ..._http.content_range import stated_size
-from ..._http.parsing import parse_json, parse_multipart, parse_part
-from ..._http.responses import StatusError, WholeResponse, retry_decision_of_error
+from ..._http.parsing import parse_json
+from ..._http.responses import HTTPResponse, StatusError, WholeResponse, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
 from .bodies import crc32c
@@ -34,7 +34,6 @@ __all__ = [
     "is_missing_object",
     "listing",
     "object_size",
-    "outcomes_of_batch",
     "retry_decision",
     "verify_checksum",
     "verify_stored",
@@ -63,10 +62,8 @@ _MAX_JSON_ERROR_BYTES = 64 * 2**10
 _MAX_TOKEN_CHARACTERS = 32 * 2**10
 _CRC32C = re.compile(r"crc32c=([A-Za-z0-9+/]{6}==)")
 _EMPTY_CRC32C = "AAAAAA=="
-_is_status = re.compile(b"[0-9]{3}").fullmatch
 #: JSON allows a lone surrogate, which no URL can hold (RFC 8259, section 8.2).
 _find_lone_surrogate = re.compile("[\ud800-\udfff]").search
-_CONTENT_ID = re.compile(r"([0-9]{1,9})>?$")
 
 
 def check_is_google(
@@ -202,23 +199,6 @@ def _size(item: Mapping[str, Any], what: str) -> int | None:
     return None if size is None else stated_size(size, what)
 
 
-def outcomes_of_batch(response: WholeResponse) -> dict[int, WholeResponse]:
-    """The responses in a batch, by the number of their request; missing ones are left out."""
-    outcomes = {}
-    parts = parse_multipart(response.headers.get("Content-Type", ""), response.body)
-    for part in parts:
-        number = _CONTENT_ID.search(part.headers.get("content-id", ""))
-        if number is None:
-            continue
-        status, _, rest = part.body.lstrip().partition(b"\n")
-        words = status.split()
-        if len(words) < 2 or not _is_status(words[1]):
-            continue
-        headers, body = parse_part(rest)
-        outcomes[int(number[1])] = with_message(WholeResponse(int(words[1]), headers, body))
-    return outcomes
-
-
 def batch_failures(outcomes: Mapping[int, WholeResponse], count: int) -> dict[int, Exception]:
     """Errors by request number, for the failed requests of a batch of ``count`` deletions."""
     failures: dict[int, Exception] = {}
@@ -244,17 +224,17 @@ def with_message(response: WholeResponse) -> WholeResponse:
     return WholeResponse(response.status, response.headers, message.encode("utf-8", "replace"))
 
 
-def is_missing_object(response: WholeResponse) -> bool:
+def is_missing_object(response: HTTPResponse[bytes | memoryview]) -> bool:
     """Whether a response says that the object is missing and its bucket exists."""
-    return response.status == 404 and response.body.startswith(b"No such object")
+    return response.status == 404 and bytes(response.body[:14]) == b"No such object"
 
 
-def is_missing_bucket(response: WholeResponse) -> bool:
+def is_missing_bucket(response: HTTPResponse[bytes | memoryview]) -> bool:
     """Whether a response says that the bucket is missing; emulators only say "Not Found"."""
-    return is_ambiguous_404(response) and b"bucket does not exist" in response.body
+    return is_ambiguous_404(response) and b"bucket does not exist" in bytes(response.body)
 
 
-def is_ambiguous_404(response: WholeResponse) -> bool:
+def is_ambiguous_404(response: HTTPResponse[bytes | memoryview]) -> bool:
     """Whether a 404 may mean that the bucket is missing, not the object."""
     return response.status == 404 and not is_missing_object(response)
 

@@ -1,16 +1,14 @@
 """Uploads a value in one request, or as a resumable upload.
 
-After a lost response the value is read back: the write may have succeeded, and then its retry
-fails. Does not know how a request is sent.
+Does not know how a request is sent.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import secrets
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -18,28 +16,25 @@ import aiohttp
 from ..._http.parsing import parse_json
 from ..._http.responses import StatusError, WholeResponse
 from ..._runtime.threads import in_thread
+from ..object_store.writing import WRITER, Upload, WriteFailure, failure_of_status
 from .bodies import HASH_IN_THREAD_BYTES, Body, checksum_metadata, multipart_upload
 from .responses import verify_stored
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Mapping
 
     from ..cleanup import Cleanup
+    from ..object_store.writing import Condition
     from .client import Client
+    from .reading import Reader
 
-__all__ = ["Upload"]
-
-T = TypeVar("T")
+__all__ = ["GCSUpload"]
 
 #: The service stores multiples of this size ("Resumable uploads").
 _CHUNK_MULTIPLE = 256 * 2**10
 _CONTENT_TYPE = "application/octet-stream"
 #: Metadata that the response to a write contains.
 _STORED_FIELDS = "size,crc32c,md5Hash"
-#: Statuses that prove that nothing was written.
-_NOT_WRITTEN = frozenset({401, 403, 429})
-#: Statuses of a retry whose first attempt may have written.
-_MAYBE_WRITTEN = frozenset({404, 410, 412})
 #: The session does not exist any more; the upload starts again.
 _SESSION_GONE = frozenset({404, 410})
 _MAX_SESSIONS = 3
@@ -47,49 +42,45 @@ _CANCEL_STATUSES = (200, 204, 404, 410, 499)
 #: Path and query that a request line can hold.
 _REQUEST_TARGET = re.compile(r"/[!-~]*")
 _RANGE = re.compile(r"bytes=0-(\d{1,18})")
-#: Metadata that identifies the writer of a replacement: another may write equal bytes.
-_WRITER_KEY = "fsspec-store-writer"
 
 
-class Upload:
+class GCSUpload(Upload):
     """One write of one value, with or without a condition.
 
     Parameters
     ----------
     client : Client
         Sends requests.
-    read_back : callable
-        ``await read_back()`` returns the stored object in one attempt, ``None`` if it is missing.
-    bucket, name : str
+    reader : Reader
+        Reads the value back.
+    cleanup : Cleanup
+        Cancels a resumable upload that failed.
+    target : tuple of str
         Bucket and name of the object.
     data : memoryview
         The value.
-    condition : mapping
-        ``{}`` or ``{"ifGenerationMatch": generation}``; generation 0 means: no object.
-    cleanup : Cleanup
-        Cancels a resumable upload that failed.
+    condition : Condition
+        When to write it.
+    generation : str, optional
+        Generation that the stored object must have; 0 means: no object.
     """
 
     def __init__(
         self,
         client: Client,
-        read_back: Callable[[], Awaitable[bytes | memoryview | None]],
-        bucket: str,
-        name: str,
-        data: memoryview,
-        condition: Mapping[str, str],
+        reader: Reader,
         cleanup: Cleanup,
+        target: tuple[str, str],
+        data: memoryview,
+        condition: Condition,
+        generation: str | None,
     ) -> None:
+        super().__init__(data, condition)
         self._client = client
+        self._reader = reader
         self._cleanup = cleanup
-        self._read_back = read_back
-        self._bucket = bucket
-        self._name = name
-        self._data = data
-        self._condition = condition
-        is_replacement = condition.get("ifGenerationMatch", "0") != "0"
-        #: Only for replacements: a creation succeeds for all writers of equal bytes.
-        self._writer_id = secrets.token_hex(8) if is_replacement else None
+        self._target = target
+        self._params = {} if generation is None else {"ifGenerationMatch": generation}
 
     async def run(self, *, chunk_bytes: int | None = None) -> bool:
         """Write the value; ``False`` when the condition is not met.
@@ -109,22 +100,14 @@ class Upload:
         return await self._run_resumable(checksums, chunk_bytes)
 
     def _url(self, **params: str) -> str:
-        return self._client.url(self._bucket, api="/upload/storage/v1", **params)
+        params = {"fields": _STORED_FIELDS, **self._params, **params}
+        return self._client.url(self._target[0], api="/upload/storage/v1", **params)
 
     async def _run_single_request(self, checksums: dict[str, str]) -> bool:
         body, content_type = multipart_upload(self._metadata(checksums), self._data)
-        url = self._url(uploadType="multipart", fields=_STORED_FIELDS, **self._condition)
-
-        async def request() -> WholeResponse:
-            return await self._client.request_once(
-                "POST",
-                url,
-                expect=(200,),
-                headers={"Content-Type": content_type, "Content-Length": str(body.size)},
-                data=body,
-            )
-
-        response = await self._write(request)
+        url = self._url(uploadType="multipart")
+        headers = {"Content-Type": content_type, "Content-Length": str(body.size)}
+        response = await self._send("POST", url, (200,), headers, body)
         if isinstance(response, WholeResponse):
             verify_stored(response, self._data, checksums)
         return bool(response)
@@ -148,12 +131,12 @@ class Upload:
 
     async def _start_session(self, checksums: dict[str, str]) -> str | None:
         """The URL of a new upload session, ``None`` when the condition is not met."""
-        url = self._url(uploadType="resumable", fields=_STORED_FIELDS, **self._condition)
+        url = self._url(uploadType="resumable")
         body = Body(json.dumps(self._metadata(checksums)).encode())
         response = await self._client.request(
             "POST",
             url,
-            expect=(200, 412) if self._condition else (200,),
+            expect=(200, 412) if self._params else (200,),
             headers={
                 "Content-Length": str(body.size),
                 "Content-Type": "application/json; charset=UTF-8",
@@ -190,15 +173,8 @@ class Upload:
                 "Content-Type": _CONTENT_TYPE,
             }
 
-            async def request(
-                headers: dict[str, str] = headers, body: Body = body
-            ) -> WholeResponse:
-                # In a retry the service skips the bytes it has.
-                return await self._client.request_once(
-                    "PUT", session, expect=(200, 201, 308), headers=headers, data=body
-                )
-
-            response = await self._write(request)
+            # In a retry the service skips the bytes it has.
+            response = await self._send("PUT", session, (200, 201, 308), headers, body)
             if isinstance(response, bool) or (response.status != 308 and end == size):
                 return response
             if response.status != 308:
@@ -214,44 +190,38 @@ class Upload:
                 )
             start = stored
 
-    async def _write(self, request: Callable[[], Awaitable[WholeResponse]]) -> WholeResponse | bool:
-        """Send a request that may write the object.
+    async def _send(
+        self, method: str, url: str, expect: tuple[int, ...], headers: Mapping[str, str], body: Body
+    ) -> WholeResponse | bool:
+        """Send a request that may write the object; as `Upload._result`."""
 
-        Returns the response, or whether an earlier attempt of this write stored the object.
-        """
-        response_lost = False
+        def attempt() -> Awaitable[WholeResponse]:
+            return self._attempt(
+                self._client.request_once(method, url, expect=expect, headers=headers, data=body)
+            )
 
-        async def attempt() -> WholeResponse | bool:
-            nonlocal response_lost
-            try:
-                return await request()
-            except Exception as error:
-                status = error.response.status if isinstance(error, StatusError) else None
-                if response_lost and status in _MAYBE_WRITTEN and await self._is_stored():
-                    return True
-                if status == 412 and self._condition:
-                    return False
-                response_lost = response_lost or status not in _NOT_WRITTEN
-                raise
-
-        response: WholeResponse | bool = await self._client.retry(attempt)
-        return response
+        return await self._result(self._client.retry(attempt))
 
     def _metadata(self, checksums: Mapping[str, str]) -> dict[str, Any]:
         """The object's metadata."""
-        own = {} if self._writer_id is None else {"metadata": {_WRITER_KEY: self._writer_id}}
-        return {"name": self._name, "contentType": _CONTENT_TYPE, **checksums, **own}
+        own = {} if self.writer is None else {"metadata": {WRITER: self.writer}}
+        return {"name": self._target[1], "contentType": _CONTENT_TYPE, **checksums, **own}
 
-    async def _is_stored(self) -> bool:
-        """Whether this write is what is stored; sends one request, as a part of an attempt."""
-        if self._writer_id is None:
-            return await self._read_back() == self._data
-        url = self._client.url(self._bucket, self._name, fields="metadata")
-        response = await self._client.request_once("GET", url, expect=(200, 404))
+    def _failure(self, error: Exception) -> WriteFailure:
+        status = error.response.status if isinstance(error, StatusError) else None
+        return WriteFailure.UPLOAD_GONE if status in _SESSION_GONE else failure_of_status(status)
+
+    async def _read_back(self) -> bytes | memoryview | None:
+        response = await self._reader.get(self._target, None)
+        return None if response.status == 404 else response.body
+
+    async def _read_writer(self) -> str | None:
+        url = self._client.url(*self._target, fields="metadata")
+        response = await self._client.request("GET", url, expect=(200, 404))
         if response.status == 404:
-            return False
-        found = parse_json(response.body).get("metadata")
-        return isinstance(found, dict) and found.get(_WRITER_KEY) == self._writer_id
+            return None
+        metadata = parse_json(response.body).get("metadata")
+        return metadata.get(WRITER) if isinstance(metadata, dict) else None
 
 
 async def _cancel(client: Client, session: str) -> None:

@@ -1,16 +1,15 @@
 """S3 and the services that speak its protocol, as the user's s3fs is configured for them.
 
-Calls have bucket and key spelled out, and go to S3 by `fsspec_store._backends.s3.calls`, never by
-s3fs's own methods of reading and listing: those send a HEAD before a whole read and a LIST after a
-miss, answer from a directory cache, and take ``?versionId=`` in a key for something else.
+The backend does not use s3fs's methods for reading and listing: they send a HEAD before a whole
+read and a LIST after a 404, have a directory cache, and read ``?versionId=`` in a key as a version.
 """
 
 from __future__ import annotations
 
 import re
 from contextlib import aclosing
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from botocore.handlers import VALID_BUCKET
 
@@ -24,11 +23,13 @@ from ..cleanup import Cleanup
 from ..pages import Continuation, Page, check_answered
 from ..temporary_names import REFUSED, is_temporary
 from .bulk_delete import Deleter
-from .calls import Calls
+from .client import Client
 from .conditions import Conditions, conditions_of
+from .features import LIST_V2
 from .foreign import announces_html
 from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
+from .requests import GetObject, HeadBucket, HeadObject, ListObjectsV2
 from .responses import (
     OUT_OF_RANGE,
     error_code,
@@ -80,12 +81,12 @@ class S3Backend(Backend):
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
-        self._calls = Calls(fs, settings)
-        #: Those of the endpoint, once it is known which that is.
+        self._client = Client(fs, settings)
+        #: Those of the endpoint, after `_probe_conditions`.
         self._conditions = Conditions()
-        self._buckets_seen: set[str] = set()
-        self._reader = Reader(self._calls, self._buckets_seen, settings.reads)
-        self._deletes = Deleter(self._calls)
+        self._buckets: set[str] = set()
+        self._reader = Reader(self._client, self._buckets, settings.reads)
+        self._deletes = Deleter(self._client)
         self._writes = settings.writes
         self._cleanup = Cleanup()
 
@@ -117,34 +118,34 @@ class S3Backend(Backend):
 
     async def size(self, path: str) -> int | None:
         bucket, key = self._split(path)
-        if bucket not in self._buckets_seen:
+        if bucket not in self._buckets:
             return await self._first_size(bucket, key)
         try:
-            response = await self._calls.call("head_object", Bucket=bucket, Key=key)
+            head = await self._client.send(HeadObject(bucket, key))
         except FileNotFoundError as error:
-            # A GET has a body that says whether S3 answered.
+            # The body of a GET shows whether the response is from S3.
             return await self._first_size(bucket, key) if announces_html(error) else None
         except OSError as error:
-            # So does one that says why S3 refused: it may be credentials that ended.
-            if error_code(error) not in _NO_REASON or not self._calls.transports.may_ask_why():
+            # The body of a GET states the reason, for example expired credentials.
+            if error_code(error) not in _NO_REASON or not self._client.transports.may_look_up():
                 raise
             return await self._first_size(bucket, key)
-        size: int | None = response["ContentLength"]
-        if size or (size == 0 and is_empty_etag(response.get("ETag", ""))):
+        size = head.length
+        if size or (size == 0 and is_empty_etag(head.headers.get("etag", ""))):
             return size
-        # Some services state no length, or none of a value that they stored compressed.
+        # Some services omit the length, or state 0 for a value that they compressed.
         return await self._first_size(bucket, key)
 
     async def write(self, path: str, data: memoryview) -> None:
         await self._put(path, data)
 
     async def create(self, path: str, data: memoryview) -> bool:
-        await self._find_out_conditions(path)
+        await self._probe_conditions(path)
         if not self.supports_atomic_create:
             raise NotImplementedError(
                 "this service ignores If-None-Match, and cannot create atomically"
             )
-        return await self._put(path, data, IfNoneMatch="*")
+        return await self._put(path, data, if_none_match="*")
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         bucket, key = self._split(path)
@@ -156,11 +157,11 @@ class S3Backend(Backend):
         return found
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
-        await self._find_out_conditions(path)
+        await self._probe_conditions(path)
         if not self.supports_replace:
             raise NotImplementedError("this service ignores If-Match, and cannot compare and swap")
-        # "*" would stand for any version, and "" for no condition at all.
-        return is_etag(version) and await self._put(path, data, IfMatch=version)
+        # "*" is any version, and "" no condition.
+        return is_etag(version) and await self._put(path, data, if_match=version)
 
     async def remove(self, path: str) -> None:
         await self._deletes.one(self._split(path))
@@ -172,24 +173,23 @@ class S3Backend(Backend):
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
         bucket, prefix = self._split(directory)
-        params: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix + name_prefix}
-        if not recursive:
-            params["Delimiter"] = "/"
-        if page_size is not None:
-            params["MaxKeys"] = page_size
         begin = prefix + name_prefix
+        request = ListObjectsV2(bucket, begin, None if recursive else "/", page_size)
         continuation = Continuation()
         while True:
             try:
-                response = await self._calls.call("list_objects_v2", **params)
+                listed = await self._client.send(request)
             except OSError as error:
-                if error_code(error) != _NOT_LISTED or params["Prefix"] == prefix:
+                if error_code(error) != _NOT_LISTED or request.prefix == prefix:
                     raise
-                params["Prefix"] = prefix
+                request = replace(request, prefix=prefix)
                 continue
-            check_answered(response["Answered"], params["Prefix"])
-            objects, prefixes = response["Objects"], response["Prefixes"]
-            if params["Prefix"] != begin:
+            if listed.is_version_1:
+                service = await self._client.service()
+                service.mark_unsupported(LIST_V2, "the response is of version 1")
+            check_answered(listed.prefix, request.prefix)
+            objects, prefixes = listed.objects, listed.prefixes
+            if request.prefix != begin:
                 objects = [entry for entry in objects if entry[0].startswith(begin)]
                 prefixes = [below for below in prefixes if below.startswith(begin)]
             page = Page(
@@ -200,27 +200,26 @@ class S3Backend(Backend):
                 temporary = [f"{bucket}/{key}" for key, _ in objects if is_temporary(key)]
                 page = page._replace(temporary=temporary)
             yield page
-            if response["Next"] is not None:
-                continuation.check(response["Next"], page)
-                params["ContinuationToken"] = response["Next"]
+            if listed.next_token is not None:
+                continuation.check(listed.next_token, page)
+                request = replace(request, token=listed.next_token)
                 continue
-            last = response["Objects"][-1][0] if len(response["Objects"]) >= _PAGE_KEYS else ""
+            last = listed.objects[-1][0] if len(listed.objects) >= _PAGE_KEYS else ""
             if not last.endswith("/"):
                 return
-            # SeaweedFS takes a directory's marker that fills a page for the end.
+            # SeaweedFS ends a listing after a full page whose last object is a directory marker.
             continuation.check(last, page)
-            params.pop("ContinuationToken", None)
-            params["StartAfter"] = last
+            request = replace(request, token=None, start_after=last)
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
         bucket, prefix = self._split(directory)
         async with aclosing(self.checked_pages(directory, "", recursive=True)) as pages:
             async for page in pages:
                 for path in page.temporary:
-                    found = await temporary_object(self._calls, *self._split(path))
+                    found = await temporary_object(self._client, *self._split(path))
                     if found is not None:
                         yield found
-        async with aclosing(unfinished_uploads(self._calls, bucket, prefix)) as uploads:
+        async with aclosing(unfinished_uploads(self._client, bucket, prefix)) as uploads:
             async for upload in uploads:
                 yield upload
 
@@ -228,7 +227,7 @@ class S3Backend(Backend):
         if leftover.upload_id is None:
             await self.remove(leftover.key)
         else:
-            await abort(self._calls, *self._split(leftover.key), leftover.upload_id)
+            await abort(self._client, *self._split(leftover.key), leftover.upload_id)
 
     def check_root(self, root: str) -> str | None:
         bucket, _ = self._split(root + "/")
@@ -252,15 +251,15 @@ class S3Backend(Backend):
     def reason(self, error: Exception) -> str:
         code, text = error_code(error), super().reason(error)
         if code is None or len(code) > _MAX_CODE:
-            # To look for a long one takes time that grows with the square of its length.
+            # The duration of the search grows with the square of the length.
             return text
-        # A whole word: names of buckets hold all sorts of numbers.
+        # A whole word: names of buckets may contain numbers.
         if re.search(rf"\b{re.escape(code)}\b", text):
             return text
         return f"{code}: {text}"
 
     def secrets(self) -> set[str]:
-        return super().secrets() | customer_keys(self.fs) | self._calls.secrets()
+        return super().secrets() | customer_keys(self.fs) | self._client.secrets()
 
     def redactor(self) -> Callable[[str], str]:
         clean = super().redactor()
@@ -268,37 +267,38 @@ class S3Backend(Backend):
 
     def close(self) -> None:
         self._cleanup.close()
-        self._calls.close()
+        self._client.close()
 
     async def aclose(self) -> None:
         await self._cleanup.aclose()
-        await self._calls.aclose()
+        await self._client.aclose()
 
     async def _first_size(self, bucket: str, key: str) -> int | None:
-        """As `size`, by an answer that says which is missing, the object or its bucket.
+        """As `size`, from the response to a range of one byte.
 
-        A HEAD has no body to say so. It may also lack the length, which the range of a part states.
+        Its body states whether the object or the bucket is missing, and its range the size. The
+        response to a HEAD has no body, and may lack the size.
         """
         try:
-            found = await self._calls.send(
-                lambda transports: self._reader.answer(transports, bucket, key, Range="bytes=0-0")
-            )
+            found = await self._client.send(GetObject(bucket, key, range="bytes=0-0"))
+        except FileNotFoundError as error:
+            self._reader.check_bucket(error, bucket)
+            await self._require_bucket(bucket)
+            return None
         except OSError as error:
             if error_code(error) not in OUT_OF_RANGE:
                 raise
             # An empty object has no first byte.
             return 0
-        if found is None:
-            await self._require_bucket(bucket)
-            return None
-        if hasattr(found["Body"], "close"):
-            found["Body"].close()
-        total = total_size(found["ContentRange"])
+        self._buckets.add(bucket)
+        if not isinstance(found.body, bytes | memoryview):
+            found.body.close()
+        total = total_size(found.content_range)
         if total is not None:
             return total
-        if found["ResponseMetadata"]["HTTPStatusCode"] == 206:
-            raise OSError("the service does not say how large the object is")
-        return int(found["ContentLength"])
+        if found.status == 206:
+            raise OSError("the response to a range does not state the size of the object")
+        return found.length
 
     def _split(self, path: str) -> tuple[str, str]:
         if path.startswith("arn:"):
@@ -312,37 +312,33 @@ class S3Backend(Backend):
 
         S3 states whether the object or the bucket is missing. A plain 404 need not come from S3.
         """
-        if bucket in self._buckets_seen:
+        if bucket in self._buckets:
             return
         try:
-            await self._calls.call("head_bucket", Bucket=bucket)
+            await self._client.send(HeadBucket(bucket))
         except FileNotFoundError as error:
             raise BucketMissingError(bucket) from error
         except PermissionError:
             # Permission to read objects does not include HeadBucket.
             pass
-        self._buckets_seen.add(bucket)
+        self._buckets.add(bucket)
 
     async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
         bucket, key = self._split(path)
-        stored = partial(self._reader.stored, bucket=bucket, key=key)
-        upload = Upload(self._calls, stored, bucket, key, data, condition, self._cleanup)
-        parts = self._writes
+        upload = Upload(self._client, self._reader, self._cleanup, bucket, key, data, **condition)
         part_bytes = None
-        if data.nbytes > parts.above:
-            part_bytes = self.part_limits.part_size(data.nbytes, parts.size)
-        done = await upload.run(part_bytes=part_bytes)
-        self._buckets_seen.add(bucket)
-        return done
+        if data.nbytes > self._writes.above:
+            part_bytes = self.part_limits.part_size(data.nbytes, self._writes.size)
+        is_written = await upload.run(part_bytes=part_bytes)
+        self._buckets.add(bucket)
+        return is_written
 
-    async def _find_out_conditions(self, path: str) -> None:
+    async def _probe_conditions(self, path: str) -> None:
         bucket, key = self._split(path)
         if self._conditions.create is None:
-            fs = self._calls.transports.fs
+            fs = self._client.transports.fs
             await fs.set_session()
             endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
             directory = key[: key.rfind("/") + 1]
             self._conditions = conditions_of(endpoint)
-            await self._conditions.probe(
-                self._calls.call, self._cleanup, endpoint, bucket, directory
-            )
+            await self._conditions.probe(self._client, self._cleanup, endpoint, bucket, directory)

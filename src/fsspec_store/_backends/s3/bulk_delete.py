@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..._runtime.concurrency import for_each
 from .features import BULK_DELETE, may_be_unsupported
+from .requests import DeleteObject, DeleteObjects
 from .responses import error_code
 from .xml import MAX_ERROR_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .calls import Calls
-    from .transports import Transports
+    from .client import Client
 
 __all__ = ["Deleter", "KeyNotDeletedError"]
 
@@ -26,22 +26,22 @@ _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
 class Deleter:
-    """Deleter objects.
+    """Deletes objects.
 
     Parameters
     ----------
-    calls : Calls
+    client : Client
         Sends requests.
     """
 
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def one(self, target: tuple[str, str]) -> None:
         """Delete the object at ``(bucket, key)``, if it exists."""
         bucket, key = target
         try:
-            await self._calls.call("delete_object", Bucket=bucket, Key=key)
+            await self._client.send(DeleteObject(bucket, key))
         except FileNotFoundError as error:
             if error_code(error) == "NoSuchBucket":
                 raise
@@ -50,7 +50,7 @@ class Deleter:
         """Delete objects by ``(bucket, key)``, with at most `limit` concurrent requests."""
         bulk: dict[str, list[str]] = {}
         single = []
-        in_bulk = BULK_DELETE not in (await self._calls.service()).unsupported
+        in_bulk = BULK_DELETE not in (await self._client.service()).unsupported
         for bucket, key in targets:
             if not in_bulk or _NOT_IN_XML.search(key):
                 single.append((bucket, key))
@@ -66,23 +66,20 @@ class Deleter:
 
     async def _chunk(self, chunk: tuple[str, Sequence[str]]) -> None:
         bucket, keys = chunk
-        objects = [{"Key": key} for key in keys]
 
-        async def attempt(transports: Transports) -> None:
-            params = {"Bucket": bucket, "Delete": {"Objects": objects, "Quiet": True}}
-            response = await transports.call("delete_objects", params, self._calls.stats)
+        async def attempt() -> None:
             # The status is 200 even if some keys were not deleted.
-            for failed in response.get("Errors", ()):
+            for failed in await self._client.send_once(DeleteObjects(bucket, keys)):
                 if failed.get("Code") != "NoSuchKey":
                     raise KeyNotDeletedError(failed)
 
         try:
-            await self._calls.send(attempt)
+            await self._client.retry(attempt)
         except OSError as error:
             if isinstance(error, KeyNotDeletedError) or not may_be_unsupported(error):
                 raise
             await for_each(self.one, [(bucket, key) for key in keys], limit=_CONCURRENCY)
-            (await self._calls.service()).mark_unsupported(BULK_DELETE, error_code(error))
+            (await self._client.service()).mark_unsupported(BULK_DELETE, error_code(error))
 
 
 class KeyNotDeletedError(OSError):

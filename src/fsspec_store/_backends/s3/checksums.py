@@ -17,7 +17,7 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["ChecksumError", "StatedChecksum", "crc32", "stated_checksum"]
+__all__ = ["CHECKSUM_HEADERS", "ChecksumError", "StatedChecksum", "crc32", "stated_checksum"]
 
 _PREFIX = "x-amz-checksum-"
 
@@ -28,7 +28,7 @@ class ChecksumError(ConnectionError):
 
 def crc32(data: memoryview) -> str:
     """The CRC-32 of `data` in base64, the value of the header ``x-amz-checksum-crc32``."""
-    return _base64(_crc32(data).to_bytes(4, "big"))
+    return base64.b64encode(_crc32(data).to_bytes(4, "big")).decode()
 
 
 def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:
@@ -76,7 +76,7 @@ class StatedChecksum:
 
     def verify(self) -> None:
         """Raise `ChecksumError` when the checksums differ."""
-        computed = _base64(self._computed.digest())
+        computed = base64.b64encode(self._computed.digest()).decode()
         if computed != self._stated:
             raise ChecksumError(
                 f"checksum mismatch: the {self._algorithm} of the body is {computed}, and the "
@@ -111,10 +111,6 @@ class _CRC:
         return self._value.to_bytes(self._size, "big")
 
 
-def _base64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
-
-
 _ALGORITHMS: dict[str, Callable[[], _Hash]] = {
     "crc32": lambda: _CRC(_crc32, 4),
     "sha256": hashlib.sha256,
@@ -128,3 +124,6 @@ else:
     _ALGORITHMS["crc32c"] = lambda: _CRC(_crt.crc32c, 4)
     if hasattr(_crt, "crc64nvme"):
         _ALGORITHMS["crc64nvme"] = lambda: _CRC(_crt.crc64nvme, 8)
+
+#: Headers that `stated_checksum` reads.
+CHECKSUM_HEADERS = frozenset(_PREFIX + algorithm for algorithm in _ALGORITHMS)

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..temporary_names import temporary_name
+from .requests import DeleteObject, PutObject
 from .responses import CONFLICT, PRECONDITION_FAILED, error_code
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
     from ..cleanup import Cleanup
+    from .client import Client
 
 __all__ = ["Conditions", "conditions_of"]
 
@@ -55,19 +55,14 @@ class Conditions:
     )
 
     async def probe(
-        self,
-        call: Callable[..., Awaitable[dict[str, Any]]],
-        cleanup: Cleanup,
-        endpoint: str,
-        bucket: str,
-        directory: str,
+        self, client: Client, cleanup: Cleanup, endpoint: str, bucket: str, directory: str
     ) -> None:
         """Probe the service, unless the result is known.
 
         Parameters
         ----------
-        call : callable
-            ``await call(method, **params)`` sends a request, and retries transient errors.
+        client : Client
+            Sends requests.
         cleanup : Cleanup
             Removes the temporary object.
         endpoint : str
@@ -78,22 +73,17 @@ class Conditions:
         lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         async with lock:
             if self.create is None:
-                await self._run_probes(call, cleanup, endpoint, bucket, directory)
+                await self._run_probes(client, cleanup, endpoint, bucket, directory)
 
     async def _run_probes(
-        self,
-        call: Callable[..., Awaitable[dict[str, Any]]],
-        cleanup: Cleanup,
-        endpoint: str,
-        bucket: str,
-        directory: str,
+        self, client: Client, cleanup: Cleanup, endpoint: str, bucket: str, directory: str
     ) -> None:
         if _AMAZON.fullmatch(endpoint):
             self.create = self.replace = True
             return
         for _ in range(_PROBES):
-            target = {"Bucket": bucket, "Key": directory + temporary_name()}
-            create, replace = await _probe(call, cleanup, target)
+            key = directory + temporary_name()
+            create, replace = await _probe(client, cleanup, bucket, key)
             if create is not False:
                 break
             # The condition was ignored, or the object was removed meanwhile, as by `clear`.
@@ -101,13 +91,14 @@ class Conditions:
 
 
 async def _probe(
-    call: Callable[..., Awaitable[dict[str, Any]]], cleanup: Cleanup, target: Mapping[str, str]
+    client: Client, cleanup: Cleanup, bucket: str, key: str
 ) -> tuple[bool | None, bool | None]:
     """Whether each unmet condition makes a write fail; ``None`` where the service rejects it."""
+    put = PutObject(bucket, key, memoryview(b""))
 
-    async def is_honoured(**condition: str) -> bool | None:
+    async def is_honoured(request: PutObject) -> bool | None:
         try:
-            await call("put_object", **target, Body=b"", **condition)
+            await client.send(request)
         except OSError as error:
             code = error_code(error)
             if code in PRECONDITION_FAILED | CONFLICT | _MISSING:
@@ -117,26 +108,22 @@ async def _probe(
             raise
         return False
 
+    # Permission to write does not include permission to delete: errors are only logged.
+    remove = partial(client.send, DeleteObject(bucket, key))
     try:
         # The first request creates the object, unless the header is rejected.
-        create = await is_honoured(IfNoneMatch="*")
-        if create is None:
-            await call("put_object", **target, Body=b"")
+        creation = replace(put, if_none_match="*")
+        honours_create = await is_honoured(creation)
+        if honours_create is None:
+            await client.send(put)
         else:
-            create = await is_honoured(IfNoneMatch="*")
-        replace = await is_honoured(IfMatch=_NO_VERSION)
+            honours_create = await is_honoured(creation)
+        honours_replace = await is_honoured(replace(put, if_match=_NO_VERSION))
     except BaseException as error:
-        await cleanup.run(partial(_remove, call, target), error)
+        await cleanup.run(remove, error)
         raise
-    await cleanup.run(partial(_remove, call, target))
-    return create, replace
-
-
-async def _remove(
-    call: Callable[..., Awaitable[dict[str, Any]]], target: Mapping[str, str]
-) -> None:
-    # Permission to write does not include permission to delete: errors are only logged.
-    await call("delete_object", **target)
+    await cleanup.run(remove)
+    return honours_create, honours_replace
 
 
 _known: dict[str, Conditions] = {}

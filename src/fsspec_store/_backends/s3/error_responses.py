@@ -17,7 +17,7 @@ from .xml import parse_error
 if TYPE_CHECKING:
     from ..._http.http1.connection import Response
 
-__all__ = ["UnexpectedResponseError", "error_of", "is_success"]
+__all__ = ["UnexpectedResponseError", "error_of"]
 
 #: Codes after which s3fs may succeed: it discovers regions, and supports other signatures.
 _FALLBACK_CODES = frozenset(
@@ -32,7 +32,7 @@ _FALLBACK_CODES = frozenset(
 
 
 class UnexpectedResponseError(Exception):
-    """A response after which s3fs repeats the call; the message says what was unexpected.
+    """A response after which s3fs repeats the request; the message says what was unexpected.
 
     Parameters
     ----------
@@ -46,11 +46,6 @@ class UnexpectedResponseError(Exception):
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
         self.permanent = permanent
-
-
-def is_success(response: Response) -> bool:
-    """Whether the status is 2xx, as in botocore: services differ in their statuses."""
-    return 200 <= response.status < 300
 
 
 def error_of(response: Response, operation: str) -> Exception:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._core.leftovers import TEMPORARY, UPLOAD, Leftover
 from ..pages import Continuation, Page
+from .requests import AbortMultipartUpload, HeadObject, ListMultipartUploads, MultipartUpload
 from .responses import error_code
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from .calls import Calls
+    from .client import Client
 
 __all__ = ["abort", "temporary_object", "unfinished_uploads"]
 
@@ -21,13 +23,13 @@ __all__ = ["abort", "temporary_object", "unfinished_uploads"]
 _UNSUPPORTED = frozenset({"NotImplemented", "MethodNotAllowed", "405", "501"})
 
 
-async def temporary_object(calls: Calls, bucket: str, key: str) -> Leftover | None:
+async def temporary_object(client: Client, bucket: str, key: str) -> Leftover | None:
     """The leftover for an object with a temporary name; ``None`` if it no longer exists."""
     try:
-        found = await calls.call("head_object", Bucket=bucket, Key=key)
+        head = await client.send(HeadObject(bucket, key))
     except FileNotFoundError:
         return None
-    date = found["ResponseMetadata"]["HTTPHeaders"].get("last-modified", "")
+    date = head.headers.get("last-modified", "")
     try:
         modified = _in_utc(parsedate_to_datetime(date))
     except (ValueError, OverflowError):
@@ -36,37 +38,25 @@ async def temporary_object(calls: Calls, bucket: str, key: str) -> Leftover | No
 
 
 async def unfinished_uploads(
-    calls: Calls, bucket: str, prefix: str
+    client: Client, bucket: str, prefix: str
 ) -> AsyncGenerator[Leftover, None]:
     """Unfinished uploads below a prefix (S3 API Reference, "ListMultipartUploads")."""
-    params: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix}
+    request = ListMultipartUploads(bucket, prefix)
     continuation = Continuation()
     while True:
         try:
-            found = await calls.call("list_multipart_uploads", **params)
+            page = await client.send(request)
         except OSError as error:
             if error_code(error) in _UNSUPPORTED:
                 return
             raise
-        for upload in found.get("Uploads", ()):
-            key, upload_id = upload.get("Key"), upload.get("UploadId")
-            if not isinstance(key, str) or not isinstance(upload_id, str):
-                raise OSError(
-                    f"the list of uploads has an invalid entry: key {key!r:.80}, "
-                    f"UploadId {upload_id!r:.80}"
-                )
+        for key, upload_id, initiated in page.uploads:
             if key.startswith(prefix):
-                yield Leftover(
-                    f"{bucket}/{key}", UPLOAD, _in_utc(upload.get("Initiated")), upload_id
-                )
-        if not found.get("IsTruncated"):
+                yield Leftover(f"{bucket}/{key}", UPLOAD, _in_utc(initiated), upload_id)
+        if page.markers is None:
             return
-        markers = {
-            "KeyMarker": found.get("NextKeyMarker", ""),
-            "UploadIdMarker": found.get("NextUploadIdMarker", ""),
-        }
-        continuation.check("\0".join(markers.values()), Page([]))
-        params.update(markers)
+        continuation.check("\0".join(page.markers), Page([]))
+        request = replace(request, markers=page.markers)
 
 
 def _in_utc(date: datetime | None) -> datetime | None:
@@ -79,10 +69,10 @@ def _in_utc(date: datetime | None) -> datetime | None:
         return None
 
 
-async def abort(calls: Calls, bucket: str, key: str, upload_id: str) -> None:
+async def abort(client: Client, bucket: str, key: str, upload_id: str) -> None:
     """Abort an upload, if it exists."""
     try:
-        await calls.call("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload_id)
+        await client.send(AbortMultipartUpload(bucket, key, MultipartUpload(upload_id)))
     except OSError as error:
         if error_code(error) not in ("NoSuchUpload", "404"):
             raise

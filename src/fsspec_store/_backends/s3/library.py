@@ -1,225 +1,202 @@
-"""Converts responses of s3fs to the form of `fsspec_store._backends.s3.transports`.
-
-botocore accepts most XML documents as a success, and bodies without a stated length as complete.
-Such responses raise here.
-"""
+"""The transport of S3 by s3fs: sends the requests that the native transport does not support."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiohttp
-import botocore.exceptions
-
-from ..._http.content_range import stated_size
-from ..._http.http1.connection import CONTROL_BYTES, BodyTooLongError, max_control_bytes
-from ..._http.retry_policy import too_slow
-from ..._http.unexpected_responses import unexpected_response
-from .checksums import ChecksumError, stated_checksum
-from .foreign import check_is_value
-from .responses import check_has_length
-from .xml import last_name
+from ..._http.aiohttp_sessions import close_now, without_own_repeats
+from .bounded import bound_session
+from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
+from .foreign import not_s3, unreadable
+from .library_responses import result_of
+from .requests import (
+    CompleteMultipartUpload,
+    DeleteObjects,
+    GetObject,
+    HeadBucket,
+    HeadObject,
+    ListMultipartUploads,
+    ListObjectsV2,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from ..._http.retry_policy import RetryPolicy
+    from .requests import Request
 
-__all__ = ["as_bytes", "is_version_1", "to_native_form", "version_1_params"]
+__all__ = ["LibraryTransport", "http_sessions", "secrets_of"]
 
-#: Calls whose responses have no body.
-_NO_BODY = frozenset({"delete_object", "put_object", "upload_part"})
-#: An element that the response has to have. botocore does not require it.
-_REQUIRED = {"complete_multipart_upload": "ETag", "create_multipart_upload": "UploadId"}
-#: Maximum number of bytes per read of a stream of s3fs.
-_READ_BYTES = 2**20
+T = TypeVar("T")
+
+#: More than the size of a page of 1,000 keys in bytes.
+_PAGE_BYTES = 2**20
+_COMPLETION_SECONDS = 900.0
+_CALCULATION = "request_checksum_calculation"
+#: botocore's parameters by field of a request.
+_PARAMETERS = {
+    "bucket": "Bucket",
+    "key": "Key",
+    "range": "Range",
+    "if_match": "IfMatch",
+    "if_none_match": "IfNoneMatch",
+    "metadata": "Metadata",
+    "number": "PartNumber",
+    "prefix": "Prefix",
+    "delimiter": "Delimiter",
+    "max_keys": "MaxKeys",
+    "token": "ContinuationToken",
+    "start_after": "StartAfter",
+}
 
 
-async def to_native_form(
-    method: str, params: Mapping[str, Any], response: dict[str, Any], policy: RetryPolicy
-) -> dict[str, Any]:
-    """A response of s3fs in the form of the native transport.
+class LibraryTransport:
+    """Sends requests by an s3fs filesystem on one event loop.
 
     Parameters
     ----------
-    method : str
-        botocore's name of the call.
-    params : mapping
-        Parameters of the call.
-    response : dict
-        Returned by s3fs.
+    fs : S3FileSystem
+        The loop's own s3fs filesystem, with a session.
     policy : RetryPolicy
-        Minimum rate of a body.
+        Timeouts.
 
-    Raises
-    ------
-    OSError
-        When the response is not from an S3 service.
+    Attributes
+    ----------
+    closed : bool
+        Set when the sessions are closed: a request in flight closes the ones that it opens.
     """
-    if method == "get_object":
-        return await _with_body(response, params, policy)
-    if method == "list_objects_v2":
-        return _page(response)
-    if method in _NO_BODY:
-        _check_no_body(response)
-    if method == "head_object":
-        metadata = response["ResponseMetadata"]
-        check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
-        return {"ContentLength": None, **response}
-    if method == "delete_objects" and not response.keys() & {"Deleted", "Errors"}:
-        raise ConnectionError(unexpected_response("S3"))
-    if (element := _REQUIRED.get(method)) is not None and element not in response:
-        # As after a lost response, it is unknown whether the call had an effect.
-        raise ConnectionError(unexpected_response("S3"))
-    return response
 
-
-def is_version_1(response: Mapping[str, Any]) -> bool:
-    """Whether a response to ListObjectsV2 is a truncated page of ListObjects."""
-    return bool(response.get("IsTruncated")) and not response.get("NextContinuationToken")
-
-
-class _S3fsStream:
-    """A body that is read through s3fs."""
-
-    def __init__(self, body: Any, policy: RetryPolicy) -> None:
-        self._body = body
+    def __init__(self, fs: Any, policy: RetryPolicy) -> None:
+        self.closed = False
+        self._fs = fs
         self._policy = policy
+        #: The configured calculation of checksums, by the configuration of a client.
+        self._calculation: dict[Any, str] = {}
 
-    async def read_into(self, sink: memoryview) -> None:
-        filled = 0
-        began = time.monotonic()
-        while filled < sink.nbytes:
-            data = await self._next(min(_READ_BYTES, sink.nbytes - filled), began, filled)
-            if not data:
-                raise aiohttp.ClientPayloadError("the body broke off")
-            sink[filled : filled + len(data)] = data
-            filled += len(data)
-
-    async def read_up_to(self, longest: int) -> bytes:
-        """The whole body; `BodyTooLongError` if it has more than `longest` bytes."""
-        chunks: list[bytes] = []
-        size = 0
-        began = time.monotonic()
-        while data := await self._next(_READ_BYTES, began, size):
-            chunks.append(data)
-            size += len(data)
-            if size > longest:
-                raise BodyTooLongError(longest)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def _next(self, max_bytes: int, began: float, received: int) -> bytes:
-        # aiohttp limits the time between two chunks, but requires no minimum rate.
-        deadline = began + self._policy.transfer_timeout(0, received) + self._policy.timeout
+    async def send(self, request: Request[T], unsupported: frozenset[str]) -> T:
+        """Send a request once, without the optional features that the service rejects."""
+        for session in http_sessions(self._fs):
+            # s3fs creates them one by one.
+            bound_session(without_own_repeats(session))
+        method, params = request.method, self._parameters(request, unsupported)
+        if isinstance(request, ListObjectsV2) and LIST_V2 in unsupported:
+            method = "list_objects"
+        await self._set_checksums(request.bucket, CHECKSUMS not in unsupported)
+        seconds = self._max_seconds(request, len(params.get("Body", b"")))
         try:
-            async with asyncio.timeout(deadline - time.monotonic()) as limit:
-                chunk: bytes = await self._body.read(max_bytes)
-                return chunk
+            async with asyncio.timeout(seconds) as limit:
+                # Older releases of s3fs do not add the parameter of requester-pays buckets.
+                response = await self._fs._call_s3(method, self._fs.req_kw, **params)
         except TimeoutError as error:
             if not limit.expired():
                 raise
-            raise too_slow(received, time.monotonic() - began) from error
+            raise TimeoutError(f"no complete response for {seconds:g} s") from error
+        except Exception as error:
+            has_body = not isinstance(request, HeadObject | HeadBucket)
+            if has_body and (foreign := not_s3(error)) is not None:
+                raise foreign from None
+            if (unread := unreadable(error)) is not None:
+                raise unread from error
+            raise
+        finally:
+            if self.closed:
+                for session in http_sessions(self._fs):
+                    close_now(session)
+        result: T = await result_of(request, response, self._policy)
+        return result
 
-    def close(self) -> None:
-        self._body.close()
+    def _parameters(self, request: Request[Any], unsupported: frozenset[str]) -> dict[str, Any]:
+        """Botocore's parameters of a request."""
+        params = {
+            name: value
+            for field, name in _PARAMETERS.items()
+            if (value := getattr(request, field, None)) is not None
+        }
+        if "Metadata" in params:
+            # s3fs would leave out the metadata of all objects of this filesystem.
+            of_all = getattr(self._fs, "s3_additional_kwargs", {}).get("Metadata", {})
+            params["Metadata"] = {**of_all, **params["Metadata"]}
+        if (body := getattr(request, "body", None)) is not None:
+            params["Body"] = _as_bytes(body)
+        if (upload := getattr(request, "upload", None)) is not None:
+            params["UploadId"] = upload.id
+        match request:
+            case GetObject(range=None) if CHECKSUM_MODE not in unsupported:
+                params["ChecksumMode"] = "ENABLED"
+            case DeleteObjects(keys=keys):
+                # The response to a quiet request is empty, and botocore accepts any document as
+                # an empty one.
+                params["Delete"] = {"Objects": [{"Key": key} for key in keys], "Quiet": False}
+            case ListObjectsV2() if LIST_V2 in unsupported:
+                for name in ("ContinuationToken", "StartAfter"):
+                    if name in params:
+                        params["Marker"] = params.pop(name)
+            case CompleteMultipartUpload(parts=parts, upload=upload):
+                elements = [
+                    {
+                        "PartNumber": part.number,
+                        "ETag": part.etag,
+                        f"Checksum{upload.algorithm}": part.checksum,
+                    }
+                    for part in parts
+                ]
+                params["MultipartUpload"] = {
+                    "Parts": [
+                        {name: value for name, value in element.items() if value}
+                        for element in elements
+                    ]
+                }
+            case ListMultipartUploads(markers=markers) if markers is not None:
+                params["KeyMarker"], params["UploadIdMarker"] = markers
+        return params
 
+    async def _set_checksums(self, bucket: str, wanted: bool) -> None:
+        """Have botocore send checksums of uploads as configured by the user, or none."""
+        if wanted and not self._calculation:
+            return
+        config = getattr((await self._fs.get_s3(bucket)).meta, "config", None)
+        # Releases of botocore before this option send no checksums by default.
+        configured = getattr(config, _CALCULATION, None)
+        if configured is not None:
+            configured = self._calculation.setdefault(config, configured)
+            setattr(config, _CALCULATION, configured if wanted else "when_required")
 
-async def _with_body(
-    response: dict[str, Any], params: Mapping[str, Any], policy: RetryPolicy
-) -> dict[str, Any]:
-    body = response["Body"]
-    is_open = False
-    try:
-        found = await _read(response, params, _S3fsStream(body, policy))
-        is_open = isinstance(found["Body"], _S3fsStream)
-        return found
-    except botocore.exceptions.FlexibleChecksumError as error:
-        raise ChecksumError(str(error)) from error
-    finally:
-        if not is_open:
-            body.close()
+    def _max_seconds(self, request: Request[Any], sent: int) -> float:
+        """Maximum duration of a request, without the time for the body of a value.
 
-
-async def _read(
-    response: dict[str, Any], params: Mapping[str, Any], stream: _S3fsStream
-) -> dict[str, Any]:
-    metadata = response.get("ResponseMetadata", {})
-    status = metadata.get("HTTPStatusCode")
-    if status not in (200, 206):
-        raise OSError(f"{unexpected_response('S3')}: status {status}")
-    check_has_length(metadata["HTTPHeaders"])
-    check_is_value(status, metadata["HTTPHeaders"])
-    found = {
-        "ContentRange": response.get("ContentRange"),
-        "ContentLength": response.get("ContentLength"),
-        "ETag": response.get("ETag", ""),
-        "ResponseMetadata": metadata,
-        "Check": None,
-    }
-    length = found["ContentLength"]
-    if length is not None and length > params.get("WholeUpTo", CONTROL_BYTES):
-        if "Range" not in params:
-            checksum = stated_checksum(metadata["HTTPHeaders"])
-            found["Check"] = None if checksum is None else checksum.verify_whole
-        return {**found, "Body": stream}
-    longest = params.get("Longest", max_control_bytes)(status) if length is None else length
-    data: bytes | memoryview = await stream.read_up_to(longest)
-    check_is_value(status, metadata["HTTPHeaders"], data)
-    if length is None:
-        found["ContentLength"] = len(data)
-    into = params.get("Into")
-    if into is not None and len(data) == into.nbytes:
-        into[:] = data
-        data = into
-    return {**found, "Body": data}
-
-
-def _check_no_body(response: dict[str, Any]) -> None:
-    """Raise for a body, which botocore ignores: it is from a server that does not speak S3."""
-    length = response["ResponseMetadata"]["HTTPHeaders"].get("content-length", "0")
-    if length != "0" and "ETag" not in response:
-        raise ConnectionError(unexpected_response("S3"))
-
-
-def _page(response: dict[str, Any]) -> dict[str, Any]:
-    if "IsTruncated" not in response:
-        raise OSError(f"{unexpected_response('S3')}: no listing")
-    try:
-        objects = [
-            (item["Key"], None if "Size" not in item else stated_size(item["Size"], item["Key"]))
-            for item in response.get("Contents", ())
-        ]
-        prefixes = [item["Prefix"] for item in response.get("CommonPrefixes", ())]
-    except KeyError as missing:
-        raise OSError(f"the listing has an entry without {missing}") from missing
-    for name in [*(key for key, _ in objects), *prefixes]:
-        # botocore parses a repeated element as a list.
-        if not isinstance(name, str):
-            raise OSError(f"the listing has an invalid name: {name!r:.80}")
-    next_token = None
-    if response["IsTruncated"]:
-        next_token = response.get("NextContinuationToken") or response.get("NextMarker")
-        if not next_token and "KeyCount" not in response:
-            next_token = last_name(objects, prefixes)
-        if not next_token:
-            raise OSError("the listing is truncated, and has no token for the next page")
-    return {
-        "Objects": objects,
-        "Prefixes": prefixes,
-        "Next": next_token,
-        "Answered": response.get("Prefix", ""),
-    }
+        aiohttp's timeouts limit pauses, and begin when the request is sent. s3fs may have to look
+        up credentials before, or repeat the request in another region.
+        """
+        if isinstance(request, CompleteMultipartUpload):
+            # S3 sends white space while it joins the parts (S3 API Reference,
+            # "CompleteMultipartUpload").
+            return max(_COMPLETION_SECONDS, self._policy.timeout)
+        has_document = isinstance(request, ListObjectsV2 | ListMultipartUploads | DeleteObjects)
+        received = _PAGE_BYTES if has_document else 0
+        return self._policy.timeout + self._policy.transfer_timeout(sent, received)
 
 
-def version_1_params(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of ListObjects that correspond to those of ListObjectsV2."""
-    names = {"ContinuationToken": "Marker", "StartAfter": "Marker"}
-    return {names.get(name, name): value for name, value in params.items()}
+def secrets_of(fs: Any) -> set[str]:
+    """The secret key and session token that an s3fs filesystem signs requests with."""
+    signer = getattr(getattr(fs, "_s3", None), "_request_signer", None)
+    credentials = getattr(signer, "_credentials", None)
+    # Refreshable credentials have the current ones in other attributes.
+    names = ("secret_key", "token", "_secret_key", "_token")
+    held = {} if credentials is None else vars(credentials)
+    return {text for name in names if isinstance(text := held.get(name), str)}
 
 
-def as_bytes(data: bytes | memoryview) -> bytes:
+def http_sessions(fs: Any) -> Iterator[Any]:
+    """The open aiohttp sessions of an s3fs filesystem."""
+    creator = getattr(fs, "_s3creator", None)
+    clients = [getattr(fs, "_s3", None), *getattr(creator, "_regions", {}).values()]
+    for client in clients:
+        http = getattr(getattr(client, "_endpoint", None), "http_session", None)
+        yield from (getattr(http, "_sessions", None) or {}).values()
+
+
+def _as_bytes(data: bytes | memoryview) -> bytes:
     """`data` as ``bytes``, without a copy if possible: botocore accepts no views."""
     whole = data.obj if isinstance(data, memoryview) else data
     if isinstance(whole, bytes) and len(whole) == len(data):

@@ -1,8 +1,8 @@
 """The native transport of S3: signs and sends requests as the user's s3fs is configured to.
 
-Supports the calls that matter for speed, and the responses that every service sends. s3fs makes the
-calls whose configuration is unsupported, and repeats those whose response is unexpected. A call is
-one attempt: retries and the limiter are elsewhere.
+It supports the frequent operations, and the responses that every service sends. s3fs sends the
+requests whose configuration is unsupported, and repeats those whose response is unexpected. A
+request is one attempt: retries and the limiter are elsewhere.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from ..._http.parsing import parsed
 from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
 from ..pages import answered_prefix
-from .checksums import crc32, stated_checksum
+from .checksums import CHECKSUM_HEADERS, crc32, stated_checksum
 from .endpoints import METHODS, Endpoint, discover_endpoint
-from .error_responses import UnexpectedResponseError, error_of, is_success
-from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2, service_at
+from .error_responses import UnexpectedResponseError, error_of
+from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
 from .foreign import check_is_value
+from .requests import ObjectHead, ObjectResponse, Part
 from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_has_length
 from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
 from .supported import UnsupportedError, tls_context
@@ -39,6 +40,16 @@ if TYPE_CHECKING:
     from ..._http.http1.pool import Stream
     from ..._http.retry_policy import RetryPolicy
     from .checksums import StatedChecksum
+    from .requests import (
+        DeleteObject,
+        DeleteObjects,
+        GetObject,
+        HeadObject,
+        ListObjectsV2,
+        PutObject,
+        UploadPart,
+    )
+    from .xml import ListPage
 
 __all__ = ["NativeTransport"]
 
@@ -46,16 +57,19 @@ logger = logging.getLogger("fsspec_store.s3")
 
 #: Checksums of longer bodies are computed in a thread.
 _CHECKED_HERE_BYTES = 2**20
-#: Unexpected responses for one bucket, after which s3fs makes all of its calls.
+#: Number of unexpected responses for a bucket after which s3fs sends all of its requests.
 _MAX_UNEXPECTED = 3
 
-#: Where requests go, and the botocore client that holds their credentials.
+_CRC32 = "x-amz-checksum-crc32"
+
+#: The endpoint of requests, and the botocore client that holds their credentials.
 Target: TypeAlias = tuple[Endpoint, Any]
-_Method: TypeAlias = "Callable[[Target, dict[str, Any], frozenset[str]], Awaitable[dict[str, Any]]]"
+#: Sends a request to a target once, without the optional features that the service rejects.
+_Method: TypeAlias = "Callable[[Target, Any, frozenset[str]], Awaitable[Any]]"
 
 
 class NativeTransport:
-    """Sends the supported calls of one s3fs filesystem on one event loop.
+    """Sends the supported requests of one s3fs filesystem on one event loop.
 
     Parameters
     ----------
@@ -67,11 +81,11 @@ class NativeTransport:
     Attributes
     ----------
     targets : dict
-        Where calls go, by bucket and method; ``None`` for calls of s3fs. `discover` adds to it.
+        The target of requests by bucket and method; ``None`` for those that s3fs sends. `discover`
+        adds to it.
     methods : dict
-        What sends a call once, by botocore's name of it: a function of a target, botocore's
-        parameters, and the optional parts that the service refused. It raises
-        `UnexpectedResponseError` where s3fs has to repeat the call, and errors as s3fs does.
+        Functions that send one request, by its method. They raise `UnexpectedResponseError` if
+        s3fs has to repeat the request, and the errors that s3fs raises.
     """
 
     def __init__(self, fs: Any, policy: RetryPolicy) -> None:
@@ -80,17 +94,17 @@ class NativeTransport:
         self._pool = Pool(timeout=policy.timeout, connect_timeout=policy.connect_timeout)
         self.targets: dict[tuple[str, str], Target | None] = {}
         self._unexpected: Counter[str] = Counter()
-        #: Buckets whose calls s3fs makes.
+        #: Buckets whose requests s3fs sends.
         self._by_s3fs: set[str] = set()
-        #: Of buckets whose endpoint was discovered again: why, and the locations before that.
+        #: The reason for a second discovery by bucket, and the locations before it by method.
         self._moved: dict[str, tuple[UnexpectedResponseError, dict[str, Any]]] = {}
         self._discovering = asyncio.Lock()
         self._tls: ssl.SSLContext | None = None
         self.methods: dict[str, _Method] = {
             "get_object": self._get_object,
             "head_object": self._head_object,
-            "put_object": self._put,
-            "upload_part": self._put,
+            "put_object": self._put_object,
+            "upload_part": self._upload_part,
             "delete_object": self._delete_object,
             "delete_objects": self._delete_objects,
             "list_objects_v2": self._list_objects,
@@ -99,14 +113,14 @@ class NativeTransport:
     def fell_back(
         self, bucket: str, method: str, target: Target, reason: UnexpectedResponseError
     ) -> None:
-        """Take note that s3fs succeeded after an unexpected response.
+        """Record that s3fs succeeded after an unexpected response.
 
-        A single one may come from a proxy. After a permanent one the endpoints are discovered
-        again, since s3fs may have found the bucket's region. When it comes again, s3fs makes all
-        calls of the bucket.
+        A single one may be from a proxy. After a permanent one the endpoints are discovered again,
+        since s3fs may have found the bucket's region. If it repeats, s3fs sends all requests of the
+        bucket.
         """
         if self.targets.get((bucket, method)) is not target:
-            # Another call in flight reported it before.
+            # Another request in flight has recorded it.
             return
         if reason.permanent and bucket not in self._moved:
             targets = {each: self.targets.pop((bucket, each), None) for each in METHODS}
@@ -126,193 +140,186 @@ class NativeTransport:
             self.targets[bucket, method] = None
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._pool.aclose()
 
     def close_now(self) -> None:
-        """Close its connections from where nothing can be awaited."""
+        """Close the connections without awaiting."""
         self._pool.close_now()
 
-    # -- Calls ---------------------------------------------------------------------------------
+    # -- Operations ----------------------------------------------------------------------------
 
     async def _get_object(
-        self, target: Target, params: dict[str, Any], refused: frozenset[str]
-    ) -> dict[str, Any]:
+        self, target: Target, request: GetObject, unsupported: frozenset[str]
+    ) -> ObjectResponse:
         headers = {}
-        if "Range" in params:
-            headers["range"] = params["Range"]
-        if "IfMatch" in params:
-            headers["if-match"] = params["IfMatch"]
-        if "ChecksumMode" in params and CHECKSUM_MODE not in refused:
-            headers["x-amz-checksum-mode"] = params["ChecksumMode"]
+        is_whole = request.range is None
+        if request.range is not None:
+            headers["range"] = request.range
+        elif CHECKSUM_MODE not in unsupported:
+            headers[CHECKSUM_MODE] = "ENABLED"
+        if request.if_match is not None:
+            headers["if-match"] = request.if_match
         checksum: StatedChecksum | None = None
 
         def on_chunk(
             status: int, headers: Mapping[str, str]
         ) -> Callable[[memoryview], None] | None:
             nonlocal checksum
-            checksum = stated_checksum(headers) if status == 200 else None
+            if status == 200 and not CHECKSUM_HEADERS.isdisjoint(headers):
+                checksum = stated_checksum(headers)
             return None if checksum is None else checksum.update
 
-        path = target[0].path + quote_key(params["Key"])
-        response, stream = await self._ask(
+        response, stream = await self._send(
             target,
+            "GetObject",
             "GET",
-            path,
+            request.key,
             headers=headers,
-            whole_up_to=params.get("WholeUpTo", CONTROL_BYTES),
-            into=params.get("Into"),
-            max_bytes=params.get("Longest", max_control_bytes),
-            # Of a part some services state the whole object's.
-            on_chunk=None if "Range" in params else on_chunk,
+            whole_up_to=request.whole_up_to,
+            into=request.into,
+            max_bytes=request.max_bytes,
+            # Some services state the checksum of the whole object with a range.
+            on_chunk=on_chunk if is_whole else None,
         )
-        status, found = response.status, response.headers
+        status, headers_received = response.status, response.headers
         if status not in (200, 206):
             raise error_of(response, "GetObject")
-        if "content-length" not in found:
-            check_has_length(found)
-        if not found.get("etag"):
-            check_is_value(status, found, response.body)
-        check = None
+        if "content-length" not in headers_received:
+            check_has_length(headers_received)
+        etag = headers_received.get("etag", "")
+        if not etag:
+            check_is_value(status, headers_received, response.body)
+        verify = None
         if stream is not None:
-            check = None if "Range" in params else stated_checksum(found)
+            checksum = stated_checksum(headers_received) if is_whole else None
+            verify = None if checksum is None else checksum.verify_whole
         elif checksum is not None:
             checksum.verify()
-        return {
-            "Body": response.body if stream is None else stream,
-            "Check": None if check is None else check.verify_whole,
-            "ContentLength": response.length if response.body is None else len(response.body),
-            "ContentRange": found.get("content-range"),
-            "ETag": found.get("etag", ""),
-            "ResponseMetadata": {"HTTPStatusCode": status},
-        }
+        body = response.body if stream is None else stream
+        assert body is not None
+        content_range = headers_received.get("content-range")
+        return ObjectResponse(body, response.length, status, etag, content_range, verify)
 
     async def _head_object(
-        self, target: Target, params: dict[str, Any], refused: frozenset[str]
-    ) -> dict[str, Any]:
-        path = target[0].path + quote_key(params["Key"])
-        response = await self._ask_whole(target, "HEAD", path)
-        if not is_success(response):
-            raise error_of(response, "HeadObject")
-        said = response.headers.get("content-length")
-        length = None if said is None else content_length({"Content-Length": said})
-        if length is None and said is not None:
-            raise UnexpectedResponseError("a HEAD whose length is no number")
-        if not response.headers.get("etag"):
-            check_is_value(response.status, response.headers)
-        return {
-            "ContentLength": length,
-            "ETag": response.headers.get("etag", ""),
-            "ResponseMetadata": {"HTTPHeaders": response.headers},
-        }
+        self, target: Target, request: HeadObject, unsupported: frozenset[str]
+    ) -> ObjectHead:
+        response, _ = await self._send(target, "HeadObject", "HEAD", request.key)
+        headers = response.headers
+        length = None
+        if "content-length" in headers:
+            length = content_length({"Content-Length": headers["content-length"]})
+            if length is None:
+                raise UnexpectedResponseError("an invalid Content-Length in response to a HEAD")
+        if not headers.get("etag"):
+            check_is_value(response.status, headers)
+        return ObjectHead(length, headers)
 
-    async def _put(
-        self, target: Target, params: dict[str, Any], refused: frozenset[str]
-    ) -> dict[str, Any]:
-        body = memoryview(params["Body"])
-        headers = {}
-        query = ""
-        operation = "PutObject"
-        if "IfNoneMatch" in params:
-            headers["if-none-match"] = params["IfNoneMatch"]
-        if "IfMatch" in params:
-            headers["if-match"] = params["IfMatch"]
-        for name, value in params.get("Metadata", {}).items():
-            headers[f"x-amz-meta-{name}"] = value
-        if "UploadId" in params:
-            operation = "UploadPart"
-            query = canonical_query(
-                {"partNumber": str(params["PartNumber"]), "uploadId": params["UploadId"]}
-            )
-        if target[0].crc32 and CHECKSUMS not in refused:
+    async def _put_object(
+        self, target: Target, request: PutObject, unsupported: frozenset[str]
+    ) -> None:
+        headers = {f"x-amz-meta-{name}": value for name, value in (request.metadata or {}).items()}
+        if request.if_none_match is not None:
+            headers["if-none-match"] = request.if_none_match
+        if request.if_match is not None:
+            headers["if-match"] = request.if_match
+        await self._upload(target, "PutObject", request, "", headers, unsupported)
+
+    async def _upload_part(
+        self, target: Target, request: UploadPart, unsupported: frozenset[str]
+    ) -> Part:
+        upload = request.upload
+        query = canonical_query({"partNumber": str(request.number), "uploadId": upload.id})
+        headers: dict[str, str] = {}
+        etag = await self._upload(target, "UploadPart", request, query, headers, unsupported)
+        checksum = headers.get(_CRC32) if upload.algorithm == "CRC32" else None
+        return Part(request.number, etag, checksum)
+
+    async def _upload(
+        self,
+        target: Target,
+        operation: str,
+        request: PutObject | UploadPart,
+        query: str,
+        headers: dict[str, str],
+        unsupported: frozenset[str],
+    ) -> str:
+        """Send a body, add its checksum to the headers, and return the ETag."""
+        body = request.body
+        if target[0].crc32 and CHECKSUMS not in unsupported:
             is_small = body.nbytes <= _CHECKED_HERE_BYTES
-            headers["x-amz-checksum-crc32"] = (
-                crc32(body) if is_small else await in_thread(crc32, body)
-            )
-        path = target[0].path + quote_key(params["Key"])
+            headers[_CRC32] = crc32(body) if is_small else await in_thread(crc32, body)
         # A connection's own timeout begins when the body is sent.
         async with asyncio.timeout(self._policy.transfer_timeout(body.nbytes)):
-            response = await self._ask_whole(target, "PUT", path, query, headers=headers, body=body)
-        if not is_success(response):
-            raise error_of(response, operation)
+            response, _ = await self._send(
+                target, operation, "PUT", request.key, query, headers=headers, body=body
+            )
         etag = response.headers.get("etag", "")
         if not etag and response.length:
-            # Not by s3fs at once: as after a lost response, it is unknown whether this was a write.
+            # Without a fallback: as after a lost response, it is unknown whether this was a write.
             raise ConnectionError(unexpected_response("S3"))
-        return {"ETag": etag}
+        return etag
 
     async def _delete_object(
-        self, target: Target, params: dict[str, Any], refused: frozenset[str]
-    ) -> dict[str, Any]:
-        path = target[0].path + quote_key(params["Key"])
-        response = await self._ask_whole(target, "DELETE", path)
-        if not is_success(response):
-            raise error_of(response, "DeleteObject")
+        self, target: Target, request: DeleteObject, unsupported: frozenset[str]
+    ) -> None:
+        response, _ = await self._send(target, "DeleteObject", "DELETE", request.key)
         if response.body:
             raise ConnectionError(unexpected_response("S3"))
-        return {}
 
     async def _delete_objects(
-        self, target: Target, params: dict[str, Any], refused: frozenset[str]
-    ) -> dict[str, Any]:
-        body = delete_body(item["Key"] for item in params["Delete"]["Objects"])
-        # Every service takes this one; some know no other.
+        self, target: Target, request: DeleteObjects, unsupported: frozenset[str]
+    ) -> list[dict[str, str]]:
+        body = delete_body(request.keys)
+        # Every service accepts MD5; some accept no other checksum.
         digest = hashlib.md5(body, usedforsecurity=False).digest()
         headers = {
             "content-md5": base64.b64encode(digest).decode(),
             "content-type": "application/xml",
         }
-        response = await self._ask_whole(
-            target, "POST", target[0].path, "delete=", headers=headers, body=memoryview(body)
+        response, _ = await self._send(
+            target, "DeleteObjects", "POST", "", "delete=", headers=headers, body=memoryview(body)
         )
-        if not is_success(response):
-            raise error_of(response, "DeleteObjects")
-        said = _document(response)
+        document = _document(response)
         try:
-            return {"Errors": await parsed(parse_delete, said)}
+            return await parsed(parse_delete, document)
         except ValueError as error:
-            if said and not parse_error(said):
-                # s3fs would take any document for one that names no failures.
+            if document and not parse_error(document):
+                # s3fs would read any document as one without errors.
                 raise ConnectionError(f"{unexpected_response('S3')}: {error}") from None
             raise UnexpectedResponseError(str(error)) from None
 
     async def _list_objects(
-        self, target: Target, params: dict[str, Any], refused: frozenset[str]
-    ) -> dict[str, Any]:
-        names, query = _LIST_PARAMS, {"encoding-type": "url", "prefix": params["Prefix"]}
-        if LIST_V2 in refused:
-            names = _LIST_PARAMS_1
+        self, target: Target, request: ListObjectsV2, unsupported: frozenset[str]
+    ) -> ListPage:
+        query = {"encoding-type": "url", "prefix": request.prefix}
+        if LIST_V2 in unsupported:
+            token, start_after = "marker", "marker"
         else:
+            token, start_after = "continuation-token", "start-after"
             query["list-type"] = "2"
-        for param, name in names.items():
-            if param in params:
-                query[name] = str(params[param])
-        response = await self._ask_whole(target, "GET", target[0].path, canonical_query(query))
-        if not is_success(response):
-            raise error_of(response, "ListObjectsV2")
+        if request.delimiter is not None:
+            query["delimiter"] = request.delimiter
+        if request.max_keys is not None:
+            query["max-keys"] = str(request.max_keys)
+        if request.token is not None:
+            query[token] = request.token
+        if request.start_after is not None:
+            query[start_after] = request.start_after
+        response, _ = await self._send(target, "ListObjectsV2", "GET", "", canonical_query(query))
         body = _document(response)
         try:
             page = await parsed(parse_list, body)
         except ValueError as error:
             raise UnexpectedResponseError(str(error)) from None
-        if page.is_version_1 and LIST_V2 not in refused:
-            service_at(target[1].meta.endpoint_url).mark_unsupported(
-                LIST_V2, "it answered by version 1"
-            )
-        return {
-            "Objects": page.objects,
-            "Prefixes": page.prefixes,
-            "Next": page.next_token,
-            "Answered": answered_prefix(body),
-        }
+        return page._replace(prefix=answered_prefix(body))
 
-    # -- Requests ------------------------------------------------------------------------------
-
-    async def _ask(
+    async def _send(
         self,
         target: Target,
+        operation: str,
         verb: str,
-        path: str,
+        key: str,
         query: str = "",
         *,
         headers: Mapping[str, str] = {},
@@ -322,8 +329,13 @@ class NativeTransport:
         max_bytes: MaxBytes = max_control_bytes,
         on_chunk: OnChunk | None = None,
     ) -> tuple[Response, Stream | None]:
-        """Sign a request, and send it."""
+        """Sign and send a request, and raise for an error response.
+
+        Only the response to a ``GetObject`` may have a body that is left as a stream.
+        """
         endpoint, client = target
+        length = "" if body is None else f"content-length: {body.nbytes}\r\n"
+        path = endpoint.path + quote_key(key)
         if endpoint.signer is None:
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             signed = f"host: {endpoint.host}\r\n{lines}"
@@ -340,12 +352,11 @@ class NativeTransport:
             signed = endpoint.signer.sign(
                 verb, path, query, endpoint.host, headers, digest, credentials
             )
-        length = "" if body is None else f"content-length: {body.nbytes}\r\n"
         head = (
             f"{verb} {path}{'?' if query else ''}{query} HTTP/1.1\r\n{signed}{length}"
             f"accept-encoding: identity\r\nuser-agent: {endpoint.agent}\r\n\r\n"
         )
-        return await self._pool.request(
+        response, stream = await self._pool.request(
             endpoint.origin,
             head.encode("latin-1"),
             body,
@@ -355,23 +366,20 @@ class NativeTransport:
             max_bytes=max_bytes,
             on_chunk=on_chunk,
         )
-
-    async def _ask_whole(
-        self, target: Target, verb: str, path: str, *rest: Any, **more: Any
-    ) -> Response:
-        """As `_ask`, where no answer is large."""
-        response, stream = await self._ask(target, verb, path, *rest, **more)
-        if stream is not None:
+        if stream is not None and operation != "GetObject":
             stream.close()
-            raise UnexpectedResponseError(f"{response.length} bytes in answer to a {verb}")
-        return response
+            raise UnexpectedResponseError(f"a body of {response.length} bytes for {operation}")
+        # As in botocore: services differ in their statuses.
+        if not 200 <= response.status < 300:
+            raise error_of(response, operation)
+        return response, stream
 
     async def discover(self, bucket: str, method: str) -> Target | None:
-        """Where calls of a method to a bucket go, found once; ``None`` for calls of s3fs."""
+        """The target of a method's requests to a bucket; ``None`` if s3fs sends them."""
         if method not in METHODS:
             return None
         async with self._discovering:
-            # Discovered once for all calls that wait.
+            # One discovery for all requests that wait.
             if (bucket, method) in self.targets:
                 return self.targets[bucket, method]
             try:
@@ -382,7 +390,8 @@ class NativeTransport:
                 logger.info("%s of the S3 bucket %r goes through s3fs: %s", method, bucket, reason)
                 target = None
             except Exception as error:
-                # No credentials, for example: s3fs raises a better error, and they may come later.
+                # For example without credentials: s3fs raises the error, and later requests may
+                # have some.
                 logger.debug("s3fs made no %s for %r: %r", method, bucket, type(error))
                 return None
             cause, before = self._moved.get(bucket, (None, {}))
@@ -393,7 +402,7 @@ class NativeTransport:
             ):
                 self._leave_to_s3fs(bucket, cause)
             if bucket in self._by_s3fs:
-                # Since now, or since another call was answered meanwhile.
+                # Recorded here, or by another request meanwhile.
                 target = None
             self.targets[bucket, method] = target
             return target
@@ -404,22 +413,8 @@ class NativeTransport:
         return self._tls
 
 
-_LIST_PARAMS = {
-    "Delimiter": "delimiter",
-    "MaxKeys": "max-keys",
-    "ContinuationToken": "continuation-token",
-    "StartAfter": "start-after",
-}
-_LIST_PARAMS_1 = {
-    "Delimiter": "delimiter",
-    "MaxKeys": "max-keys",
-    "ContinuationToken": "marker",
-    "StartAfter": "marker",
-}
-
-
 def _document(response: Response) -> bytes:
-    """The body. s3fs does not read one that is too long either."""
+    """The body, of the maximum size that s3fs reads too."""
     if response.length > MAX_DOCUMENT_BYTES:
         raise DocumentTooLongError
     return bytes(response.body or b"")

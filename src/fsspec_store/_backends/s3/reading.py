@@ -1,31 +1,37 @@
-"""How a value comes from S3: in one answer, or a large one in parts of one version.
-
-Knows S3's calls, and not how one is sent.
-"""
+"""Reads objects: in one response, or a large value in parts of one version."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 
 from ..._core.versions import is_strong_etag
-from ..._http.content_range import is_of_total, longest_body, part_start, range_header, total_size
+from ..._http.content_range import (
+    is_of_total,
+    longest_body,
+    part_start,
+    range_header,
+    requested_part,
+    total_size,
+)
 from ..._http.large_reads import read_large, spares
 from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._runtime.threads import in_thread
 from .checksums import ChecksumError
-from .responses import error_code, is_part_rejected, requested_part
+from .requests import GetObject
+from .responses import error_code, is_part_rejected
 
 if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
     from ..._http.large_reads import Fetch
+    from ..._http.messages import BodyStream
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from .calls import Calls
-    from .transports import Transports
+    from .client import Client
+    from .requests import ObjectResponse
 
 __all__ = ["Reader"]
 
@@ -35,193 +41,166 @@ class Reader:
 
     Parameters
     ----------
-    calls : Calls
+    client : Client
         Sends requests.
-    seen : set of str
-        Takes the buckets that turned out to be there.
+    buckets : set of str
+        Buckets that exist; the reader adds to it.
     parts : Parts
         Which values are read in parts.
     """
 
-    def __init__(self, calls: Calls, seen: set[str], parts: Parts) -> None:
-        self._calls = calls
-        self._seen = seen
+    def __init__(self, client: Client, buckets: set[str], parts: Parts) -> None:
+        self._client = client
+        self._buckets = buckets
         self._parts = parts
 
     async def read(
         self, bucket: str, key: str, request: ByteRequest | None
     ) -> tuple[bytes | memoryview, str] | None:
         """The bytes and the ETag; ``None`` when the object is missing."""
-        with self._calls.slot() as slot:
-            found = await self._calls.send(
-                partial(
-                    self._read_once, bucket=bucket, key=key, request=request, leaves_large=True
-                ),
-                slot,
+        refresh = self._client.refresh
+        with self._client.slot() as slot:
+            response = await slot.send(
+                partial(self._read_once, bucket, key, request, in_parts=True), renew=refresh
             )
-            if found is None:
+            if response is None:
                 return None
-            part, response = found
-            if part is None:
-                part = await self._read_in_parts(slot, bucket, key, request, response)
-        if part is None:
-            # One response is of one version, whatever the service makes of conditions.
-            found = await self._calls.send(
-                partial(self._read_once, bucket=bucket, key=key, request=request)
-            )
-            if found is None:
-                return None
-            part, response = found
-            assert part is not None
-        return part, response["ETag"]
+            body: bytes | memoryview | None
+            if isinstance(response.body, bytes | memoryview):
+                body = response.body
+            else:
+                body = await self._read_parts(slot, bucket, key, response, response.body)
+            if body is None:
+                # One response is of one version, even if the service ignores conditions.
+                read = partial(self.read_whole, bucket, key, request)
+                return await slot.send(read, renew=refresh)
+        return body, response.etag
 
-    async def stored(
-        self, transports: Transports, bucket: str, key: str
-    ) -> bytes | memoryview | None:
-        """What is there, within another request's attempt."""
-        found = await self._read_once(transports, bucket, key, None)
-        return None if found is None else found[0]
-
-    async def answer(
-        self, transports: Transports, bucket: str, key: str, **params: Any
-    ) -> dict[str, Any] | None:
-        """The answer to one GET, sent a single time; ``None`` when the object is missing."""
-        try:
-            response = await transports.call(
-                "get_object", {"Bucket": bucket, "Key": key, **params}, self._calls.stats
-            )
-        except FileNotFoundError as error:
-            code = error_code(error)
-            if code == "NoSuchBucket":
-                raise
-            if code == "NoSuchKey":
-                self._seen.add(bucket)
+    async def read_whole(
+        self, bucket: str, key: str, request: ByteRequest | None = None
+    ) -> tuple[bytes | memoryview, str] | None:
+        """Like `read`, in one attempt and one response."""
+        response = await self._read_once(bucket, key, request)
+        if response is None:
             return None
-        self._seen.add(bucket)
-        return response
+        assert isinstance(response.body, bytes | memoryview)
+        return response.body, response.etag
+
+    def check_bucket(self, error: FileNotFoundError, bucket: str) -> None:
+        """Raise the error of a missing bucket; otherwise only the object is missing."""
+        code = error_code(error)
+        if code == "NoSuchBucket":
+            raise error
+        if code == "NoSuchKey":
+            self._buckets.add(bucket)
 
     async def _read_once(
-        self,
-        transports: Transports,
-        bucket: str,
-        key: str,
-        request: ByteRequest | None,
-        *,
-        leaves_large: bool = False,
-    ) -> tuple[bytes | memoryview | None, dict[str, Any]] | None:
-        """The bytes with the answer they came in, in one attempt.
+        self, bucket: str, key: str, request: ByteRequest | None, *, in_parts: bool = False
+    ) -> ObjectResponse | None:
+        """The response with the requested bytes, in one attempt; ``None`` for a missing object.
 
         Parameters
         ----------
-        leaves_large : bool, optional
-            Leave a large body in the answer, without bytes, where it can be read in parts.
+        in_parts : bool, optional
+            Leave a large body as a stream if it can be read in parts.
         """
-        header = None if request is None else range_header(request)
-        params = {"ChecksumMode": "ENABLED"} if header is None else {"Range": header}
-        response = await self.answer(
-            transports,
+        get = GetObject(
             bucket,
             key,
-            WholeUpTo=self._parts.above,
-            Longest=partial(longest_body, request),
-            **params,
+            range=None if request is None else range_header(request),
+            whole_up_to=self._parts.above,
+            max_bytes=partial(longest_body, request),
         )
-        if response is None:
+        try:
+            response = await self._client.send_once(get)
+        except FileNotFoundError as error:
+            self.check_bucket(error, bucket)
             return None
-        body = response["Body"]
-        if isinstance(body, (bytes, memoryview)):
-            return requested_part(response, body, request), response
-        asked = (
-            body,
-            int(response["ContentLength"]),
-            request,
-            response["ResponseMetadata"]["HTTPStatusCode"],
-            response["ContentRange"],
-        )
-        if is_what_was_asked(*asked) and leaves_large and is_strong_etag(response["ETag"]):
-            return None, response
-        part, is_whole = await read_alone(*asked)
-        if is_whole and response["Check"] is not None:
-            await in_thread(response["Check"], part)
-        return part, response
+        self._buckets.add(bucket)
+        body, length, status, etag, content_range, verify = response
+        if isinstance(body, bytes | memoryview):
+            part = requested_part(
+                body, request, status=status, content_range=content_range, length=length
+            )
+            return response if part is body else response._replace(body=part)
+        stated = (body, length, request, status, content_range)
+        if is_what_was_asked(*stated) and in_parts and is_strong_etag(etag):
+            return response
+        part, is_whole = await read_alone(*stated)
+        if is_whole and verify is not None:
+            await in_thread(verify, part)
+        return response._replace(body=part)
 
-    async def _read_in_parts(
-        self,
-        slot: Slot,
-        bucket: str,
-        key: str,
-        request: ByteRequest | None,
-        response: dict[str, Any],
+    async def _read_parts(
+        self, slot: Slot, bucket: str, key: str, response: ObjectResponse, stream: BodyStream
     ) -> memoryview | None:
-        """The rest of an answer, by several requests; ``None`` if they are not of one version."""
-        etag, size = response["ETag"], int(response["ContentLength"])
-        total = total_size(response["ContentRange"])
-        if response["ContentRange"] is None:
-            total = size
+        """A large body, read with several requests; ``None`` if they are not of one version."""
+        etag, content_range = response.etag, response.content_range
+        total = response.length if content_range is None else total_size(content_range)
 
-        async def fetch_once(
-            transports: Transports, part: RangeByteRequest, sink: memoryview
-        ) -> None:
+        async def fetch_once(part: RangeByteRequest, sink: memoryview) -> None:
+            get = GetObject(
+                bucket,
+                key,
+                range=range_header(part),
+                if_match=etag,
+                whole_up_to=sink.nbytes,
+                max_bytes=partial(longest_body, part),
+                into=sink,
+            )
             try:
-                answer = await self.answer(
-                    transports,
-                    bucket,
-                    key,
-                    Range=range_header(part),
-                    IfMatch=etag,
-                    Into=sink,
-                    WholeUpTo=sink.nbytes,
-                    Longest=partial(longest_body, part),
-                )
+                found = await self._client.send_once(get)
             except OSError as error:
                 if is_part_rejected(error):
                     raise _ReplacedError from None
                 raise
-            if answer is None:
+            if not isinstance(found.body, bytes | memoryview):
+                found.body.close()
                 raise _ReplacedError
-            body = answer["Body"]
-            if not isinstance(body, (bytes, memoryview)):
-                body.close()
-                raise _ReplacedError
-            content_range = answer["ContentRange"]
             if (
                 # Some services send a part with the status 200.
-                content_range is None
-                or answer["ETag"] != etag
-                or not is_of_total({"Content-Range": content_range}, total)
+                found.content_range is None
+                or found.etag != etag
+                or not is_of_total({"Content-Range": found.content_range}, total)
             ):
                 raise _ReplacedError
-            came = requested_part(answer, body, part)
-            if len(came) != sink.nbytes:
-                raise aiohttp.ClientPayloadError(f"{len(came)} bytes came for {part!r}")
-            if came is not sink:
-                sink[:] = came
+            body = requested_part(
+                found.body,
+                part,
+                status=found.status,
+                content_range=found.content_range,
+                length=found.length,
+            )
+            if len(body) != sink.nbytes:
+                raise aiohttp.ClientPayloadError(f"received {len(body)} bytes for {part!r}")
+            if body is not sink:
+                sink[:] = body
 
         def fetch_in(slot: Slot) -> Fetch:
-            return lambda part, sink: self._calls.send(
-                partial(fetch_once, part=part, sink=sink), slot
+            return lambda part, sink: slot.send(
+                partial(fetch_once, part, sink), renew=self._client.refresh
             )
 
-        with closing(response["Body"]) as body:
+        with closing(stream):
             try:
                 memory = await read_large(
-                    body,
-                    size,
+                    stream,
+                    response.length,
                     fetch_in(slot),
-                    first=part_start(response["ContentRange"]),
+                    first=part_start(content_range),
                     spare=spares(slot, fetch_in),
                     part_bytes=self._parts.size,
                 )
-                if response["Check"] is not None:
-                    await in_thread(response["Check"], memory)
+                if response.verify is not None:
+                    await in_thread(response.verify, memory)
             except _ReplacedError:
                 return None
             except ChecksumError:
-                # The corrupt part is unknown.
-                self._calls.stats.retries += 1
+                # It is unknown which part is corrupt.
+                self._client.stats.retries += 1
                 return None
         return memory
 
 
 class _ReplacedError(Exception):
-    """A part is not of the version whose beginning was read, or does not say of which it is."""
+    """A part is not of the version of the first response, or does not state its version."""

@@ -13,14 +13,11 @@ import botocore.exceptions
 from botocore.parsers import ResponseParserError
 
 from ..._core.failures import BucketMissingError, Failure, builtin_failure
-from ..._http.content_range import requested_part as checked_part
 from ..._http.http1.connection import BodyTooLongError
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, retry_decision_of_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from ..._core.byte_requests import ByteRequest
 
 __all__ = [
     "CONFLICT",
@@ -40,7 +37,6 @@ __all__ = [
     "is_empty_etag",
     "is_part_rejected",
     "redact_signatures",
-    "requested_part",
     "retry_decision",
 ]
 
@@ -176,27 +172,6 @@ def check_has_length(headers: Mapping[str, str]) -> None:
     """
     if "content-length" not in headers and "transfer-encoding" not in headers:
         raise ConnectionError("the response states no length")
-
-
-def requested_part(
-    response: Mapping[str, Any], body: bytes | memoryview, request: ByteRequest | None
-) -> bytes | memoryview:
-    """The requested bytes of a response body, checked against its headers.
-
-    Raises
-    ------
-    RangeNotSatisfiableError
-        When the object is too short for the request.
-    aiohttp.ClientPayloadError
-        When the body is shorter than the headers state, or is another range than the requested one.
-    """
-    return checked_part(
-        body,
-        request,
-        status=response.get("ResponseMetadata", {}).get("HTTPStatusCode"),
-        content_range=response.get("ContentRange"),
-        length=response.get("ContentLength"),
-    )
 
 
 def error_code(error: BaseException) -> str | None:

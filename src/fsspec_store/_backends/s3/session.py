@@ -23,7 +23,8 @@ from ..option_names import S3FS
 from ..options import endpoint_advice, refuse_unknown
 from .bounded import session_config
 from .credentials import Session
-from .transports import Transports, http_sessions
+from .library import http_sessions
+from .transports import Transports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +95,7 @@ class S3Filesystems:
     async def aclose(self, transports: Transports) -> None:
         """Close the sessions of `transports`, and wait until their connections are closed."""
         fs = transports.fs
-        transports.is_over = True
+        transports.library.closed = True
         if transports.native is not None:
             await transports.native.aclose()
         for session in http_sessions(fs):
@@ -107,7 +108,7 @@ class S3Filesystems:
     def close_now(self, transports: Transports) -> None:
         """Close the connections of `transports` without waiting."""
         fs = transports.fs
-        transports.is_over = True
+        transports.library.closed = True
         if transports.native is not None:
             transports.native.close_now()
         for session in http_sessions(fs):

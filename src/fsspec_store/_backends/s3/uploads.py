@@ -1,157 +1,152 @@
-"""How a value gets to S3: in one request, or in parts that become an object at the end.
+"""Writes objects: in one request, or in parts that become an object at the end.
 
-After a lost response the value is read back: the write may have succeeded, and then its repetition
-fails. Knows S3's calls, and not how one is sent.
+After a lost response the object is read back: the write may have succeeded, and then its repetition
+fails.
 """
 
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..._runtime.concurrency import for_each
+from .requests import (
+    AbortMultipartUpload,
+    CompleteMultipartUpload,
+    CreateMultipartUpload,
+    HeadObject,
+    PutObject,
+    UploadPart,
+)
 from .responses import CONFLICT, PRECONDITION_FAILED, error_code
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Mapping
 
     from ..cleanup import Cleanup
-    from .calls import Calls
-    from .transports import Transports
+    from .client import Client
+    from .reading import Reader
+    from .requests import Part
 
 __all__ = ["Upload"]
 
-_PARTS_AT_ONCE = 4
-#: What a repeated completion, or a repeated replacement, may meet.
+_CONCURRENCY = 4
+#: Error codes of a repeated completion, or of a replacement, after the first one succeeded.
 _GONE = frozenset({"NoSuchUpload", "NoSuchKey"})
-#: Metadata by which a replacement is known again: equal bytes may be another writer's.
+#: Metadata that identifies a replacement: equal bytes may be of another writer.
 _WRITER = "fsspec-store-writer"
 
 
+@dataclass
 class Upload:
-    """One write of one value, under a condition or none.
+    """One write of one value.
 
     Parameters
     ----------
-    calls : Calls
+    client : Client
         Sends requests.
-    read : callable
-        ``await read(transports)`` returns what is stored at the key, ``None`` if nothing.
+    reader : Reader
+        Reads the object back.
+    cleanup : Cleanup
+        Aborts a multipart upload that does not finish.
     bucket, key : str
-        Where to.
+        Of the object.
     data : memoryview
         The value.
-    condition : mapping
-        ``{}``, ``{"IfNoneMatch": "*"}`` or ``{"IfMatch": etag}``.
-    cleanup : Cleanup
-        Takes the abort of an upload in parts.
+    if_none_match, if_match : str, optional
+        The condition: ``*`` for a new object, or the ETag of the one to replace.
     """
 
-    def __init__(
-        self,
-        calls: Calls,
-        read: Callable[[Transports], Awaitable[bytes | memoryview | None]],
-        bucket: str,
-        key: str,
-        data: memoryview,
-        condition: Mapping[str, str],
-        cleanup: Cleanup,
-    ) -> None:
-        self._calls = calls
-        self._cleanup = cleanup
-        self._read = read
-        self._target = {"Bucket": bucket, "Key": key}
-        self._data = data
-        self._condition = condition
-        #: Of a replacement alone: of a creation, all writers of equal bytes are served.
-        self._writer = secrets.token_hex(8) if "IfMatch" in condition else None
-        self._metadata = {} if self._writer is None else {"Metadata": {_WRITER: self._writer}}
+    client: Client
+    reader: Reader
+    cleanup: Cleanup
+    bucket: str
+    key: str
+    data: memoryview
+    if_none_match: str | None = None
+    if_match: str | None = None
 
     async def run(self, *, part_bytes: int | None = None) -> bool:
-        """Write, and say whether this did: ``False`` when the condition was not met.
+        """Write the value; return ``False`` when the condition is not met.
 
         Parameters
         ----------
         part_bytes : int, optional
-            Size of the parts of a multipart upload; the value is uploaded in one request when left
-            out.
+            Size of the parts of a multipart upload; one request by default.
         """
-        if part_bytes is None:
-            return await self._finish("put_object", Body=self._data, **self._metadata)
-        return await self._run_parts(part_bytes)
+        # Not for a creation: all writers of equal bytes succeed.
+        metadata = None if self.if_match is None else {_WRITER: secrets.token_hex(8)}
+        if part_bytes is not None:
+            return await self._run_parts(part_bytes, metadata)
+        put = PutObject(
+            self.bucket, self.key, self.data, self.if_none_match, self.if_match, metadata
+        )
+        return await self._write(put, metadata)
 
-    async def _finish(self, method: str, **params: Any) -> bool:
-        """Send the request that makes the object appear."""
-        answer_lost = False
+    async def _write(
+        self, request: PutObject | CompleteMultipartUpload, metadata: Mapping[str, str] | None
+    ) -> bool:
+        """Send the request that writes the object."""
+        response_lost = False
 
-        async def attempt(transports: Transports) -> bool:
-            nonlocal answer_lost
+        async def attempt() -> bool:
+            nonlocal response_lost
             try:
-                await transports.call(
-                    method, {**self._target, **params, **self._condition}, self._calls.stats
-                )
+                await self.client.send_once(request)
             except Exception as error:
                 code = error_code(error)
-                may_be_done = answer_lost and code in PRECONDITION_FAILED | _GONE
-                if may_be_done and await self._is_stored(transports):
-                    # By an earlier attempt of this very write.
+                may_be_written = response_lost and code in PRECONDITION_FAILED | _GONE
+                if may_be_written and await self._is_written(metadata):
+                    # By an earlier attempt.
                     return True
-                if self._condition and code in PRECONDITION_FAILED:
+                is_conditional = self.if_none_match is not None or self.if_match is not None
+                if is_conditional and code in PRECONDITION_FAILED:
                     return False
-                if code == "NoSuchKey" and "IfMatch" in self._condition:
+                if code == "NoSuchKey" and self.if_match is not None:
                     return False
-                answer_lost = answer_lost or code not in CONFLICT
+                response_lost = response_lost or code not in CONFLICT
                 raise
             return True
 
-        done: bool = await self._calls.send(attempt)
-        return done
+        return await self.client.retry(attempt)
 
-    async def _is_stored(self, transports: Transports) -> bool:
-        """Whether this write is what is there, within another request's attempt."""
-        if self._writer is None:
-            return await self._read(transports) == self._data
+    async def _is_written(self, metadata: Mapping[str, str] | None) -> bool:
+        """Whether the object is the one that this upload writes. Sends one request once."""
+        if metadata is None:
+            found = await self.reader.read_whole(self.bucket, self.key)
+            return found is not None and found[0] == self.data
         try:
-            found = await transports.call("head_object", self._target, self._calls.stats)
+            head = await self.client.send_once(HeadObject(self.bucket, self.key))
         except FileNotFoundError:
             return False
-        headers = found["ResponseMetadata"]["HTTPHeaders"]
-        return bool(headers.get(f"x-amz-meta-{_WRITER}") == self._writer)
+        return head.headers.get(f"x-amz-meta-{_WRITER}") == metadata[_WRITER]
 
-    async def _run_parts(self, part_bytes: int) -> bool:
-        upload = await self._calls.call("create_multipart_upload", **self._target, **self._metadata)
-        target = {**self._target, "UploadId": upload["UploadId"]}
-        size = self._data.nbytes
-        # Where the upload was begun with an algorithm, its end has to repeat the checksums of its
-        # parts (S3 API Reference, "CompleteMultipartUpload").
-        checksum = f"Checksum{upload.get('ChecksumAlgorithm')}"
-        done_parts: dict[int, dict[str, Any]] = {}
+    async def _run_parts(self, part_bytes: int, metadata: Mapping[str, str] | None) -> bool:
+        client, bucket, key = self.client, self.bucket, self.key
+        upload = await client.send(CreateMultipartUpload(bucket, key, metadata))
+        parts: dict[int, Part] = {}
 
         async def put_part(start: int) -> None:
             number = start // part_bytes + 1
-            body = self._data[start : start + part_bytes]
-            part = await self._calls.call("upload_part", **target, PartNumber=number, Body=body)
-            done_parts[number] = {
-                "PartNumber": number,
-                **{name: part[name] for name in ("ETag", checksum) if name in part},
-            }
+            body = self.data[start : start + part_bytes]
+            parts[number] = await client.send(UploadPart(bucket, key, upload, number, body))
 
         async def abort() -> None:
-            await calls.call("abort_multipart_upload", **target)
+            await client.send(AbortMultipartUpload(bucket, key, upload))
 
-        calls = self._calls
         try:
-            await for_each(put_part, range(0, size, part_bytes), limit=_PARTS_AT_ONCE)
-            parts = [done_parts[number] for number in sorted(done_parts)]
-            done = await self._finish(
-                "complete_multipart_upload",
-                UploadId=upload["UploadId"],
-                MultipartUpload={"Parts": parts},
+            starts = range(0, self.data.nbytes, part_bytes)
+            await for_each(put_part, starts, limit=_CONCURRENCY)
+            in_order = [parts[number] for number in sorted(parts)]
+            complete = CompleteMultipartUpload(
+                bucket, key, upload, in_order, self.if_none_match, self.if_match
             )
+            is_written = await self._write(complete, metadata)
         except BaseException as error:
-            # Parts without an end stay in the bucket, unseen and paid for.
-            await self._cleanup.run(abort, error)
+            # Parts of an unfinished upload are not listed as keys, and cost money.
+            await self.cleanup.run(abort, error)
             raise
-        if not done:
-            await self._cleanup.run(abort)
-        return done
+        if not is_written:
+            await self.cleanup.run(abort)
+        return is_written

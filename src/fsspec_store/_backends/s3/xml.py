@@ -97,6 +97,8 @@ class ListPage(NamedTuple):
     next_token: str | None
     #: Whether the response is of ListObjects, version 1, and the token a marker.
     is_version_1: bool = False
+    #: The prefix that the response states; ``""`` if it states none.
+    prefix: str = ""
 
 
 def parse_list(body: bytes) -> ListPage:

@@ -5,9 +5,7 @@ Handles servers that ignore ranges, conditions or HEAD. Requests are sent by `cl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._core.byte_requests import RangeByteRequest, SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
@@ -16,25 +14,23 @@ from ..._http.content_range import (
     check_part,
     content_coding,
     content_length,
-    is_of_total,
     longest_body,
-    part_start,
     range_header,
     refuse_encoded_part,
     requested_part,
     total_size,
 )
-from ..._http.large_reads import read_large, spares
 from ..._http.responses import ChangedWhileReadError, HTTPResponse, LargeBody, StatusError
+from ..object_store.reading import ValueReader, is_version
 from .bodies import Body, RangeIgnoredError, extract_range, object_size, supports_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.large_reads import Fetch
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
+    from ..object_store.reading import FetchPart, Found
     from .client import WebClient
 
 __all__ = ["Reader"]
@@ -45,7 +41,13 @@ _TRIES = 3
 _HEAD_REJECTED = (405, 501, 403)
 
 
-class Reader:
+class _Target(NamedTuple):
+    path: str
+    #: Whether to raise `RangeIgnoredError` if a second request, with a last byte, is cheaper.
+    may_repeat: bool
+
+
+class Reader(ValueReader[_Target]):
     """Reads objects of a web server.
 
     Parameters
@@ -57,18 +59,19 @@ class Reader:
     """
 
     def __init__(self, client: WebClient, parts: Parts) -> None:
+        super().__init__(client.slot, parts)
         self._client = client
-        self._parts = parts
+        self._large_bytes = parts.above
         self._supports_head = True
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         """Read an object or a part of it; ``None`` if there is no object."""
         try:
-            response = await self._get(path, request, may_repeat=True)
+            response = await self.get(_Target(path, may_repeat=True), request)
         except RangeIgnoredError as whole:
             return await self._read_end(path, request, whole.size)
-        if response is None or response.status != 416:
-            return None if response is None else response.body
+        if response.status != 416:
+            return None if response.status == 404 else response.body
         size = total_size(response.headers.get("Content-Range"))
         if not isinstance(request, SuffixByteRequest):
             raise RangeNotSatisfiableError(size)
@@ -100,36 +103,8 @@ class Reader:
         return size
 
     async def _get(
-        self, path: str, request: ByteRequest | None, *, may_repeat: bool
-    ) -> HTTPResponse[bytes | memoryview] | None:
-        """Request an object or a part of it; a response with status 416 is returned as well.
-
-        Parameters
-        ----------
-        may_repeat : bool
-            Raise `RangeIgnoredError` if a second request, with a last byte, is cheaper.
-        """
-        with self._client.slot() as slot:
-            found = await self._request(path, request, may_repeat=may_repeat, slot=slot)
-            if found is None:
-                return None
-            body = found.body
-            if not isinstance(body, LargeBody):
-                return HTTPResponse(found.status, found.headers, body)
-            whole = await self._read_large(slot, path, request, found, body)
-        if whole is not None:
-            return HTTPResponse(found.status, found.headers, whole)
-        # A single response is of one version, even if the server ignores conditions.
-        found = await self._request(path, request, may_repeat=may_repeat)
-        if found is None:
-            return None
-        assert not isinstance(found.body, LargeBody)
-        return HTTPResponse(found.status, found.headers, found.body)
-
-    async def _request(
-        self, path: str, request: ByteRequest | None, *, may_repeat: bool, slot: Slot | None = None
-    ) -> HTTPResponse[bytes | memoryview | LargeBody] | None:
-        """As `_get`; with a slot, a large body that supports parts is returned unread."""
+        self, target: _Target, request: ByteRequest | None, slot: Slot, *, allow_large: bool
+    ) -> Found:
         byte_range = range_header(request)
 
         async def receive(body: Body) -> bytes | memoryview | LargeBody:
@@ -140,74 +115,47 @@ class Reader:
             refuse_encoded_part(status, headers)
             ignored = status == 200 and "Content-Range" not in headers
             if byte_range is not None and ignored:
-                return await extract_range(body, request, may_repeat=may_repeat)
+                return await extract_range(body, request, may_repeat=target.may_repeat)
             size = object_size(headers)
             if size is None:
                 data: bytes | memoryview = await body.read(longest_body(request, status))
                 return _part(request, status, headers, data)
             # Checked before the body is read: a wrong part may have any number of bytes.
             check_part(size, request, status=status, content_range=headers.get("Content-Range"))
-            is_large = slot is not None and size > self._parts.above
-            if is_large and supports_parts(status, headers):
+            if allow_large and size > self._large_bytes and supports_parts(status, headers):
                 return LargeBody(body, size)
             return _part(request, status, headers, await body.read_sized(size))
 
-        if byte_range is None:
-            return await self._client.send("GET", path, accept=(200,), receive=receive, slot=slot)
-        return await self._client.send(
+        found = await self._client.send(
             "GET",
-            path,
-            accept=(200, 206, 416),
+            target.path,
+            accept=(200,) if byte_range is None else (200, 206, 416),
             receive=receive,
-            headers={"Range": byte_range},
+            headers={} if byte_range is None else {"Range": byte_range},
             slot=slot,
         )
+        return HTTPResponse(404, {}, b"") if found is None else found
 
-    async def _read_large(
-        self,
-        slot: Slot,
-        path: str,
-        request: ByteRequest | None,
-        found: HTTPResponse[Any],
-        body: LargeBody,
-    ) -> bytes | memoryview | None:
-        """Read a large body, its end by requests for the same version; ``None`` if it changed."""
-        etag = found.headers["ETag"]
-        total = _whole_size(found)
+    def _fetch_part(
+        self, target: _Target, headers: Mapping[str, str], total: int | None
+    ) -> FetchPart:
+        etag = headers["ETag"]
+        is_same_version = is_version("ETag", etag, total)
 
         def is_same(headers: Mapping[str, str]) -> bool:
-            # A server may ignore If-Match.
-            is_unchanged = headers.get("ETag") == etag and is_of_total(headers, total)
-            return is_unchanged and not content_coding(headers)
+            return is_same_version(headers) and not content_coding(headers)
 
-        def fetch_in(slot: Slot) -> Fetch:
-            async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
-                headers = {"Range": range_header(part), "If-Match": etag}
+        async def fetch(part: RangeByteRequest, sink: memoryview, slot: Slot) -> None:
+            headers = {"Range": range_header(part), "If-Match": etag}
+            try:
                 await self._client.fetch_part(
-                    path, part, sink, headers=headers, is_same=is_same, slot=slot
+                    target.path, part, sink, headers=headers, is_same=is_same, slot=slot
                 )
+            except (StatusError, RangeNotSatisfiableError):
+                # Some servers support ranges, but not together with a condition.
+                raise ChangedWhileReadError from None
 
-            return fetch
-
-        try:
-            first = part_start(found.headers.get("Content-Range"))
-            memory = await read_large(
-                body.stream,
-                body.size,
-                fetch_in(slot),
-                first=first,
-                spare=spares(slot, fetch_in),
-                part_bytes=self._parts.size,
-            )
-            return _part(request, found.status, found.headers, memory)
-        except (
-            ChangedWhileReadError,
-            StatusError,
-            RangeNotSatisfiableError,
-            aiohttp.ClientPayloadError,
-        ):
-            # Some servers support ranges, but not together with a condition.
-            return None
+        return fetch
 
     async def _read_end(
         self, path: str, request: ByteRequest | None, size: int
@@ -220,8 +168,8 @@ class Reader:
             if is_out_of_range(request, size):
                 raise RangeNotSatisfiableError(size)
             part = RangeByteRequest(*resolve(request, size))
-            response = await self._get(path, part, may_repeat=False)
-            if response is None:
+            response = await self.get(_Target(path, may_repeat=False), part)
+            if response.status == 404:
                 return None
             now = _whole_size(response)
             if response.status != 416 and now in (size, None):

@@ -1,0 +1,52 @@
+"""Several requests in one: multipart bodies, as Google Cloud Storage and Azure take them.
+
+Pure functions, no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from ..._http.parsing import parse_multipart, parse_part
+from ..._http.responses import WholeResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["batch_body", "batch_responses"]
+
+_NUMBER = re.compile(r"([0-9]{1,9})>?$")
+_STATUS_LINE = re.compile(rb"\S+\s+([0-9]{3})\b")
+
+
+def batch_body(parts: Iterable[str]) -> tuple[bytes, str]:
+    """The body of a batch, and its content type.
+
+    Parameters
+    ----------
+    parts : iterable of str
+        Each is the headers of a part, with a number as its ``Content-ID``, an empty line, and a
+        request.
+    """
+    boundary = f"batch_{secrets.token_hex(16)}"
+    texts = [f"--{boundary}\r\n{part}\r\n" for part in parts]
+    body = "".join([*texts, f"--{boundary}--\r\n"]).encode()
+    return body, f"multipart/mixed; boundary={boundary}"
+
+
+def batch_responses(batch: WholeResponse) -> dict[int, WholeResponse]:
+    """The responses in the response to a batch, by the number of their request.
+
+    A response without a number, as to the batch as a whole, is left out.
+    """
+    responses = {}
+    for part in parse_multipart(batch.headers.get("Content-Type", ""), batch.body):
+        number = _NUMBER.search(part.headers.get("content-id", ""))
+        line, _, rest = part.body.lstrip().partition(b"\n")
+        status = _STATUS_LINE.match(line)
+        if number and status:
+            headers, body = parse_part(rest)
+            responses[int(number[1])] = WholeResponse(int(status[1]), headers, body)
+    return responses

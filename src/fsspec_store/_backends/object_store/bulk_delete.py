@@ -1,0 +1,71 @@
+"""Deletes values in batches, or one by one where the service does not support batches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..._runtime.concurrency import for_each
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["BatchesUnsupportedError", "BulkDelete"]
+
+_CONCURRENT_BATCHES = 4
+
+
+class BatchesUnsupportedError(Exception):
+    """The service does not support batches."""
+
+
+class BulkDelete(ABC):
+    """Deletes values by bucket and name.
+
+    Attributes
+    ----------
+    batch_size : int
+        Maximum number of values of one batch.
+    """
+
+    batch_size: int
+    _supports_batches = True
+
+    @abstractmethod
+    async def delete(self, bucket: str, name: str) -> None:
+        """Delete a value, if it exists."""
+
+    @abstractmethod
+    async def _delete_batch(self, bucket: str, names: Sequence[str]) -> Iterable[str]:
+        """Delete values by one request, and return the names that are to be deleted one by one.
+
+        Raises
+        ------
+        BatchesUnsupportedError
+            When the service rejects the batch as a whole, and would reject every other one.
+        """
+
+    async def delete_many(self, targets: Iterable[tuple[str, str]], *, limit: int) -> None:
+        """Delete values by bucket and name, with at most ``limit`` requests in flight."""
+        by_bucket: dict[str, list[str]] = {}
+        for bucket, name in targets:
+            by_bucket.setdefault(bucket, []).append(name)
+        chunks = [
+            (bucket, names[start : start + self.batch_size])
+            for bucket, names in by_bucket.items()
+            for start in range(0, len(names), self.batch_size)
+        ]
+        at_once = min(limit, _CONCURRENT_BATCHES)
+        delete = partial(self._delete_chunk, limit=max(1, limit // at_once))
+        await for_each(delete, chunks, limit=at_once)
+
+    async def _delete_chunk(self, chunk: tuple[str, Sequence[str]], *, limit: int) -> None:
+        bucket, names = chunk
+        remaining: Iterable[str] = names
+        if self._supports_batches and len(names) > 1:
+            try:
+                remaining = await self._delete_batch(bucket, names)
+            except BatchesUnsupportedError:
+                self._supports_batches = False
+        await for_each(partial(self.delete, bucket), remaining, limit=limit)

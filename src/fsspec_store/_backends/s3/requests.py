@@ -1,0 +1,243 @@
+"""The requests of S3, and their results: what a transport sends and returns.
+
+Each class of requests is named after the operation in the S3 API Reference, and is generic in the
+type of its result. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+
+from botocore import xform_name
+
+from ..._http.http1.connection import CONTROL_BYTES, MaxBytes, max_control_bytes
+from .xml import ListPage
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ..._http.messages import BodyStream
+
+__all__ = [
+    "AbortMultipartUpload",
+    "CompleteMultipartUpload",
+    "CreateMultipartUpload",
+    "DeleteObject",
+    "DeleteObjects",
+    "GetObject",
+    "HeadBucket",
+    "HeadObject",
+    "ListMultipartUploads",
+    "ListObjectsV2",
+    "MultipartUpload",
+    "ObjectHead",
+    "ObjectResponse",
+    "Part",
+    "PutObject",
+    "Request",
+    "UnfinishedUpload",
+    "UploadPart",
+    "UploadsPage",
+]
+
+T = TypeVar("T")
+
+Verify: TypeAlias = Callable[[memoryview], None]
+
+
+class ObjectResponse(NamedTuple):
+    """The response to a `GetObject`.
+
+    Attributes
+    ----------
+    body : bytes, memoryview or BodyStream
+        A `BodyStream`, which the caller closes, if the body has more than ``whole_up_to`` bytes.
+    length : int
+        Size of the body in bytes.
+    verify : callable or None
+        Raises `ChecksumError` for bytes that differ from the stated checksum. Only with a stream of
+        a whole object; bytes are verified already.
+    """
+
+    body: bytes | memoryview | BodyStream
+    length: int
+    status: int
+    etag: str
+    content_range: str | None
+    verify: Verify | None = None
+
+
+class ObjectHead(NamedTuple):
+    """The response to a `HeadObject`; `length` is ``None`` where the service omits it."""
+
+    length: int | None
+    #: Names in lower case.
+    headers: Mapping[str, str]
+
+
+class MultipartUpload(NamedTuple):
+    """A multipart upload, and the algorithm of its parts' checksums, if it was created with one."""
+
+    id: str
+    algorithm: str | None = None
+
+
+class Part(NamedTuple):
+    """An uploaded part; the checksum is that of the upload's algorithm."""
+
+    number: int
+    etag: str
+    checksum: str | None
+
+
+class UnfinishedUpload(NamedTuple):
+    """An entry of a list of multipart uploads."""
+
+    key: str
+    id: str
+    initiated: datetime | None
+
+
+class UploadsPage(NamedTuple):
+    """A page of a list of multipart uploads; `markers` of the next page, ``None`` on the last."""
+
+    uploads: Sequence[UnfinishedUpload]
+    markers: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """A request to a bucket whose result is a ``T``."""
+
+    #: Name of botocore's method for the operation.
+    method: ClassVar[str]
+
+    bucket: str
+
+    def __init_subclass__(cls) -> None:
+        cls.method = xform_name(cls.__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GetObject(Request[ObjectResponse]):
+    """Read an object or a range of it.
+
+    Parameters
+    ----------
+    range, if_match : str, optional
+        The headers. Without a range the service is asked for the checksum of the object.
+    whole_up_to : int, optional
+        Maximum size in bytes of a body that is read; a larger one is returned as a stream.
+    max_bytes : callable, optional
+        Bounds a body of unknown length.
+    into : memoryview, optional
+        Memory for the body, used if it has the same size.
+    """
+
+    key: str
+    range: str | None = None
+    if_match: str | None = None
+    whole_up_to: int = CONTROL_BYTES
+    max_bytes: MaxBytes = max_control_bytes
+    into: memoryview | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadObject(Request[ObjectHead]):
+    """Read the size and the metadata of an object."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutObject(Request[None]):
+    """Write an object, if its condition is met; see `CompleteMultipartUpload`."""
+
+    key: str
+    body: memoryview
+    if_none_match: str | None = None
+    if_match: str | None = None
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObject(Request[None]):
+    """Delete an object."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObjects(Request[list[dict[str, str]]]):
+    """Delete objects; the result has the ``Error`` element of each key that was not deleted."""
+
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ListObjectsV2(Request[ListPage]):
+    """List keys that start with a prefix, after a token or a key, and common prefixes."""
+
+    prefix: str
+    delimiter: str | None = None
+    max_keys: int | None = None
+    token: str | None = None
+    start_after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateMultipartUpload(Request[MultipartUpload]):
+    """Begin a multipart upload."""
+
+    key: str
+    metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPart(Request[Part]):
+    """Upload a part of an object."""
+
+    key: str
+    upload: MultipartUpload
+    number: int
+    body: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteMultipartUpload(Request[None]):
+    """Write an object from uploaded parts, if its condition is met.
+
+    Parameters
+    ----------
+    if_none_match, if_match : str, optional
+        The headers: ``*`` for an object that does not exist, or the ETag of the one to replace.
+    """
+
+    key: str
+    upload: MultipartUpload
+    parts: Sequence[Part]
+    if_none_match: str | None = None
+    if_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AbortMultipartUpload(Request[None]):
+    """Remove the parts of a multipart upload."""
+
+    key: str
+    upload: MultipartUpload
+
+
+@dataclass(frozen=True, slots=True)
+class ListMultipartUploads(Request[UploadsPage]):
+    """List unfinished multipart uploads."""
+
+    prefix: str
+    markers: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadBucket(Request[None]):
+    """Check that a bucket exists."""
