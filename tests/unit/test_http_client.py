@@ -68,7 +68,7 @@ async def test_a_request_is_sent_exactly_as_given() -> None:
 
     async with server(answer) as url:
         http, _ = client(url)
-        found = await http.once("GET", f"{url}/a%2Fb?c=d", expect={200}, headers={"X-A": "é"})
+        found = await http.once("GET", f"{url}/a%2Fb?c=d", {"X-A": "é"}, expect={200})
         await http.aclose()
     assert found.body == b"ok"
     assert found.headers["content-LENGTH"] == "2"
@@ -96,7 +96,7 @@ async def test_aiohttp_sends_requests_after_a_protocol_error() -> None:
         http, stats = client(url)
 
         async def read() -> bytes | memoryview | object:
-            found = await http.send(lambda: http.fetch(url + "/a", expect={200}, headers={}))
+            found = await http.send(lambda: http.fetch(url + "/a", {}))
             return found.body
 
         for _ in range(2):
@@ -184,7 +184,7 @@ async def test_a_part_is_read(chunked: bool, is_native: bool) -> None:
         http, _ = client(url, is_native=is_native)
         sink = memoryview(bytearray(3))
         await http.fetch_part(
-            url + "/", RangeByteRequest(0, 3), sink, headers={}, is_same=lambda _: True
+            url + "/", {}, part=RangeByteRequest(0, 3), sink=sink, is_same=lambda _: True
         )
         assert sink == b"abc"
         await http.aclose()
@@ -198,9 +198,9 @@ async def test_a_part_of_another_size_is_an_error(size: int, is_native: bool) ->
         http, _ = client(url, is_native=is_native)
         sink, part = memoryview(bytearray(3)), RangeByteRequest(0, 3)
         with pytest.raises(aiohttp.ClientPayloadError):
-            await http.fetch_part(url + "/a", part, sink, headers={}, is_same=lambda _: True)
+            await http.fetch_part(url + "/a", {}, part=part, sink=sink, is_same=lambda _: True)
         with pytest.raises(ChangedWhileReadError):
-            await http.fetch_part(url + "/a", part, sink, headers={}, is_same=lambda _: False)
+            await http.fetch_part(url + "/a", {}, part=part, sink=sink, is_same=lambda _: False)
         await http.aclose()
 
 
@@ -210,7 +210,7 @@ async def test_an_unexpected_status_is_an_error_without_secrets(is_native: bool)
         http, _ = client(url, is_native=is_native)
         headers = {"Authorization": "Bearer token-1234"}
         with pytest.raises(StatusError) as caught:
-            await http.once("GET", url + "/", expect={200}, headers=headers)
+            await http.once("GET", url + "/", headers, expect={200})
         await http.aclose()
     assert caught.value.response.status == 403
     assert caught.value.response.body.startswith(b"no access with ")
@@ -223,7 +223,7 @@ async def test_a_response_that_is_no_value_is_bounded(is_native: bool) -> None:
     async with server(lambda _: head) as url:
         http, _ = client(url, is_native=is_native)
         with pytest.raises(OSError, match="100000000 bytes in response to a GET"):
-            await http.once("GET", url + "/", expect={200}, headers={})
+            await http.once("GET", url + "/", {}, expect={200})
         with pytest.raises(StatusError, match="status 200"):
-            await http.once("GET", url + "/", expect={204}, headers={})
+            await http.once("GET", url + "/", {}, expect={204})
         await http.aclose()

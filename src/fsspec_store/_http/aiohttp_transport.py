@@ -5,7 +5,6 @@ Does not know any service: the session, the proxy and the handling of redirects 
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
@@ -100,14 +99,9 @@ class AiohttpTransport:
             When the connection or the transfer failed.
         """
         session = self._sessions.get()
-        size = None if request.body is None else request.body.size
-        # aiohttp's timeouts start when the body is sent.
-        timeout = None if size is None else self._policy.transfer_timeout(size)
+        size = 0 if request.body is None else request.body.size or 0
         try:
-            async with (
-                asyncio.timeout(timeout),
-                Watchdog(self._policy, session, size or 0) as watchdog,
-            ):
+            async with Watchdog(self._policy, session, size) as watchdog:
                 response = await self._request(session, request, self._timeout)
                 is_left_open = False
                 try:

@@ -6,6 +6,7 @@ retries transient failures, and redacts error responses. Does not know any servi
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
@@ -17,7 +18,6 @@ from .messages import LargeBody, Request, Response
 from .responses import (
     ChangedWhileReadError,
     StatusError,
-    WholeResponse,
     redacted_response,
     retry_decision_of_error,
 )
@@ -39,6 +39,7 @@ __all__ = ["HTTPClient"]
 
 T = TypeVar("T")
 
+_READ_STATUSES = frozenset({200, 206, 404, 416})
 #: Expected statuses of a request for a part. The object may have changed, or the server may not
 #: support ranges.
 _PART_STATUSES = frozenset({200, 206, 400, 404, 410, 412, 416, 501})
@@ -72,6 +73,7 @@ class HTTPClient:
         self._transport = transport
         self._native = native
         self._transports: list[Transport] = [transport] if native is None else [transport, native]
+        self._policy = settings.policy
         self._stats = settings.stats
         self._large_bytes = settings.reads.above
         self._sender = Sender(service, settings.policy, classify, settings.stats)
@@ -100,12 +102,12 @@ class HTTPClient:
         self,
         method: str,
         url: str,
+        headers: Mapping[str, str],
         *,
         expect: Collection[int],
-        headers: Mapping[str, str],
         data: RequestBody | None = None,
         decode: bool = False,
-    ) -> WholeResponse:
+    ) -> Response[bytes]:
         """Send a request that does not read a value, without retries.
 
         The parameters are those of `fsspec_store._http.messages.Request`.
@@ -118,35 +120,35 @@ class HTTPClient:
                 f"the service sent {body.size} bytes in response to a {method} that does not read "
                 f"a value, and at most {CONTROL_BYTES} bytes are read"
             )
-        return WholeResponse(response.status, response.headers, bytes(body))
+        return Response(response.status, response.headers, bytes(body))
 
     async def fetch(
         self,
         url: str,
-        *,
-        expect: Collection[int],
         headers: Mapping[str, str],
+        *,
         max_bytes: MaxBytes = max_control_bytes,
     ) -> Response[ResponseBody]:
-        """Send a GET without retries, and read its body unless that is large.
+        """Send a GET for a value without retries, and read its body unless that is large.
 
         Parameters
         ----------
-        url, expect, headers, max_bytes
+        url, headers, max_bytes
             As in `fsspec_store._http.messages.Request`.
 
         Returns
         -------
         Response
-            With a `LargeBody`, which the caller closes, if the status is 200 or 206 and the body
-            is larger than the threshold in the settings. Otherwise with the body, not decoded.
+            With status 200, 206, 404 or 416. With a `LargeBody`, which the caller closes, if the
+            object or the part is larger than the threshold in the settings. Otherwise with the
+            body, not decoded.
         """
         return await self._send(
             Request(
                 "GET",
                 url,
                 headers,
-                expect,
+                _READ_STATUSES,
                 unread_above=self._large_bytes,
                 max_bytes=max_bytes,
             )
@@ -155,10 +157,10 @@ class HTTPClient:
     async def fetch_part(
         self,
         url: str,
+        headers: Mapping[str, str],
+        *,
         part: RangeByteRequest,
         sink: memoryview,
-        *,
-        headers: Mapping[str, str],
         is_same: Callable[[Mapping[str, str]], bool],
     ) -> None:
         """Read one part of an object into memory, without retries.
@@ -167,12 +169,12 @@ class HTTPClient:
         ----------
         url : str
             As in `fsspec_store._http.messages.Request`.
+        headers : mapping
+            Request headers, with the range and the condition on the object's version.
         part : RangeByteRequest
             Range of the part in the object.
         sink : memoryview
             Memory for the part.
-        headers : mapping
-            Request headers, with the range and the condition on the object's version.
         is_same : callable
             Returns whether a response with these headers is of that version.
 
@@ -226,26 +228,30 @@ class HTTPClient:
 
     async def _send(self, request: Request) -> Response[ResponseBody]:
         """Send a request; raise `StatusError` for an unexpected status."""
-        native = self._native
+        transport: Transport = self._transport
         body = request.body
-        if native is None or request.decode or not (body is None or body.is_contiguous):
-            response = await self._transport.send(request)
-        else:
+        if self._native and not request.decode and (body is None or body.is_contiguous):
+            transport = self._native
             self._stats.native += 1
-            try:
-                response = await native.send(request)
-            except ProtocolError:
-                # aiohttp, which is more lenient, sends all further requests.
-                self._native = None
-                raise
+        try:
+            if body is None or body.size is None:
+                response = await transport.send(request)
+            else:
+                # The timeouts of the transports start when the body is sent.
+                async with asyncio.timeout(self._policy.transfer_timeout(body.size)):
+                    response = await transport.send(request)
+        except ProtocolError:
+            # aiohttp, which is more lenient, sends all further requests.
+            self._native = None
+            raise
         if response.status in request.expect:
             return response
         found = response.body
         if isinstance(found, LargeBody):
             found.stream.close()
             found = b""
-        whole = WholeResponse(response.status, response.headers, bytes(found))
-        raise StatusError(redacted_response(whole, request.url, request.headers))
+        error = Response(response.status, response.headers, bytes(found))
+        raise StatusError(redacted_response(error, request.url, request.headers))
 
     def close(self) -> None:
         """Close all connections. Later requests open new ones."""

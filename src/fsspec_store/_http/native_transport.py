@@ -6,7 +6,6 @@ and session options are not supported: aiohttp sends those requests. Does not kn
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from functools import cache
 from typing import TYPE_CHECKING
@@ -40,7 +39,6 @@ class NativeTransport:
     def __init__(self, service: str, policy: RetryPolicy) -> None:
         parts = urlsplit(service)
         self._service = service
-        self._policy = policy
         self._host = parts.netloc
         self._address = (parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
         self._tls = parts.scheme == "https"
@@ -59,14 +57,7 @@ class NativeTransport:
         ConnectionError, TimeoutError, OSError
             As `fsspec_store._http.http1.pool.Pool.request`.
         """
-        if request.body is None:
-            return await self._send(request, None)
-        body = request.body.in_one_piece()
-        # The timeouts of the connection start when the body is sent.
-        async with asyncio.timeout(self._policy.transfer_timeout(body.nbytes)):
-            return await self._send(request, body)
-
-    async def _send(self, request: Request, body: memoryview | None) -> Response[ResponseBody]:
+        body = None if request.body is None else request.body.in_one_piece()
         target = request.url[len(self._service) :]
         lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
         if body is not None and "Content-Length" not in request.headers:

@@ -20,7 +20,8 @@ from ..._http.content_range import (
     requested_part,
     total_size,
 )
-from ..._http.responses import ChangedWhileReadError, HTTPResponse, LargeBody, StatusError
+from ..._http.messages import LargeBody, Response
+from ..._http.responses import ChangedWhileReadError, StatusError
 from ..object_store.reading import ValueReader, is_version
 from .bodies import Body, RangeIgnoredError, extract_range, object_size, supports_parts
 
@@ -134,7 +135,7 @@ class Reader(ValueReader[_Target]):
             headers={} if byte_range is None else {"Range": byte_range},
             slot=slot,
         )
-        return HTTPResponse(404, {}, b"") if found is None else found
+        return Response(404, {}, b"") if found is None else found
 
     def _fetch_part(
         self, target: _Target, headers: Mapping[str, str], total: int | None
@@ -228,7 +229,7 @@ async def _no_body(body: Body) -> bytes:
     return b""
 
 
-def _whole_size(response: HTTPResponse[Any]) -> int | None:
+def _whole_size(response: Response[Any]) -> int | None:
     """The object's size from a 200, 206 or 416 response; ``None`` if it is not stated."""
     if content_coding(response.headers):
         return None
