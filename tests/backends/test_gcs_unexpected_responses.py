@@ -194,6 +194,39 @@ async def test_a_rejected_batch_is_sent_as_single_requests(error_response: Reply
         assert [request.method for request in server.seen].count("DELETE") == 4
 
 
+@pytest.mark.parametrize("part", [PAGE, b"404 page not found"])
+async def test_a_key_whose_deletion_in_a_batch_failed_at_another_server_is_deleted(
+    part: bytes,
+) -> None:
+    def respond(request: Asked) -> Reply:
+        if request.method != "POST":
+            return service(request)
+        parts = (
+            b"--b\r\nContent-ID: <response-0>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n",
+            b"--b\r\nContent-ID: <response-1>\r\n\r\nHTTP/1.1 404 Not Found\r\n\r\n" + part,
+            b"\r\n--b--",
+        )
+        return Reply(200, b"".join(parts), {"Content-Type": "multipart/mixed; boundary=b"})
+
+    async with scripted_s3(respond) as server, open_at(server.url) as store:
+        await store.delete_dir("")
+        deleted = [request.path for request in server.seen if request.method == "DELETE"]
+        assert [unquote(path.rpartition("/")[2]) for path in deleted] == ["x/a", "x/b"]
+
+
+async def test_an_error_page_in_a_batch_is_an_error() -> None:
+    def respond(request: Asked) -> Reply:
+        if request.method != "POST":
+            return service(request)
+        part = b"--b\r\nContent-ID: <response-0>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n" + PAGE
+        headers = {"Content-Type": "multipart/mixed; boundary=b"}
+        return Reply(200, part + b"\r\n--b--", headers)
+
+    async with scripted_s3(respond) as server, open_at(server.url) as store:
+        with pytest.raises(BackendError, match="does not speak Google's JSON API"):
+            await store.delete_dir("")
+
+
 # -- Credentials -----------------------------------------------------------------------------------
 
 

@@ -473,18 +473,18 @@ def test_a_refusal_says_what_to_do(name: str, advice: str) -> None:
 
 def test_a_store_without_zarr_is_opened_with_its_options() -> None:
     options = {"timeout": 7, "retries": 1, "missing_on_forbidden": True, "max_concurrency": 3}
-    core = FsspecStore.from_url("memory://core.zarr", {"anything": 1}, **options)
+    core = FsspecStore.from_url("memory://core.zarr", {"anon": True}, **options)
     store = open_store(core)
-    assert store == open_store("memory://core.zarr", {"anything": 1}, **options)
+    assert store == open_store("memory://core.zarr", {"anon": True}, **options)
     zarr.create_array(store=store, data=DATA, chunks=(5, 5))
     assert core.sync.exists("zarr.json")
     assert open_store(core, retries=2) == open_store(
-        "memory://core.zarr", {"anything": 1}, **{**options, "retries": 2}
+        "memory://core.zarr", {"anon": True}, **{**options, "retries": 2}
     )
     assert open_store(core.with_read_only(True)).read_only
     assert open_store(core, read_only=True).read_only
     with pytest.raises(TypeError, match="storage_options given with a FsspecStore"):
-        open_store(core, {"anything": 1})
+        open_store(core, {"anon": True})
 
 
 @pytest.mark.parametrize(

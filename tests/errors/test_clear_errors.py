@@ -14,11 +14,13 @@ import fsspec
 import pytest
 from conformance.support import buf, listed, put, read
 from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.registry import get_filesystem_class
 from servers import HTTPEndpoint, S3Endpoint
 from servers.scripted_s3 import Reply, scripted_s3
 
 from fsspec_store import Buffer, FsspecStore, RangeByteRequest, StorePath
 from fsspec_store._core.redaction import public_text, public_url
+from fsspec_store._core.urls import named_options
 from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
@@ -106,6 +108,9 @@ def test_a_url_is_text(url: Any) -> None:
         ("https://host", {"headers": "x"}, "headers must be a mapping of str to str"),
         ("https://host", {"client_kwargs": {"headers": {"x": 1}}}, "headers must be a mapping"),
         ("/nowhere/x", {"auto_mkdri": True}, "'auto_mkdri' .did you mean 'auto_mkdir'"),
+        ("/nowhere/x", {"bogus": 1, "s4": {}}, "file:// takes no storage option 'bogus', 's4'"),
+        ("memory://x", {"bogus": 1}, "memory:// takes no storage option 'bogus'"),
+        ("memory://x", {"auto_mkdr": 1}, "'auto_mkdr'"),
         ("memory://x", {"readonly": True}, "did you mean the store parameter read_only=..."),
         ("/nowhere", {"read_only": True}, "did you mean the store parameter read_only=..."),
         ("s3://b", {"read_onyl": True}, "did you mean the store parameter read_only=..."),
@@ -116,6 +121,31 @@ def test_a_url_is_text(url: Any) -> None:
 def test_a_storage_option_that_is_none(url: str, options: Any, names: str) -> None:
     with pytest.raises(StorageOptionError, match=names):
         FsspecStore.from_url(url, options)
+
+
+#: Of filesystems with options: other protocols have none, or all of another one.
+PROTOCOLS = [
+    "abfs",
+    "file",
+    "ftp",
+    "gs",
+    "https",
+    "memory",
+    "reference",
+    "s3",
+    "sftp",
+    "simplecache",
+    "tar",
+    "zip",
+]
+
+
+@pytest.mark.parametrize("url", ["memory://x", "/nowhere/x"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_memory_and_files_take_the_options_of_other_filesystems(url: str, protocol: str) -> None:
+    # One set of options for several URLs.
+    options = dict.fromkeys(named_options(get_filesystem_class(protocol)) - {"fo"})
+    assert FsspecStore.from_url(url, {**options, protocol: {}}).supports_listing
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("reference://", {"fo": {}, "remote_protocol": "s3", "remote_options": {"bogus": 1}}, "s3fs"),
     ("reference://", {"fo": {}, "fs": {"s3": {"bogus": 1}}}, "s3fs takes no storage option"),
     ("simplecache::file:///x", {"file": {"auto_mkdri": 1}}, "did you mean 'auto_mkdir'"),
+    ("simplecache::file:///x", {"file": {"bogus": 1}}, "file:// takes no storage option 'bogus'"),
+    ("simplecache::memory://x", {"memory": {"bogus": 1}}, "memory:// takes no .* 'bogus'"),
+    ("simplecache://x", {"target_protocol": "memory", "target_options": {"bogus": 1}}, "'bogus'"),
     ("reference://", {"fo": {}, "remote_option": {}}, "did you mean 'remote_options'"),
 ]
 
@@ -99,7 +102,7 @@ def test_options_that_a_link_takes(tmp_path: Path) -> None:
             "abfs://container/x",
             {"account_name": "a", "anon": True, "skip_instance_cache": True, "max_paths": 3},
         ),
-        ("simplecache::memory://x", {"memory": {"anything": 1}, **copies}),
+        ("simplecache::memory://x", {"memory": {"anon": True}, **copies}),
         (f"reference://::{file}", {"remote_protocol": "s3", "remote_options": S3}),
         ("reference://", {"fo": str(file), "target_options": {"compression": None}}),
         # fsspec.open's own, which it would be given by the same dictionary.

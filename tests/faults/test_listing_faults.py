@@ -154,6 +154,19 @@ async def test_what_is_listed_beside_what_was_asked_for_is_left_alone(name: str)
 
 
 @pytest.mark.parametrize("name", SERVICES)
+async def test_a_key_that_a_page_repeats_is_listed_once(name: str) -> None:
+    async with service(name) as running:
+        store = running.store
+        running.always("root/a/x", "root/a/x", "root/a/y", "root/a/x")
+        for fan_out in (1, 2):
+            assert await listed(store.list_prefix("", fan_out=fan_out)) == ["a/x", "a/y"]
+        assert await collect(store.list_sizes("a/")) == [("a/x", 1), ("a/y", 1)]
+        assert await store.getsize_prefix("a") == 2
+        await store.delete_dir("a")
+        assert sorted(running.deleted) == ["root/a/x", "root/a/y"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
 async def test_an_answer_to_another_question_is_an_error(name: str) -> None:
     async with service(name) as running:
         running.always("root-2/a/x", "root", "other/x")

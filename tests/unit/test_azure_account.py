@@ -21,7 +21,9 @@ from azure.storage.blob.aio import BlobServiceClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store._backends.azure.account import SharedKey, Tokens, account_of
+from fsspec_store._backends.azure.account import account_of
+from fsspec_store._backends.azure.credentials import SharedKey
+from fsspec_store._backends.azure.tokens import Tokens
 from fsspec_store._http.retrier import Sender, Stats
 from fsspec_store._http.retry_policy import TRANSIENT, RetryPolicy
 from fsspec_store.errors import StorageOptionError

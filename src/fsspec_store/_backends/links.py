@@ -10,12 +10,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import fsspec
-from fsspec.registry import get_filesystem_class
+from fsspec.registry import available_protocols, get_filesystem_class
 
 from .._core.urls import is_layer, links_of, named_options, protocol_of
 from ..errors import StorageOptionError
 from .generic.guards import guard_services
-from .options import misspelt, refuse_unknown
+from .option_names import OF_FILESYSTEMS
+from .options import refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,12 +57,12 @@ OF_OPEN = (
 )
 
 #: fsspec's classes, except layers, that ignore unknown options. One set of options is often used
-#: for several stores, so only misspelt options are refused.
+#: for several stores, so the options of other filesystems are valid, and have no effect.
 _LENIENT = frozenset({"fsspec.implementations.local", "fsspec.implementations.memory"})
 
 #: Filesystem class to the module whose ``check_options`` validates its options.
 _CHECKED = {
-    "adlfs.spec.AzureBlobFileSystem": "azure.account",
+    "adlfs.spec.AzureBlobFileSystem": "azure.options",
     "fsspec.implementations.http.HTTPFileSystem": "web.session",
     "gcsfs.core.GCSFileSystem": "gcs.session",
     "s3fs.core.S3FileSystem": "s3.session",
@@ -69,7 +70,7 @@ _CHECKED = {
 
 #: Package to the module that knows its option names, where the constructor fails on a wrong one, or
 #: looks for credentials.
-_NAMED = {"adlfs": "azure.account", "gcsfs": "gcs.session"}
+_NAMED = {"adlfs": "azure.options", "gcsfs": "gcs.session"}
 
 #: Parameters of layers for the protocol and options of the filesystem below.
 _BELOW = (
@@ -110,9 +111,11 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
             f"{_protocols(cls)[0]}:: takes no storage option", options, known_options(cls)
         )
     elif cls.__module__ in _LENIENT:
-        known = known_options(cls)
+        others = OF_FILESYSTEMS.union(available_protocols())
         refuse_unknown(
-            f"{_protocols(cls)[0]}:// takes no storage option", misspelt(options, known), known
+            f"{_protocols(cls)[0]}:// takes no storage option",
+            options.keys() - others,
+            known_options(cls),
         )
     # Classes of other packages may accept options without naming them.
     module = _NAMED.get(cls.__module__.partition(".")[0])

@@ -1,11 +1,21 @@
-"""Option names of other libraries, and the option to write instead, for each filesystem library.
+"""Names of the options of filesystems, and of other libraries with the option to write instead.
 
-Names are compared without case, ``_`` and ``-``.
+The names of other libraries are compared without case, ``_`` and ``-``.
 """
 
 from __future__ import annotations
 
-__all__ = ["ADLFS", "AIOHTTP", "BY_MODULE", "GCSFS", "OF_THE_STORE", "S3FS", "squashed"]
+__all__ = [
+    "ADLFS",
+    "AIOHTTP",
+    "AZURE_IDENTITY",
+    "BY_MODULE",
+    "GCSFS",
+    "OF_FILESYSTEMS",
+    "OF_THE_STORE",
+    "S3FS",
+    "squashed",
+]
 
 
 def squashed(name: str) -> str:
@@ -140,3 +150,50 @@ BY_MODULE = {
     "gcsfs.": GCSFS,
     "s3fs.": S3FS,
 }
+
+
+def _names(*rows: str) -> frozenset[str]:
+    return frozenset(name for row in rows for name in row.split())
+
+
+#: Options that adlfs passes to ``azure.identity.DefaultAzureCredential``, which checks no names.
+AZURE_IDENTITY = _names(
+    "additionally_allowed_tenants authority broker_client_id broker_tenant_id",
+    "disable_instance_discovery exclude_broker_credential exclude_cli_credential",
+    "exclude_developer_cli_credential exclude_environment_credential",
+    "exclude_interactive_browser_credential exclude_managed_identity_credential",
+    "exclude_powershell_credential exclude_shared_token_cache_credential",
+    "exclude_visual_studio_code_credential exclude_workload_identity_credential identity_config",
+    "interactive_browser_client_id interactive_browser_tenant_id logging_enable",
+    "managed_identity_client_id process_timeout require_envvar shared_cache_tenant_id",
+    "shared_cache_username subscription visual_studio_code_tenant_id workload_identity_client_id",
+    "workload_identity_tenant_id",
+)
+
+#: Options of the filesystems of services, of FTP and SFTP, and of fsspec's layers.
+OF_FILESYSTEMS = AZURE_IDENTITY | _names(
+    # s3fs
+    "anon cache_regions client_kwargs config_kwargs default_block_size default_cache_type "
+    "default_fill_cache endpoint_url fixed_upload_size key local_expiry_check max_concurrency "
+    "password requester_pays s3_additional_kwargs secret session token use_ssl username "
+    "version_aware",
+    # gcsfs
+    "access block_size cache_timeout check_connection consistency default_location "
+    "finalize_on_close max_mrd_pool_cache_queue_size mrd_pool_cache_size project "
+    "requests_timeout secure_serialize session_kwargs timeout",
+    # adlfs
+    "account_host account_key account_name assume_container_exists blocksize client_id "
+    "client_secret connection_string connection_timeout credential location_mode read_timeout "
+    "request_session sas_token socket_timeout tenant_id",
+    # fsspec's HTTPFileSystem, and aiohttp
+    "auth cache_options cache_type cookies encoded get_client headers proxy same_scheme "
+    "simple_links size_policy ssl",
+    # FTP, SFTP and paramiko, local files
+    "acct allow_agent auto_mkdir encoding host key_filename look_for_keys passphrase pkey port "
+    "ssh_kwargs tempdir tls",
+    # fsspec's caching layers, archives and tables of references
+    "allowZip64 cache_check cache_mapper cache_size cache_storage cache_storage_mode check_files "
+    "compression compresslevel expiry_time fs global_store index_store max_block max_gap mode "
+    "path ref_storage_args remote_options remote_protocol same_names simple_templates target "
+    "template_overrides",
+)

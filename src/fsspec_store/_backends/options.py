@@ -12,7 +12,7 @@ from .option_names import OF_THE_STORE, squashed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Set
 
-__all__ = ["endpoint_advice", "misspelt", "refuse_unknown"]
+__all__ = ["endpoint_advice", "refuse_unknown"]
 
 #: A host, optionally with port and path, without parts that may be secret.
 _HOST = re.compile(
@@ -48,22 +48,6 @@ def refuse_unknown(
         hints.append(f"{name!r}" + (f" (did you mean {meant}?)" if meant else ""))
     if hints:
         raise StorageOptionError(f"{words} {', '.join(hints)}")
-
-
-def misspelt(given: Iterable[str], known: Set[str]) -> set[str]:
-    """The unknown options that resemble a known one, or ``read_only``.
-
-    Parameters
-    ----------
-    given, known : iterable of str
-        Names of options.
-    """
-    near = {squashed(name) for name in (*known, "read_only")}
-    return {
-        name
-        for name in set(given) - known
-        if difflib.get_close_matches(squashed(name), near, n=1, cutoff=_NEAR)
-    }
 
 
 def endpoint_advice(endpoint: str) -> str:

@@ -1,4 +1,4 @@
-"""Validation of listings: every entry is below the requested prefix, and the listing ends.
+"""Validation of listings: every entry is below the requested prefix, once, and the listing ends.
 
 Listed keys are returned, counted and deleted, so entries outside of the prefix must not pass. Knows
 no service.
@@ -65,7 +65,7 @@ async def checked_pages(
     recursive: bool,
     redactor: Callable[[], Callable[[str], str]],
 ) -> AsyncGenerator[Page, None]:
-    """Yield the pages of a listing, without entries outside of the prefix.
+    """Yield the pages of a listing, without repeated objects and entries outside of the prefix.
 
     A service or a cache that ignores the prefix, or the delimiter, lists too much. A page with
     entries inside and outside of the prefix comes from such a service: nothing is missing, and the
@@ -113,6 +113,9 @@ async def checked_pages(
                     f"a recursive listing of {prefix!r} returned the common prefix "
                     f"{page.prefixes[0]!r}: keys below it would be missing"
                 )
+            # A repeated key would be returned, counted and deleted twice.
+            if len({path for path, _ in page.objects}) < len(page.objects):
+                page = page._replace(objects=list(dict(page.objects).items()))
             yield page if recursive else _one_level(page, directory)
 
 

@@ -1,54 +1,33 @@
-"""Reads the configuration of an adlfs filesystem: endpoint and credential of the account.
+"""Reads the endpoint and the credential of an adlfs filesystem, and builds URLs and headers.
 
-Rejects options that have no effect. Supports shared keys, shared access signatures and tokens.
 Sends no requests to the storage service.
 """
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import binascii
-import hmac
-import inspect
 import logging
-import os
 import re
-import threading
 import time
-from concurrent.futures import Future
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
-from fsspec.asyn import get_loop
-
-from ..._http.credential_lookups import LookupRate
-from ..._runtime.forks import free_in_child
 from ...errors import StorageOptionError
-from ..option_names import ADLFS
-from ..options import refuse_unknown
+from .credentials import Credential, SharedAccessSignature, SharedKey
+from .options import check_options
 from .responses import is_unsupported_version
+from .tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping
+    from collections.abc import Mapping
 
     from fsspec import AbstractFileSystem
 
     from ..._http.messages import Response
 
-__all__ = [
-    "Account",
-    "Credential",
-    "SharedKey",
-    "Tokens",
-    "account_of",
-    "check_names",
-    "check_options",
-]
+__all__ = ["Account", "account_of"]
 
 logger = logging.getLogger("fsspec_store.azure")
 
@@ -57,91 +36,6 @@ _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
 #: since 2021-02-12 they support every name. The others are for Azure Stack Hub and emulators:
 #: batches need 2018-11-09, all other requests work with 2017-11-09.
 _API_VERSIONS = ("2021-12-02", "2019-07-07", "2017-11-09")
-#: Printable ASCII without the space and ``#``, which end a query.
-_QUERY_CHARACTERS = re.compile(r'[!"$-~]*')
-_INVALID_SAS = (
-    "the shared access signature has a character that is invalid in a URL: a space, a line break, "
-    "'#', or a non-ASCII character"
-)
-#: Characters that no proxy changes in a header (RFC 9110, section 5.5).
-_HEADER_CHARACTERS = re.compile("[!-~]+")
-_SCOPE = "https://storage.azure.com/.default"
-#: A token is refreshed this long before it expires.
-_REFRESH_MARGIN_SECONDS = 300
-
-#: Headers whose values are signed, in this order ("Authorize with Shared Key").
-_SIGNED_HEADERS = (
-    "Content-Encoding",
-    "Content-Language",
-    "Content-Length",
-    "Content-MD5",
-    "Content-Type",
-    "Date",
-    "If-Modified-Since",
-    "If-Match",
-    "If-None-Match",
-    "If-Unmodified-Since",
-    "Range",
-)
-
-#: Options that adlfs passes to fsspec.
-_FSSPEC_OPTIONS = frozenset(
-    {"batch_size", "listings_expiry_time", "max_paths", "use_listings_cache"}
-)
-#: Options that adlfs passes to ``azure.identity.DefaultAzureCredential``, which checks no names.
-_IDENTITY_OPTIONS = frozenset(
-    {
-        "additionally_allowed_tenants",
-        "authority",
-        "broker_client_id",
-        "broker_tenant_id",
-        "disable_instance_discovery",
-        "exclude_broker_credential",
-        "exclude_cli_credential",
-        "exclude_developer_cli_credential",
-        "exclude_environment_credential",
-        "exclude_interactive_browser_credential",
-        "exclude_managed_identity_credential",
-        "exclude_powershell_credential",
-        "exclude_shared_token_cache_credential",
-        "exclude_visual_studio_code_credential",
-        "exclude_workload_identity_credential",
-        "identity_config",
-        "interactive_browser_client_id",
-        "interactive_browser_tenant_id",
-        "logging_enable",
-        "managed_identity_client_id",
-        "process_timeout",
-        "require_envvar",
-        "shared_cache_tenant_id",
-        "shared_cache_username",
-        "subscription",
-        "visual_studio_code_tenant_id",
-        "workload_identity_client_id",
-        "workload_identity_tenant_id",
-    }
-)
-
-
-class Credential(Protocol):
-    """Authorizes requests."""
-
-    #: Whether `refresh` may replace a rejected credential.
-    refreshable: bool
-
-    async def authorization(
-        self, method: str, path: str, query: str, headers: Mapping[str, str]
-    ) -> str | None:
-        """The ``Authorization`` header of a request, ``None`` without one."""
-
-    def signature(self) -> str:
-        """The shared access signature for the query of every URL, or ``""``."""
-
-    def current_token(self) -> object:
-        """Identifies the token of the request that was authorized last, for `refresh`."""
-
-    async def refresh(self, rejected: object) -> None:
-        """Discard the rejected token, unless it was replaced already."""
 
 
 class Account:
@@ -228,239 +122,6 @@ class Account:
         return headers
 
 
-class SharedAccessSignature:
-    """A shared access signature, or an empty one for public data.
-
-    Parameters
-    ----------
-    source : str or AzureSasCredential
-        The signature as a query string. A credential object may change it at any time.
-
-    Raises
-    ------
-    StorageOptionError
-        When a string has characters that are invalid in a URL.
-    """
-
-    refreshable = False
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-        if isinstance(source, str):
-            self._source = source = _sas_query(source)
-            if not _QUERY_CHARACTERS.fullmatch(source):
-                # The message must not contain the secret.
-                raise StorageOptionError(_INVALID_SAS)
-
-    async def authorization(
-        self, method: str, path: str, query: str, headers: Mapping[str, str]
-    ) -> str | None:
-        return None
-
-    def signature(self) -> str:
-        if isinstance(self._source, str):
-            return self._source
-        query = _sas_query(str(self._source.signature))
-        if not _QUERY_CHARACTERS.fullmatch(query):
-            raise ClientAuthenticationError(_INVALID_SAS)
-        return query
-
-    def current_token(self) -> object:
-        return None
-
-    async def refresh(self, rejected: object) -> None:
-        pass
-
-
-def _sas_query(signature: str) -> str:
-    """A shared access signature without the ``?`` and line breaks of portals and files."""
-    return signature.strip().lstrip("?")
-
-
-class SharedKey:
-    """An account's key.
-
-    Parameters
-    ----------
-    account, key : str
-        Name of the account, and its key in base 64.
-
-    Raises
-    ------
-    StorageOptionError
-        When the key is not base 64.
-    """
-
-    refreshable = False
-
-    def __init__(self, account: str, key: str) -> None:
-        self._account = account
-        try:
-            self._key = base64.b64decode(key.strip(), validate=True)
-        except (binascii.Error, ValueError):
-            # Not chained: a traceback may show the key.
-            raise StorageOptionError("invalid account_key: not base 64") from None
-
-    async def authorization(
-        self, method: str, path: str, query: str, headers: Mapping[str, str]
-    ) -> str | None:
-        # "Authorize with Shared Key", versions since 2015-02-21.
-        lines = [method, *(headers.get(name, "") for name in _SIGNED_HEADERS)]
-        if lines[3] == "0":
-            lines[3] = ""
-        own = {name.lower(): name for name in headers if name.lower().startswith("x-ms-")}
-        lines += [f"{lower}:{headers[name]}" for lower, name in sorted(own.items())]
-        lines.append(f"/{self._account}{path}")
-        if query:
-            pairs = [part.partition("=") for part in query.split("&")]
-            lines += sorted(f"{name.lower()}:{unquote(value)}" for name, _, value in pairs)
-        digest = hmac.digest(self._key, "\n".join(lines).encode(), "sha256")
-        return f"SharedKey {self._account}:{base64.b64encode(digest).decode()}"
-
-    def signature(self) -> str:
-        return ""
-
-    def current_token(self) -> object:
-        return None
-
-    async def refresh(self, rejected: object) -> None:
-        pass
-
-
-class _Token(NamedTuple):
-    """The ``Authorization`` header with a token, and the time when it expires."""
-
-    authorization: str
-    expires_on: float
-
-
-class _NoTokenError(ClientAuthenticationError):
-    """A credential object did not return a valid token."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"the credential object returned no valid token: {why}")
-
-
-def _parsed_token(found: Any) -> _Token:
-    """Check the result of ``get_token``; a token from a file may end with a line break."""
-    text = getattr(found, "token", None)
-    text = text.strip() if isinstance(text, str) else ""
-    if not _HEADER_CHARACTERS.fullmatch(text):
-        raise _NoTokenError("not a string, empty, or with a character that is invalid in a header")
-    try:
-        return _Token(f"Bearer {text}", float(found.expires_on))
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        raise _NoTokenError("expires_on is not a time") from None
-
-
-async def _await_token(found: Awaitable[Any]) -> _Token:
-    return _parsed_token(await found)
-
-
-class Tokens:
-    """Tokens of a credential object, fetched once for all event loops of the process.
-
-    A synchronous object runs in a new thread. An asynchronous one has a session that belongs to one
-    loop: it always runs on the loop of fsspec, as in adlfs.
-
-    Parameters
-    ----------
-    credential : TokenCredential or AsyncTokenCredential
-        As in azure.identity. It is never closed, because it belongs to the user.
-    """
-
-    refreshable = True
-
-    def __init__(self, credential: Any) -> None:
-        self._credential = credential
-        self._reset()
-
-    def _reset(self) -> None:
-        self._pid = os.getpid()
-        self._lock = free_in_child(threading.Lock())
-        self._fetch: Future[_Token] | None = None
-        self._rate = LookupRate()
-
-    async def authorization(
-        self, method: str, path: str, query: str, headers: Mapping[str, str]
-    ) -> str | None:
-        fetch = self._current_fetch()
-        if not fetch.done():
-            # Other requests wait for this token: a cancelled one must not cancel the fetch.
-            try:
-                await asyncio.shield(asyncio.wrap_future(fetch))
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if not fetch.cancelled() or (task is not None and task.cancelling()):
-                    raise
-            except Exception:
-                # It is raised below.
-                pass
-        if fetch.cancelled():
-            raise ServiceRequestError("the request for a token was cancelled")
-        error = fetch.exception()
-        if error is not None:
-            # All waiting requests raise this exception: its traceback would grow with each.
-            raise error.with_traceback(None)
-        return fetch.result().authorization
-
-    def signature(self) -> str:
-        return ""
-
-    def current_token(self) -> object:
-        return self._fetch
-
-    async def refresh(self, rejected: object) -> None:
-        # The first of many requests with a rejected token fetches a new one for all.
-        with self._lock:
-            if self._fetch is rejected and self._rate.take():
-                self._fetch = None
-
-    def _current_fetch(self) -> Future[_Token]:
-        if self._pid != os.getpid():
-            # After a fork the parent's thread does not exist.
-            self._reset()
-        with self._lock:
-            if self._fetch is None or self._needs_fetch(self._fetch):
-                self._fetch = self._start_fetch()
-            return self._fetch
-
-    def _needs_fetch(self, fetch: Future[_Token]) -> bool:
-        """Whether to fetch a new token; after a failure, at a bounded rate."""
-        if not fetch.done():
-            return False
-        if fetch.cancelled():
-            return True
-        if fetch.exception() is not None:
-            return self._rate.take()
-        return fetch.result().expires_on - time.time() < _REFRESH_MARGIN_SECONDS
-
-    def _start_fetch(self) -> Future[_Token]:
-        get_token = self._credential.get_token
-        if inspect.iscoroutinefunction(get_token):
-            return asyncio.run_coroutine_threadsafe(_await_token(get_token(_SCOPE)), get_loop())
-        future: Future[_Token] = Future()
-
-        def run() -> None:
-            try:
-                found = get_token(_SCOPE)
-                if inspect.isawaitable(found):
-                    # iscoroutinefunction does not detect a wrapped asynchronous method.
-                    fetch = asyncio.run_coroutine_threadsafe(_await_token(found), get_loop())
-                    token = fetch.result()
-                else:
-                    token = _parsed_token(found)
-                future.set_result(token)
-            except Exception as error:
-                future.set_exception(error)
-            except BaseException as error:
-                # SystemExit, for one, would end the process that waits for the token.
-                future.set_exception(_NoTokenError(f"get_token raised {type(error).__name__}"))
-
-        threading.Thread(target=run, name="fsspec-store-token", daemon=True).start()
-        return future
-
-
 def _now() -> str:
     return _date(int(time.time()))
 
@@ -521,36 +182,3 @@ def _credential(fs: AbstractFileSystem, found: Any, query: str) -> Credential:
         return SharedAccessSignature(found)
     # adlfs makes a synchronous and an asynchronous credential; only the latter needs its loop.
     return Tokens(fs.sync_credential or found)
-
-
-def check_options(fs: AbstractFileSystem) -> None:
-    """Reject options that adlfs ignores, or that have no effect.
-
-    Raises
-    ------
-    StorageOptionError
-        Names each of them.
-    """
-    if fs.location_mode not in ("primary", "secondary"):
-        raise StorageOptionError(
-            f"location_mode must be 'primary' or 'secondary', got {fs.location_mode!r}"
-        )
-    if fs.request_session is not None:
-        raise StorageOptionError(
-            "adlfs ignores request_session, and a session serves only one event loop"
-        )
-    check_names(type(fs), fs.kwargs)
-
-
-def check_names(cls: type[AbstractFileSystem], given: Iterable[str]) -> None:
-    """Reject options that adlfs ignores, by name.
-
-    Raises
-    ------
-    StorageOptionError
-        Names each of them.
-    """
-    known = _FSSPEC_OPTIONS | _IDENTITY_OPTIONS
-    if not known.issuperset(given):
-        known |= set(inspect.signature(cls.__init__).parameters)
-        refuse_unknown("adlfs takes no storage option", given, known, ADLFS)

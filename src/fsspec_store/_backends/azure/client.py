@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ..._http.retrier import Slot
     from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
-    from .account import Credential
     from .bodies import Body
+    from .credentials import Credential
 
 __all__ = ["Client", "quoted"]
 

@@ -5,14 +5,12 @@ Pure functions and values, no I/O.
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
-import google_crc32c
-import numpy as np
+from ..checksums import ALGORITHMS, in_base64
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -83,26 +81,15 @@ def checksum_metadata(data: memoryview) -> dict[str, str]:
     value = crc32c(data)
     if value is not None:
         return {"crc32c": value}
-    digest = md5(data, usedforsecurity=False).digest()
-    return {"md5Hash": base64.b64encode(digest).decode()}
+    return {"md5Hash": in_base64(md5(data, usedforsecurity=False).digest())}
 
 
-def crc32c(data: memoryview, *, step_bytes: int = _HASH_STEP_BYTES) -> str | None:
-    """The CRC-32C in base 64; ``None`` where only the slow implementation is installed.
-
-    Parameters
-    ----------
-    data : memoryview
-        The value.
-    step_bytes : int, optional
-        Bytes per call of the library, ``>= 1``. A call holds the GIL.
-    """
-    if google_crc32c.implementation != "c":
-        # The pure Python implementation is slower than any network.
+def crc32c(data: memoryview) -> str | None:
+    """The CRC-32C in base 64; ``None`` where no fast implementation is installed."""
+    if "crc32c" not in ALGORITHMS:
         return None
-    # The library does not accept a memoryview. The array shares its memory.
-    array = np.asarray(data)
-    value = 0
-    for start in range(0, len(array), step_bytes):
-        value = google_crc32c.extend(value, array[start : start + step_bytes])
-    return base64.b64encode(value.to_bytes(4, "big")).decode()
+    checksum = ALGORITHMS["crc32c"]()
+    # In parts: google-crc32c holds the GIL.
+    for start in range(0, len(data), _HASH_STEP_BYTES):
+        checksum.update(data[start : start + _HASH_STEP_BYTES])
+    return in_base64(checksum.digest())

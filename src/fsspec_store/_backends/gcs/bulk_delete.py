@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from ..._http.parsing import parsed
 from ..._http.responses import StatusError
 from ..._http.unexpected_responses import UnexpectedServerError
-from ..object_store.batches import batch_body, batch_responses
+from ..object_store.batches import batch_body
 from ..object_store.bulk_delete import BatchesUnsupportedError, BulkDelete
 from .bodies import Body
-from .responses import batch_failures, is_ambiguous_404, retry_decision, with_message
+from .responses import batch_failures, is_ambiguous_404, outcomes_of_batch, retry_decision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,13 +69,12 @@ class GCSBulkDelete(BulkDelete):
                     headers={"Content-Type": content_type, "Content-Length": str(len(body))},
                     data=Body(body),
                 )
+                outcomes = await parsed(lambda _: outcomes_of_batch(response), response.body)
             except (StatusError, UnexpectedServerError) as error:
                 status = error.response.status if isinstance(error, StatusError) else error.status
                 if status not in _BATCHES_UNSUPPORTED:
                     raise
                 raise BatchesUnsupportedError from error
-            found = await parsed(lambda _: batch_responses(response), response.body)
-            outcomes = {number: with_message(outcome) for number, outcome in found.items()}
             is_ambiguous = is_ambiguous or any(map(is_ambiguous_404, outcomes.values()))
             failures = batch_failures(outcomes, len(remaining))
             remaining = [remaining[number] for number in failures]

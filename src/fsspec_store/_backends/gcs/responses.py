@@ -20,6 +20,7 @@ from ..._http.parsing import parse_json
 from ..._http.responses import StatusError, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
+from ..object_store.batches import batch_responses
 from .bodies import crc32c
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "is_missing_object",
     "listing",
     "object_size",
+    "outcomes_of_batch",
     "retry_decision",
     "verify_checksum",
     "verify_stored",
@@ -200,6 +202,21 @@ def listing(document: bytes) -> Listing:
 def _size(item: Mapping[str, Any], what: str) -> int | None:
     size = item.get("size")
     return None if size is None else stated_size(size, what)
+
+
+def outcomes_of_batch(batch: Response[bytes]) -> dict[int, Response[bytes]]:
+    """The responses in a batch, by the number of their request; missing ones are left out.
+
+    Raises
+    ------
+    UnexpectedServerError
+        When one of them is an HTML page of a proxy or of another server.
+    """
+    outcomes = {}
+    for number, outcome in batch_responses(batch).items():
+        check_is_google(outcome.status, outcome.headers, outcome.body)
+        outcomes[number] = with_message(outcome)
+    return outcomes
 
 
 def batch_failures(outcomes: Mapping[int, Response[bytes]], count: int) -> dict[int, Exception]:

@@ -17,7 +17,17 @@ _CONCURRENT_BATCHES = 4
 
 
 class BatchesUnsupportedError(Exception):
-    """The service does not support batches."""
+    """The service does not support batches.
+
+    Parameters
+    ----------
+    reason : str, optional
+        The service's error code.
+    """
+
+    def __init__(self, reason: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class BulkDelete(ABC):
@@ -62,10 +72,19 @@ class BulkDelete(ABC):
 
     async def _delete_chunk(self, chunk: tuple[str, Sequence[str]], *, limit: int) -> None:
         bucket, names = chunk
-        remaining: Iterable[str] = names
-        if self._supports_batches and len(names) > 1:
-            try:
-                remaining = await self._delete_batch(bucket, names)
-            except BatchesUnsupportedError:
-                self._supports_batches = False
-        await for_each(partial(self.delete, bucket), remaining, limit=limit)
+        delete = partial(self.delete, bucket)
+        if not self._supports_batches or len(names) == 1:
+            await for_each(delete, names, limit=limit)
+            return
+        try:
+            remaining = await self._delete_batch(bucket, names)
+        except BatchesUnsupportedError as error:
+            await for_each(delete, names, limit=limit)
+            # Not before: the service may have another reason, by which single requests fail too.
+            await self._remember(error)
+        else:
+            await for_each(delete, remaining, limit=limit)
+
+    async def _remember(self, error: BatchesUnsupportedError) -> None:
+        """Send no more batches."""
+        self._supports_batches = False

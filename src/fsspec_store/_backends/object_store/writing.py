@@ -54,10 +54,10 @@ def failure_of_status(status: int | None) -> WriteFailure:
     """What a status says about a write, where the service's error code says nothing more.
 
     A client error is found before the service writes (RFC 9110, section 15.5), except that a
-    server or a proxy may send 408 for a request that is being handled. Server errors, and
+    server or a proxy may send 408 for a request that is being handled. All other errors, and
     responses that were not received (``None``), prove nothing.
     """
-    if status is None or status == 408 or status >= 500:
+    if status is None or status == 408 or not 400 <= status < 500:
         return WriteFailure.UNKNOWN
     if status == 412:
         return WriteFailure.CONDITION_NOT_MET

@@ -14,22 +14,24 @@ from typing import TYPE_CHECKING
 from botocore.handlers import VALID_BUCKET
 
 from ..._core.byte_requests import SuffixByteRequest
-from ..._core.failures import BucketMissingError, Failure, RangeNotSatisfiableError
+from ..._core.failures import Failure, RangeNotSatisfiableError
 from ..._core.versions import is_etag
 from ..._http.content_range import content_length, total_size
 from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
+from ..object_store.writing import Condition
 from ..pages import Continuation, Page, check_answered
 from ..temporary_names import REFUSED, is_temporary
-from .bulk_delete import Deleter
+from .buckets import S3Buckets
+from .bulk_delete import S3BulkDelete
 from .client import Client
 from .conditions import Conditions, conditions_of
 from .features import LIST_V2
 from .foreign import announces_html
 from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
-from .requests import GetObject, HeadBucket, HeadObject, ListObjectsV2
+from .requests import GetObject, HeadObject, ListObjectsV2
 from .responses import (
     OUT_OF_RANGE,
     error_code,
@@ -39,7 +41,7 @@ from .responses import (
     redact_signatures,
 )
 from .session import customer_keys
-from .uploads import Upload
+from .uploads import S3Upload
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -84,9 +86,9 @@ class S3Backend(Backend):
         self._client = Client(fs, settings)
         #: Those of the endpoint, after `_probe_conditions`.
         self._conditions = Conditions()
-        self._buckets: set[str] = set()
+        self._buckets = S3Buckets(self._client)
         self._reader = Reader(self._client, self._buckets, settings.reads)
-        self._deletes = Deleter(self._client)
+        self._bulk_delete = S3BulkDelete(self._client)
         self._writes = settings.writes
         self._cleanup = Cleanup()
 
@@ -103,7 +105,7 @@ class S3Backend(Backend):
         try:
             found = await self._reader.read(bucket, key, request)
             if found is None:
-                await self._require_bucket(bucket)
+                await self._buckets.require(bucket)
                 return None
             return found[0]
         except OSError as error:
@@ -118,7 +120,7 @@ class S3Backend(Backend):
 
     async def size(self, path: str) -> int | None:
         bucket, key = self._split(path)
-        if bucket not in self._buckets:
+        if bucket not in self._buckets.seen:
             return await self._first_size(bucket, key)
         try:
             head = await self._client.send(HeadObject(bucket, key))
@@ -137,7 +139,7 @@ class S3Backend(Backend):
         return await self._first_size(bucket, key)
 
     async def write(self, path: str, data: memoryview) -> None:
-        await self._put(path, data)
+        await self._put(path, data, Condition.NONE)
 
     async def create(self, path: str, data: memoryview) -> bool:
         await self._probe_conditions(path)
@@ -145,13 +147,13 @@ class S3Backend(Backend):
             raise NotImplementedError(
                 "this service ignores If-None-Match, and cannot create atomically"
             )
-        return await self._put(path, data, if_none_match="*")
+        return await self._put(path, data, Condition.CREATE)
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         bucket, key = self._split(path)
         found = await self._reader.read(bucket, key, None)
         if found is None:
-            await self._require_bucket(bucket)
+            await self._buckets.require(bucket)
         elif not is_etag(found[1]):
             raise NotImplementedError(f"this service gives an object no ETag, but {found[1]!r}")
         return found
@@ -161,13 +163,13 @@ class S3Backend(Backend):
         if not self.supports_replace:
             raise NotImplementedError("this service ignores If-Match, and cannot compare and swap")
         # "*" is any version, and "" no condition.
-        return is_etag(version) and await self._put(path, data, if_match=version)
+        return is_etag(version) and await self._put(path, data, Condition.REPLACE, version)
 
     async def remove(self, path: str) -> None:
-        await self._deletes.one(self._split(path))
+        await self._bulk_delete.delete(*self._split(path))
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await self._deletes.many(map(self._split, paths), limit=limit)
+        await self._bulk_delete.delete_many(map(self._split, paths), limit=limit)
 
     async def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
@@ -283,14 +285,14 @@ class S3Backend(Backend):
             found = await self._client.send(GetObject(bucket, key, range="bytes=0-0"))
         except FileNotFoundError as error:
             self._reader.check_bucket(error, bucket)
-            await self._require_bucket(bucket)
+            await self._buckets.require(bucket)
             return None
         except OSError as error:
             if error_code(error) not in OUT_OF_RANGE:
                 raise
             # An empty object has no first byte.
             return 0
-        self._buckets.add(bucket)
+        self._buckets.seen.add(bucket)
         if not isinstance(found.body, bytes | memoryview):
             found.body.close()
         total = total_size(found.content_range)
@@ -307,30 +309,16 @@ class S3Backend(Backend):
         bucket, _, key = path.partition("/")
         return bucket, key
 
-    async def _require_bucket(self, bucket: str) -> None:
-        """Raise if the bucket is missing. It is requested once.
-
-        S3 states whether the object or the bucket is missing. A plain 404 need not come from S3.
-        """
-        if bucket in self._buckets:
-            return
-        try:
-            await self._client.send(HeadBucket(bucket))
-        except FileNotFoundError as error:
-            raise BucketMissingError(bucket) from error
-        except PermissionError:
-            # Permission to read objects does not include HeadBucket.
-            pass
-        self._buckets.add(bucket)
-
-    async def _put(self, path: str, data: memoryview, **condition: str) -> bool:
-        bucket, key = self._split(path)
-        upload = Upload(self._client, self._reader, self._cleanup, bucket, key, data, **condition)
+    async def _put(
+        self, path: str, data: memoryview, condition: Condition, etag: str | None = None
+    ) -> bool:
+        target = self._split(path)
+        upload = S3Upload(self._client, self._reader, self._cleanup, target, data, condition, etag)
         part_bytes = None
         if data.nbytes > self._writes.above:
             part_bytes = self.part_limits.part_size(data.nbytes, self._writes.size)
         is_written = await upload.run(part_bytes=part_bytes)
-        self._buckets.add(bucket)
+        self._buckets.seen.add(target[0])
         return is_written
 
     async def _probe_conditions(self, path: str) -> None:

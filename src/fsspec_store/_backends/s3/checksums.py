@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-try:
-    # The same function with SIMD instructions: 6 to 20 times as fast.
-    from zlib_ng.zlib_ng import crc32 as _crc32
-except ImportError:
-    # zlib-ng has no wheels for some processors.
-    from zlib import crc32 as _crc32
+from ..checksums import ALGORITHMS, in_base64
+from ..checksums import crc32 as _crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from ..checksums import Hash
 
 __all__ = ["CHECKSUM_HEADERS", "ChecksumError", "StatedChecksum", "crc32", "stated_checksum"]
 
@@ -28,22 +23,22 @@ class ChecksumError(ConnectionError):
 
 def crc32(data: memoryview) -> str:
     """The CRC-32 of `data` in base64, the value of the header ``x-amz-checksum-crc32``."""
-    return base64.b64encode(_crc32(data).to_bytes(4, "big")).decode()
+    return in_base64(_crc32(data).to_bytes(4, "big"))
 
 
 def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:
     """The checksum of a whole object in its response headers; ``None`` without one.
 
     Composite checksums are ignored: they end in ``-`` and the number of parts, and are computed
-    from the parts' checksums (S3 User Guide, "Checking object integrity"). CRC-32C and CRC-64/NVME
-    need ``awscrt``.
+    from the parts' checksums (S3 User Guide, "Checking object integrity"). CRC-64/NVME needs
+    ``awscrt``, CRC-32C ``awscrt`` or ``google-crc32c``.
 
     Parameters
     ----------
     headers : mapping
         Response headers, names in lower case.
     """
-    for algorithm, start in _ALGORITHMS.items():
+    for algorithm, start in ALGORITHMS.items():
         stated = headers.get(_PREFIX + algorithm)
         if stated is None or "-" in stated:
             continue
@@ -65,7 +60,7 @@ class StatedChecksum:
         A new hash object.
     """
 
-    def __init__(self, algorithm: str, stated: str, computed: _Hash) -> None:
+    def __init__(self, algorithm: str, stated: str, computed: Hash) -> None:
         self._algorithm = algorithm
         self._stated = stated
         self._computed = computed
@@ -76,7 +71,7 @@ class StatedChecksum:
 
     def verify(self) -> None:
         """Raise `ChecksumError` when the checksums differ."""
-        computed = base64.b64encode(self._computed.digest()).decode()
+        computed = in_base64(self._computed.digest())
         if computed != self._stated:
             raise ChecksumError(
                 f"checksum mismatch: the {self._algorithm} of the body is {computed}, and the "
@@ -89,41 +84,5 @@ class StatedChecksum:
         self.verify()
 
 
-class _Hash(Protocol):
-    """The interface of the hash objects of ``hashlib``."""
-
-    def update(self, data: memoryview, /) -> None: ...
-    def digest(self) -> bytes: ...
-
-
-class _CRC:
-    """A CRC with the interface of ``hashlib``, for a function of bytes and the previous value."""
-
-    def __init__(self, function: Callable[[memoryview, int], int], size: int) -> None:
-        self._function = function
-        self._size = size
-        self._value = 0
-
-    def update(self, data: memoryview, /) -> None:
-        self._value = self._function(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._size, "big")
-
-
-_ALGORITHMS: dict[str, Callable[[], _Hash]] = {
-    "crc32": lambda: _CRC(_crc32, 4),
-    "sha256": hashlib.sha256,
-    "sha1": partial(hashlib.sha1, usedforsecurity=False),
-}
-try:
-    from awscrt import checksums as _crt
-except ImportError:
-    pass
-else:
-    _ALGORITHMS["crc32c"] = lambda: _CRC(_crt.crc32c, 4)
-    if hasattr(_crt, "crc64nvme"):
-        _ALGORITHMS["crc64nvme"] = lambda: _CRC(_crt.crc64nvme, 8)
-
 #: Headers that `stated_checksum` reads.
-CHECKSUM_HEADERS = frozenset(_PREFIX + algorithm for algorithm in _ALGORITHMS)
+CHECKSUM_HEADERS = frozenset(_PREFIX + algorithm for algorithm in ALGORITHMS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,24 +11,25 @@ from ..._core.versions import is_strong_etag
 from ..._http.content_range import (
     is_of_total,
     longest_body,
-    part_start,
     range_header,
     requested_part,
     total_size,
 )
-from ..._http.large_reads import read_large, spares
+from ..._http.messages import LargeBody
+from ..._http.responses import ChangedWhileReadError
 from ..._http.single_stream import is_what_was_asked, read_alone
 from ..._runtime.threads import in_thread
+from ..object_store.reading import read_in_parts
 from .checksums import ChecksumError
 from .requests import GetObject
 from .responses import error_code, is_part_rejected
 
 if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
-    from ..._http.large_reads import Fetch
     from ..._http.messages import BodyStream
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
+    from ..object_store.buckets import Buckets
     from .client import Client
     from .requests import ObjectResponse
 
@@ -43,15 +43,15 @@ class Reader:
     ----------
     client : Client
         Sends requests.
-    buckets : set of str
-        Buckets that exist; the reader adds to it.
+    buckets : Buckets
+        The reader adds buckets that exist.
     parts : Parts
         Which values are read in parts.
     """
 
-    def __init__(self, client: Client, buckets: set[str], parts: Parts) -> None:
+    def __init__(self, client: Client, buckets: Buckets, parts: Parts) -> None:
         self._client = client
-        self._buckets = buckets
+        self._buckets = buckets.seen
         self._parts = parts
 
     async def read(
@@ -152,18 +152,18 @@ class Reader:
                 found = await self._client.send_once(get)
             except OSError as error:
                 if is_part_rejected(error):
-                    raise _ReplacedError from None
+                    raise ChangedWhileReadError from None
                 raise
             if not isinstance(found.body, bytes | memoryview):
                 found.body.close()
-                raise _ReplacedError
+                raise ChangedWhileReadError
             if (
                 # Some services send a part with the status 200.
                 found.content_range is None
                 or found.etag != etag
                 or not is_of_total({"Content-Range": found.content_range}, total)
             ):
-                raise _ReplacedError
+                raise ChangedWhileReadError
             body = requested_part(
                 found.body,
                 part,
@@ -176,31 +176,23 @@ class Reader:
             if body is not sink:
                 sink[:] = body
 
-        def fetch_in(slot: Slot) -> Fetch:
-            return lambda part, sink: slot.send(
-                partial(fetch_once, part, sink), renew=self._client.refresh
-            )
+        async def fetch(part: RangeByteRequest, sink: memoryview, slot: Slot) -> None:
+            await slot.send(partial(fetch_once, part, sink), renew=self._client.refresh)
 
-        with closing(stream):
+        def verify(memory: memoryview) -> None:
+            assert response.verify is not None
             try:
-                memory = await read_large(
-                    stream,
-                    response.length,
-                    fetch_in(slot),
-                    first=part_start(content_range),
-                    spare=spares(slot, fetch_in),
-                    part_bytes=self._parts.size,
-                )
-                if response.verify is not None:
-                    await in_thread(response.verify, memory)
-            except _ReplacedError:
-                return None
+                response.verify(memory)
             except ChecksumError:
                 # It is unknown which part is corrupt.
                 self._client.stats.retries += 1
-                return None
-        return memory
+                raise ChangedWhileReadError from None
 
-
-class _ReplacedError(Exception):
-    """A part is not of the version of the first response, or does not state its version."""
+        return await read_in_parts(
+            slot,
+            LargeBody(stream, response.length),
+            content_range,
+            fetch,
+            self._parts.size,
+            None if response.verify is None else verify,
+        )

@@ -62,7 +62,7 @@ class RangeIgnoredError(Exception):
 
 
 class Body:
-    """The unread body of a response; a `fsspec_store._http.large_reads.Stream`.
+    """The unread body of a response; a `fsspec_store._http.messages.BodyStream`.
 
     Parameters
     ----------

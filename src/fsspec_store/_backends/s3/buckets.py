@@ -1,0 +1,37 @@
+"""Checks that a bucket exists, where a response leaves open whether it or the object is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..object_store.buckets import Buckets
+from .requests import HeadBucket
+
+if TYPE_CHECKING:
+    from .client import Client
+
+__all__ = ["S3Buckets"]
+
+
+class S3Buckets(Buckets):
+    """The buckets of an S3 service. A plain 404 need not come from S3.
+
+    Parameters
+    ----------
+    client : Client
+        Sends requests.
+    """
+
+    def __init__(self, client: Client) -> None:
+        super().__init__()
+        self._client = client
+
+    async def _exists(self, bucket: str) -> bool:
+        try:
+            await self._client.send(HeadBucket(bucket))
+        except FileNotFoundError:
+            return False
+        except PermissionError:
+            # Permission to read objects does not include HeadBucket.
+            pass
+        return True
