@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from .content_range import MOST_UNANNOUNCED
 from .http1.connection import BodyTooLongError
 from .large_reads import read_all
 from .retry_policy import too_slow
@@ -201,7 +200,7 @@ async def read_up_to(response: ClientResponse, max_bytes: int) -> bytes:
 
 
 async def read_body(
-    response: ClientResponse, size: int | None, max_bytes: int = MOST_UNANNOUNCED
+    response: ClientResponse, size: int | None, max_bytes: int
 ) -> bytes | memoryview:
     """Read a whole body.
 
@@ -211,7 +210,7 @@ async def read_body(
         With an unread body.
     size : int or None
         Size of the body in bytes; ``None`` if it is unknown, or the body is decoded.
-    max_bytes : int, optional
+    max_bytes : int
         Maximum size in bytes of a body of unknown size.
     """
     if size is None:

@@ -68,7 +68,7 @@ class AiohttpTransport:
     ) -> None:
         self._policy = policy
         self._proxy = proxy
-        self._request = follow or self._request_once
+        self._follow = follow
         self._sessions: Shared[aiohttp.ClientSession] = Shared(
             share, lambda: Sessions(make_session)
         )
@@ -102,7 +102,8 @@ class AiohttpTransport:
         size = 0 if request.body is None else request.body.size or 0
         try:
             async with Watchdog(self._policy, session, size) as watchdog:
-                response = await self._request(session, request, self._timeout)
+                send = self._follow or self._request
+                response = await send(session, request, self._timeout)
                 is_left_open = False
                 try:
                     watchdog.body_follows(response)
@@ -131,7 +132,7 @@ class AiohttpTransport:
         """Close all sessions, and wait until those of the running loop are closed."""
         await self._sessions.aclose()
 
-    async def _request_once(
+    async def _request(
         self, session: aiohttp.ClientSession, request: Request, timeouts: aiohttp.ClientTimeout
     ) -> aiohttp.ClientResponse:
         return await session.request(

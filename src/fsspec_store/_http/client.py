@@ -202,9 +202,8 @@ class HTTPClient:
             raise ChangedWhileReadError
         content_range = response.headers.get("Content-Range")
         requested_part(sink, part, status=206, content_range=content_range)
-        received = body.size if isinstance(body, LargeBody) else len(body)
-        if isinstance(body, LargeBody) or received != size:
-            raise aiohttp.ClientPayloadError(f"received {received} bytes for {part!r}")
+        if isinstance(body, LargeBody) or len(body) != size:
+            raise aiohttp.ClientPayloadError(f"received more or fewer bytes than {part!r}")
         if body is not sink:
             sink[:] = body
 

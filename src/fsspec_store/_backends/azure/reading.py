@@ -14,7 +14,7 @@ from ..._core.ranges import is_out_of_range, resolve
 from ..._core.versions import is_strong_etag
 from ..._http.content_range import (
     content_length,
-    longest_body,
+    max_body_bytes,
     range_header,
     requested_part,
     stated_size,
@@ -108,7 +108,7 @@ class Reader(ValueReader[tuple[str, str | None]]):
 
         async def fetch(url: str, headers: Mapping[str, str]) -> Found:
             received = await self._client.http.fetch(
-                url, headers, max_bytes=partial(longest_body, request)
+                url, headers, max_bytes=partial(max_body_bytes, request)
             )
             status, headers, body = received.status, received.headers, received.body
             if isinstance(body, LargeBody):

@@ -15,7 +15,7 @@ from ..._core.byte_requests import SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
 from ..._http.content_range import (
     content_length,
-    longest_body,
+    max_body_bytes,
     range_header,
     requested_part,
     total_size,
@@ -95,7 +95,7 @@ class Reader(ValueReader[tuple[str, str]]):
         received = await self._client.sign_and_send(
             self._client.url(*target, alt="media"),
             _HEADERS if range_value is None else {**_HEADERS, "Range": range_value},
-            partial(self._client.http.fetch, max_bytes=partial(longest_body, request)),
+            partial(self._client.http.fetch, max_bytes=partial(max_body_bytes, request)),
         )
         status, headers, body = received.status, received.headers, received.body
         if isinstance(body, LargeBody):

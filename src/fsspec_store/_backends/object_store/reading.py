@@ -15,7 +15,7 @@ from ..._http.content_range import is_of_total, part_start, total_size
 from ..._http.large_reads import read_large, spares
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
-from ..._http.single_stream import is_what_was_asked, read_alone
+from ..._http.single_stream import is_requested_range, read_requested_range
 from ..._runtime.threads import in_thread
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ async def read_unless_pinned(
     Raises
     ------
     RangeNotSatisfiableError, OSError, aiohttp.ClientPayloadError
-        As `fsspec_store._http.single_stream.is_what_was_asked`.
+        As `fsspec_store._http.single_stream.is_requested_range`.
     """
     body = found.body
     arguments = (
@@ -185,9 +185,9 @@ async def read_unless_pinned(
         found.status,
         found.headers.get("Content-Range"),
     )
-    if is_what_was_asked(*arguments) and is_pinned:
+    if is_requested_range(*arguments) and is_pinned:
         return body, False
-    return await read_alone(*arguments)
+    return await read_requested_range(*arguments)
 
 
 def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[str, str]], bool]:

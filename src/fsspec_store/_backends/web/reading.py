@@ -11,12 +11,12 @@ from ..._core.byte_requests import RangeByteRequest, SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import is_out_of_range, resolve
 from ..._http.content_range import (
+    check_not_encoded,
     check_part,
     content_coding,
     content_length,
-    longest_body,
+    max_body_bytes,
     range_header,
-    refuse_encoded_part,
     requested_part,
     total_size,
 )
@@ -113,13 +113,13 @@ class Reader(ValueReader[_Target]):
             if status == 416:
                 await body.drain()
                 return b""
-            refuse_encoded_part(status, headers)
+            check_not_encoded(status, headers)
             ignored = status == 200 and "Content-Range" not in headers
             if byte_range is not None and ignored:
                 return await extract_range(body, request, may_repeat=target.may_repeat)
             size = object_size(headers)
             if size is None:
-                data: bytes | memoryview = await body.read(longest_body(request, status))
+                data: bytes | memoryview = await body.read(max_body_bytes(request, status))
                 return _part(request, status, headers, data)
             # Checked before the body is read: a wrong part may have any number of bytes.
             check_part(size, request, status=status, content_range=headers.get("Content-Range"))
