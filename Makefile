@@ -4,10 +4,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# What `make test ARGS="-k listing"` hands to pytest.
+# Arguments for pytest, as in `make test ARGS="-k listing"`.
 ARGS ?=
 
-.PHONY: demo test matrix test-oldest nox bench docs lint format servers minio azurite nginx clean
+.PHONY: demo test test-all matrix test-oldest nox bench docs lint format servers minio azurite nginx clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -18,14 +18,19 @@ PARALLEL := -n 4 --dist loadfile
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
+# The tests marked `slow` as well. `HYPOTHESIS_PROFILE=random make test-all` selects a new seed, and
+# prints it.
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest $(PARALLEL) -m "" $(ARGS)
+
 # Which service keeps which rule, on every server there is here; rewrites the page of the docs.
 matrix: $(VENV)/.test
-	$(BIN)/python -m pytest --conformance-matrix docs/conformance.md tests/backends
+	$(BIN)/python -m pytest -m "" --conformance-matrix docs/conformance.md tests/backends
 
 # The oldest releases the package says it takes: zarr's own tests on every service, the rest on one
 # server of a kind.
 test-oldest: $(VENV)/.oldest
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "zarr_flavour or not (seaweed or minio or race)" \
+	$(BIN)/python -m pytest $(PARALLEL) -m "" $(ARGS) -k "zarr_flavour or not (seaweed or minio or race)" \
 		tests/backends tests/zarr_flavour tests/process
 
 # zarr's own tests on every service with each release of noxfile.py that this machine has a Python for.
@@ -46,6 +51,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/numpydoc lint $$(find src -name '*.py')
 
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 import gc
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader
-from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("conformance", "pages.reader", "servers")
-pytest_plugins = ["conformance.matrix", "skips"]
+pytest_plugins = ["conformance.matrix", "seeds", "skips"]
 
 from servers.fault_proxy import FaultProxy, fault_proxy  # noqa: E402
 from servers.fixtures import (  # noqa: E402
@@ -35,13 +33,6 @@ __all__ = [
     "rclone_endpoint",
     "seaweedfs_endpoint",
 ]
-
-# A server's answer takes the time it takes, and a store made for a test serves all its examples.
-settings.register_profile(
-    "default", deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
-)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
-
 
 # A session of botocore's reads anew what it knows of S3, a quarter of a second's work each time.
 # This package's stores share that by themselves; other libraries', and chained ones, do not.

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class StoreError(Exception):
+class StoreError(Exception):  # numpydoc ignore=PR01
     """Base class of this package's errors.
 
     Attributes
@@ -51,7 +51,7 @@ class InvalidKeyError(StoreError, ValueError):
     """A key or prefix is invalid, or this backend cannot store it. Raised before any I/O."""
 
 
-class ByteRangeError(StoreError, ValueError):
+class ByteRangeError(StoreError, ValueError):  # numpydoc ignore=PR01
     """A byte range is empty, or starts at or past the end of the object.
 
     Attributes

@@ -35,7 +35,7 @@ __all__ = ["ZarrBuffer", "ZarrStore", "open_store"]
 
 
 class ZarrBuffer(cpu.Buffer):
-    """zarr's buffer in host memory, with its size in the repr.
+    """A zarr buffer in host memory, with its size in the repr.
 
     Reads without a prototype return it. zarr always passes a prototype.
     """
@@ -45,19 +45,16 @@ class ZarrBuffer(cpu.Buffer):
 
 
 class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
-    """`fsspec_store.FsspecStore` as a ``zarr.abc.store.Store``; `open_store` creates one.
+    """An `fsspec_store.FsspecStore` that is a ``zarr.abc.store.Store``; `open_store` creates one.
 
     Three defaults are those of zarr: a byte range outside the value is an empty buffer, reads
     return zarr's buffers, and on a backend that cannot create atomically the store checks first and
     then writes (zarr creates only the metadata of parent groups this way, which is the same for
     every writer). `supports_partial_writes` is false, as zarr requires of every store, but
-    `set_partial_values` works.
+    `set_partial_values` works. For all other parameters see `fsspec_store.FsspecStore`.
 
     Parameters
     ----------
-    fs, path, read_only, out_of_range, max_concurrency, timeout, retries, missing_on_forbidden, \
-    allow_racy_create
-        See `fsspec_store.FsspecStore`.
     transport : {"auto", "library"}, default "auto"
         What sends requests: the native transport where it supports the configuration, or s3fs (S3)
         and aiohttp (other services) alone.

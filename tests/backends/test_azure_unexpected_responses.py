@@ -16,7 +16,6 @@ from fsspec_store import FsspecStore, RangeByteRequest, StoreError, SuffixByteRe
 from fsspec_store.errors import BackendError, VersionMismatchError
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
-PAGE = b"<!DOCTYPE html><html><body><h1>Sorry</h1><br></body></html>"
 EMPTY_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
 
 
@@ -71,44 +70,6 @@ async def test_sizes_missing_in_heads_and_listings() -> None:
         assert await store.getsize("known") == 0
         assert len(server.seen) == before + 1
         assert await store.getsize_prefix("") == 6
-
-
-@pytest.mark.parametrize("status", [200, 403, 404])
-async def test_an_html_page_is_an_error(status: int) -> None:
-    is_azure = True
-
-    def respond(request: Asked) -> Reply:
-        return service(request) if is_azure else Reply(status, PAGE, HTML)
-
-    async with scripted_s3(respond) as server, open_at(server.url) as store:
-        assert await read(store, "a") == b"abc"
-        is_azure = False
-        uses: dict[str, Callable[[], Any]] = {
-            "get": lambda: store.get("a"),
-            "range": lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
-            "delete": lambda: store.delete("a"),
-            "list": lambda: listed(store.list()),
-            "set": lambda: put(store, "a"),
-        }
-        for name, use in uses.items():
-            with pytest.raises(BackendError) as caught:
-                await use()
-            assert not isinstance(caught.value, FileNotFoundError), name
-            if name != "list":
-                assert f"status {status}" in str(caught.value), name
-                assert "does not speak Azure's protocol" in str(caught.value), name
-
-
-@pytest.mark.parametrize("error_response", [Reply(400, b"{}"), Reply(411, PAGE, HTML), Reply(501)])
-async def test_a_rejected_batch_is_sent_as_single_requests(error_response: Reply) -> None:
-    def respond(request: Asked) -> Reply:
-        return error_response if request.method == "POST" else service(request)
-
-    async with scripted_s3(respond) as server, open_at(server.url) as store:
-        for _ in range(2):
-            await store.delete_dir("")
-        assert [request.method for request in server.seen].count("POST") == 1
-        assert [request.method for request in server.seen].count("DELETE") == 4
 
 
 async def test_a_large_blob_with_a_wrong_content_md5() -> None:

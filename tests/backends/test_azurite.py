@@ -18,15 +18,14 @@ from azure.storage.blob import ContainerSasPermissions, ContentSettings, generat
 from conformance import Limits, StoreConformance
 from conformance.support import buf, content, listed, put, read
 from servers.azurite import AzureEndpoint
-from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy, the_first
+from servers.fault_proxy import Fault, FaultProxy, fault_proxy, the_first
 
-from fsspec_store import FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
 from fsspec_store._backends.azure.bodies import Body, checksum_headers
 from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
     BucketNotFoundError,
-    ByteRangeError,
     InvalidKeyError,
     StorageOptionError,
     StoreURLError,
@@ -126,38 +125,6 @@ def sent(proxy: FaultProxy) -> list[str]:
     return methods
 
 
-async def test_requests_are_few(store: FsspecStore, proxy: FaultProxy) -> None:
-    await put(store, "a/b", data=b"0123456789")
-    assert sent(proxy) == ["PUT"]
-    assert await read(store, "a/b") == b"0123456789"
-    assert await read(store, "a/b", RangeByteRequest(2, 5)) == b"234"
-    assert await read(store, "a/b", OffsetByteRequest(8)) == b"89"
-    assert sent(proxy) == ["GET"] * 3
-    assert await read(store, "a/b", SuffixByteRequest(3)) == b"789"
-    assert sent(proxy) == ["HEAD", "GET"]
-    with pytest.raises(ByteRangeError, match="10"):
-        await store.get("a/b", byte_range=OffsetByteRequest(11))
-    assert sent(proxy) == ["GET"]
-    await put(store, "empty", data=b"")
-    assert await read(store, "empty") == b""
-    assert sent(proxy) == ["PUT", "GET"]
-    assert await store.get("missing") is None
-    assert await store.get("missing", byte_range=RangeByteRequest(0, 1)) is None
-    assert not await store.exists("missing")
-    assert await store.exists("a/b")
-    assert sent(proxy) == ["GET", "GET", "HEAD", "HEAD"]
-    await store.set_if_not_exists("a/b", buf(b"other"))
-    await store.set_if_not_exists("new", buf(b"other"))
-    assert sent(proxy) == ["PUT", "PUT"]
-    await store.delete("new")
-    await store.delete("missing")
-    assert sent(proxy) == ["DELETE", "DELETE"]
-    assert await listed(store.list_dir("")) == ["a", "empty"]
-    assert await store.getsize_prefix("") == 10
-    assert not await store.is_empty("")
-    assert sent(proxy) == ["GET"] * 3
-
-
 async def test_many_are_removed_by_few_requests(store: FsspecStore, proxy: FaultProxy) -> None:
     names = [f"c/{number}" for number in range(297)] + ["c/ü %20 ?#", "c/'\"", "c/ "]
     await store._set_many((name, buf(b"x")) for name in names)
@@ -179,17 +146,6 @@ async def test_a_failed_request_of_a_batch_is_raised(
         assert await listed(store.list()) == ["c/held"]
         lease.break_lease(0)
     await store.delete_dir("c")
-    assert await store.is_empty("")
-
-
-async def test_without_batches_blobs_are_removed_one_by_one(
-    store: FsspecStore, proxy: FaultProxy
-) -> None:
-    await put(store, "c/a", "c/b", "c/c")
-    proxy.plan = lambda method, target, headers: Answer(400) if method == "POST" else None
-    sent(proxy)
-    await store.delete_dir("c")
-    assert Counter(sent(proxy)) == {"GET": 1, "POST": 1, "DELETE": 3}
     assert await store.is_empty("")
 
 
@@ -226,82 +182,6 @@ async def test_a_suffix_is_never_of_two_versions(
     assert sent(proxy) == ["PUT", "HEAD", "GET", "HEAD"] + ["GET"] * bool(new)
 
 
-@pytest.mark.parametrize("fault", [Fault.RESET, Fault.UNAVAILABLE, Fault.LOST])
-async def test_transient_failures_are_retried(
-    store: FsspecStore, proxy: FaultProxy, fault: Fault
-) -> None:
-    for use in (
-        lambda: put(store, "a", data=b"value"),
-        lambda: read(store, "a"),
-        lambda: store.exists("a"),
-        lambda: listed(store.list()),
-        lambda: put(store, "b"),
-        lambda: store.delete_dir(""),
-    ):
-        # aiohttp itself retries most of them once.
-        proxy.plan = the_first(2, fault)
-        await use()
-    assert store.stats.retries >= 6
-    assert await store.is_empty("")
-
-
-async def test_a_repeated_marker_is_an_error(store: FsspecStore, proxy: FaultProxy) -> None:
-    page = "<EnumerationResults><Blobs/><NextMarker>again</NextMarker></EnumerationResults>"
-    proxy.plan = lambda method, target, headers: Answer(200, {}, page.encode())
-    async with asyncio.timeout(20):
-        with pytest.raises(BackendError, match="never end"):
-            await listed(store.list())
-
-
-async def test_a_truncated_body_is_read_again(store: FsspecStore, proxy: FaultProxy) -> None:
-    data = content(100_000)
-    await put(store, "a", data=data)
-    for request, expected in (
-        (None, data),
-        (RangeByteRequest(10, 90_000), data[10:90_000]),
-        (SuffixByteRequest(50_000), data[-50_000:]),
-    ):
-        proxy.plan = the_first(2, Fault.TRUNCATED, method="GET")
-        assert await read(store, "a", request) == expected
-    assert store.stats.retries == 6
-
-
-async def test_a_write_with_a_lost_response_succeeds(store: FsspecStore, proxy: FaultProxy) -> None:
-    backend, path = store._backend, f"{store.path}/lock"
-    proxy.plan = the_first(1, Fault.LOST)
-    assert await backend.create(path, memoryview(b"first"))
-    version = (await store.get_version("lock")).version
-    proxy.plan = the_first(1, Fault.LOST, method="PUT")
-    await store.set("lock", buf(b"second"), if_match=version)
-    assert await read(store, "lock") == b"second"
-    proxy.plan = the_first(1, Fault.LOST, method="PUT")
-    assert not await backend.create(path, memoryview(b"third"))
-    proxy.plan = the_first(1, Fault.LOST, method="PUT")
-    with pytest.raises(VersionMismatchError):
-        await store.set("lock", buf(b"third"), if_match=version)
-    assert await read(store, "lock") == b"second"
-
-
-@pytest.mark.parametrize("in_parts", [False, True], ids=["whole", "in blocks"])
-async def test_an_equal_value_of_another_writer_is_a_conflict(
-    open_store: Any, proxy: FaultProxy, in_parts: bool
-) -> None:
-    store = open_store(large_value_bytes=1 if in_parts else None)
-    await put(store, "lock", data=b"free")
-    version = (await store.get_version("lock")).version
-    await store.set("lock", buf(b"taken"), if_match=version)
-    for _ in ("replaced", "missing"):
-        # The request of the second writer does not arrive, and is retried.
-        strike = iter([Fault.RESET])
-        proxy.plan = lambda method, target, headers, strike=strike: (
-            next(strike, None) if method == "PUT" and "comp=block&" not in target else None
-        )
-        with pytest.raises(VersionMismatchError):
-            await store.set("lock", buf(b"taken"), if_match=version)
-        assert next(strike, None) is None
-        await store.delete("lock")
-
-
 @pytest.mark.parametrize("value", [b"", b"mine", content(2_000_000)], ids=len)
 async def test_a_closed_idle_connection_loses_no_creation(
     store: FsspecStore, proxy: FaultProxy, value: bytes
@@ -326,9 +206,7 @@ class TestBlocks:
         assert sent(proxy) == ["PUT"] * 12
         assert await read(store, "a") == data
 
-    async def test_its_conditions_are_those_of_a_small_one(
-        self, store: FsspecStore, proxy: FaultProxy
-    ) -> None:
+    async def test_its_conditions_are_those_of_a_small_one(self, store: FsspecStore) -> None:
         await store.set_if_not_exists("a", buf(content(3000)))
         await store.set_if_not_exists("a", buf(content(5000)))
         assert await read(store, "a") == content(3000)
@@ -339,12 +217,6 @@ class TestBlocks:
                 await store.set(key, buf(content(6000)), if_match=version)
         assert await read(store, "a") == content(4000)
         assert not await store.exists("missing")
-        # The response to the commit is lost.
-        proxy.plan = lambda method, target, headers: (
-            next(lost, None) if "comp=blocklist" in target else None
-        )
-        lost = iter([Fault.LOST])
-        assert await store._backend.create(f"{store.path}/b", memoryview(content(2000)))
 
     async def test_writers_of_one_key_do_not_mix(self, store: FsspecStore) -> None:
         values = [bytes([number]) * 5000 for number in range(6)]
@@ -523,8 +395,9 @@ async def test_an_access_error_shows_no_secret(beyond: AzureEndpoint, kind: str)
     url = f"az://{container}/{next(_roots)}"
     if kind == "signature":
         good = _signed(beyond, container, read=True, list=True)
-        secret = "x" + good.partition("sig=")[2][1:]
-        store = _with_signature(beyond, url, good.partition("sig=")[0] + "sig=" + secret)
+        query, _, signature = good.partition("sig=")
+        secret = ("y" if signature[0] == "x" else "x") + signature[1:]
+        store = _with_signature(beyond, url, f"{query}sig={secret}")
     else:
         secret = "c2VjcmV0"
         wrong = AzureEndpoint(beyond.url, beyond.account, secret)

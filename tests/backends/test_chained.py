@@ -14,7 +14,7 @@ from typing import Any
 import fsspec
 import pytest
 from conformance import Limits, StoreConformance
-from conformance.support import content, listed, put, read
+from conformance.support import buf, collect, content, listed, put, read
 from forking import in_forked_child
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
@@ -246,6 +246,33 @@ async def test_a_folder_removed_while_it_is_made_is_made_again(
     await put(store, "a/b/c", data=b"v")
     assert calls > 1
     assert await read(store, "a/b/c") == b"v"
+
+
+@pytest.mark.parametrize("layer", ["simplecache", "filecache"])
+async def test_a_local_file_below_a_layer_is_replaced_atomically(
+    layer: str, tmp_path: Path
+) -> None:
+    options = {layer: {"cache_storage": str(tmp_path / "copies")}}
+    store = FsspecStore.from_url(f"{layer}::file://{tmp_path}/root", options)
+    await put(store, "a/b", data=b"old")
+    assert await read(store, "a/b") == b"old"
+    file = tmp_path / "root" / "a" / "b"
+    file.chmod(0o640)
+    with file.open("rb") as opened:
+        await store.set("a/b", buf(b"newer"))
+        assert opened.read() == b"old"
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert await read(store, "a/b") == file.read_bytes() == b"newer"
+    # As a killed writer leaves it.
+    temporary = ".fsspec-store-0123456789abcdef.tmp"
+    file.with_name(temporary).write_bytes(b"half")
+    assert await listed(store.list()) == ["a/b"]
+    with pytest.raises(ValueError, match="cannot hold the key"):
+        await store.set(f"a/{temporary}", buf(b"x"))
+    found = await collect(store.list_leftovers())
+    assert [leftover.key for leftover in found] == [f"a/{temporary}"]
+    assert await store.remove_leftovers(older_than=0) == found
+    assert [path.name for path in file.parent.iterdir()] == ["b"]
 
 
 async def test_folders_of_a_chain(tmp_path: Path) -> None:

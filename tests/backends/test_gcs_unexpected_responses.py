@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -119,31 +118,6 @@ async def test_an_invalid_generation_is_an_error(generation: str) -> None:
                 await use
 
 
-@pytest.mark.parametrize("status", [200, 403, 404])
-async def test_an_html_page_is_an_error(status: int) -> None:
-    is_google = True
-
-    def respond(request: Asked) -> Reply:
-        return service(request) if is_google else Reply(status, PAGE, HTML)
-
-    async with scripted_s3(respond) as server, open_at(server.url) as store:
-        assert await read(store, "a") == b"abc"
-        is_google = False
-        uses: dict[str, Callable[[], Any]] = {
-            "get": lambda: store.get("a"),
-            "range": lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
-            "exists": lambda: store.exists("a"),
-            "delete": lambda: store.delete("a"),
-            "list": lambda: listed(store.list()),
-        }
-        for name, use in uses.items():
-            with pytest.raises(BackendError) as caught:
-                await use()
-            assert not isinstance(caught.value, FileNotFoundError), name
-            if (status, name) != (200, "delete"):
-                assert f"status {status}" in str(caught.value), name
-
-
 @pytest.mark.parametrize(
     "page",
     [Reply(200, PAGE, {**HTML, "ETag": '"e"'}), Reply(200, b"<!-- --><h1>Sorry</h1>", HTML)],
@@ -177,21 +151,6 @@ async def test_a_404_of_another_server_is_an_error() -> None:
         assert await read(store, "a") == b"abc"
         with pytest.raises(BackendError, match="does not speak Google's JSON API"):
             await store.get("b")
-
-
-@pytest.mark.parametrize(
-    "error_response",
-    [Reply(400, b"{}"), Reply(411, PAGE, HTML), Reply(405), Reply(410), Reply(422)],
-)
-async def test_a_rejected_batch_is_sent_as_single_requests(error_response: Reply) -> None:
-    def respond(request: Asked) -> Reply:
-        return error_response if request.method == "POST" else service(request)
-
-    async with scripted_s3(respond) as server, open_at(server.url) as store:
-        for _ in range(2):
-            await store.delete_dir("")
-        assert [request.method for request in server.seen].count("POST") == 1
-        assert [request.method for request in server.seen].count("DELETE") == 4
 
 
 @pytest.mark.parametrize("part", [PAGE, b"404 page not found"])

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from conformance.support import buf, listed, read
+from conformance.support import listed, read
 from servers.scripted import Peer, ScriptedServer, scripted_server
 
 from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
@@ -525,37 +525,3 @@ async def test_a_response_that_trickles_is_given_up(transport: str, where: str) 
         for error in await asyncio.wait_for(under_way, 20):
             assert isinstance(error, BackendError)
         await closed(server)
-
-
-# -- Statuses --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", [520, 530, 507, 599])
-async def test_a_status_of_a_proxy_is_transient(transport: str, status: int) -> None:
-    seen: list[str] = []
-
-    async def answer(peer: Peer, request: Request) -> None:
-        seen.append(request.method)
-        if len(seen) == 1:
-            body = f"error code: {status}".encode()
-            peer.writer.write(head(status, None, Content_Length=len(body)) + body)
-        else:
-            peer.writer.write(head(200, Content_Length=5) + b"value")
-
-    async with serving(transport, answer, retries=2) as (store, _):
-        assert await read(store, "k") == b"value"
-    assert seen == ["GET", "GET"]
-
-
-async def test_a_write_is_repeated_after_a_status_of_a_proxy(transport: str) -> None:
-    seen: list[str] = []
-
-    async def answer(peer: Peer, request: Request) -> None:
-        seen.append(request.method)
-        status = 520 if len(seen) == 1 else 201 if "azure" in transport else 200
-        body = b'{"size": "5"}' if "google" in transport and status == 200 else b""
-        peer.writer.write(head(status, Content_Length=len(body)) + body)
-
-    async with serving(transport, answer, retries=2) as (store, _):
-        await store.set("k", buf(b"value"))
-    assert len(seen) == 2

@@ -9,9 +9,11 @@ from servers import S3Endpoint
 
 from .s3_conformance import S3Conformance
 
+# Written in Python: ten times as long as the other servers take.
+pytestmark = pytest.mark.slow
+
 
 class TestMoto(S3Conformance):
-    # Written in Python: ten times as long as the other two take.
     limits = dataclasses.replace(S3Conformance.limits, examples=20, many=150)
 
     @pytest.fixture

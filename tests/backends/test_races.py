@@ -25,9 +25,12 @@ SERVICES = {
     "fake-gcs": ("gs", "fake_gcs_endpoint", "make_bucket", 1),
     "azurite": ("abfs", "azurite_endpoint", "make_container", 1),
 }
+SLOW = {"moto", "seaweedfs"}
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(
+    "service", [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in SERVICES]
+)
 def test_one_of_many_writers_creates_a_key(
     request: pytest.FixtureRequest, service: str, race_rounds: int
 ) -> None:

@@ -29,14 +29,14 @@ def in_hours(hours: float) -> str:
     return then.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def signed_by(asked: Asked) -> str:
-    found = re.search("Credential=([^/]+)/", asked.headers.get("authorization", ""))
+def signed_by(request: Asked) -> str:
+    found = re.search("Credential=([^/]+)/", request.headers.get("authorization", ""))
     return found[1] if found else ""
 
 
-def for_good(asked: Asked) -> Reply:
+def for_good(request: Asked) -> Reply:
     """A service that returns a value only for the access key ``good``."""
-    who = signed_by(asked)
+    who = signed_by(request)
     if who == "old":
         return error(400, "ExpiredToken")
     return value(b"value") if who == "good" else error(403, "InvalidAccessKeyId")
@@ -61,23 +61,23 @@ async def test_a_metadata_service_that_fails_first(
     is_up = False
     looked = 0
 
-    def answer(asked: Asked) -> Reply:
+    def respond(request: Asked) -> Reply:
         nonlocal looked
-        if not asked.path.startswith("/latest"):
-            return for_good(asked)
-        if asked.path.endswith("token"):
+        if not request.path.startswith("/latest"):
+            return for_good(request)
+        if request.path.endswith("token"):
             looked += 1
         if not is_up:
             return Reply(503)
-        if asked.path.endswith("token"):
+        if request.path.endswith("token"):
             return Reply(200, b"token")
-        if asked.path.endswith("security-credentials/"):
+        if request.path.endswith("security-credentials/"):
             return Reply(200, b"role")
         found = {"AccessKeyId": "good", "SecretAccessKey": "s", "Token": "t"}
         times = {"Expiration": in_hours(1), "LastUpdated": in_hours(0)}
         return Reply(200, json.dumps({"Code": "Success", **found, **times}).encode())
 
-    async with scripted_s3(answer) as server:
+    async with scripted_s3(respond) as server:
         monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", f"{server.url}/")
         async with store_at(server, transport) as store, store_at(server, transport, "y") as other:
@@ -120,12 +120,12 @@ async def test_a_head_with_expired_credentials(tmp_path: Path, transport: str) -
     write_keys(tmp_path, "good")
     is_good = True
 
-    def answer(asked: Asked) -> Reply:
-        if is_good or signed_by(asked) == "better":
+    def respond(request: Asked) -> Reply:
+        if is_good or signed_by(request) == "better":
             return value(b"value")
-        return Reply(403) if asked.method == "HEAD" else error(403, "InvalidAccessKeyId")
+        return Reply(403) if request.method == "HEAD" else error(403, "InvalidAccessKeyId")
 
-    async with scripted_s3(answer) as server, store_at(server, transport) as store:
+    async with scripted_s3(respond) as server, store_at(server, transport) as store:
         assert await read(store, "a") == b"value"
         is_good = False
         # A HEAD response has no body with an error code.
@@ -139,14 +139,14 @@ class Provider:
     """A credential process that returns credentials or fails."""
 
     def __init__(self, folder: Path) -> None:
-        self._gives, self._calls = folder / "gives.json", folder / "calls"
+        self._output, self._calls = folder / "output.json", folder / "calls"
         self._calls.touch()
         program = folder / "provider"
         program.write_text(
             f"""#!{sys.executable} -S
 with open({str(self._calls)!r}, "a") as calls:
     calls.write("call\\n")
-print(open({str(self._gives)!r}).read())
+print(open({str(self._output)!r}).read())
 """
         )
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
@@ -154,13 +154,13 @@ print(open({str(self._gives)!r}).read())
 
     def give(self, key: str, hours: float) -> None:
         found = {"AccessKeyId": key, "SecretAccessKey": "s", "SessionToken": "t"}
-        self._gives.write_text(json.dumps({"Version": 1, **found, "Expiration": in_hours(hours)}))
+        self._output.write_text(json.dumps({"Version": 1, **found, "Expiration": in_hours(hours)}))
 
-    def break_down(self) -> None:
-        self._gives.unlink()
+    def fail(self) -> None:
+        self._output.unlink()
 
     @property
-    def asked(self) -> int:
+    def lookups(self) -> int:
         return len(self._calls.read_text().splitlines())
 
 
@@ -171,23 +171,23 @@ async def test_a_provider_that_fails_when_credentials_expire(
     """Credentials are refreshed by botocore before they expire, or after S3 rejects them."""
     provider = Provider(tmp_path)
     provider.give("good", hours)
-    has_ended = False
+    has_expired = False
 
-    def answer(asked: Asked) -> Reply:
-        if has_ended and asked.headers["authorization"].startswith("AWS4-HMAC-SHA256 Cred"):
-            return value(b"new") if signed_by(asked) == "better" else error(400, "ExpiredToken")
+    def respond(request: Asked) -> Reply:
+        if has_expired and request.headers["authorization"].startswith("AWS4-HMAC-SHA256 Cred"):
+            return value(b"new") if signed_by(request) == "better" else error(400, "ExpiredToken")
         return value(b"value")
 
-    async with scripted_s3(answer) as server, store_at(server, transport) as store:
+    async with scripted_s3(respond) as server, store_at(server, transport) as store:
         assert await read(store, "a") == b"value"
-        has_ended = True
-        provider.break_down()
-        before = provider.asked
+        has_expired = True
+        provider.fail()
+        before = provider.lookups
         reads = await asyncio.gather(
             *(store.get(f"c/{number}") for number in range(100)), return_exceptions=True
         )
         assert {type(each) for each in reads} == {UnauthenticatedError}
-        assert 1 <= provider.asked - before <= 3
+        assert 1 <= provider.lookups - before <= 3
         with pytest.raises(UnauthenticatedError, match="custom-process"):
             await store.get("a")
         provider.give("better", 5)
@@ -203,7 +203,7 @@ async def test_wrong_credentials_are_looked_up_at_a_bounded_rate(
         for number in range(30):
             with pytest.raises(UnauthenticatedError, match="InvalidAccessKeyId"):
                 await store.get(f"c/{number}")
-        assert 2 <= provider.asked < 20
+        assert 2 <= provider.lookups < 20
         assert len(server.seen) == 30
 
 
@@ -216,7 +216,7 @@ async def test_explicit_credentials_are_not_looked_up_again(tmp_path: Path) -> N
                 with pytest.raises(UnauthenticatedError, match="InvalidAccessKeyId"):
                     await store.get("a")
             assert len(server.seen) == 2
-    assert provider.asked == 0
+    assert provider.lookups == 0
 
 
 async def test_an_error_of_the_role_service_never_means_missing(
@@ -224,12 +224,12 @@ async def test_an_error_of_the_role_service_never_means_missing(
 ) -> None:
     is_open = False
 
-    def answer(asked: Asked) -> Reply:
-        if asked.path != "/" or asked.method != "POST":
-            return for_good(asked)
+    def respond(request: Asked) -> Reply:
+        if request.path != "/" or request.method != "POST":
+            return for_good(request)
         if not is_open:
-            refusal = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
-            return Reply(403, refusal, {"Content-Type": "text/xml"})
+            denied = b"<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>"
+            return Reply(403, denied, {"Content-Type": "text/xml"})
         found = (
             "<Credentials><AccessKeyId>good</AccessKeyId><SecretAccessKey>s</SecretAccessKey>"
             f"<SessionToken>t</SessionToken><Expiration>{in_hours(1)}</Expiration></Credentials>"
@@ -239,7 +239,7 @@ async def test_an_error_of_the_role_service_never_means_missing(
         return Reply(200, body.encode(), {"Content-Type": "text/xml"})
 
     (tmp_path / "token").write_text("token")
-    async with scripted_s3(answer) as server:
+    async with scripted_s3(respond) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
         monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
         monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/any")

@@ -126,14 +126,14 @@ class Provider:
 
     def __init__(self, endpoint: S3Endpoint, folder: Path) -> None:
         self._endpoint = endpoint
-        self._gives, self._calls = folder / "gives.json", folder / "calls"
+        self._output, self._calls = folder / "output.json", folder / "calls"
         program = folder / "provider"
         program.write_text(
             f"""#!{sys.executable} -S
 import datetime, json
 with open({str(self._calls)!r}, "a") as calls:
     calls.write("call\\n")
-minutes, found = json.load(open({str(self._gives)!r}))
+minutes, found = json.load(open({str(self._output)!r}))
 end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(minutes=minutes)
 print(json.dumps({{"Version": 1, **found, "Expiration": end.isoformat()}}))
 """
@@ -144,11 +144,11 @@ print(json.dumps({{"Version": 1, **found, "Expiration": end.isoformat()}}))
     def give(self, minutes: int) -> str:
         """Write new credentials that expire after so many seconds. Returns their access key."""
         found = temporary(self._endpoint)
-        self._gives.write_text(json.dumps([minutes, {**found, "Expiration": None}]))
+        self._output.write_text(json.dumps([minutes, {**found, "Expiration": None}]))
         return str(found["AccessKeyId"])
 
     @property
-    def asked(self) -> int:
+    def lookups(self) -> int:
         return len(self._calls.read_text().splitlines())
 
 
@@ -162,12 +162,12 @@ async def test_expiring_credentials_are_refreshed(
         first = provider.give(minutes=5)
         await put(store, "a")
         await read(store, "a")
-        before = provider.asked
+        before = provider.lookups
         await read(store, "a")
-        assert provider.asked == before + 1
+        assert provider.lookups == before + 1
         second = provider.give(minutes=60)
         await use(store)
-        assert provider.asked == before + 2
+        assert provider.lookups == before + 2
         check_transport(store, transport)
     keys = signers(proxy.seen)
     assert keys == [*[first] * 3, *[second] * (len(keys) - 3)]

@@ -147,8 +147,8 @@ async def test_regions_that_s3fs_looks_up(
             await put(store, "a")
             assert await read(store, "a") == b"a"
             check_transport(store, transport)
-        asked = [each for each in proxy.seen if each.method == "HEAD"]
-    assert [each.target for each in asked] == [f"/{bucket}"]
+        heads = [each for each in proxy.seen if each.method == "HEAD"]
+    assert [each.target for each in heads] == [f"/{bucket}"]
     assert all(f"/{REGION}/" in each.headers["authorization"] for each in proxy.seen[1:])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conformance.support import buf, content, listed, put, read
 from servers import S3Endpoint
-from servers.fault_proxy import Answer, Damage, Fault, FaultProxy, fault_proxy, no_faults, the_first
+from servers.fault_proxy import Answer, Damage, FaultProxy, fault_proxy, no_faults, the_first
 from servers.scripted import Peer, scripted_server
 
 from fsspec_store import (
@@ -20,7 +20,6 @@ from fsspec_store import (
     OffsetByteRequest,
     RangeByteRequest,
     StoreError,
-    SuffixByteRequest,
 )
 from fsspec_store.errors import BackendError
 
@@ -186,53 +185,6 @@ async def test_a_value_without_a_stated_length_is_an_error(transport: str, reque
                 await store.get("a", byte_range=request_)
             # Retried as transient: a proxy may be the cause.
             assert store.stats.retries == 2
-
-
-#: These faults do not depend on the server.
-one_server = pytest.mark.parametrize("endpoint", ["minio_endpoint"], indirect=True, ids=["minio"])
-
-REQUESTS = [None, RangeByteRequest(10, 2000), OffsetByteRequest(5), SuffixByteRequest(100)]
-
-
-@one_server
-@pytest.mark.parametrize("request_", REQUESTS, ids=str)
-async def test_a_truncated_response_is_retried(
-    store: FsspecStore, proxy: FaultProxy, request_: Any
-) -> None:
-    data = content(5000)
-    await put(store, "a", data=data)
-    whole = await read(store, "a", request_)
-    proxy.plan = the_first(2, Fault.TRUNCATED, method="GET")
-    assert await read(store, "a", request_) == whole
-    assert store.stats.retries == 2
-    proxy.plan = lambda method, target, headers: Fault.TRUNCATED
-    with pytest.raises(BackendError):
-        await store.get("a", byte_range=request_)
-
-
-@one_server
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Answer(206, {}, b"x" * 100),
-        Answer(206, {"Content-Range": "bytes 0-99/5000"}, b"x" * 100),
-        Answer(206, {"Content-Range": "bytes 10-109/5000"}, b"x" * 99),
-        Answer(206, {"Content-Range": "bytes 10-108/5000"}, b"x" * 99),
-        Answer(206, {"Content-Range": "bytes 10-110/5000"}, b"x" * 101),
-        Answer(206, {"Content-Range": "10-109"}, b"x" * 100),
-        Answer(206, {"Content-Range": "bytes 10-109/5000"}, b""),
-    ],
-    ids=lambda answer: f"{answer.headers.get('Content-Range')} with {len(answer.body)}",
-)
-async def test_a_response_with_another_part_is_an_error(
-    store: FsspecStore, proxy: FaultProxy, answer: Answer
-) -> None:
-    await put(store, "a", data=content(5000))
-    proxy.plan = lambda method, target, headers: answer
-    with pytest.raises(BackendError):
-        await store.get("a", byte_range=RangeByteRequest(10, 110))
-    proxy.plan = the_first(1, answer)
-    assert await read(store, "a", RangeByteRequest(10, 110)) == content(5000)[10:110]
 
 
 async def test_compressed_values_are_returned_as_stored(

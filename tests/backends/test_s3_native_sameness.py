@@ -87,7 +87,7 @@ async def test_both_transports_send_equal_keys(endpoint: S3Endpoint) -> None:
 
 
 async def test_both_transports_send_equal_requests(endpoint: S3Endpoint, proxy: FaultProxy) -> None:
-    wires = []
+    sent = []
     bucket = endpoint.make_bucket()
     for transport in ("auto", "library"):
         with opened(
@@ -98,8 +98,8 @@ async def test_both_transports_send_equal_requests(endpoint: S3Endpoint, proxy: 
                 await store.delete("left")
             assert store.stats.requests == len(seen)
             assert store.stats.native == (len(seen) if transport == "auto" else 0)
-        wires.append(wire(seen))
-    assert wires[0] == wires[1]
+        sent.append(wire(seen))
+    assert sent[0] == sent[1]
 
 
 @pytest.mark.parametrize("transport", ["auto", "library"])
@@ -140,9 +140,9 @@ async def test_logs_and_errors_contain_no_secret(
     minio_endpoint: S3Endpoint, caplog: pytest.LogCaptureFixture, transport: str
 ) -> None:
     caplog.set_level(logging.DEBUG, "fsspec_store")
-    token = "token-that-nobody-may-see"
+    token = "secret-session-token"
     texts: list[str] = []
-    refusals = (
+    responses = (
         Answer(403, {}, b"<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message></Error>"),
         Answer(
             400, {}, b"<Error><Code>ExpiredToken</Code><Token>%s</Token></Error>" % token.encode()
@@ -157,8 +157,8 @@ async def test_logs_and_errors_contain_no_secret(
         bucket = minio_endpoint.make_bucket()
         with opened(f"s3://{bucket}/x", options, transport=transport, retries=0) as store:
             await use(store)
-            for refusal in refusals:
-                proxy.plan = lambda method, target, headers, refusal=refusal: refusal
+            for response in responses:
+                proxy.plan = lambda method, target, headers, response=response: response
                 for call in (store.get("a"), put(store, "a"), listed(store.list())):
                     try:
                         await call

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -40,7 +41,7 @@ def store_at(server: ScriptedS3, transport: str, root: str = "x", **options: Any
     return FsspecStore.from_url(f"s3://bucket/{root}", server.options(), **options)
 
 
-def losses(log: pytest.LogCaptureFixture) -> list[str]:
+def feature_warnings(log: pytest.LogCaptureFixture) -> list[str]:
     """Logged warnings about unsupported features."""
     return [text for text in said(log) if "from now on" in text]
 
@@ -48,12 +49,12 @@ def losses(log: pytest.LogCaptureFixture) -> list[str]:
 # -- Unsupported headers ---------------------------------------------------------------------------
 
 
-def checksums(asked: Asked) -> list[str]:
+def checksums(request: Asked) -> list[str]:
     names = ("x-amz-checksum-", "x-amz-sdk-checksum", "x-amz-trailer")
-    return [name for name in asked.headers if name.startswith(names)]
+    return [name for name in request.headers if name.startswith(names)]
 
 
-REFUSALS = [
+ERROR_RESPONSES = [
     error(400, "InvalidArgument"),
     error(400, "UnsupportedHeader"),
     error(501, "NotImplemented"),
@@ -64,19 +65,21 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda reply: reply.body[13:40].decode())
+@pytest.mark.parametrize(
+    "error_response", ERROR_RESPONSES, ids=lambda reply: reply.body[13:40].decode()
+)
 async def test_checksums_are_omitted_where_unsupported(
-    refusal: Reply, transport: str, log: pytest.LogCaptureFixture
+    error_response: Reply, transport: str, log: pytest.LogCaptureFixture
 ) -> None:
-    def answer(asked: Asked) -> Reply:
-        if checksums(asked):
-            return refusal
-        if asked.method == "PUT":
+    def respond(request: Asked) -> Reply:
+        if checksums(request):
+            return error_response
+        if request.method == "PUT":
             return value(b"")
-        return error(404, "NoSuchKey") if asked.path.endswith("missing") else value(b"{}")
+        return error(404, "NoSuchKey") if request.path.endswith("missing") else value(b"{}")
 
     async with (
-        scripted_s3(answer) as server,
+        scripted_s3(respond) as server,
         store_at(server, transport) as store,
         store_at(server, transport, "y") as other,
     ):
@@ -86,21 +89,23 @@ async def test_checksums_are_omitted_where_unsupported(
         before = len(server.seen)
         assert await read(other, "a") == b"{}"
         assert len(server.seen) == before + 1
-        first = len(losses(log))
+        first = len(feature_warnings(log))
         await put(store, "a")
         await put(other, "b")
         assert first == 1
-        assert losses(log)[0].startswith(f"{server.url} does not support x-amz-checksum-mode")
+        assert feature_warnings(log)[0].startswith(
+            f"{server.url} does not support x-amz-checksum-mode"
+        )
         # Older releases of botocore send none.
-        assert len(losses(log)) <= 2
-        assert sum(1 for asked in server.seen if asked.method == "PUT") <= 4
+        assert len(feature_warnings(log)) <= 2
+        assert sum(1 for request in server.seen if request.method == "PUT") <= 4
 
 
 async def test_a_missing_key_is_missing_where_checksums_are_unsupported(transport: str) -> None:
-    def answer(asked: Asked) -> Reply:
-        return error(400, "InvalidArgument") if checksums(asked) else error(404, "NoSuchKey")
+    def respond(request: Asked) -> Reply:
+        return error(400, "InvalidArgument") if checksums(request) else error(404, "NoSuchKey")
 
-    async with scripted_s3(answer) as server, store_at(server, transport) as store:
+    async with scripted_s3(respond) as server, store_at(server, transport) as store:
         for _ in range(2):
             assert await read(store, "a") is None
         assert len(server.seen) == 3
@@ -109,28 +114,54 @@ async def test_a_missing_key_is_missing_where_checksums_are_unsupported(transpor
 async def test_a_large_value_is_uploaded_where_checksums_are_unsupported(
     transport: str,
 ) -> None:
-    def answer(asked: Asked) -> Reply:
-        if checksums(asked):
+    def respond(request: Asked) -> Reply:
+        if checksums(request):
             return error(400, "InvalidArgument")
-        if asked.query.startswith("uploads"):
+        if request.query.startswith("uploads"):
             return Reply(200, b"<R><UploadId>1</UploadId></R>")
         return Reply(
-            200, b"<R><ETag>e</ETag></R>" if asked.method == "POST" else b"", {"ETag": "e"}
+            200, b"<R><ETag>e</ETag></R>" if request.method == "POST" else b"", {"ETag": "e"}
         )
 
     sizes = {"large_value_bytes": 5 * 2**20, "part_bytes": 5 * 2**20}
-    async with scripted_s3(answer) as server, store_at(server, transport, **sizes) as store:
+    async with scripted_s3(respond) as server, store_at(server, transport, **sizes) as store:
         await store.set("a", buf(bytes(12 * 2**20)))
-        parts = [asked for asked in server.seen if asked.method == "PUT" and not checksums(asked)]
+        parts = [
+            request for request in server.seen if request.method == "PUT" and not checksums(request)
+        ]
         assert len(parts) == 3
-        assert sum(len(asked.body) for asked in parts) == 12 * 2**20
+        assert sum(len(request.body) for request in parts) == 12 * 2**20
+
+
+async def test_a_completion_repeats_the_checksums_of_its_parts(transport: str) -> None:
+    header = "x-amz-checksum-crc32"
+    #: By the query, which starts with the number of the part.
+    sent: dict[str, str] = {}
+
+    def respond(request: Asked) -> Reply:
+        if request.query.startswith("uploads"):
+            body = b"<R><UploadId>1</UploadId></R>"
+            return Reply(200, body, {"x-amz-checksum-algorithm": "CRC32"})
+        if request.method == "POST":
+            return Reply(200, b"<R><ETag>e</ETag></R>")
+        # Older releases of botocore send none.
+        checksum = sent[request.query] = request.headers.get(header, "AAAAAA==")
+        return Reply(200, b"", {"ETag": "e", header: checksum})
+
+    sizes = {"large_value_bytes": 5 * 2**20, "part_bytes": 5 * 2**20}
+    async with scripted_s3(respond) as server, store_at(server, transport, **sizes) as store:
+        await store.set("a", buf(bytes(12 * 2**20)))
+        completion = server.seen[-1].body.decode()
+    stated = re.findall("<ChecksumCRC32>(.*?)</ChecksumCRC32>", completion)
+    assert len(stated) == 3
+    assert stated == [sent[query] for query in sorted(sent)]
 
 
 async def test_a_wrong_secret_costs_no_further_requests(
     transport: str, log: pytest.LogCaptureFixture
 ) -> None:
     async with (
-        scripted_s3(lambda asked: error(403, "SignatureDoesNotMatch")) as server,
+        scripted_s3(lambda request: error(403, "SignatureDoesNotMatch")) as server,
         store_at(server, transport) as store,
     ):
         calls = [store.get(f"c/{number}") for number in range(50)]
@@ -139,7 +170,7 @@ async def test_a_wrong_secret_costs_no_further_requests(
         assert {type(each) for each in found} == {UnauthenticatedError}
         # Each call is repeated by s3fs, and a few without the optional header.
         assert len(server.seen) <= 100 * 2 + 8
-        assert losses(log) == []
+        assert feature_warnings(log) == []
 
 
 # -- Bulk deletes ----------------------------------------------------------------------------------
@@ -152,23 +183,23 @@ class Keys:
         self.keys = sorted(keys)
         self._delete, self._page = delete, page
         self.version_2: Reply | None = None
-        self.gives_next_marker = True
-        self.gives_sizes = True
+        self.has_next_marker = True
+        self.has_sizes = True
 
-    def __call__(self, asked: Asked) -> Reply:
-        if asked.method == "GET" and asked.path.rstrip("/") == "/bucket":
-            return self._list(asked)
-        if asked.method == "POST":
+    def __call__(self, request: Asked) -> Reply:
+        if request.method == "GET" and request.path.rstrip("/") == "/bucket":
+            return self._list(request)
+        if request.method == "POST":
             assert self._delete is not None
             return self._delete
-        key = unquote(asked.path).removeprefix("/bucket/")
-        if asked.method == "DELETE":
+        key = unquote(request.path).removeprefix("/bucket/")
+        if request.method == "DELETE":
             self.keys = [each for each in self.keys if each != key]
             return Reply(204)
         return value(key.encode())
 
-    def _list(self, asked: Asked) -> Reply:
-        query = {name: found[0] for name, found in parse_qs(asked.query).items()}
+    def _list(self, request: Asked) -> Reply:
+        query = {name: found[0] for name, found in parse_qs(request.query).items()}
         if "list-type" in query and self.version_2 is not None:
             return self.version_2
         # Version 1 ignores unknown parameters.
@@ -184,13 +215,13 @@ class Keys:
         page = names[: self._page]
         truncated = len(page) < len(names)
         inside = [f"<Marker>{escape(after)}</Marker>"]
-        size = "<Size>3</Size>" if self.gives_sizes else ""
+        size = "<Size>3</Size>" if self.has_sizes else ""
         for name in page:
             if name.endswith("/"):
                 inside.append(f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>")
             else:
                 inside.append(f"<Contents><Key>{escape(name)}</Key>{size}</Contents>")
-        if truncated and self.gives_next_marker:
+        if truncated and self.has_next_marker:
             inside.append(f"<NextMarker>{escape(page[-1])}</NextMarker>")
         inside.append(f"<IsTruncated>{str(truncated).lower()}</IsTruncated>")
         text = f"<ListBucketResult>{''.join(inside)}</ListBucketResult>"
@@ -198,7 +229,7 @@ class Keys:
 
 
 @pytest.mark.parametrize(
-    "refusal",
+    "error_response",
     [
         error(400, "InvalidArgument"),
         error(400, "InvalidRequest"),
@@ -212,9 +243,9 @@ class Keys:
     ids=lambda reply: f"{reply.status} {reply.body[13:28].decode()}",
 )
 async def test_unsupported_bulk_deletes(
-    refusal: Reply, transport: str, log: pytest.LogCaptureFixture
+    error_response: Reply, transport: str, log: pytest.LogCaptureFixture
 ) -> None:
-    service = Keys("x/c/0", "x/c/1", "x/d", "y/c/0", "y/c/1", "y/d", delete=refusal)
+    service = Keys("x/c/0", "x/c/1", "x/d", "y/c/0", "y/c/1", "y/d", delete=error_response)
     async with (
         scripted_s3(service) as server,
         store_at(server, transport) as store,
@@ -222,16 +253,16 @@ async def test_unsupported_bulk_deletes(
     ):
         await store.delete_dir("c")
         assert service.keys == ["x/d", "y/c/0", "y/c/1", "y/d"]
-        asked = len([each for each in server.seen if each.method == "POST"])
+        requests = len([each for each in server.seen if each.method == "POST"])
         await other.delete_dir("c")
         assert service.keys == ["x/d", "y/d"]
-        assert len([each for each in server.seen if each.method == "POST"]) == asked
-        assert len(losses(log)) == 1
-        assert "keys are deleted one by one" in losses(log)[0]
+        assert len([each for each in server.seen if each.method == "POST"]) == requests
+        assert len(feature_warnings(log)) == 1
+        assert "keys are deleted one by one" in feature_warnings(log)[0]
 
 
 @pytest.mark.parametrize(
-    ("refusal", "raised"),
+    ("error_response", "raised"),
     [
         (error(403, "AccessDenied"), AccessDeniedError),
         (error(403, "InvalidAccessKeyId"), UnauthenticatedError),
@@ -250,13 +281,13 @@ async def test_unsupported_bulk_deletes(
     ],
 )
 async def test_other_errors_of_a_bulk_delete_are_raised(
-    refusal: Reply, raised: type[StoreError], transport: str
+    error_response: Reply, raised: type[StoreError], transport: str
 ) -> None:
-    service = Keys("x/c/0", "x/c/1", delete=refusal)
+    service = Keys("x/c/0", "x/c/1", delete=error_response)
     async with scripted_s3(service) as server, store_at(server, transport) as store:
         with pytest.raises(raised):
             await store.delete_dir("c")
-        assert [asked for asked in server.seen if asked.method == "DELETE"] == []
+        assert [request for request in server.seen if request.method == "DELETE"] == []
 
 
 # -- Listings of version 1 -------------------------------------------------------------------------
@@ -265,13 +296,13 @@ async def test_other_errors_of_a_bulk_delete_are_raised(
 @pytest.mark.parametrize(
     "version_2", [None, error(400, "InvalidArgument"), error(501, "NotImplemented")]
 )
-@pytest.mark.parametrize("gives_next_marker", [True, False])
+@pytest.mark.parametrize("has_next_marker", [True, False])
 async def test_a_service_without_listobjectsv2(
-    version_2: Reply | None, gives_next_marker: bool, transport: str, log: pytest.LogCaptureFixture
+    version_2: Reply | None, has_next_marker: bool, transport: str, log: pytest.LogCaptureFixture
 ) -> None:
     keys = [f"x/{name}" for name in ("a", "b c", "c/0", "c/1", "c&d/0", "e", "f+g", "h/0/0")]
     service = Keys(*keys, "y/other", page=2)
-    service.version_2, service.gives_next_marker = version_2, gives_next_marker
+    service.version_2, service.has_next_marker = version_2, has_next_marker
     async with scripted_s3(service) as server, store_at(server, transport) as store:
         wanted = sorted(key.removeprefix("x/") for key in keys)
         assert sorted(await listed(store.list())) == wanted
@@ -284,8 +315,8 @@ async def test_a_service_without_listobjectsv2(
         assert await listed(store.list_prefix("e")) == ["e"]
         assert len(server.seen) == before + 1
         assert "list-type" not in server.seen[-1].query
-        assert len(losses(log)) == 1
-        assert "ListObjects, version 1" in losses(log)[0]
+        assert len(feature_warnings(log)) == 1
+        assert "ListObjects, version 1" in feature_warnings(log)[0]
 
 
 @pytest.mark.parametrize("server_name", ["minio", "moto"])
@@ -299,9 +330,9 @@ async def test_real_servers_list_by_version_1(
         await put(store, *keys)
         backend = store._backend
         service = await backend._client.service()
-        refused = service.unsupported
+        unsupported = service.unsupported
         try:
-            service.mark_unsupported("ListObjectsV2", "the test says so")
+            service.mark_unsupported("ListObjectsV2", "set by the test")
             assert sorted(await listed(store.list())) == sorted(keys)
             assert sorted(await listed(store.list_dir(""))) == ["a", "b+c", "c", "z", "\u00e9"]
             small = [
@@ -310,7 +341,7 @@ async def test_real_servers_list_by_version_1(
             ]
             assert len(small) >= len(keys)
         finally:
-            service.unsupported = refused
+            service.unsupported = unsupported
 
 
 # -- Missing sizes ---------------------------------------------------------------------------------
@@ -319,16 +350,16 @@ async def test_real_servers_list_by_version_1(
 def by_head(**headers: str | None) -> Callable[[Asked], Reply]:
     """A service whose values are the last characters of their keys, with given HEAD headers."""
 
-    def answer(asked: Asked) -> Reply:
-        if asked.method == "HEAD":
+    def respond(request: Asked) -> Reply:
+        if request.method == "HEAD":
             return Reply(200, b"", {"ETag": '"e"', **headers})
-        data = asked.path.rpartition("/")[2].encode().replace(b"empty", b"")
-        if "range" in asked.headers and data and "Content-Range" not in headers:
+        data = request.path.rpartition("/")[2].encode().replace(b"empty", b"")
+        if "range" in request.headers and data and "Content-Range" not in headers:
             part = {"ETag": '"e"', "Content-Range": f"bytes 0-0/{len(data)}"}
             return Reply(206, data[:1], part)
         return value(data)
 
-    return answer
+    return respond
 
 
 @pytest.mark.parametrize(
@@ -360,25 +391,25 @@ async def test_an_empty_object_is_recognised_by_its_etag(transport: str) -> None
 
 
 async def test_an_empty_object_whose_range_is_not_satisfiable(transport: str) -> None:
-    def answer(asked: Asked) -> Reply:
-        if asked.method == "HEAD":
+    def respond(request: Asked) -> Reply:
+        if request.method == "HEAD":
             return Reply(200, b"", {"ETag": '"e"', "Content-Length": None})
-        return error(416, "InvalidRange") if "range" in asked.headers else value(b"")
+        return error(416, "InvalidRange") if "range" in request.headers else value(b"")
 
-    async with scripted_s3(answer) as server, store_at(server, transport) as store:
+    async with scripted_s3(respond) as server, store_at(server, transport) as store:
         await store.get("a")
         assert await store.getsize("empty") == 0
 
 
 async def test_an_unknown_size_is_an_error(transport: str) -> None:
-    def answer(asked: Asked) -> Reply:
-        if asked.method == "HEAD":
+    def respond(request: Asked) -> Reply:
+        if request.method == "HEAD":
             return Reply(200, b"", {"ETag": '"e"', "Content-Length": None})
-        if "range" in asked.headers:
+        if "range" in request.headers:
             return Reply(206, b"v", {"ETag": '"e"', "Content-Range": "bytes 0-0/*"})
         return value(b"value")
 
-    async with scripted_s3(answer) as server, store_at(server, transport) as store:
+    async with scripted_s3(respond) as server, store_at(server, transport) as store:
         await store.get("a")
         with pytest.raises(BackendError, match="does not state the size"):
             await store.getsize("a")
@@ -386,7 +417,7 @@ async def test_an_unknown_size_is_an_error(transport: str) -> None:
 
 async def test_sizes_that_a_listing_omits(transport: str) -> None:
     service = Keys("x/a", "x/long")
-    service.gives_sizes = False
+    service.has_sizes = False
     async with scripted_s3(service) as server, store_at(server, transport) as store:
         assert await listed(store.list()) == ["a", "long"]
         # Each value is its path.
@@ -403,12 +434,12 @@ async def test_a_page_of_another_server_is_an_error(
 ) -> None:
     is_s3 = True
 
-    def answer(asked: Asked) -> Reply:
+    def respond(request: Asked) -> Reply:
         if not is_s3:
             return Reply(status, page, HTML)
-        return Reply(204) if asked.method == "DELETE" else value(b"value")
+        return Reply(204) if request.method == "DELETE" else value(b"value")
 
-    async with scripted_s3(answer) as server, store_at(server, transport) as store:
+    async with scripted_s3(respond) as server, store_at(server, transport) as store:
         uses = {
             "get": lambda: store.get("a"),
             "range": lambda: store.get("a", byte_range=RangeByteRequest(0, 2)),
@@ -443,10 +474,10 @@ async def test_a_404_without_a_body_is_a_missing_key(transport: str) -> None:
 
     for reply in replies:
 
-        def answer(asked: Asked, reply: Reply = reply) -> Reply:
-            return value(b"value") if asked.path.endswith("there") else reply
+        def respond(request: Asked, reply: Reply = reply) -> Reply:
+            return value(b"value") if request.path.endswith("there") else reply
 
-        async with scripted_s3(answer) as server, store_at(server, transport) as store:
+        async with scripted_s3(respond) as server, store_at(server, transport) as store:
             assert await read(store, "there") == b"value"
             assert await read(store, "a") is None
             assert not await store.exists("a")
@@ -454,7 +485,7 @@ async def test_a_404_without_a_body_is_a_missing_key(transport: str) -> None:
 
 async def test_a_value_may_be_html(transport: str) -> None:
     async with (
-        scripted_s3(lambda asked: value(PAGE, **HTML)) as server,
+        scripted_s3(lambda request: value(PAGE, **HTML)) as server,
         store_at(server, transport) as store,
     ):
         assert await read(store, "index.html") == PAGE

@@ -3,7 +3,7 @@
 Knows how rules are found in a conformance class, what a test's outcome says of its rule, and what
 the page looks like. Does not know any rule, service or server.
 
-``pytest --conformance-matrix PAGE tests/backends`` writes the page and prints it; without the
+``pytest -m "" --conformance-matrix PAGE tests/backends`` writes the page and prints it; without the
 option the plugin does nothing. A column is headed by the name of its test class without ``Test``,
 or by what the class says in ``service``.
 """
@@ -24,11 +24,10 @@ from .support import Rules
 
 OPTION = "--conformance-matrix"
 
-PREAMBLE = f"""\
+PREAMBLE = """\
 # Which service keeps which rule
 
-Made by `make matrix`, which runs the conformance suite
-(`pytest {OPTION} docs/conformance.md tests/backends`): change the tests, not this page.
+Made by `make matrix`, which runs the conformance suite: change the tests, not this page.
 Every rule of the store's contract is stated once, in `tests/conformance`, and run on every service.
 [limits.md](limits.md) says in words what a service cannot do.
 """

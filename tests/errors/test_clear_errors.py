@@ -383,7 +383,7 @@ async def test_an_unreachable_server_is_an_error_with_its_cause(moto_endpoint: S
         "endpoint_url": "http://127.0.0.1:9",
         "config_kwargs": {"retries": {"max_attempts": 0}},
     }
-    async with FsspecStore.from_url("s3://test-bucket/x", options) as store:
+    async with FsspecStore.from_url("s3://test-bucket/x", options, retries=1) as store:
         with pytest.raises(OSError, match=r"'a' in s3://test-bucket/x.*127\.0\.0\.1:9") as caught:
             await store.get("a")
     assert caught.value.__cause__ is not None

@@ -1,0 +1,34 @@
+"""Every rule of a store whose service fails, stated once and run on every service.
+
+A test class inherits `ReadFaultConformance`, or `FaultConformance` if a store can write to the
+service, and a class of `proxied`. Its `Protocol` states how the service expresses errors.
+"""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "faults.credentials", "faults.deleting", "faults.reading", "faults.unexpected", "faults.writing"
+)
+
+from .credentials import CredentialRules, Rotating  # noqa: E402
+from .deleting import DeletingRules  # noqa: E402
+from .protocol import Protocol  # noqa: E402
+from .reading import ReadingRules  # noqa: E402
+from .unexpected import UnexpectedResponseRules  # noqa: E402
+from .writing import WritingRules  # noqa: E402
+
+__all__ = [
+    "CredentialRules",
+    "FaultConformance",
+    "Protocol",
+    "ReadFaultConformance",
+    "Rotating",
+]
+
+
+class ReadFaultConformance(ReadingRules):
+    """Every rule of a service that is only read."""
+
+
+class FaultConformance(ReadingRules, WritingRules, DeletingRules, UnexpectedResponseRules):
+    """Every rule of a service; `CredentialRules` are further ones, of credentials that expire."""

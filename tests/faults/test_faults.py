@@ -37,6 +37,7 @@ BUCKETS = {
     "fake-gcs": ("gs", "fake_gcs_endpoint", "auto"),
     "azurite": ("abfs", "azurite_endpoint", "auto"),
 }
+SLOW = {"minio, by s3fs", "seaweedfs"}
 
 
 @pytest.fixture
@@ -64,25 +65,27 @@ def through(request: pytest.FixtureRequest) -> Iterator[tuple[FaultProxy, Fsspec
         store.close()
 
 
-@pytest.mark.parametrize("through", BUCKETS, indirect=True)
+@pytest.mark.parametrize(
+    "through",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each in SLOW)) for each in BUCKETS],
+    indirect=True,
+)
 async def test_a_bucket_whose_every_tenth_request_fails(
-    through: tuple[FaultProxy, FsspecStore], fault_seed: int
+    through: tuple[FaultProxy, FsspecStore], seed: int
 ) -> None:
     proxy, store = through
-    crew = [Worker(store, f"w{number}", fault_seed) for number in range(WORKERS)]
-    await work(crew, proxy, fault_seed)
+    crew = [Worker(store, f"w{number}", seed) for number in range(WORKERS)]
+    await work(crew, proxy, seed)
     done = sum((worker.done for worker in crew), Counter())
     assert all(done[name] for name in crew[0].operations), done
     await store.aclose()
 
 
-async def test_a_web_server_whose_every_tenth_request_fails(
-    nginx_endpoint: Any, fault_seed: int
-) -> None:
-    random = Random(fault_seed)
+async def test_a_web_server_whose_every_tenth_request_fails(nginx_endpoint: Any, seed: int) -> None:
+    random = Random(seed)
     values: dict[str, bytes | None] = {"missing": None, "missing/too": None}
     for number, size in enumerate([0, 10, 1000, 3000, 100_000]):
-        key = f"faults {fault_seed}/{number}"
+        key = f"faults {seed}/{number}"
         values[key] = random.randbytes(size)
         path = nginx_endpoint.folder / key
         path.parent.mkdir(exist_ok=True)
@@ -90,8 +93,8 @@ async def test_a_web_server_whose_every_tenth_request_fails(
     with fault_proxy(nginx_endpoint.root) as proxy:
         url = dataclasses.replace(nginx_endpoint, root=proxy.url).url
         store = FsspecStore.from_url(url, timeout=TIMEOUT, out_of_range="empty")
-        crew = [Worker(store, f"w{number}", fault_seed, values) for number in range(WORKERS)]
-        await work(crew, proxy, fault_seed)
+        crew = [Worker(store, f"w{number}", seed, values) for number in range(WORKERS)]
+        await work(crew, proxy, seed)
         await store.aclose()
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import pytest
@@ -20,7 +20,7 @@ from servers.scripted import Peer, scripted_server
 
 from fsspec_store import FsspecStore
 from fsspec_store._backends.pages import MAX_EMPTY_PAGES, Continuation, Page
-from fsspec_store.errors import BackendError
+from fsspec_store.errors import BackendError, StoreError
 
 KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 
@@ -82,15 +82,19 @@ class Service:
     listing: Listing = lambda: ((), (), None)
     deleted: list[str] = field(default_factory=list)
     pages: int = 0
+    #: Status and body in place of every page but the first; half of the body is sent of a "half".
+    end: tuple[int | Literal["half"], str] | None = None
 
     def always(self, *keys: str, prefixes: Sequence[str] = ()) -> None:
         """The whole listing, whatever is asked for."""
         self.listing = lambda: (keys, prefixes, None)
 
-    def answer(self, request: bytes) -> tuple[int, str]:
+    def answer(self, request: bytes) -> tuple[int | Literal["half"], str]:
         line = request.partition(b" HTTP/1.1")[0].decode()
         if line.startswith("GET"):
             self.pages += 1
+            if self.end and re.search("continuation-token=|pageToken=|marker=", line):
+                return self.end
             return 200, self.page(*self.listing())
         if line.startswith("POST") and "delete" in line:
             keys = re.findall("<Key>([^<]*)", request.decode())
@@ -111,10 +115,12 @@ async def service(name: str) -> AsyncIterator[Service]:
             try:
                 status, body = running.answer(await peer.request())
             except (asyncio.IncompleteReadError, ConnectionError):
-                return
-            head = f"HTTP/1.1 {status} X\r\n"
+                return None
+            head = f"HTTP/1.1 {200 if status == 'half' else status} X\r\n"
             if status != 204:
                 head += f"Content-Length: {len(body)}\r\n"
+            if status == "half":
+                return await peer.send(f"{head}\r\n{body[: len(body) // 2]}".encode())
             await peer.send(f"{head}\r\n{body}".encode())
 
     make, page = SERVICES[name]
@@ -231,6 +237,19 @@ async def test_a_listing_that_goes_round_is_an_error(name: str) -> None:
                 with pytest.raises(BackendError, match="never end"):
                     await call(running.store)
         assert running.pages < 200
+
+
+@pytest.mark.parametrize("status", [200, 403, 404, 500, "half"])
+@pytest.mark.parametrize("name", SERVICES)
+async def test_a_listing_that_breaks_off_is_an_error(name: str, status: Any) -> None:
+    async with service(name) as running:
+        running.listing = lambda: (("root/a/1", "root/a/2"), (), "token")
+        body = running.page(("root/a/3",), (), None) if status == "half" else "<html></html>"
+        running.end = status, body
+        for call in ("list", "list_prefix", "list_dir", "getsize_prefix", "delete_dir", "clear"):
+            with pytest.raises(StoreError):
+                await CALLS[call](running.store)
+        assert running.pages >= 12
 
 
 def test_empty_pages_come_to_an_end() -> None:

@@ -19,6 +19,7 @@ CHANGES_THE_CHECKOUT = {"docs/adding-a-backend.md"}
 PAGES = ["README.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_can_be_followed(page: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     blocks = blocks_of(ROOT / page)

@@ -212,7 +212,14 @@ ENDS += ["closed as the program ends, beside a loop that is busy"]
 
 @pytest.mark.parametrize(
     ("run", "name"),
-    [(service, name) for service in SERVICES for name in (PROGRAMS if service == "moto" else ENDS)],
+    [
+        *(("moto", name) for name in PROGRAMS),
+        *(
+            pytest.param(service, name, marks=pytest.mark.slow)
+            for service in sorted(SERVICES.keys() - {"moto"})
+            for name in ENDS
+        ),
+    ],
     indirect=["run"],
 )
 def test_nothing_is_printed(run: object, name: str, request: pytest.FixtureRequest) -> None:

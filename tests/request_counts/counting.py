@@ -5,23 +5,13 @@ Knows the proxy, and nothing of services or operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 from servers.fault_proxy import FaultProxy, Seen
 
 from fsspec_store import FsspecStore
-
-S = TypeVar("S", bound=FsspecStore)
-
-
-@contextmanager
-def closing_all(make: Callable[..., S]) -> Iterator[Callable[..., S]]:
-    """What makes stores; they are closed at the end."""
-    with ExitStack() as made:
-        yield lambda **options: made.enter_context(closing(make(**options)))
 
 
 @contextmanager

@@ -1,9 +1,8 @@
 """The rules: no operation takes more requests than it needs, from a store's very first on.
 
-A test class inherits the rules that its service can keep, and gives them two fixtures: ``proxy``,
-which stands before the server, and ``make_store``, which returns a new store behind it each time it
-is called, on the test's own empty place. A store is made anew for whatever is counted, so that
-nothing it might have found out before is for free.
+A test class inherits the rules that its service can keep, and a class of `proxied`: the fixtures
+``proxy`` and ``make_store``. A new store is made for each operation that is counted, since a store
+may remember what an earlier request has shown.
 """
 
 from __future__ import annotations
@@ -67,9 +66,8 @@ class Rules:
 
     protocol = Protocol()
 
-    async def fill(self, make_store: MakeStore, values: Mapping[str, bytes]) -> None:
-        """Put values where the test's stores find them."""
-        await make_store()._set_many((key, buf(data)) for key, data in values.items())
+    #: As of the classes in `proxied`.
+    fill: Callable[[MakeStore, Mapping[str, bytes]], Awaitable[None]]
 
     @property
     def first_miss(self) -> int:

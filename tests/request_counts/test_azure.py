@@ -2,40 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
 
 import pytest
-from conformance.support import MakeStore, listed
+from conformance.support import MakeStore
+from proxied import OnAzurite
 from servers.azurite import AzureEndpoint
-from servers.fault_proxy import Answer, FaultProxy
 
-from fsspec_store import FsspecStore
-
-from .counting import closing_all, counting, methods
 from .rules import ListingRules, Protocol, ReadingRules, WritingRules
 
 
-@pytest.fixture
-def endpoint(azurite_endpoint: AzureEndpoint) -> AzureEndpoint:
-    return azurite_endpoint
-
-
-@pytest.fixture
-def make_store(endpoint: AzureEndpoint, proxy: FaultProxy) -> Iterator[Any]:
-    options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
-    # A container for each test: the emulator looks through all of one for a blob.
-    root = f"az://{endpoint.make_container()}/root"
-    with closing_all(
-        lambda **more: FsspecStore.from_url(root, options, **{"timeout": 120} | more)
-    ) as make:
-        yield make
-
-
-class TestAzurite(ReadingRules, WritingRules, ListingRules):
+class TestAzurite(OnAzurite, ReadingRules, WritingRules, ListingRules):
     protocol = Protocol(
         page_keys=5000,
         page_size="maxresults",
@@ -57,16 +34,3 @@ class TestAzurite(ReadingRules, WritingRules, ListingRules):
             blobs = client.get_container_client(container)
             for folder in folders:
                 blobs.upload_blob(f"{root}/{folder}", b"", metadata={"hdi_isfolder": "true"})
-
-    async def test_a_service_that_refused_one_batch_is_sent_no_other(
-        self, make_store: MakeStore, proxy: FaultProxy
-    ) -> None:
-        await self.fill(make_store, {f"{name}/{n}": b"x" for name in "cd" for n in range(3)})
-        store = make_store()
-        proxy.plan = lambda method, target, headers: Answer(400) if method == "POST" else None
-        for name, batches in (("c", 1), ("d", 0)):
-            with counting(proxy, store) as seen:
-                await store.delete_dir(name)
-            expected = {"GET": 1, "POST": batches, "DELETE": 3}
-            assert Counter(methods(seen)) == Counter(expected)
-        assert await listed(store.list()) == []

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from conformance.support import MakeStore
-from gcsfs.core import GCSFileSystem
+from proxied import OnFakeGCS
 from servers import GCSEndpoint
 from servers.fault_proxy import Answer, FaultProxy
 
-from fsspec_store import FsspecStore
-
-from .counting import closing_all, counting
+from .counting import counting
 from .rules import ListingRules, Protocol, ReadingRules, WritingRules
 
 
-@pytest.fixture
-def endpoint(fake_gcs_endpoint: GCSEndpoint) -> GCSEndpoint:
-    return fake_gcs_endpoint
-
-
-@pytest.fixture
-def make_store(endpoint: GCSEndpoint, proxy: FaultProxy) -> Iterator[Any]:
-    # A bucket for each test: the emulator looks through all of one, in memory, for an object.
-    root = f"{endpoint.make_bucket()}/root"
-    options = {**endpoint.storage_options(), "endpoint_url": proxy.url}
-    with closing_all(lambda **more: FsspecStore(GCSFileSystem(**options), root, **more)) as make:
-        yield make
-
-
-class TestFakeGCS(ReadingRules, WritingRules, ListingRules):
+class TestFakeGCS(OnFakeGCS, ReadingRules, WritingRules, ListingRules):
     protocol = Protocol(
         page_keys=1000,
         page_size="maxResults",

@@ -2,55 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
 
-import pytest
 from conformance.support import MakeStore, listed
-from servers import HTTPEndpoint
+from proxied import OnNginx
 from servers.fault_proxy import FaultProxy
 
-from fsspec_store import FsspecStore
-
-from .counting import closing_all, counting, methods
+from .counting import counting, methods
 from .rules import DATA, ReadingRules
 
-_places = itertools.count()
 
-
-@pytest.fixture
-def folder(nginx_endpoint: HTTPEndpoint) -> Path:
-    folder = nginx_endpoint.folder / f"counted-{next(_places)}"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def endpoint(nginx_endpoint: HTTPEndpoint) -> HTTPEndpoint:
-    return nginx_endpoint
-
-
-@pytest.fixture
-def make_store(proxy: FaultProxy, folder: Path) -> Iterator[Any]:
-    url = f"{proxy.url}/{folder.name}"
-    with closing_all(lambda **more: FsspecStore.from_url(url, **more)) as make:
-        yield make
-
-
-class TestNginx(ReadingRules):
-    @pytest.fixture(autouse=True)
-    def _folder(self, folder: Path) -> None:
-        self.folder = folder
-
-    async def fill(self, make_store: MakeStore, values: Mapping[str, bytes]) -> None:
-        for key, data in values.items():
-            path = self.folder / key
-            path.parent.mkdir(exist_ok=True, parents=True)
-            path.write_bytes(data)
-
+class TestNginx(OnNginx, ReadingRules):
     async def test_opening_asks_once_whether_the_server_lists(
         self, make_store: MakeStore, proxy: FaultProxy
     ) -> None:

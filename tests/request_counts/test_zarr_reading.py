@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
+from proxied import closing_all
 from servers import S3Endpoint
 from servers.fault_proxy import FaultProxy
 
 from fsspec_store.zarr import ZarrStore
 
-from .counting import closing_all, counting, query
+from .counting import counting, query
 
 DATA = np.arange(400, dtype="i4").reshape(20, 20)
 

@@ -152,17 +152,17 @@ def test_requests_are_signed_as_botocore_signs_them(
     region: str,
     now: int,
 ) -> None:
-    path, asked = "/bucket/" + quote_key(key), canonical_query(query)
-    url = f"http://{host}{path}" + ("?" + asked if asked else "")
+    path, quoted = "/bucket/" + quote_key(key), canonical_query(query)
+    url = f"http://{host}{path}" + ("?" + quoted if quoted else "")
     theirs = signed_by_botocore(method, url, headers, body, credentials, region, now)
     signer = Signer(region)
     ours = signer.sign(
-        method, path, asked, host, headers, payload_hash(body), credentials, now + 0.5
+        method, path, quoted, host, headers, payload_hash(body), credentials, now + 0.5
     )
     assert ours.isascii()
     assert lines(ours) == {"host": host, **theirs}
     # Cached state makes no difference.
-    again = signer.sign(method, path, asked, host, headers, payload_hash(body), credentials, now)
+    again = signer.sign(method, path, quoted, host, headers, payload_hash(body), credentials, now)
     assert again == ours
 
 

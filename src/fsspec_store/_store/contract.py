@@ -12,7 +12,7 @@ from .sync import SyncStore
 __all__ = ["Store"]
 
 
-class Store(WritableStore):
+class Store(WritableStore):  # numpydoc ignore=PR02
     """An asynchronous map from keys to values.
 
     A store class implements `get`, `exists`, `set`, `delete`, `list_prefix`, `list_dir`, ``==`` and

@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from ..._core.leftovers import ABANDONED_AFTER, is_older
 from ..._runtime.concurrency import for_each
 from ..base import Backend
+from ..local.backend import LocalBackend
 from ..pages import Page
 from ..temporary_names import REFUSED, is_temporary
 from .atomic_write import write_and_rename
@@ -62,6 +63,9 @@ class GenericBackend(Backend):
         is_layer = self._copies is not None
         self._methods = Methods(fs.fs if is_layer else fs, settings.policy, blocking=is_layer)
         self._quirks = self._methods.quirks
+        # fsspec's filesystem writes in place. Its subclasses may have other paths.
+        is_local = type(self._methods.fs) is LocalFileSystem
+        self._local = LocalBackend(self._methods.fs, settings) if is_local else None
         # The filesystem below has the compressed sizes and bytes.
         self._compressed = self._copies is not None and self._copies.compressed
         self.supports_writes = self._quirks.writes and not self._compressed
@@ -105,6 +109,9 @@ class GenericBackend(Backend):
             await self._remove_copy(path)
 
     async def _write(self, path: str, data: memoryview) -> None:
+        if self._local is not None:
+            await self._local.write(path, data)
+            return
         content = bytes(data)
         for attempt in range(_FOLDER_TRIES):
             try:
@@ -191,7 +198,10 @@ class GenericBackend(Backend):
             name_prefix = ""
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
-        if self._quirks.atomic_rename:
+        if self._local is not None:
+            async for leftover in self._local.leftovers(directory):
+                yield leftover
+        elif self._quirks.atomic_rename:
             for leftover in await temporary_files(self._methods, directory.rstrip("/")):
                 yield leftover
 
@@ -208,6 +218,8 @@ class GenericBackend(Backend):
         return None
 
     def check_path(self, path: str) -> str | None:
+        if self._local is not None:
+            return self._local.check_path(path)
         if self._quirks.reserved and self._quirks.reserved in path:
             return f"the filesystem interprets {self._quirks.reserved!r} in a path"
         if not self._quirks.single_connection:

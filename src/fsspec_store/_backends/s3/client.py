@@ -154,7 +154,7 @@ class Client:
             raise
 
     async def service(self) -> Service:
-        """What is known of the service."""
+        """The `Service`, with the features that it does not support."""
         transports = self._transports.get()
         try:
             return transports.service or await transports.find_service()
@@ -163,7 +163,7 @@ class Client:
             raise
 
     def secrets(self) -> set[str]:
-        """The secrets that requests of the running loop are signed with."""
+        """The secrets that sign requests of the running loop."""
         try:
             transports = self._transports.get()
         except Exception:

@@ -72,22 +72,18 @@ class Conditions:
         """
         lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         async with lock:
-            if self.create is None:
-                await self._run_probes(client, cleanup, endpoint, bucket, directory)
-
-    async def _run_probes(
-        self, client: Client, cleanup: Cleanup, endpoint: str, bucket: str, directory: str
-    ) -> None:
-        if _AMAZON.fullmatch(endpoint):
-            self.create = self.replace = True
-            return
-        for _ in range(_PROBES):
-            key = directory + temporary_name()
-            create, replace = await _probe(client, cleanup, bucket, key)
-            if create is not False:
-                break
-            # The condition was ignored, or the object was removed meanwhile, as by `clear`.
-        self.create, self.replace = bool(create), bool(replace)
+            if self.create is not None:
+                return
+            if _AMAZON.fullmatch(endpoint):
+                self.create = self.replace = True
+                return
+            for _ in range(_PROBES):
+                key = directory + temporary_name()
+                create, replace = await _probe(client, cleanup, bucket, key)
+                if create is not False:
+                    break
+                # The condition was ignored, or the object was removed meanwhile, as by `clear`.
+            self.create, self.replace = bool(create), bool(replace)
 
 
 async def _probe(

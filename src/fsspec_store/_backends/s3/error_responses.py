@@ -32,12 +32,12 @@ _FALLBACK_CODES = frozenset(
 
 
 class UnexpectedResponseError(Exception):
-    """A response after which s3fs repeats the request; the message says what was unexpected.
+    """A response after which s3fs repeats the request; the message states the reason.
 
     Parameters
     ----------
     message : str
-        What was unexpected.
+        The reason.
     permanent : bool, optional
         Whether the next response would be the same: the request went to the wrong endpoint, or its
         signature was of the wrong kind.

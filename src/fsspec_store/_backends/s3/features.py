@@ -51,7 +51,7 @@ OPTIONAL = {
     "list_objects_v2": LIST_V2,
 }
 _FALLBACKS = {
-    CHECKSUM_MODE: "values are read without verifying their stored checksums",
+    CHECKSUM_MODE: "values are read without verifying the checksums that the service has",
     CHECKSUMS: "uploads are sent without a CRC-32",
     BULK_DELETE: "keys are deleted one by one",
     LIST_V2: "keys are listed by ListObjects, version 1",

@@ -6,25 +6,16 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..._http.aiohttp_sessions import close_now, without_own_repeats
+from . import requests
 from .bounded import bound_session
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
 from .foreign import not_s3, unreadable
 from .library_responses import result_of
-from .requests import (
-    CompleteMultipartUpload,
-    DeleteObjects,
-    GetObject,
-    HeadBucket,
-    HeadObject,
-    ListMultipartUploads,
-    ListObjectsV2,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ..._http.retry_policy import RetryPolicy
-    from .requests import Request
 
 __all__ = ["LibraryTransport", "http_sessions", "secrets_of"]
 
@@ -74,13 +65,13 @@ class LibraryTransport:
         #: The configured calculation of checksums, by the configuration of a client.
         self._calculation: dict[Any, str] = {}
 
-    async def send(self, request: Request[T], unsupported: frozenset[str]) -> T:
+    async def send(self, request: requests.Request[T], unsupported: frozenset[str]) -> T:
         """Send a request once, without the optional features that the service rejects."""
         for session in http_sessions(self._fs):
             # s3fs creates them one by one.
             bound_session(without_own_repeats(session))
         method, params = request.method, self._parameters(request, unsupported)
-        if isinstance(request, ListObjectsV2) and LIST_V2 in unsupported:
+        if isinstance(request, requests.ListObjectsV2) and LIST_V2 in unsupported:
             method = "list_objects"
         await self._set_checksums(request.bucket, CHECKSUMS not in unsupported)
         seconds = self._max_seconds(request, len(params.get("Body", b"")))
@@ -93,7 +84,7 @@ class LibraryTransport:
                 raise
             raise TimeoutError(f"no complete response for {seconds:g} s") from error
         except Exception as error:
-            has_body = not isinstance(request, HeadObject | HeadBucket)
+            has_body = not isinstance(request, requests.HeadObject | requests.HeadBucket)
             if has_body and (foreign := not_s3(error)) is not None:
                 raise foreign from None
             if (unread := unreadable(error)) is not None:
@@ -106,7 +97,9 @@ class LibraryTransport:
         result: T = await result_of(request, response, self._policy)
         return result
 
-    def _parameters(self, request: Request[Any], unsupported: frozenset[str]) -> dict[str, Any]:
+    def _parameters(
+        self, request: requests.Request[Any], unsupported: frozenset[str]
+    ) -> dict[str, Any]:
         """Botocore's parameters of a request."""
         params = {
             name: value
@@ -122,17 +115,17 @@ class LibraryTransport:
         if (upload := getattr(request, "upload", None)) is not None:
             params["UploadId"] = upload.id
         match request:
-            case GetObject(range=None) if CHECKSUM_MODE not in unsupported:
+            case requests.GetObject(range=None) if CHECKSUM_MODE not in unsupported:
                 params["ChecksumMode"] = "ENABLED"
-            case DeleteObjects(keys=keys):
+            case requests.DeleteObjects(keys=keys):
                 # The response to a quiet request is empty, and botocore accepts any document as
                 # an empty one.
                 params["Delete"] = {"Objects": [{"Key": key} for key in keys], "Quiet": False}
-            case ListObjectsV2() if LIST_V2 in unsupported:
+            case requests.ListObjectsV2() if LIST_V2 in unsupported:
                 for name in ("ContinuationToken", "StartAfter"):
                     if name in params:
                         params["Marker"] = params.pop(name)
-            case CompleteMultipartUpload(parts=parts, upload=upload):
+            case requests.CompleteMultipartUpload(parts=parts, upload=upload):
                 elements = [
                     {
                         "PartNumber": part.number,
@@ -147,7 +140,7 @@ class LibraryTransport:
                         for element in elements
                     ]
                 }
-            case ListMultipartUploads(markers=markers) if markers is not None:
+            case requests.ListMultipartUploads(markers=markers) if markers is not None:
                 params["KeyMarker"], params["UploadIdMarker"] = markers
         return params
 
@@ -162,17 +155,19 @@ class LibraryTransport:
             configured = self._calculation.setdefault(config, configured)
             setattr(config, _CALCULATION, configured if wanted else "when_required")
 
-    def _max_seconds(self, request: Request[Any], sent: int) -> float:
+    def _max_seconds(self, request: requests.Request[Any], sent: int) -> float:
         """Maximum duration of a request, without the time for the body of a value.
 
         aiohttp's timeouts limit pauses, and begin when the request is sent. s3fs may have to look
         up credentials before, or repeat the request in another region.
         """
-        if isinstance(request, CompleteMultipartUpload):
+        if isinstance(request, requests.CompleteMultipartUpload):
             # S3 sends white space while it joins the parts (S3 API Reference,
             # "CompleteMultipartUpload").
             return max(_COMPLETION_SECONDS, self._policy.timeout)
-        has_document = isinstance(request, ListObjectsV2 | ListMultipartUploads | DeleteObjects)
+        has_document = isinstance(
+            request, requests.ListObjectsV2 | requests.ListMultipartUploads | requests.DeleteObjects
+        )
         received = _PAGE_BYTES if has_document else 0
         return self._policy.timeout + self._policy.transfer_timeout(sent, received)
 

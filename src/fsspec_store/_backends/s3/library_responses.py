@@ -17,32 +17,14 @@ from ..._http.content_range import stated_size
 from ..._http.http1.connection import BodyTooLongError
 from ..._http.retry_policy import too_slow
 from ..._http.unexpected_responses import unexpected_response
+from . import requests
 from .checksums import ChecksumError, stated_checksum
 from .foreign import check_is_value
-from .requests import (
-    CompleteMultipartUpload,
-    CreateMultipartUpload,
-    DeleteObject,
-    DeleteObjects,
-    GetObject,
-    HeadObject,
-    ListMultipartUploads,
-    ListObjectsV2,
-    MultipartUpload,
-    ObjectHead,
-    ObjectResponse,
-    Part,
-    PutObject,
-    UnfinishedUpload,
-    UploadPart,
-    UploadsPage,
-)
 from .responses import check_has_length
 from .xml import ListPage, last_name
 
 if TYPE_CHECKING:
     from ..._http.retry_policy import RetryPolicy
-    from .requests import Request
 
 __all__ = ["result_of"]
 
@@ -50,7 +32,9 @@ __all__ = ["result_of"]
 _READ_BYTES = 2**20
 
 
-async def result_of(request: Request[Any], response: dict[str, Any], policy: RetryPolicy) -> Any:
+async def result_of(
+    request: requests.Request[Any], response: dict[str, Any], policy: RetryPolicy
+) -> Any:
     """The result of a request.
 
     Parameters
@@ -68,30 +52,30 @@ async def result_of(request: Request[Any], response: dict[str, Any], policy: Ret
         When the response is not from an S3 service.
     """
     match request:
-        case GetObject():
+        case requests.GetObject():
             return await _object(response, request, policy)
-        case HeadObject():
+        case requests.HeadObject():
             metadata = response["ResponseMetadata"]
             check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
-            return ObjectHead(response.get("ContentLength"), metadata["HTTPHeaders"])
-        case PutObject() | DeleteObject():
+            return requests.ObjectHead(response.get("ContentLength"), metadata["HTTPHeaders"])
+        case requests.PutObject() | requests.DeleteObject():
             _check_no_body(response)
-        case UploadPart(number=number, upload=upload):
+        case requests.UploadPart(number=number, upload=upload):
             _check_no_body(response)
             checksum = response.get(f"Checksum{upload.algorithm}")
-            return Part(number, response.get("ETag", ""), checksum)
-        case DeleteObjects():
+            return requests.Part(number, response.get("ETag", ""), checksum)
+        case requests.DeleteObjects():
             if not response.keys() & {"Deleted", "Errors"}:
                 raise ConnectionError(unexpected_response("S3"))
             return response.get("Errors", [])
-        case ListObjectsV2():
+        case requests.ListObjectsV2():
             return _page(response)
-        case CreateMultipartUpload():
+        case requests.CreateMultipartUpload():
             _require(response, "UploadId")
-            return MultipartUpload(response["UploadId"], response.get("ChecksumAlgorithm"))
-        case CompleteMultipartUpload():
+            return requests.MultipartUpload(response["UploadId"], response.get("ChecksumAlgorithm"))
+        case requests.CompleteMultipartUpload():
             _require(response, "ETag")
-        case ListMultipartUploads():
+        case requests.ListMultipartUploads():
             return _uploads_page(response)
     return None
 
@@ -142,8 +126,8 @@ class _S3fsStream:
 
 
 async def _object(
-    response: dict[str, Any], request: GetObject, policy: RetryPolicy
-) -> ObjectResponse:
+    response: dict[str, Any], request: requests.GetObject, policy: RetryPolicy
+) -> requests.ObjectResponse:
     stream = _S3fsStream(response["Body"], policy)
     is_open = False
     try:
@@ -158,8 +142,8 @@ async def _object(
 
 
 async def _read(
-    response: dict[str, Any], request: GetObject, stream: _S3fsStream
-) -> ObjectResponse:
+    response: dict[str, Any], request: requests.GetObject, stream: _S3fsStream
+) -> requests.ObjectResponse:
     metadata = response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode")
     if status not in (200, 206):
@@ -172,7 +156,7 @@ async def _read(
     if length is not None and length > request.whole_up_to:
         checksum = stated_checksum(headers) if request.range is None else None
         verify = None if checksum is None else checksum.verify_whole
-        return ObjectResponse(stream, length, status, etag, content_range, verify)
+        return requests.ObjectResponse(stream, length, status, etag, content_range, verify)
     max_bytes = request.max_bytes(status) if length is None else length
     data: bytes | memoryview = await stream.read_up_to(max_bytes)
     check_is_value(status, headers, data)
@@ -181,7 +165,7 @@ async def _read(
     if request.into is not None and len(data) == request.into.nbytes:
         request.into[:] = data
         data = request.into
-    return ObjectResponse(data, length, status, etag, content_range)
+    return requests.ObjectResponse(data, length, status, etag, content_range)
 
 
 def _check_no_body(response: dict[str, Any]) -> None:
@@ -228,7 +212,7 @@ def _page(response: dict[str, Any]) -> ListPage:
     return ListPage(objects, prefixes, next_token, is_version_1, response.get("Prefix", ""))
 
 
-def _uploads_page(response: dict[str, Any]) -> UploadsPage:
+def _uploads_page(response: dict[str, Any]) -> requests.UploadsPage:
     uploads = []
     for entry in response.get("Uploads", ()):
         key, upload_id = entry.get("Key"), entry.get("UploadId")
@@ -237,8 +221,8 @@ def _uploads_page(response: dict[str, Any]) -> UploadsPage:
                 f"the list of uploads has an invalid entry: key {key!r:.80}, "
                 f"UploadId {upload_id!r:.80}"
             )
-        uploads.append(UnfinishedUpload(key, upload_id, entry.get("Initiated")))
+        uploads.append(requests.UnfinishedUpload(key, upload_id, entry.get("Initiated")))
     markers = None
     if response.get("IsTruncated"):
         markers = response.get("NextKeyMarker", ""), response.get("NextUploadIdMarker", "")
-    return UploadsPage(uploads, markers)
+    return requests.UploadsPage(uploads, markers)

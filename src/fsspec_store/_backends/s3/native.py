@@ -21,12 +21,12 @@ from ..._http.parsing import parsed
 from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
 from ..pages import answered_prefix
+from . import requests
 from .checksums import CHECKSUM_HEADERS, crc32, stated_checksum
 from .endpoints import METHODS, Endpoint, discover_endpoint
 from .error_responses import UnexpectedResponseError, error_of
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
 from .foreign import check_is_value
-from .requests import ObjectHead, ObjectResponse, Part
 from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_has_length
 from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
 from .supported import UnsupportedError, tls_context
@@ -40,15 +40,6 @@ if TYPE_CHECKING:
     from ..._http.http1.pool import Stream
     from ..._http.retry_policy import RetryPolicy
     from .checksums import StatedChecksum
-    from .requests import (
-        DeleteObject,
-        DeleteObjects,
-        GetObject,
-        HeadObject,
-        ListObjectsV2,
-        PutObject,
-        UploadPart,
-    )
     from .xml import ListPage
 
 __all__ = ["NativeTransport"]
@@ -150,8 +141,8 @@ class NativeTransport:
     # -- Operations ----------------------------------------------------------------------------
 
     async def _get_object(
-        self, target: Target, request: GetObject, unsupported: frozenset[str]
-    ) -> ObjectResponse:
+        self, target: Target, request: requests.GetObject, unsupported: frozenset[str]
+    ) -> requests.ObjectResponse:
         headers = {}
         is_whole = request.range is None
         if request.range is not None:
@@ -199,11 +190,11 @@ class NativeTransport:
         body = response.body if stream is None else stream
         assert body is not None
         content_range = headers_received.get("content-range")
-        return ObjectResponse(body, response.length, status, etag, content_range, verify)
+        return requests.ObjectResponse(body, response.length, status, etag, content_range, verify)
 
     async def _head_object(
-        self, target: Target, request: HeadObject, unsupported: frozenset[str]
-    ) -> ObjectHead:
+        self, target: Target, request: requests.HeadObject, unsupported: frozenset[str]
+    ) -> requests.ObjectHead:
         response, _ = await self._send(target, "HeadObject", "HEAD", request.key)
         headers = response.headers
         length = None
@@ -213,10 +204,10 @@ class NativeTransport:
                 raise UnexpectedResponseError("an invalid Content-Length in response to a HEAD")
         if not headers.get("etag"):
             check_is_value(response.status, headers)
-        return ObjectHead(length, headers)
+        return requests.ObjectHead(length, headers)
 
     async def _put_object(
-        self, target: Target, request: PutObject, unsupported: frozenset[str]
+        self, target: Target, request: requests.PutObject, unsupported: frozenset[str]
     ) -> None:
         headers = {f"x-amz-meta-{name}": value for name, value in (request.metadata or {}).items()}
         if request.if_none_match is not None:
@@ -226,20 +217,20 @@ class NativeTransport:
         await self._upload(target, "PutObject", request, "", headers, unsupported)
 
     async def _upload_part(
-        self, target: Target, request: UploadPart, unsupported: frozenset[str]
-    ) -> Part:
+        self, target: Target, request: requests.UploadPart, unsupported: frozenset[str]
+    ) -> requests.Part:
         upload = request.upload
         query = canonical_query({"partNumber": str(request.number), "uploadId": upload.id})
         headers: dict[str, str] = {}
         etag = await self._upload(target, "UploadPart", request, query, headers, unsupported)
         checksum = headers.get(_CRC32) if upload.algorithm == "CRC32" else None
-        return Part(request.number, etag, checksum)
+        return requests.Part(request.number, etag, checksum)
 
     async def _upload(
         self,
         target: Target,
         operation: str,
-        request: PutObject | UploadPart,
+        request: requests.PutObject | requests.UploadPart,
         query: str,
         headers: dict[str, str],
         unsupported: frozenset[str],
@@ -256,19 +247,19 @@ class NativeTransport:
             )
         etag = response.headers.get("etag", "")
         if not etag and response.length:
-            # Without a fallback: as after a lost response, it is unknown whether this was a write.
+            # Without a fallback: as after a lost response, the object may be written.
             raise ConnectionError(unexpected_response("S3"))
         return etag
 
     async def _delete_object(
-        self, target: Target, request: DeleteObject, unsupported: frozenset[str]
+        self, target: Target, request: requests.DeleteObject, unsupported: frozenset[str]
     ) -> None:
         response, _ = await self._send(target, "DeleteObject", "DELETE", request.key)
         if response.body:
             raise ConnectionError(unexpected_response("S3"))
 
     async def _delete_objects(
-        self, target: Target, request: DeleteObjects, unsupported: frozenset[str]
+        self, target: Target, request: requests.DeleteObjects, unsupported: frozenset[str]
     ) -> list[dict[str, str]]:
         body = delete_body(request.keys)
         # Every service accepts MD5; some accept no other checksum.
@@ -290,7 +281,7 @@ class NativeTransport:
             raise UnexpectedResponseError(str(error)) from None
 
     async def _list_objects(
-        self, target: Target, request: ListObjectsV2, unsupported: frozenset[str]
+        self, target: Target, request: requests.ListObjectsV2, unsupported: frozenset[str]
     ) -> ListPage:
         query = {"encoding-type": "url", "prefix": request.prefix}
         if LIST_V2 in unsupported:

@@ -127,7 +127,7 @@ class GetObject(Request[ObjectResponse]):
     Parameters
     ----------
     range, if_match : str, optional
-        The headers. Without a range the service is asked for the checksum of the object.
+        The headers. Without a range the response is to state the checksum of the object.
     whole_up_to : int, optional
         Maximum size in bytes of a body that is read; a larger one is returned as a stream.
     max_bytes : callable, optional

@@ -48,7 +48,7 @@ _EVENTS = (
 
 
 class UnsupportedError(Exception):
-    """Only s3fs supports the configuration of a request; the message says which part of it."""
+    """Only s3fs supports the configuration of a request; the message names the part."""
 
 
 def check_filesystem(fs: Any) -> None:

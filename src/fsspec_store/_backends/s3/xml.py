@@ -107,7 +107,7 @@ def parse_list(body: bytes) -> ListPage:
     A truncated page of ListObjects has no token. The next page begins after its ``NextMarker``,
     which services may omit, or else after its last name (S3 API Reference, "ListObjects").
 
-    Keys are percent-decoded if the response says so: ``encoding-type=url`` in a request returns
+    Keys are percent-decoded if the response states it: ``encoding-type=url`` in a request returns
     keys with characters that XML cannot represent, and some services ignore it.
 
     Raises
