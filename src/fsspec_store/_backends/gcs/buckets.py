@@ -38,8 +38,8 @@ class GCSBuckets(Buckets):
             await self.require(bucket)
         return response.status != 404
 
-    async def _exists(self, bucket: str) -> bool:
+    async def _request(self, bucket: str) -> None:
         url = self._client.url(bucket, items="", fields="name")
-        # Permission to read objects does not include permission to read the bucket's metadata.
         response = await self._client.request("GET", url, expect=(200, 401, 403, 404))
-        return response.status != 404
+        if response.status == 404:
+            raise BucketMissingError(bucket)
