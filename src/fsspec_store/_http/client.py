@@ -18,8 +18,8 @@ from .._runtime.sharing import Shared
 from .aiohttp_bodies import BodyStream, PacedStream, Watchdog, read_body, read_part, read_up_to
 from .aiohttp_sessions import Sessions
 from .content_range import content_length, requested_part
-from .http1.connection import CONTROL_BYTES, MAX_ERROR_BYTES, BodyTooLongError, max_control_bytes
 from .http1.head_parser import ProtocolError
+from .http1.response import CONTROL_BYTES, MAX_ERROR_BYTES, BodyTooLongError, max_control_bytes
 from .responses import (
     ChangedWhileReadError,
     HTTPResponse,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
 
     from .._core.byte_requests import RangeByteRequest
-    from .http1.connection import MaxBytes, Response
+    from .http1.response import MaxBytes, Response
     from .large_reads import Stream
     from .native_client import NativeClient
     from .retrier import Slot

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 from .._runtime.sharing import Shared
 from .._runtime.threads import in_thread
-from .http1.connection import max_control_bytes
 from .http1.pool import DEFAULT_PORTS, Origin, Pool
+from .http1.response import max_control_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .http1.connection import MaxBytes, Response
     from .http1.pool import Stream
+    from .http1.response import MaxBytes, Response
     from .retry_policy import RetryPolicy
 
 __all__ = ["NativeClient"]

@@ -14,7 +14,7 @@ import aiohttp
 import botocore.exceptions
 
 from ..._http.content_range import stated_size
-from ..._http.http1.connection import CONTROL_BYTES, BodyTooLongError, max_control_bytes
+from ..._http.http1.response import CONTROL_BYTES, BodyTooLongError, max_control_bytes
 from ..._http.retry_policy import too_slow
 from ..._http.unexpected_responses import unexpected_response
 from .checksums import ChecksumError, stated_checksum

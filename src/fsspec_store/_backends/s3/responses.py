@@ -14,7 +14,7 @@ from botocore.parsers import ResponseParserError
 
 from ..._core.failures import BucketMissingError, Failure, builtin_failure
 from ..._http.content_range import requested_part as checked_part
-from ..._http.http1.connection import BodyTooLongError
+from ..._http.http1.response import BodyTooLongError
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, retry_decision_of_status
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from ..._http.content_range import (
     refuse_waste,
 )
 from ..._http.http1.buffer_pool import new_memory
-from ..._http.http1.connection import BodyTooLongError
+from ..._http.http1.response import BodyTooLongError
 from .decoding import Decoder, decoders
 
 if TYPE_CHECKING:
