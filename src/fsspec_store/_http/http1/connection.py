@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from .buffer_pool import new_memory
+from .buffer_pool import allocate
 from .chunked import ChunkedBody
 from .deadline import Deadline
 from .head_parser import UNTIL_CLOSE, Head, ProtocolError, may_become_head, parse_head
@@ -297,9 +297,7 @@ class Connection(asyncio.BufferedProtocol):
                 return
             self._interim += 1
             if self._interim > _MAX_INTERIM:
-                raise ProtocolError(
-                    f"the server sent {self._interim} interim responses and no final one"
-                )
+                raise ProtocolError(f"{self._interim} interim responses and no final one")
             self._consume(end + 4)
         if self._chunks is not None:
             self._decode_chunks(self._chunks, self._head)
@@ -330,7 +328,10 @@ class Connection(asyncio.BufferedProtocol):
             self.unread = length
             self._finish()
             return
-        self._body = body = new_memory(length) if into is None else into
+        if into is None:
+            # Small bodies need no pool.
+            into = allocate(length) if length > _READ_BYTES else memoryview(bytearray(length))
+        self._body = body = into
         if self._expected.on_chunk is not None:
             self._add_chunk = self._expected.on_chunk(head.status, head.headers)
         if buffered > length:
