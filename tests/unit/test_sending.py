@@ -151,6 +151,31 @@ async def test_a_slot_is_held_until_its_block_is_left(
     assert limiter.in_flight == 0
 
 
+async def test_all_requests_of_a_slot_share_its_retries(make_sender: Callable[..., tuple]) -> None:
+    sender, stats = make_sender(retries=3)
+    with sender.slot() as slot:
+        assert await slot.send(failing(Passing(), Passing())) == "answer"
+        with pytest.raises(Passing, match="fourth") as caught:
+            await slot.send(failing(Passing("third"), Passing("fourth"), Passing("fifth")))
+        assert caught.value.__notes__[0].startswith("tried 4 times in ")
+        spare = slot.spare()
+        assert spare is not None
+        with spare:
+            # It has a budget of its own.
+            assert await spare.send(failing(Passing(), Passing(), Passing())) == "answer"
+    assert stats == Stats(requests=9, retries=6)
+
+
+async def test_all_requests_of_a_slot_share_its_time(service: str) -> None:
+    # The first wait takes more than half of the time that failures may take, 2 * timeout.
+    decision = RetryDecision(after=0.15)
+    sender = Sender(service, RetryPolicy(0.1, 6), lambda error: decision, Stats())
+    with sender.slot() as slot:
+        assert await slot.send(failing(Passing())) == "answer"
+        with pytest.raises(Passing, match="second"):
+            await slot.send(failing(Passing("second"), Passing("third")))
+
+
 async def test_a_cancelled_read_gives_its_slot_back(
     make_sender: Callable[..., tuple], service: str
 ) -> None:

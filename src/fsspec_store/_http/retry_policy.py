@@ -87,10 +87,12 @@ class RetryPolicy:
     ----------
     timeout : float, optional
         Seconds that one attempt waits for a response, and within a body for the next bytes,
-        ``> 0``. The connect timeout is at most 5 s. No attempt starts later than twice this time
-        after the first.
+        ``> 0``. The connect timeout is at most 5 s. No attempt starts when the failed attempts of
+        an operation and the waits after them have taken twice this time.
     retries : int, optional
-        Maximum number of attempts after the first, ``>= 0``.
+        Maximum number of failed attempts of an operation that are followed by another attempt,
+        ``>= 0``. A large value that is read in parts is one operation, except that each part that
+        is read beside the first response has its own retries.
 
     Raises
     ------
@@ -138,9 +140,9 @@ class RetryPolicy:
         retry : int
             Number of the retry, from 1.
         decision : RetryDecision
-            Of the failure before it.
+            Decision on the failure before it.
         elapsed : float
-            Seconds since the first attempt started.
+            Seconds that failed attempts and waits have taken.
         """
         if retry > self.retries:
             return None
