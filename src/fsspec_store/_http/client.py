@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from .._core.redaction import public_text
-from .._runtime.sharing import Shared
+from .._runtime.loops import Shared
 from .aiohttp_bodies import BodyStream, PacedStream, Watchdog, read_body, read_part, read_up_to
 from .aiohttp_sessions import Sessions
 from .content_range import content_length, requested_part

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .._runtime.sharing import Shared
+from .._runtime.loops import Shared
 from .._runtime.threads import in_thread
 from .http1.pool import DEFAULT_PORTS, Origin, Pool
 from .http1.response import max_control_bytes

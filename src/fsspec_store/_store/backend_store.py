@@ -6,7 +6,8 @@ Converts keys to paths, and values to buffers. Does not know any service or fssp
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from .._core.byte_requests import SuffixByteRequest, check_byte_range
 from .._core.failures import RangeNotSatisfiableError
@@ -29,7 +30,7 @@ from .range_reads import out_of_range
 from .store_reading import Versioned
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from .._core.byte_requests import ByteRequest
     from .buffer import BufferPrototype
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BackendStore"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -70,9 +72,8 @@ class BackendStore(BackendListing):
         self, key: str, prototype: BufferPrototype | None = None
     ) -> Versioned | None:
         make = self._maker(prototype)
-        path = self._path(key)
         try:
-            found = await self._translated("read", key, self._backend.read_version(path))
+            found = await self._run("read", key, self._backend.read_version)
         except RangeNotSatisfiableError as error:
             raise self._unexpected_416(key) from error
         except AccessDeniedError as error:
@@ -97,9 +98,8 @@ class BackendStore(BackendListing):
     async def _read(self, key: str, request: ByteRequest | None) -> memoryview | None:
         if request is not None and is_empty_request(request):
             return await self._read_nothing(key, request)
-        path = self._path(key)
         try:
-            data = await self._translated("read", key, self._backend.read(path, request))
+            data = await self._run("read", key, self._backend.read, request)
         except RangeNotSatisfiableError as error:
             if request is None:
                 raise self._unexpected_416(key) from error
@@ -138,9 +138,8 @@ class BackendStore(BackendListing):
 
     async def _size(self, key: str) -> int | None:
         """Size of a value in bytes; ``None`` when the key is missing."""
-        path = self._path(key)
         try:
-            return await self._translated("look for", key, self._backend.size(path))
+            return await self._run("look for", key, self._backend.size)
         except AccessDeniedError as error:
             self._count_as_missing(error)
             return None
@@ -158,12 +157,10 @@ class BackendStore(BackendListing):
     async def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
         if if_match is not None and not isinstance(if_match, str):
             raise TypeError(f"if_match is a version of {key!r}, got {type(if_match).__name__}")
-        path, data = self._path_and_data(key, value)
+        data = self._bytes_to_write(key, value)
         if if_match is None:
-            await self._translated("write", key, self._backend.write(path, data))
-            return
-        replacing = self._backend.replace(path, data, if_match)
-        if not await self._translated("write", key, replacing):
+            await self._run("write", key, self._backend.write, data)
+        elif not await self._run("write", key, self._backend.replace, data, if_match):
             raise VersionMismatchError(
                 f"{key!r} in {self._url} no longer is version {if_match!r}", key=key, url=self._url
             )
@@ -187,15 +184,14 @@ class BackendStore(BackendListing):
         UnsupportedOperationError
             When the backend cannot create atomically, and the store allows no race.
         """
-        path, data = self._path_and_data(key, value)
-        creating = create(self._backend, path, data, allow_race=self._allow_racy_create)
-        await self._translated("create", key, creating)
+        data = self._bytes_to_write(key, value)
+        create_here = partial(create, self._backend, allow_race=self._allow_racy_create)
+        await self._run("create", key, create_here, data)
 
     async def _write_parts(self, item: tuple[str, Parts]) -> None:
         key, parts = item
-        path = self._path(key)
-        writing = write_parts(self._backend, path, parts)
-        if not await self._translated("write parts of", key, writing):
+        write_here = partial(write_parts, self._backend)
+        if not await self._run("write parts of", key, write_here, parts):
             raise VersionMismatchError(
                 f"{key!r} in {self._url} was changed by others {WRITE_TRIES} times while parts of "
                 "it were to be written",
@@ -206,12 +202,19 @@ class BackendStore(BackendListing):
     async def delete(self, key: str) -> None:
         self._check_writable()
         self._require("deletes")
-        await self._translated("delete", key, self._backend.remove(self._path(key)))
+        await self._run("delete", key, self._backend.remove)
 
     # -- Keys and paths ------------------------------------------------------------------------
 
-    def _path(self, key: str) -> str:
-        """The full path of a checked key. The store counts as open from here on."""
+    async def _run(
+        self,
+        action: str,
+        key: str,
+        operation: Callable[Concatenate[str, P], Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Await an operation of the backend on the path of a key, and translate its errors."""
         path = self._base + check_key(key)
         if self._backend.has_secret_paths:
             path = PrivateURL(path)
@@ -221,10 +224,15 @@ class BackendStore(BackendListing):
                 f"{self._url} cannot hold the key {key!r}: {problem}", key=key, url=self._url
             )
         self._is_open = True
-        return path
+        handled = sys.exception()
+        try:
+            return await operation(path, *args, **kwargs)
+        except BaseException as error:
+            self._action(action, key).raise_translated(error, handled)
+            raise
 
-    def _path_and_data(self, key: str, value: Buffer) -> tuple[str, memoryview]:
-        """The path and the bytes of a write that is allowed."""
+    def _bytes_to_write(self, key: str, value: Buffer) -> memoryview:
+        """The bytes of a write, if the store can write."""
         if self._read_only:
             self._check_writable()
         if not self._backend.supports_writes:
@@ -234,13 +242,4 @@ class BackendStore(BackendListing):
                 f"the value of {key!r} is not a buffer, got {type(value).__name__}; "
                 "wrap bytes with Buffer.from_bytes"
             )
-        return self._path(key), as_view(value)
-
-    async def _translated(self, name: str, key: str, operation: Awaitable[T]) -> T:
-        """Await one operation of the backend, as in `_translating`, with fewer calls."""
-        handled = sys.exception()
-        try:
-            return await operation
-        except BaseException as error:
-            self._action(name, key).raise_translated(error, handled)
-            raise
+        return as_view(value)

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from ..._http.client import HTTPClient
 from ..._http.native_client import NativeClient
 from ..._http.responses import StatusError
-from ..._runtime.sharing import frozen
+from ..._runtime.loops import frozen
 from ..._version import __version__
 from .responses import check_is_google, retry_decision, with_message
 from .session import (

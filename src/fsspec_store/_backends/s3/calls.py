@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..._http.limiter import MAX_IN_FLIGHT
 from ..._http.retrier import Sender, Slot
-from ..._runtime.sharing import Shared, frozen
+from ..._runtime.loops import Shared, frozen
 from .responses import retry_decision
 from .session import S3Filesystems, check_options, endpoint_of
 from .transports import secrets_of

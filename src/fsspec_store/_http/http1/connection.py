@@ -50,7 +50,8 @@ class Connection(asyncio.BufferedProtocol):
         self._timeout = timeout
         #: ``None`` when the connection is closed.
         self.transport: asyncio.Transport | None = None
-        self._reusable = True
+        #: False if the current request is the last one.
+        self.reusable = True
         # Whether bytes of a response are expected now.
         self._expecting = False
         # Received bytes that are not parsed yet, outside of bodies.
@@ -81,7 +82,7 @@ class Connection(asyncio.BufferedProtocol):
     def is_open(self) -> bool:
         """Whether another request can be sent."""
         return (
-            self._reusable
+            self.reusable
             and not self._expecting
             and not self.unread
             and self.transport is not None
@@ -141,7 +142,7 @@ class Connection(asyncio.BufferedProtocol):
             self._expected = _DEFAULT
         if body is not None and transport.get_write_buffer_size():
             # The response arrived before the request was sent: its rest would precede the next one.
-            self._reusable = False
+            self.reusable = False
         parsed, received = cast("Head", self._head), self._body
         # An idle connection must not keep the body's memory.
         self._body = self._chunks = None
@@ -189,7 +190,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Close the connection at once."""
-        self._reusable = False
+        self.reusable = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -222,7 +223,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         if not self._expecting:
             # Bytes without a request could be taken for the next response.
-            self._reusable = False
+            self.reusable = False
             # Not now: asyncio's TLS protocol is in the middle of a read.
             self._loop.call_soon(self.abort)
             return
@@ -235,7 +236,7 @@ class Connection(asyncio.BufferedProtocol):
             self._finish(error)
 
     def eof_received(self) -> None:
-        self._reusable = False
+        self.reusable = False
         if not self._expecting:
             return
         head = self._head
@@ -270,7 +271,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._drained = None
             if not self._expecting:
                 # The response arrived, or the connection broke, before the body was sent.
-                self._reusable = False
+                self.reusable = False
                 return
             transport.write(body[start : start + _SLICE_BYTES])
             self._unsent = transport.get_write_buffer_size()
@@ -307,7 +308,7 @@ class Connection(asyncio.BufferedProtocol):
         self._head = head
         length = head.length
         if not head.keeps_open:
-            self._reusable = False
+            self.reusable = False
         if length < 0:
             self._consume(start)
             self._chunks = ChunkedBody(until_close=length == UNTIL_CLOSE)
@@ -336,7 +337,7 @@ class Connection(asyncio.BufferedProtocol):
             self._add_chunk = self._expected.on_chunk(head.status, head.headers)
         if buffered > length:
             # Bytes after the body could be taken for the next response.
-            self._reusable = False
+            self.reusable = False
             buffered = length
         if buffered:
             body[:buffered] = self._view[start : start + buffered]
@@ -358,7 +359,7 @@ class Connection(asyncio.BufferedProtocol):
             raise BodyTooLongError(max_bytes)
         if chunks.done:
             if consumed < len(data):
-                self._reusable = False
+                self.reusable = False
             self._finish_decoded(chunks, head, more=len(data) == _READ_BYTES)
 
     def _finish_decoded(self, chunks: ChunkedBody, head: Head, *, more: bool = False) -> None:

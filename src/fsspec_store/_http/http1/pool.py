@@ -123,7 +123,7 @@ class Pool:
             raise
         if response.body is None:
             return response, Stream(self, origin, connection)
-        if connection.is_open:
+        if connection.reusable:
             self.release(origin, connection)
         else:
             self.drop(connection)
