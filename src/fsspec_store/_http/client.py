@@ -29,7 +29,7 @@ from .responses import (
     redacted_response,
     retry_decision_of_error,
 )
-from .retrier import Sender
+from .retrier import Retrier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping
@@ -106,7 +106,9 @@ class HTTPClient:
             share, lambda: Sessions(make_session)
         )
         self._policy = policy
-        self._sender = Sender(service, policy, classify or retry_decision_of_error, settings.stats)
+        self._retrier = Retrier(
+            service, policy, classify or retry_decision_of_error, settings.stats
+        )
         # aiohttp bounds the time between two reads, `Watchdog` the rest.
         self._timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=policy.connect_timeout, sock_read=policy.timeout
@@ -117,7 +119,7 @@ class HTTPClient:
         attempt: Callable[[], Awaitable[T]],
         *,
         slot: Slot | None = None,
-        renew: Callable[[], Awaitable[object]] | None = None,
+        refresh: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
         """Await ``attempt()``, and retry it after transient failures.
 
@@ -125,12 +127,12 @@ class HTTPClient:
         ``slot`` from `slot`.
         """
         if slot is not None:
-            return await slot.send(attempt, renew=renew)
-        return await self._sender.send(attempt, renew=renew)
+            return await slot.send(attempt, refresh=refresh)
+        return await self._retrier.send(attempt, refresh=refresh)
 
     def slot(self) -> Slot:
         """Return a slot for a request whose body is read after its attempt: a context manager."""
-        return self._sender.slot()
+        return self._retrier.slot()
 
     async def once(
         self,

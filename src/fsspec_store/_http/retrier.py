@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .limiter import Permit
     from .retry_policy import RetryDecision, RetryPolicy
 
-__all__ = ["NoPermitError", "Sender", "Slot", "Stats"]
+__all__ = ["NoPermitError", "Retrier", "Slot", "Stats"]
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ class NoPermitError(Exception):
     """A spare slot has no permit for another attempt."""
 
 
-class Sender:
+class Retrier:
     """Sends the requests of one backend to one service.
 
     Parameters
@@ -84,14 +84,14 @@ class Sender:
         self,
         attempt: Callable[[], Awaitable[T]],
         *,
-        renew: Callable[[], Awaitable[object]] | None = None,
+        refresh: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
         """As `Slot.send`, for an attempt that reads the whole response."""
         # A ``with`` statement would add two calls to each request.
         slot = Slot(self)
         succeeded = False
         try:
-            result = await slot.send(attempt, renew=renew)
+            result = await slot.send(attempt, refresh=refresh)
             succeeded = True
             return result
         finally:
@@ -115,17 +115,17 @@ class Slot:
 
     Parameters
     ----------
-    sender : Sender
+    retrier : Retrier
         Sends the requests.
     permit : Permit, optional
         Permit of a spare slot, which never waits for another one. Two requests that each hold a
         slot and wait for another would block each other.
     """
 
-    __slots__ = ("_elapsed", "_failures", "_is_spare", "_permit", "_sender")
+    __slots__ = ("_elapsed", "_failures", "_is_spare", "_permit", "_retrier")
 
-    def __init__(self, sender: Sender, permit: Permit | None = None) -> None:
-        self._sender = sender
+    def __init__(self, retrier: Retrier, permit: Permit | None = None) -> None:
+        self._retrier = retrier
         self._permit = permit
         self._is_spare = permit is not None
         self._failures = 0
@@ -137,19 +137,19 @@ class Slot:
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if self._permit is not None:
-            self._sender._limiter.release(self._permit, succeeded=exc_type is None)
+            self._retrier._limiter.release(self._permit, succeeded=exc_type is None)
             self._permit = None
 
     def spare(self) -> Slot | None:
         """A slot with its own budget, if a permit is free now. The caller enters it at once."""
-        permit = self._sender._limiter.try_acquire()
-        return None if permit is None else Slot(self._sender, permit)
+        permit = self._retrier._limiter.try_acquire()
+        return None if permit is None else Slot(self._retrier, permit)
 
     async def send(
         self,
         attempt: Callable[[], Awaitable[T]],
         *,
-        renew: Callable[[], Awaitable[object]] | None = None,
+        refresh: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
         """Await ``attempt()`` until it succeeds, fails permanently, or the budget is used up.
 
@@ -160,7 +160,7 @@ class Slot:
         attempt : callable
             Sends the request once; raises its failure. The caller reads or closes a body that it
             leaves unread before the slot's block is left.
-        renew : callable, optional
+        refresh : callable, optional
             Refreshes expired credentials. It is called at most once.
 
         Raises
@@ -170,26 +170,26 @@ class Slot:
         Exception
             The exception of the last attempt, with a note if there were several.
         """
-        sender = self._sender
-        limiter = sender._limiter
+        retrier = self._retrier
+        limiter = retrier._limiter
         while True:
             if self._permit is None:
                 self._permit = self._spare_permit() if self._is_spare else await limiter.acquire()
             # The wait for a permit does not count.
             began = time.monotonic()
-            sender._stats.requests += 1
+            retrier._stats.requests += 1
             try:
                 return await attempt()
             except Exception as error:
-                decision = sender._classify(error)
+                decision = retrier._classify(error)
                 throttled = decision is not None and decision.throttled
-                sender._stats.throttled += throttled
+                retrier._stats.throttled += throttled
                 if self._permit is not None:
                     limiter.release(self._permit, throttled=throttled)
                     self._permit = None
                 self._failures += 1
                 self._elapsed += time.monotonic() - began
-                wait = self._wait(decision, renew)
+                wait = self._wait(decision, refresh)
                 if wait is None:
                     if self._failures > 1 and not getattr(error, "__notes__", None):
                         # Requests that wait for the same lookup of credentials share its error.
@@ -197,25 +197,25 @@ class Slot:
                     raise
             assert decision is not None
             if decision.expired:
-                assert renew is not None
-                await renew()
-                renew = None
-            sender._stats.retries += 1
+                assert refresh is not None
+                await refresh()
+                refresh = None
+            retrier._stats.retries += 1
             self._elapsed += wait
             await asyncio.sleep(wait)
 
     def _spare_permit(self) -> Permit:
-        permit = self._sender._limiter.try_acquire()
+        permit = self._retrier._limiter.try_acquire()
         if permit is None:
             raise NoPermitError
         return permit
 
     def _wait(
-        self, decision: RetryDecision | None, renew: Callable[[], Awaitable[object]] | None
+        self, decision: RetryDecision | None, refresh: Callable[[], Awaitable[object]] | None
     ) -> float | None:
         """Seconds to wait before a retry; ``None`` for no retry."""
         if decision is None:
             return None
         if decision.expired:
-            return None if renew is None else 0.0
-        return self._sender.policy.wait_before(self._failures, decision, self._elapsed)
+            return None if refresh is None else 0.0
+        return self._retrier.policy.wait_before(self._failures, decision, self._elapsed)

@@ -99,10 +99,10 @@ class Client:
         """Await ``attempt()``, with retries; see `HTTPClient.send`."""
         authorization = self.authorization
         authorization.begin_operation()
-        renew = None
+        refresh = None
         if authorization.can_refresh:
-            renew = partial(authorization.refresh, authorization.token)
-        return await self.http.send(attempt, slot=slot, renew=renew)
+            refresh = partial(authorization.refresh, authorization.token)
+        return await self.http.send(attempt, slot=slot, refresh=refresh)
 
     async def request_once(
         self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any

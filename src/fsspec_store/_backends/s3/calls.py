@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..._http.limiter import MAX_IN_FLIGHT
-from ..._http.retrier import Sender, Slot
+from ..._http.retrier import Retrier, Slot
 from ..._runtime.loops import Shared, frozen
 from .responses import retry_decision
 from .session import S3Filesystems, check_options, endpoint_of
@@ -61,9 +61,9 @@ class Calls:
             lambda: S3Filesystems(fs, policy, is_native=is_native, max_connections=MAX_IN_FLIGHT),
         )
         self.stats = settings.stats
-        self._sender = Sender(f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats)
+        self._retrier = Retrier(f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats)
         #: A slot for a call whose body is read after its attempt; to be entered.
-        self.slot = partial(Slot, self._sender)
+        self.slot = partial(Slot, self._retrier)
 
     @property
     def transports(self) -> Transports:
@@ -96,8 +96,8 @@ class Calls:
             return attempt(self._transports.get())
 
         if slot is not None:
-            return await slot.send(attempt_once, renew=refresh)
-        return await self._sender.send(attempt_once, renew=refresh)
+            return await slot.send(attempt_once, refresh=refresh)
+        return await self._retrier.send(attempt_once, refresh=refresh)
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a call until it succeeds or fails for good."""

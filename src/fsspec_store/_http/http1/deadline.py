@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..retry_policy import SLOWEST_DOWNLOAD, too_slow
+from ..retry_policy import MIN_DOWNLOAD_RATE, too_slow
 
 __all__ = ["Deadline"]
 
@@ -50,7 +50,7 @@ class Deadline:
         TimeoutError
             When the response takes too long.
         """
-        slowest = self.began + self.timeout + received / SLOWEST_DOWNLOAD
+        slowest = self.began + self.timeout + received / MIN_DOWNLOAD_RATE
         if now >= self.at:
             raise TimeoutError(f"no response for {self.timeout:g} s")
         if now < slowest:
