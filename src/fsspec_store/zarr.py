@@ -202,7 +202,8 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         )
         return [part for batch in batches for part in batch]
 
-    def _default_prototype(self) -> Any:
+    @property
+    def _default_prototype(self) -> Any:  # type: ignore[override]
         default = default_buffer_prototype()
         # zarr's configuration may set another class: one in GPU memory, for example.
         return default._replace(buffer=ZarrBuffer) if default.buffer is cpu.Buffer else default

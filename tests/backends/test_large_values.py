@@ -420,6 +420,39 @@ async def test_a_large_value_that_does_not_fit_its_checksum_is_read_again(
     assert len(whole) == 2
 
 
+@pytest.mark.parametrize(("size", "attempts"), [(MIB, 4), (12 * MIB, 5)], ids=["small", "large"])
+async def test_a_value_that_is_always_corrupt_is_requested_a_bounded_number_of_times(
+    place: Place, proxy: FaultProxy, service: str, size: int, attempts: int
+) -> None:
+    checksum = {
+        "s3": {"x-amz-checksum-crc32": "AAAAAA=="},
+        "google": {"x-goog-hash": "crc32c=AAAAAA=="},
+    }.get(service)
+    if checksum is None:
+        pytest.skip("its checksums are verified by the same code")
+    data = content(size)
+    place.put("corrupt", data)
+    store = place.open(proxy.url, retries=3, large_value_bytes=2 * MIB, part_bytes=5 * MIB)
+    version = await store.get_version("corrupt")
+    assert version is not None
+    name = "X-Goog-Generation" if service == "google" else "ETag"
+    corrupt = Answer(200, {name: version.version, **checksum}, b"?" * size)
+    whole = []
+
+    def plan(method: str, target: str, headers: Any) -> Answer | None:
+        if "range" in headers:
+            return None
+        whole.append(target)
+        return corrupt
+
+    proxy.plan = plan
+    async with store:
+        with pytest.raises(StoreError, match="checksum"):
+            await store.get("corrupt")
+    # A large value is read once in parts, and then as often as a small one, in one response.
+    assert len(whole) == attempts
+
+
 # -- Web servers -----------------------------------------------------------------------------------
 
 _NO_PARTS: list[dict[str, str]] = [

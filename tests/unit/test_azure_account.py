@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from fsspec_store._backends.azure.account import account_of
 from fsspec_store._backends.azure.credentials import SharedKey
 from fsspec_store._backends.azure.tokens import Tokens
-from fsspec_store._http.retrier import Sender, Stats
+from fsspec_store._http.retrier import Retrier, Stats
 from fsspec_store._http.retry_policy import TRANSIENT, RetryPolicy
 from fsspec_store.errors import StorageOptionError
 
@@ -219,10 +219,10 @@ async def test_failed_lookups_are_repeated_at_a_bounded_rate() -> None:
 async def test_a_shared_failure_has_no_tracebacks_of_other_requests() -> None:
     credential = CountingCredential()
     credential.error = ServiceRequestError("no way to the token")
-    sender = Sender("test", RetryPolicy(retries=1), lambda _: TRANSIENT, Stats())
+    retrier = Retrier("test", RetryPolicy(retries=1), lambda _: TRANSIENT, Stats())
     tokens = Tokens(credential)
     credential.released.clear()
-    waiting = [asyncio.create_task(sender.send(lambda: authorize(tokens))) for _ in range(16)]
+    waiting = [asyncio.create_task(retrier.send(lambda: authorize(tokens))) for _ in range(16)]
     await asyncio.sleep(0)
     credential.released.set()
     for error in await asyncio.gather(*waiting, return_exceptions=True):

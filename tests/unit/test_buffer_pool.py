@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store._http.http1 import buffer_pool
-from fsspec_store._http.http1.buffer_pool import new_memory
+from fsspec_store._http.http1.buffer_pool import allocate
 
 KIB = 2**10
 LEAST = 256 * KIB
@@ -42,7 +42,7 @@ def idle() -> list[int]:
 @pytest.mark.parametrize("size", [0, 1, LEAST - 1, LEAST, 2**22, 2**22 + 1])
 def test_a_buffer_has_the_requested_size_and_is_writable(size: int) -> None:
     for _ in range(3):
-        memory = new_memory(size)
+        memory = allocate(size)
         assert (memory.nbytes, memory.format, memory.readonly) == (size, "B", False)
         memory[:] = bytes(size)
         assert memory == bytes(size)
@@ -50,18 +50,18 @@ def test_a_buffer_has_the_requested_size_and_is_writable(size: int) -> None:
 
 
 def test_a_released_buffer_is_reused() -> None:
-    first = new_memory(2**22)
+    first = allocate(2**22)
     place = address(first)
-    assert address(new_memory(2**22)) != place
+    assert address(allocate(2**22)) != place
     del first
     # The same size, or up to a fifth less.
     for size in (2**22, 2**22 - 1, 2**22 * 4 // 5 + 1):
-        again = new_memory(size)
+        again = allocate(size)
         assert address(again) == place
         assert again.nbytes == size
         del again
     for size in (2**22 + 1, 2**21):
-        assert address(new_memory(size)) != place
+        assert address(allocate(size)) != place
 
 
 HOLDS: dict[str, Callable[[memoryview], Any]] = {
@@ -74,12 +74,12 @@ HOLDS: dict[str, Callable[[memoryview], Any]] = {
 
 @pytest.mark.parametrize("hold", HOLDS)
 def test_a_buffer_with_a_view_is_not_reused(hold: str) -> None:
-    memory = new_memory(LEAST)
+    memory = allocate(LEAST)
     memory[:] = b"a" * LEAST
     held = HOLDS[hold](memory)
     del memory
     gc.collect()
-    other = new_memory(LEAST)
+    other = allocate(LEAST)
     other[:] = b"b" * LEAST
     assert set(bytes(held)) == {ord("a")}
     assert idle() == []
@@ -89,18 +89,18 @@ def test_a_buffer_with_a_view_is_not_reused(hold: str) -> None:
 
 def test_the_bounds_of_the_pool() -> None:
     for size in (LEAST - 1, MOST + 1):
-        del_me = new_memory(size)
+        del_me = allocate(size)
         del del_me
         assert idle() == []
-    many = [new_memory(size) for size in range(2**20, 2**20 + 40)]
+    many = [allocate(size) for size in range(2**20, 2**20 + 40)]
     del many
     assert sum(idle()) <= MOST
     # Those that were released last.
     assert len(idle()) == 31
-    large = new_memory(MOST)
+    large = allocate(MOST)
     del large
     assert idle() == [MOST]
-    larger = new_memory(MOST + 1)
+    larger = allocate(MOST + 1)
     del larger
     assert idle() == [MOST]
 
@@ -111,7 +111,7 @@ def test_a_buffer_is_never_in_use_twice(steps: list[tuple[int, int]]) -> None:
     held: dict[int, tuple[memoryview, int]] = {}
     for number, (size, slot) in enumerate(steps):
         mark = number % 251
-        memory = new_memory(size)
+        memory = allocate(size)
         memory[:1], memory[-1:] = bytes([mark]), bytes([mark])
         held[slot] = (memory, mark)
         assert all(view[0] == view[-1] == own for view, own in held.values())
@@ -121,7 +121,7 @@ def test_a_buffer_is_never_in_use_twice(steps: list[tuple[int, int]]) -> None:
 def test_threads_share_the_pool() -> None:
     def use(mark: int) -> bool:
         for _ in range(300):
-            memory = new_memory(LEAST + mark)
+            memory = allocate(LEAST + mark)
             memory[:8] = memory[-8:] = bytes([mark]) * 8
             if bytes(memory[:8]) != bytes([mark]) * 8 or memory[-1] != mark:
                 return False
@@ -139,6 +139,6 @@ def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
         # Another thread holds the lock during the fork.
         pool.submit(buffer_pool._lock.acquire).result()
         try:
-            assert in_forked_child(lambda: new_memory(LEAST).nbytes == LEAST)
+            assert in_forked_child(lambda: allocate(LEAST).nbytes == LEAST)
         finally:
             pool.submit(buffer_pool._lock.release).result()

@@ -24,8 +24,9 @@ from servers.scripted import (
     scripted_server,
 )
 
-from fsspec_store._http.http1.connection import BodyTooLongError, Connection, Response
+from fsspec_store._http.http1.connection import Connection
 from fsspec_store._http.http1.head_parser import ProtocolError
+from fsspec_store._http.http1.response import BodyTooLongError, Expected, Response
 
 #: Longer than any test takes.
 PATIENT = 20.0
@@ -91,7 +92,8 @@ def response(body: bytes = b"", status: int = 200, *headers: str) -> bytes:
 
 
 async def ask(connection: Connection, head: bytes = REQUEST, **options: Any) -> Response:
-    return await connection.request(head, **{"whole_up_to": WHOLE, **options})
+    body = options.pop("body", None)
+    return await connection.request(head, body, Expected(**{"whole_up_to": WHOLE, **options}))
 
 
 def body_of(answer: Response) -> bytes:

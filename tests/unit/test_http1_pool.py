@@ -28,8 +28,8 @@ from servers.scripted import (
 )
 
 from fsspec_store._http.http1.closing import close_without_loop
-from fsspec_store._http.http1.connection import Response
 from fsspec_store._http.http1.pool import Origin, Pool, Stream
+from fsspec_store._http.http1.response import Response
 from fsspec_store._runtime.loops import PerLoop
 
 REQUEST = b"GET /x HTTP/1.1\r\nhost: test\r\n\r\n"

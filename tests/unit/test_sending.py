@@ -7,17 +7,17 @@ from collections.abc import Callable
 import pytest
 
 from fsspec_store._http.limiter import limiter_for
-from fsspec_store._http.retrier import NoPermitError, Sender, Stats
+from fsspec_store._http.retrier import NoPermitError, Retrier, Stats
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, RetryPolicy
 
 _services = itertools.count()
 
 
-class Passing(Exception):
+class Transient(Exception):
     pass
 
 
-class Throttling(Exception):
+class Throttled(Exception):
     pass
 
 
@@ -25,13 +25,13 @@ class Expired(Exception):
     pass
 
 
-def judge(error: Exception) -> RetryDecision | None:
-    verdicts = {
-        Passing: TRANSIENT,
-        Throttling: RetryDecision(throttled=True, after=0.0),
+def classify(error: Exception) -> RetryDecision | None:
+    decisions = {
+        Transient: TRANSIENT,
+        Throttled: RetryDecision(throttled=True, after=0.0),
         Expired: EXPIRED,
     }
-    return verdicts.get(type(error))
+    return decisions.get(type(error))
 
 
 @pytest.fixture
@@ -40,92 +40,92 @@ def service() -> str:
 
 
 @pytest.fixture
-def make_sender(service: str) -> Callable[..., tuple[Sender, Stats]]:
-    def make(retries: int = 3) -> tuple[Sender, Stats]:
+def make_retrier(service: str) -> Callable[..., tuple[Retrier, Stats]]:
+    def make(retries: int = 3) -> tuple[Retrier, Stats]:
         stats = Stats()
-        return Sender(service, RetryPolicy(5, retries), judge, stats), stats
+        return Retrier(service, RetryPolicy(5, retries), classify, stats), stats
 
     return make
 
 
 def failing(*errors: Exception) -> Callable[[], object]:
-    """An attempt that raises each error in turn, then answers."""
+    """An attempt that raises each error in turn, then succeeds."""
     waiting = list(errors)
 
     async def attempt() -> str:
         if waiting:
             raise waiting.pop(0)
-        return "answer"
+        return "result"
 
     return attempt
 
 
-async def test_what_fails_in_passing_is_sent_again(make_sender: Callable[..., tuple]) -> None:
-    sender, stats = make_sender()
-    assert await sender.send(failing(Passing(), Passing())) == "answer"
+async def test_transient_failures_are_retried(make_retrier: Callable[..., tuple]) -> None:
+    retrier, stats = make_retrier()
+    assert await retrier.send(failing(Transient(), Transient())) == "result"
     assert stats == Stats(requests=3, retries=2)
 
 
-async def test_what_fails_for_good_is_sent_once(make_sender: Callable[..., tuple]) -> None:
-    sender, stats = make_sender()
+async def test_permanent_failures_are_not_retried(make_retrier: Callable[..., tuple]) -> None:
+    retrier, stats = make_retrier()
     error = KeyError("lasting")
     with pytest.raises(KeyError) as caught:
-        await sender.send(failing(error))
+        await retrier.send(failing(error))
     assert caught.value is error
     assert not hasattr(error, "__notes__")
     assert stats == Stats(requests=1)
 
 
-async def test_the_last_error_says_how_often_it_was_tried(
-    make_sender: Callable[..., tuple],
+async def test_the_last_error_states_the_number_of_attempts(
+    make_retrier: Callable[..., tuple],
 ) -> None:
-    sender, stats = make_sender(retries=2)
-    last = Passing("third")
-    with pytest.raises(Passing, match="third") as caught:
-        await sender.send(failing(Passing("first"), Passing("second"), last))
+    retrier, stats = make_retrier(retries=2)
+    last = Transient("third")
+    with pytest.raises(Transient, match="third") as caught:
+        await retrier.send(failing(Transient("first"), Transient("second"), last))
     assert caught.value.__notes__[0].startswith("tried 3 times in ")
     assert stats == Stats(requests=3, retries=2)
 
 
-async def test_a_service_that_complains_gets_fewer_requests(
-    make_sender: Callable[..., tuple], service: str
+async def test_throttling_lowers_the_limit(
+    make_retrier: Callable[..., tuple], service: str
 ) -> None:
-    sender, stats = make_sender()
+    retrier, stats = make_retrier()
     assert limiter_for(service).limit == 16
-    assert await sender.send(failing(Throttling())) == "answer"
+    assert await retrier.send(failing(Throttled())) == "result"
     assert limiter_for(service).limit == 8
     assert stats == Stats(requests=2, retries=1, throttled=1)
     assert limiter_for(service).in_flight == 0
 
 
-async def test_expired_credentials_are_renewed_once(make_sender: Callable[..., tuple]) -> None:
-    sender, stats = make_sender(retries=0)
-    renewed = []
+async def test_expired_credentials_are_refreshed_once(make_retrier: Callable[..., tuple]) -> None:
+    retrier, stats = make_retrier(retries=0)
+    refreshed = []
 
-    async def renew() -> None:
-        renewed.append(1)
+    async def refresh() -> None:
+        refreshed.append(1)
 
-    assert await sender.send(failing(Expired()), renew=renew) == "answer"
-    assert renewed == [1]
+    assert await retrier.send(failing(Expired()), refresh=refresh) == "result"
+    assert refreshed == [1]
     with pytest.raises(Expired):
-        await sender.send(failing(Expired(), Expired()), renew=renew)
-    assert renewed == [1, 1]
+        await retrier.send(failing(Expired(), Expired()), refresh=refresh)
+    assert refreshed == [1, 1]
     with pytest.raises(Expired):
-        await sender.send(failing(Expired()))
+        await retrier.send(failing(Expired()))
     assert stats.requests == 5
 
 
-async def test_waiting_for_others_is_not_waiting_for_the_service(service: str) -> None:
+async def test_the_wait_for_a_permit_does_not_count(service: str) -> None:
     stats = Stats()
-    sender = Sender(service, RetryPolicy(0.05, 3), judge, stats)
+    retrier = Retrier(service, RetryPolicy(0.05, 3), classify, stats)
     limiter = limiter_for(service)
     held = [await limiter.acquire() for _ in range(16)]
-    sending = asyncio.create_task(sender.send(failing(Passing())))
-    # Longer than anybody may be retried.
+    sending = asyncio.create_task(retrier.send(failing(Transient())))
+    # Longer than failures may take.
     await asyncio.sleep(0.2)
     for permit in held:
         limiter.release(permit)
-    assert await sending == "answer"
+    assert await sending == "result"
     assert stats == Stats(requests=2, retries=1)
 
 
@@ -133,32 +133,57 @@ async def test_waiting_for_others_is_not_waiting_for_the_service(service: str) -
 
 
 async def test_a_slot_is_held_until_its_block_is_left(
-    make_sender: Callable[..., tuple], service: str
+    make_retrier: Callable[..., tuple], service: str
 ) -> None:
-    sender, stats = make_sender()
+    retrier, stats = make_retrier()
     limiter = limiter_for(service)
-    with sender.slot() as slot:
+    with retrier.slot() as slot:
         assert limiter.in_flight == 0
-        assert await slot.send(failing(Passing())) == "answer"
+        assert await slot.send(failing(Transient())) == "result"
         assert limiter.in_flight == 1
         # One permit, however many requests follow each other.
-        assert await slot.send(failing(Passing(), Throttling())) == "answer"
+        assert await slot.send(failing(Transient(), Throttled())) == "result"
         assert limiter.in_flight == 1
     assert limiter.in_flight == 0
     assert stats == Stats(requests=5, retries=3, throttled=1)
-    with pytest.raises(KeyError), sender.slot() as slot:
+    with pytest.raises(KeyError), retrier.slot() as slot:
         await slot.send(failing(KeyError()))
     assert limiter.in_flight == 0
 
 
-async def test_a_cancelled_read_gives_its_slot_back(
-    make_sender: Callable[..., tuple], service: str
+async def test_all_requests_of_a_slot_share_its_retries(make_retrier: Callable[..., tuple]) -> None:
+    retrier, stats = make_retrier(retries=3)
+    with retrier.slot() as slot:
+        assert await slot.send(failing(Transient(), Transient())) == "result"
+        with pytest.raises(Transient, match="fourth") as caught:
+            await slot.send(failing(Transient("third"), Transient("fourth"), Transient("fifth")))
+        assert caught.value.__notes__[0].startswith("tried 4 times in ")
+        spare = slot.spare()
+        assert spare is not None
+        with spare:
+            # It has a budget of its own.
+            assert await spare.send(failing(Transient(), Transient(), Transient())) == "result"
+    assert stats == Stats(requests=9, retries=6)
+
+
+async def test_all_requests_of_a_slot_share_its_time(service: str) -> None:
+    # The first wait takes more than half of the time that failures may take, 2 * timeout.
+    decision = RetryDecision(after=0.15)
+    retrier = Retrier(service, RetryPolicy(0.1, 6), lambda error: decision, Stats())
+    with retrier.slot() as slot:
+        assert await slot.send(failing(Transient())) == "result"
+        with pytest.raises(Transient, match="second"):
+            await slot.send(failing(Transient("second"), Transient("third")))
+
+
+async def test_a_cancelled_read_releases_its_slot(
+    make_retrier: Callable[..., tuple], service: str
 ) -> None:
-    sender, _ = make_sender()
+    retrier, _ = make_retrier()
     reading = asyncio.Event()
 
     async def read() -> None:
-        with sender.slot() as slot:
+        with retrier.slot() as slot:
             await slot.send(failing())
             reading.set()
             await asyncio.Event().wait()
@@ -172,24 +197,24 @@ async def test_a_cancelled_read_gives_its_slot_back(
     assert limiter_for(service).in_flight == 0
 
 
-async def test_a_spare_slot_never_waits(make_sender: Callable[..., tuple], service: str) -> None:
-    sender, _ = make_sender()
+async def test_a_spare_slot_never_waits(make_retrier: Callable[..., tuple], service: str) -> None:
+    retrier, _ = make_retrier()
     limiter = limiter_for(service)
-    with sender.slot() as slot:
+    with retrier.slot() as slot:
         await slot.send(failing())
         spare = slot.spare()
         assert spare is not None
         with spare:
             assert limiter.in_flight == 2
-            assert await spare.send(failing(Passing())) == "answer"
+            assert await spare.send(failing(Transient())) == "result"
             others = [await limiter.acquire() for _ in range(14)]
             assert slot.spare() is None
 
             async def attempt() -> None:
-                # Somebody else takes its place as soon as it is free.
+                # Another request takes the permit as soon as it is free.
                 waiting.append(asyncio.create_task(limiter.acquire()))
                 await asyncio.sleep(0)
-                raise Passing
+                raise Transient
 
             waiting: list[asyncio.Task] = []
             with pytest.raises(NoPermitError):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 
-from fsspec_store._runtime.sharing import Shared, frozen
+from fsspec_store._runtime.loops import Shared, frozen
 
 
 class Kind:

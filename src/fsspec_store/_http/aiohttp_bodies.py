@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from .http1.connection import BodyTooLongError
+from .http1.response import BodyTooLongError
 from .large_reads import read_all
 from .retry_policy import too_slow
 

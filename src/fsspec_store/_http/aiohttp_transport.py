@@ -12,11 +12,11 @@ import aiohttp
 from yarl import URL
 
 from .._core.redaction import public_text
-from .._runtime.sharing import Shared
+from .._runtime.loops import Shared
 from .aiohttp_bodies import AiohttpStream, PacedStream, Watchdog, read_body, read_up_to
 from .aiohttp_sessions import Sessions
 from .content_range import content_length
-from .http1.connection import MAX_ERROR_BYTES, BodyTooLongError
+from .http1.response import MAX_ERROR_BYTES, BodyTooLongError
 from .messages import LargeBody, Response
 from .responses import retry_decision_of_error
 

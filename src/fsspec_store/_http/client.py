@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import aiohttp
 
 from .content_range import requested_part
-from .http1.connection import CONTROL_BYTES, max_control_bytes
 from .http1.head_parser import ProtocolError
+from .http1.response import CONTROL_BYTES, max_control_bytes
 from .messages import LargeBody, Request, Response
 from .responses import (
     ChangedWhileReadError,
@@ -21,14 +21,14 @@ from .responses import (
     redacted_response,
     retry_decision_of_error,
 )
-from .retrier import Sender
+from .retrier import Retrier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from .._core.byte_requests import RangeByteRequest
     from .aiohttp_transport import AiohttpTransport
-    from .http1.connection import MaxBytes
+    from .http1.response import MaxBytes
     from .messages import RequestBody, ResponseBody, Transport
     from .native_transport import NativeTransport
     from .retrier import Slot
@@ -76,14 +76,14 @@ class HTTPClient:
         self._policy = settings.policy
         self._stats = settings.stats
         self._large_bytes = settings.reads.above
-        self._sender = Sender(service, settings.policy, classify, settings.stats)
+        self._retrier = Retrier(service, settings.policy, classify, settings.stats)
 
     async def send(
         self,
         attempt: Callable[[], Awaitable[T]],
         *,
         slot: Slot | None = None,
-        renew: Callable[[], Awaitable[object]] | None = None,
+        refresh: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
         """Await ``attempt()``, and retry it after transient failures.
 
@@ -91,12 +91,12 @@ class HTTPClient:
         ``slot`` from `slot`.
         """
         if slot is not None:
-            return await slot.send(attempt, renew=renew)
-        return await self._sender.send(attempt, renew=renew)
+            return await slot.send(attempt, refresh=refresh)
+        return await self._retrier.send(attempt, refresh=refresh)
 
     def slot(self) -> Slot:
         """Return a slot for a request whose body is read after its attempt: a context manager."""
-        return self._sender.slot()
+        return self._retrier.slot()
 
     async def once(
         self,

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._core.byte_requests import RangeByteRequest
-from .http1.buffer_pool import new_memory
+from .http1.buffer_pool import allocate
 from .retrier import NoPermitError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ Spare: TypeAlias = "Callable[[], AbstractContextManager[Fetch] | None]"
 async def read_all(body: BodyStream, size: int) -> memoryview:
     """Read a whole body of this size in bytes. Closes the body."""
     try:
-        memory = new_memory(size)
+        memory = allocate(size)
         await body.read_into(memory)
     finally:
         body.close()
@@ -56,8 +56,8 @@ async def read_all(body: BodyStream, size: int) -> memoryview:
 async def read_slice(body: BodyStream, start: int, end: int) -> memoryview:
     """Read the bytes from ``start`` to ``end`` of a body. Closes the body."""
     try:
-        memory = new_memory(end - start)
-        skipped = new_memory(min(start, _SKIPPED_BYTES))
+        memory = allocate(end - start)
+        skipped = allocate(min(start, _SKIPPED_BYTES))
         for index in range(0, start, _SKIPPED_BYTES):
             await body.read_into(skipped[: start - index])
         await body.read_into(memory)
@@ -173,7 +173,7 @@ async def read_large(
 
     with ExitStack() as opened:
         opened.callback(body.close)
-        memory = new_memory(size)
+        memory = allocate(size)
         try:
             while left:
                 async with asyncio.TaskGroup() as tasks:

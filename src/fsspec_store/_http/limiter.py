@@ -1,11 +1,9 @@
-"""How many requests this process keeps in flight to each service.
+"""Limits the number of requests that this process has in flight to each service.
 
-One limiter for each service, shared by all stores, loops and threads of the process. It starts
-gently, doubles as long as requests succeed, halves when the service asks for fewer, and from then
-on grows by one for each round of successes (additive increase, multiplicative decrease). All
-limiters together leave room among the files the process may have open.
-
-Knows asyncio and locks, and nothing of what a request is.
+All stores, loops and threads of the process share the limiter of a service. Its limit starts low,
+doubles as long as requests succeed, halves when the service throttles, and then grows by one for
+each round of successes (additive increase, multiplicative decrease). All limiters together use a
+part of the files that the process may have open. Does not know what a request is.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ import threading
 import weakref
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from .._runtime.forks import free_in_child, in_child
@@ -26,26 +25,26 @@ except ImportError:  # Windows has no such limit.
 
 __all__ = ["MAX_IN_FLIGHT", "Limiter", "Permit", "limiter_for"]
 
-#: More than this gains nothing: an event loop is busy long before.
+#: Upper bound of each limit. An event loop is busy with fewer requests.
 MAX_IN_FLIGHT = 128
 _START = 16
-_LEAST = 1
-#: Seconds after which loops that wait look again who still holds what they wait for.
-_LOOK_AGAIN = 1.0
+_MIN = 1
+#: Interval in seconds at which permits of stopped loops are released while requests wait.
+_CHECK_SECONDS = 1.0
 
 
 class Limiter:
-    """So many permits at once, and as many as the service bears.
+    """Grants a number of permits that follows what the service accepts.
 
     Parameters
     ----------
     most : int, optional
-        Permits it grows to.
+        Upper bound of the limit.
 
     Attributes
     ----------
     limit : float
-        Permits at this time; lowered, it takes effect with the next one.
+        Current maximum number of permits. A lower value takes effect with the next permit.
     """
 
     def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
@@ -62,7 +61,7 @@ class Limiter:
 
     @property
     def most(self) -> int:
-        """Permits that `limit` grows to."""
+        """Upper bound of `limit`."""
         return self._most
 
     @most.setter
@@ -71,37 +70,30 @@ class Limiter:
 
     @property
     def in_flight(self) -> int:
-        """How many permits are held."""
+        """Number of permits that are held."""
         return len(self._held)
 
     async def acquire(self) -> Permit:
-        """Wait for a permit, to be handed back to `release`."""
+        """Wait for a permit. The caller returns it with `release`."""
         loop = asyncio.get_running_loop()
         with _lock:
-            # `_has_room` and `_take`, written out: every request passes here.
-            if (
-                not self._waiting
-                and len(self._held) < int(self.limit)
-                and _all.in_flight < _all.most
-            ):
-                permit = Permit(loop, self._generation)
-                self._held.add(permit)
-                _all.in_flight += 1
+            permit = None if self._waiting else self._take(loop)
+            if permit is None:
+                # Afterwards there is room only if no request waits whose loop runs.
+                _release_stopped()
+                permit = self._take(loop)
+            if permit is not None:
                 return permit
-            # Afterwards there is room only if no request waits whose loop runs.
-            _reap()
-            if self._has_room():
-                return self._take(loop)
             waiter = _Waiter(loop, loop.create_future())
             self._waiting.append(waiter)
-            _watch(loop)
+            _check_later(loop)
         try:
             return await waiter.permit
         except BaseException:
             with _lock, suppress(ValueError):
                 self._waiting.remove(waiter)
             if waiter.permit.done() and not waiter.permit.cancelled():
-                # Granted in the same moment: another request can have it.
+                # Granted at the same time: another request can have it.
                 self.release(waiter.permit.result())
             raise
 
@@ -109,35 +101,33 @@ class Limiter:
         """A permit if one is free and no request waits for it; ``None`` otherwise."""
         loop = asyncio.get_running_loop()
         with _lock:
-            return None if self._waiting or not self._has_room() else self._take(loop)
+            return None if self._waiting else self._take(loop)
 
     def release(self, permit: Permit, *, throttled: bool = False, succeeded: bool = False) -> None:
-        """Give a permit back, and say how the request went."""
+        """Return a permit, with the outcome of its last request."""
         with _lock:
             if throttled:
-                # Of all requests in flight when the service throttled, one counts.
+                # Counts once for all requests that were in flight when the service throttled.
                 if permit.generation == self._generation:
                     self._generation += 1
                     self._starting = False
-                    self.limit = max(self.limit / 2, _LEAST)
+                    self.limit = max(self.limit / 2, _MIN)
             elif succeeded and len(self._held) >= self.limit - 1:
-                # Only a limit that was reached has shown that it is too low.
+                # A limit that is not reached does not grow.
                 step = 1.0 if self._starting else 1 / self.limit
                 self.limit = min(self.limit + step, self._most)
-            if permit in self._held:
-                self._held.remove(permit)
-                _all.in_flight -= 1
+            self._drop(permit)
             if self._waiting:
                 self._wake()
-            # Another service's requests may be waiting for this one's socket.
+            # Requests to other services may wait for a socket.
             if _all.in_flight >= _all.most - 1:
                 for limiter in _limiters.values():
                     limiter._wake()
 
-    def _has_room(self) -> bool:
-        return len(self._held) < int(self.limit) and _all.in_flight < _all.most
-
-    def _take(self, loop: asyncio.AbstractEventLoop) -> Permit:
+    def _take(self, loop: asyncio.AbstractEventLoop) -> Permit | None:
+        """A new permit, ``None`` if the limit is reached."""
+        if len(self._held) >= int(self.limit) or _all.in_flight >= _all.most:
+            return None
         permit = Permit(loop, self._generation)
         self._held.add(permit)
         _all.in_flight += 1
@@ -149,20 +139,24 @@ class Limiter:
             _all.in_flight -= 1
 
     def _wake(self) -> None:
-        passed_over = []
-        while self._waiting and self._has_room():
+        """Grant permits to the requests that wait, as long as there is room."""
+        skipped = []
+        while self._waiting:
             waiter = self._waiting.popleft()
             if waiter.loop.is_running():
                 permit = self._take(waiter.loop)
+                if permit is None:
+                    skipped.append(waiter)
+                    break
                 try:
                     waiter.loop.call_soon_threadsafe(self._grant, waiter, permit)
                 except RuntimeError:
-                    # Closed in between, in its own thread.
+                    # The thread of the loop has closed it meanwhile.
                     self._drop(permit)
             elif not waiter.loop.is_closed():
                 # It may run again.
-                passed_over.append(waiter)
-        self._waiting.extendleft(reversed(passed_over))
+                skipped.append(waiter)
+        self._waiting.extendleft(reversed(skipped))
 
     def _grant(self, waiter: _Waiter, permit: Permit) -> None:
         if waiter.permit.done():
@@ -171,22 +165,20 @@ class Limiter:
             waiter.permit.set_result(permit)
 
 
+@dataclass(slots=True, eq=False)
 class Permit:
-    """Leave to send one request; each is equal to itself alone.
+    """The permission to send one request at a time. Two permits are never equal.
 
     Parameters
     ----------
     loop : asyncio.AbstractEventLoop
-        Where it is held.
+        The event loop of the request.
     generation : int
-        How often the limit had been lowered when it was granted.
+        Number of times that the limit had been lowered when the permit was granted.
     """
 
-    __slots__ = ("generation", "loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, generation: int) -> None:
-        self.loop = loop
-        self.generation = generation
+    loop: asyncio.AbstractEventLoop
+    generation: int
 
 
 class _Waiter(NamedTuple):
@@ -194,36 +186,36 @@ class _Waiter(NamedTuple):
     permit: asyncio.Future[Permit]
 
 
-def _reap() -> None:
-    """Take back what loops hold that do not run any more: their requests go nowhere."""
+def _release_stopped() -> None:
+    """Release the permits of loops that have stopped: their requests make no progress."""
     for limiter in _limiters.values():
         for permit in [held for held in limiter._held if not held.loop.is_running()]:
             limiter._drop(permit)
         limiter._wake()
 
 
-def _watch(loop: asyncio.AbstractEventLoop) -> None:
-    """Have a loop look again from time to time, as long as somebody waits on it.
+def _check_later(loop: asyncio.AbstractEventLoop) -> None:
+    """Release the permits of stopped loops at intervals, as long as a request waits on a loop.
 
-    A loop that stops says nothing, and need not be followed by another request here.
+    A loop that stops does not call anything here.
     """
-    if loop not in _watching:
-        _watching.add(loop)
-        loop.call_later(_LOOK_AGAIN, _look_again, loop)
+    if loop not in _checking:
+        _checking.add(loop)
+        loop.call_later(_CHECK_SECONDS, _check, loop)
 
 
-def _look_again(loop: asyncio.AbstractEventLoop) -> None:
+def _check(loop: asyncio.AbstractEventLoop) -> None:
     with _lock:
-        _watching.discard(loop)
-        _reap()
+        _checking.discard(loop)
+        _release_stopped()
         if any(
             waiter.loop is loop for limiter in _limiters.values() for waiter in limiter._waiting
         ):
-            _watch(loop)
+            _check_later(loop)
 
 
 class _Process:
-    """What all limiters of the process share: the sockets it may have."""
+    """The limit that all limiters of the process share: its number of sockets."""
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -231,7 +223,7 @@ class _Process:
 
 
 def _sockets() -> int:
-    """A quarter of the files the process may have open: pools keep idle connections as well."""
+    """A quarter of the files that the process may have open: pools keep idle connections too."""
     if resource is None:
         return 4 * MAX_IN_FLIGHT
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -243,16 +235,16 @@ def _sockets() -> int:
 _lock = free_in_child(threading.RLock())
 _all = _Process()
 _limiters: dict[str, Limiter] = {}
-_watching: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+_checking: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
 
 def limiter_for(service: str) -> Limiter:
-    """The process's one limiter for a service.
+    """The limiter of a service, shared by the whole process.
 
     Parameters
     ----------
     service : str
-        What its requests have in common: scheme, host and port of an endpoint.
+        Scheme, host and port of the service's endpoint.
     """
     with _lock:
         limiter = _limiters.get(service)
@@ -262,8 +254,8 @@ def limiter_for(service: str) -> Limiter:
 
 
 @in_child
-def _start_again_in_child() -> None:
-    # Requests of the parent are the parent's.
+def _reset_in_child() -> None:
+    # The requests in flight belong to the parent.
     global _all
     _all = _Process()
     for limiter in _limiters.values():

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
-from .http1.connection import CONTROL_BYTES, max_control_bytes
+from .http1.response import CONTROL_BYTES, max_control_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from .http1.connection import MaxBytes
+    from .http1.response import MaxBytes
 
 __all__ = [
     "BodyStream",

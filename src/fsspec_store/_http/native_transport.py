@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
-from .._runtime.sharing import Shared
+from .._runtime.loops import Shared
 from .._runtime.threads import in_thread
 from .http1.pool import DEFAULT_PORTS, Origin, Pool
 from .messages import LargeBody, Response

@@ -1,6 +1,6 @@
-"""Send a request: as many at once as the service bears, and again when it failed in passing.
+"""Sends requests: each with a permit of the service's limiter, and again after transient failures.
 
-Knows the policy and the limiter, and nothing of what is sent.
+Does not know what a request is. The caller passes a function that sends it once.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     from .limiter import Permit
     from .retry_policy import RetryDecision, RetryPolicy
 
-__all__ = ["NoPermitError", "Sender", "Slot", "Stats"]
+__all__ = ["NoPermitError", "Retrier", "Slot", "Stats"]
 
 T = TypeVar("T")
 
 
 @dataclass
 class Stats:
-    """What a store's requests came to, since it was made.
+    """Counters of a store's requests since the store was made.
 
     Attributes
     ----------
     requests : int
-        Attempts sent to the service, repeated ones included. Calls of blocking filesystems and of
-        the disk count as none.
+        Attempts sent to the service, retries included. Calls of blocking filesystems and of the
+        local disk are not counted.
     native : int
-        Attempts among them that the native transport sent: not s3fs, and not aiohttp.
+        Attempts that the native transport sent, as opposed to s3fs and aiohttp.
     retries : int
-        Attempts that repeated one that had failed.
+        Attempts after a failed one.
     throttled : int
-        Answers by which the service asked for fewer requests.
+        Responses by which the service throttled requests.
     forbidden_as_missing : int
-        Refusals that ``missing_on_forbidden`` turned into "this key is missing".
+        403 responses that ``missing_on_forbidden`` counted as missing keys.
     """
 
     requests: int = 0
@@ -53,47 +53,47 @@ class NoPermitError(Exception):
     """A spare slot has no permit for another attempt."""
 
 
-class Sender:
+class Retrier:
     """Sends the requests of one backend to one service.
 
     Parameters
     ----------
     service : str
-        What shares a limit: scheme, host and port of the endpoint.
+        Scheme, host and port of the endpoint. Requests to it share a limit.
     policy : RetryPolicy
-        When to repeat, and when to give up.
-    judge : callable
-        Says of an exception why its request may be repeated, or ``None``.
+        Number of retries, and times.
+    classify : callable
+        Returns the retry decision of an exception, ``None`` for a permanent failure.
     stats : Stats
-        Counts.
+        Counters to increase.
     """
 
     def __init__(
         self,
         service: str,
         policy: RetryPolicy,
-        judge: Callable[[Exception], RetryDecision | None],
+        classify: Callable[[Exception], RetryDecision | None],
         stats: Stats,
     ) -> None:
         self.policy = policy
         self._limiter = limiter_for(service)
-        self._judge = judge
+        self._classify = classify
         self._stats = stats
 
     async def send(
         self,
         attempt: Callable[[], Awaitable[T]],
         *,
-        renew: Callable[[], Awaitable[object]] | None = None,
+        refresh: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
         """As `Slot.send`, for an attempt that reads the whole response."""
-        # On the way of every request: a ``with`` statement would be two further calls.
+        # A ``with`` statement would add two calls to each request.
         slot = Slot(self)
         succeeded = False
         try:
-            answer = await slot.send(attempt, renew=renew)
+            result = await slot.send(attempt, refresh=refresh)
             succeeded = True
-            return answer
+            return result
         finally:
             if slot._permit is not None:
                 self._limiter.release(slot._permit, succeeded=succeeded)
@@ -104,116 +104,118 @@ class Sender:
 
 
 class Slot:
-    """A place among the requests in flight, for one request at a time.
+    """A permit of the limiter and a budget of retries, for requests that are sent one by one.
 
-    A context manager: the permit is taken with the first attempt, and held until the block is left.
-    A body that is read within the block counts as in flight.
+    A context manager. The permit is taken at the first attempt and held until the block is left, so
+    that a body that is read within the block counts as in flight.
+
+    All requests of a slot have one budget: together they fail at most ``retries + 1`` times, and no
+    attempt starts when failed attempts and waits have taken ``2 * timeout``. A value that is read
+    again in the same slot, after a mismatch of its checksum for example, has no further retries.
 
     Parameters
     ----------
-    sender : Sender
-        Whose requests.
+    retrier : Retrier
+        Sends the requests.
     permit : Permit, optional
-        Of a spare slot, which never waits for one: two requests that hold one slot each and wait
-        for another would wait for each other.
+        Permit of a spare slot, which never waits for another one. Two requests that each hold a
+        slot and wait for another would block each other.
     """
 
-    __slots__ = ("_is_spare", "_permit", "_sender")
+    __slots__ = ("_elapsed", "_failures", "_is_spare", "_permit", "_retrier")
 
-    def __init__(self, sender: Sender, permit: Permit | None = None) -> None:
-        self._sender = sender
+    def __init__(self, retrier: Retrier, permit: Permit | None = None) -> None:
+        self._retrier = retrier
         self._permit = permit
         self._is_spare = permit is not None
+        self._failures = 0
+        # Seconds that failed attempts and waits have taken.
+        self._elapsed = 0.0
 
     def __enter__(self) -> Slot:
         return self
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         if self._permit is not None:
-            self._sender._limiter.release(self._permit, succeeded=exc_type is None)
+            self._retrier._limiter.release(self._permit, succeeded=exc_type is None)
             self._permit = None
 
     def spare(self) -> Slot | None:
-        """Another slot beside this one, if one is free now; to be entered at once."""
-        permit = self._sender._limiter.try_acquire()
-        return None if permit is None else Slot(self._sender, permit)
+        """A slot with its own budget, if a permit is free now. The caller enters it at once."""
+        permit = self._retrier._limiter.try_acquire()
+        return None if permit is None else Slot(self._retrier, permit)
 
     async def send(
         self,
         attempt: Callable[[], Awaitable[T]],
         *,
-        renew: Callable[[], Awaitable[object]] | None = None,
+        refresh: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
-        """Await ``attempt()`` until it succeeds, fails for good, or the policy gives up.
+        """Await ``attempt()`` until it succeeds, fails permanently, or the budget is used up.
 
-        The permit is given back while the next attempt is waited for.
+        The permit is released during the wait before a retry.
 
         Parameters
         ----------
         attempt : callable
-            Sends the request once, and raises what went wrong. A body that it does not read is
-            read, or closed, before the slot's block is left.
-        renew : callable, optional
-            Reads expired credentials anew; called once at most.
+            Sends the request once; raises its failure. The caller reads or closes a body that it
+            leaves unread before the slot's block is left.
+        refresh : callable, optional
+            Refreshes expired credentials. It is called at most once.
 
         Raises
         ------
         NoPermitError
-            When this is a spare slot, and the limit has no room for another attempt.
+            When this is a spare slot, and no permit is free for a retry.
         Exception
-            What the last attempt raised, with a note when there were several.
+            The exception of the last attempt, with a note if there were several.
         """
-        sender = self._sender
-        limiter = sender._limiter
-        elapsed = 0.0
-        retry = 0
+        retrier = self._retrier
+        limiter = retrier._limiter
         while True:
             if self._permit is None:
                 self._permit = self._spare_permit() if self._is_spare else await limiter.acquire()
-            # Waiting for others is not waiting for the service.
+            # The wait for a permit does not count.
             began = time.monotonic()
-            sender._stats.requests += 1
+            retrier._stats.requests += 1
             try:
                 return await attempt()
             except Exception as error:
-                verdict = sender._judge(error)
-                throttled = verdict is not None and verdict.throttled
-                sender._stats.throttled += throttled
+                decision = retrier._classify(error)
+                throttled = decision is not None and decision.throttled
+                retrier._stats.throttled += throttled
                 if self._permit is not None:
                     limiter.release(self._permit, throttled=throttled)
                     self._permit = None
-                retry += 1
-                elapsed += time.monotonic() - began
-                wait = self._wait(verdict, retry, elapsed, renew)
+                self._failures += 1
+                self._elapsed += time.monotonic() - began
+                wait = self._wait(decision, refresh)
                 if wait is None:
-                    if retry > 1 and not getattr(error, "__notes__", None):
-                        # Requests that wait for one look-up of credentials share its error.
-                        error.add_note(f"tried {retry} times in {elapsed:.1f} s")
+                    if self._failures > 1 and not getattr(error, "__notes__", None):
+                        # Requests that wait for the same lookup of credentials share its error.
+                        error.add_note(f"tried {self._failures} times in {self._elapsed:.1f} s")
                     raise
-            assert verdict is not None
-            if verdict.expired:
-                assert renew is not None
-                await renew()
-                renew = None
-            sender._stats.retries += 1
-            elapsed += wait
+            assert decision is not None
+            if decision.expired:
+                assert refresh is not None
+                await refresh()
+                refresh = None
+            retrier._stats.retries += 1
+            self._elapsed += wait
             await asyncio.sleep(wait)
 
     def _spare_permit(self) -> Permit:
-        permit = self._sender._limiter.try_acquire()
+        permit = self._retrier._limiter.try_acquire()
         if permit is None:
             raise NoPermitError
         return permit
 
     def _wait(
-        self,
-        verdict: RetryDecision | None,
-        retry: int,
-        elapsed: float,
-        renew: Callable[[], Awaitable[object]] | None,
+        self, decision: RetryDecision | None, refresh: Callable[[], Awaitable[object]] | None
     ) -> float | None:
-        if verdict is None:
+        """Seconds to wait before a retry; ``None`` for no retry."""
+        if decision is None:
             return None
-        if verdict.expired:
-            return None if renew is None else 0.0
-        return self._sender.policy.wait_before(retry, verdict, elapsed)
+        if decision.expired:
+            return None if refresh is None else 0.0
+        return self._retrier.policy.wait_before(self._failures, decision, self._elapsed)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "CHANCE",
     "EXPIRED",
-    "SLOWEST_DOWNLOAD",
+    "JITTER",
+    "MIN_DOWNLOAD_RATE",
     "TRANSIENT",
     "RetryDecision",
     "RetryPolicy",
@@ -26,16 +26,16 @@ __all__ = [
     "too_slow",
 ]
 
-#: Not Python's default generator: programs that seed it with the same number would all wait for
-#: the same time.
-CHANCE = random.SystemRandom()
+#: Random numbers for the length of waits. Not Python's default generator: programs that seed it
+#: with the same number would all wait for the same time.
+JITTER = random.SystemRandom()
 
 #: Upper bound on the connect timeout.
 _MAX_CONNECT_SECONDS = 5.0
 #: Minimum rates of an attempt, in bytes per second. Downloads are allowed to be slower: more of
 #: them share a connection to the network.
-_SLOWEST_UPLOAD = 64 * 2**10
-SLOWEST_DOWNLOAD = 4 * 2**10
+_MIN_UPLOAD_RATE = 64 * 2**10
+MIN_DOWNLOAD_RATE = 4 * 2**10
 _FIRST_WAIT = 0.1
 _MAX_WAIT = 5.0
 #: Client errors after which the same request may succeed: request timeout (RFC 9110, section
@@ -87,10 +87,12 @@ class RetryPolicy:
     ----------
     timeout : float, optional
         Seconds that one attempt waits for a response, and within a body for the next bytes,
-        ``> 0``. The connect timeout is at most 5 s. No attempt starts later than twice this time
-        after the first.
+        ``> 0``. The connect timeout is at most 5 s. No attempt starts when the failed attempts of
+        an operation and the waits after them have taken twice this time.
     retries : int, optional
-        Maximum number of attempts after the first, ``>= 0``.
+        Maximum number of failed attempts of an operation that are followed by another attempt,
+        ``>= 0``. A large value that is read in parts is one operation, except that each part that
+        is read beside the first response has its own retries.
 
     Raises
     ------
@@ -128,7 +130,7 @@ class RetryPolicy:
         received : int, optional
             Bytes of the response's body so far.
         """
-        return self.timeout + sent / _SLOWEST_UPLOAD + received / SLOWEST_DOWNLOAD
+        return self.timeout + sent / _MIN_UPLOAD_RATE + received / MIN_DOWNLOAD_RATE
 
     def wait_before(self, retry: int, decision: RetryDecision, elapsed: float) -> float | None:
         """Compute the seconds to wait before a retry; ``None`` when no retry is left.
@@ -138,14 +140,14 @@ class RetryPolicy:
         retry : int
             Number of the retry, from 1.
         decision : RetryDecision
-            Of the failure before it.
+            Decision on the failure before it.
         elapsed : float
-            Seconds since the first attempt started.
+            Seconds that failed attempts and waits have taken.
         """
         if retry > self.retries:
             return None
         max_wait = min(_FIRST_WAIT * 2 ** min(retry - 1, 10), _MAX_WAIT)
-        wait = CHANCE.uniform(max_wait / 2, max_wait)
+        wait = JITTER.uniform(max_wait / 2, max_wait)
         if decision.after is not None:
             wait = max(wait, decision.after)
         return None if elapsed + wait > 2 * self.timeout else wait

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
     ByteArray = npt.NDArray[np.uint8]
 
-__all__ = ["DEFAULT_PROTOTYPE", "Buffer", "BufferPrototype", "as_view", "default_buffer_prototype"]
+__all__ = [
+    "DEFAULT_PROTOTYPE",
+    "Buffer",
+    "BufferPrototype",
+    "as_view",
+    "check_prototype",
+    "default_buffer_prototype",
+]
 
 _BYTE = np.dtype(np.uint8)
 
@@ -191,6 +198,15 @@ DEFAULT_PROTOTYPE = BufferPrototype(buffer=Buffer)
 def default_buffer_prototype() -> BufferPrototype:
     """The default prototype, with the NumPy-backed `Buffer`."""
     return DEFAULT_PROTOTYPE
+
+
+def check_prototype(prototype: Any) -> None:
+    """Raise ``TypeError`` for an object that is no prototype."""
+    if not hasattr(prototype, "buffer") or not hasattr(prototype.buffer, "from_bytes"):
+        raise TypeError(
+            f"prototype is a BufferPrototype, got {type(prototype).__name__}; the bytes to read "
+            "are given as byte_range=..."
+        )
 
 
 def as_view(value: Any) -> memoryview:

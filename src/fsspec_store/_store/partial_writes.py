@@ -9,7 +9,7 @@ import asyncio
 from operator import index
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .._http.retry_policy import CHANCE
+from .._http.retry_policy import JITTER
 from .buffer import as_view
 from .keys import check_key
 
@@ -99,7 +99,7 @@ async def write_parts(backend: Backend, path: str, parts: Parts) -> bool:
         if await _try_to_write(backend, path, parts):
             return True
         # Another writer changed the value. A random delay separates the writers.
-        await asyncio.sleep(CHANCE.uniform(0, min(0.01 * 2**attempt, 1)))
+        await asyncio.sleep(JITTER.uniform(0, min(0.01 * 2**attempt, 1)))
     return False
 
 

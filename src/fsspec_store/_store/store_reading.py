@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from .._core.byte_requests import check_byte_range
 from .._runtime.concurrency import for_each, map_unordered
 from ..errors import KeyNotFoundError, UnsupportedOperationError
-from .buffer import DEFAULT_PROTOTYPE, Buffer, BufferPrototype, as_view
+from .buffer import DEFAULT_PROTOTYPE, Buffer, BufferPrototype, as_view, check_prototype
 from .keys import check_key
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, plan, read_fetch
 from .store_base import StoreBase
@@ -47,6 +47,9 @@ class ReadableStore(StoreBase):
 
     Subclasses implement `get` and `exists`.
     """
+
+    #: The prototype of a read without one.
+    _default_prototype: BufferPrototype = DEFAULT_PROTOTYPE
 
     @abstractmethod
     async def get(
@@ -288,9 +291,6 @@ class ReadableStore(StoreBase):
         """Read a part of a merged fetch that is out of range: raise, or return no bytes."""
         return await self._read(key, request)
 
-    def _default_prototype(self) -> BufferPrototype:
-        return DEFAULT_PROTOTYPE
-
     # -- What the methods share ----------------------------------------------------------------
 
     async def _read_fetch(self, fetch: KeyFetch) -> IndexedParts:
@@ -299,11 +299,6 @@ class ReadableStore(StoreBase):
     def _maker(self, prototype: BufferPrototype | None) -> Callable[[memoryview], Buffer]:
         """The function that makes a buffer of bytes; ``TypeError`` for a wrong prototype."""
         if prototype is None:
-            prototype = self._default_prototype()
-        try:
-            return prototype.buffer.from_bytes
-        except AttributeError:
-            raise TypeError(
-                f"prototype is a BufferPrototype, got {type(prototype).__name__}; the bytes to "
-                "read are given as byte_range=..."
-            ) from None
+            return self._default_prototype.buffer.from_bytes
+        check_prototype(prototype)
+        return prototype.buffer.from_bytes

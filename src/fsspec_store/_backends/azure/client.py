@@ -134,7 +134,7 @@ class Client:
 
         try:
             return await self.http.send(
-                attempt, slot=slot, renew=lambda: account.credential.refresh(token)
+                attempt, slot=slot, refresh=lambda: account.credential.refresh(token)
             )
         except StatusError as error:
             translated = AzureError(error.response)

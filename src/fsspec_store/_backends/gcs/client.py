@@ -14,7 +14,7 @@ from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
 from ..._http.native_transport import NativeTransport
 from ..._http.responses import StatusError
-from ..._runtime.sharing import frozen
+from ..._runtime.loops import frozen
 from ..._version import __version__
 from .responses import check_is_google, retry_decision, with_message
 from .session import (
@@ -121,10 +121,10 @@ class Client:
         """Await ``attempt()``, with retries; see `HTTPClient.send`."""
         authorization = self.authorization
         authorization.begin_operation()
-        renew = None
+        refresh = None
         if authorization.can_refresh:
-            renew = partial(authorization.refresh, authorization.token)
-        return await self.http.send(attempt, slot=slot, renew=renew)
+            refresh = partial(authorization.refresh, authorization.token)
+        return await self.http.send(attempt, slot=slot, refresh=refresh)
 
     async def request_once(
         self,

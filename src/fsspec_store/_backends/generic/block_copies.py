@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import is_out_of_range, resolve
-from ..._http.http1.buffer_pool import new_memory
+from ..._http.http1.buffer_pool import allocate
 from .copy_folders import NotCopiedError, lock_of
 from .errors import NO_FILE
 from .ftp import read_part
@@ -83,7 +83,7 @@ class BlockCopies:
             if is_out_of_range(request, size):
                 raise RangeNotSatisfiableError(size)
             start, end = resolve(request, size)
-            data = new_memory(end - start)
+            data = allocate(end - start)
             if self._fill(data, start, version, size):
                 return data
             # The other blocks of this version are no longer available.

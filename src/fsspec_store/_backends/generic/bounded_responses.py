@@ -17,8 +17,8 @@ from ..._http.content_range import (
     content_coding,
     content_length,
 )
-from ..._http.http1.connection import BodyTooLongError
-from ..._http.retry_policy import SLOWEST_DOWNLOAD, too_slow
+from ..._http.http1.response import BodyTooLongError
+from ..._http.retry_policy import MIN_DOWNLOAD_RATE, too_slow
 
 __all__ = ["BoundedResponse"]
 
@@ -81,7 +81,7 @@ class _BoundedContent:
         self._waited += time.monotonic() - began
         self._remaining -= len(piece)
         received = self._longest - self._remaining
-        if self._waited > self._seconds + received / SLOWEST_DOWNLOAD:
+        if self._waited > self._seconds + received / MIN_DOWNLOAD_RATE:
             raise OSError(str(too_slow(received, self._waited)))
         if self._remaining < 0:
             if self._is_coded:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import is_out_of_range, resolve
 from ..._core.versions import content_version
-from ..._http.http1.buffer_pool import new_memory
+from ..._http.http1.buffer_pool import allocate
 from .paths import is_no_file
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
 
 def _read_between(descriptor: int, start: int, end: int) -> bytes | memoryview:
     if end - start > _LARGE:
-        memory = new_memory(end - start)
+        memory = allocate(end - start)
         _fill(memory, descriptor, start)
         return memory
     # Usually a single read.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.redaction import hidden
 from ..._http.limiter import MAX_IN_FLIGHT
-from ..._http.retrier import Sender, Slot
-from ..._runtime.sharing import Shared, frozen
+from ..._http.retrier import Retrier, Slot
+from ..._runtime.loops import Shared, frozen
 from .error_responses import UnexpectedResponseError
 from .features import CHECKSUM_MODE, OPTIONAL, may_be_unsupported
 from .library import secrets_of
@@ -76,7 +76,7 @@ class Client:
             lambda: S3Filesystems(fs, policy, is_native=is_native, max_connections=MAX_IN_FLIGHT),
         )
         self.stats = settings.stats
-        self._retrier = Sender(f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats)
+        self._retrier = Retrier(f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats)
         #: The transports of the last request, ``None`` before the first one.
         self._used: Transports | None = None
 
@@ -93,7 +93,7 @@ class Client:
         """Await ``attempt()`` until it succeeds or fails permanently."""
         if self._used is not None and self._used.credentials_rejected:
             self._replace_rejected()
-        return await self._retrier.send(attempt, renew=self.refresh)
+        return await self._retrier.send(attempt, refresh=self.refresh)
 
     def slot(self) -> Slot:
         """A slot for a request whose body is read after the attempt."""

@@ -15,7 +15,7 @@ from .responses import MissingError
 from .xml import parse_error
 
 if TYPE_CHECKING:
-    from ..._http.http1.connection import Response
+    from ..._http.http1.response import Response
 
 __all__ = ["UnexpectedResponseError", "error_of"]
 

@@ -14,7 +14,7 @@ import aiohttp
 import botocore.exceptions
 
 from ..._http.content_range import stated_size
-from ..._http.http1.connection import BodyTooLongError
+from ..._http.http1.response import BodyTooLongError
 from ..._http.retry_policy import too_slow
 from ..._http.unexpected_responses import unexpected_response
 from . import requests

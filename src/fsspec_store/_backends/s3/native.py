@@ -15,8 +15,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._http.content_range import content_length
-from ..._http.http1.connection import CONTROL_BYTES, max_control_bytes
 from ..._http.http1.pool import Pool
+from ..._http.http1.response import CONTROL_BYTES, max_control_bytes
 from ..._http.parsing import parsed
 from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ..._http.http1.connection import MaxBytes, OnChunk, Response
     from ..._http.http1.pool import Stream
+    from ..._http.http1.response import MaxBytes, OnChunk, Response
     from ..._http.retry_policy import RetryPolicy
     from .checksums import StatedChecksum
     from .xml import ListPage

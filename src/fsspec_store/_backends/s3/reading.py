@@ -61,7 +61,7 @@ class Reader:
         refresh = self._client.refresh
         with self._client.slot() as slot:
             response = await slot.send(
-                partial(self._read_once, bucket, key, request, in_parts=True), renew=refresh
+                partial(self._read_once, bucket, key, request, in_parts=True), refresh=refresh
             )
             if response is None:
                 return None
@@ -73,7 +73,7 @@ class Reader:
             if body is None:
                 # One response is of one version, even if the service ignores conditions.
                 read = partial(self.read_whole, bucket, key, request)
-                return await slot.send(read, renew=refresh)
+                return await slot.send(read, refresh=refresh)
         return body, response.etag
 
     async def read_whole(
@@ -177,7 +177,7 @@ class Reader:
                 sink[:] = body
 
         async def fetch(part: RangeByteRequest, sink: memoryview, slot: Slot) -> None:
-            await slot.send(partial(fetch_once, part, sink), renew=self._client.refresh)
+            await slot.send(partial(fetch_once, part, sink), refresh=self._client.refresh)
 
         def verify(memory: memoryview) -> None:
             assert response.verify is not None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeAlias, Type
 
 from botocore import xform_name
 
-from ..._http.http1.connection import CONTROL_BYTES, MaxBytes, max_control_bytes
+from ..._http.http1.response import CONTROL_BYTES, MaxBytes, max_control_bytes
 from .xml import ListPage
 
 if TYPE_CHECKING:

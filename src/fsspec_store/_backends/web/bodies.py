@@ -19,8 +19,8 @@ from ..._http.content_range import (
     content_coding,
     content_length,
 )
-from ..._http.http1.buffer_pool import new_memory
-from ..._http.http1.connection import BodyTooLongError
+from ..._http.http1.buffer_pool import allocate
+from ..._http.http1.response import BodyTooLongError
 from .decoding import Decoder, decoders
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Body:
         """Read a body of known size that has no content coding."""
         if size <= _MAX_JOINED:
             return await self.read(size)
-        memory = new_memory(size)
+        memory = allocate(size)
         await self.read_into(memory)
         return memory
 

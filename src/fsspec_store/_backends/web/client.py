@@ -12,7 +12,7 @@ from ..._http.client import HTTPClient
 from ..._http.messages import Request, Response
 from ..._http.origins import TRUSTED_HOSTS, origin_of
 from ..._http.responses import ChangedWhileReadError, StatusError
-from ..._runtime.sharing import frozen
+from ..._runtime.loops import frozen
 from .bodies import Body
 from .redirects import DirectoryRedirectError
 from .session import make_session, users_client

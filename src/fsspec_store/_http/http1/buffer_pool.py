@@ -22,7 +22,7 @@ from ..._runtime.forks import free_in_child
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["InsufficientMemoryError", "new_memory"]
+__all__ = ["InsufficientMemoryError", "allocate"]
 
 #: Minimum size of a pooled buffer. Smaller ones are fast to allocate.
 _MIN_POOLED_BYTES = 256 * 2**10
@@ -59,7 +59,7 @@ class InsufficientMemoryError(OSError, MemoryError):
         return type(self), (self.size,)
 
 
-def new_memory(size: int) -> memoryview:
+def allocate(size: int) -> memoryview:
     """Return a writable buffer of this size, with arbitrary contents.
 
     The buffer is not reused as long as this view, or a view or array made of it, exists.

@@ -1,4 +1,4 @@
-"""Decoder of chunked bodies (RFC 9112, section 7.1). No I/O."""
+"""Decoder of bodies whose head states no length (RFC 9112, sections 6.3 and 7.1). No I/O."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ _EXTRA_PER_BYTE = 16
 class ChunkedBody:
     """Decodes a chunked body.
 
+    Parameters
+    ----------
+    until_close : bool, optional
+        Whether the body has no chunks instead, and ends when the server closes the connection.
+
     Attributes
     ----------
     data : bytearray
@@ -28,9 +33,10 @@ class ChunkedBody:
         Whether the last chunk and the trailers are received.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, until_close: bool = False) -> None:
         self.data = bytearray()
         self.done = False
+        self._until_close = until_close
         self._line = bytearray()
         # Bytes of this chunk that are not received yet.
         self._left = 0
@@ -48,6 +54,9 @@ class ChunkedBody:
         ProtocolError
             When the body is malformed.
         """
+        if self._until_close:
+            self.data += data
+            return len(data)
         index = 0
         while index < len(data) and not self.done:
             if self._left:

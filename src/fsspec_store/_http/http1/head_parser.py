@@ -21,8 +21,7 @@ _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n\0]*)?\r\n")
 _FIRST_BYTES = b"HTTP/1."
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 _NO_BODY_STATUSES = frozenset({204, 304})
-#: Maximum number of digits of a length.
-_MAX_DIGITS = 18
+_LENGTH = re.compile(r"[0-9]{1,18}")
 #: Maximum number of characters of a header that an error message quotes.
 _MAX_QUOTED = 80
 
@@ -109,7 +108,7 @@ def parse_head(head: bytes | memoryview, *, no_body: bool) -> Head:
     length = headers.get("content-length")
     if length is None:
         return Head(status, headers, UNTIL_CLOSE, False)
-    if not _is_length(length):
+    if _LENGTH.fullmatch(length) is None:
         length = _single_length(length)
     return Head(status, headers, int(length), keeps_open)
 
@@ -123,14 +122,10 @@ def _join_repeated(lines: list[tuple[str, str, str]]) -> dict[str, str]:
     return headers
 
 
-def _is_length(value: str) -> bool:
-    return value.isdigit() and value.isascii() and len(value) <= _MAX_DIGITS
-
-
 def _single_length(value: str) -> str:
     """The length in a ``Content-Length`` that repeats one length."""
     lengths = {length.strip(" \t") for length in value.split(",")}
     length = lengths.pop()
-    if lengths or not _is_length(length):
+    if lengths or _LENGTH.fullmatch(length) is None:
         raise ProtocolError(f"the server sent an invalid Content-Length, {value[:_MAX_QUOTED]!r}")
     return length

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .closing import close_without_loop
 from .connecting import connect
-from .connection import Connection, max_control_bytes
+from .connection import Connection
+from .response import Expected, max_control_bytes
 
 if TYPE_CHECKING:
-    from .connection import MaxBytes, OnChunk, Response
+    from .response import MaxBytes, OnChunk, Response
 
 __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 
@@ -83,7 +84,7 @@ class Pool:
         max_bytes: MaxBytes = max_control_bytes,
         on_chunk: OnChunk | None = None,
     ) -> tuple[Response, Stream | None]:
-        """Send a request and receive its response; parameters as in `Connection.request`.
+        """Send a request and receive its response; parameters as of `Connection` and `Expected`.
 
         Returns
         -------
@@ -105,23 +106,24 @@ class Pool:
         RuntimeError
             When the pool is closed.
         """
-        connection = self._take_idle(origin) or await self._connect(origin)
+        expected = Expected(no_body, whole_up_to, into, max_bytes, on_chunk)
+        idle = self._idle.get(origin)
+        while idle:
+            # The one that was used last, so that surplus ones expire.
+            since, connection = idle.pop()
+            if connection.is_open and self._loop.time() - since < self._idle_timeout:
+                break
+            self.drop(connection)
+        else:
+            connection = await self._connect(origin)
         try:
-            response = await connection.request(
-                head,
-                body,
-                no_body=no_body,
-                whole_up_to=whole_up_to,
-                into=into,
-                max_bytes=max_bytes,
-                on_chunk=on_chunk,
-            )
+            response = await connection.request(head, body, expected)
         except BaseException:
             self.drop(connection)
             raise
         if response.body is None:
             return response, Stream(self, origin, connection)
-        if connection.is_open:
+        if connection.reusable:
             self.release(origin, connection)
         else:
             self.drop(connection)
@@ -168,16 +170,6 @@ class Pool:
         self._idle.clear()
         connections, self._all = self._all, set()
         return connections
-
-    def _take_idle(self, origin: Origin) -> Connection | None:
-        """Take the connection that was used last, so that surplus ones expire."""
-        idle = self._idle.get(origin)
-        while idle:
-            since, connection = idle.pop()
-            if connection.is_open and self._loop.time() - since < self._idle_timeout:
-                return connection
-            self.drop(connection)
-        return None
 
     async def _connect(self, origin: Origin) -> Connection:
         self._check_open()
