@@ -229,15 +229,16 @@ class HTTPClient:
         """Send a request; raise `StatusError` for an unexpected status."""
         transport: Transport = self._transport
         body = request.body
+        size = None if body is None else body.size
         if self._native and not request.decode and (body is None or body.is_contiguous):
             transport = self._native
             self._stats.native += 1
         try:
-            if body is None or body.size is None:
+            if size is None:
                 response = await transport.send(request)
             else:
                 # The timeouts of the transports start when the body is sent.
-                async with asyncio.timeout(self._policy.transfer_timeout(body.size)):
+                async with asyncio.timeout(self._policy.transfer_timeout(size)):
                     response = await transport.send(request)
         except ProtocolError:
             # aiohttp, which is more lenient, sends all further requests.
