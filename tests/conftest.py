@@ -17,23 +17,29 @@ pytest_plugins = ["conformance.matrix", "skips"]
 
 from servers.fault_proxy import FaultProxy, fault_proxy  # noqa: E402
 from servers.fixtures import (  # noqa: E402
+    apache_endpoint,
     azurite_endpoint,
     fake_gcs_endpoint,
     minio_endpoint,
     moto_endpoint,
     nginx_endpoint,
     rclone_endpoint,
+    rclone_webdav_endpoint,
     seaweedfs_endpoint,
+    wsgidav_endpoint,
 )
 
 __all__ = [
+    "apache_endpoint",
     "azurite_endpoint",
     "fake_gcs_endpoint",
     "minio_endpoint",
     "moto_endpoint",
     "nginx_endpoint",
     "rclone_endpoint",
+    "rclone_webdav_endpoint",
     "seaweedfs_endpoint",
+    "wsgidav_endpoint",
 ]
 
 # A server's answer takes the time it takes, and a store made for a test serves all its examples.

@@ -5,7 +5,7 @@ Names are compared without case, ``_`` and ``-``.
 
 from __future__ import annotations
 
-__all__ = ["ADLFS", "AIOHTTP", "BY_MODULE", "GCSFS", "OF_THE_STORE", "S3FS", "squashed"]
+__all__ = ["ADLFS", "AIOHTTP", "BY_MODULE", "GCSFS", "OF_THE_STORE", "S3FS", "WEBDAV4", "squashed"]
 
 
 def squashed(name: str) -> str:
@@ -133,10 +133,20 @@ AIOHTTP = _table(
     ("proxies", "'proxy'"),
 )
 
+WEBDAV4 = _table(
+    ("url endpoint endpoint_url host hostname webdav_hostname server", "'base_url'"),
+    ("user username password login webdav_login webdav_password", "auth=('user', 'password')"),
+    ("token bearer bearer_token access_token", "headers={'Authorization': 'Bearer ...'}"),
+    ("ssl verify_ssl ssl_verify ca_bundle ca_certs", "'verify'"),
+    ("client_cert certificate", "'cert'"),
+    ("proxies", "'proxy'"),
+)
+
 #: Table by the start of the module name of the filesystem's class.
 BY_MODULE = {
     "adlfs.": ADLFS,
     "fsspec.implementations.http": AIOHTTP,
     "gcsfs.": GCSFS,
     "s3fs.": S3FS,
+    "webdav4.": WEBDAV4,
 }

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
+    from ..._http.payloads import Body
     from ..._http.retrier import Slot
     from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
     from .account import Credential
-    from .bodies import Body
 
 __all__ = ["Client", "quoted"]
 

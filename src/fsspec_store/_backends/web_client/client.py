@@ -1,4 +1,4 @@
-"""The HTTP client of the web backend: paths to URLs, the user's options, and error responses."""
+"""The HTTP client for web servers: paths to URLs, the user's options, and error responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import RangeByteRequest
+    from ..._http.payloads import Body as Payload
     from ..._http.retrier import Slot
+    from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
     from .redirects import Redirects
 
@@ -68,6 +70,8 @@ class WebClient:
         Adds the user's headers and follows redirects.
     settings : Settings
         The store's options for requests.
+    classify : callable, optional
+        As for `HTTPClient`.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class WebClient:
         location: Location,
         redirects: Redirects,
         settings: Settings,
+        classify: Callable[[Exception], RetryDecision | None] | None = None,
     ) -> None:
         self.location = location
         self._redirects = redirects
@@ -89,6 +94,7 @@ class WebClient:
                 frozen(users_client(fs)),
             ),
             settings,
+            classify,
             request=redirects.request,
         )
 
@@ -101,6 +107,26 @@ class WebClient:
         receive: Callable[[Body], Awaitable[T]],
         headers: Mapping[str, str] = _NO_HEADERS,
         slot: Slot | None = None,
+    ) -> HTTPResponse[T] | None:
+        """As `once`, with retries."""
+        return await self.retry(
+            lambda: self.once(method, path, accept=accept, receive=receive, headers=headers),
+            slot=slot,
+        )
+
+    async def retry(self, attempt: Callable[[], Awaitable[T]], *, slot: Slot | None = None) -> T:
+        """Await ``attempt()``, with retries; see `HTTPClient.send`."""
+        return await self._client.send(attempt, slot=slot)
+
+    async def once(
+        self,
+        method: str,
+        path: str,
+        *,
+        accept: Collection[int],
+        receive: Callable[[Body], Awaitable[T]],
+        headers: Mapping[str, str] = _NO_HEADERS,
+        data: Payload | None = None,
     ) -> HTTPResponse[T] | None:
         """Send a request; ``None`` if there is no object, `StatusError` for other statuses."""
 
@@ -117,15 +143,12 @@ class WebClient:
 
         url = self.location.url_of(path)
 
-        async def attempt() -> HTTPResponse[T] | None:
-            try:
-                return await self._client.receive(
-                    method, url, expect=_ANY_STATUS, headers=_identity(headers), read=checked
-                )
-            except (_MissingError, DirectoryRedirectError):
-                return None
-
-        return await self._client.send(attempt, slot=slot)
+        try:
+            return await self._client.receive(
+                method, url, expect=_ANY_STATUS, headers=_identity(headers), read=checked, data=data
+            )
+        except (_MissingError, DirectoryRedirectError):
+            return None
 
     async def fetch_part(
         self,
