@@ -15,23 +15,29 @@ pytest_plugins = ["conformance.matrix", "seeds", "skips"]
 
 from servers.fault_proxy import FaultProxy, fault_proxy  # noqa: E402
 from servers.fixtures import (  # noqa: E402
+    apache_endpoint,
     azurite_endpoint,
     fake_gcs_endpoint,
     minio_endpoint,
     moto_endpoint,
     nginx_endpoint,
     rclone_endpoint,
+    rclone_webdav_endpoint,
     seaweedfs_endpoint,
+    wsgidav_endpoint,
 )
 
 __all__ = [
+    "apache_endpoint",
     "azurite_endpoint",
     "fake_gcs_endpoint",
     "minio_endpoint",
     "moto_endpoint",
     "nginx_endpoint",
     "rclone_endpoint",
+    "rclone_webdav_endpoint",
     "seaweedfs_endpoint",
+    "wsgidav_endpoint",
 ]
 
 # A session of botocore's reads anew what it knows of S3, a quarter of a second's work each time.

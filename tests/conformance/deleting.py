@@ -32,9 +32,10 @@ class DeletingRules(Rules):
 
     async def test_delete_takes_keys_literally(self, make_store: MakeStore) -> None:
         store = make_store()
-        keys = ["q[1]/x", "q1/x", "star*", "starry", "what?", "whats"]
+        what = "what*" if self.limits.query_characters else "what?"
+        keys = ["q[1]/x", "q1/x", "star*", "starry", what, "whats"]
         await put(store, *keys)
-        for key in ("q[1]/x", "star*", "what?"):
+        for key in ("q[1]/x", "star*", what):
             await store.delete(key)
         assert await listed(store.list()) == ["q1/x", "starry", "whats"]
         await put(store, *keys)

@@ -115,6 +115,7 @@ class KeyRules(Rules):
     async def test_unusual_keys_are_kept(self, make_store: MakeStore, key: str) -> None:
         unless(self.limits.backslash if "\\" in key else None)
         unless(self.limits.trailing_dot if key.endswith(".") else None)
+        unless(self.limits.query_characters if {"?", ";"} & set(key) else None)
         if self.limits.version_in_key and "?versionId=" in key:
             with pytest.raises(InvalidKeyError, match="versionId"):
                 await put(make_store(), key)
@@ -136,7 +137,7 @@ class KeyRules(Rules):
     async def test_keys_that_look_alike_are_different(self, make_store: MakeStore) -> None:
         store = make_store()
         alike = ["v", "a b", "a+b", "a%20b", "A b", "é", "e\u0301"]
-        if not self.limits.version_in_key:
+        if not (self.limits.version_in_key or self.limits.query_characters):
             alike.append("v?versionId=1")
         await put(store, *alike)
         for key in alike:
@@ -180,7 +181,8 @@ class KeyRules(Rules):
         backslash = self.limits.backslash and "\\" in key
         hidden = self.limits.hidden_names and "/." in "/" + key
         dotted = self.limits.trailing_dot and "./" in key + "/"
-        return not (backslash or hidden or dotted)
+        query = self.limits.query_characters and {"?", ";"} & set(key)
+        return not (backslash or hidden or dotted or query)
 
     async def test_any_key_round_trips(self, make_store: MakeStore) -> None:
         store = make_store()

@@ -66,6 +66,10 @@ class Limits:
         List a key with a segment that begins with a dot.
     prefix_gone_at_once : str, optional
         Stop listing a prefix once its last key is deleted.
+    query_characters : str, optional
+        Hold a key with ``?`` or ``;``.
+    atomic_replace : str, optional
+        Let readers find a value at all times while it is replaced.
     atomic_create : str, optional
         Let exactly one of many concurrent creators win.
     compare_and_swap : str, optional
@@ -85,6 +89,8 @@ class Limits:
     trailing_dot: str | None = None
     hidden_names: str | None = None
     prefix_gone_at_once: str | None = None
+    query_characters: str | None = None
+    atomic_replace: str | None = None
     atomic_create: str | None = None
     compare_and_swap: str | None = None
     examples: int = 100

@@ -98,6 +98,20 @@ async def test_a_web_server_whose_every_tenth_request_fails(nginx_endpoint: Any,
         await store.aclose()
 
 
+@pytest.mark.parametrize("server", ["apache", "rclone_webdav"])
+async def test_a_webdav_server_whose_every_tenth_request_fails(
+    server: str, request: pytest.FixtureRequest, fault_seed: int
+) -> None:
+    endpoint = request.getfixturevalue(f"{server}_endpoint")
+    with fault_proxy(endpoint.url) as proxy:
+        options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
+        url = f"webdav://faults {fault_seed}"
+        store = FsspecStore.from_url(url, options, timeout=TIMEOUT, out_of_range="empty")
+        crew = [Worker(store, f"w{number}", fault_seed) for number in range(WORKERS)]
+        await work(crew, proxy, fault_seed)
+        await store.aclose()
+
+
 async def work(crew: list[Worker], proxy: FaultProxy, seed: int) -> None:
     """Let the crew work under faults, within bounds, and check all of it afterwards."""
     proxy.plan = every_nth(10, FAULTS, seed)

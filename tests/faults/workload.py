@@ -58,6 +58,8 @@ class Worker:
         }
         reading = ["do_read", "do_read_range", "do_exists", "do_getsize"]
         self.operations = reading if values else [name for name in dir(self) if name[:3] == "do_"]
+        if not (values or store.supports_compare_and_swap):
+            self.operations.remove("do_replace")
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.errors: list[StoreError] = []

@@ -12,6 +12,7 @@ from servers.nginx import HTTPEndpoint, nginx_server
 from servers.rclone import rclone_server
 from servers.s3_endpoint import S3Endpoint
 from servers.seaweedfs import seaweedfs_server
+from servers.webdav import WebDAVEndpoint, apache_server, rclone_webdav_server, wsgidav_server
 
 __all__ = [
     "AzureEndpoint",
@@ -20,11 +21,15 @@ __all__ = [
     "S3Endpoint",
     "ServerStartError",
     "ServerUnavailable",
+    "WebDAVEndpoint",
+    "apache_server",
     "azurite_server",
     "fake_gcs_server",
     "minio_server",
     "moto_server",
     "nginx_server",
     "rclone_server",
+    "rclone_webdav_server",
     "seaweedfs_server",
+    "wsgidav_server",
 ]

@@ -20,6 +20,7 @@ from servers.nginx import HTTPEndpoint, nginx_server
 from servers.rclone import rclone_server
 from servers.s3_endpoint import S3Endpoint
 from servers.seaweedfs import seaweedfs_server
+from servers.webdav import WebDAVEndpoint, apache_server, rclone_webdav_server, wsgidav_server
 
 Endpoint = TypeVar("Endpoint")
 
@@ -63,6 +64,24 @@ def fake_gcs_endpoint() -> Iterator[GCSEndpoint]:
 @pytest.fixture(scope="session")
 def nginx_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTTPEndpoint]:
     with or_skip(nginx_server(folder=tmp_path_factory.mktemp("served"))) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def apache_endpoint() -> Iterator[WebDAVEndpoint]:
+    with or_skip(apache_server()) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def rclone_webdav_endpoint() -> Iterator[WebDAVEndpoint]:
+    with or_skip(rclone_webdav_server()) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def wsgidav_endpoint() -> Iterator[WebDAVEndpoint]:
+    with or_skip(wsgidav_server()) as endpoint:
         yield endpoint
 
 

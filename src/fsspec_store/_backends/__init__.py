@@ -26,6 +26,7 @@ _INHERITED = {
     "adlfs.spec.AzureBlobFileSystem": "azure.backend:AzureBackend",
     "gcsfs.core.GCSFileSystem": "gcs.backend:GCSBackend",
     "s3fs.core.S3FileSystem": "s3.backend:S3Backend",
+    "webdav4.fsspec.WebdavFileSystem": "webdav.backend:WebDAVBackend",
 }
 
 

@@ -63,14 +63,15 @@ _LENIENT = frozenset({"fsspec.implementations.local", "fsspec.implementations.me
 #: Filesystem class to the module whose ``check_options`` validates its options.
 _CHECKED = {
     "adlfs.spec.AzureBlobFileSystem": "azure.options",
-    "fsspec.implementations.http.HTTPFileSystem": "web.session",
+    "fsspec.implementations.http.HTTPFileSystem": "web_client.session",
     "gcsfs.core.GCSFileSystem": "gcs.session",
     "s3fs.core.S3FileSystem": "s3.session",
+    "webdav4.fsspec.WebdavFileSystem": "webdav.session",
 }
 
 #: Package to the module that knows its option names, where the constructor fails on a wrong one, or
 #: looks for credentials.
-_NAMED = {"adlfs": "azure.options", "gcsfs": "gcs.session"}
+_NAMED = {"adlfs": "azure.options", "gcsfs": "gcs.session", "webdav4": "webdav.session"}
 
 #: Parameters of layers for the protocol and options of the filesystem below.
 _BELOW = (

@@ -14,6 +14,7 @@ __all__ = [
     "OF_FILESYSTEMS",
     "OF_THE_STORE",
     "S3FS",
+    "WEBDAV4",
     "squashed",
 ]
 
@@ -143,12 +144,22 @@ AIOHTTP = _table(
     ("proxies", "'proxy'"),
 )
 
+WEBDAV4 = _table(
+    ("url endpoint endpoint_url host hostname webdav_hostname server", "'base_url'"),
+    ("user username password login webdav_login webdav_password", "auth=('user', 'password')"),
+    ("token bearer bearer_token access_token", "headers={'Authorization': 'Bearer ...'}"),
+    ("ssl verify_ssl ssl_verify ca_bundle ca_certs", "'verify'"),
+    ("client_cert certificate", "'cert'"),
+    ("proxies", "'proxy'"),
+)
+
 #: Table by the start of the module name of the filesystem's class.
 BY_MODULE = {
     "adlfs.": ADLFS,
     "fsspec.implementations.http": AIOHTTP,
     "gcsfs.": GCSFS,
     "s3fs.": S3FS,
+    "webdav4.": WEBDAV4,
 }
 
 

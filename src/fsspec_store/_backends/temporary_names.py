@@ -13,9 +13,9 @@ _NAME = re.compile(r"\.fsspec-store-[0-9a-f]{16}\.tmp")
 REFUSED = "names of this form are used for values that are being written"
 
 
-def temporary_name() -> str:
-    """A new unique name."""
-    return f".fsspec-store-{secrets.token_hex(8)}.tmp"
+def temporary_name(token: str | None = None) -> str:
+    """A new unique name, or the name with a token of 16 hexadecimal digits."""
+    return f".fsspec-store-{token or secrets.token_hex(8)}.tmp"
 
 
 def is_temporary(path: str) -> bool:

@@ -65,6 +65,8 @@ _EXTRAS = {
     "az": "azure",
     "http": "http",
     "https": "http",
+    "dav": "webdav",
+    "webdav": "webdav",
 }
 
 

@@ -21,7 +21,8 @@ from servers.azurite import AzureEndpoint
 from servers.fault_proxy import Fault, FaultProxy, fault_proxy, the_first
 
 from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
-from fsspec_store._backends.azure.bodies import Body, checksum_headers
+from fsspec_store._backends.azure.bodies import checksum_headers
+from fsspec_store._http.payloads import Body
 from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,

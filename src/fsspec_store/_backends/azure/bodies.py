@@ -1,54 +1,17 @@
-"""Request bodies for Azure, and the headers by which the service verifies them."""
+"""The headers by which Azure verifies the body of a request."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING, Any
-
-from aiohttp import Payload
+from typing import Any
 
 from ..._runtime.threads import in_thread
 
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
+__all__ = ["checksum_headers"]
 
-__all__ = ["Body", "checksum_headers"]
-
-#: Size of one write to the connection, which applies backpressure between writes.
-_WRITE_BYTES = 2**20
 #: Checksums of longer bodies are computed in a thread.
 _HASH_IN_THREAD_BYTES = 2**18
-
-
-class Body(Payload):
-    """A request body that each attempt can send without a copy.
-
-    Parameters
-    ----------
-    data : bytes or memoryview
-        One-dimensional, of single bytes.
-    """
-
-    # For aiohttp: the body needs no close.
-    _autoclose = True
-    is_contiguous = True
-
-    def __init__(self, data: bytes | memoryview) -> None:
-        super().__init__(data, content_type="application/octet-stream")
-        self._size = len(data)
-        self.data = data
-
-    def in_one_piece(self) -> memoryview:
-        """The whole body."""
-        return memoryview(self.data)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        for start in range(0, len(self.data), _WRITE_BYTES):
-            await writer.write(self.data[start : start + _WRITE_BYTES])
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return str(self.data, encoding, errors)
 
 
 async def checksum_headers(data: Any) -> dict[str, str]:

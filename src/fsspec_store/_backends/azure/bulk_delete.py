@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._http.parsing import parsed
+from ..._http.payloads import Body
 from ..._http.retry_policy import retry_decision_of_status
 from ..object_store.batches import batch_body, batch_responses
 from ..object_store.bulk_delete import BatchesUnsupportedError, BulkDelete
-from .bodies import Body
 from .responses import AzureError, error_code
 
 if TYPE_CHECKING:

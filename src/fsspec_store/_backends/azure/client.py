@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
+    from ..._http.payloads import Body
     from ..._http.retrier import Slot
     from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
-    from .bodies import Body
     from .credentials import Credential
 
 __all__ = ["Client", "quoted"]

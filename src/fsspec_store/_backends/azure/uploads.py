@@ -10,6 +10,7 @@ import secrets
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..object_store.writing import (
     WRITER,
@@ -19,7 +20,7 @@ from ..object_store.writing import (
     failure_of_status,
     upload_parts,
 )
-from .bodies import Body, checksum_headers
+from .bodies import checksum_headers
 from .responses import AzureError, error_code
 
 if TYPE_CHECKING:

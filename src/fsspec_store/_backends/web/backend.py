@@ -16,11 +16,11 @@ from yarl import URL
 from ..._http.origins import TRUSTED_HOSTS, trusted_origins
 from ..._http.responses import http_failure
 from ..base import Backend
-from .client import Location, WebClient
+from ..web_client.client import Location, WebClient
+from ..web_client.reading import Reader
+from ..web_client.redirects import Redirects
+from ..web_client.session import check_options, request_options
 from .listings import Listings
-from .reading import Reader
-from .redirects import Redirects
-from .session import check_options, request_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["DirectoryRedirectError", "Redirects"]
 
 _STATUSES = frozenset({301, 302, 303, 307, 308})
+_FOLLOWED = ("GET", "HEAD")
 _MAX_REDIRECTS = 10
 #: The user's options that apply to every host: proxy, TLS and parser settings. The only credentials
 #: among them are the proxy's.
@@ -98,7 +99,7 @@ class Redirects:
         request: Request,
         timeouts: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        """Send GET or HEAD; return the first response that is not a redirect, its body unread.
+        """Send a request, and follow redirects of GET and HEAD; return the response, body unread.
 
         This is a `fsspec_store._http.aiohttp_transport.Follow`.
 
@@ -141,6 +142,9 @@ class Redirects:
             target = _target(url, location, encoded=not session.requote_redirect_url)
             if url.path + "/" == target.path:
                 raise DirectoryRedirectError
+            if method not in _FOLLOWED:
+                # The body of a write is meant for the server of the store only.
+                raise OSError(f"{url.origin()} redirects a {method} request, which is not followed")
             url, params = target, None
 
     async def _request_elsewhere(

@@ -1,4 +1,4 @@
-"""The HTTP client of the web backend: paths to URLs, the user's options, and error responses."""
+"""The HTTP client for web servers: paths to URLs, the user's options, and error responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
 from ..._http.messages import Request, Response
 from ..._http.origins import TRUSTED_HOSTS, origin_of
-from ..._http.responses import ChangedWhileReadError, StatusError
+from ..._http.responses import ChangedWhileReadError, StatusError, retry_decision_of_error
 from ..._runtime.loops import frozen
 from .bodies import Body
 from .redirects import DirectoryRedirectError
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import RangeByteRequest
+    from ..._http.payloads import Body as Payload
     from ..._http.retrier import Slot
+    from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
     from .redirects import Redirects
 
@@ -69,6 +71,8 @@ class WebClient:
         Adds the user's headers and follows redirects.
     settings : Settings
         The store's options for requests.
+    classify : callable, optional
+        As for `HTTPClient`.
     """
 
     def __init__(
@@ -78,6 +82,7 @@ class WebClient:
         location: Location,
         redirects: Redirects,
         settings: Settings,
+        classify: Callable[[Exception], RetryDecision | None] = retry_decision_of_error,
     ) -> None:
         self.location = location
         self._redirects = redirects
@@ -87,7 +92,7 @@ class WebClient:
             settings.policy,
             follow=redirects.request,
         )
-        self._client = HTTPClient(service, settings, transport)
+        self._client = HTTPClient(service, settings, transport, classify=classify)
 
     async def send(
         self,
@@ -98,6 +103,26 @@ class WebClient:
         receive: Callable[[Body], Awaitable[T]],
         headers: Mapping[str, str] = _NO_HEADERS,
         slot: Slot | None = None,
+    ) -> Response[T] | None:
+        """As `once`, with retries."""
+        return await self.retry(
+            lambda: self.once(method, path, accept=accept, receive=receive, headers=headers),
+            slot=slot,
+        )
+
+    async def retry(self, attempt: Callable[[], Awaitable[T]], *, slot: Slot | None = None) -> T:
+        """Await ``attempt()``, with retries; see `HTTPClient.send`."""
+        return await self._client.send(attempt, slot=slot)
+
+    async def once(
+        self,
+        method: str,
+        path: str,
+        *,
+        accept: Collection[int],
+        receive: Callable[[Body], Awaitable[T]],
+        headers: Mapping[str, str] = _NO_HEADERS,
+        data: Payload | None = None,
     ) -> Response[T] | None:
         """Send a request; ``None`` if there is no object, `StatusError` for other statuses."""
 
@@ -110,15 +135,11 @@ class WebClient:
                 raise _MissingError
             raise StatusError(Response(response.status, response.headers, self._reason(response)))
 
-        request = Request(method, self.location.url_of(path), _identity(headers), accept)
-
-        async def attempt() -> Response[T] | None:
-            try:
-                return await self._client.receive(request, checked)
-            except (_MissingError, DirectoryRedirectError):
-                return None
-
-        return await self._client.send(attempt, slot=slot)
+        request = Request(method, self.location.url_of(path), _identity(headers), accept, data)
+        try:
+            return await self._client.receive(request, checked)
+        except (_MissingError, DirectoryRedirectError):
+            return None
 
     async def fetch_part(
         self,

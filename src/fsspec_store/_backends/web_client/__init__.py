@@ -1,0 +1,1 @@
+"""Requests to web servers, shared by the backends for web servers and WebDAV."""
