@@ -9,16 +9,21 @@ __all__ = ["BucketMissingError", "Failure", "RangeNotSatisfiableError", "builtin
 
 
 class Failure(enum.Enum):
-    """Class of an exception that a filesystem raised; a store raises one error type for each."""
+    """Kind of an exception of a filesystem. A store raises one type of error for each kind."""
 
     #: 403: access denied. Some services also respond so for missing keys.
     FORBIDDEN = "forbidden"
     #: Missing, invalid or expired credentials.
     UNAUTHENTICATED = "unauthenticated"
+    #: The bucket does not exist.
     NO_BUCKET = "no bucket"
+    #: Another key is in the path of this one: a file where a folder is needed, for example.
     CONFLICT = "conflict"
+    #: The filesystem or service does not support the operation.
     UNSUPPORTED = "unsupported"
+    #: The filesystem rejects the path.
     INVALID_PATH = "invalid path"
+    #: Any other failure of the filesystem or service.
     BACKEND = "backend"
     #: An error in the program, not in the filesystem. It is raised unchanged.
     NOT_OURS = "not ours"

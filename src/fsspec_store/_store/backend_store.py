@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from .._core.byte_requests import SuffixByteRequest, check_byte_range
 from .._core.failures import RangeNotSatisfiableError
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BackendStore"]
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class BackendStore(BackendListing):
@@ -210,9 +210,8 @@ class BackendStore(BackendListing):
         self,
         action: str,
         key: str,
-        operation: Callable[Concatenate[str, P], Awaitable[T]],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        operation: Callable[[str, *Ts], Awaitable[T]],
+        *args: *Ts,
     ) -> T:
         """Await an operation of the backend on the path of a key, and translate its errors."""
         path = self._base + check_key(key)
@@ -226,7 +225,7 @@ class BackendStore(BackendListing):
         self._is_open = True
         handled = sys.exception()
         try:
-            return await operation(path, *args, **kwargs)
+            return await operation(path, *args)
         except BaseException as error:
             self._action(action, key).raise_translated(error, handled)
             raise

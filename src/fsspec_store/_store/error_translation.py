@@ -36,7 +36,7 @@ _MISSING_ON_FORBIDDEN = (
 
 
 class Action(NamedTuple):
-    """What a store does when an exception is raised.
+    """The action of a store during which an exception is raised.
 
     Attributes
     ----------
@@ -55,16 +55,16 @@ class Action(NamedTuple):
     may_be_missing: bool = False
 
     def raise_translated(self, error: BaseException, handled: BaseException | None) -> None:
-        """Raise this package's error in place of an exception, and chain it to that.
+        """Raise this package's error for an exception, which is its cause.
 
-        Returns where the exception is to be raised as it is. Its secrets are removed then too.
+        Removes secrets from the exception. Returns if the caller raises the exception unchanged.
 
         Parameters
         ----------
         error : BaseException
             The exception.
         handled : BaseException or None
-            What the caller was handling before. Nothing of it is changed.
+            The exception that the caller was handling before. It is not changed.
         """
         if isinstance(error, StoreError):
             return
@@ -84,8 +84,7 @@ class Action(NamedTuple):
         raise self._translated(failure, error) from error
 
     def _translated(self, failure: Failure, error: Exception) -> StoreError:
-        said = [self.backend.reason(error), *getattr(error, "__notes__", ())]
-        reason = "; ".join(said)
+        reason = "; ".join([self.backend.reason(error), *getattr(error, "__notes__", ())])
         text = f"cannot {self.name} {self.key!r} in {self.url}"
         location = {"key": self.key, "url": self.url}
         match failure:

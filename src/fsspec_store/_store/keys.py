@@ -1,6 +1,6 @@
-"""What a key may be, and how it joins the store's root.
+"""Checks of keys and prefixes. No I/O.
 
-Pure functions. What one service cannot hold (a file name of 300 bytes) is that backend's business.
+The rules of one service, such as the maximum length of a file name, are in its backend.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _BAD_SEGMENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
 def check_key(key: object) -> str:
-    """Return the key, or refuse it.
+    """Return the key if it is valid.
 
     Parameters
     ----------
@@ -27,48 +27,48 @@ def check_key(key: object) -> str:
     Raises
     ------
     InvalidKeyError
-        A ``ValueError`` that says what is wrong with the key.
+        When the key is invalid. The message states the rule.
     """
     if type(key) is str and key.isascii() and "\0" not in key and not _BAD_SEGMENT.search(key):
-        # The checks below are slower. They say what is wrong.
+        # The checks below are slower. They find the rule for the message.
         return key
     if not isinstance(key, str):
-        raise InvalidKeyError(f"a key is a str, got {type(key).__name__}: {key!r}")
+        raise InvalidKeyError(f"key must be a str, got {type(key).__name__}: {key!r}")
     if not key:
-        raise InvalidKeyError("a key is not empty, got ''", key=key)
+        raise InvalidKeyError("key must not be empty, got ''", key=key)
     _check_text(key, "key")
     _check_segments(key.split("/"), key, "key")
     return key
 
 
 def check_prefix(prefix: object) -> str:
-    """Return the string prefix of keys, or refuse it.
+    """Return the string prefix of keys if it is valid.
 
     Parameters
     ----------
     prefix : str
-        ``""``, or the beginning of a key: its last segment may be cut off anywhere.
+        ``""``, or the beginning of a key. Its last segment may be incomplete.
 
     Raises
     ------
     InvalidKeyError
-        When no key could begin with it.
+        When no key can begin with it.
     """
     if not isinstance(prefix, str):
-        raise InvalidKeyError(f"a prefix is a str, got {type(prefix).__name__}: {prefix!r}")
+        raise InvalidKeyError(f"prefix must be a str, got {type(prefix).__name__}: {prefix!r}")
     _check_text(prefix, "prefix")
-    # The last segment is a beginning: "." begins ".zattrs".
+    # The last segment may be incomplete: "." is the beginning of ".zattrs".
     _check_segments(prefix.split("/")[:-1], prefix, "prefix")
     return prefix
 
 
 def directory_prefix(prefix: object) -> str:
-    """Return ``""``, or the prefix with exactly one ``/`` at its end: ``foo`` and ``foo/`` are one.
+    """Return ``""``, or the prefix with one ``/`` at its end: ``foo`` and ``foo/`` are the same.
 
     Raises
     ------
     InvalidKeyError
-        When it is not the path of a key's parent.
+        When it cannot be the parent of a key.
     """
     text = check_prefix(prefix)
     if not text:
@@ -77,22 +77,26 @@ def directory_prefix(prefix: object) -> str:
 
 
 def is_listable(path: str) -> bool:
-    """Whether what a service lists is a key: markers and some other objects are none."""
+    """Whether a listed path is a valid key. Markers of directories and some objects are not."""
     return _BAD_SEGMENT.search(path) is None
 
 
 def _check_text(text: str, what: str) -> None:
     if "\0" in text:
-        raise InvalidKeyError(f"a {what} holds no NUL, got {text!r}", key=text)
+        raise InvalidKeyError(f"{what} must not contain NUL, got {text!r}", key=text)
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InvalidKeyError(f"a {what} is encodable as UTF-8, got {text!r}", key=text) from None
+        raise InvalidKeyError(
+            f"{what} must be encodable as UTF-8, got {text!r}", key=text
+        ) from None
 
 
 def _check_segments(segments: list[str], text: str, what: str) -> None:
     if "" in segments:
-        problem = "is relative" if text.startswith("/") else "has no empty segment"
-        raise InvalidKeyError(f"a {what} {problem}, got {text!r}", key=text)
+        rule = "be relative" if text.startswith("/") else "not contain an empty segment"
+        raise InvalidKeyError(f"{what} must {rule}, got {text!r}", key=text)
     if "." in segments or ".." in segments:
-        raise InvalidKeyError(f"a {what} has no segment '.' or '..', got {text!r}", key=text)
+        raise InvalidKeyError(
+            f"{what} must not contain segments '.' or '..', got {text!r}", key=text
+        )
