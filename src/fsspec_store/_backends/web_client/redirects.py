@@ -127,6 +127,7 @@ class Redirects:
                     self._with_user(url),
                     headers=self._with_own(headers),
                     params=params,
+                    data=request.body,
                     **self._options,
                     **common,
                 )
