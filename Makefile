@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Arguments for pytest, as in `make test ARGS="-k listing"`.
 ARGS ?=
 
-.PHONY: demo test test-all matrix test-oldest nox bench docs lint format servers minio azurite nginx clean
+.PHONY: demo test test-all matrix test-oldest nox bench docs lint format servers minio azurite nginx apache clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -58,7 +58,7 @@ format: $(VENV)/.test
 	$(BIN)/ruff format .
 
 # The servers that no Python package brings along.
-servers: minio azurite nginx
+servers: minio azurite nginx apache
 
 # A pinned MinIO in .tools/bin, built by the Go toolchain; says how to use Docker where there is none.
 minio:
@@ -71,6 +71,11 @@ azurite:
 # nginx from the packages of the system, by apt-get as root or with sudo; says what to do elsewhere.
 nginx:
 	sh tools/install_nginx.sh
+
+# Apache with mod_dav, as nginx.
+apache:
+	test -x /usr/sbin/apache2 || $$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install \
+		--yes --no-install-recommends apache2-bin
 
 clean:
 	rm -rf .nox .venv .venv-* .tools build dist site

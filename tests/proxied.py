@@ -20,6 +20,7 @@ from gcsfs.core import GCSFileSystem
 from servers import GCSEndpoint, HTTPEndpoint, S3Endpoint
 from servers.azurite import AzureEndpoint
 from servers.fault_proxy import FaultProxy
+from servers.webdav import WebDAVEndpoint
 
 from fsspec_store import FsspecStore
 
@@ -116,6 +117,29 @@ class OnAzurite(OnServer):
             lambda **more: FsspecStore.from_url(root, options, **self.options(more))
         ) as make:
             yield make
+
+
+class OnWebDAV(OnServer):
+    @pytest.fixture
+    def make_store(self, endpoint: WebDAVEndpoint, proxy: FaultProxy) -> Iterator[Any]:
+        options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
+        root = f"webdav://proxied-{next(_places)}"
+        with closing_all(
+            lambda **more: FsspecStore.from_url(root, options, **self.options(more))
+        ) as make:
+            yield make
+
+
+class OnApache(OnWebDAV):
+    @pytest.fixture
+    def endpoint(self, apache_endpoint: WebDAVEndpoint) -> WebDAVEndpoint:
+        return apache_endpoint
+
+
+class OnRclone(OnWebDAV):
+    @pytest.fixture
+    def endpoint(self, rclone_webdav_endpoint: WebDAVEndpoint) -> WebDAVEndpoint:
+        return rclone_webdav_endpoint
 
 
 class OnNginx(OnServer):

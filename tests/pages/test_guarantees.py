@@ -18,6 +18,7 @@ SERVICES = {
     "Google": {"fake-gcs-server"},
     "Azure": {"Azurite"},
     "web": {"nginx"},
+    "WebDAV": {"Apache", "rclone", "wsgidav"},
     "others": {"Generic", "SFTP", "FTP"},
 }
 
@@ -54,7 +55,7 @@ def test_every_promise_says_where_it_holds() -> None:
     for row in ROWS:
         _promise, *places = cells(row)
         assert len(places) == len(SERVICES), row
-        assert all(re.fullmatch("[✓\N{EN DASH}·]( [¹²³⁴⁵⁶⁷])?", place) for place in places), row
+        assert all(re.fullmatch("[✓\N{EN DASH}·]( [¹²³⁴⁵⁶⁷⁸])?", place) for place in places), row
 
 
 def test_a_rule_is_kept_by_every_service_it_is_promised_on() -> None:

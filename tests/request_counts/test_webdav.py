@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
-from collections.abc import Iterator
-from typing import Any
+from typing import ClassVar
 
-import pytest
 from conformance.support import MakeStore, buf, listed
+from proxied import OnApache, OnRclone
 from servers.fault_proxy import FaultProxy
-from servers.webdav import WebDAVEndpoint
 
-from fsspec_store import FsspecStore
-
-from .counting import closing_all, counting, methods
+from .counting import counting, methods
 from .rules import DATA, ReadingRules
 
-_places = itertools.count()
 
+class WebDAVRules(ReadingRules):
+    #: Whether the server itself writes to a temporary file and renames it.
+    writes_at_once: ClassVar[bool]
 
-@pytest.fixture(params=["apache_endpoint", "rclone_webdav_endpoint"])
-def endpoint(request: pytest.FixtureRequest) -> WebDAVEndpoint:
-    endpoint: WebDAVEndpoint = request.getfixturevalue(request.param)
-    return endpoint
-
-
-@pytest.fixture
-def make_store(endpoint: WebDAVEndpoint, proxy: FaultProxy) -> Iterator[Any]:
-    options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
-    url = f"webdav://counted-{next(_places)}"
-    with closing_all(lambda **more: FsspecStore.from_url(url, options, **more)) as make:
-        yield make
-
-
-class TestWebDAV(ReadingRules):
-    async def test_writing(
-        self, make_store: MakeStore, proxy: FaultProxy, endpoint: WebDAVEndpoint
-    ) -> None:
+    async def test_writing(self, make_store: MakeStore, proxy: FaultProxy) -> None:
         await self.fill(make_store, {"a/b": DATA})
         store = make_store()
-        # Apache itself writes to a temporary file and renames it.
-        is_apache = "apache" in str(endpoint.folder)
+        at_once = self.writes_at_once
         with counting(proxy, store) as seen:
             await store.set("a/c", buf(DATA))
-        assert methods(seen) == ["OPTIONS", "PUT"] + ([] if is_apache else ["MOVE"])
+        assert methods(seen) == ["OPTIONS", "PUT"] + ([] if at_once else ["MOVE"])
         with counting(proxy, store) as seen:
             await store.set("a/d", buf(DATA))
-        assert methods(seen) == (["PUT"] if is_apache else ["PUT", "MOVE"])
+        assert methods(seen) == (["PUT"] if at_once else ["PUT", "MOVE"])
         with counting(proxy, store) as seen:
             await store.set("a/d", buf(DATA))
-        assert methods(seen) == (["PUT"] if is_apache else ["PUT", "MOVE", "PROPFIND", "MOVE"])
+        assert methods(seen) == (["PUT"] if at_once else ["PUT", "MOVE", "PROPFIND", "MOVE"])
         with counting(proxy, store) as seen:
             await store.set_if_not_exists("a/e", buf(DATA))
         assert methods(seen) == ["PROPFIND", "PUT", "LOCK", "MOVE", "DELETE", "UNLOCK"]
@@ -84,3 +62,11 @@ class TestWebDAV(ReadingRules):
         with counting(proxy, store) as seen:
             assert await store.getsize_prefix("a/b") == 20 * len(DATA)
         assert methods(seen) == ["PROPFIND"]
+
+
+class TestApache(OnApache, WebDAVRules):
+    writes_at_once = True
+
+
+class TestRclone(OnRclone, WebDAVRules):
+    writes_at_once = False

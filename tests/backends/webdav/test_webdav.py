@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
 from conformance import Limits, StoreConformance
+from conformance.support import put, read
+from servers.fault_proxy import Answer, fault_proxy
 from servers.webdav import WebDAVEndpoint
 
 from fsspec_store import FsspecStore
+from fsspec_store._backends.webdav.properties import Entry, entries_of
+from fsspec_store.errors import BackendError, StorageOptionError
 
 _roots = itertools.count()
 _FILES = {
@@ -67,3 +72,77 @@ class TestWsgidav(WebDAVConformance):
         examples=20,
         many=60,
     )
+
+
+BASE = "https://cloud.example.org/dav"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"auth": lambda request: request}, r"auth must be \(user, password\), got function"),
+        ({"event_hooks": {}}, "takes no option 'event_hooks'"),
+        ({"token": "x" * 20}, "did you mean headers="),
+        ({"base_url": "cloud.example.org"}, "base_url must be an http or https URL"),
+        ({"base_url": f"{BASE}?token=1"}, "and no query"),
+    ],
+    ids=repr,
+)
+def test_options_that_cannot_be_carried_over(options: Any, expected: str) -> None:
+    with pytest.raises(StorageOptionError, match=expected):
+        FsspecStore.from_url("webdav://data", {"base_url": BASE} | options)
+
+
+def entry(href: str, *, status: str = "HTTP/1.1 200 OK", prop: str = "") -> str:
+    return (
+        f"<d:response><d:href>{href}</d:href><d:propstat><d:prop>{prop}</d:prop>"
+        f"<d:status>{status}</d:status></d:propstat></d:response>"
+    )
+
+
+def multistatus(*entries: str) -> bytes:
+    return f'<d:multistatus xmlns:d="DAV:">{"".join(entries)}</d:multistatus>'.encode()
+
+
+def test_the_forms_of_a_response_to_propfind() -> None:
+    size = "<d:getcontentlength>3</d:getcontentlength>"
+    document = multistatus(
+        entry("/dav/", prop="<d:resourcetype><d:collection/></d:resourcetype>"),
+        entry("https://host/dav//a%20b%25", prop=size),
+        entry("/dav/no-size", prop="<d:resourcetype/>"),
+        "<d:response><d:href>/dav/gone</d:href><d:status>HTTP/1.1 404 Not Found</d:status>"
+        "</d:response>",
+    )
+    assert entries_of(document) == [
+        Entry("/dav", is_collection=True, size=None),
+        Entry("/dav/a b%", is_collection=False, size=3),
+        Entry("/dav/no-size", is_collection=False, size=None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (b"<html>", "is not XML"),
+        (b"<html></html>", "does not speak WebDAV"),
+        (multistatus(entry("/dav/a", status="HTTP/1.1 403 Forbidden")), "does not list '/dav/a'"),
+    ],
+)
+def test_a_response_that_is_no_listing(document: bytes, expected: str) -> None:
+    with pytest.raises(OSError, match=expected):
+        entries_of(document)
+
+
+async def test_a_failed_write_leaves_no_temporary_file(
+    rclone_webdav_endpoint: WebDAVEndpoint,
+) -> None:
+    with fault_proxy(rclone_webdav_endpoint.url) as proxy:
+        options = dataclasses.replace(rclone_webdav_endpoint, url=proxy.url).storage_options()
+        async with FsspecStore.from_url("webdav://failing", options, retries=0) as store:
+            await put(store, "a", data=b"old")
+            proxy.plan = lambda method, target, headers: Answer(500) if method == "MOVE" else None
+            with pytest.raises(BackendError, match="500"):
+                await put(store, "a", data=b"new")
+            assert await read(store, "a") == b"old"
+    names = [path.name for path in (rclone_webdav_endpoint.folder / "failing").iterdir()]
+    assert names == ["a"]

@@ -42,6 +42,7 @@ __all__ = ["Writer"]
 #: Parts of ``DAV`` headers of servers that write a PUT to a temporary file and rename that.
 _WRITES_AT_ONCE = ("<http://apache.org/dav/propset/fs/", "nextcloud-")
 _DONE = (200, 201, 204)
+#: wsgidav cuts the decoded destination of a MOVE off at these characters.
 _CUT_OFF = frozenset("?;")
 _EXCLUSIVE = (
     b'<?xml version="1.0" encoding="utf-8"?><lockinfo xmlns="DAV:">'
@@ -94,6 +95,8 @@ class Writer:
                 return
             if await self._is_collection(f"{path}/"):
                 await self._remove_empty(path)
+            elif _CUT_OFF.intersection(path) and await self._is_collection(path) is None:
+                raise OSError(f"the server takes {path!r} for another name, which exists")
             await self._move(temporary, path, overwrite=True)
         except BaseException as error:
             await self._cleanup.run(partial(self.delete, temporary), error)
@@ -246,7 +249,6 @@ class Writer:
                 raise FileNotFoundError(f"the temporary file of {target!r} was removed")
             if response.status == 412:
                 return False
-            # wsgidav cuts the decoded destination off at these characters.
             if _CUT_OFF.intersection(target) and await self._is_collection(target) is None:
                 raise OSError(f"the server stored {target!r} under another name")
             return True
