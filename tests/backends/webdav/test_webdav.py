@@ -86,7 +86,7 @@ BASE = "https://cloud.example.org/dav"
         ({"base_url": "cloud.example.org"}, "base_url must be an http or https URL"),
         ({"base_url": f"{BASE}?token=1"}, "and no query"),
     ],
-    ids=repr,
+    ids=["auth", "event_hooks", "token", "base_url", "query"],
 )
 def test_options_that_cannot_be_carried_over(options: Any, expected: str) -> None:
     with pytest.raises(StorageOptionError, match=expected):
