@@ -10,7 +10,8 @@ from conformance.support import listed, put, read
 
 from fsspec_store import RangeByteRequest
 
-from . import test_azurite, test_gcs
+from .azure import test_azurite
+from .gcs import test_gcs
 
 
 class ByAiohttp:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from backends.own_minio import make_certificates, own_minio
+from backends.s3.own_minio import make_certificates, own_minio
 from servers import GCSEndpoint
 from servers.azure_identity import machine_identity
 from servers.azurite import AzureEndpoint, azurite_server

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+
 from conformance import StoreConformance
 from conformance.matrix import OPTION, rules_of, service_of
 from conformance.support import Rules
@@ -228,9 +229,10 @@ def test_no_page_is_written_unless_asked_for(project: pytest.Pytester) -> None:
 def test_the_documented_page_is_of_these_rules_and_services() -> None:
     heading, *rows = tables((ROOT / "docs" / "conformance.md").read_text(encoding="utf-8")).items()
     assert [name for name, _ in rows] == [rule.sentence for rule in rules_of(StoreConformance)]
+    tests = ROOT / "tests"
     modules = [
-        import_module(f"backends.{path.stem}")
-        for path in sorted((ROOT / "tests" / "backends").glob("test_*.py"))
+        import_module(".".join(path.relative_to(tests).with_suffix("").parts))
+        for path in sorted((tests / "backends").rglob("test_*.py"))
     ]
     classes = [
         thing

@@ -10,7 +10,7 @@ from skips import lines
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 TESTS = """
     import pytest

@@ -685,7 +685,8 @@ def test_a_forked_child_does_not_disturb_its_parent(
 ) -> None:
     here = Path(__file__).parent
     program = FORK.format(
-        path=[str(here), str(here.parent)], tls=repr(str(certificate.file)) if with_tls else None
+        path=[str(here), str(here.parents[1])],
+        tls=repr(str(certificate.file)) if with_tls else None,
     )
     done = subprocess.run(
         [sys.executable, "-Walways::ResourceWarning", "-Wignore:This process", "-c", program],
