@@ -49,7 +49,8 @@ def race(url: str, options: dict[str, Any], rounds: int, at_once: int) -> None:
         running = [
             stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, str(Path(__file__).with_name("race.py"))],
+                    # -P: the folder of the program has a package `azure`.
+                    [sys.executable, "-P", str(Path(__file__).with_name("race.py"))],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
