@@ -15,7 +15,7 @@ from .deleting import DeletingRules  # noqa: E402
 from .protocol import Protocol  # noqa: E402
 from .reading import ReadingRules  # noqa: E402
 from .unexpected import UnexpectedResponseRules  # noqa: E402
-from .writing import WritingRules  # noqa: E402
+from .writing import ReplacingRules, WritingRules  # noqa: E402
 
 __all__ = [
     "CredentialRules",
@@ -23,6 +23,7 @@ __all__ = [
     "Protocol",
     "ReadFaultConformance",
     "Rotating",
+    "WriteFaultConformance",
 ]
 
 
@@ -30,5 +31,11 @@ class ReadFaultConformance(ReadingRules):
     """Every rule of a service that is only read."""
 
 
-class FaultConformance(ReadingRules, WritingRules, DeletingRules, UnexpectedResponseRules):
+class WriteFaultConformance(ReadingRules, WritingRules):
+    """Every rule of a service without compare-and-swap and bulk deletes."""
+
+
+class FaultConformance(
+    WriteFaultConformance, ReplacingRules, DeletingRules, UnexpectedResponseRules
+):
     """Every rule of a service; `CredentialRules` are further ones, of credentials that expire."""

@@ -31,6 +31,8 @@ class Protocol:
         Whether a request makes a value visible: an upload, or the end of one in parts.
     part_bytes : int
         Minimum size of a part of a value.
+    deletes_by : str, optional
+        Method of the requests that delete a directory.
     condition_first : str, optional
         Why a condition is not checked at the end of an upload in parts.
     no_bulk : sequence of Answer
@@ -43,6 +45,7 @@ class Protocol:
     error: Callable[[int], Answer] = plain_error
     commits: Select = lambda method, target, headers: method == "PUT"
     part_bytes: int = 1
+    deletes_by: str = "POST"
     condition_first: str | None = None
     no_bulk: Sequence[Answer] = ()
     bulk_result: Callable[[Mapping[str, int]], Answer] | None = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from proxied import OnApache, OnRclone
 
-from . import FaultConformance, Protocol
+from . import Protocol, WriteFaultConformance
 
 
-class TestApache(OnApache, FaultConformance):
-    pass
+class TestApache(OnApache, WriteFaultConformance):
+    protocol = Protocol(deletes_by="DELETE")
 
 
-class TestRclone(OnRclone, FaultConformance):
-    protocol = Protocol(commits=lambda method, target, headers: method == "MOVE")
+class TestRclone(OnRclone, WriteFaultConformance):
+    protocol = Protocol(
+        deletes_by="DELETE", commits=lambda method, target, headers: method == "MOVE"
+    )

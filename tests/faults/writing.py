@@ -11,7 +11,7 @@ from servers.fault_proxy import Fault, FaultProxy, no_faults, the_first
 from fsspec_store import FsspecStore
 from fsspec_store.errors import AccessDeniedError, BackendError, VersionMismatchError
 
-from .protocol import Rules, always
+from .protocol import Protocol, Rules, always
 from .reading import FAULTS
 
 lost = pytest.mark.parametrize("fault", [Fault.LOST, Fault.DELAYED])
@@ -24,12 +24,16 @@ async def version_of(store: FsspecStore, key: str) -> str:
     return found.version
 
 
+def parts_maker(protocol: Protocol, make_store: MakeStore) -> Any:
+    """Make stores that write a value in parts of the minimum size."""
+    part_bytes = protocol.part_bytes
+    return lambda **more: make_store(large_value_bytes=1, part_bytes=part_bytes, **more)
+
+
 class WritingRules(Rules):
     @pytest.fixture
     def make_in_parts(self, make_store: MakeStore) -> Any:
-        """Make stores that write a value in parts of the minimum size."""
-        part_bytes = self.protocol.part_bytes
-        return lambda **more: make_store(large_value_bytes=1, part_bytes=part_bytes, **more)
+        return parts_maker(self.protocol, make_store)
 
     @pytest.mark.parametrize("fault", [*FAULTS, 500, 520])
     async def test_a_transient_failure_of_a_write_is_retried(
@@ -44,7 +48,7 @@ class WritingRules(Rules):
             (lambda: put(store, "a"), None),
             (lambda: store.set_if_not_exists("b", buf(b"b")), None),
             (lambda: store.delete("first"), None),
-            (lambda: store.delete_dir("c"), "POST"),
+            (lambda: store.delete_dir("c"), self.protocol.deletes_by),
         ):
             proxy.plan = the_first(1, strike, method=method)
             with proxy.watching() as seen:
@@ -88,42 +92,6 @@ class WritingRules(Rules):
         proxy.plan = self.commit(self.protocol.error(429))
         assert await backend.create(path, memoryview(b"taken")) is False
 
-    @lost
-    async def test_a_replacement_whose_response_was_lost_succeeds(
-        self, make_store: MakeStore, proxy: FaultProxy, fault: Fault
-    ) -> None:
-        store = make_store(timeout=1)
-        await put(store, "a", data=b"first")
-        version = await version_of(store, "a")
-        await store.set("a", buf(b"second"), if_match=version)
-        second = await version_of(store, "a")
-        proxy.plan = self.commit(fault)
-        await store.set("a", buf(b"third"), if_match=second)
-        assert await read(store, "a") == b"third"
-        proxy.plan = self.commit(fault)
-        with pytest.raises(VersionMismatchError):
-            await store.set("a", buf(b"fourth"), if_match=version)
-        assert await read(store, "a") == b"third"
-
-    @in_parts
-    async def test_an_equal_value_of_another_writer_is_not_this_replacement(
-        self, make_store: MakeStore, make_in_parts: Any, proxy: FaultProxy, in_parts: bool
-    ) -> None:
-        if in_parts:
-            unless(self.protocol.condition_first)
-        store = make_in_parts() if in_parts else make_store()
-        await put(store, "lock", data=b"free")
-        version = await version_of(store, "lock")
-        await store.set("lock", buf(b"taken"), if_match=version)
-        for _ in ("replaced", "missing"):
-            # The request of the second writer does not arrive, and is retried.
-            proxy.plan = self.commit(Fault.RESET)
-            with proxy.watching() as seen, pytest.raises(VersionMismatchError):
-                await store.set("lock", buf(b"taken"), if_match=version)
-            assert [request.fault for request in seen].count(Fault.RESET) == 1
-            proxy.plan = no_faults
-            await store.delete("lock")
-
     async def test_an_upload_in_parts_whose_last_response_was_lost_succeeds(
         self, make_in_parts: Any, proxy: FaultProxy
     ) -> None:
@@ -163,3 +131,47 @@ class WritingRules(Rules):
             with pytest.raises(AccessDeniedError):
                 await use
         assert store.stats.forbidden_as_missing == 0
+
+
+class ReplacingRules(Rules):
+    """Rules of services with compare-and-swap."""
+
+    @pytest.fixture
+    def make_in_parts(self, make_store: MakeStore) -> Any:
+        return parts_maker(self.protocol, make_store)
+
+    @lost
+    async def test_a_replacement_whose_response_was_lost_succeeds(
+        self, make_store: MakeStore, proxy: FaultProxy, fault: Fault
+    ) -> None:
+        store = make_store(timeout=1)
+        await put(store, "a", data=b"first")
+        version = await version_of(store, "a")
+        await store.set("a", buf(b"second"), if_match=version)
+        second = await version_of(store, "a")
+        proxy.plan = self.commit(fault)
+        await store.set("a", buf(b"third"), if_match=second)
+        assert await read(store, "a") == b"third"
+        proxy.plan = self.commit(fault)
+        with pytest.raises(VersionMismatchError):
+            await store.set("a", buf(b"fourth"), if_match=version)
+        assert await read(store, "a") == b"third"
+
+    @in_parts
+    async def test_an_equal_value_of_another_writer_is_not_this_replacement(
+        self, make_store: MakeStore, make_in_parts: Any, proxy: FaultProxy, in_parts: bool
+    ) -> None:
+        if in_parts:
+            unless(self.protocol.condition_first)
+        store = make_in_parts() if in_parts else make_store()
+        await put(store, "lock", data=b"free")
+        version = await version_of(store, "lock")
+        await store.set("lock", buf(b"taken"), if_match=version)
+        for _ in ("replaced", "missing"):
+            # The request of the second writer does not arrive, and is retried.
+            proxy.plan = self.commit(Fault.RESET)
+            with proxy.watching() as seen, pytest.raises(VersionMismatchError):
+                await store.set("lock", buf(b"taken"), if_match=version)
+            assert [request.fault for request in seen].count(Fault.RESET) == 1
+            proxy.plan = no_faults
+            await store.delete("lock")

@@ -76,7 +76,7 @@ class WebDAVBackend(Backend):
             return await self._reader.read(path, request)
         except StatusError as error:
             # A GET of a collection (RFC 4918, section 9.4).
-            if error.response.status in (405, 501):
+            if error.response.status == 405:
                 return None
             raise
 

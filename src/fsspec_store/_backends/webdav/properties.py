@@ -8,8 +8,10 @@ from urllib.parse import unquote, urlsplit
 from xml.etree.ElementTree import ParseError
 
 from ..._http.content_range import stated_size
+from ..._http.messages import Response
 from ..._http.parsing import parse_xml, parsed
 from ..._http.payloads import Body as Payload
+from ..._http.responses import StatusError
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -52,9 +54,14 @@ async def propfind(client: WebClient, path: str, depth: int) -> list[Entry] | No
             data=Payload(_REQUEST),
         )
     )
-    if response is None or response.status == 400:
+    if response is not None and response.status == 400:
+        # The closest parent that exists decides whether it is one.
+        parent = path.rstrip("/").rpartition("/")[0]
+        above = await propfind(client, parent, 0) if parent else None
+        if not parent or (above and above[0].is_collection):
+            raise StatusError(Response(400, response.headers, b""))
         return None
-    return await parsed(entries_of, response.body)
+    return None if response is None else await parsed(entries_of, response.body)
 
 
 async def _whole(body: Body) -> bytes:
