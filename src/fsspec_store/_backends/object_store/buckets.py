@@ -1,4 +1,4 @@
-"""Tells a missing value from a missing bucket, where a response does not say which is missing."""
+"""Distinguishes a missing value from a missing bucket, where the response is ambiguous."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ class Buckets(ABC):
 
     @abstractmethod
     async def _exists(self, bucket: str) -> bool:
-        """Request the bucket. A user who must not see its metadata finds that it exists."""
+        """Request the bucket's metadata. A 403 means that the bucket exists."""
