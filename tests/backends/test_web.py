@@ -30,7 +30,7 @@ from servers.rclone import rclone_web_server
 from servers.scripted import Peer, scripted_server
 
 from fsspec_store import Buffer, FsspecStore, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
-from fsspec_store._http.content_range import MOST_WASTED
+from fsspec_store._http.content_range import MAX_DISCARDED_BYTES
 from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
@@ -342,7 +342,7 @@ async def test_nginx_that_ignores_ranges(nginx_endpoint: HTTPEndpoint, folder: P
 
 async def test_discarded_bytes_have_a_limit(nginx_endpoint: HTTPEndpoint, folder: Path) -> None:
     with (folder / "large").open("wb") as file:
-        file.truncate(MOST_WASTED)
+        file.truncate(MAX_DISCARDED_BYTES)
         file.seek(0, 2)
         file.write(b"0123")
     async with FsspecStore.from_url(f"{nginx_endpoint.rangeless_url}/{folder.name}") as store:
@@ -352,11 +352,12 @@ async def test_discarded_bytes_have_a_limit(nginx_endpoint: HTTPEndpoint, folder
         ):
             assert await read(store, "large", request) == part
         for request in (
-            RangeByteRequest(MOST_WASTED + 1, MOST_WASTED + 2),
-            OffsetByteRequest(MOST_WASTED + 1),
+            RangeByteRequest(MAX_DISCARDED_BYTES + 1, MAX_DISCARDED_BYTES + 2),
+            OffsetByteRequest(MAX_DISCARDED_BYTES + 1),
             SuffixByteRequest(3),
         ):
-            with pytest.raises(BackendError, match=f"ignores byte ranges: {MOST_WASTED + 1} bytes"):
+            message = f"ignores byte ranges: {MAX_DISCARDED_BYTES + 1} bytes"
+            with pytest.raises(BackendError, match=message):
                 await store.get("large", byte_range=request)
 
 
@@ -375,7 +376,7 @@ async def test_a_server_that_ignores_ranges_and_states_no_length() -> None:
         assert await store.getsize("a") == 30
         body[:] = [bytes(2**20)] * 65
         for use in (store.get("a", byte_range=SuffixByteRequest(1)), store.getsize("a")):
-            with pytest.raises(BackendError, match=str(MOST_WASTED)):
+            with pytest.raises(BackendError, match=str(MAX_DISCARDED_BYTES)):
                 await use
         await store.aclose()
 

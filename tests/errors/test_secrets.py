@@ -24,7 +24,8 @@ from servers.scripted import Peer, scripted_server
 
 from fsspec_store import FsspecStore, StoreError
 from fsspec_store._core.redaction import hidden, public_text
-from fsspec_store._http.responses import WholeResponse, redacted_response
+from fsspec_store._http.messages import Response
+from fsspec_store._http.responses import redacted_response
 
 #: With characters that URLs, XML, HTML and JSON write in ways of their own.
 TOKEN = 'session/t0ken+of"much&worth<more>=='
@@ -331,7 +332,7 @@ def test_an_error_ends_with_no_part_of_a_secret(size: int) -> None:
     for text in (token, spelled):
         for place in range(0, 4200, 7):
             body = f"{'x' * place}{text}".encode().ljust(size)[:size]
-            whole = WholeResponse(403, {}, body)
+            whole = Response(403, {}, body)
             if place + len(text) > size:
                 # Of a response whose body is no longer, no more is known.
                 continue

@@ -14,7 +14,7 @@ from fsspec_store._backends.azure.responses import (
     listing,
 )
 from fsspec_store._core.failures import Failure
-from fsspec_store._http.responses import WholeResponse
+from fsspec_store._http.messages import Response
 
 ERROR = b"""\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?><Error>\
 <Code>AuthenticationFailed</Code><Message>Server failed to authenticate the request &amp; refused.
@@ -25,7 +25,7 @@ string to sign: 'GET'.</AuthenticationErrorDetail></Error>"""
 
 
 def test_an_error_has_code_and_message_but_no_signature() -> None:
-    error = AzureError(WholeResponse(403, {}, ERROR))
+    error = AzureError(Response(403, {}, ERROR))
     assert str(error) == (
         "status 403, AuthenticationFailed: Server failed to authenticate the request & refused."
     )
@@ -56,14 +56,14 @@ def test_an_error_has_code_and_message_but_no_signature() -> None:
 def test_the_kind_of_an_error(status: int, code: str | None, failure: Failure) -> None:
     # Like a response to HEAD: without a body.
     headers = {} if code is None else {"x-ms-error-code": code}
-    error = AzureError(WholeResponse(status, headers, b""))
+    error = AzureError(Response(status, headers, b""))
     assert error.code == code
     assert error.failure is failure
 
 
 def test_the_code_of_a_body() -> None:
-    assert error_code(WholeResponse(403, {}, ERROR)) == "AuthenticationFailed"
-    assert error_code(WholeResponse(403, {}, b"<html>")) is None
+    assert error_code(Response(403, {}, ERROR)) == "AuthenticationFailed"
+    assert error_code(Response(403, {}, b"<html>")) is None
 
 
 PAGE = """\ufeff<?xml version="1.0" encoding="utf-8"?>

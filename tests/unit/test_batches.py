@@ -7,7 +7,7 @@ import pytest
 from fsspec_store._backends.azure.responses import error_code
 from fsspec_store._backends.gcs.responses import batch_failures, retry_decision
 from fsspec_store._backends.object_store.batches import batch_body, batch_responses
-from fsspec_store._http.responses import WholeResponse
+from fsspec_store._http.messages import Response
 from fsspec_store._http.retry_policy import TRANSIENT
 
 #: In the form of Cloud Storage, "Sending batch requests", not in the order of the requests.
@@ -60,9 +60,9 @@ Content-Type: application/xml \r
 """
 
 
-def responses(boundary: str, body: bytes) -> dict[int, WholeResponse]:
+def responses(boundary: str, body: bytes) -> dict[int, Response[bytes]]:
     headers = {"Content-Type": f'multipart/mixed; boundary="{boundary}"'}
-    return batch_responses(WholeResponse(200, headers, body))
+    return batch_responses(Response(200, headers, body))
 
 
 def test_a_batch_holds_its_requests() -> None:

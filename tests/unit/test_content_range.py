@@ -13,14 +13,14 @@ from fsspec_store._core.byte_requests import ByteRequest
 from fsspec_store._core.failures import RangeNotSatisfiableError
 from fsspec_store._core.ranges import is_empty_request, is_out_of_range, resolve
 from fsspec_store._http.content_range import (
-    MOST_UNANNOUNCED,
-    MOST_WASTED,
+    MAX_DISCARDED_BYTES,
+    MAX_UNSIZED_BYTES,
+    check_not_encoded,
     content_coding,
     content_length,
-    longest_body,
+    max_body_bytes,
     part_start,
     range_header,
-    refuse_encoded_part,
     requested_part,
     stated_size,
     total_size,
@@ -45,7 +45,7 @@ def part_of_answer(
     status: int, headers: Mapping[str, str], body: bytes, request: ByteRequest | None
 ) -> bytes | memoryview:
     """The Content-Range of a decoded response, as backends compute it."""
-    refuse_encoded_part(status, headers)
+    check_not_encoded(status, headers)
     length = None if content_coding(headers) else content_length(headers)
     content_range = headers.get("Content-Range")
     return requested_part(body, request, status=status, content_range=content_range, length=length)
@@ -186,12 +186,13 @@ def test_a_content_range_with_many_digits_is_invalid(content_range: str) -> None
     assert len(str(caught.value)) < 300
 
 
-def test_longest_body() -> None:
+def test_max_body_bytes() -> None:
     part, end = RangeByteRequest(100, 110), SuffixByteRequest(10)
-    assert [longest_body(request, 206) for request in (part, end)] == [10, 10]
-    assert [longest_body(request, 200) for request in (part, end)] == [10 + MOST_WASTED] * 2
+    for bounded in (part, end):
+        assert max_body_bytes(bounded, 206) == 10
+        assert max_body_bytes(bounded, 200) == 10 + MAX_DISCARDED_BYTES
     for whole in (None, OffsetByteRequest(5), RangeByteRequest(0, 10**15)):
-        assert longest_body(whole, 206) == MOST_UNANNOUNCED
+        assert max_body_bytes(whole, 206) == MAX_UNSIZED_BYTES
 
 
 def test_stated_size() -> None:

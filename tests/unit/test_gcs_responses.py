@@ -16,7 +16,8 @@ from fsspec_store._backends.gcs.responses import (
     verify_stored,
     with_message,
 )
-from fsspec_store._http.responses import StatusError, WholeResponse
+from fsspec_store._http.messages import Response
+from fsspec_store._http.responses import StatusError
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT
 
 
@@ -34,7 +35,7 @@ from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT
     ],
 )
 def test_an_error_response_with_its_message(body: bytes, words: bytes) -> None:
-    assert with_message(WholeResponse(404, {}, body)).body == words
+    assert with_message(Response(404, {}, body)).body == words
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_an_error_response_with_its_message(body: bytes, words: bytes) -> None:
 def test_missing_objects_and_missing_buckets(
     status: int, body: bytes, is_object: bool, is_bucket: bool
 ) -> None:
-    response = WholeResponse(status, {}, body)
+    response = Response(status, {}, body)
     assert is_missing_object(response) is is_object
     assert is_missing_bucket(response) is is_bucket
     assert is_ambiguous_404(response) is (status == 404 and not is_object)
@@ -74,10 +75,10 @@ def test_without_a_fast_library_the_checksum_is_not_verified(
 def test_stored_size_and_checksum_are_verified() -> None:
     declared = {"crc32c": "4waSgw=="}
     for body in (b"{}", b'{"size": "9"}', b'{"size": "9", "crc32c": "4waSgw==", "md5Hash": "x"}'):
-        verify_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
+        verify_stored(Response(200, {}, body), memoryview(b"123456789"), declared)
     for body in (b'{"size": "8"}', b'{"size": "9", "crc32c": "AAAAAA=="}'):
         with pytest.raises(OSError, match="other bytes"):
-            verify_stored(WholeResponse(200, {}, body), memoryview(b"123456789"), declared)
+            verify_stored(Response(200, {}, body), memoryview(b"123456789"), declared)
 
 
 def test_retry_decisions() -> None:
@@ -90,7 +91,7 @@ def test_retry_decisions() -> None:
     assert retry_decision(wrapped) is None
     wrapped.__cause__ = google.auth.exceptions.RefreshError("x", retryable=True)
     assert retry_decision(wrapped) == TRANSIENT
-    assert retry_decision(StatusError(WholeResponse(401, {}, b""))) == EXPIRED
-    assert retry_decision(StatusError(WholeResponse(403, {}, b""))) is None
-    assert retry_decision(StatusError(WholeResponse(500, {}, b""))) == TRANSIENT
+    assert retry_decision(StatusError(Response(401, {}, b""))) == EXPIRED
+    assert retry_decision(StatusError(Response(403, {}, b""))) is None
+    assert retry_decision(StatusError(Response(500, {}, b""))) == TRANSIENT
     assert retry_decision(ValueError()) is None

@@ -15,8 +15,8 @@ from fsspec_store._backends.gcs.responses import listing as listing_of_google
 from fsspec_store._backends.gcs.responses import object_size
 from fsspec_store._backends.object_store.batches import batch_responses
 from fsspec_store._backends.s3.xml import parse_list
+from fsspec_store._http.messages import Response
 from fsspec_store._http.parsing import parse_json, parse_multipart, parse_xml, parsed
-from fsspec_store._http.responses import WholeResponse
 
 MIB = 2**20
 NO_SIZES = ["-5", "+5", " 5", "5.0", "1e3", "0x10", "abc", "\u0663", "9" * 30, "0" * 5000]
@@ -107,7 +107,7 @@ def test_parts_of_a_multipart_document(newline: bytes) -> None:
 )
 def test_a_part_is_parsed_in_linear_time(header: bytes) -> None:
     part = b"--b\r\nContent-ID: <response-0>\r\n\r\nHTTP/1.1 500 X\r\n" + header + b"\r\n--b--"
-    answer = WholeResponse(200, {"Content-Type": "multipart/mixed; boundary=b"}, part)
+    answer = Response(200, {"Content-Type": "multipart/mixed; boundary=b"}, part)
     assert batch_responses(answer)[0].status == 500
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from .content_range import MOST_UNANNOUNCED
 from .http1.connection import BodyTooLongError
 from .large_reads import read_all
 from .retry_policy import too_slow
@@ -18,15 +17,14 @@ from .retry_policy import too_slow
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
-    from .large_reads import Stream
+    from .messages import BodyStream
     from .retry_policy import RetryPolicy
 
 __all__ = [
-    "BodyStream",
+    "AiohttpStream",
     "PacedStream",
     "Watchdog",
     "read_body",
-    "read_part",
     "read_up_to",
 ]
 
@@ -34,8 +32,8 @@ __all__ = [
 _JOINED_BYTES = 2**18
 
 
-class BodyStream:
-    """A `fsspec_store._http.large_reads.Stream` of an aiohttp response.
+class AiohttpStream:
+    """The `BodyStream` of an aiohttp response.
 
     Parameters
     ----------
@@ -65,17 +63,6 @@ class BodyStream:
             filled += piece.nbytes
             self._left = self._left[piece.nbytes :]
 
-    async def read_end(self) -> None:
-        """Check that the body has ended.
-
-        Raises
-        ------
-        aiohttp.ClientPayloadError
-            When more bytes follow.
-        """
-        if await self._has_more():
-            raise aiohttp.ClientPayloadError("a body is longer than it should be")
-
     def close(self) -> None:
         """Close the response. The connection is reused if the body was read to its end."""
         self._response.close()
@@ -94,7 +81,7 @@ class PacedStream:
 
     Parameters
     ----------
-    stream : Stream
+    stream : BodyStream
         Of the response.
     response : ClientResponse
         With an unread body.
@@ -102,13 +89,13 @@ class PacedStream:
         States the rate.
     """
 
-    def __init__(self, stream: Stream, response: ClientResponse, policy: RetryPolicy) -> None:
+    def __init__(self, stream: BodyStream, response: ClientResponse, policy: RetryPolicy) -> None:
         self._stream = stream
         self._response = response
         self._policy = policy
 
     async def read_into(self, sink: memoryview) -> None:
-        """Fill ``sink`` with the next bytes of the body, as `BodyStream.read_into` does."""
+        """Fill ``sink`` with the next bytes of the body, as `AiohttpStream.read_into` does."""
         async with Watchdog(self._policy) as watchdog:
             watchdog.body_follows(self._response)
             await self._stream.read_into(sink)
@@ -213,7 +200,7 @@ async def read_up_to(response: ClientResponse, max_bytes: int) -> bytes:
 
 
 async def read_body(
-    response: ClientResponse, size: int | None, max_bytes: int = MOST_UNANNOUNCED
+    response: ClientResponse, size: int | None, max_bytes: int
 ) -> bytes | memoryview:
     """Read a whole body.
 
@@ -223,18 +210,11 @@ async def read_body(
         With an unread body.
     size : int or None
         Size of the body in bytes; ``None`` if it is unknown, or the body is decoded.
-    max_bytes : int, optional
+    max_bytes : int
         Maximum size in bytes of a body of unknown size.
     """
     if size is None:
         return await read_up_to(response, max_bytes)
     if size <= _JOINED_BYTES:
         return await response.read()
-    return await read_all(BodyStream(response), size)
-
-
-async def read_part(response: ClientResponse, sink: memoryview) -> None:
-    """Read a body of exactly the size of ``sink`` into it."""
-    body = BodyStream(response)
-    await body.read_into(sink)
-    await body.read_end()
+    return await read_all(AiohttpStream(response), size)

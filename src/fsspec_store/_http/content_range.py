@@ -20,32 +20,32 @@ if TYPE_CHECKING:
     from .._core.byte_requests import ByteRequest
 
 __all__ = [
-    "MOST_DECODED",
-    "MOST_EXPANDED",
-    "MOST_UNANNOUNCED",
-    "MOST_WASTED",
+    "MAX_DECODED_BYTES",
+    "MAX_DISCARDED_BYTES",
+    "MAX_EXPANSION",
+    "MAX_UNSIZED_BYTES",
+    "check_discarded",
+    "check_not_encoded",
     "check_part",
     "content_coding",
     "content_length",
     "is_of_total",
-    "longest_body",
+    "max_body_bytes",
     "part_start",
     "range_header",
-    "refuse_encoded_part",
-    "refuse_waste",
     "requested_part",
     "stated_size",
     "total_size",
 ]
 
 #: Maximum number of bytes read before a range from a server that ignores ranges.
-MOST_WASTED = 64 * 2**20
+MAX_DISCARDED_BYTES = 64 * 2**20
 #: Maximum size of a value of unknown length.
-MOST_UNANNOUNCED = 256 * 2**20
+MAX_UNSIZED_BYTES = 256 * 2**20
 #: Maximum decoded size of a compressed value: the larger of this size, and this many times the
 #: compressed size.
-MOST_DECODED = 256 * 2**20
-MOST_EXPANDED = 100
+MAX_DECODED_BYTES = 256 * 2**20
+MAX_EXPANSION = 100
 
 #: Number of digits of 2**63 - 1.
 _MAX_DIGITS = 19
@@ -167,7 +167,7 @@ def check_part(
     return True
 
 
-def longest_body(request: ByteRequest | None, status: int) -> int:
+def max_body_bytes(request: ByteRequest | None, status: int) -> int:
     """Maximum size in bytes of a body of unknown length, for a request for a value.
 
     A server that ignores ranges (200) also sends the bytes before and after the range.
@@ -177,11 +177,11 @@ def longest_body(request: ByteRequest | None, status: int) -> int:
     elif isinstance(request, SuffixByteRequest):
         wanted = request.suffix
     else:
-        return MOST_UNANNOUNCED
-    return min(wanted if status == 206 else wanted + MOST_WASTED, MOST_UNANNOUNCED)
+        return MAX_UNSIZED_BYTES
+    return min(wanted if status == 206 else wanted + MAX_DISCARDED_BYTES, MAX_UNSIZED_BYTES)
 
 
-def refuse_waste(before: int | None) -> None:
+def check_discarded(before: int | None) -> None:
     """Raise ``OSError`` when more than 64 MiB would be read before a part.
 
     Parameters
@@ -189,15 +189,15 @@ def refuse_waste(before: int | None) -> None:
     before : int or None
         Number of bytes before the part; ``None`` if the whole object would be read.
     """
-    if before is None or before > MOST_WASTED:
+    if before is None or before > MAX_DISCARDED_BYTES:
         what = "the whole object" if before is None else f"{before} bytes before it"
         raise OSError(
             f"the server ignores byte ranges: {what} would have to be read for this part, "
-            f"and at most {MOST_WASTED} bytes are"
+            f"and at most {MAX_DISCARDED_BYTES} bytes are"
         )
 
 
-def refuse_encoded_part(status: int, headers: Mapping[str, str]) -> None:
+def check_not_encoded(status: int, headers: Mapping[str, str]) -> None:
     """Raise ``OSError`` for a part of a compressed body. Called before the body is read."""
     coding = content_coding(headers)
     if coding and (status == 206 or "Content-Range" in headers):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from .._core.byte_requests import RangeByteRequest
 from .http1.buffer_pool import new_memory
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from .messages import BodyStream
     from .retrier import Slot
 
 __all__ = [
     "PARTS_AT_ONCE",
     "Fetch",
     "Spare",
-    "Stream",
     "read_all",
     "read_large",
     "read_slice",
@@ -43,17 +43,7 @@ Fetch: TypeAlias = "Callable[[RangeByteRequest, memoryview], Awaitable[object]]"
 Spare: TypeAlias = "Callable[[], AbstractContextManager[Fetch] | None]"
 
 
-class Stream(Protocol):
-    """A body that is read in pieces."""
-
-    async def read_into(self, sink: memoryview) -> None:
-        """Fill ``sink`` with the next bytes of the body."""
-
-    def close(self) -> None:
-        """Close the body, whether it is read to its end or not."""
-
-
-async def read_all(body: Stream, size: int) -> memoryview:
+async def read_all(body: BodyStream, size: int) -> memoryview:
     """Read a whole body of this size in bytes. Closes the body."""
     try:
         memory = new_memory(size)
@@ -63,7 +53,7 @@ async def read_all(body: Stream, size: int) -> memoryview:
     return memory
 
 
-async def read_slice(body: Stream, start: int, end: int) -> memoryview:
+async def read_slice(body: BodyStream, start: int, end: int) -> memoryview:
     """Read the bytes from ``start`` to ``end`` of a body. Closes the body."""
     try:
         memory = new_memory(end - start)
@@ -100,7 +90,7 @@ def spares(slot: Slot, fetch_in: Callable[[Slot], Fetch]) -> Spare:
 
 
 async def read_large(
-    body: Stream,
+    body: BodyStream,
     size: int,
     fetch: Fetch,
     *,
@@ -113,7 +103,7 @@ async def read_large(
 
     Parameters
     ----------
-    body : Stream
+    body : BodyStream
         Body of the first response. It is closed. If it breaks off, the rest is read in parts.
     size : int
         Size of the body in bytes.

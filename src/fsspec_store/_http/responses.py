@@ -5,33 +5,26 @@ Knows aiohttp's errors. Does not know any service.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from multidict import CIMultiDict
 
 from .._core.failures import Failure, builtin_failure
 from .._core.redaction import hidden, request_secrets
+from .messages import Response
 from .retry_policy import TRANSIENT, RetryDecision, retry_decision_of_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .large_reads import Stream
-
 __all__ = [
     "ChangedWhileReadError",
-    "HTTPResponse",
-    "LargeBody",
     "StatusError",
-    "WholeResponse",
     "http_failure",
     "redacted_response",
     "retry_decision_of_error",
 ]
-
-T_co = TypeVar("T_co", covariant=True)
 
 #: Maximum size of the body in a redacted error response.
 _ERROR_BYTES = 4096
@@ -41,39 +34,16 @@ _MAX_BYTES_PER_CHARACTER = 12
 _MAX_QUOTED_BYTES = 300
 
 
-@dataclass(frozen=True, slots=True)
-class HTTPResponse(Generic[T_co]):
-    """A response: status, headers (names in any case), and the body, read or parsed."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: T_co
-
-
-class WholeResponse(HTTPResponse[bytes]):
-    """A response whose body is in memory."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LargeBody:
-    """A body that is not read yet, and its size in bytes. The caller closes the stream."""
-
-    stream: Stream
-    size: int
-
-
 class StatusError(Exception):
     """The status of a response is not one of those that the request expects.
 
     Parameters
     ----------
-    response : WholeResponse
+    response : Response
         The error response.
     """
 
-    def __init__(self, response: WholeResponse) -> None:
+    def __init__(self, response: Response[bytes]) -> None:
         text = response.body[:_MAX_QUOTED_BYTES].decode("utf-8", "replace").strip()
         super().__init__(f"status {response.status}" + (f": {text}" if text else ""))
         self.response = response
@@ -81,15 +51,17 @@ class StatusError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # aiohttp returns a view of the headers, which cannot be pickled.
         headers = CIMultiDict(self.response.headers)
-        return type(self), (WholeResponse(self.response.status, headers, self.response.body),)
+        return type(self), (Response(self.response.status, headers, self.response.body),)
 
 
-def redacted_response(response: WholeResponse, url: str, sent: Mapping[str, str]) -> WholeResponse:
+def redacted_response(
+    response: Response[bytes], url: str, sent: Mapping[str, str]
+) -> Response[bytes]:
     """Remove the request's credentials, which some services repeat, from an error response.
 
     Parameters
     ----------
-    response : WholeResponse
+    response : Response
         With the whole body. The first 4 KiB of it are returned.
     url : str
         URL of the request.
@@ -107,7 +79,7 @@ def redacted_response(response: WholeResponse, url: str, sent: Mapping[str, str]
     body = hidden(start.decode("latin-1"), secrets).encode("latin-1")
     if len(start) < len(response.body):
         body = body[: max(len(body) - margin, 0)]
-    return WholeResponse(response.status, headers, body[:_ERROR_BYTES])
+    return Response(response.status, headers, body[:_ERROR_BYTES])
 
 
 class ChangedWhileReadError(Exception):

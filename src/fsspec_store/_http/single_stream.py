@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING
 
 from .._core.failures import RangeNotSatisfiableError
 from .._core.ranges import is_out_of_range, resolve
-from .content_range import check_part, refuse_waste
+from .content_range import check_discarded, check_part
 from .large_reads import read_all, read_slice
 
 if TYPE_CHECKING:
     from .._core.byte_requests import ByteRequest
-    from .large_reads import Stream
+    from .messages import BodyStream
 
-__all__ = ["is_what_was_asked", "read_alone"]
+__all__ = ["is_requested_range", "read_requested_range"]
 
 
-def is_what_was_asked(
-    body: Stream, size: int, request: ByteRequest | None, status: int, content_range: str | None
+def is_requested_range(
+    body: BodyStream, size: int, request: ByteRequest | None, status: int, content_range: str | None
 ) -> bool:
     """Whether an unread body is exactly the requested range; ``False`` if it contains more.
 
     Parameters
     ----------
-    body : Stream
+    body : BodyStream
         Closed when this raises.
     size : int
         Size of the body in bytes.
@@ -50,20 +50,20 @@ def is_what_was_asked(
         if is_out_of_range(request, size):
             raise RangeNotSatisfiableError(size)
         start, end = resolve(request, size)
-        refuse_waste(start)
+        check_discarded(start)
         return end - start == size
     except BaseException:
         body.close()
         raise
 
 
-async def read_alone(
-    body: Stream, size: int, request: ByteRequest | None, status: int, content_range: str | None
+async def read_requested_range(
+    body: BodyStream, size: int, request: ByteRequest | None, status: int, content_range: str | None
 ) -> tuple[memoryview, bool]:
     """Read the requested range; also return whether it is the whole body. Closes the body.
 
-    The parameters are those of `is_what_was_asked`.
+    The parameters are those of `is_requested_range`.
     """
-    if is_what_was_asked(body, size, request, status, content_range):
+    if is_requested_range(body, size, request, status, content_range):
         return await read_all(body, size), True
     return await read_slice(body, *resolve(request, size)), False

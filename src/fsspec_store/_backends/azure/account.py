@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from ..._http.responses import WholeResponse
+    from ..._http.messages import Response
 
 __all__ = ["Account", "account_of"]
 
@@ -83,14 +83,14 @@ class Account:
             {**headers, "x-ms-version": self.version, "x-ms-date": _now()},
         )
 
-    def use_older_version(self, rejected: str, response: WholeResponse) -> bool:
+    def use_older_version(self, rejected: str, response: Response[bytes]) -> bool:
         """Whether a rejected request should be retried with an older version of the API.
 
         Parameters
         ----------
         rejected : str
             The version in the request.
-        response : WholeResponse
+        response : Response
             The error response.
         """
         if not is_unsupported_version(response):

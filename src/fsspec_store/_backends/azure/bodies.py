@@ -32,6 +32,7 @@ class Body(Payload):
 
     # For aiohttp: the body needs no close.
     _autoclose = True
+    is_contiguous = True
 
     def __init__(self, data: bytes | memoryview) -> None:
         super().__init__(data, content_type="application/octet-stream")

@@ -13,15 +13,11 @@ from urllib.parse import quote
 import aiohttp
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
+from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
-from ..._http.native_client import NativeClient
-from ..._http.responses import (
-    HTTPResponse,
-    StatusError,
-    WholeResponse,
-    redacted_response,
-    retry_decision_of_error,
-)
+from ..._http.messages import Response
+from ..._http.native_transport import NativeTransport
+from ..._http.responses import StatusError, redacted_response, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT
 from ..._version import __version__
 from .account import account_of
@@ -64,8 +60,11 @@ class Client:
         service = self.account.service
         native = None
         if settings.is_native and self.account.proxy is None and service.isascii():
-            native = NativeClient(service, settings.policy)
-        self.http = HTTPClient(service, _new_session, "azure", settings, classify, native)
+            native = NativeTransport(service, settings.policy)
+        transport = AiohttpTransport(
+            _new_session, "azure", settings.policy, proxy=self.account.proxy
+        )
+        self.http = HTTPClient(service, settings, transport, native, classify)
 
     async def request(
         self,
@@ -76,7 +75,7 @@ class Client:
         expect: Collection[int],
         headers: Mapping[str, str] = _NO_HEADERS,
         data: Body | None = None,
-    ) -> WholeResponse:
+    ) -> Response[bytes]:
         """Send a request, with retries.
 
         Parameters
@@ -106,10 +105,10 @@ class Client:
         path: str,
         query: str,
         headers: Mapping[str, str],
-        send: Callable[..., Awaitable[T]],
+        send: Callable[[str, Mapping[str, str]], Awaitable[T]],
         slot: Slot | None = None,
     ) -> T:
-        """Await ``send(url=..., headers=..., ...)``, with retries; see `HTTPClient.send`."""
+        """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
         account = self.account
         token: object = None
 
@@ -123,14 +122,12 @@ class Client:
             all_headers.update(_COMMON_HEADERS)
             token = account.credential.current_token()
             try:
-                response = await send(
-                    url=url, headers=all_headers, allow_redirects=False, proxy=account.proxy
-                )
+                response = await send(url, all_headers)
             except StatusError as error:
                 if not account.use_older_version(version, error.response):
                     raise
                 response = await attempt()
-            if isinstance(response, HTTPResponse) and response.status >= 400:
+            if isinstance(response, Response) and response.status >= 400:
                 # The caller expects this status, and may raise an error with this response.
                 return cast("T", _redacted(method, response, url, all_headers))
             return response
@@ -166,10 +163,10 @@ def quoted(path: str) -> str:
 
 
 def _redacted(
-    method: str, response: HTTPResponse[Any], url: str, sent: Mapping[str, str]
-) -> HTTPResponse[Any]:
+    method: str, response: Response[Any], url: str, sent: Mapping[str, str]
+) -> Response[Any]:
     """An error response without the credentials of the request."""
-    whole = WholeResponse(response.status, response.headers, bytes(response.body))
+    whole = Response(response.status, response.headers, bytes(response.body))
     if method != "PUT" and error_code(whole) == "BlobNotFound":
         # The usual response for a missing key; no error message repeats it.
         return response

@@ -14,19 +14,14 @@ from ..._core.ranges import is_out_of_range, resolve
 from ..._core.versions import is_strong_etag
 from ..._http.content_range import (
     content_length,
-    longest_body,
+    max_body_bytes,
     range_header,
     requested_part,
     stated_size,
     total_size,
 )
-from ..._http.responses import (
-    HTTPResponse,
-    LargeBody,
-    StatusError,
-    WholeResponse,
-    redacted_response,
-)
+from ..._http.messages import LargeBody, Response
+from ..._http.responses import StatusError, redacted_response
 from ..._http.unexpected_responses import UnexpectedServerError
 from ..object_store.reading import ValueReader, is_version, read_unless_pinned, size_from_range
 from .responses import AzureError, error_code, is_folder, verify_checksum
@@ -46,7 +41,6 @@ __all__ = ["Reader"]
 _SUFFIX_ATTEMPTS = 10
 #: MD5 of an empty body.
 _EMPTY_MD5 = "1B2M2Y8AsgTpgAmY7PhCfg=="
-_READ_STATUSES = frozenset({200, 206, 404, 416})
 
 
 class Reader(ValueReader[tuple[str, str | None]]):
@@ -86,10 +80,10 @@ class Reader(ValueReader[tuple[str, str | None]]):
         return None if body is None else (body, _etag(received))
 
     @staticmethod
-    def _blob_body(received: HTTPResponse[bytes | memoryview]) -> bytes | memoryview | None:
+    def _blob_body(received: Response[bytes | memoryview]) -> bytes | memoryview | None:
         """The body of a response; ``None`` if the blob is missing."""
         if received.status == 404:
-            response = WholeResponse(received.status, received.headers, bytes(received.body))
+            response = Response(received.status, received.headers, bytes(received.body))
             if error_code(response) != "BlobNotFound":
                 raise AzureError(response)
             return None
@@ -112,9 +106,9 @@ class Reader(ValueReader[tuple[str, str | None]]):
         if etag is not None:
             headers["If-Match"] = etag
 
-        async def fetch(url: str, **options: Any) -> Found:
+        async def fetch(url: str, headers: Mapping[str, str]) -> Found:
             received = await self._client.http.fetch(
-                url, expect=_READ_STATUSES, max_bytes=partial(longest_body, request), **options
+                url, headers, max_bytes=partial(max_body_bytes, request)
             )
             status, headers, body = received.status, received.headers, received.body
             if isinstance(body, LargeBody):
@@ -122,10 +116,10 @@ class Reader(ValueReader[tuple[str, str | None]]):
                 # The checksum of a single response is not verified: it is of one version, and users
                 # may set any Content-MD5.
                 part, _ = await read_unless_pinned(
-                    HTTPResponse(status, headers, body), request, is_pinned=is_pinned
+                    Response(status, headers, body), request, is_pinned=is_pinned
                 )
-                return HTTPResponse(status, headers, part)
-            return HTTPResponse(status, headers, _requested_bytes(request, status, headers, body))
+                return Response(status, headers, part)
+            return Response(status, headers, _requested_bytes(request, status, headers, body))
 
         return await self._client.sign_and_retry("GET", path, "", headers, fetch, slot)
 
@@ -192,12 +186,12 @@ class Reader(ValueReader[tuple[str, str | None]]):
     async def _size_by_range(self, path: str) -> int | None:
         """The size of a blob from the response to a range; ``None`` when it is missing."""
 
-        async def fetch(url: str, **options: Any) -> int | None:
-            received = await self._client.http.fetch(url, expect=_READ_STATUSES, **options)
+        async def fetch(url: str, headers: Mapping[str, str]) -> int | None:
+            received = await self._client.http.fetch(url, headers)
             if received.status == 404 and not isinstance(received.body, LargeBody):
-                response = WholeResponse(404, received.headers, bytes(received.body))
+                response = Response(404, received.headers, bytes(received.body))
                 if error_code(response) != "BlobNotFound":
-                    raise StatusError(redacted_response(response, url, options["headers"]))
+                    raise StatusError(redacted_response(response, url, headers))
                 return None
             return size_from_range(received)
 
@@ -205,7 +199,7 @@ class Reader(ValueReader[tuple[str, str | None]]):
         return await self._client.sign_and_retry("GET", path, "", headers, fetch)
 
 
-def _etag(response: HTTPResponse[Any]) -> str:
+def _etag(response: Response[Any]) -> str:
     """The ETag, which every response with a blob has."""
     etag: str | None = response.headers.get("ETag")
     if etag is None:
@@ -213,7 +207,7 @@ def _etag(response: HTTPResponse[Any]) -> str:
     return etag
 
 
-def _blob_size(response: HTTPResponse[Any]) -> int | None:
+def _blob_size(response: Response[Any]) -> int | None:
     """The size of the whole blob as stated in a response, ``None`` if it is not."""
     content_range = response.headers.get("Content-Range")
     if content_range is None:

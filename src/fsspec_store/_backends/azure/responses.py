@@ -18,11 +18,13 @@ import aiohttp
 from ..._core.failures import Failure
 from ..._http.content_range import stated_size
 from ..._http.parsing import parse_xml
-from ..._http.responses import StatusError, WholeResponse
+from ..._http.responses import StatusError
 from ..._http.unexpected_responses import is_html_page, unexpected_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ..._http.messages import Response
 
 __all__ = [
     "AzureError",
@@ -65,11 +67,11 @@ class AzureError(StatusError):
 
     Parameters
     ----------
-    response : WholeResponse
+    response : Response
         The error response.
     """
 
-    def __init__(self, response: WholeResponse) -> None:
+    def __init__(self, response: Response[bytes]) -> None:
         super().__init__(response)
         self.code = error_code(response)
         text = f"status {response.status}"
@@ -102,7 +104,7 @@ class AzureError(StatusError):
         return Failure.BACKEND
 
 
-def error_code(response: WholeResponse) -> str | None:
+def error_code(response: Response[bytes]) -> str | None:
     """The error code of a response (``BlobNotFound``), ``None`` without one."""
     # Responses to HEAD have the header but no body.
     code = response.headers.get("x-ms-error-code")
@@ -112,7 +114,7 @@ def error_code(response: WholeResponse) -> str | None:
     return None if code is None else code.partition(",")[0][:_MAX_QUOTED]
 
 
-def is_unsupported_version(response: WholeResponse) -> bool:
+def is_unsupported_version(response: Response[bytes]) -> bool:
     """Whether an error says that the service does not support the version of the API."""
     if response.status != 400 or error_code(response) != "InvalidHeaderValue":
         return False

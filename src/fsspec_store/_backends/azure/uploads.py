@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ..._http.responses import StatusError
@@ -25,7 +25,7 @@ from .responses import AzureError, error_code
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
-    from ..._http.responses import WholeResponse
+    from ..._http.messages import Response
     from .client import Client
     from .reading import Reader
 
@@ -106,8 +106,10 @@ class AzureUpload(Upload):
         """Send the request that writes the blob."""
         all_headers = {**headers, **await checksum_headers(body.data), **self._headers}
 
-        def attempt(**options: Any) -> Awaitable[WholeResponse]:
-            return self._attempt(self._client.http.once("PUT", expect={201}, data=body, **options))
+        def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
+            return self._attempt(
+                self._client.http.once("PUT", url, headers, expect={201}, data=body)
+            )
 
         sending = self._client.sign_and_retry("PUT", self._path, query, all_headers, attempt)
         return bool(await self._result(sending))

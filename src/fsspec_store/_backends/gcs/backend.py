@@ -141,7 +141,7 @@ class GCSBackend(Backend):
                 self._client.url(bucket, **params),
                 expect=(200, 404),
                 headers={"User-Agent": f"{USER_AGENT} (gzip)", "Accept-Encoding": "gzip"},
-                auto_decompress=True,
+                decode=True,
             )
             if response.status == 404:
                 raise BucketMissingError(bucket)

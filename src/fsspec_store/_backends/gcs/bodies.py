@@ -45,11 +45,14 @@ class Body:
         self._pieces = [memoryview(piece) for piece in pieces]
         self.size = sum(piece.nbytes for piece in self._pieces)
 
-    def in_one_piece(self) -> memoryview | None:
-        """The whole body, or ``None`` where that needs a copy of a large value."""
-        if len(self._pieces) == 1:
-            return self._pieces[0]
-        return memoryview(b"".join(self._pieces)) if self.size <= _MAX_JOINED_BYTES else None
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether `in_one_piece` needs no copy of a large value."""
+        return len(self._pieces) == 1 or self.size <= _MAX_JOINED_BYTES
+
+    def in_one_piece(self) -> memoryview:
+        """The whole body."""
+        return self._pieces[0] if len(self._pieces) == 1 else memoryview(b"".join(self._pieces))
 
     async def __aiter__(self) -> AsyncGenerator[bytes | memoryview, None]:
         if self.size <= _MAX_JOINED_BYTES:

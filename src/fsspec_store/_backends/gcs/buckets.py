@@ -9,7 +9,7 @@ from ..object_store.buckets import Buckets
 from .responses import is_missing_bucket, is_missing_object
 
 if TYPE_CHECKING:
-    from ..._http.responses import HTTPResponse
+    from ..._http.messages import Response
     from .client import Client
 
 __all__ = ["GCSBuckets"]
@@ -28,7 +28,7 @@ class GCSBuckets(Buckets):
         super().__init__()
         self._client = client
 
-    async def has_object(self, bucket: str, response: HTTPResponse[bytes | memoryview]) -> bool:
+    async def has_object(self, bucket: str, response: Response[bytes | memoryview]) -> bool:
         """Whether a response found the object; raise `BucketMissingError` without a bucket."""
         if response.status != 404 or is_missing_object(response):
             self.seen.add(bucket)
@@ -38,8 +38,8 @@ class GCSBuckets(Buckets):
             await self.require(bucket)
         return response.status != 404
 
-    async def _exists(self, bucket: str) -> bool:
+    async def _request(self, bucket: str) -> None:
         url = self._client.url(bucket, items="", fields="name")
-        # Permission to read objects does not include permission to read the bucket's metadata.
         response = await self._client.request("GET", url, expect=(200, 401, 403, 404))
-        return response.status != 404
+        if response.status == 404:
+            raise BucketMissingError(bucket)

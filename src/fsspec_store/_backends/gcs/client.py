@@ -6,11 +6,13 @@ Adds the billed project to each URL. Does not know what requests are for.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlsplit
 
+from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
-from ..._http.native_client import NativeClient
+from ..._http.native_transport import NativeTransport
 from ..._http.responses import StatusError
 from ..._runtime.sharing import frozen
 from ..._version import __version__
@@ -25,21 +27,21 @@ from .session import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from fsspec import AbstractFileSystem
 
-    from ..._http.responses import WholeResponse
+    from ..._http.messages import Response
     from ..._http.retrier import Slot
     from ..._http.settings import Settings
+    from .bodies import Body
 
 __all__ = ["USER_AGENT", "Client"]
 
 T = TypeVar("T")
 
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 USER_AGENT = f"fsspec-store/{__version__}"
-#: Passed with each request, because ``session_kwargs`` may set other values.
-_SESSION_OPTIONS = {"allow_redirects": False, "auto_decompress": False, "raise_for_status": False}
 
 
 class Client:
@@ -69,8 +71,9 @@ class Client:
         share = ("gcs", frozen(fs.storage_options), self.endpoint)
         native = None
         if settings.is_native and supports_native(fs):
-            native = NativeClient(service, settings.policy)
-        self.http = HTTPClient(service, session_maker(fs), share, settings, retry_decision, native)
+            native = NativeTransport(service, settings.policy)
+        transport = AiohttpTransport(session_maker(fs), share, settings.policy)
+        self.http = HTTPClient(service, settings, transport, native, retry_decision)
 
     def url(
         self,
@@ -91,9 +94,28 @@ class Client:
         )
         return f"{url}?{query}" if query else url
 
-    async def request(self, method: str, url: str, **options: Any) -> WholeResponse:
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        expect: Collection[int],
+        headers: Mapping[str, str] = _NO_HEADERS,
+        data: Body | None = None,
+        decode: bool = False,
+    ) -> Response[bytes]:
         """As `request_once`, with retries."""
-        return await self.retry(lambda: self.request_once(method, url, **options))
+        return await self.retry(
+            partial(
+                self.request_once,
+                method,
+                url,
+                expect=expect,
+                headers=headers,
+                data=data,
+                decode=decode,
+            )
+        )
 
     async def retry(self, attempt: Callable[[], Awaitable[T]], slot: Slot | None = None) -> T:
         """Await ``attempt()``, with retries; see `HTTPClient.send`."""
@@ -105,23 +127,35 @@ class Client:
         return await self.http.send(attempt, slot=slot, renew=renew)
 
     async def request_once(
-        self, method: str, url: str, *, headers: Mapping[str, str] | None = None, **options: Any
-    ) -> WholeResponse:
-        """Sign and send a request once. An error response has the service's message as its body."""
-        response = await self.sign_and_send(
-            partial(self.http.once, method, url), headers=headers or {}, **options
-        )
+        self,
+        method: str,
+        url: str,
+        *,
+        expect: Collection[int],
+        headers: Mapping[str, str] = _NO_HEADERS,
+        data: Body | None = None,
+        decode: bool = False,
+    ) -> Response[bytes]:
+        """Sign and send a request once. An error response has the service's message as its body.
+
+        The parameters are those of `fsspec_store._http.messages.Request`.
+        """
+        send = partial(self.http.once, method, expect=expect, data=data, decode=decode)
+        response = await self.sign_and_send(url, headers, send)
         check_is_google(response.status, response.headers, response.body)
         return with_message(response) if response.status >= 400 else response
 
     async def sign_and_send(
-        self, send: Callable[..., Awaitable[T]], *, headers: Mapping[str, str], **options: Any
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        send: Callable[[str, Mapping[str, str]], Awaitable[T]],
     ) -> T:
-        """Await ``send(headers=..., ...)`` once, with credentials and the common headers."""
+        """Await ``send(url, headers)`` once, with credentials and the common headers."""
         all_headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
         await self.authorization.sign(all_headers)
         try:
-            return await send(headers=all_headers, **{**_SESSION_OPTIONS, **options})
+            return await send(url, all_headers)
         except ValueError:
             self.authorization.check_headers(all_headers)
             raise

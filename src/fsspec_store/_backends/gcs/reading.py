@@ -15,12 +15,12 @@ from ..._core.byte_requests import SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
 from ..._http.content_range import (
     content_length,
-    longest_body,
+    max_body_bytes,
     range_header,
     requested_part,
     total_size,
 )
-from ..._http.responses import HTTPResponse, LargeBody, WholeResponse
+from ..._http.messages import LargeBody, Response
 from ..._runtime.threads import in_thread
 from ..object_store.reading import ValueReader, is_version, read_unless_pinned, size_from_range
 from .bodies import HASH_IN_THREAD_BYTES
@@ -42,7 +42,6 @@ GENERATION = "X-Goog-Generation"
 _GENERATION = re.compile("[1-9][0-9]{0,18}")
 #: Without gzip in this header the service decompresses objects that are stored compressed.
 _HEADERS = {"Accept-Encoding": "gzip"}
-_READ_STATUSES = frozenset({200, 206, 404, 416})
 
 
 class Reader(ValueReader[tuple[str, str]]):
@@ -71,9 +70,9 @@ class Reader(ValueReader[tuple[str, str]]):
 
         async def attempt() -> int | None:
             received = await self._client.sign_and_send(
-                partial(self._client.http.fetch, self._client.url(bucket, name, alt="media")),
-                expect=_READ_STATUSES,
-                headers={**_HEADERS, "Range": "bytes=0-0"},
+                self._client.url(bucket, name, alt="media"),
+                {**_HEADERS, "Range": "bytes=0-0"},
+                self._client.http.fetch,
             )
             body = received.body
             if not isinstance(body, LargeBody):
@@ -94,26 +93,25 @@ class Reader(ValueReader[tuple[str, str]]):
     ) -> Found:
         range_value = range_header(request)
         received = await self._client.sign_and_send(
-            partial(self._client.http.fetch, self._client.url(*target, alt="media")),
-            expect=_READ_STATUSES,
-            headers=_HEADERS if range_value is None else {**_HEADERS, "Range": range_value},
-            max_bytes=partial(longest_body, request),
+            self._client.url(*target, alt="media"),
+            _HEADERS if range_value is None else {**_HEADERS, "Range": range_value},
+            partial(self._client.http.fetch, max_bytes=partial(max_body_bytes, request)),
         )
         status, headers, body = received.status, received.headers, received.body
         if isinstance(body, LargeBody):
             is_pinned = allow_large and is_generation(headers.get(GENERATION))
             part, is_whole = await read_unless_pinned(
-                HTTPResponse(status, headers, body), request, is_pinned=is_pinned
+                Response(status, headers, body), request, is_pinned=is_pinned
             )
             if not isinstance(part, LargeBody):
                 check_is_google(status, headers, part, is_value=True)
                 if is_whole and status == 200:
                     await in_thread(verify_checksum, headers, part)
-            return HTTPResponse(status, headers, part)
+            return Response(status, headers, part)
         check_is_google(status, headers, body, is_value=True)
         if status == 404:
-            return with_message(WholeResponse(status, headers, bytes(body)))
-        return HTTPResponse(status, headers, await _requested(body, request, status, headers))
+            return with_message(Response(status, headers, bytes(body)))
+        return Response(status, headers, await _requested(body, request, status, headers))
 
     def _fetch_part(
         self, target: tuple[str, str], headers: Mapping[str, str], total: int | None
@@ -123,10 +121,12 @@ class Reader(ValueReader[tuple[str, str]]):
         is_same = is_version(GENERATION, generation, total)
 
         async def fetch(part: RangeByteRequest, sink: memoryview, slot: Slot) -> None:
-            fetch_part = partial(self._client.http.fetch_part, url, part, sink, is_same=is_same)
             headers = {**_HEADERS, "Range": range_header(part)}
+            fetch_part = partial(
+                self._client.http.fetch_part, part=part, sink=sink, is_same=is_same
+            )
             await self._client.retry(
-                lambda: self._client.sign_and_send(fetch_part, headers=headers), slot
+                partial(self._client.sign_and_send, url, headers, fetch_part), slot
             )
 
         return fetch

@@ -15,8 +15,9 @@ import gcsfs.retry
 import google.auth.exceptions
 
 from ..._http.content_range import stated_size
+from ..._http.messages import Response
 from ..._http.parsing import parse_json
-from ..._http.responses import HTTPResponse, StatusError, WholeResponse, retry_decision_of_error
+from ..._http.responses import StatusError, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
 from ..object_store.batches import batch_responses
@@ -107,7 +108,9 @@ def check_is_google(
         raise UnexpectedServerError("Google's JSON API", status, headers)
 
 
-def verify_stored(response: WholeResponse, data: memoryview, checksums: Mapping[str, str]) -> None:
+def verify_stored(
+    response: Response[bytes], data: memoryview, checksums: Mapping[str, str]
+) -> None:
     """Compare the size and checksums that the service stored with those of the uploaded value.
 
     Raises
@@ -201,7 +204,7 @@ def _size(item: Mapping[str, Any], what: str) -> int | None:
     return None if size is None else stated_size(size, what)
 
 
-def outcomes_of_batch(batch: WholeResponse) -> dict[int, WholeResponse]:
+def outcomes_of_batch(batch: Response[bytes]) -> dict[int, Response[bytes]]:
     """The responses in a batch, by the number of their request; missing ones are left out.
 
     Raises
@@ -216,7 +219,7 @@ def outcomes_of_batch(batch: WholeResponse) -> dict[int, WholeResponse]:
     return outcomes
 
 
-def batch_failures(outcomes: Mapping[int, WholeResponse], count: int) -> dict[int, Exception]:
+def batch_failures(outcomes: Mapping[int, Response[bytes]], count: int) -> dict[int, Exception]:
     """Errors by request number, for the failed requests of a batch of ``count`` deletions."""
     failures: dict[int, Exception] = {}
     for number in range(count):
@@ -228,7 +231,7 @@ def batch_failures(outcomes: Mapping[int, WholeResponse], count: int) -> dict[in
     return failures
 
 
-def with_message(response: WholeResponse) -> WholeResponse:
+def with_message(response: Response[bytes]) -> Response[bytes]:
     """The error response with its JSON body replaced by the message in it, if there is one."""
     if len(response.body) > _MAX_JSON_ERROR_BYTES:
         return response
@@ -238,20 +241,20 @@ def with_message(response: WholeResponse) -> WholeResponse:
         return response
     if not isinstance(message, str):
         return response
-    return WholeResponse(response.status, response.headers, message.encode("utf-8", "replace"))
+    return Response(response.status, response.headers, message.encode("utf-8", "replace"))
 
 
-def is_missing_object(response: HTTPResponse[bytes | memoryview]) -> bool:
+def is_missing_object(response: Response[bytes | memoryview]) -> bool:
     """Whether a response says that the object is missing and its bucket exists."""
     return response.status == 404 and bytes(response.body[:14]) == b"No such object"
 
 
-def is_missing_bucket(response: HTTPResponse[bytes | memoryview]) -> bool:
+def is_missing_bucket(response: Response[bytes | memoryview]) -> bool:
     """Whether a response says that the bucket is missing; emulators only say "Not Found"."""
     return is_ambiguous_404(response) and b"bucket does not exist" in bytes(response.body)
 
 
-def is_ambiguous_404(response: HTTPResponse[bytes | memoryview]) -> bool:
+def is_ambiguous_404(response: Response[bytes | memoryview]) -> bool:
     """Whether a 404 may mean that the bucket is missing, not the object."""
     return response.status == 404 and not is_missing_object(response)
 

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ..._http.messages import Response
 from ..._http.parsing import parse_json
-from ..._http.responses import StatusError, WholeResponse
+from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
 from ..object_store.writing import WRITER, Upload, WriteFailure, failure_of_status
 from .bodies import HASH_IN_THREAD_BYTES, Body, checksum_metadata, multipart_upload
@@ -108,7 +109,7 @@ class GCSUpload(Upload):
         url = self._url(uploadType="multipart")
         headers = {"Content-Type": content_type, "Content-Length": str(body.size)}
         response = await self._send("POST", url, (200,), headers, body)
-        if isinstance(response, WholeResponse):
+        if isinstance(response, Response):
             verify_stored(response, self._data, checksums)
         return bool(response)
 
@@ -124,7 +125,7 @@ class GCSUpload(Upload):
                     continue
                 await self._cleanup.run(partial(_cancel, self._client, session), error)
                 raise
-            if isinstance(response, WholeResponse):
+            if isinstance(response, Response):
                 verify_stored(response, self._data, checksums)
             return bool(response)
         raise OSError(f"the service lost the session of the resumable upload {_MAX_SESSIONS} times")
@@ -161,7 +162,7 @@ class GCSUpload(Upload):
         endpoint = urlsplit(self._client.endpoint)
         return f"{endpoint.scheme}://{endpoint.netloc}{target}"
 
-    async def _send_chunks(self, session: str, chunk_bytes: int) -> WholeResponse | bool:
+    async def _send_chunks(self, session: str, chunk_bytes: int) -> Response[bytes] | bool:
         size = self._data.nbytes
         start = 0
         while True:
@@ -192,10 +193,10 @@ class GCSUpload(Upload):
 
     async def _send(
         self, method: str, url: str, expect: tuple[int, ...], headers: Mapping[str, str], body: Body
-    ) -> WholeResponse | bool:
+    ) -> Response[bytes] | bool:
         """Send a request that may write the object; as `Upload._result`."""
 
-        def attempt() -> Awaitable[WholeResponse]:
+        def attempt() -> Awaitable[Response[bytes]]:
             return self._attempt(
                 self._client.request_once(method, url, expect=expect, headers=headers, data=body)
             )

@@ -11,9 +11,9 @@ from typing import Any
 import aiohttp
 
 from ..._http.content_range import (
-    MOST_DECODED,
-    MOST_EXPANDED,
-    MOST_UNANNOUNCED,
+    MAX_DECODED_BYTES,
+    MAX_EXPANSION,
+    MAX_UNSIZED_BYTES,
     content_coding,
     content_length,
 )
@@ -34,9 +34,9 @@ class BoundedResponse(aiohttp.ClientResponse):
         await super().start(connection)
         length = content_length(self.headers)
         is_coded = bool(content_coding(self.headers))
-        longest = MOST_UNANNOUNCED if length is None else length
+        longest = MAX_UNSIZED_BYTES if length is None else length
         if is_coded:
-            longest = max(MOST_DECODED, MOST_EXPANDED * (length or 0))
+            longest = max(MAX_DECODED_BYTES, MAX_EXPANSION * (length or 0))
         timeout = getattr(self._session, "timeout", None)
         seconds = getattr(timeout, "sock_read", None) or getattr(timeout, "total", None)
         self.content: Any = _BoundedContent(

@@ -9,8 +9,8 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
+from ..._http.messages import Response
 from ..._http.parsing import parse_multipart, parse_part
-from ..._http.responses import WholeResponse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ def batch_body(parts: Iterable[str]) -> tuple[bytes, str]:
     return body, f"multipart/mixed; boundary={boundary}"
 
 
-def batch_responses(batch: WholeResponse) -> dict[int, WholeResponse]:
+def batch_responses(batch: Response[bytes]) -> dict[int, Response[bytes]]:
     """The responses in the response to a batch, by the number of their request.
 
     A part without a number, such as the response to the batch as a whole, is skipped.
@@ -48,5 +48,5 @@ def batch_responses(batch: WholeResponse) -> dict[int, WholeResponse]:
         status = _STATUS_LINE.match(line)
         if number and status:
             headers, body = parse_part(rest)
-            responses[int(number[1])] = WholeResponse(int(status[1]), headers, body)
+            responses[int(number[1])] = Response(int(status[1]), headers, body)
     return responses

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from ..._core.failures import BucketMissingError
-
 __all__ = ["Buckets"]
 
 
@@ -25,10 +23,13 @@ class Buckets(ABC):
         """Raise `BucketMissingError` when the bucket is missing; it is requested once."""
         if bucket in self.seen:
             return
-        if not await self._exists(bucket):
-            raise BucketMissingError(bucket)
+        await self._request(bucket)
         self.seen.add(bucket)
 
     @abstractmethod
-    async def _exists(self, bucket: str) -> bool:
-        """Request the bucket's metadata. A 403 means that the bucket exists."""
+    async def _request(self, bucket: str) -> None:
+        """Request the bucket; raise `BucketMissingError` when it is missing.
+
+        Permission to read objects does not include permission to read the bucket's metadata: a
+        refused request proves that the bucket exists.
+        """

@@ -13,8 +13,9 @@ import aiohttp
 
 from ..._http.content_range import is_of_total, part_start, total_size
 from ..._http.large_reads import read_large, spares
-from ..._http.responses import ChangedWhileReadError, HTTPResponse, LargeBody
-from ..._http.single_stream import is_what_was_asked, read_alone
+from ..._http.messages import LargeBody, Response, ResponseBody
+from ..._http.responses import ChangedWhileReadError
+from ..._http.single_stream import is_requested_range, read_requested_range
 from ..._runtime.threads import in_thread
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ __all__ = [
 Target = TypeVar("Target")
 
 #: A response whose body was read, or left unread because it is large.
-Found: TypeAlias = HTTPResponse[bytes | memoryview | LargeBody]
+Found: TypeAlias = Response[ResponseBody]
 #: ``await fetch(part, sink, slot)`` reads this range of one version of a value into ``sink``, or
 #: raises `ChangedWhileReadError`.
 FetchPart: TypeAlias = "Callable[[RangeByteRequest, memoryview, Slot], Awaitable[object]]"
@@ -60,7 +61,7 @@ class ValueReader(ABC, Generic[Target]):
 
     async def get(
         self, target: Target, request: ByteRequest | None
-    ) -> HTTPResponse[bytes | memoryview]:
+    ) -> Response[bytes | memoryview]:
         """The response with the requested bytes, from one request or several."""
         with self._slot() as slot:
             response = await self._get(target, request, slot, allow_large=True)
@@ -77,12 +78,12 @@ class ValueReader(ABC, Generic[Target]):
                     self._checksum(response),
                 )
                 if whole is not None:
-                    return HTTPResponse(response.status, response.headers, whole)
+                    return Response(response.status, response.headers, whole)
                 # The value changed between the parts. A single response is of one version.
                 response = await self._get(target, request, slot, allow_large=False)
                 body = response.body
                 assert not isinstance(body, LargeBody)
-        return HTTPResponse(response.status, response.headers, body)
+        return Response(response.status, response.headers, body)
 
     @abstractmethod
     async def _get(
@@ -158,13 +159,13 @@ async def read_in_parts(
 
 
 async def read_unless_pinned(
-    found: HTTPResponse[LargeBody], request: ByteRequest | None, *, is_pinned: bool
+    found: Response[LargeBody], request: ByteRequest | None, *, is_pinned: bool
 ) -> tuple[memoryview | LargeBody, bool]:
     """Read a large body, unless it can be read in parts; also return whether it was read whole.
 
     Parameters
     ----------
-    found : HTTPResponse
+    found : Response
         With the unread body.
     request : ByteRequest or None
         The requested range, ``None`` for the whole value.
@@ -174,7 +175,7 @@ async def read_unless_pinned(
     Raises
     ------
     RangeNotSatisfiableError, OSError, aiohttp.ClientPayloadError
-        As `fsspec_store._http.single_stream.is_what_was_asked`.
+        As `fsspec_store._http.single_stream.is_requested_range`.
     """
     body = found.body
     arguments = (
@@ -184,9 +185,9 @@ async def read_unless_pinned(
         found.status,
         found.headers.get("Content-Range"),
     )
-    if is_what_was_asked(*arguments) and is_pinned:
+    if is_requested_range(*arguments) and is_pinned:
         return body, False
-    return await read_alone(*arguments)
+    return await read_requested_range(*arguments)
 
 
 def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[str, str]], bool]:

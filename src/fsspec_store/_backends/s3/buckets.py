@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..._core.failures import BucketMissingError
 from ..object_store.buckets import Buckets
 from .requests import HeadBucket
 
@@ -26,12 +27,10 @@ class S3Buckets(Buckets):
         super().__init__()
         self._client = client
 
-    async def _exists(self, bucket: str) -> bool:
+    async def _request(self, bucket: str) -> None:
         try:
             await self._client.send(HeadBucket(bucket))
-        except FileNotFoundError:
-            return False
+        except FileNotFoundError as error:
+            raise BucketMissingError(bucket) from error
         except PermissionError:
-            # Permission to read objects does not include HeadBucket.
             pass
-        return True

@@ -10,13 +10,14 @@ import aiohttp
 from ..._core.versions import is_strong_etag
 from ..._http.content_range import (
     is_of_total,
-    longest_body,
+    max_body_bytes,
     range_header,
     requested_part,
     total_size,
 )
-from ..._http.responses import ChangedWhileReadError, LargeBody
-from ..._http.single_stream import is_what_was_asked, read_alone
+from ..._http.messages import LargeBody
+from ..._http.responses import ChangedWhileReadError
+from ..._http.single_stream import is_requested_range, read_requested_range
 from ..._runtime.threads import in_thread
 from ..object_store.reading import read_in_parts
 from .checksums import ChecksumError
@@ -25,7 +26,7 @@ from .responses import error_code, is_part_rejected
 
 if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
-    from ..._http.large_reads import Stream
+    from ..._http.messages import BodyStream
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
     from ..object_store.buckets import Buckets
@@ -108,7 +109,7 @@ class Reader:
             key,
             range=None if request is None else range_header(request),
             whole_up_to=self._parts.above,
-            max_bytes=partial(longest_body, request),
+            max_bytes=partial(max_body_bytes, request),
         )
         try:
             response = await self._client.send_once(get)
@@ -123,15 +124,15 @@ class Reader:
             )
             return response if part is body else response._replace(body=part)
         stated = (body, length, request, status, content_range)
-        if is_what_was_asked(*stated) and in_parts and is_strong_etag(etag):
+        if is_requested_range(*stated) and in_parts and is_strong_etag(etag):
             return response
-        part, is_whole = await read_alone(*stated)
+        part, is_whole = await read_requested_range(*stated)
         if is_whole and verify is not None:
             await in_thread(verify, part)
         return response._replace(body=part)
 
     async def _read_parts(
-        self, slot: Slot, bucket: str, key: str, response: ObjectResponse, stream: Stream
+        self, slot: Slot, bucket: str, key: str, response: ObjectResponse, stream: BodyStream
     ) -> memoryview | None:
         """A large body, read with several requests; ``None`` if they are not of one version."""
         etag, content_range = response.etag, response.content_range
@@ -144,7 +145,7 @@ class Reader:
                 range=range_header(part),
                 if_match=etag,
                 whole_up_to=sink.nbytes,
-                max_bytes=partial(longest_body, part),
+                max_bytes=partial(max_body_bytes, part),
                 into=sink,
             )
             try:

@@ -18,7 +18,7 @@ from .xml import ListPage
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from ..._http.large_reads import Stream
+    from ..._http.messages import BodyStream
 
 __all__ = [
     "AbortMultipartUpload",
@@ -52,8 +52,8 @@ class ObjectResponse(NamedTuple):
 
     Attributes
     ----------
-    body : bytes, memoryview or Stream
-        A `Stream`, which the caller closes, if the body has more than ``whole_up_to`` bytes.
+    body : bytes, memoryview or BodyStream
+        A `BodyStream`, which the caller closes, if the body has more than ``whole_up_to`` bytes.
     length : int
         Size of the body in bytes.
     verify : callable or None
@@ -61,7 +61,7 @@ class ObjectResponse(NamedTuple):
         a whole object; bytes are verified already.
     """
 
-    body: bytes | memoryview | Stream
+    body: bytes | memoryview | BodyStream
     length: int
     status: int
     etag: str

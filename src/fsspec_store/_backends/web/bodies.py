@@ -11,13 +11,13 @@ from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import is_out_of_range, resolve
 from ..._core.versions import is_etag
 from ..._http.content_range import (
-    MOST_DECODED,
-    MOST_EXPANDED,
-    MOST_UNANNOUNCED,
-    MOST_WASTED,
+    MAX_DECODED_BYTES,
+    MAX_DISCARDED_BYTES,
+    MAX_EXPANSION,
+    MAX_UNSIZED_BYTES,
+    check_discarded,
     content_coding,
     content_length,
-    refuse_waste,
 )
 from ..._http.http1.buffer_pool import new_memory
 from ..._http.http1.connection import BodyTooLongError
@@ -62,7 +62,7 @@ class RangeIgnoredError(Exception):
 
 
 class Body:
-    """The unread body of a response; a `fsspec_store._http.large_reads.Stream`.
+    """The unread body of a response; a `fsspec_store._http.messages.BodyStream`.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Body:
         # Unused bytes of the last chunk.
         self._left = memoryview(b"")
 
-    async def read(self, limit: int = MOST_UNANNOUNCED) -> bytes:
+    async def read(self, limit: int = MAX_UNSIZED_BYTES) -> bytes:
         """Read and decode the whole body.
 
         Raises
@@ -159,14 +159,14 @@ class Body:
             self._decoded = _through(self._steps, data)
 
     async def size(self) -> int:
-        """Count the decoded bytes by reading them; ``OSError`` above `MOST_WASTED`."""
+        """Count the decoded bytes by reading them; ``OSError`` above `MAX_DISCARDED_BYTES`."""
         size = 0
         while piece := await self.next_piece():
             size += len(piece)
-            if size > MOST_WASTED:
+            if size > MAX_DISCARDED_BYTES:
                 raise OSError(
                     "the server does not state the object's size, which is more than "
-                    f"{MOST_WASTED} bytes"
+                    f"{MAX_DISCARDED_BYTES} bytes"
                 )
         return size
 
@@ -182,10 +182,10 @@ class Body:
 
     def _count(self, piece: bytes) -> None:
         self._decoded_bytes += len(piece)
-        if self._decoded_bytes > max(MOST_DECODED, MOST_EXPANDED * self._sent):
+        if self._decoded_bytes > max(MAX_DECODED_BYTES, MAX_EXPANSION * self._sent):
             raise OSError(
-                f"the {self._coding} form of the object decodes to more than {MOST_DECODED} bytes "
-                f"and {MOST_EXPANDED} times its own size: the rest is not read"
+                f"the {self._coding} form of the object decodes to more than {MAX_DECODED_BYTES} "
+                f"bytes and {MAX_EXPANSION} times its own size: the rest is not read"
             )
 
     async def _next(self) -> bytes:
@@ -221,7 +221,7 @@ async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: 
     RangeNotSatisfiableError
         When the object is too short.
     OSError
-        When more than `MOST_WASTED` bytes would be read and discarded.
+        When more than `MAX_DISCARDED_BYTES` bytes would be read and discarded.
     """
     size = object_size(body.headers)
     if size is None:
@@ -232,9 +232,9 @@ async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: 
     # Azure, for example, supports ranges, but ignores a range without a last byte.
     open_ended = start > 0 and not isinstance(request, RangeByteRequest)
     supports_ranges = body.headers.get("Accept-Ranges") == "bytes"
-    if may_repeat and open_ended and (supports_ranges or start > MOST_WASTED):
+    if may_repeat and open_ended and (supports_ranges or start > MAX_DISCARDED_BYTES):
         raise RangeIgnoredError(size)
-    refuse_waste(start)
+    check_discarded(start)
     return await _read_between(body, start, end)
 
 
@@ -258,16 +258,16 @@ def object_size(headers: Mapping[str, str]) -> int | None:
 async def _extract_unsized(body: Body, request: ByteRequest | None) -> bytes:
     """As `extract_range`, for a response that does not state the object's size."""
     if isinstance(request, SuffixByteRequest):
-        part = await _read_between(body, 0, MOST_WASTED + 1)
-        if len(part) > MOST_WASTED:
-            refuse_waste(None)
+        part = await _read_between(body, 0, MAX_DISCARDED_BYTES + 1)
+        if len(part) > MAX_DISCARDED_BYTES:
+            check_discarded(None)
         return part[-request.suffix :]
     start, end = 0, None
     if isinstance(request, OffsetByteRequest):
         start = request.offset
     elif isinstance(request, RangeByteRequest):
         start, end = request.start, request.end
-    refuse_waste(start)
+    check_discarded(start)
     part = await _read_between(body, start, end)
     if not part and request is not None:
         raise RangeNotSatisfiableError(None)
@@ -283,6 +283,6 @@ async def _read_between(body: Body, start: int, end: int | None) -> bytes:
         position += len(piece)
         if end is not None and position >= end:
             break
-        if end is None and position - start > MOST_UNANNOUNCED:
-            raise BodyTooLongError(MOST_UNANNOUNCED)
+        if end is None and position - start > MAX_UNSIZED_BYTES:
+            raise BodyTooLongError(MAX_UNSIZED_BYTES)
     return b"".join(pieces)

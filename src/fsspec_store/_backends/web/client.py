@@ -7,9 +7,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
+from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
+from ..._http.messages import Request, Response
 from ..._http.origins import TRUSTED_HOSTS, origin_of
-from ..._http.responses import ChangedWhileReadError, HTTPResponse, StatusError, WholeResponse
+from ..._http.responses import ChangedWhileReadError, StatusError
 from ..._runtime.sharing import frozen
 from .bodies import Body
 from .redirects import DirectoryRedirectError
@@ -32,7 +34,6 @@ T = TypeVar("T")
 
 _MISSING = (404, 410)
 _ACCESS_DENIED = (401, 403, 407)
-_ANY_STATUS = range(100, 1000)
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -80,17 +81,13 @@ class WebClient:
     ) -> None:
         self.location = location
         self._redirects = redirects
-        self._client = HTTPClient(
-            service,
+        transport = AiohttpTransport(
             partial(make_session, fs),
-            (
-                "http",
-                frozen(fs.client_kwargs),
-                frozen(users_client(fs)),
-            ),
-            settings,
-            request=redirects.request,
+            ("http", frozen(fs.client_kwargs), frozen(users_client(fs))),
+            settings.policy,
+            follow=redirects.request,
         )
+        self._client = HTTPClient(service, settings, transport)
 
     async def send(
         self,
@@ -101,7 +98,7 @@ class WebClient:
         receive: Callable[[Body], Awaitable[T]],
         headers: Mapping[str, str] = _NO_HEADERS,
         slot: Slot | None = None,
-    ) -> HTTPResponse[T] | None:
+    ) -> Response[T] | None:
         """Send a request; ``None`` if there is no object, `StatusError` for other statuses."""
 
         async def checked(response: aiohttp.ClientResponse) -> T:
@@ -111,17 +108,13 @@ class WebClient:
             await body.drain()
             if response.status in _MISSING:
                 raise _MissingError
-            raise StatusError(
-                WholeResponse(response.status, response.headers, self._reason(response))
-            )
+            raise StatusError(Response(response.status, response.headers, self._reason(response)))
 
-        url = self.location.url_of(path)
+        request = Request(method, self.location.url_of(path), _identity(headers), accept)
 
-        async def attempt() -> HTTPResponse[T] | None:
+        async def attempt() -> Response[T] | None:
             try:
-                return await self._client.receive(
-                    method, url, expect=_ANY_STATUS, headers=_identity(headers), read=checked
-                )
+                return await self._client.receive(request, checked)
             except (_MissingError, DirectoryRedirectError):
                 return None
 
@@ -143,7 +136,7 @@ class WebClient:
         async def attempt() -> None:
             try:
                 await self._client.fetch_part(
-                    url, part, sink, headers=_identity(headers), is_same=is_same
+                    url, _identity(headers), part=part, sink=sink, is_same=is_same
                 )
             except DirectoryRedirectError:
                 raise ChangedWhileReadError from None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from ..._core.redaction import public_text
-from ..._http.responses import HTTPResponse, StatusError
+from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
 from ..pages import Page
 from .index_pages import IndexPage, parse_index
@@ -16,6 +16,7 @@ from .index_pages import IndexPage, parse_index
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from ..._http.messages import Response
     from .bodies import Body
     from .client import WebClient
 
@@ -170,9 +171,7 @@ class Listings:
             self._root_has_index = True
         return page
 
-    async def _parsed(
-        self, response: HTTPResponse[bytes], directory: str, at: URL
-    ) -> IndexPage | None:
+    async def _parsed(self, response: Response[bytes], directory: str, at: URL) -> IndexPage | None:
         kind, _, parameters = response.headers.get("Content-Type", "").partition(";")
         # After a redirect to another path it is not the page of this directory.
         if kind.strip().lower() not in ("text/html", "application/xhtml+xml") or (

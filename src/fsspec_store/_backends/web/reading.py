@@ -11,16 +11,17 @@ from ..._core.byte_requests import RangeByteRequest, SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import is_out_of_range, resolve
 from ..._http.content_range import (
+    check_not_encoded,
     check_part,
     content_coding,
     content_length,
-    longest_body,
+    max_body_bytes,
     range_header,
-    refuse_encoded_part,
     requested_part,
     total_size,
 )
-from ..._http.responses import ChangedWhileReadError, HTTPResponse, LargeBody, StatusError
+from ..._http.messages import LargeBody, Response
+from ..._http.responses import ChangedWhileReadError, StatusError
 from ..object_store.reading import ValueReader, is_version
 from .bodies import Body, RangeIgnoredError, extract_range, object_size, supports_parts
 
@@ -112,13 +113,13 @@ class Reader(ValueReader[_Target]):
             if status == 416:
                 await body.drain()
                 return b""
-            refuse_encoded_part(status, headers)
+            check_not_encoded(status, headers)
             ignored = status == 200 and "Content-Range" not in headers
             if byte_range is not None and ignored:
                 return await extract_range(body, request, may_repeat=target.may_repeat)
             size = object_size(headers)
             if size is None:
-                data: bytes | memoryview = await body.read(longest_body(request, status))
+                data: bytes | memoryview = await body.read(max_body_bytes(request, status))
                 return _part(request, status, headers, data)
             # Checked before the body is read: a wrong part may have any number of bytes.
             check_part(size, request, status=status, content_range=headers.get("Content-Range"))
@@ -134,7 +135,7 @@ class Reader(ValueReader[_Target]):
             headers={} if byte_range is None else {"Range": byte_range},
             slot=slot,
         )
-        return HTTPResponse(404, {}, b"") if found is None else found
+        return Response(404, {}, b"") if found is None else found
 
     def _fetch_part(
         self, target: _Target, headers: Mapping[str, str], total: int | None
@@ -228,7 +229,7 @@ async def _no_body(body: Body) -> bytes:
     return b""
 
 
-def _whole_size(response: HTTPResponse[Any]) -> int | None:
+def _whole_size(response: Response[Any]) -> int | None:
     """The object's size from a 200, 206 or 416 response; ``None`` if it is not stated."""
     if content_coding(response.headers):
         return None

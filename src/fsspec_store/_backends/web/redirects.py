@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDict
 
+    from ..._http.messages import Request
     from ..._http.origins import Origin
 
 __all__ = ["DirectoryRedirectError", "Redirects"]
@@ -94,13 +95,12 @@ class Redirects:
     async def request(
         self,
         session: aiohttp.ClientSession,
-        method: str,
-        url: URL,
-        *,
-        headers: Mapping[str, str],
-        **options: Any,
+        request: Request,
+        timeouts: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
         """Send GET or HEAD; return the first response that is not a redirect, its body unread.
+
+        This is a `fsspec_store._http.aiohttp_transport.Follow`.
 
         Raises
         ------
@@ -110,7 +110,13 @@ class Redirects:
             When there are too many redirects, or a target is not an http or https URL.
         """
         # `bodies` decodes, with size limits.
-        common = {**options, "allow_redirects": False, "auto_decompress": False}
+        common: dict[str, Any] = {
+            "timeout": timeouts,
+            "allow_redirects": False,
+            "auto_decompress": False,
+        }
+        method, headers = request.method, request.headers
+        url = URL(request.url, encoded=True)
         params = self._params
         history: list[aiohttp.ClientResponse] = []
         while True:

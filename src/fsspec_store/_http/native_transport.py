@@ -11,22 +11,21 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from multidict import CIMultiDict
+
 from .._runtime.sharing import Shared
 from .._runtime.threads import in_thread
-from .http1.connection import max_control_bytes
 from .http1.pool import DEFAULT_PORTS, Origin, Pool
+from .messages import LargeBody, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from .http1.connection import MaxBytes, Response
-    from .http1.pool import Stream
+    from .messages import Request, ResponseBody
     from .retry_policy import RetryPolicy
 
-__all__ = ["NativeClient"]
+__all__ = ["NativeTransport"]
 
 
-class NativeClient:
+class NativeTransport:
     """Sends requests to one server.
 
     Parameters
@@ -48,57 +47,40 @@ class NativeClient:
         # One pool for all servers: it stores idle connections by origin.
         self._pools: Shared[Pool] = Shared(("native", *times), lambda: _Pools(*times))
 
-    async def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: memoryview | None = None,
-        *,
-        whole_up_to: int,
-        into: memoryview | None = None,
-        max_bytes: MaxBytes = max_control_bytes,
-    ) -> tuple[Response, Stream | None]:
-        """Send a request and receive its response.
-
-        Parameters
-        ----------
-        method : str
-            The request method.
-        url : str
-            Quoted URL on this server.
-        headers : mapping
-            All headers except ``Host``. ``Content-Length`` is optional.
-        body : memoryview, optional
-            The request's body.
-        whole_up_to, into, max_bytes
-            As in `fsspec_store._http.http1.pool.Pool.request`, whose return values and exceptions
-            apply too.
+    async def send(self, request: Request) -> Response[ResponseBody]:
+        """Send a request whose body is contiguous, and do not decode the response.
 
         Raises
         ------
         ValueError
             When a header contains a line break.
+        ConnectionError, TimeoutError, OSError
+            As `fsspec_store._http.http1.pool.Pool.request`.
         """
-        target = url[len(self._service) :]
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        if body is not None and "Content-Length" not in headers:
+        body = None if request.body is None else request.body.in_one_piece()
+        target = request.url[len(self._service) :]
+        lines = [f"{name}: {value}\r\n" for name, value in request.headers.items()]
+        if body is not None and "Content-Length" not in request.headers:
             lines.append(f"Content-Length: {body.nbytes}\r\n")
-        head = f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\n{''.join(lines)}\r\n"
+        head = f"{request.method} {target} HTTP/1.1\r\nHost: {self._host}\r\n{''.join(lines)}\r\n"
         if head.count("\n") != len(lines) + 3 or head.count("\r") != len(lines) + 3:
             raise ValueError("a request header contains a line break")
         if self._origin is None:
             # In a thread, because it reads the files of trusted certificates.
             self._origin = Origin(*self._address, await in_thread(_tls_context))
-        return await self._pools.get().request(
+        response, stream = await self._pools.get().request(
             self._origin,
             head.encode("latin-1"),
             body,
-            no_body=method == "HEAD",
-            whole_up_to=whole_up_to,
-            into=into,
-            max_bytes=max_bytes,
+            no_body=request.method == "HEAD",
+            whole_up_to=request.unread_above,
+            into=request.into,
+            max_bytes=request.max_bytes,
         )
+        headers = CIMultiDict(response.headers)
+        if stream is not None:
+            return Response(response.status, headers, LargeBody(stream, response.length))
+        return Response(response.status, headers, response.body or b"")
 
     def close(self) -> None:
         """Close all connections. Later requests open new ones."""
