@@ -241,7 +241,7 @@ def open_store(
     StoreURLError
         When the URL is invalid, or its protocol is unknown.
     MissingExtraError
-        When the library for the protocol is not installed. The message says how to install it.
+        When the library for the protocol is not installed. The message names the command.
     StorageOptionError
         When the filesystem has no such option, or `ZarrStore` no such parameter.
     TypeError

@@ -105,7 +105,7 @@ class Bucket(Backend):
         self.removed += paths
 
     def failure(self, error: Exception) -> Failure:
-        return Failure.BACKEND if isinstance(error, OSError) else Failure.NOT_OURS
+        return Failure.BACKEND if isinstance(error, OSError) else Failure.PROGRAM_ERROR
 
     read = size = write = remove = None  # type: ignore[assignment]
 

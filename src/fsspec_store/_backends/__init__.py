@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .base import Backend
-from .links import check_instance
+from .chain_options import check_instance
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -196,10 +196,10 @@ class Backend(ABC):
                 refuse_relative(paths, directory)
                 yield paths
 
-        async with aclosing(pages), aclosing(batches()) as found:
+        async with aclosing(pages), aclosing(batches()) as removals:
             await for_each(
                 partial(self.remove_many, limit=limit // pages_at_once),
-                found,
+                removals,
                 limit=pages_at_once,
             )
 
@@ -231,11 +231,11 @@ class Backend(ABC):
         await self.remove(leftover.key)
 
     def check_root(self, root: str) -> str | None:
-        """Why no store can have this root, ``None`` if one can. No I/O."""
+        """The reason why no store can have this root, ``None`` if it is valid. No I/O."""
         return None
 
     def check_path(self, path: str) -> str | None:
-        """Why no object can have this path, ``None`` if one can. No I/O."""
+        """The reason why no object can have this path, ``None`` if it is valid. No I/O."""
         return None
 
     @abstractmethod

@@ -10,26 +10,26 @@ __all__ = [
     "AIOHTTP",
     "AZURE_IDENTITY",
     "BY_MODULE",
+    "FILESYSTEM_OPTIONS",
     "GCSFS",
-    "OF_FILESYSTEMS",
-    "OF_THE_STORE",
     "S3FS",
+    "STORE_PARAMETERS",
     "WEBDAV4",
-    "squashed",
+    "normalized",
 ]
 
 
-def squashed(name: str) -> str:
+def normalized(name: str) -> str:
     """The form in which names are compared: ``endpointUrl`` is ``endpoint_url``."""
     return name.lower().replace("_", "").replace("-", "")
 
 
 def _table(*rows: tuple[str, str]) -> dict[str, str]:
-    return {squashed(name): meant for names, meant in rows for name in names.split()}
+    return {normalized(name): meant for names, meant in rows for name in names.split()}
 
 
 #: Parameters of a store, which are not storage options.
-OF_THE_STORE = _table(
+STORE_PARAMETERS = _table(
     ("read_only readonly", "the store parameter read_only=..."),
     ("timeout connect_timeout read_timeout", "the store parameter timeout=..."),
     ("retries max_retries max_attempts retry_config", "the store parameter retries=..."),
@@ -182,7 +182,7 @@ AZURE_IDENTITY = _names(
 )
 
 #: Options of the filesystems of services, of FTP and SFTP, and of fsspec's layers.
-OF_FILESYSTEMS = AZURE_IDENTITY | _names(
+FILESYSTEM_OPTIONS = AZURE_IDENTITY | _names(
     # s3fs
     "anon cache_regions client_kwargs config_kwargs default_block_size default_cache_type "
     "default_fill_cache endpoint_url fixed_upload_size key local_expiry_check max_concurrency "

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..errors import StorageOptionError
-from .option_names import OF_THE_STORE, squashed
+from .option_names import STORE_PARAMETERS, normalized
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Set
@@ -24,13 +24,13 @@ _PRIVATE_HOST = re.compile(r"localhost|127\..*|\[::1\]|10\..*|192\.168\..*|[\w\-
 
 
 def refuse_unknown(
-    words: str, given: Iterable[str], known: Set[str], elsewhere: Mapping[str, str] | None = None
+    message: str, given: Iterable[str], known: Set[str], elsewhere: Mapping[str, str] | None = None
 ) -> None:
     """Refuse unknown options, which would fail at the first request or be ignored silently.
 
     Parameters
     ----------
-    words : str
+    message : str
         Start of the message: "s3fs takes no storage option".
     given, known : iterable of str
         Names of options.
@@ -47,32 +47,32 @@ def refuse_unknown(
         meant = _meant(name, known, elsewhere or {})
         hints.append(f"{name!r}" + (f" (did you mean {meant}?)" if meant else ""))
     if hints:
-        raise StorageOptionError(f"{words} {', '.join(hints)}")
+        raise StorageOptionError(f"{message} {', '.join(hints)}")
 
 
 def endpoint_advice(endpoint: str) -> str:
     """Advice for an endpoint without a scheme; ``""`` when it is not a host."""
-    found = _HOST.fullmatch(endpoint)
-    if not found or not (found["port"] or "." in found["host"] or found["host"] == "localhost"):
+    match = _HOST.fullmatch(endpoint)
+    if not match or not (match["port"] or "." in match["host"] or match["host"] == "localhost"):
         return ""
     # Self-hosted services on other ports seldom use TLS.
-    private = _PRIVATE_HOST.fullmatch(found["host"]) or found["port"] not in (None, ":443")
+    private = _PRIVATE_HOST.fullmatch(match["host"]) or match["port"] not in (None, ":443")
     return f"; write {'http' if private else 'https'}://{endpoint}"
 
 
 def _meant(name: str, known: Set[str], elsewhere: Mapping[str, str]) -> str:
-    key = squashed(name)
+    key = normalized(name)
     if key in elsewhere:
         return elsewhere[key]
     for other in sorted(known):
-        if squashed(other) == key:
+        if normalized(other) == key:
             return repr(other)
-    if key in OF_THE_STORE:
-        return OF_THE_STORE[key]
+    if key in STORE_PARAMETERS:
+        return STORE_PARAMETERS[key]
     near = difflib.get_close_matches(name.lower(), known, n=1)
     if near:
         return repr(near[0])
-    for table in (elsewhere, OF_THE_STORE):
+    for table in (elsewhere, STORE_PARAMETERS):
         similar = difflib.get_close_matches(key, table, n=1, cutoff=_NEAR)
         if similar:
             return table[similar[0]]

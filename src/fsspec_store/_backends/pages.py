@@ -22,10 +22,10 @@ __all__ = [
     "MAX_EMPTY_PAGES",
     "Continuation",
     "Page",
-    "answered_prefix",
-    "check_answered",
+    "check_stated_prefix",
     "checked_pages",
     "refuse_relative",
+    "stated_prefix",
 ]
 
 logger = logging.getLogger("fsspec_store.listing")
@@ -37,7 +37,7 @@ MAX_EMPTY_PAGES = 10_000
 #: A ``.`` or ``..`` segment.
 _RELATIVE_SEGMENT = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
 
-#: More than the size of the longest prefix and all before it.
+#: Bytes that are searched for the prefix: the longest prefix and everything before it are shorter.
 _HEAD_BYTES = 16 * 2**10
 _ENTRY = re.compile(rb"<(?:Contents|CommonPrefixes|Blobs)[ >/]")
 _PREFIX = re.compile(rb"<Prefix>([^<]*)</Prefix>")
@@ -68,7 +68,7 @@ async def checked_pages(
     """Yield the pages of a listing, without repeated objects and entries outside of the prefix.
 
     A service or a cache that ignores the prefix, or the delimiter, lists too much. A page with
-    entries inside and outside of the prefix comes from such a service: nothing is missing, and the
+    entries inside and outside of the prefix is from such a service: nothing is missing, and the
     entries outside are removed. A page with only entries outside may be the response to another
     request, and is an error.
 
@@ -174,7 +174,7 @@ def refuse_relative(paths: Sequence[str], directory: str) -> None:
             )
 
 
-def answered_prefix(body: bytes) -> str:
+def stated_prefix(body: bytes) -> str:
     """The prefix that an XML listing states, ``""`` if it states none.
 
     S3 and Azure state it before the first entry ("ListObjectsV2", "List Blobs").
@@ -190,7 +190,7 @@ def answered_prefix(body: bytes) -> str:
     return text
 
 
-def check_answered(stated: str, requested: str) -> None:
+def check_stated_prefix(stated: str, requested: str) -> None:
     """Refuse a listing that states another prefix than the requested one.
 
     A cache's response for another request may be incomplete although all its keys start with the

@@ -17,7 +17,7 @@ __all__ = ["Fetch", "IndexedRequest", "coalesce", "slice_members"]
 #: A request with its index among all requests of the caller.
 IndexedRequest: TypeAlias = tuple[int, ByteRequest | None]
 
-#: Start, first sort key after it, index, end, member: sorts without a comparison of requests.
+#: Start, second sort key, index, end, member: sorts without a comparison of requests.
 _Span: TypeAlias = tuple[int, int, int, int, IndexedRequest]
 
 #: The end of an offset request: greater than every bound of a request.
@@ -74,7 +74,7 @@ def coalesce(
             return [Fetch(None, requests)]
         if isinstance(request, RangeByteRequest):
             if request.start < request.end:
-                # Of two ranges with one start the longer one comes first.
+                # Of two ranges with the same start, the longer one is sorted first.
                 spans.append((request.start, -request.end, index, request.end, member))
             else:
                 empty.append(member)
@@ -104,7 +104,7 @@ def slice_members(
     Parameters
     ----------
     data : memoryview
-        The bytes of the read: fewer than requested when the object ends before.
+        The bytes of the read: fewer than requested when the object ends earlier.
     fetched : ByteRequest or None
         The request of the fetch.
     members : list of (int, ByteRequest or None)

@@ -26,7 +26,7 @@ class Failure(enum.Enum):
     #: Any other failure of the filesystem or service.
     BACKEND = "backend"
     #: An error in the program, not in the filesystem. It is raised unchanged.
-    NOT_OURS = "not ours"
+    PROGRAM_ERROR = "program error"
 
 
 class RangeNotSatisfiableError(Exception):
@@ -57,7 +57,7 @@ def builtin_failure(error: Exception) -> Failure:
         return Failure.UNSUPPORTED
     if isinstance(error, (OSError, TimeoutError, EOFError)):
         return Failure.BACKEND
-    return Failure.NOT_OURS if _is_builtin(type(error)) else Failure.BACKEND
+    return Failure.PROGRAM_ERROR if _is_builtin(type(error)) else Failure.BACKEND
 
 
 def _is_builtin(cls: type[Any]) -> bool:

@@ -112,9 +112,9 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
             return value
         return type(value)(items)
     if is_dataclass(value) and not isinstance(value, type):
-        found = {field.name: getattr(value, field.name) for field in fields(value)}
-        public = {name: _cleaned(each, clean) for name, each in found.items()}
-        changed = {name: each for name, each in public.items() if each is not found[name]}
+        values = {field.name: getattr(value, field.name) for field in fields(value)}
+        public = {name: _cleaned(each, clean) for name, each in values.items()}
+        changed = {name: each for name, each in public.items() if each is not values[name]}
         return replace(value, **changed) if changed else value
     if hasattr(value, "headers") or (hasattr(value, "host") and hasattr(value, "query")):
         # A request, a response or a URL of a library.

@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 __all__ = [
-    "BUCKETS",
+    "BUCKET_PROTOCOLS",
     "SCHEME",
-    "WEB",
+    "WEB_PROTOCOLS",
     "is_layer",
     "links_of",
-    "meant_url",
     "named_options",
     "protocol_of",
     "protocols",
+    "suggested_url",
 ]
 
 #: Protocols whose URLs start with a bucket or container.
-BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
+BUCKET_PROTOCOLS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 
-WEB = frozenset({"http", "https"})
+WEB_PROTOCOLS = frozenset({"http", "https"})
 
 #: A scheme, its slashes if there are any, and the rest.
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(//)?(.*)", re.DOTALL)
@@ -130,7 +130,7 @@ def named_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
     return known
 
 
-def meant_url(path: str) -> str | None:
+def suggested_url(path: str) -> str | None:
     """The URL that a relative path was probably meant to be; ``None`` if there is none.
 
     It is ``s3://bucket/x`` for ``bucket/x``, ``arn:aws:s3:::bucket/x``, and ``s3:/bucket/x``, to
@@ -146,9 +146,9 @@ def meant_url(path: str) -> str | None:
         return f"{match[1]}://{match[3].lstrip('/')}"
     scheme, slashes, rest = path.partition("//")
     if slashes and scheme in available_protocols():
-        # Without its colon.
+        # The colon is missing: ``s3//bucket``.
         return f"{scheme}://{rest}"
-    # Names of buckets have no other characters.
+    # Other characters are not valid in the name of a bucket.
     return f"s3://{path}" if re.match(r"[a-z0-9][a-z0-9.\-]{0,62}(/|$)", path) else None
 
 
@@ -205,11 +205,11 @@ def _check_link(link: str, text: str) -> None:
     match = SCHEME.fullmatch(link)
     if protocol != "file":
         _check_protocol(protocol, text)
-    elif match and not match[2] and (match[1] in BUCKETS or match[1] in WEB):
+    elif match and not match[2] and (match[1] in BUCKET_PROTOCOLS or match[1] in WEB_PROTOCOLS):
         # fsspec would open a local file of that name.
         meant = public_url(f"{match[1]}://{match[3].lstrip('/')}")
         raise StoreURLError(f"{public_url(text)!r} is not a URL: write {meant}")
-    if protocol not in BUCKETS:
+    if protocol not in BUCKET_PROTOCOLS:
         return
     rest = link.partition("://")[2]
     if not rest.strip("/"):

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import fsspec
 from fsspec.registry import available_protocols, get_filesystem_class
 
-from .._backends.links import OF_OPEN, check_options, is_strict_layer, known_options
-from .._backends.option_names import BY_MODULE, squashed
+from .._backends.chain_options import OPEN_ARGUMENTS, check_options, is_fsspec_layer, known_options
+from .._backends.option_names import BY_MODULE, normalized
 from .._backends.options import refuse_unknown
 from .._core.redaction import public_url
 from .._core.urls import named_options, protocol_of
@@ -68,7 +68,7 @@ def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[Abstra
             f"{public_url(links[0])!r} has no archive: write {protocol}://::archive, or "
             f"{protocol}://path/inside::archive"
         )
-    if len(found) > 1 and is_strict_layer(outermost.cls):
+    if len(found) > 1 and is_fsspec_layer(outermost.cls):
         _check_flat(found, flat)
     below: dict[str, Any] = {}
     for link in found[:-1]:
@@ -93,7 +93,7 @@ def _distribute(
     links: Sequence[str], given: Mapping[str, Any]
 ) -> tuple[list[_Link], dict[str, Any]]:
     """Each link with its options, innermost first, and the options without a link's name."""
-    options = {name: value for name, value in given.items() if name not in OF_OPEN}
+    options = {name: value for name, value in given.items() if name not in OPEN_ARGUMENTS}
     found: list[_Link] = []
     previous = ""
     for number in range(len(links) - 1, -1, -1):
@@ -138,7 +138,7 @@ def _takes_path_below(cls: type[AbstractFileSystem], path: str) -> bool:
 def _check_of_open(protocol: str, cls: type[AbstractFileSystem], given: Mapping[str, Any]) -> None:
     """Refuse options of the outermost link that fsspec would use as arguments of `fsspec.open`."""
     named = inspect.signature(cls.__init__).parameters
-    for name in OF_OPEN:
+    for name in OPEN_ARGUMENTS:
         if name in given and name in named:
             raise StorageOptionError(
                 f"{name!r} is an argument of fsspec.open: write {{{protocol!r}: {{{name!r}: ...}}}}"
@@ -153,7 +153,7 @@ def _check_flat(found: Sequence[_Link], flat: Mapping[str, Any]) -> None:
     for name in flat.keys() - known:
         meant = _meant_link(found, name, flat[name])
         if meant:
-            elsewhere[squashed(name)] = meant
+            elsewhere[normalized(name)] = meant
     words = f"{outermost.protocol}:: takes no storage option"
     refuse_unknown(words, flat, known, elsewhere)
 
@@ -164,8 +164,8 @@ def _meant_link(found: Sequence[_Link], name: str, value: object) -> str:
         module = link.cls.__module__
         table = next((BY_MODULE[start] for start in BY_MODULE if module.startswith(start)), {})
         named = {*named_options(link.cls), *_UNNAMED.get(module, ())}
-        if squashed(name) in table and name not in named:
-            return f"{table[squashed(name)]} among the options of {link.protocol!r}"
+        if normalized(name) in table and name not in named:
+            return f"{table[normalized(name)]} among the options of {link.protocol!r}"
         near = difflib.get_close_matches(name, named, n=1, cutoff=0.7)
         if near:
             return f"{{{link.protocol!r}: {{{near[0]!r}: ...}}}}"

@@ -76,7 +76,7 @@ class Action(NamedTuple):
             scrub(error, self.backend.redactor(), outer=handled)
             return
         failure = self.backend.failure(error)
-        if failure is Failure.NOT_OURS:
+        if failure is Failure.PROGRAM_ERROR:
             # A bug in the program: its traceback stays complete.
             forget_locals(error, outer=handled, keep_functions=True)
             return

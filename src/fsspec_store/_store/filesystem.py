@@ -20,7 +20,15 @@ from .._backends.generic.errors import failure_of
 from .._core.failures import Failure
 from .._core.redaction import hidden, public_text, public_url, request_secrets, secret_options
 from .._core.scrubbing import scrub
-from .._core.urls import BUCKETS, SCHEME, WEB, links_of, meant_url, protocol_of, protocols
+from .._core.urls import (
+    BUCKET_PROTOCOLS,
+    SCHEME,
+    WEB_PROTOCOLS,
+    links_of,
+    protocol_of,
+    protocols,
+    suggested_url,
+)
 from ..errors import (
     AccessDeniedError,
     BackendError,
@@ -216,7 +224,7 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
         root = f"{os.getcwd().rstrip('/')}/{root}"
     scheme = SCHEME.fullmatch(root)
     names = protocols(fs)
-    if not ("?" in root and WEB.intersection(names)):
+    if not ("?" in root and WEB_PROTOCOLS.intersection(names)):
         # A "/" at the end of a query is part of a token.
         root = root.rstrip("/")
     if scheme and scheme[2]:
@@ -225,12 +233,16 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
         known = {*names, *(protocols(below) if below is not None else ())}
         if scheme[1] not in known:
             raise StoreURLError(f"{public_url(path)!r} is not a path of {'/'.join(names)}")
-        if not (WEB.intersection(known) or _has_urls_for_paths(fs) or _has_urls_for_paths(below)):
+        if not (
+            WEB_PROTOCOLS.intersection(known)
+            or _has_urls_for_paths(fs)
+            or _has_urls_for_paths(below)
+        ):
             # obstore's class keeps the scheme, because only its instances have a protocol.
             root = scheme[3].rstrip("/")
         elif not scheme[3].strip("/"):
             raise StoreURLError(f"{public_url(path)!r} has no host and no folder")
-    if BUCKETS.intersection(names) and not root.strip("/"):
+    if BUCKET_PROTOCOLS.intersection(names) and not root.strip("/"):
         raise StoreURLError(f"{public_url(path or names[0] + '://')!r} names no bucket")
     return fs, root
 
@@ -251,7 +263,7 @@ def root_url(fs: AbstractFileSystem, root: str) -> str:
     while any(cls.__module__ == "fsspec.implementations.cached" for cls in type(fs).__mro__):
         fs = fs.fs
     # A web server's paths are URLs. Some versions of fsspec would add a second protocol.
-    if WEB.intersection(protocols(fs)):
+    if WEB_PROTOCOLS.intersection(protocols(fs)):
         return root
     # An empty path would be the working folder.
     url: str = fs.unstrip_protocol(root or fs.root_marker)
@@ -269,9 +281,9 @@ def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
         return "a file and not a folder"
     with suppress(OSError):
         above, _, name = root.partition(os.getcwd() + "/")
-        meant = None if above or not name else meant_url(name)
+        meant = None if above or not name else suggested_url(name)
         if meant:
-            what = "a bucket" if BUCKETS.intersection([protocol_of(meant)]) else "its URL"
+            what = "a bucket" if BUCKET_PROTOCOLS.intersection([protocol_of(meant)]) else "its URL"
             return f"no such folder; {what} is {public_url(meant)}"
     return "no such folder"
 

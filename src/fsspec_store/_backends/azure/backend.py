@@ -24,10 +24,10 @@ from ..object_store.writing import Condition
 from ..pages import (
     Continuation,
     Page,
-    answered_prefix,
-    check_answered,
+    check_stated_prefix,
     checked_pages,
     refuse_relative,
+    stated_prefix,
 )
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
@@ -195,7 +195,7 @@ class AzureBackend(Backend):
         while True:
             response = await self._client.request("GET", container, query + place, expect={200})
             found = await parsed(listing, response.body)
-            check_answered(answered_prefix(response.body), prefix + name_prefix)
+            check_stated_prefix(stated_prefix(response.body), prefix + name_prefix)
             page = Listing(
                 [(f"{container}/{name}", size) for name, size in found.blobs],
                 [f"{container}/{prefix}" for prefix in found.prefixes],

@@ -24,7 +24,7 @@ from .atomic_write import write_and_rename
 from .cached_copies import CachedCopies
 from .copy_folders import NotCopiedError
 from .errors import NO_FILE, failure_of
-from .folders import check_depth, children, holds_a_file, make_room, prune, temporary_files
+from .folders import check_depth, children, contains_file, prepare_path, prune, temporary_files
 from .guards import is_on_web
 from .lookups import info_of, is_missing, size_of
 from .methods import Methods
@@ -124,7 +124,7 @@ class GenericBackend(Backend):
                 if attempt == _FOLDER_TRIES - 1:
                     raise
                 # Always a second try: the obstacle may have been removed meanwhile.
-                if not await make_room(self._methods, path, error) and attempt > 0:
+                if not await prepare_path(self._methods, path, error) and attempt > 0:
                     raise
 
     async def remove(self, path: str) -> None:
@@ -184,7 +184,7 @@ class GenericBackend(Backend):
                     continue
                 if info["type"] == "file":
                     objects.append((path, self._listed_size(path, info)))
-                elif recursive or self._quirks.flat or await holds_a_file(self._methods, path):
+                elif recursive or self._quirks.flat or await contains_file(self._methods, path):
                     prefixes.append(path)
             if recursive:
                 new = [path for path in prefixes if path not in seen]

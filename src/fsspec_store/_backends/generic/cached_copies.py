@@ -98,19 +98,19 @@ class CachedCopies:
 
     def _open(self, folder: CopyFolder, below: AbstractFileSystem, path: str) -> BinaryIO:
         uid = self._uid(below, path)
-        file = self._open_kept(folder, uid) or self._open_fsspecs(folder, path, uid, None)
+        file = self._open_own(folder, uid) or self._open_fsspec(folder, path, uid, None)
         if file is not None:
             return file
         with lock_of(folder.path):
             # Another thread may have made it meanwhile, of a newer version.
             uid = self._uid(below, path)
             return (
-                self._open_kept(folder, uid)
-                or self._open_fsspecs(folder, path, uid, below)
+                self._open_own(folder, uid)
+                or self._open_fsspec(folder, path, uid, below)
                 or self._fetch(folder, below, path, uid)
             )
 
-    def _open_kept(self, folder: CopyFolder, uid: str | None) -> BinaryIO | None:
+    def _open_own(self, folder: CopyFolder, uid: str | None) -> BinaryIO | None:
         while (copy := self._valid(folder, uid)) is not None:
             # Removed when a newer copy is made, or a store changes the value.
             with suppress(FileNotFoundError):
@@ -122,7 +122,7 @@ class CachedCopies:
                 return None
         return None
 
-    def _open_fsspecs(
+    def _open_fsspec(
         self, folder: CopyFolder, path: str, uid: str | None, below: AbstractFileSystem | None
     ) -> BinaryIO | None:
         return None if folder.is_changed() else self._fsspec.open(path, uid, below)

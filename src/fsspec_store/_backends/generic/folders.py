@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .methods import Methods
 
-__all__ = ["check_depth", "children", "holds_a_file", "make_room", "prune", "temporary_files"]
+__all__ = ["check_depth", "children", "contains_file", "prepare_path", "prune", "temporary_files"]
 
 #: Maximum depth below the listed folder: keys of 1,024 bytes cannot be deeper.
 MAX_DEPTH = 512
@@ -86,7 +86,7 @@ def _modified(info: Mapping[str, Any]) -> datetime | None:
     return None
 
 
-async def holds_a_file(methods: Methods, folder: str) -> bool:
+async def contains_file(methods: Methods, folder: str) -> bool:
     """Whether there is a file at any depth below a folder."""
     seen = {folder}
     waiting = [folder]
@@ -116,8 +116,8 @@ def check_depth(path: str, root: str) -> None:
         )
 
 
-async def make_room(methods: Methods, path: str, error: Exception) -> bool:
-    """Make the folders of a value, or remove empty folders at its path.
+async def prepare_path(methods: Methods, path: str, error: Exception) -> bool:
+    """Make the folders above a value, or remove empty folders at its path.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ async def make_room(methods: Methods, path: str, error: Exception) -> bool:
         raise error
     here = await info_of(methods, path)
     if here is not None and here["type"] == "directory":
-        if await holds_a_file(methods, path):
+        if await contains_file(methods, path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from error
         await prune(methods, path, itself=True)
         return True

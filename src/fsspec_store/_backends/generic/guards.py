@@ -41,13 +41,13 @@ def is_on_web(fs: AbstractFileSystem) -> bool:
 
 def _guard_web(web: Any) -> None:
     """Guard an ``HTTPFileSystem``."""
-    if isinstance(web.get_client, _Client):
+    if isinstance(web.get_client, _GetClient):
         return
     # Imported now: during an import at the first request another thread may fork.
     from . import bounded_responses  # noqa: F401
 
     trusted = web.kwargs.pop("trusted_redirect_hosts", ())
-    web.get_client = _Client(web.get_client, "cookie_jar" in web.client_kwargs, trusted)
+    web.get_client = _GetClient(web.get_client, "cookie_jar" in web.client_kwargs, trusted)
     if web._session is not None:
         web.get_client.prepare(web._session)
 
@@ -106,7 +106,7 @@ def _services(fs: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield from _services(below, seen)
 
 
-class _Client:
+class _GetClient:
     """A ``get_client`` that calls the user's and guards the session.
 
     Parameters

@@ -136,22 +136,22 @@ class SharedInstance:
         return fs
 
 
-def _recreated(thing: Any, changes: Mapping[str, Any] | None = None) -> Any:
+def _recreated(argument: Any, changes: Mapping[str, Any] | None = None) -> Any:
     """A new filesystem with the same arguments, recreated too, that shares no state."""
-    if isinstance(thing, AbstractFileSystem):
-        args = [_recreated(value) for value in thing.storage_args]
+    if isinstance(argument, AbstractFileSystem):
+        args = [_recreated(value) for value in argument.storage_args]
         options = {
             name: _recreated(value)
-            for name, value in thing.storage_options.items()
+            for name, value in argument.storage_options.items()
             if name not in ("loop", "skip_instance_cache")
         }
-        return type(thing)(*args, **options | dict(changes or {}), skip_instance_cache=True)
-    if isinstance(thing, dict):
-        return {name: _recreated(value) for name, value in thing.items()}
-    if hasattr(thing, "read") and hasattr(thing, "seek"):
+        return type(argument)(*args, **options | dict(changes or {}), skip_instance_cache=True)
+    if isinstance(argument, dict):
+        return {name: _recreated(value) for name, value in argument.items()}
+    if hasattr(argument, "read") and hasattr(argument, "seek"):
         # An open file: reopened, or an error if that is not possible.
-        return pickle.loads(pickle.dumps(thing))
-    return thing
+        return pickle.loads(pickle.dumps(argument))
+    return argument
 
 
 #: Shared instances by the identity of the user's filesystem.

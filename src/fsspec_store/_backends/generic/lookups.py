@@ -34,7 +34,7 @@ async def info_of(methods: Methods, path: str) -> Mapping[str, Any] | None:
             await methods.run(check_listable, parent_of(path))
         return await _info_by_reading(methods, path) if methods.quirks.info_hides_errors else None
     except Exception as error:
-        if is_forbidden(error) or not await _is_below_none(methods, path):
+        if is_forbidden(error) or not await _has_no_folder(methods, path):
             raise
         return None
 
@@ -72,7 +72,7 @@ async def _info_by_reading(methods: Methods, path: str) -> Mapping[str, Any] | N
     return {"type": "file", "size": None}
 
 
-async def _is_below_none(methods: Methods, path: str) -> bool:
+async def _has_no_folder(methods: Methods, path: str) -> bool:
     """Whether the folder above is missing, or a file."""
     parent = parent_of(path)
     if not parent or methods.quirks.flat:

@@ -36,24 +36,24 @@ def identity_of(fs: AbstractFileSystem) -> str:
     return digest_of(repr(_described(fs)), length=64)
 
 
-def _described(thing: Any) -> Any:
-    if isinstance(thing, AbstractFileSystem):
+def _described(value: Any) -> Any:
+    if isinstance(value, AbstractFileSystem):
         # Azure's account may be part of a connection string, which is excluded.
-        account = vars(thing).get("account_name")
-        arguments = _described(thing.storage_args), _described(thing.storage_options)
-        return protocols(thing)[:1], account, *arguments
-    if isinstance(thing, dict):
+        account = vars(value).get("account_name")
+        arguments = _described(value.storage_args), _described(value.storage_options)
+        return protocols(value)[:1], account, *arguments
+    if isinstance(value, dict):
         return sorted(
-            (str(name), _described(value))
-            for name, value in thing.items()
+            (str(name), _described(each))
+            for name, each in value.items()
             # A set of references is also a mapping: its names are keys.
             if not (str(name).isidentifier() and _NOT_IDENTITY.search(str(name)))
         )
-    if isinstance(thing, (list, tuple)):
-        return [_described(value) for value in thing]
-    if isinstance(thing, os.PathLike):
-        return os.fspath(thing)
-    if thing is None or isinstance(thing, (str, bytes, int, float)):
-        return thing
+    if isinstance(value, (list, tuple)):
+        return [_described(each) for each in value]
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None or isinstance(value, (str, bytes, int, float)):
+        return value
     # A repr may contain an address, which differs between processes.
-    return type(thing).__qualname__
+    return type(value).__qualname__

@@ -1,9 +1,9 @@
 """Local files, with atomic writes.
 
-Calls the operating system in threads: fsspec's local filesystem overwrites in place, creates with
-a race, and lists empty folders. A value is written to a temporary file in the key's folder and
-renamed, so readers see the old or the new value, also after a killed write. There is no ``fsync``:
-a power cut may undo the last writes.
+Calls the operating system in threads: fsspec's local filesystem overwrites in place, does not
+create atomically, and lists empty folders. A value is written to a temporary file in the key's
+folder and renamed, so readers see the old or the new value, also after a killed write. There is no
+``fsync``: a power cut may undo the last writes.
 """
 
 from __future__ import annotations

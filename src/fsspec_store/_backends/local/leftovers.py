@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from ..._core.leftovers import TEMPORARY, Leftover
 from ..temporary_names import is_temporary
-from .paths import FOLDER, is_no_file, opened, parent
+from .paths import FOLDER_FLAGS, is_no_file, opened, parent
 
 __all__ = ["remove_temporary", "temporary_files"]
 
@@ -39,6 +39,6 @@ def remove_temporary(path: str) -> None:
     """Remove a file found by `temporary_files`, unless its folder was replaced by a link."""
     with (
         suppress(FileNotFoundError),
-        opened(parent(path), FOLDER | os.O_NOFOLLOW) as folder,
+        opened(parent(path), FOLDER_FLAGS | os.O_NOFOLLOW) as folder,
     ):
         os.unlink(path.rpartition("/")[2], dir_fd=folder)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ..._runtime.threads import in_thread, pause
-from .paths import FOLDER, parent
+from .paths import FOLDER_FLAGS, parent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,18 +86,18 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
         yield
         return
     folder = parent(path)
-    held: list[int] = []
+    descriptors: list[int] = []
     try:
         try:
             # A single step, see `paths`.
-            held.extend(map(os.open, (folder,), (FOLDER,)))
-            _lock(held[0], folder, exclusive=exclusive)
+            descriptors.extend(map(os.open, (folder,), (FOLDER_FLAGS,)))
+            _lock(descriptors[0], folder, exclusive=exclusive)
         except PermissionError:
             if exclusive:
                 raise
         yield
     finally:
-        for descriptor in held:
+        for descriptor in descriptors:
             try:
                 _unlock(descriptor)
             finally:
@@ -151,12 +151,12 @@ def _unlock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-async def run_locked(work: LockedOperation[T], seconds: float) -> T:
+async def run_locked(operation: LockedOperation[T], seconds: float) -> T:
     """Run an operation as soon as its lock is free.
 
     Parameters
     ----------
-    work : LockedOperation
+    operation : LockedOperation
         Discarded if it fails.
     seconds : float
         Maximum time to wait for the lock.
@@ -168,22 +168,22 @@ async def run_locked(work: LockedOperation[T], seconds: float) -> T:
     """
     try:
         try:
-            return await in_thread(work.attempt)
+            return await in_thread(operation.attempt)
         except FolderLockedError:
-            return await _retry_locked(work, seconds)
+            return await _retry_locked(operation, seconds)
     except BaseException:
-        work.discard()
+        operation.discard()
         raise
 
 
-async def _retry_locked(work: LockedOperation[T], seconds: float) -> T:
+async def _retry_locked(operation: LockedOperation[T], seconds: float) -> T:
     end = time.monotonic() + seconds
     longest = _FIRST_PAUSE
     while True:
         await pause(random.uniform(longest / 2, longest))
         longest = min(2 * longest, _LONGEST_PAUSE)
         try:
-            return await in_thread(work.attempt)
+            return await in_thread(operation.attempt)
         except FolderLockedError as error:
             if time.monotonic() > end:
                 raise TimeoutError(

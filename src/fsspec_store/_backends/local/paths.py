@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FOLDER", "is_folder_link", "is_no_file", "opened", "parent"]
+__all__ = ["FOLDER_FLAGS", "is_folder_link", "is_no_file", "opened", "parent"]
 
 #: Flags to open a folder; ``O_NONBLOCK`` because the path may be a pipe or a device.
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK
 
 #: Errors of a path without a file: missing, a file in place of a folder, a folder, a link to
 #: itself, a name that is too long.
@@ -39,12 +39,12 @@ def opened(path: str, flags: int, *, folder: int | None = None) -> Iterator[int]
     folder : int, optional
         Descriptor of the folder.
     """
-    held: list[int] = []
+    descriptors: list[int] = []
     try:
-        held.extend(map(partial(os.open, dir_fd=folder), (path,), (flags,)))
-        yield held[0]
+        descriptors.extend(map(partial(os.open, dir_fd=folder), (path,), (flags,)))
+        yield descriptors[0]
     finally:
-        for descriptor in held:
+        for descriptor in descriptors:
             os.close(descriptor)
 
 

@@ -26,11 +26,11 @@ _LARGE = 256 * 2**20
 
 def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
     """Read a file, or a part of it; see `Backend.read`."""
-    held: list[int] = []
+    descriptors: list[int] = []
     try:
         # A single step, see `paths`.
-        held.extend(map(os.open, (path,), (_FLAGS,)))
-        descriptor = held[0]
+        descriptors.extend(map(os.open, (path,), (_FLAGS,)))
+        descriptor = descriptors[0]
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return None
@@ -38,11 +38,11 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
             raise RangeNotSatisfiableError(status.st_size)
         return _read_between(descriptor, *resolve(request, status.st_size))
     except OSError as error:
-        if not held and is_no_file(error):
+        if not descriptors and is_no_file(error):
             return None
         raise
     finally:
-        for descriptor in held:
+        for descriptor in descriptors:
             os.close(descriptor)
 
 
@@ -58,7 +58,7 @@ def _read_between(descriptor: int, start: int, end: int) -> bytes | memoryview:
         start += len(data)
         data = os.pread(descriptor, end - start, start)
         if not data:
-            raise _ended(end - start)
+            raise _shortened(end - start)
         parts.append(data)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -68,12 +68,12 @@ def _fill(memory: memoryview, descriptor: int, start: int) -> None:
     while done < len(memory):
         count = os.preadv(descriptor, [memory[done : done + _LARGE]], start + done)
         if not count:
-            raise _ended(len(memory) - done)
+            raise _shortened(len(memory) - done)
         done += count
 
 
-def _ended(missing: int) -> EOFError:
-    return EOFError(f"the file ends {missing} bytes before the size it had")
+def _shortened(missing: int) -> EOFError:
+    return EOFError(f"the file became shorter while it was read: {missing} bytes are missing")
 
 
 def read_version(path: str) -> tuple[bytes | memoryview, str] | None:

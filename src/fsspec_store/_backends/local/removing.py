@@ -17,7 +17,7 @@ from functools import partial
 from ..._core.leftovers import ABANDONED_AFTER
 from ..temporary_names import is_temporary
 from .locks import FolderLockedError, shared_lock
-from .paths import FOLDER, is_no_file, opened, parent
+from .paths import FOLDER_FLAGS, is_no_file, opened, parent
 
 __all__ = ["RecursiveRemoval", "remove_empty", "remove_empty_above"]
 
@@ -30,7 +30,7 @@ _NO_FOLDER = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 class _Descent:
     """The path from a folder to one below it, as descriptors."""
 
-    def __init__(self, path: str, *, flags: int = FOLDER, folder: int | None = None) -> None:
+    def __init__(self, path: str, *, flags: int = FOLDER_FLAGS, folder: int | None = None) -> None:
         #: Name and identity (device, inode) of each folder on the path.
         self._folders: list[tuple[str, tuple[int, int]]] = []
         #: Descriptors of the last of these folders.
@@ -73,7 +73,7 @@ class _Descent:
         OSError
             When it is missing, a link, or a file.
         """
-        self._open(name, FOLDER | os.O_NOFOLLOW, self.here)
+        self._open(name, FOLDER_FLAGS | os.O_NOFOLLOW, self.here)
         if len(self._held) > _MAX_OPEN:
             os.close(self._held.pop(0))
 
@@ -92,7 +92,7 @@ class _Descent:
         """
         name, _ = self._folders.pop()
         if len(self._held) == 1:
-            self._held.insert(0, os.open("..", FOLDER, dir_fd=self._held[0]))
+            self._held.insert(0, os.open("..", FOLDER_FLAGS, dir_fd=self._held[0]))
             if _identity(self._held[0]) != self._folders[-1][1]:
                 raise OSError(f"the folder {name!r} was moved while its files were removed")
         os.close(self._held.pop())
@@ -139,12 +139,12 @@ class RecursiveRemoval:
             if self._is_root:
                 descent = _Descent(path)
             else:
-                with opened(parent(path), FOLDER) as above:
+                with opened(parent(path), FOLDER_FLAGS) as above:
                     name = path.rpartition("/")[2]
                     if _is_link_to_folder(name, above):
                         os.unlink(name, dir_fd=above)
                         return
-                    descent = _Descent(name, flags=FOLDER | os.O_NOFOLLOW, folder=above)
+                    descent = _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above)
         except OSError as error:
             if is_no_file(error):
                 return
@@ -161,9 +161,9 @@ class RecursiveRemoval:
 
 def remove_empty(path: str) -> None:
     """Remove a folder that contains no file at any depth; keep it otherwise."""
-    with suppress(OSError), opened(parent(path), FOLDER) as above:
+    with suppress(OSError), opened(parent(path), FOLDER_FLAGS) as above:
         name = path.rpartition("/")[2]
-        with _Descent(name, flags=FOLDER | os.O_NOFOLLOW, folder=above) as descent:
+        with _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above) as descent:
             _empty(descent, with_files=False)
         os.rmdir(name, dir_fd=above)
 
@@ -195,15 +195,15 @@ def remove_empty_above(directory: str, root: str) -> None:
 def _empty(descent: _Descent, *, with_files: bool) -> None:
     """Remove everything below the current folder, or (``with_files=False``) only empty folders."""
     top = descent.depth
-    left = [_clear(descent.here, with_files)]
+    remaining = [_clear(descent.here, with_files)]
     while True:
-        if not left[-1]:
-            left.pop()
+        if not remaining[-1]:
+            remaining.pop()
             if descent.depth == top:
                 return
             descent.leave()
             continue
-        name = left[-1].pop()
+        name = remaining[-1].pop()
         try:
             descent.enter(name)
         except FileNotFoundError:
@@ -215,7 +215,7 @@ def _empty(descent: _Descent, *, with_files: bool) -> None:
             if with_files:
                 _unlink(name, descent.here)
         else:
-            left.append(_clear(descent.here, with_files))
+            remaining.append(_clear(descent.here, with_files))
 
 
 def _clear(folder: int, with_files: bool) -> list[str]:

@@ -65,7 +65,7 @@ class _Temporary:
                 return name
             except FileNotFoundError:
                 self._make_folder(is_last=attempt == _FOLDER_TRIES - 1)
-        reason = "the folder was removed each time it had been made"
+        reason = "the folder was removed each time it was made"
         raise FileNotFoundError(errno.ENOENT, reason, self._folder)
 
     def _make_folder(self, *, is_last: bool) -> None:
@@ -156,8 +156,8 @@ class Replacement:
                 return False
             self._temporary.make(replaced_status(self._path))
         with folder_lock(self._path, exclusive=True):
-            found = read_version(self._path)
-            is_same = found is not None and found[1] == self._version
+            current = read_version(self._path)
+            is_same = current is not None and current[1] == self._version
             if is_same and self._temporary.name is not None:
                 os.replace(self._temporary.name, self._path)
                 self._temporary.name = None
@@ -168,12 +168,12 @@ class Removal:
     """Remove files that exist; see `Backend.remove_many` and `locks.LockedOperation`."""
 
     def __init__(self, paths: Sequence[str]) -> None:
-        self._left = list(reversed(paths))
+        self._remaining = list(reversed(paths))
 
     def attempt(self) -> None:
-        while self._left:
-            _remove(self._left[-1])
-            self._left.pop()
+        while self._remaining:
+            _remove(self._remaining[-1])
+            self._remaining.pop()
 
     def discard(self) -> None:
         """Do nothing: removed files stay removed."""

@@ -39,7 +39,7 @@ def batch_body(parts: Iterable[str]) -> tuple[bytes, str]:
 def batch_responses(batch: Response[bytes]) -> dict[int, Response[bytes]]:
     """The responses in the response to a batch, by the number of their request.
 
-    A response without a number, as to the batch as a whole, is left out.
+    A part without a number, such as the response to the batch as a whole, is skipped.
     """
     responses = {}
     for part in parse_multipart(batch.headers.get("Content-Type", ""), batch.body):

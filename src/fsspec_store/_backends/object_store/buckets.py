@@ -1,4 +1,4 @@
-"""Tells a missing value from a missing bucket, where a response does not say which is missing."""
+"""Distinguishes a missing value from a missing bucket, where the response is ambiguous."""
 
 from __future__ import annotations
 

@@ -80,11 +80,11 @@ class BulkDelete(ABC):
             remaining = await self._delete_batch(bucket, names)
         except BatchesUnsupportedError as error:
             await for_each(delete, names, limit=limit)
-            # Not before: the service may have another reason, by which single requests fail too.
-            await self._remember(error)
+            # Only now: if the single requests fail too, the batch was not the cause.
+            await self._disable_batches(error)
         else:
             await for_each(delete, remaining, limit=limit)
 
-    async def _remember(self, error: BatchesUnsupportedError) -> None:
+    async def _disable_batches(self, error: BatchesUnsupportedError) -> None:
         """Send no more batches."""
         self._supports_batches = False

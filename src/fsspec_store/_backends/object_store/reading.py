@@ -52,7 +52,7 @@ class ValueReader(ABC, Generic[Target]):
     slot : callable
         Returns a slot of the limiter, which a read holds until the value is in memory.
     parts : Parts
-        Sizes from which on, and in which, values are read in parts.
+        Minimum size of a value that is read in parts, and size of a part.
     """
 
     def __init__(self, slot: Callable[[], Slot], parts: Parts) -> None:
@@ -64,26 +64,26 @@ class ValueReader(ABC, Generic[Target]):
     ) -> Response[bytes | memoryview]:
         """The response with the requested bytes, from one request or several."""
         with self._slot() as slot:
-            found = await self._get(target, request, slot, allow_large=True)
-            body = found.body
+            response = await self._get(target, request, slot, allow_large=True)
+            body = response.body
             if isinstance(body, LargeBody):
-                content_range = found.headers.get("Content-Range")
+                content_range = response.headers.get("Content-Range")
                 total = body.size if content_range is None else total_size(content_range)
                 whole = await read_in_parts(
                     slot,
                     body,
                     content_range,
-                    self._fetch_part(target, found.headers, total),
+                    self._fetch_part(target, response.headers, total),
                     self._part_bytes,
-                    self._checksum(found),
+                    self._checksum(response),
                 )
                 if whole is not None:
-                    return Response(found.status, found.headers, whole)
+                    return Response(response.status, response.headers, whole)
                 # The value changed between the parts. A single response is of one version.
-                found = await self._get(target, request, slot, allow_large=False)
-                body = found.body
+                response = await self._get(target, request, slot, allow_large=False)
+                body = response.body
                 assert not isinstance(body, LargeBody)
-        return Response(found.status, found.headers, body)
+        return Response(response.status, response.headers, body)
 
     @abstractmethod
     async def _get(
@@ -95,7 +95,7 @@ class ValueReader(ABC, Generic[Target]):
     def _fetch_part(
         self, target: Target, headers: Mapping[str, str], total: int | None
     ) -> FetchPart:
-        """Return what reads a part of the version that a response is of.
+        """Return a function that reads a part of the version in a response.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class ValueReader(ABC, Generic[Target]):
         """
 
     def _checksum(self, found: Found) -> Callable[[memoryview], None] | None:
-        """Return what verifies the bytes of a response; ``None`` without a checksum."""
+        """Return a function that verifies the bytes of a response; ``None`` without a checksum."""
         return None
 
 

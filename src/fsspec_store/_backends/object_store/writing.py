@@ -1,9 +1,8 @@
-"""Writes values: what a lost response means under each condition, and uploads in parts.
+"""Writes values: conditions, lost responses, and uploads in parts.
 
 The response to a write may be lost after the service has written. The retry then fails where a
-condition holds only once, or where an upload can be completed only once. Whether the value is
-stored is found out by reading back, in these cases only. A service supplies the requests, and the
-meaning of its errors.
+condition holds only once, or where an upload can be completed only once. Only in these
+cases the value is read back. A service supplies the requests, and the meaning of its errors.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ _CONCURRENT_PARTS = 4
 
 
 class Condition(Enum):
-    """Under which condition a value is written."""
+    """The condition of a write."""
 
     NONE = auto()
-    #: There is no value.
+    #: The key is missing.
     CREATE = auto()
     #: The value has a certain version.
     REPLACE = auto()
 
 
 class WriteFailure(Enum):
-    """What the error of an attempt says about the write."""
+    """What is known about a write after an error."""
 
     #: The condition does not hold.
     CONDITION_NOT_MET = auto()
@@ -51,11 +50,11 @@ class WriteFailure(Enum):
 
 
 def failure_of_status(status: int | None) -> WriteFailure:
-    """What a status says about a write, where the service's error code says nothing more.
+    """Classify the error of a write by its status, where the service has no error code.
 
     A client error is found before the service writes (RFC 9110, section 15.5), except that a
     server or a proxy may send 408 for a request that is being handled. All other errors, and
-    responses that were not received (``None``), prove nothing.
+    responses that were not received (``None``), leave it unknown.
     """
     if status is None or status == 408 or not 400 <= status < 500:
         return WriteFailure.UNKNOWN
@@ -89,7 +88,7 @@ class Upload(ABC):
 
     @abstractmethod
     def _failure(self, error: Exception) -> WriteFailure:
-        """What the exception of an attempt says about the write."""
+        """Classify the exception of an attempt."""
 
     @abstractmethod
     async def _read_back(self) -> bytes | memoryview | None:

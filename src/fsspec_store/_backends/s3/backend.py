@@ -21,7 +21,7 @@ from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..object_store.writing import Condition
-from ..pages import Continuation, Page, check_answered
+from ..pages import Continuation, Page, check_stated_prefix
 from ..temporary_names import REFUSED, is_temporary
 from .buckets import S3Buckets
 from .bulk_delete import S3BulkDelete
@@ -195,7 +195,7 @@ class S3Backend(Backend):
             if listed.is_version_1:
                 service = await self._client.service()
                 service.mark_unsupported(LIST_V2, "the response is of version 1")
-            check_answered(listed.prefix, request.prefix)
+            check_stated_prefix(listed.prefix, request.prefix)
             objects, prefixes = listed.objects, listed.prefixes
             if request.prefix != begin:
                 objects = [entry for entry in objects if entry[0].startswith(begin)]

@@ -64,7 +64,7 @@ class S3BulkDelete(BulkDelete):
             raise BatchesUnsupportedError(error_code(error)) from error
         return [name for name in names if _NOT_IN_XML.search(name)]
 
-    async def _remember(self, error: BatchesUnsupportedError) -> None:
+    async def _disable_batches(self, error: BatchesUnsupportedError) -> None:
         # For all stores of the service.
         (await self._client.service()).mark_unsupported(BULK_DELETE, error.reason)
         self._supports_batches = False

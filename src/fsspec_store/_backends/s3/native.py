@@ -20,7 +20,7 @@ from ..._http.http1.response import CONTROL_BYTES, max_control_bytes
 from ..._http.parsing import parsed
 from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
-from ..pages import answered_prefix
+from ..pages import stated_prefix
 from . import requests
 from .checksums import CHECKSUM_HEADERS, crc32, stated_checksum
 from .endpoints import METHODS, Endpoint, discover_endpoint
@@ -303,7 +303,7 @@ class NativeTransport:
             page = await parsed(parse_list, body)
         except ValueError as error:
             raise UnexpectedResponseError(str(error)) from None
-        return page._replace(prefix=answered_prefix(body))
+        return page._replace(prefix=stated_prefix(body))
 
     async def _send(
         self,

@@ -140,8 +140,14 @@ class Writer:
         error: BaseException | None = None
         try:
             # Well before the lock expires.
-            async with asyncio.timeout(self._timeout / 2):
-                return await self._move(source, path, overwrite=False)
+            try:
+                async with asyncio.timeout(self._timeout / 2):
+                    return await self._move(source, path, overwrite=False)
+            except TimeoutError:
+                # The server may have moved the file, with its response lost.
+                if await self._is_collection(source) is None:
+                    return True
+                raise
         except BaseException as raised:
             error = raised
             raise

@@ -15,7 +15,7 @@ from fsspec.registry import available_protocols, get_filesystem_class
 from .._core.urls import is_layer, links_of, named_options, protocol_of
 from ..errors import StorageOptionError
 from .generic.guards import guard_services
-from .option_names import OF_FILESYSTEMS
+from .option_names import FILESYSTEM_OPTIONS
 from .options import refuse_unknown
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-__all__ = ["OF_OPEN", "check_instance", "check_options", "is_strict_layer", "known_options"]
+__all__ = ["OPEN_ARGUMENTS", "check_instance", "check_options", "is_fsspec_layer", "known_options"]
 
 #: Options of fsspec's base classes, and those that a chain passes to every layer.
 _COMMON_OPTIONS = frozenset(
@@ -45,7 +45,7 @@ _COMMON_OPTIONS = frozenset(
 _IGNORED_OPTIONS = {"reference": frozenset({"lazy"})}
 
 #: Arguments of ``fsspec.open``, which fsspec removes from the options of a URL.
-OF_OPEN = (
+OPEN_ARGUMENTS = (
     "compression",
     "encoding",
     "errors",
@@ -58,10 +58,10 @@ OF_OPEN = (
 
 #: fsspec's classes, except layers, that ignore unknown options. One set of options is often used
 #: for several stores, so the options of other filesystems are valid, and have no effect.
-_LENIENT = frozenset({"fsspec.implementations.local", "fsspec.implementations.memory"})
+_IGNORES_UNKNOWN = frozenset({"fsspec.implementations.local", "fsspec.implementations.memory"})
 
 #: Filesystem class to the module whose ``check_options`` validates its options.
-_CHECKED = {
+_OPTION_CHECKS = {
     "adlfs.spec.AzureBlobFileSystem": "azure.options",
     "fsspec.implementations.http.HTTPFileSystem": "web_client.session",
     "gcsfs.core.GCSFileSystem": "gcs.session",
@@ -71,7 +71,7 @@ _CHECKED = {
 
 #: Package to the module that knows its option names, where the constructor fails on a wrong one, or
 #: looks for credentials.
-_NAMED = {"adlfs": "azure.options", "gcsfs": "gcs.session", "webdav4": "webdav.session"}
+_NAME_CHECKS = {"adlfs": "azure.options", "gcsfs": "gcs.session", "webdav4": "webdav.session"}
 
 #: Parameters of layers for the protocol and options of the filesystem below.
 _BELOW = (
@@ -81,7 +81,7 @@ _BELOW = (
 )
 
 
-def is_strict_layer(cls: type[AbstractFileSystem]) -> bool:
+def is_fsspec_layer(cls: type[AbstractFileSystem]) -> bool:
     """Whether a class is a layer of fsspec itself, which ignores unknown options."""
     return cls.__module__.startswith("fsspec.implementations.") and is_layer(cls)
 
@@ -107,19 +107,19 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
     StorageOptionError
         With each unknown option.
     """
-    if is_strict_layer(cls):
+    if is_fsspec_layer(cls):
         refuse_unknown(
             f"{_protocols(cls)[0]}:: takes no storage option", options, known_options(cls)
         )
-    elif cls.__module__ in _LENIENT:
-        others = OF_FILESYSTEMS.union(available_protocols())
+    elif cls.__module__ in _IGNORES_UNKNOWN:
+        others = FILESYSTEM_OPTIONS.union(available_protocols())
         refuse_unknown(
             f"{_protocols(cls)[0]}:// takes no storage option",
             options.keys() - others,
             known_options(cls),
         )
     # Classes of other packages may accept options without naming them.
-    module = _NAMED.get(cls.__module__.partition(".")[0])
+    module = _NAME_CHECKS.get(cls.__module__.partition(".")[0])
     if module is not None:
         import_module(f".{module}", __package__).check_names(cls, options.keys() - _COMMON_OPTIONS)
     if not is_layer(cls):
@@ -136,7 +136,7 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
         if protocol is None and protocol_name == "target_protocol":
             protocol = _protocol_of(options.get("fo"))
         if protocol is not None:
-            _check_below(protocol, _of_open(cls, protocol, below))
+            _check_below(protocol, _without_open_arguments(cls, protocol, below))
     given = options.get("fs")
     for protocol, below in given.items() if isinstance(given, dict) else [(None, given)]:
         if isinstance(below, fsspec.AbstractFileSystem):
@@ -145,7 +145,7 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
             _check_below(protocol.partition(":")[0], below)
 
 
-def _of_open(
+def _without_open_arguments(
     cls: type[AbstractFileSystem], protocol: str, options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
     """The options of the filesystem below among the arguments for ``fsspec.open``."""
@@ -153,7 +153,7 @@ def _of_open(
         # The layer passes all of them to the filesystem.
         return options
     own = options.get(protocol)
-    rest = {name: options[name] for name in options if name not in (*OF_OPEN, protocol)}
+    rest = {name: options[name] for name in options if name not in (*OPEN_ARGUMENTS, protocol)}
     return {**own, **rest} if isinstance(own, dict) else rest
 
 
@@ -197,7 +197,7 @@ def _protocols(cls: type[AbstractFileSystem]) -> tuple[str, ...]:
 def _module_of(cls: type[AbstractFileSystem]) -> Any:
     """The module that validates the options of a class or its bases, ``None`` if there is none."""
     names = (f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
-    name = next((_CHECKED[name] for name in names if name in _CHECKED), None)
+    name = next((_OPTION_CHECKS[name] for name in names if name in _OPTION_CHECKS), None)
     return import_module(f".{name}", __package__) if name else None
 
 
