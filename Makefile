@@ -70,12 +70,11 @@ azurite:
 
 # nginx from the packages of the system, by apt-get as root or with sudo; says what to do elsewhere.
 nginx:
-	sh tools/install_nginx.sh
+	sh tools/install_server.sh nginx nginx-light
 
 # Apache with mod_dav, as nginx.
 apache:
-	test -x /usr/sbin/apache2 || $$([ "$$(id -u)" = 0 ] || echo sudo) apt-get install \
-		--yes --no-install-recommends apache2-bin
+	sh tools/install_server.sh apache2 apache2-bin
 
 clean:
 	rm -rf .nox .venv .venv-* .tools build dist site
@@ -90,7 +89,7 @@ $(VENV)/.demo: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.oldest: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,zarr]" --group oldest
+	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,webdav,zarr]" --group oldest
 	touch $@
 
 $(VENV)/.nox: pyproject.toml | $(BIN)/python
@@ -106,5 +105,5 @@ $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,zarr,dask]" --group test
+	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,webdav,zarr,dask]" --group test
 	touch $@
