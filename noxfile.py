@@ -24,7 +24,7 @@ def zarr(session: nox.Session, zarr: str) -> None:
     """Run the tests of the zarr flavour."""
     project = nox.project.load_toml("pyproject.toml")
     tests = nox.project.dependency_groups(project, "run-tests", "servers")
-    session.install("--editable", ".[s3,gcs,azure,http,zarr]", zarr, *tests)
+    session.install("--editable", ".[s3,gcs,azure,http,webdav,zarr]", zarr, *tests)
     session.run(
         *("python", "-m", "pytest", "tests/zarr_flavour", "--sequences", "50"), *session.posargs
     )

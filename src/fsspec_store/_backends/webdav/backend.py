@@ -50,8 +50,7 @@ class WebDAVBackend(Backend):
     """Files of a WebDAV server, by paths relative to the base URL."""
 
     hides_missing_keys = False
-    #: Servers compute ETags from the time in seconds and the size, so that a version may be that of
-    #: two values.
+    #: Some servers compute ETags from the time in seconds and the size, which two values may share.
     supports_replace = False
     fs: Any
 
