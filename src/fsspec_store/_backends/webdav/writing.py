@@ -42,6 +42,7 @@ __all__ = ["Writer"]
 #: Parts of ``DAV`` headers of servers that write a PUT to a temporary file and rename that.
 _WRITES_AT_ONCE = ("<http://apache.org/dav/propset/fs/", "nextcloud-")
 _DONE = (200, 201, 204)
+_LARGE_BYTES = 2**20
 #: wsgidav cuts the decoded destination of a MOVE off at these characters.
 _CUT_OFF = frozenset("?;")
 _EXCLUSIVE = (
@@ -211,6 +212,9 @@ class Writer:
     async def _put(self, path: str, data: memoryview) -> None:
         accept = (*_DONE, 409)
         put = partial(self._send, "PUT", path, data=data)
+        if data.nbytes > _LARGE_BYTES:
+            # Without the collection the value would be sent twice.
+            await self._make_collection(path.rpartition("/")[0])
         response = await put(accept=accept)
         if response is None or response.status == 409:
             if await self._is_collection(f"{path}/"):
