@@ -201,7 +201,13 @@ def default_buffer_prototype() -> BufferPrototype:
 
 
 def check_prototype(prototype: Any) -> None:
-    """Raise ``TypeError`` for an object that is no prototype."""
+    """Raise ``TypeError`` for an object that is no prototype.
+
+    Parameters
+    ----------
+    prototype : object
+        The argument of the caller.
+    """
     if not hasattr(prototype, "buffer") or not hasattr(prototype.buffer, "from_bytes"):
         raise TypeError(
             f"prototype is a BufferPrototype, got {type(prototype).__name__}; the bytes to read "
