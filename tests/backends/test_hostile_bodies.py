@@ -222,9 +222,11 @@ async def test_a_large_body_counts_as_a_request_until_it_is_read(transport: str)
         # The client knows no sooner that it has all.
         await send(peer, OLD, 1)
 
-    async with serving(transport, answer, timeout=20) as (store, server):
+    # A port may have been another server's of this process, or begin like one.
+    limiters.clear()
+    async with serving(transport, answer, timeout=20) as (store, _):
         await store.get("k")
-        (limiter,) = (found for name, found in limiters.items() if f":{server.port}" in name)
+        (limiter,) = limiters.values()
         limiter.limit, limiter.most = 2.0, 2
         most = 0
         values = await asyncio.gather(*(store.get("k") for _ in range(10)))
