@@ -41,8 +41,9 @@ def test_no_other_transport(url: str, value: Any) -> None:
 
 def test_the_option_of_before_says_what_replaces_it() -> None:
     for opened in (FsspecStore.from_url, open_store):
-        with pytest.raises(StorageOptionError, match=r"write transport='library' for fast=False"):
-            opened("s3://bucket/x", fast=False)
+        with pytest.warns(DeprecationWarning, match=r"write transport='library' for fast=False"):
+            store = opened("s3://bucket/x", fast=False)
+        assert store._options["transport"] == "library"
     with pytest.raises(StorageOptionError, match=r"did you mean the store parameter transport="):
         FsspecStore.from_url("s3://bucket/x", {"fast": False})
 

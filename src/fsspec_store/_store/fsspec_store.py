@@ -26,7 +26,7 @@ from .filesystem import (
     root_path,
     root_url,
 )
-from .parameters import check_parameters
+from .parameters import check_parameters, with_current_names
 
 if TYPE_CHECKING:
     import os
@@ -252,6 +252,7 @@ class FsspecStore(BackendStore):
         options: Mapping[str, Any],
     ) -> Self:
         """Make a store at a location that is looked up after the options were checked."""
+        options = with_current_names(options)
         check_parameters(cls, options)
         return cls(*find(), read_only=read_only, **options)
 

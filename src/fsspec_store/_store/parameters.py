@@ -1,17 +1,18 @@
-"""A clear error for a parameter that a store class does not have."""
+"""Parameters of stores: a clear error for one that a class does not have, and a former name."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from ..errors import StorageOptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["check_parameters"]
+__all__ = ["check_parameters", "with_current_names"]
 
 
 def check_parameters(cls: type, names: Iterable[str]) -> None:
@@ -33,11 +34,30 @@ def check_parameters(cls: type, names: Iterable[str]) -> None:
         )
 
 
+def with_current_names(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, with ``transport`` in place of ``fast``, its name in earlier versions.
+
+    Parameters
+    ----------
+    options : mapping
+        Keyword arguments of a store.
+    """
+    if "fast" not in options or "transport" in options:
+        return options
+    transport = "auto" if options["fast"] else "library"
+    warnings.warn(
+        f"write transport={transport!r} for fast={options['fast']!r}",
+        DeprecationWarning,
+        stacklevel=4,
+    )
+    return {name: value for name, value in options.items() if name != "fast"} | {
+        "transport": transport
+    }
+
+
 def _advice(name: str, parameters: Iterable[str]) -> str:
     if name == "mode":
         return "read_only=True opens for reading only, and zarr and xarray take a mode"
-    if name == "fast":
-        return "write transport='library' for fast=False"
     # Compared without "_": then readonly= is close to read_only, and to nothing else.
     known = {each.replace("_", ""): each for each in [*parameters, "storage_options"]}
     similar = difflib.get_close_matches(name.lower().replace("_", ""), known, n=1, cutoff=0.65)

@@ -37,9 +37,12 @@ class BulkDelete(ABC):
     ----------
     batch_size : int
         Maximum number of values of one batch.
+    min_batch : int
+        Minimum number of values that are deleted by a batch.
     """
 
     batch_size: int
+    min_batch = 2
     _supports_batches = True
 
     @abstractmethod
@@ -73,7 +76,7 @@ class BulkDelete(ABC):
     async def _delete_chunk(self, chunk: tuple[str, Sequence[str]], *, limit: int) -> None:
         bucket, names = chunk
         delete = partial(self.delete, bucket)
-        if not self._supports_batches or len(names) == 1:
+        if not self._supports_batches or len(names) < self.min_batch:
             await for_each(delete, names, limit=limit)
             return
         try:

@@ -33,6 +33,7 @@ class S3BulkDelete(BulkDelete):
 
     #: S3 API Reference, "DeleteObjects".
     batch_size = 1000
+    min_batch = 1
 
     def __init__(self, client: Client) -> None:
         self._client = client
