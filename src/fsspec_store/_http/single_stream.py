@@ -16,18 +16,24 @@ if TYPE_CHECKING:
     from .._core.byte_requests import ByteRequest
     from .messages import BodyStream
 
-__all__ = ["is_requested_range", "read_requested_range"]
+__all__ = ["read_requested_range"]
 
 
-def is_requested_range(
-    body: BodyStream, size: int, request: ByteRequest | None, status: int, content_range: str | None
-) -> bool:
-    """Whether an unread body is exactly the requested range; ``False`` if it contains more.
+async def read_requested_range(
+    body: BodyStream,
+    size: int,
+    request: ByteRequest | None,
+    status: int,
+    content_range: str | None,
+    *,
+    is_pinned: bool,
+) -> tuple[memoryview | None, bool]:
+    """Read the requested range of a body, unless it can be read in parts.
 
     Parameters
     ----------
     body : BodyStream
-        Closed when this raises.
+        Closed, unless it is left unread.
     size : int
         Size of the body in bytes.
     request : ByteRequest or None
@@ -36,6 +42,16 @@ def is_requested_range(
         Of the response.
     content_range : str or None
         Of the response.
+    is_pinned : bool
+        Whether the response identifies a version whose parts can be requested. A body that is
+        exactly the requested range is then left unread.
+
+    Returns
+    -------
+    part : memoryview or None
+        The bytes, ``None`` if the body is left unread.
+    is_whole : bool
+        Whether the range is the whole body.
 
     Raises
     ------
@@ -43,6 +59,18 @@ def is_requested_range(
         As `fsspec_store._http.content_range.requested_part`.
     OSError
         When the server ignores the range, and more than 64 MiB precede it.
+    """
+    if _is_requested_range(body, size, request, status, content_range):
+        return None if is_pinned else await read_all(body, size), True
+    return await read_slice(body, *resolve(request, size)), False
+
+
+def _is_requested_range(
+    body: BodyStream, size: int, request: ByteRequest | None, status: int, content_range: str | None
+) -> bool:
+    """Whether a body is exactly the requested range; ``False`` if it contains more.
+
+    Closes the body when it raises.
     """
     try:
         if check_part(size, request, status=status, content_range=content_range):
@@ -55,15 +83,3 @@ def is_requested_range(
     except BaseException:
         body.close()
         raise
-
-
-async def read_requested_range(
-    body: BodyStream, size: int, request: ByteRequest | None, status: int, content_range: str | None
-) -> tuple[memoryview, bool]:
-    """Read the requested range; also return whether it is the whole body. Closes the body.
-
-    The parameters are those of `is_requested_range`.
-    """
-    if is_requested_range(body, size, request, status, content_range):
-        return await read_all(body, size), True
-    return await read_slice(body, *resolve(request, size)), False

@@ -22,8 +22,9 @@ from ..._http.content_range import (
 )
 from ..._http.messages import LargeBody, Response
 from ..._http.responses import StatusError, redacted_response
+from ..._http.single_stream import read_requested_range
 from ..._http.unexpected_responses import UnexpectedServerError
-from ..object_store.reading import ValueReader, is_version, read_unless_pinned, size_from_range
+from ..object_store.reading import ValueReader, is_version, size_from_range
 from .responses import AzureError, error_code, is_folder, verify_checksum
 
 if TYPE_CHECKING:
@@ -115,10 +116,11 @@ class Reader(ValueReader[tuple[str, str | None]]):
                 is_pinned = allow_large and is_strong_etag(headers.get("ETag", ""))
                 # The checksum of a single response is not verified: it is of one version, and users
                 # may set any Content-MD5.
-                part, _ = await read_unless_pinned(
-                    Response(status, headers, body), request, is_pinned=is_pinned
+                content_range = headers.get("Content-Range")
+                part, _ = await read_requested_range(
+                    body.stream, body.size, request, status, content_range, is_pinned=is_pinned
                 )
-                return Response(status, headers, part)
+                return received if part is None else Response(status, headers, part)
             return Response(status, headers, _requested_bytes(request, status, headers, body))
 
         return await self._client.sign_and_retry("GET", path, "", headers, fetch, slot)

@@ -21,8 +21,9 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.messages import LargeBody, Response
+from ..._http.single_stream import read_requested_range
 from ..._runtime.threads import in_thread
-from ..object_store.reading import ValueReader, is_version, read_unless_pinned, size_from_range
+from ..object_store.reading import ValueReader, is_version, size_from_range
 from .bodies import HASH_IN_THREAD_BYTES
 from .responses import check_is_google, verify_checksum, with_message
 
@@ -100,13 +101,15 @@ class Reader(ValueReader[tuple[str, str]]):
         status, headers, body = received.status, received.headers, received.body
         if isinstance(body, LargeBody):
             is_pinned = allow_large and is_generation(headers.get(GENERATION))
-            part, is_whole = await read_unless_pinned(
-                Response(status, headers, body), request, is_pinned=is_pinned
+            content_range = headers.get("Content-Range")
+            part, is_whole = await read_requested_range(
+                body.stream, body.size, request, status, content_range, is_pinned=is_pinned
             )
-            if not isinstance(part, LargeBody):
-                check_is_google(status, headers, part, is_value=True)
-                if is_whole and status == 200:
-                    await in_thread(verify_checksum, headers, part)
+            if part is None:
+                return received
+            check_is_google(status, headers, part, is_value=True)
+            if is_whole and status == 200:
+                await in_thread(verify_checksum, headers, part)
             return Response(status, headers, part)
         check_is_google(status, headers, body, is_value=True)
         if status == 404:

@@ -15,7 +15,6 @@ from ..._http.content_range import is_of_total, part_start, total_size
 from ..._http.large_reads import read_large, spares
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
-from ..._http.single_stream import is_requested_range, read_requested_range
 from ..._runtime.threads import in_thread
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ __all__ = [
     "ValueReader",
     "is_version",
     "read_in_parts",
-    "read_unless_pinned",
     "size_from_range",
 ]
 
@@ -156,38 +154,6 @@ async def read_in_parts(
         except (ChangedWhileReadError, aiohttp.ClientPayloadError):
             return None
     return memory
-
-
-async def read_unless_pinned(
-    found: Response[LargeBody], request: ByteRequest | None, *, is_pinned: bool
-) -> tuple[memoryview | LargeBody, bool]:
-    """Read a large body, unless it can be read in parts; also return whether it was read whole.
-
-    Parameters
-    ----------
-    found : Response
-        With the unread body.
-    request : ByteRequest or None
-        The requested range, ``None`` for the whole value.
-    is_pinned : bool
-        Whether the response identifies a version whose parts can be requested.
-
-    Raises
-    ------
-    RangeNotSatisfiableError, OSError, aiohttp.ClientPayloadError
-        As `fsspec_store._http.single_stream.is_requested_range`.
-    """
-    body = found.body
-    arguments = (
-        body.stream,
-        body.size,
-        request,
-        found.status,
-        found.headers.get("Content-Range"),
-    )
-    if is_requested_range(*arguments) and is_pinned:
-        return body, False
-    return await read_requested_range(*arguments)
 
 
 def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[str, str]], bool]:

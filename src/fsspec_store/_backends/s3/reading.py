@@ -17,7 +17,7 @@ from ..._http.content_range import (
 )
 from ..._http.messages import LargeBody
 from ..._http.responses import ChangedWhileReadError
-from ..._http.single_stream import is_requested_range, read_requested_range
+from ..._http.single_stream import read_requested_range
 from ..._runtime.threads import in_thread
 from ..object_store.reading import read_in_parts
 from .checksums import ChecksumError
@@ -123,13 +123,15 @@ class Reader:
                 body, request, status=status, content_range=content_range, length=length
             )
             return response if part is body else response._replace(body=part)
-        stated = (body, length, request, status, content_range)
-        if is_requested_range(*stated) and in_parts and is_strong_etag(etag):
+        is_pinned = in_parts and is_strong_etag(etag)
+        whole, is_whole = await read_requested_range(
+            body, length, request, status, content_range, is_pinned=is_pinned
+        )
+        if whole is None:
             return response
-        part, is_whole = await read_requested_range(*stated)
         if is_whole and verify is not None:
-            await in_thread(verify, part)
-        return response._replace(body=part)
+            await in_thread(verify, whole)
+        return response._replace(body=whole)
 
     async def _read_parts(
         self, slot: Slot, bucket: str, key: str, response: ObjectResponse, stream: BodyStream
