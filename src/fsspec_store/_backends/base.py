@@ -74,6 +74,13 @@ class Backend(ABC):
         settings.check(self.part_limits)
         self.fs = fs
         self.settings = settings
+        self._writes = settings.writes
+
+    def _part_bytes(self, size: int) -> int | None:
+        """Size of the parts of an upload; ``None`` for a value that one request writes."""
+        if size <= self._writes.above:
+            return None
+        return self.part_limits.part_size(size, self._writes.size)
 
     async def discover(self, directory: str) -> None:  # noqa: B027
         """Probe the features of the service for a directory, where that needs a request.

@@ -68,7 +68,6 @@ class AzureBackend(Backend):
         self._client = Client(fs, settings)
         self._reader = Reader(self._client, settings.reads)
         self._bulk_delete = AzureBulkDelete(self._client)
-        self._writes = settings.writes
         # The secondary endpoint of an account is a read-only replica.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
 
@@ -174,10 +173,7 @@ class AzureBackend(Backend):
         self, path: str, data: memoryview, condition: Condition, etag: str | None = None
     ) -> bool:
         upload = AzureUpload(self._client, self._reader, path, data, condition, etag)
-        parts = self._writes
-        is_large = data.nbytes > parts.above
-        block_bytes = self.part_limits.part_size(data.nbytes, parts.size) if is_large else None
-        return await upload.run(block_bytes=block_bytes)
+        return await upload.run(block_bytes=self._part_bytes(data.nbytes))
 
     async def _list(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None

@@ -70,7 +70,6 @@ class GCSBackend(Backend):
         self._buckets = GCSBuckets(self._client)
         self._reader = Reader(self._client, settings.reads)
         self._bulk_delete = GCSBulkDelete(self._client, self._buckets)
-        self._writes = settings.writes
         self._cleanup = Cleanup()
         host = urlsplit(self._client.endpoint).hostname or ""
         self._supports_resumable = bool(fs.on_google or _GOOGLE_HOST.fullmatch(host))
@@ -207,10 +206,9 @@ class GCSBackend(Backend):
         upload = GCSUpload(
             self._client, self._reader, self._cleanup, target, data, condition, generation
         )
-        parts = self._writes
-        in_chunks = self._supports_resumable and data.nbytes > parts.above
+        chunk_bytes = self._part_bytes(data.nbytes) if self._supports_resumable else None
         try:
-            done = await upload.run(chunk_bytes=parts.size if in_chunks else None)
+            done = await upload.run(chunk_bytes=chunk_bytes)
         except StatusError as error:
             if error.response.status == 404:
                 raise BucketMissingError(target[0]) from error

@@ -89,7 +89,6 @@ class S3Backend(Backend):
         self._buckets = S3Buckets(self._client)
         self._reader = Reader(self._client, self._buckets, settings.reads)
         self._bulk_delete = S3BulkDelete(self._client)
-        self._writes = settings.writes
         self._cleanup = Cleanup()
 
     @property
@@ -320,10 +319,7 @@ class S3Backend(Backend):
     ) -> bool:
         target = self._split(path)
         upload = S3Upload(self._client, self._reader, self._cleanup, target, data, condition, etag)
-        part_bytes = None
-        if data.nbytes > self._writes.above:
-            part_bytes = self.part_limits.part_size(data.nbytes, self._writes.size)
-        is_written = await upload.run(part_bytes=part_bytes)
+        is_written = await upload.run(part_bytes=self._part_bytes(data.nbytes))
         self._buckets.seen.add(target[0])
         return is_written
 
