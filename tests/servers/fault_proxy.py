@@ -24,11 +24,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from servers.ports import LOOPBACK
+from servers.ports import LOOPBACK, listener
 
 # What a stream buffers before it makes the sender wait, and the longest head or chunk line.
 _STREAM_LIMIT = 1 << 20
-_BACKLOG = 1024
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
@@ -168,13 +167,11 @@ class FaultProxy:
         finally:
             del self._watchers[id(watched)]
 
-    async def _serve(self, listener: socket.socket, started: Future[Callable[[], object]]) -> None:
+    async def _serve(self, listening: socket.socket, started: Future[Callable[[], object]]) -> None:
         """Listens until what it gives to `started` is called."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        server = await asyncio.start_server(
-            self._converse, sock=listener, limit=_STREAM_LIMIT, backlog=_BACKLOG
-        )
+        server = await asyncio.start_server(self._converse, sock=listening, limit=_STREAM_LIMIT)
         started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
         await stop.wait()
         server.close()
@@ -267,15 +264,17 @@ def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
     What its plan raised is raised again at the end. A path in `upstream` is one the clients are
     to use, and is in the proxy's own `url` too; nothing is added to what they ask for.
     """
-    listener = socket.create_server((LOOPBACK, 0))
+    listening = listener()
     try:
-        proxy = FaultProxy(upstream, listener.getsockname()[1])
+        proxy = FaultProxy(upstream, listening.getsockname()[1])
     except ValueError:
-        listener.close()
+        listening.close()
         raise
     started: Future[Callable[[], object]] = Future()
     thread = threading.Thread(
-        target=lambda: asyncio.run(proxy._serve(listener, started)), name="fault-proxy", daemon=True
+        target=lambda: asyncio.run(proxy._serve(listening, started)),
+        name="fault-proxy",
+        daemon=True,
     )
     thread.start()
     stop = started.result()

@@ -1,4 +1,7 @@
-"""Picks loopback ports for servers that must be told their ports before they start.
+"""Picks loopback ports for servers, none of them twice in a process.
+
+The package remembers for each endpoint what the service does not support and how many requests it
+takes. A server on the port of an earlier one would be treated like it.
 
 Knows which ports are free and keeps several test runs on one machine apart.
 Does not know what is going to listen on them.
@@ -7,11 +10,13 @@ Does not know what is going to listen on them.
 import random
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from servers.errors import ServerStartError
 
 LOOPBACK = "127.0.0.1"
+
+_BACKLOG = 1024
 
 BLOCK_SIZE = 9
 """Usable ports in a block. The tenth is the claim, see `port_block`."""
@@ -23,6 +28,23 @@ TWIN_OFFSET = 10_000
 # connections: nothing then takes a port between the check and the start of the server by chance.
 BLOCK_STARTS = range(12_000, 22_000, BLOCK_SIZE + 1)
 
+_used: set[int] = set()
+"""Ports of earlier servers, and the first ports of earlier blocks."""
+
+
+def listener(host: str = LOOPBACK) -> socket.socket:
+    """A listening socket on a port that no earlier server of this process had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with ExitStack() as unsuitable:
+        while True:
+            listening = socket.create_server((host, 0), family=family, backlog=_BACKLOG)
+            port = listening.getsockname()[1]
+            if port not in _used:
+                _used.add(port)
+                return listening
+            # Kept until the end, so that the system returns another port.
+            unsuitable.enter_context(closing(listening))
+
 
 @contextmanager
 def port_block(starts: range = BLOCK_STARTS) -> Iterator[int]:
@@ -33,13 +55,15 @@ def port_block(starts: range = BLOCK_STARTS) -> Iterator[int]:
     elsewhere. The claim vanishes with its process, however that ends.
     """
     # Not the module-level generator: tests may have seeded it, and must not find it disturbed.
-    for start in random.SystemRandom().sample(starts, len(starts)):
+    unused = [start for start in starts if start not in _used]
+    for start in random.SystemRandom().sample(unused, len(unused)):
         with socket.socket() as claim:
             try:
                 claim.bind((LOOPBACK, start + BLOCK_SIZE))
             except OSError:
                 continue
             if all(_is_free(port) for port in ports_of(start)):
+                _used.add(start)
                 yield start
                 return
     raise ServerStartError("no block of free loopback ports is left")

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from servers.ports import LOOPBACK
+from servers.ports import LOOPBACK, listener
 
 
 class Peer:
@@ -118,7 +118,7 @@ async def scripted_server(
             narrow(writer.transport)
         served._tasks.add(asyncio.create_task(run(peer)))
 
-    server = await asyncio.start_server(connected, host, 0, ssl=tls)
+    server = await asyncio.start_server(connected, sock=listener(host), ssl=tls)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from servers.errors import ServerStartError
-from servers.ports import LOOPBACK, port_block, ports_of
+from servers.ports import LOOPBACK, listener, port_block, ports_of
 from servers.process import Launch, running
 
 Prepare = Callable[[Path], AbstractContextManager[Launch[str]]]
@@ -137,10 +137,21 @@ def test_blocks_of_ports_do_not_overlap() -> None:
         assert not set(ports_of(one)) & set(ports_of(other))
 
 
-def test_a_block_with_a_port_in_use_is_passed_over() -> None:
-    with port_block() as taken, port_block() as free:
+# These ports are in no other block.
+@pytest.mark.parametrize(("taken", "port"), [(22_000, 22_002), (22_020, 32_023)])
+def test_a_block_with_a_port_in_use_is_passed_over(taken: int, port: int) -> None:
+    only_these = range(taken, taken + 11, 10)
+    with socket.create_server((LOOPBACK, port)), port_block(only_these) as block:
+        assert block == taken + 10
+
+
+def test_no_port_is_used_twice() -> None:
+    with port_block(range(22_200, 22_201)):
         pass
-    only_these = range(min(taken, free), max(taken, free) + 1, abs(taken - free))
-    for port in (taken + 2, taken + 10_003):
-        with socket.create_server((LOOPBACK, port)), port_block(only_these) as block:
-            assert block == free
+    with pytest.raises(ServerStartError), port_block(range(22_200, 22_201)):
+        pass
+    ports = set()
+    for _ in range(20):
+        with listener() as listening:
+            ports.add(listening.getsockname()[1])
+    assert len(ports) == 20

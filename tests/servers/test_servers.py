@@ -344,7 +344,8 @@ def test_it_is_gone_afterwards_with_all_it_wrote(
         with or_skip(start()) as endpoint:
             seen.append(endpoint)
             assert answers(endpoint)
-            assert bool(weed_sockets(endpoint)) == (start is seaweedfs_server)
+            if start is seaweedfs_server:
+                assert weed_sockets(endpoint)
             assert store_and_read(endpoint) == b"stored"
             raise KeyboardInterrupt
 
@@ -353,7 +354,8 @@ def test_it_is_gone_afterwards_with_all_it_wrote(
         interrupted_use()
 
     assert not answers(seen[0])
-    assert not weed_sockets(seen[0])
+    if start is seaweedfs_server:
+        assert not weed_sockets(seen[0])
     assert list(tmp_path.iterdir()) == []
 
 
