@@ -184,15 +184,13 @@ async def test_a_cancelled_upload_is_aborted_within_its_time(transport: str) -> 
     async with s3(answers, transport=transport, **sizes) as store, nothing_left():
         writing = asyncio.create_task(store.set("a", buf(bytes(16 * 2**20))))
         await sending.wait()
-        began = time.monotonic()
         writing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await writing
-        # Generous, and far below what an abort with all its repetitions takes.
-        assert time.monotonic() - began < CLEANUP_SECONDS
-        assert aborting.is_set()
-        await store.aclose()
-        assert time.monotonic() - began < 3 * CLEANUP_SECONDS
+        # Enough on a busy machine, and half of what an abort with all its retries takes.
+        async with asyncio.timeout(4 * CLEANUP_SECONDS):
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            assert aborting.is_set()
+            await store.aclose()
 
 
 async def test_a_probe_whose_object_is_removed_meanwhile_comes_to_no_wrong_end() -> None:
