@@ -49,7 +49,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
 
     Three defaults are those of zarr: a byte range outside the value is an empty buffer, reads
     return zarr's buffers, and on a backend that cannot create atomically the store checks first and
-    then writes (zarr creates only the metadata of parent groups this way, which is the same for
+    then writes (zarr creates only the metadata of parent groups with it, which is the same for
     every writer). `supports_partial_writes` is false, as zarr requires of every store, but
     `set_partial_values` works. For all other parameters see `fsspec_store.FsspecStore`.
 
@@ -227,7 +227,7 @@ def open_store(
     storage_options : mapping, optional
         Options of the filesystem, as for pandas, xarray and Dask.
     read_only : bool, optional
-        Refuse writes and deletes.
+        Reject writes and deletes.
     **options
         Further parameters of `ZarrStore`.
 

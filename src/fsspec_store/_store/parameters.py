@@ -18,12 +18,7 @@ __all__ = ["check_parameters", "with_current_names"]
 def check_parameters(cls: type, names: Iterable[str]) -> None:
     """Raise `StorageOptionError` for a name that is no parameter of the class, with advice.
 
-    Parameters
-    ----------
-    cls : type
-        A store class. One that takes any keyword accepts every name.
-    names : iterable of str
-        Names of keyword arguments.
+    A class that takes any keyword accepts every name.
     """
     parameters = inspect.signature(cls).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -35,13 +30,7 @@ def check_parameters(cls: type, names: Iterable[str]) -> None:
 
 
 def with_current_names(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options, with ``transport`` in place of ``fast``, its name in earlier versions.
-
-    Parameters
-    ----------
-    options : mapping
-        Keyword arguments of a store.
-    """
+    """The options, with ``transport`` in place of ``fast``, its name in earlier versions."""
     if "fast" not in options or "transport" in options:
         return options
     transport = "auto" if options["fast"] else "library"
