@@ -278,7 +278,7 @@ def _reject_options(location: object, options: Mapping[str, Any] | None) -> None
 def _advice(thing: object) -> str:
     """Advice for an object that was passed as a URL; ``""`` for an unknown type."""
     if isinstance(thing, fsspec.AbstractFileSystem):
-        return "; FsspecStore(fs, path) makes a store on a filesystem"
+        return "; FsspecStore(fs, path) creates a store on a filesystem"
     if hasattr(thing, "list_prefix") or hasattr(thing, "store"):
         return ", which is a store or has one: use that store"
     return ""

@@ -1,6 +1,6 @@
 """`FsspecStore`: the store contract on any fsspec filesystem.
 
-Knows filesystems, URLs and the options of a store: how a store is made, compared, pickled and
+Knows filesystems, URLs and the options of a store: how a store is created, compared, pickled and
 shown. What it does with keys is in `backend_store`.
 """
 
@@ -213,7 +213,7 @@ class FsspecStore(BackendStore):
         read_only: bool,
         options: Mapping[str, Any],
     ) -> Self:
-        """Make a store at a location that is looked up after the options were checked."""
+        """Create a store at a location that is looked up after the options were checked."""
         options = with_current_names(options)
         check_parameters(cls, options)
         return cls(*find(), read_only=read_only, **options)
@@ -227,7 +227,7 @@ class FsspecStore(BackendStore):
         read_only: bool,
         **options: Any,
     ) -> Self:
-        """Make a store from a URL, a path, a mapper or a store of another class."""
+        """Create a store from a URL, a path, a mapper or a store of another class."""
         if not isinstance(location, FsspecStore) or isinstance(location, cls):
             return cls._at(lambda: from_location(location, storage_options), read_only, options)
         if storage_options is not None:

@@ -46,7 +46,7 @@ def with_current_names(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _advice(name: str, parameters: Iterable[str]) -> str:
     if name == "mode":
-        return "read_only=True opens for reading only, and zarr and xarray take a mode"
+        return "read_only=True opens for reading only; mode is a parameter of zarr and xarray"
     # Compared without "_": then readonly= is close to read_only, and to nothing else.
     known = {each.replace("_", ""): each for each in [*parameters, "storage_options"]}
     similar = difflib.get_close_matches(name.lower().replace("_", ""), known, n=1, cutoff=0.65)

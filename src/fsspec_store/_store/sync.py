@@ -155,8 +155,8 @@ class SyncStore:
     def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
         """Replace the whole value. Readers see the old value or the new one, never a mixture.
 
-        As `Store.set`. `Buffer.from_bytes` makes a value of bytes. With ``if_match`` it writes only
-        when the key still has this version, else it raises `VersionMismatchError`.
+        As `Store.set`. `Buffer.from_bytes` wraps bytes. With ``if_match`` it writes only when the
+        key still has this version, else it raises `VersionMismatchError`.
         """
         self._run_one(self._store.set(key, value, **_given(if_match=(if_match, None))))
 
