@@ -154,7 +154,7 @@ class BackendStore(BackendListing):
             await self._run("write", key, self._backend.write, data)
         elif not await self._run("write", key, self._backend.replace, data, if_match):
             raise VersionMismatchError(
-                f"{key!r} in {self._url} no longer is version {if_match!r}", key=key, url=self._url
+                f"{key!r} in {self._url} no longer has version {if_match!r}", key=key, url=self._url
             )
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
@@ -200,8 +200,8 @@ class BackendStore(BackendListing):
         write_here = partial(write_parts, self._backend)
         if not await self._run("write parts of", key, write_here, parts):
             raise VersionMismatchError(
-                f"{key!r} in {self._url} was changed by others {WRITE_TRIES} times while parts of "
-                "it were to be written",
+                f"{key!r} in {self._url} was changed by other writers {WRITE_TRIES} times before "
+                "its parts were written",
                 key=key,
                 url=self._url,
             )
