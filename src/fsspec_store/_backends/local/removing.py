@@ -19,7 +19,7 @@ from ..temporary_names import is_temporary
 from .locks import FolderLockedError, shared_lock
 from .paths import FOLDER_FLAGS, is_no_file, opened, parent
 
-__all__ = ["RecursiveRemoval", "remove_empty", "remove_empty_above"]
+__all__ = ["remove_below", "remove_empty", "remove_empty_above"]
 
 #: Maximum number of open descriptors of folders above; others are reopened.
 _MAX_OPEN = 32
@@ -113,11 +113,10 @@ def _identity(descriptor: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-class RecursiveRemoval:
+def remove_below(directory: str, *, is_root: bool) -> None:
     """Remove every file below a directory, then its empty folders; links are not followed.
 
     Each folder is locked while its files are removed: no concurrent compare and swap restores one.
-    A `fsspec_store._backends.local.locks.LockedOperation`.
 
     Parameters
     ----------
@@ -126,37 +125,32 @@ class RecursiveRemoval:
         root.
     is_root : bool
         Whether it is the store's root.
+
+    Raises
+    ------
+    FolderLockedError
+        When another process or thread locks a folder. Another call removes the remaining files.
     """
-
-    def __init__(self, directory: str, *, is_root: bool) -> None:
-        self._path = directory.rstrip("/") or "/"
-        self._is_root = is_root
-
-    def attempt(self) -> None:
-        """Remove the remaining files."""
-        path = self._path
+    path = directory.rstrip("/") or "/"
+    try:
+        if is_root:
+            descent = _Descent(path)
+        else:
+            with opened(parent(path), FOLDER_FLAGS) as above:
+                name = path.rpartition("/")[2]
+                if _is_link_to_folder(name, above):
+                    os.unlink(name, dir_fd=above)
+                    return
+                descent = _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above)
+    except OSError as error:
+        if is_no_file(error):
+            return
+        raise
+    with descent:
         try:
-            if self._is_root:
-                descent = _Descent(path)
-            else:
-                with opened(parent(path), FOLDER_FLAGS) as above:
-                    name = path.rpartition("/")[2]
-                    if _is_link_to_folder(name, above):
-                        os.unlink(name, dir_fd=above)
-                        return
-                    descent = _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above)
-        except OSError as error:
-            if is_no_file(error):
-                return
-            raise
-        with descent:
-            try:
-                _empty(descent, with_files=True)
-            except FolderLockedError:
-                raise FolderLockedError(f"{path}/{descent.below}".rstrip("/")) from None
-
-    def discard(self) -> None:
-        """Do nothing: removed files stay removed."""
+            _empty(descent, with_files=True)
+        except FolderLockedError:
+            raise FolderLockedError(f"{path}/{descent.below}".rstrip("/")) from None
 
 
 def remove_empty(path: str) -> None:

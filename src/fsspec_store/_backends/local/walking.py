@@ -49,9 +49,9 @@ def _walk(
     ----------
     directory, name_prefix, recursive
         See `Backend.pages`.
-    above : frozenset of str
+    above : frozenset of str, optional
         Real paths of the folders above.
-    behind : set of str or None
+    behind : set of str, optional
         Real paths of the targets of links below the first link on the path; extended here.
     """
     # A list instead of recursion: only one folder is open at any depth.
@@ -90,13 +90,7 @@ def _walk(
 
 def _is_text(name: str) -> bool:
     """Whether a key may have this name: it must be valid UTF-8."""
-    if name.isascii():
-        return True
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return name.isascii() or name.encode(errors="ignore").decode() == name
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
