@@ -30,13 +30,7 @@ _MAX_REMEMBERED = 1 << 20
 
 
 class FsspecCopies:
-    """fsspec's copies in the folders of a layer that copies whole values.
-
-    Parameters
-    ----------
-    layer : CachingFileSystem
-        The user's.
-    """
+    """Copies of fsspec in the folders of a layer that copies whole values."""
 
     def __init__(self, layer: CachingFileSystem) -> None:
         self._folders: list[str] = list(layer.storage)
@@ -61,9 +55,9 @@ class FsspecCopies:
         ----------
         path : str
             Path of the value.
-        uid : str, optional
+        uid : str or None
             The value's version at the service, if the layer checks it.
-        below : AbstractFileSystem, optional
+        below : AbstractFileSystem or None
             The filesystem to compare copies with. Without it only copies that were already
             compared are opened.
         """
@@ -86,13 +80,7 @@ class FsspecCopies:
         return None
 
     def remove(self, path: str) -> bool:
-        """Remove the copy from the writable folder.
-
-        Returns
-        -------
-        bool
-            Whether a read-only folder has a copy, too.
-        """
+        """Remove the copy from the writable folder; return whether a read-only folder has one."""
         name = self._mapper(path)
         files = [os.path.join(folder, name) for folder in self._folders]
         with suppress(OSError):

@@ -28,17 +28,7 @@ __all__ = ["SharedInstance"]
 
 
 class SharedInstance:
-    """The filesystem instance that all stores on one user object share.
-
-    Parameters
-    ----------
-    fs : AbstractFileSystem
-        The user's filesystem.
-    timeout : float
-        Timeout of a connection in seconds.
-    blocking : bool
-        Always use the blocking methods.
-    """
+    """The filesystem instance that all stores on one user object share; see `of`."""
 
     def __init__(self, fs: AbstractFileSystem, timeout: float, blocking: bool) -> None:
         self.fs = fs
@@ -60,7 +50,17 @@ class SharedInstance:
 
     @classmethod
     def of(cls, fs: AbstractFileSystem, timeout: float, blocking: bool) -> SharedInstance:
-        """The shared instance for this object."""
+        """The shared instance for this object.
+
+        Parameters
+        ----------
+        fs : AbstractFileSystem
+            The user's filesystem.
+        timeout : float
+            Timeout of a connection in seconds.
+        blocking : bool
+            Always use the blocking methods.
+        """
         # By identity: equal filesystems may have different connections and file positions.
         key = (id(fs), blocking)
         shared = _shared_instances.get(key)

@@ -26,28 +26,12 @@ __all__ = ["Methods"]
 
 
 class Methods:
-    """The methods of one filesystem.
-
-    Parameters
-    ----------
-    fs : AbstractFileSystem
-        The user's filesystem.
-    policy : RetryPolicy
-        Timeout of a connection, and retries after a broken one.
-    blocking : bool
-        Always use the blocking methods.
-
-    Attributes
-    ----------
-    fs : AbstractFileSystem
-        The user's filesystem, to be inspected; calls may use another instance.
-    quirks : Quirks
-        Quirks of the filesystem.
-    """
+    """The methods of one filesystem; with ``blocking`` always its blocking methods."""
 
     def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, *, blocking: bool) -> None:
         self._shared = SharedInstance.of(fs, policy.timeout, blocking)
         self._policy = policy
+        #: The user's filesystem, to be inspected; calls may use another instance.
         self.fs = fs
         self.quirks = self._shared.quirks
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, Any
 
-from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from .errors import is_broken
 
 if TYPE_CHECKING:
@@ -38,9 +37,7 @@ def read_pipelined(fs: Any, path: str, request: ByteRequest | None) -> bytes:
     for _ in range(_TRIES):
         with fs.open(path, "rb") as file:
             size = file.stat().st_size
-            if is_out_of_range(request, size):
-                raise RangeNotSatisfiableError(size)
-            start, end = resolve(request, size)
+            start, end = bounds(request, size)
             if start == end:
                 return b""
             # Split here: for longer ranges paramiko's own splitting takes quadratic time.

@@ -6,8 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from ..._core.versions import content_version
 from ..._http.http1.buffer_pool import allocate
 from .paths import is_no_file
@@ -34,9 +33,7 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return None
-        if is_out_of_range(request, status.st_size):
-            raise RangeNotSatisfiableError(status.st_size)
-        return _read_between(descriptor, *resolve(request, status.st_size))
+        return _read_between(descriptor, *bounds(request, status.st_size))
     except OSError as error:
         if not descriptors and is_no_file(error):
             return None

@@ -19,7 +19,13 @@ __all__ = ["pages"]
 def pages(
     directory: str, name_prefix: str, recursive: bool, limit: int
 ) -> Generator[Page, None, None]:
-    """Pages of at most ``limit`` entries; see `Backend.pages`."""
+    """List a directory; see `Backend.pages`.
+
+    Yields
+    ------
+    Page
+        With at most ``limit`` entries.
+    """
     objects: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     for path, size in _walk(directory, name_prefix, recursive):

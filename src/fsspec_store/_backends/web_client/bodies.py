@@ -8,7 +8,7 @@ import aiohttp
 
 from ..._core.byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from ..._core.versions import is_etag
 from ..._http.content_range import (
     MAX_DECODED_BYTES,
@@ -226,9 +226,7 @@ async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: 
     size = object_size(body.headers)
     if size is None:
         return await _extract_unsized(body, request)
-    if is_out_of_range(request, size):
-        raise RangeNotSatisfiableError(size)
-    start, end = resolve(request, size)
+    start, end = bounds(request, size)
     # Azure, for example, supports ranges, but ignores a range without a last byte.
     open_ended = start > 0 and not isinstance(request, RangeByteRequest)
     supports_ranges = body.headers.get("Accept-Ranges") == "bytes"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._core.byte_requests import RangeByteRequest, SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from ..._http.content_range import (
     check_not_encoded,
     check_part,
@@ -166,9 +166,7 @@ class Reader(ValueReader[_Target]):
         The result is from a single response, which must state the same size.
         """
         for _ in range(_TRIES):
-            if is_out_of_range(request, size):
-                raise RangeNotSatisfiableError(size)
-            part = RangeByteRequest(*resolve(request, size))
+            part = RangeByteRequest(*bounds(request, size))
             response = await self.get(_Target(path, may_repeat=False), part)
             if response.status == 404:
                 return None
