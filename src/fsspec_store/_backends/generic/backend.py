@@ -15,7 +15,6 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from ..._core.leftovers import ABANDONED_AFTER, is_older
-from ..._runtime.concurrency import for_each
 from ..base import Backend
 from ..local.backend import LocalBackend
 from ..pages import Page
@@ -31,7 +30,7 @@ from .methods import Methods
 from .reading import read
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping
     from typing import Any
 
     from fsspec import AbstractFileSystem
@@ -145,9 +144,6 @@ class GenericBackend(Backend):
         except Exception as error:
             if not await is_missing(self._methods, path, error):
                 raise
-
-    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await for_each(self.remove, paths, limit=limit)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         await super().remove_below(directory, limit=limit, is_root=is_root)

@@ -48,13 +48,7 @@ _MAX_JOINED = 2**18
 
 
 class RangeIgnoredError(Exception):
-    """The server ignored a range without a last byte and sends the whole object.
-
-    Parameters
-    ----------
-    size : int
-        Size of the whole object in bytes.
-    """
+    """The server ignored a range without a last byte and sends the whole object of this size."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -64,22 +58,13 @@ class RangeIgnoredError(Exception):
 class Body:
     """The unread body of a response; a `fsspec_store._http.messages.BodyStream`.
 
-    Parameters
-    ----------
-    response : ClientResponse
-        Made with ``auto_decompress=False``: this class decodes.
-
-    Attributes
-    ----------
-    status : int
-    headers : mapping
-    url : URL
-        URL of the response, after redirects.
+    The response must be made with ``auto_decompress=False``: this class decodes.
     """
 
     def __init__(self, response: ClientResponse) -> None:
         self.status: int = response.status
         self.headers: CIMultiDictProxy[str] = response.headers
+        #: URL of the response, after redirects.
         self.url: URL = response.url
         self._response = response
         self._sent = 0
@@ -148,9 +133,8 @@ class Body:
             self._steps = decoders(self._coding.split(", "))
         while True:
             for piece in self._decoded:
-                if piece:
-                    self._count(piece)
-                    return piece
+                self._count(piece)
+                return piece
             data = await self._next()
             if not data:
                 for step in self._steps:
@@ -196,28 +180,22 @@ class Body:
 
 
 def _through(steps: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
-    """Decode data with each decoder in turn."""
+    """Decode data with each decoder in turn; yield pieces that are not empty."""
     if not steps:
         yield data
         return
     for piece in steps[0].decode(data):
-        yield from _through(steps[1:], piece)
+        if piece:
+            yield from _through(steps[1:], piece)
 
 
 async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: bool) -> bytes:
     """The requested part of a response that is the whole object.
 
-    Parameters
-    ----------
-    body : Body
-        Body of the response.
-    request : ByteRequest or None
-        The requested part.
-    may_repeat : bool
-        Raise `RangeIgnoredError` if a second request, with a last byte, is cheaper.
-
     Raises
     ------
+    RangeIgnoredError
+        When ``may_repeat`` and a second request, with a last byte, is cheaper.
     RangeNotSatisfiableError
         When the object is too short.
     OSError

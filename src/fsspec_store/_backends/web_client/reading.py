@@ -49,15 +49,7 @@ class _Target(NamedTuple):
 
 
 class Reader(ValueReader[_Target]):
-    """Reads objects of a web server.
-
-    Parameters
-    ----------
-    client : WebClient
-        Sends the requests.
-    parts : Parts
-        Threshold and part size of large reads.
-    """
+    """Reads objects of a web server."""
 
     def __init__(self, client: WebClient, parts: Parts) -> None:
         super().__init__(client.slot, parts)
@@ -88,7 +80,7 @@ class Reader(ValueReader[_Target]):
         response = None
         if self._supports_head:
             response = await self._client.send(
-                "HEAD", path, accept=(200, *_HEAD_REJECTED), receive=_no_body
+                "HEAD", path, accept=(200, *_HEAD_REJECTED), receive=Body.drain
             )
             if response is None:
                 return None
@@ -220,11 +212,6 @@ def _part(
         # The Content-Length of an encoded body is the encoded length, which aiohttp checks.
         length=object_size(headers),
     )
-
-
-async def _no_body(body: Body) -> bytes:
-    """Read nothing of the body."""
-    return b""
 
 
 def _whole_size(response: Response[Any]) -> int | None:

@@ -61,7 +61,7 @@ class Redirects:
     root : URL
         Root URL of the store, with the user name and password, if it has them.
     trusted : collection of Origin
-        Origins that receive the headers and options: the root's, and those the user named.
+        The trusted origins: the root's, and those the user named.
     headers : CIMultiDict
         The user's headers.
     options : mapping
