@@ -22,8 +22,7 @@ from .reading import has_version, requested, version_in
 from .service_identity import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from io import FileIO
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from fsspec import AbstractFileSystem
@@ -155,20 +154,11 @@ def _read_block(version: Copy, block: int, data: memoryview, start: int) -> bool
     """Read the part of a cached block that the buffer needs; ``False`` if it is not cached."""
     target = data[max(block * _BLOCK - start, 0) : (block + 1) * _BLOCK - start]
     try:
-        with open(_file_of(version, block), "rb", buffering=0) as file:
+        with open(_file_of(version, block), "rb") as file:
             file.seek(max(start - block * _BLOCK, 0))
-            return _read_into(file, target)
+            return file.readinto(target) == len(target)
     except FileNotFoundError:
         return False
-
-
-def _read_into(file: FileIO, target: memoryview) -> bool:
-    while target:
-        count = file.readinto(target)
-        if not count:
-            return False
-        target = target[count:]
-    return True
 
 
 def _copy_overlap(block: memoryview, at: int, data: memoryview, start: int) -> None:
@@ -177,16 +167,12 @@ def _copy_overlap(block: memoryview, at: int, data: memoryview, start: int) -> N
     data[first - start : last - start] = block[first - at : last - at]
 
 
-def _runs(blocks: Sequence[int]) -> Iterator[range]:
+def _runs(blocks: Sequence[int]) -> list[range]:
     """Runs of consecutive blocks, at most `_MAX_RUN` each."""
-    position = 0
-    while position < len(blocks):
-        first = position
-        while (
-            position + 1 < len(blocks)
-            and blocks[position + 1] == blocks[position] + 1
-            and position + 1 - first < _MAX_RUN
-        ):
-            position += 1
-        yield range(blocks[first], blocks[position] + 1)
-        position += 1
+    runs: list[range] = []
+    for n in blocks:
+        if runs and runs[-1].stop == n and len(runs[-1]) < _MAX_RUN:
+            runs[-1] = range(runs[-1].start, n + 1)
+        else:
+            runs.append(range(n, n + 1))
+    return runs

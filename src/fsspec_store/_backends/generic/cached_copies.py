@@ -64,7 +64,10 @@ class CachedCopies:
         for _ in range(_TRIES):
             with self._open(folder, below, path) as file:
                 opened = os.fstat(file.fileno())
-                data = _read_part(file, request, opened.st_size)
+                # The copy's size: that of the value may have changed.
+                start, end = bounds(request, opened.st_size)
+                file.seek(start)
+                data = file.read(end - start)
                 # fsspec overwrites its copies in place.
                 if state_of(os.fstat(file.fileno())) == state_of(opened):
                     return data
@@ -196,12 +199,3 @@ class _SizeLimit(Callback):  # type: ignore[misc]
             raise OSError(
                 f"received more than {self._limit} bytes of {self._path!r}: no copy was made"
             )
-
-
-def _read_part(file: BinaryIO, request: ByteRequest | None, size: int) -> bytes:
-    if request is None:
-        return file.read()
-    # The copy's size: that of the value may have changed.
-    start, end = bounds(request, size)
-    file.seek(start)
-    return file.read(end - start)

@@ -266,14 +266,10 @@ _guard = free_in_child(threading.Lock())
 def lock_of(path: str) -> threading.Lock:
     """The lock of this process for making the copy at a path."""
     with _guard:
-        lock = _locks.get(path)
-        if lock is None:
-            lock = _locks[path] = threading.Lock()
-        return lock
+        return _locks.setdefault(path, threading.Lock())
 
 
 @in_child
 def _forget_locks() -> None:
     # A thread of the parent may hold one.
-    global _locks
-    _locks = WeakValueDictionary()
+    _locks.clear()

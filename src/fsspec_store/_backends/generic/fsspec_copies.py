@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fsspec.implementations.cache_mapper import HashCacheMapper
@@ -66,17 +66,11 @@ class FsspecCopies:
         for file_path, recorded in self._files(path):
             if uid is not None and recorded != uid:
                 continue
-            try:
-                file = open(file_path, "rb")  # noqa: SIM115
-            except (FileNotFoundError, IsADirectoryError):
-                continue
-            try:
+            with suppress(FileNotFoundError, IsADirectoryError), ExitStack() as stack:
+                file = stack.enter_context(open(file_path, "rb"))
                 if self._is_whole(path, recorded, file, below):
+                    stack.pop_all()
                     return file
-            except BaseException:
-                file.close()
-                raise
-            file.close()
         return None
 
     def remove(self, path: str) -> bool:

@@ -38,7 +38,7 @@ class Methods:
     async def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method by the name of its blocking variant."""
         if self._shared.blocking:
-            return await self.run(_call_method, method, *args, **kwargs)
+            return await self.run(lambda fs: getattr(fs, method)(*args, **kwargs))
         fs = self._shared.instance()
         call = getattr(fs, "_" + method)(*args, **kwargs)
         if fs.asynchronous:
@@ -72,7 +72,3 @@ class Methods:
     def release(self) -> None:
         """Release the connection, if there is one; the next call opens another."""
         self._shared.release()
-
-
-def _call_method(fs: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-    return getattr(fs, method)(*args, **kwargs)

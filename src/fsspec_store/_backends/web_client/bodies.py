@@ -75,21 +75,23 @@ class Body:
         # Unused bytes of the last chunk.
         self._left = memoryview(b"")
 
-    async def read(self, limit: int = MAX_UNSIZED_BYTES) -> bytes:
-        """Read and decode the whole body.
+    async def read(
+        self, limit: int = MAX_UNSIZED_BYTES, *, start: int = 0, end: int | None = None
+    ) -> bytes:
+        """Read and decode the body from byte ``start`` to its end, or only to byte ``end``.
 
         Raises
         ------
         BodyTooLongError
-            When it has more than ``limit`` bytes.
+            When more than ``limit`` bytes are read to its end.
         """
         pieces = []
-        size = 0
-        while piece := await self.next_piece():
-            size += len(piece)
-            if size > limit:
+        position = 0
+        while (end is None or position < end) and (piece := await self.next_piece()):
+            pieces.append(piece[max(start - position, 0) : None if end is None else end - position])
+            position += len(piece)
+            if end is None and position - start > limit:
                 raise BodyTooLongError(limit)
-            pieces.append(piece)
         return b"".join(pieces)
 
     async def read_sized(self, size: int) -> bytes | memoryview:
@@ -211,7 +213,7 @@ async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: 
     if may_repeat and open_ended and (supports_ranges or start > MAX_DISCARDED_BYTES):
         raise RangeIgnoredError(size)
     check_discarded(start)
-    return await _read_between(body, start, end)
+    return await body.read(start=start, end=end)
 
 
 def supports_parts(status: int, headers: Mapping[str, str]) -> bool:
@@ -234,7 +236,7 @@ def object_size(headers: Mapping[str, str]) -> int | None:
 async def _extract_unsized(body: Body, request: ByteRequest | None) -> bytes:
     """As `extract_range`, for a response that does not state the object's size."""
     if isinstance(request, SuffixByteRequest):
-        part = await _read_between(body, 0, MAX_DISCARDED_BYTES + 1)
+        part = await body.read(end=MAX_DISCARDED_BYTES + 1)
         if len(part) > MAX_DISCARDED_BYTES:
             check_discarded(None)
         return part[-request.suffix :]
@@ -244,21 +246,7 @@ async def _extract_unsized(body: Body, request: ByteRequest | None) -> bytes:
     elif isinstance(request, RangeByteRequest):
         start, end = request.start, request.end
     check_discarded(start)
-    part = await _read_between(body, start, end)
+    part = await body.read(start=start, end=end)
     if not part and request is not None:
         raise RangeNotSatisfiableError(None)
     return part
-
-
-async def _read_between(body: Body, start: int, end: int | None) -> bytes:
-    """Bytes ``start`` to ``end`` of a body; the rest is not read."""
-    pieces = []
-    position = 0
-    while piece := await body.next_piece():
-        pieces.append(piece[max(start - position, 0) : None if end is None else end - position])
-        position += len(piece)
-        if end is not None and position >= end:
-            break
-        if end is None and position - start > MAX_UNSIZED_BYTES:
-            raise BodyTooLongError(MAX_UNSIZED_BYTES)
-    return b"".join(pieces)

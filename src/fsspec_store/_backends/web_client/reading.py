@@ -14,7 +14,6 @@ from ..._http.content_range import (
     check_not_encoded,
     check_part,
     content_coding,
-    content_length,
     max_body_bytes,
     range_header,
     requested_part,
@@ -109,15 +108,20 @@ class Reader(ValueReader[_Target]):
             ignored = status == 200 and "Content-Range" not in headers
             if byte_range is not None and ignored:
                 return await extract_range(body, request, may_repeat=target.may_repeat)
+            # The Content-Length of an encoded body is the encoded length, which aiohttp checks.
             size = object_size(headers)
+            content_range = headers.get("Content-Range")
             if size is None:
                 data: bytes | memoryview = await body.read(max_body_bytes(request, status))
-                return _part(request, status, headers, data)
-            # Checked before the body is read: a wrong part may have any number of bytes.
-            check_part(size, request, status=status, content_range=headers.get("Content-Range"))
-            if allow_large and size > self._large_bytes and supports_parts(status, headers):
-                return LargeBody(body, size)
-            return _part(request, status, headers, await body.read_sized(size))
+            else:
+                # Checked before the body is read: a wrong part may have any number of bytes.
+                check_part(size, request, status=status, content_range=content_range)
+                if allow_large and size > self._large_bytes and supports_parts(status, headers):
+                    return LargeBody(body, size)
+                data = await body.read_sized(size)
+            return requested_part(
+                data, request, status=status, content_range=content_range, length=size
+            )
 
         found = await self._client.send(
             "GET",
@@ -197,27 +201,8 @@ class Reader(ValueReader[_Target]):
         return 0 if size is None else size
 
 
-def _part(
-    request: ByteRequest | None,
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes | memoryview,
-) -> bytes | memoryview:
-    """The requested bytes of a decoded body."""
-    return requested_part(
-        body,
-        request,
-        status=status,
-        content_range=headers.get("Content-Range"),
-        # The Content-Length of an encoded body is the encoded length, which aiohttp checks.
-        length=object_size(headers),
-    )
-
-
 def _whole_size(response: Response[Any]) -> int | None:
     """The object's size from a 200, 206 or 416 response; ``None`` if it is not stated."""
-    if content_coding(response.headers):
-        return None
-    if response.status == 200:
-        return content_length(response.headers)
+    if response.status == 200 or content_coding(response.headers):
+        return object_size(response.headers)
     return total_size(response.headers.get("Content-Range"))
