@@ -1,4 +1,4 @@
-"""fsspec's in-memory filesystem, accessed through its dictionary of files.
+"""Memory backend: fsspec's in-memory filesystem, through its dictionary of files.
 
 Operations on the dictionary are atomic, faster than a switch to a thread, and allow a key and keys
 below it at the same time.

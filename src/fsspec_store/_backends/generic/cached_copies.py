@@ -161,13 +161,7 @@ class CachedCopies:
 
 
 def _copy_whole(below: AbstractFileSystem, path: str, target: str) -> bool:
-    """Copy a value to a file; ``False`` if it changed meanwhile.
-
-    Raises
-    ------
-    OSError
-        When the copy does not have the value's size.
-    """
+    """Copy a value to a file; ``False`` if it changed meanwhile."""
     before = below.info(path)
     if before["type"] != "file":
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)

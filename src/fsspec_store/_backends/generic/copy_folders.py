@@ -124,10 +124,7 @@ class CopyFolder:
     def publish(self, temporary: str, fields: Sequence[str]) -> Copy | None:
         """Make a temporary file or folder the newest copy, and remove older ones.
 
-        Returns
-        -------
-        Copy or None
-            ``None`` if a store changed the value after the temporary file was made.
+        Returns ``None`` if a store changed the value after the temporary file was made.
         """
         if not os.path.isdir(temporary) and not self.is_current(temporary):
             return None
@@ -171,10 +168,7 @@ class CopyFolder:
     def remove(self, *, is_elsewhere: bool) -> None:
         """Remove all copies of the value, also those that any process is making.
 
-        Parameters
-        ----------
-        is_elsewhere : bool
-            Whether a read-only folder may have another copy, which a marker then disables.
+        If a copy may be elsewhere, in a read-only folder, a marker disables it.
         """
         for name in _names_in(self._partial):
             if name.startswith(self._digest):

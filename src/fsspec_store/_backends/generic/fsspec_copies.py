@@ -49,17 +49,10 @@ class FsspecCopies:
         self._compared: set[int] = set()
 
     def open(self, path: str, uid: str | None, below: AbstractFileSystem | None) -> BinaryIO | None:
-        """Open a complete copy; ``None`` if there is none.
+        """Open a complete copy of this version, if the layer checks it; ``None`` without a copy.
 
-        Parameters
-        ----------
-        path : str
-            Path of the value.
-        uid : str or None
-            The value's version at the service, if the layer checks it.
-        below : AbstractFileSystem or None
-            The filesystem to compare copies with. Without it only copies that were already
-            compared are opened.
+        Copies are compared with the filesystem below. Without it only copies that were already
+        compared are opened.
         """
         if not self._is_usable:
             return None

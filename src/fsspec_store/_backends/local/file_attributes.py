@@ -20,12 +20,7 @@ _LABEL = "security.selinux"
 def replaced_status(path: str) -> os.stat_result | None:
     """Status of the file that a value at this path replaces; ``None`` if there is none.
 
-    For a link to a file it is the status of the file.
-
-    Raises
-    ------
-    IsADirectoryError
-        When the path is a link to a folder.
+    For a link to a file it is the status of the file. A link to a folder is an error.
     """
     try:
         status = os.stat(path)

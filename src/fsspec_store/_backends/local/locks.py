@@ -84,15 +84,7 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
 
 @contextmanager
 def shared_lock(descriptor: int, folder: str) -> Iterator[None]:
-    """Hold the shared lock of an open folder, whose path is only for the error.
-
-    Raises
-    ------
-    FolderLockedError
-        When another process or thread holds the exclusive lock.
-    OSError
-        When the folder cannot be locked.
-    """
+    """As `folder_lock`, for the shared lock of an open folder; its path is only for the error."""
     try:
         _lock(descriptor, folder, exclusive=False)
         yield

@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import time
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 
 from ..._core.leftovers import ABANDONED_AFTER
@@ -41,12 +41,6 @@ class _Descent:
             self.close()
             raise
 
-    def __enter__(self) -> _Descent:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def close(self) -> None:
         while self._held:
             os.close(self._held.pop())
@@ -66,13 +60,7 @@ class _Descent:
         return "/".join(name for name, _ in self._folders[1:])
 
     def enter(self, name: str) -> None:
-        """Enter a folder.
-
-        Raises
-        ------
-        OSError
-            When it is missing, a link, or a file.
-        """
+        """Enter a folder; ``OSError`` if it is missing, a link or a file."""
         self._open(name, FOLDER_FLAGS | os.O_NOFOLLOW, self.here)
         if len(self._held) > _MAX_OPEN:
             os.close(self._held.pop(0))
@@ -80,15 +68,7 @@ class _Descent:
     def leave(self) -> bool:
         """Return to the folder above, and remove the current folder if it is empty.
 
-        Returns
-        -------
-        bool
-            Whether the folder was removed.
-
-        Raises
-        ------
-        OSError
-            When another process moved the folder.
+        Returns whether it was removed. Raises ``OSError`` if another process moved it.
         """
         name, _ = self._folders.pop()
         if len(self._held) == 1:
@@ -146,7 +126,7 @@ def remove_below(directory: str, *, is_root: bool) -> None:
         if is_no_file(error):
             return
         raise
-    with descent:
+    with closing(descent):
         try:
             _empty(descent, with_files=True)
         except FolderLockedError:
@@ -157,7 +137,8 @@ def remove_empty(path: str) -> None:
     """Remove a folder that contains no file at any depth; keep it otherwise."""
     with suppress(OSError), opened(parent(path), FOLDER_FLAGS) as above:
         name = path.rpartition("/")[2]
-        with _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above) as descent:
+        descent = _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above)
+        with closing(descent):
             _empty(descent, with_files=False)
         os.rmdir(name, dir_fd=above)
 

@@ -41,12 +41,10 @@ async def walk(
     list_folder: Callable[[str], Coroutine[Any, Any, Page]],
     url_of: Callable[[str], str],
 ) -> AsyncGenerator[Page, None]:
-    """List a directory, one folder for each page.
+    """List a directory, one folder for each page; see `Backend.pages`.
 
     Parameters
     ----------
-    directory, name_prefix, recursive
-        See `Backend.pages`.
     list_folder : callable
         Returns the direct children of a directory, with full paths.
     url_of : callable

@@ -83,10 +83,8 @@ class Reader(ValueReader[_Target]):
             )
             if response is None:
                 return None
-            if response.status == 200:
-                length = object_size(response.headers)
-                if length:
-                    return length
+            if response.status == 200 and (length := object_size(response.headers)):
+                return length
         # Some servers state no length for HEAD, or 0 for an object generated on the fly.
         size = await self._size_by_get(path)
         if response is not None and size != 0:
