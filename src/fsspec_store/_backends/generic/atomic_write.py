@@ -63,4 +63,4 @@ def _write_pipelined(file: Any, content: bytes) -> None:
     file.write(view[-1:])
     size = file.stat().st_size
     if size != len(content):
-        raise OSError(f"{size} of {len(content)} bytes were written")
+        raise OSError(f"the server stored {size} of the {len(content)} bytes that were written")

@@ -106,7 +106,7 @@ def _lock(descriptor: int, folder: str, *, exclusive: bool) -> None:
             # Without the lock a concurrent change could be lost.
             raise
         if exclusive:
-            raise NotImplementedError("this folder cannot be locked") from error
+            raise NotImplementedError("the file system has no locks (flock) on folders") from error
 
 
 def _unlock(descriptor: int) -> None:

@@ -171,7 +171,7 @@ class Body:
         if self._decoded_bytes > max(MAX_DECODED_BYTES, MAX_EXPANSION * self._sent):
             raise OSError(
                 f"the {self._coding} form of the object decodes to more than {MAX_DECODED_BYTES} "
-                f"bytes and {MAX_EXPANSION} times its own size: the rest is not read"
+                f"bytes and {MAX_EXPANSION} times its encoded size: the rest is not read"
             )
 
     async def _next(self) -> bytes:

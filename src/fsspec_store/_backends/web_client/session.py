@@ -74,7 +74,9 @@ def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
                 f"auth must be an aiohttp.BasicAuth, got {type(auth).__name__}"
             )
         if "Authorization" in headers:
-            raise StorageOptionError("auth and an Authorization header exclude each other")
+            raise StorageOptionError(
+                "auth and an Authorization header exclude each other: remove one of them"
+            )
         headers["Authorization"] = auth.encode()
     return options | {"headers": headers, "raise_for_status": False}
 
