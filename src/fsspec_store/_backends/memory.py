@@ -82,8 +82,7 @@ class MemoryBackend(Backend):
             return True
 
     async def remove(self, path: str) -> None:
-        with _writing:
-            self.fs.store.pop(path, None)
+        await self.remove_many([path], limit=1)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         with _writing:
