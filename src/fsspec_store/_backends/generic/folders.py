@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from .methods import Methods
 
-__all__ = ["children", "contains_file", "prepare_path", "prune", "temporary_files", "walk"]
+__all__ = ["contains_file", "prepare_path", "prune", "temporary_files", "walk"]
 
 #: Maximum depth below the listed folder: keys of 1,024 bytes cannot be deeper.
-MAX_DEPTH = 512
+_MAX_DEPTH = 512
 
 
-async def children(
+async def _children(
     methods: Methods, folder: str, *, with_temporary: bool = False
 ) -> list[tuple[str, Mapping[str, Any]]]:
     """Files and folders in a folder, with their listed info; empty if the folder is missing."""
@@ -74,12 +74,12 @@ def _modified(info: Mapping[str, Any]) -> datetime | None:
 async def walk(
     methods: Methods, directory: str, name_prefix: str = "", *, with_temporary: bool = False
 ) -> AsyncGenerator[list[tuple[str, Mapping[str, Any]]], None]:
-    """Yield the `children` of a folder, and of each folder below it.
+    """Yield the contents of a folder, and of each folder below it.
 
     Raises
     ------
     OSError
-        For a folder that is more than `MAX_DEPTH` deep, which indicates a cycle.
+        For a folder that is more than `_MAX_DEPTH` deep, which indicates a cycle.
     """
     root = directory.rstrip("/")
     waiting = [root]
@@ -87,15 +87,15 @@ async def walk(
     while waiting:
         found = [
             (path, info)
-            for path, info in await children(methods, waiting.pop(), with_temporary=with_temporary)
+            for path, info in await _children(methods, waiting.pop(), with_temporary=with_temporary)
             if path.startswith(directory + name_prefix)
         ]
         yield found
         for path, info in found:
             if info["type"] == "directory" and path not in seen:
-                if path.count("/") - root.count("/") > MAX_DEPTH:
+                if path.count("/") - root.count("/") > _MAX_DEPTH:
                     raise OSError(
-                        f"folders are nested more than {MAX_DEPTH} deep at {path[:200]!r}...: "
+                        f"folders are nested more than {_MAX_DEPTH} deep at {path[:200]!r}...: "
                         "a folder seems to contain itself"
                     )
                 seen.add(path)
