@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
@@ -20,6 +20,7 @@ from ..._http.content_range import stated_size
 from ..._http.parsing import parse_xml
 from ..._http.responses import StatusError
 from ..._http.unexpected_responses import is_html_page, unexpected_response
+from ..pages import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AzureError",
-    "Listing",
     "error_code",
     "is_folder",
     "is_unsupported_version",
@@ -149,29 +149,8 @@ def is_folder(headers: Mapping[str, str]) -> bool:
     )
 
 
-class Listing(NamedTuple):
-    """One page of a container's listing.
-
-    Parameters
-    ----------
-    blobs : list of tuple
-        Names and sizes; a size is ``None`` where the service lists none.
-    prefixes : list of str
-        Each ends in ``/``.
-    folders : list of str
-        Names of directories, and of blobs that represent one.
-    marker : str or None
-        Marker of the next page, ``None`` on the last one.
-    """
-
-    blobs: list[tuple[str, int | None]]
-    prefixes: list[str]
-    folders: list[str]
-    marker: str | None
-
-
-def listing(body: bytes) -> Listing:
-    """Parse a page of a listing with ``include=metadata``.
+def listing(container: str, body: bytes) -> tuple[Page, str]:
+    """The page of a listing with metadata, and the marker of the next one, ``""`` on the last one.
 
     Raises
     ------
@@ -190,18 +169,19 @@ def listing(body: bytes) -> Listing:
     folders: list[str] = []
     for item in items:
         name = _name(item)
+        path = f"{container}/{name}"
         if item.tag == "BlobPrefix":
-            prefixes.append(name)
+            prefixes.append(path.removesuffix("/"))
         elif _is_folder_entry(item):
-            folders.append(name)
+            folders.append(path)
         else:
             size = item.findtext("Properties/Content-Length")
-            blobs.append((name, stated_size(size, repr(name)) if size else None))
-    marker = root.findtext("NextMarker")
-    if marker is not None and marker.isspace() and "\n" in marker:
+            blobs.append((path, stated_size(size, repr(name)) if size else None))
+    marker = root.findtext("NextMarker", "")
+    if marker.isspace() and "\n" in marker:
         # Whitespace of indented XML. Emulators use names as markers; no name has a line break.
-        marker = None
-    return Listing(blobs, prefixes, folders, marker or None)
+        marker = ""
+    return Page(blobs, prefixes, folders=folders), marker
 
 
 def _name(item: ElementTree.Element) -> str:

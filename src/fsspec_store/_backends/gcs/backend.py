@@ -10,6 +10,7 @@ response says so.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..object_store.writing import Condition
-from ..pages import Continuation, Page
+from ..pages import pages_by_token
 from .buckets import GCSBuckets
 from .bulk_delete import GCSBulkDelete
 from .client import USER_AGENT, Client
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._http.settings import Settings
+    from ..pages import Page
 
 __all__ = ["GCSBackend"]
 
@@ -122,7 +124,7 @@ class GCSBackend(Backend):
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         await self._bulk_delete.delete_many(map(_split, paths), limit=limit)
 
-    async def pages(
+    def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
         bucket, prefix = _split(directory)
@@ -133,11 +135,11 @@ class GCSBackend(Backend):
         }
         if not recursive:
             params["delimiter"] = "/"
-        continuation = Continuation()
-        while True:
+
+        async def fetch(token: str) -> tuple[Page, str]:
             response = await self._client.request(
                 "GET",
-                self._client.url(bucket, **params),
+                self._client.url(bucket, **params, **({"pageToken": token} if token else {})),
                 expect=(200, 404),
                 headers={"User-Agent": f"{USER_AGENT} (gzip)", "Accept-Encoding": "gzip"},
                 decode=True,
@@ -145,16 +147,9 @@ class GCSBackend(Backend):
             if response.status == 404:
                 raise BucketMissingError(bucket)
             self._buckets.seen.add(bucket)
-            found = await parsed(listing, response.body)
-            page = Page(
-                [(f"{bucket}/{name}", size) for name, size in found.objects],
-                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in found.prefixes],
-            )
-            yield page
-            if not found.token:
-                return
-            continuation.check(found.token, page)
-            params["pageToken"] = found.token
+            return await parsed(partial(listing, bucket), response.body)
+
+        return pages_by_token(fetch)
 
     def check_root(self, root: str) -> str | None:
         if not _BUCKET_NAME.fullmatch(_split(root)[0]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import gcsfs.retry
@@ -21,6 +21,7 @@ from ..._http.responses import StatusError, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
 from ..object_store.batches import batch_responses
+from ..pages import Page
 from .bodies import crc32c
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREDENTIAL_ERRORS",
-    "Listing",
     "batch_failures",
     "check_is_google",
     "is_ambiguous_404",
@@ -156,47 +156,31 @@ def object_size(document: bytes) -> int | None:
     return size if size or found.get("crc32c") == _EMPTY_CRC32C else None
 
 
-class Listing(NamedTuple):
-    """One page of a listing.
-
-    Attributes
-    ----------
-    objects : list of tuple
-        Names and sizes; a size is ``None`` where the service lists none.
-    prefixes : list of str
-        Each ends in ``/``.
-    token : str
-        Token of the next page, ``""`` on the last one.
-    """
-
-    objects: list[tuple[str, int | None]]
-    prefixes: list[str]
-    token: str
-
-
-def listing(document: bytes) -> Listing:
-    """Parse a page of a listing.
+def listing(bucket: str, document: bytes) -> tuple[Page, str]:
+    """The page of a bucket's listing, and the token of the next one, ``""`` on the last one.
 
     Raises
     ------
     OSError
         When a name, a size or the page token is invalid.
     """
-    page = parse_json(document)
-    items, prefixes = page.get("items", []), page.get("prefixes", [])
-    token = page.get("nextPageToken") or ""
+    found = parse_json(document)
+    items, prefixes = found.get("items", []), found.get("prefixes", [])
+    token = found.get("nextPageToken") or ""
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise OSError("invalid listing: its items are not a list of objects")
     if not isinstance(prefixes, list):
         raise OSError("invalid listing: its prefixes are not a list")
-    names = [item.get("name") for item in items]
-    for text in [*names, *prefixes, token or "-"]:
+    for text in [*(item.get("name") for item in items), *prefixes, token or "-"]:
         if not isinstance(text, str) or not text or _find_lone_surrogate(text):
             raise OSError(f"invalid listing: invalid name or page token {text!r:.80}")
     if len(token) > _MAX_TOKEN_CHARACTERS:
         raise OSError(f"invalid listing: page token of {len(token)} characters")
-    sizes = [_size(item, repr(item["name"])) for item in items]
-    return Listing(list(zip(names, sizes, strict=True)), prefixes, token)
+    page = Page(
+        [(f"{bucket}/{item['name']}", _size(item, repr(item["name"]))) for item in items],
+        [f"{bucket}/{prefix.removesuffix('/')}" for prefix in prefixes],
+    )
+    return page, token
 
 
 def _size(item: Mapping[str, Any], what: str) -> int | None:
