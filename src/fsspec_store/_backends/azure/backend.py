@@ -170,10 +170,10 @@ class AzureBackend(Backend):
         return found
 
     def close(self) -> None:
-        self._client.close()
+        self._client.http.close()
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._client.http.aclose()
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, etag: str | None = None

@@ -148,14 +148,6 @@ class Client:
         url_path = f"{self.account.base}/{quoted(path)}"
         return url_path, self.account.url(url_path, query)
 
-    def close(self) -> None:
-        """Close the connections; later requests open new ones."""
-        self.http.close()
-
-    async def aclose(self) -> None:
-        """As `close`, awaiting the connections of the running loop."""
-        await self.http.aclose()
-
 
 def quoted(path: str) -> str:
     """A path, or a value of a query, quoted for a URL."""

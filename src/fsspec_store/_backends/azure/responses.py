@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
@@ -17,6 +17,7 @@ import aiohttp
 
 from ..._core.failures import Failure
 from ..._http.content_range import stated_size
+from ..._http.messages import Response
 from ..._http.parsing import parse_xml
 from ..._http.responses import StatusError
 from ..._http.unexpected_responses import is_html_page, unexpected_response
@@ -24,13 +25,11 @@ from ..pages import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from ..._http.messages import Response
-
 __all__ = [
     "AzureError",
     "error_code",
     "is_folder",
+    "is_missing",
     "is_unsupported_version",
     "listing",
     "verify_checksum",
@@ -112,6 +111,22 @@ def error_code(response: Response[bytes]) -> str | None:
         code = match[1]
     # A proxy may repeat the header; the values are joined then.
     return None if code is None else code.partition(",")[0][:_MAX_QUOTED]
+
+
+def is_missing(response: Response[Any]) -> bool:
+    """Whether a response says that the blob is missing.
+
+    Raises
+    ------
+    AzureError
+        For a 404 with another reason.
+    """
+    if response.status != 404:
+        return False
+    whole = Response(response.status, response.headers, bytes(response.body))
+    if error_code(whole) != "BlobNotFound":
+        raise AzureError(whole)
+    return True
 
 
 def is_unsupported_version(response: Response[bytes]) -> bool:

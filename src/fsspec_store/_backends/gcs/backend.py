@@ -79,7 +79,7 @@ class GCSBackend(Backend):
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         bucket, name = _split(path)
         response = await self._reader.get((bucket, name), request)
-        if response.status == 416 and await self._reader.size(bucket, name):
+        if response.status == 416 and await self._reader.size_by_range((bucket, name)):
             # 416 is right for an empty object. This service does not support suffix ranges.
             raise OSError("the service rejects a suffix range of an object that is not empty (416)")
         return response.body if await self._buckets.has_object(bucket, response) else None
@@ -104,7 +104,7 @@ class GCSBackend(Backend):
         if size is not None:
             return size
         # The metadata has no reliable size: take it from the Content-Range of a part.
-        return await self._reader.size(bucket, name)
+        return await self._reader.size_by_range((bucket, name))
 
     async def write(self, path: str, data: memoryview) -> None:
         await self._put(path, data, Condition.NONE)
@@ -188,11 +188,11 @@ class GCSBackend(Backend):
 
     def close(self) -> None:
         self._cleanup.close()
-        self._client.close()
+        self._client.http.close()
 
     async def aclose(self) -> None:
         await self._cleanup.aclose()
-        await self._client.aclose()
+        await self._client.http.aclose()
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, generation: str | None = None

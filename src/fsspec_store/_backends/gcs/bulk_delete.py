@@ -16,7 +16,7 @@ from .bodies import Body
 from .responses import batch_failures, is_ambiguous_404, outcomes_of_batch, retry_decision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .buckets import GCSBuckets
     from .client import Client
@@ -54,7 +54,7 @@ class GCSBulkDelete(BulkDelete):
         remaining = names
         is_ambiguous = False
 
-        async def attempt() -> None:
+        async def attempt(url: str, headers: Mapping[str, str]) -> None:
             nonlocal remaining, is_ambiguous
             body, content_type = batch_body(
                 f"Content-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n"
@@ -62,11 +62,11 @@ class GCSBulkDelete(BulkDelete):
                 for number, name in enumerate(remaining)
             )
             try:
-                response = await self._client.request_once(
+                response = await self._client.once(
                     "POST",
-                    f"{self._client.endpoint}/batch/storage/v1",
+                    url,
+                    {**headers, "Content-Type": content_type, "Content-Length": str(len(body))},
                     expect=(200,),
-                    headers={"Content-Type": content_type, "Content-Length": str(len(body))},
                     data=Body(body),
                 )
                 outcomes = await parsed(lambda _: outcomes_of_batch(response), response.body)
@@ -82,7 +82,8 @@ class GCSBulkDelete(BulkDelete):
                 # Permanent errors first: they must not be retried.
                 raise min(failures.values(), key=lambda error: retry_decision(error) is not None)
 
-        await self._client.retry(attempt)
+        url = f"{self._client.endpoint}/batch/storage/v1"
+        await self._client.sign_and_retry(url, {}, attempt)
         if is_ambiguous:
             await self._buckets.require(bucket)
         return ()

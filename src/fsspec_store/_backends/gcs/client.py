@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Required, TypedDict, TypeVar, Unpack
 from urllib.parse import quote, urlsplit
 
 from ..._http.aiohttp_transport import AiohttpTransport
@@ -44,15 +44,16 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 USER_AGENT = f"fsspec-store/{__version__}"
 
 
+class _Options(TypedDict, total=False):
+    """Options of `HTTPClient.once`."""
+
+    expect: Required[Collection[int]]
+    data: Body | None
+    decode: bool
+
+
 class Client:
     """Sends requests with the configuration of one filesystem.
-
-    Parameters
-    ----------
-    fs : GCSFileSystem
-        As the user configured it.
-    settings : Settings
-        The store's options for requests.
 
     Raises
     ------
@@ -99,75 +100,45 @@ class Client:
         method: str,
         url: str,
         *,
-        expect: Collection[int],
         headers: Mapping[str, str] = _NO_HEADERS,
-        data: Body | None = None,
-        decode: bool = False,
+        **options: Unpack[_Options],
     ) -> Response[bytes]:
-        """As `request_once`, with retries."""
-        return await self.retry(
-            partial(
-                self.request_once,
-                method,
-                url,
-                expect=expect,
-                headers=headers,
-                data=data,
-                decode=decode,
-            )
-        )
+        """As `once`, signed, with retries."""
+        return await self.sign_and_retry(url, headers, partial(self.once, method, **options))
 
-    async def retry(self, attempt: Callable[[], Awaitable[T]], slot: Slot | None = None) -> T:
-        """Await ``attempt()``, with retries; see `HTTPClient.send`."""
-        authorization = self.authorization
-        authorization.begin_operation()
-        refresh = None
-        if authorization.can_refresh:
-            refresh = partial(authorization.refresh, authorization.token)
-        return await self.http.send(attempt, slot=slot, refresh=refresh)
-
-    async def request_once(
-        self,
-        method: str,
-        url: str,
-        *,
-        expect: Collection[int],
-        headers: Mapping[str, str] = _NO_HEADERS,
-        data: Body | None = None,
-        decode: bool = False,
+    async def once(
+        self, method: str, url: str, headers: Mapping[str, str], **options: Unpack[_Options]
     ) -> Response[bytes]:
-        """Sign and send a request once. An error response has the service's message as its body.
-
-        The parameters are those of `fsspec_store._http.messages.Request`.
-        """
-        send = partial(self.http.once, method, expect=expect, data=data, decode=decode)
-        response = await self.sign_and_send(url, headers, send)
+        """As `HTTPClient.once`. An error response has the service's message as its body."""
+        response = await self.http.once(method, url, headers, **options)
         check_is_google(response.status, response.headers, response.body)
         return with_message(response) if response.status >= 400 else response
 
-    async def sign_and_send(
+    async def sign_and_retry(
         self,
         url: str,
         headers: Mapping[str, str],
         send: Callable[[str, Mapping[str, str]], Awaitable[T]],
+        slot: Slot | None = None,
     ) -> T:
-        """Await ``send(url, headers)`` once, with credentials and the common headers."""
-        all_headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-        await self.authorization.sign(all_headers)
-        try:
-            return await send(url, all_headers)
-        except ValueError:
-            self.authorization.check_headers(all_headers)
-            raise
-        except StatusError as error:
-            response = error.response
-            check_is_google(response.status, response.headers, response.body)
-            raise StatusError(with_message(response)) from None
+        """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
+        authorization = self.authorization
+        authorization.begin_operation()
 
-    def close(self) -> None:
-        """Close the connections; later requests open new ones."""
-        self.http.close()
+        async def attempt() -> T:
+            all_headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+            await authorization.sign(all_headers)
+            try:
+                return await send(url, all_headers)
+            except ValueError:
+                authorization.check_headers(all_headers)
+                raise
+            except StatusError as error:
+                response = error.response
+                check_is_google(response.status, response.headers, response.body)
+                raise StatusError(with_message(response)) from None
 
-    async def aclose(self) -> None:
-        """As `close`, awaiting the connections of the running loop."""
-        await self.http.aclose()
+        refresh = None
+        if authorization.can_refresh:
+            refresh = partial(authorization.refresh, authorization.token)
+        return await self.http.send(attempt, slot=slot, refresh=refresh)

@@ -196,12 +196,10 @@ class GCSUpload(Upload):
     ) -> Response[bytes] | bool:
         """Send a request that may write the object; as `Upload._result`."""
 
-        def attempt() -> Awaitable[Response[bytes]]:
-            return self._attempt(
-                self._client.request_once(method, url, expect=expect, headers=headers, data=body)
-            )
+        def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
+            return self._attempt(self._client.once(method, url, headers, expect=expect, data=body))
 
-        return await self._result(self._client.retry(attempt))
+        return await self._result(self._client.sign_and_retry(url, headers, attempt))
 
     def _metadata(self, checksums: Mapping[str, str]) -> dict[str, Any]:
         """The object's metadata."""
