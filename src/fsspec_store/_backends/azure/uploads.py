@@ -105,7 +105,7 @@ class AzureUpload(Upload):
 
     async def _put(self, query: str, headers: Mapping[str, str], body: Body) -> bool:
         """Send the request that writes the blob."""
-        all_headers = {**headers, **await checksum_headers(body.data), **self._headers}
+        all_headers = {**headers, **await checksum_headers(body.in_one_piece()), **self._headers}
 
         def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
             return self._attempt(

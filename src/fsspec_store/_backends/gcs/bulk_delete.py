@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..._http.parsing import parsed
+from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._http.unexpected_responses import UnexpectedServerError
 from ..object_store.batches import batch_body
 from ..object_store.bulk_delete import BatchesUnsupportedError, BulkDelete
-from .bodies import Body
 from .responses import batch_failures, is_ambiguous_404, outcomes_of_batch, retry_decision
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class GCSBulkDelete(BulkDelete):
                 response = await self._client.once(
                     "POST",
                     url,
-                    {**headers, "Content-Type": content_type, "Content-Length": str(len(body))},
+                    {**headers, "Content-Type": content_type},
                     expect=(200,),
                     data=Body(body),
                 )

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._http.messages import Response
+    from ..._http.payloads import Body
     from ..._http.retrier import Slot
     from ..._http.settings import Settings
-    from .bodies import Body
 
 __all__ = ["USER_AGENT", "Client"]
 

@@ -15,10 +15,11 @@ import aiohttp
 
 from ..._http.messages import Response
 from ..._http.parsing import parse_json
+from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
 from ..object_store.writing import WRITER, Upload, WriteFailure, failure_of_status
-from .bodies import HASH_IN_THREAD_BYTES, Body, checksum_metadata, multipart_upload
+from .bodies import HASH_IN_THREAD_BYTES, checksum_metadata, multipart_upload
 from .responses import verify_stored
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class GCSUpload(Upload):
     async def _run_single_request(self, checksums: dict[str, str]) -> bool:
         body, content_type = multipart_upload(self._metadata(checksums), self._data)
         url = self._url(uploadType="multipart")
-        headers = {"Content-Type": content_type, "Content-Length": str(body.size)}
+        headers = {"Content-Type": content_type}
         response = await self._send("POST", url, (200,), headers, body)
         if isinstance(response, Response):
             verify_stored(response, self._data, checksums)
@@ -139,7 +140,6 @@ class GCSUpload(Upload):
             url,
             expect=(200, 412) if self._params else (200,),
             headers={
-                "Content-Length": str(body.size),
                 "Content-Type": "application/json; charset=UTF-8",
                 "X-Upload-Content-Type": _CONTENT_TYPE,
                 "X-Upload-Content-Length": str(self._data.nbytes),
@@ -169,7 +169,6 @@ class GCSUpload(Upload):
             end = min(start + chunk_bytes, size)
             body = Body(self._data[start:end])
             headers = {
-                "Content-Length": str(body.size),
                 "Content-Range": f"bytes {start}-{end - 1}/{size}",
                 "Content-Type": _CONTENT_TYPE,
             }
