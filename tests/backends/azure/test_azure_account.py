@@ -183,7 +183,7 @@ async def test_a_token_about_to_expire_is_refreshed(kind: type[CountingCredentia
 async def test_a_rejected_token_is_refreshed() -> None:
     tokens = Tokens(CountingCredential())
     assert await authorize(tokens) == "Bearer token-1"
-    rejected = tokens.current_token()
+    rejected = tokens.token
     # The first of several rejected requests fetches a new token for all.
     await tokens.refresh(rejected)
     assert await authorize(tokens) == "Bearer token-2"
@@ -311,5 +311,5 @@ async def test_a_cancelled_request_does_not_cancel_the_fetch() -> None:
 def test_credentials_made_by_adlfs_run_in_a_thread() -> None:
     found = account(tenant_id="t", client_id="c", client_secret="s")
     assert isinstance(found.credential, Tokens)
-    assert found.credential.refreshable
+    assert found.credential.can_refresh
     assert "aio" not in type(found.credential._credential).__module__

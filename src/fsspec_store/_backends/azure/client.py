@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
 
 import aiohttp
-from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
 from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
 from ..._http.messages import Response
 from ..._http.native_transport import NativeTransport
-from ..._http.responses import StatusError, redacted_response, retry_decision_of_error
-from ..._http.retry_policy import EXPIRED, TRANSIENT
+from ..._http.responses import StatusError, redacted_response
 from ..._version import __version__
 from .account import account_of
-from .responses import AzureError, error_code
+from .responses import AzureError, error_code, retry_decision
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -30,9 +28,7 @@ if TYPE_CHECKING:
 
     from ..._http.payloads import Body
     from ..._http.retrier import Slot
-    from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
-    from .credentials import Credential
 
 __all__ = ["Client", "quoted"]
 
@@ -56,7 +52,6 @@ class Client:
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         self.account = account_of(fs)
-        classify = partial(_retry_decision, self.account.credential)
         service = self.account.service
         native = None
         if settings.is_native and self.account.proxy is None and service.isascii():
@@ -64,7 +59,7 @@ class Client:
         transport = AiohttpTransport(
             _new_session, "azure", settings.policy, proxy=self.account.proxy
         )
-        self.http = HTTPClient(service, settings, transport, native, classify)
+        self.http = HTTPClient(service, settings, transport, native, retry_decision)
 
     async def request(
         self,
@@ -109,7 +104,7 @@ class Client:
         slot: Slot | None = None,
     ) -> T:
         """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
-        account = self.account
+        account, credential = self.account, self.account.credential
         token: object = None
 
         async def attempt() -> T:
@@ -120,7 +115,7 @@ class Client:
             url_path, url = self.address(path, query)
             all_headers = await account.headers(method, url_path, query, headers)
             all_headers.update(_COMMON_HEADERS)
-            token = account.credential.current_token()
+            token = credential.token
             try:
                 response = await send(url, all_headers)
             except StatusError as error:
@@ -132,9 +127,12 @@ class Client:
                 return cast("T", _redacted(method, response, url, all_headers))
             return response
 
+        async def refresh() -> None:
+            await credential.refresh(token)
+
         try:
             return await self.http.send(
-                attempt, slot=slot, refresh=lambda: account.credential.refresh(token)
+                attempt, slot=slot, refresh=refresh if credential.can_refresh else None
             )
         except StatusError as error:
             translated = AzureError(error.response)
@@ -163,19 +161,6 @@ def _redacted(
         # The usual response for a missing key; no error message repeats it.
         return response
     return redacted_response(whole, url, sent)
-
-
-def _retry_decision(credential: Credential, error: Exception) -> RetryDecision | None:
-    """The retry decision for an error, ``None`` where a retry does not help."""
-    if isinstance(error, StatusError):
-        if error.response.status == 401 and credential.refreshable:
-            return EXPIRED
-        if error_code(error.response) == "Md5Mismatch":
-            return TRANSIENT
-    elif isinstance(error, (ServiceRequestError, ServiceResponseError)):
-        # A request for a token failed.
-        return TRANSIENT
-    return retry_decision_of_error(error)
 
 
 def _new_session() -> aiohttp.ClientSession:

@@ -40,8 +40,8 @@ _SIGNED_HEADERS = (
 class Credential:
     """Authorizes requests. This class sends none of them with a header or a signature."""
 
-    #: Whether `refresh` may replace a rejected credential.
-    refreshable = False
+    #: Whether a rejected token can be replaced.
+    can_refresh = False
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
@@ -53,8 +53,9 @@ class Credential:
         """The shared access signature for the query of every URL, or ``""``."""
         return ""
 
-    def current_token(self) -> object:
-        """Identifies the token of the request that was authorized last, for `refresh`."""
+    @property
+    def token(self) -> object:
+        """Identifies the current token, for `refresh`."""
         return None
 
     async def refresh(self, rejected: object) -> None:

@@ -1,4 +1,4 @@
-"""Interprets responses of Azure: errors, listings, batches, checksums.
+"""Interprets responses of Azure: errors, retry decisions, listings, checksums.
 
 Pure functions on statuses, headers and bodies, no I/O.
 """
@@ -14,12 +14,14 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
 import aiohttp
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
 from ..._core.failures import Failure
 from ..._http.content_range import stated_size
 from ..._http.messages import Response
 from ..._http.parsing import parse_xml
-from ..._http.responses import StatusError
+from ..._http.responses import StatusError, retry_decision_of_error
+from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import is_html_page, unexpected_response
 from ..pages import Page
 
@@ -32,6 +34,7 @@ __all__ = [
     "is_missing",
     "is_unsupported_version",
     "listing",
+    "retry_decision",
     "verify_checksum",
 ]
 
@@ -135,6 +138,19 @@ def is_unsupported_version(response: Response[bytes]) -> bool:
         return False
     # The response to a HEAD does not name the header; only the version can be invalid.
     return not response.body or _MENTIONS_VERSION.search(response.body) is not None
+
+
+def retry_decision(error: Exception) -> RetryDecision | None:
+    """The retry decision for an error, ``None`` where a retry does not help."""
+    if isinstance(error, StatusError):
+        if error.response.status == 401:
+            return EXPIRED
+        if error_code(error.response) == "Md5Mismatch":
+            return TRANSIENT
+    elif isinstance(error, (ServiceRequestError, ServiceResponseError)):
+        # A request for a token failed.
+        return TRANSIENT
+    return retry_decision_of_error(error)
 
 
 def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> None:

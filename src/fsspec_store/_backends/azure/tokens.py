@@ -76,7 +76,7 @@ class Tokens(Credential):
         As in azure.identity. It is never closed, because it belongs to the user.
     """
 
-    refreshable = True
+    can_refresh = True
 
     def __init__(self, credential: Any) -> None:
         self._credential = credential
@@ -102,7 +102,8 @@ class Tokens(Credential):
             raise error.with_traceback(None)
         return fetch.result().authorization
 
-    def current_token(self) -> object:
+    @property
+    def token(self) -> object:
         return self._fetch
 
     async def refresh(self, rejected: object) -> None:

@@ -176,7 +176,7 @@ class GCSBackend(Backend):
             response = error.response
             if is_missing_bucket(response):
                 return Failure.NO_BUCKET
-            if response.status == 401 and self._client.authorization.is_anonymous:
+            if response.status == 401 and self._client.credentials.is_anonymous:
                 # With credentials the status is 403.
                 return Failure.FORBIDDEN
             if response.status == 400 and _ZONAL.search(response.body):
@@ -184,7 +184,7 @@ class GCSBackend(Backend):
         return http_failure(error)
 
     def secrets(self) -> set[str]:
-        return super().secrets() | self._client.authorization.secrets()
+        return super().secrets() | self._client.credentials.secrets()
 
     def close(self) -> None:
         self._cleanup.close()

@@ -5,6 +5,7 @@ Adds the billed project to each URL. Does not know what requests are for.
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Required, TypedDict, TypeVar, Unpack
@@ -16,15 +17,9 @@ from ..._http.native_transport import NativeTransport
 from ..._http.responses import StatusError
 from ..._runtime.loops import frozen
 from ..._version import __version__
+from .credentials import Credentials, check_headers
 from .responses import check_is_google, retry_decision, with_message
-from .session import (
-    Authorization,
-    billed_project,
-    check_options,
-    endpoint,
-    session_maker,
-    supports_native,
-)
+from .session import billed_project, check_options, endpoint, session_maker, supports_native
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -66,7 +61,7 @@ class Client:
         self.endpoint = endpoint(fs)
         project = billed_project(fs)
         self._billing = {} if project is None else {"userProject": project}
-        self.authorization = Authorization(fs, settings.policy.timeout)
+        self.credentials = Credentials(fs, settings.policy.timeout)
         parts = urlsplit(self.endpoint)
         service = f"{parts.scheme}://{parts.netloc}"
         share = ("gcs", frozen(fs.storage_options), self.endpoint)
@@ -122,23 +117,27 @@ class Client:
         slot: Slot | None = None,
     ) -> T:
         """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
-        authorization = self.authorization
-        authorization.begin_operation()
+        credentials, began = self.credentials, time.monotonic()
+        token: object = None
 
         async def attempt() -> T:
+            nonlocal token
             all_headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-            await authorization.sign(all_headers)
+            await credentials.sign(all_headers, began)
+            token = credentials.token
             try:
                 return await send(url, all_headers)
             except ValueError:
-                authorization.check_headers(all_headers)
+                check_headers(all_headers)
                 raise
             except StatusError as error:
                 response = error.response
                 check_is_google(response.status, response.headers, response.body)
                 raise StatusError(with_message(response)) from None
 
-        refresh = None
-        if authorization.can_refresh:
-            refresh = partial(authorization.refresh, authorization.token)
-        return await self.http.send(attempt, slot=slot, refresh=refresh)
+        async def refresh() -> None:
+            await credentials.refresh(token, began)
+
+        return await self.http.send(
+            attempt, slot=slot, refresh=refresh if credentials.can_refresh else None
+        )
