@@ -1,7 +1,4 @@
-"""Deletes blobs, in batches where the account supports them.
-
-Does not know how a request is sent.
-"""
+"""Deletes blobs, in batches where the account supports them."""
 
 from __future__ import annotations
 
@@ -26,13 +23,7 @@ _NOTHING_TO_DELETE = frozenset({"BlobNotFound", "DirectoryIsNotEmpty"})
 
 
 class AzureBulkDelete(BulkDelete):
-    """Deletes blobs.
-
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    """
+    """Deletes blobs."""
 
     #: "Blob Batch".
     batch_size = 256

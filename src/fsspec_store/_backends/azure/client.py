@@ -1,7 +1,4 @@
-"""The client of one storage account: URLs, signatures, retries.
-
-Does not know what requests are for.
-"""
+"""The client of one storage account: URLs, signatures, retries."""
 
 from __future__ import annotations
 
@@ -40,15 +37,7 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Client:
-    """Sends requests with the configuration of one filesystem.
-
-    Parameters
-    ----------
-    fs : AzureBlobFileSystem
-        As the user configured it.
-    settings : Settings
-        The store's options for requests.
-    """
+    """Sends requests with the configuration of one filesystem."""
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         self.account = account_of(fs)
@@ -71,25 +60,16 @@ class Client:
         headers: Mapping[str, str] = _NO_HEADERS,
         data: Body | None = None,
     ) -> Response[bytes]:
-        """Send a request, with retries.
+        """As `HTTPClient.once`, signed, with retries; raise `AzureError` for an error response.
 
         Parameters
         ----------
-        method, path : str
-            The path, not quoted, begins with the container.
+        method : str
+            The request method.
+        path : str
+            Begins with the container; not quoted.
         query : str, optional
             Quoted, without ``?``.
-        expect : collection of int
-            Statuses that are returned, not raised.
-        headers : mapping, optional
-            Further headers.
-        data : Body, optional
-            The body.
-
-        Raises
-        ------
-        AzureError
-            For an error response.
         """
         send = partial(self.http.once, method, expect=expect, data=data)
         return await self.sign_and_retry(method, path, query, headers, send)

@@ -1,6 +1,6 @@
 """Uploads a value in one request, or in blocks that are committed as a blob.
 
-Each body has a checksum, which the service verifies. Does not know how a request is sent.
+Each body has a checksum, which the service verifies.
 """
 
 from __future__ import annotations
@@ -41,23 +41,7 @@ _CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 
 
 class AzureUpload(Upload):
-    """One write of one value, with or without a condition.
-
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    reader : Reader
-        Reads the value back.
-    path : str
-        The blob.
-    data : memoryview
-        The value.
-    condition : Condition
-        When to write it.
-    etag : str, optional
-        ETag that the stored blob must have.
-    """
+    """One write of one value, with or without a condition."""
 
     def __init__(
         self,
@@ -86,11 +70,6 @@ class AzureUpload(Upload):
         ----------
         block_bytes : int, optional
             Size of the blocks of the upload; by default the value is uploaded in one request.
-
-        Raises
-        ------
-        AzureError
-            For an error response with another reason.
         """
         if block_bytes is not None:
             body = await self._put_blocks(block_bytes)

@@ -113,7 +113,6 @@ class GCSBackend(Backend):
         return await self._put(path, data, Condition.CREATE, "0")
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
-        # Generation 0 means: no object.
         if not is_generation(version):
             return False
         return await self._put(path, data, Condition.REPLACE, version)

@@ -1,7 +1,4 @@
-"""Deletes objects, in batches where the service supports them.
-
-Handles the response to each part of a batch. Does not know how a request is sent.
-"""
+"""Deletes objects, in batches where the service supports them."""
 
 from __future__ import annotations
 
@@ -28,15 +25,7 @@ _BATCHES_UNSUPPORTED = frozenset({400, 404, 405, 406, 410, 411, 412, 413, 414, 4
 
 
 class GCSBulkDelete(BulkDelete):
-    """Deletes objects.
-
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    buckets : GCSBuckets
-        Tells a missing object from a missing bucket.
-    """
+    """Deletes objects."""
 
     #: Cloud Storage, "Sending batch requests".
     batch_size = 100

@@ -1,7 +1,4 @@
-"""The client of Google Cloud Storage: URLs, credentials, retries.
-
-Adds the billed project to each URL. Does not know what requests are for.
-"""
+"""The client of Google Cloud Storage: URLs, credentials, retries, the billed project."""
 
 from __future__ import annotations
 

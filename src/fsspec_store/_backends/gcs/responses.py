@@ -75,35 +75,22 @@ def check_is_google(
     """Raise `UnexpectedServerError` for an HTML page of a proxy or of another server.
 
     Google's errors are JSON, or begin with "No such object" (Cloud Storage, "HTTP status and error
-    codes for JSON"); emulators also say "Not Found". Values come with a generation.
-
-    Parameters
-    ----------
-    status : int
-        Status of the response.
-    headers : mapping
-        Headers of the response.
-    body : bytes or memoryview
-        Body of the response.
-    is_value : bool, optional
-        Whether the body of a successful response is an object.
+    codes for JSON"); emulators also say "Not Found". Responses with a value state a generation.
     """
     if status < 300 and is_value:
         is_html = headers.get("Content-Type", "").lower().startswith("text/html")
         is_unexpected = (is_html or is_html_page(body)) and not any(
             name in headers for name in _OBJECT_HEADERS
         )
-    elif status < 300 or status in (400, 403):
-        is_unexpected = is_html_page(body)
     elif status == 404:
         text = bytes(body[:_MAX_ERROR_TEXT_BYTES]).strip()
-        is_unexpected = not (
+        is_unexpected = is_html_page(body) or not (
             _UPLOAD_ID in headers
             or text in (b"", b"Not Found")
             or text.startswith((b"No such object", b"{", b"["))
-        ) or is_html_page(body)
+        )
     else:
-        is_unexpected = False
+        is_unexpected = (status < 300 or status in (400, 403)) and is_html_page(body)
     if is_unexpected:
         raise UnexpectedServerError("Google's JSON API", status, headers)
 
