@@ -13,13 +13,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import google.auth.credentials
 import google.auth.exceptions
 import pytest
-from conformance import Limits, StoreConformance
+from conformance import Limits
 from conformance.support import buf, content, listed, named, put, read
 from forking import in_forked_child
 from gcsfs.core import GCSFileSystem
@@ -38,34 +37,17 @@ from fsspec_store.errors import (
     VersionMismatchError,
 )
 
-_roots = itertools.count()
+from ..on_bucket import OnBucket, bucket_of, new_root
 
 
-@cache
-def _bucket(endpoint: GCSEndpoint) -> str:
-    return endpoint.make_bucket()
-
-
-class TestFakeGCS(StoreConformance):
+class TestFakeGCS(OnBucket):
     service = "fake-gcs-server"
+    scheme = "gs"
     limits = Limits(examples=40)
-    #: The transport of the stores, unless a test says otherwise.
-    transport = "auto"
 
     @pytest.fixture
-    def make_store(self, fake_gcs_endpoint: GCSEndpoint) -> Iterator[Any]:
-        root = f"{_bucket(fake_gcs_endpoint)}/{next(_roots)}"
-        made = []
-
-        def make(below: str = "", **options: Any) -> FsspecStore:
-            url = f"gs://{root}/{below}".rstrip("/")
-            options = {"transport": self.transport, **options}
-            made.append(FsspecStore.from_url(url, fake_gcs_endpoint.storage_options(), **options))
-            return made[-1]
-
-        yield make
-        for store in made:
-            store.close()
+    def endpoint(self, fake_gcs_endpoint: GCSEndpoint) -> GCSEndpoint:
+        return fake_gcs_endpoint
 
     async def test_directory_markers_are_not_keys(
         self, fake_gcs_endpoint: GCSEndpoint, make_store: Any
@@ -119,7 +101,7 @@ def proxy(fake_gcs_endpoint: GCSEndpoint) -> Iterator[FaultProxy]:
 @pytest.fixture
 async def make(proxy: FaultProxy, fake_gcs_endpoint: GCSEndpoint) -> Any:
     """Makes stores behind the proxy; each test has another root."""
-    root = f"{_bucket(fake_gcs_endpoint)}/{next(_roots)}"
+    root = new_root(fake_gcs_endpoint)
     made = []
 
     def make(
@@ -614,7 +596,7 @@ async def test_invalid_object_names_are_rejected(
             with pytest.raises(InvalidKeyError, match="object names"):
                 await store.get(key)
         with pytest.raises(InvalidKeyError, match="acme-challenge"):
-            await make(_bucket(fake_gcs_endpoint)).get(".well-known/acme-challenge/a")
+            await make(bucket_of(fake_gcs_endpoint)).get(".well-known/acme-challenge/a")
     assert seen == []
     await put(store, "a" * spare)
     assert await store.exists("a" * spare)
@@ -693,7 +675,7 @@ print("done")
 
 def test_nothing_is_printed_at_exit(fake_gcs_endpoint: GCSEndpoint) -> None:
     program = SILENT.format(
-        url=f"gs://{_bucket(fake_gcs_endpoint)}/{next(_roots)}",
+        url=f"gs://{new_root(fake_gcs_endpoint)}",
         options=fake_gcs_endpoint.storage_options(),
     )
     done = subprocess.run(
