@@ -21,7 +21,7 @@ from servers.azurite import AzureEndpoint
 from servers.fault_proxy import Fault, FaultProxy, fault_proxy, the_first
 
 from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
-from fsspec_store._backends.azure.bodies import checksum_headers
+from fsspec_store._backends.azure.uploads import checksum_headers
 from fsspec_store._http.payloads import Body
 from fsspec_store.errors import (
     AccessDeniedError,
@@ -212,7 +212,7 @@ class TestBlocks:
 async def test_a_body_damaged_in_transfer_is_rejected(store: FsspecStore) -> None:
     backend = store._backend
     body = Body(b"damaged")
-    headers = {"x-ms-blob-type": "BlockBlob", **await checksum_headers(b"whole..")}
+    headers = {"x-ms-blob-type": "BlockBlob", **await checksum_headers(memoryview(b"whole.."))}
     with pytest.raises(Exception, match=r"status 400.*(?i:md5)"):
         await backend._client.request(
             "PUT", f"{store.path}/a", expect={201}, headers=headers, data=body

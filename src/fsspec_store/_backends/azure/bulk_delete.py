@@ -37,21 +37,14 @@ class AzureBulkDelete(BulkDelete):
             raise AzureError(response)
 
     async def _delete_batch(self, bucket: str, names: Sequence[str]) -> Sequence[str]:
-        parts = []
-        for number, name in enumerate(names):
+        requests = []
+        for name in names:
             url_path, url = self._client.address(f"{bucket}/{name}", "")
             headers = await self._client.account.part_headers("DELETE", url_path)
-            lines = [
-                "Content-Type: application/http",
-                "Content-Transfer-Encoding: binary",
-                f"Content-ID: {number}",
-                "",
-                f"DELETE {url.removeprefix(self._client.account.service)} HTTP/1.1",
-                *(f"{name}: {value}" for name, value in headers.items()),
-                "",
-            ]
-            parts.append("\r\n".join(lines))
-        body, content_type = batch_body(parts)
+            request_line = f"DELETE {url.removeprefix(self._client.account.service)} HTTP/1.1"
+            fields = (f"{name}: {value}" for name, value in headers.items())
+            requests.append("\r\n".join([request_line, *fields]))
+        body, content_type = batch_body(requests)
         try:
             response = await self._client.request(
                 "POST",

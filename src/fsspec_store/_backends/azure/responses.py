@@ -5,8 +5,6 @@ Pure functions on statuses, headers and bodies, no I/O.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -23,6 +21,7 @@ from ..._http.parsing import parse_xml
 from ..._http.responses import StatusError, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import is_html_page, unexpected_response
+from ..checksums import md5_in_base64
 from ..pages import Page
 
 if TYPE_CHECKING:
@@ -167,8 +166,7 @@ def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> Non
     announced = headers.get("Content-MD5")
     if announced is None or headers.get("x-ms-blob-type") != "BlockBlob":
         return
-    digest = hashlib.md5(body, usedforsecurity=False).digest()
-    if base64.b64encode(digest).decode() != announced:
+    if md5_in_base64(body) != announced:
         raise aiohttp.ClientPayloadError("checksum mismatch in the response body")
 
 

@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from ..._http.payloads import Body
 from ..._http.responses import StatusError
+from ..._runtime.threads import in_thread
+from ..checksums import md5_in_base64
 from ..object_store.writing import (
     WRITER,
     Condition,
@@ -20,7 +22,6 @@ from ..object_store.writing import (
     failure_of_status,
     upload_parts,
 )
-from .bodies import checksum_headers
 from .responses import AzureError, error_code
 
 if TYPE_CHECKING:
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
     from .client import Client
     from .reading import Reader
 
-__all__ = ["MAX_PUT_BYTES", "AzureUpload"]
+__all__ = ["MAX_PUT_BYTES", "AzureUpload", "checksum_headers"]
 
 #: Maximum size of a blob that is uploaded in one request ("Put Blob").
 MAX_PUT_BYTES = 5000 * 2**20
 
 #: Names of metadata are C# identifiers ("Naming and Referencing Containers, Blobs, and Metadata").
 _WRITER_HEADER = f"x-ms-meta-{WRITER.replace('-', '_')}"
+#: Checksums of longer bodies are computed in a thread.
+_HASH_IN_THREAD_BYTES = 2**18
 _CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 
 
@@ -135,3 +138,12 @@ class AzureUpload(Upload):
     async def _read_writer(self) -> str | None:
         response = await self._client.request("HEAD", self._path, expect={200, 404})
         return response.headers.get(_WRITER_HEADER)
+
+
+async def checksum_headers(data: memoryview) -> dict[str, str]:
+    """The headers by which the service verifies a body."""
+    if len(data) > _HASH_IN_THREAD_BYTES:
+        digest = await in_thread(md5_in_base64, data)
+    else:
+        digest = md5_in_base64(data)
+    return {"Content-Length": str(len(data)), "Content-MD5": digest}

@@ -7,21 +7,15 @@ from __future__ import annotations
 
 import json
 import secrets
-from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
 from ..._http.payloads import Body
-from ..checksums import ALGORITHMS, in_base64
+from ..checksums import ALGORITHMS, in_base64, md5_in_base64
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "HASH_IN_THREAD_BYTES",
-    "checksum_metadata",
-    "crc32c",
-    "multipart_upload",
-]
+__all__ = ["HASH_IN_THREAD_BYTES", "checksum_metadata", "crc32c", "multipart_upload"]
 
 #: Checksums of values of this size and more are computed in a thread, not on the event loop.
 HASH_IN_THREAD_BYTES = 8 * 2**20
@@ -43,9 +37,7 @@ def multipart_upload(metadata: Mapping[str, Any], data: memoryview) -> tuple[Bod
 def checksum_metadata(data: memoryview) -> dict[str, str]:
     """The checksum in an object's metadata; the service rejects other bytes."""
     value = crc32c(data)
-    if value is not None:
-        return {"crc32c": value}
-    return {"md5Hash": in_base64(md5(data, usedforsecurity=False).digest())}
+    return {"md5Hash": md5_in_base64(data)} if value is None else {"crc32c": value}
 
 
 def crc32c(data: memoryview) -> str | None:

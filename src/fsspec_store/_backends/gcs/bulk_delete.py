@@ -45,11 +45,8 @@ class GCSBulkDelete(BulkDelete):
 
         async def attempt(url: str, headers: Mapping[str, str]) -> None:
             nonlocal remaining, is_ambiguous
-            body, content_type = batch_body(
-                f"Content-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n"
-                f"DELETE {self._client.url(bucket, name, host='')} HTTP/1.1\r\n\r\n"
-                for number, name in enumerate(remaining)
-            )
+            urls = [self._client.url(bucket, name, host="") for name in remaining]
+            body, content_type = batch_body([f"DELETE {url} HTTP/1.1" for url in urls], "<{}>")
             try:
                 response = await self._client.once(
                     "POST",
