@@ -41,12 +41,7 @@ _API_VERSIONS = ("2021-12-02", "2019-07-07", "2017-11-09")
 class Account:
     """Builds the URLs and headers of requests to an account.
 
-    Parameters
-    ----------
-    endpoint : str
-        URL of the blob service, without a query and a trailing ``/``.
-    credential : Credential
-        Authorizes requests.
+    Its endpoint is the URL of the blob service, without a query and a trailing ``/``.
     """
 
     def __init__(self, endpoint: str, credential: Credential) -> None:
@@ -84,15 +79,7 @@ class Account:
         )
 
     def use_older_version(self, rejected: str, response: Response[bytes]) -> bool:
-        """Whether a rejected request should be retried with an older version of the API.
-
-        Parameters
-        ----------
-        rejected : str
-            The version in the request.
-        response : Response
-            The error response.
-        """
+        """Whether a request is to be repeated with an older version of the API than this one."""
         if not is_unsupported_version(response):
             return False
         if self.version == rejected:
@@ -136,12 +123,8 @@ def account_of(fs: AbstractFileSystem) -> Account:
     """The account of an adlfs filesystem, with the credential that adlfs uses.
 
     adlfs's ``timeout``, ``connection_timeout``, ``read_timeout``, ``max_concurrency`` and
-    ``blocksize`` have no effect: the store has options for these.
-
-    Raises
-    ------
-    StorageOptionError
-        Names an option that has no effect, or that contradicts the others.
+    ``blocksize`` have no effect: the store has options for these. Raises `StorageOptionError` for
+    others that have none, or that contradict each other.
     """
     check_options(fs)
     client = fs.service_client

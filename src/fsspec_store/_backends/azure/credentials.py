@@ -69,11 +69,6 @@ class SharedAccessSignature(Credential):
     ----------
     source : str or AzureSasCredential
         The signature as a query string. A credential object may change it at any time.
-
-    Raises
-    ------
-    StorageOptionError
-        When a string has characters that are invalid in a URL.
     """
 
     def __init__(self, source: Any) -> None:
@@ -98,18 +93,7 @@ def _sas_query(signature: str, error: type[Exception]) -> str:
 
 
 class SharedKey(Credential):
-    """An account's key.
-
-    Parameters
-    ----------
-    account, key : str
-        Name of the account, and its key in base 64.
-
-    Raises
-    ------
-    StorageOptionError
-        When the key is not base 64.
-    """
+    """The name of an account, and its key in base 64."""
 
     def __init__(self, account: str, key: str) -> None:
         self._account = account

@@ -18,7 +18,7 @@ from ..._core.failures import Failure
 from ..._http.content_range import stated_size
 from ..._http.messages import Response
 from ..._http.parsing import parse_xml
-from ..._http.responses import StatusError, retry_decision_of_error
+from ..._http.responses import StatusError, http_failure, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import is_html_page, unexpected_response
 from ..checksums import md5_in_base64
@@ -26,6 +26,7 @@ from ..pages import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
 __all__ = [
     "AzureError",
     "error_code",
@@ -43,34 +44,31 @@ _MESSAGE = re.compile(r"<Message>([^<\r\n]{0,1000})")
 #: Azure's and Azurite's names of the version header.
 _MENTIONS_VERSION = re.compile(rb"x-ms-version|API version", re.IGNORECASE)
 
-# Codes as in "Blob service error codes" and "Common REST API error codes".
-_UNAUTHENTICATED = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
-_FORBIDDEN = frozenset(
-    {
-        # Responses to anonymous requests for a private container.
-        "NoAuthenticationInformation",
-        "PublicAccessNotPermitted",
-        "ResourceNotFound",
-    }
-)
 #: Maximum number of characters of a response in an error message.
 _MAX_QUOTED = 80
-_NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
-_INVALID_PATH = frozenset({"InvalidResourceName", "InvalidUri", "OutOfRangeInput"})
-#: With a hierarchical namespace a name is either a file or a directory.
-_CONFLICT = frozenset(
-    {"DirectoryIsNotEmpty", "PathAlreadyExists", "PathConflict", "ResourceTypeMismatch"}
-)
+#: By codes as in "Blob service error codes" and "Common REST API error codes".
+_FAILURES = {
+    "AuthenticationFailed": Failure.UNAUTHENTICATED,
+    "InvalidAuthenticationInfo": Failure.UNAUTHENTICATED,
+    # Responses to anonymous requests for a private container.
+    "NoAuthenticationInformation": Failure.FORBIDDEN,
+    "PublicAccessNotPermitted": Failure.FORBIDDEN,
+    "ResourceNotFound": Failure.FORBIDDEN,
+    "ContainerBeingDeleted": Failure.NO_BUCKET,
+    "ContainerNotFound": Failure.NO_BUCKET,
+    "InvalidResourceName": Failure.INVALID_PATH,
+    "InvalidUri": Failure.INVALID_PATH,
+    "OutOfRangeInput": Failure.INVALID_PATH,
+    # With a hierarchical namespace a name is either a file or a directory.
+    "DirectoryIsNotEmpty": Failure.CONFLICT,
+    "PathAlreadyExists": Failure.CONFLICT,
+    "PathConflict": Failure.CONFLICT,
+    "ResourceTypeMismatch": Failure.CONFLICT,
+}
 
 
 class AzureError(StatusError):
-    """An error response. The message has only the status, code and reason of the service.
-
-    Parameters
-    ----------
-    response : Response
-        The error response.
-    """
+    """An error response. The message has only the status, code and reason of the service."""
 
     def __init__(self, response: Response[bytes]) -> None:
         super().__init__(response)
@@ -92,17 +90,9 @@ class AzureError(StatusError):
         """The kind of the error."""
         if self.is_unexpected:
             return Failure.BACKEND
-        if self.code in _NO_CONTAINER:
-            return Failure.NO_BUCKET
-        if self.response.status == 401 or self.code in _UNAUTHENTICATED:
+        if self.response.status == 401:
             return Failure.UNAUTHENTICATED
-        if self.response.status == 403 or self.code in _FORBIDDEN:
-            return Failure.FORBIDDEN
-        if self.code in _INVALID_PATH:
-            return Failure.INVALID_PATH
-        if self.code in _CONFLICT:
-            return Failure.CONFLICT
-        return Failure.BACKEND
+        return _FAILURES.get(self.code or "") or http_failure(self)
 
 
 def error_code(response: Response[bytes]) -> str | None:
@@ -116,13 +106,7 @@ def error_code(response: Response[bytes]) -> str | None:
 
 
 def is_missing(response: Response[Any]) -> bool:
-    """Whether a response says that the blob is missing.
-
-    Raises
-    ------
-    AzureError
-        For a 404 with another reason.
-    """
+    """Whether a response says that the blob is missing; raise `AzureError` for another 404."""
     if response.status != 404:
         return False
     whole = Response(response.status, response.headers, bytes(response.body))
@@ -157,11 +141,6 @@ def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> Non
 
     Page and append blobs are not verified: their MD5 is that of an earlier state ("Put Page",
     "Append Block").
-
-    Raises
-    ------
-    aiohttp.ClientPayloadError
-        When it differs.
     """
     announced = headers.get("Content-MD5")
     if announced is None or headers.get("x-ms-blob-type") != "BlockBlob":
@@ -181,10 +160,7 @@ def is_folder(headers: Mapping[str, str]) -> bool:
 def listing(container: str, body: bytes) -> tuple[Page, str]:
     """The page of a listing with metadata, and the marker of the next one, ``""`` on the last one.
 
-    Raises
-    ------
-    OSError
-        When the body is not a valid listing.
+    Raises ``OSError`` when the body is not a valid listing.
     """
     try:
         root = parse_xml(body)

@@ -67,13 +67,9 @@ async def _awaited(found: Awaitable[Any]) -> Any:
 class Tokens(Credential):
     """Tokens of a credential object, fetched once for all event loops of the process.
 
-    A synchronous object runs in a new thread. An asynchronous one has a session that belongs to one
-    loop: it always runs on the loop of fsspec, as in adlfs.
-
-    Parameters
-    ----------
-    credential : TokenCredential or AsyncTokenCredential
-        As in azure.identity. It is never closed, because it belongs to the user.
+    A synchronous object of azure.identity runs in a new thread. An asynchronous one has a session
+    that belongs to one loop: it always runs on the loop of fsspec, as in adlfs. Neither is closed:
+    it belongs to the user.
     """
 
     can_refresh = True

@@ -45,13 +45,7 @@ class _Options(TypedDict, total=False):
 
 
 class Client:
-    """Sends requests with the configuration of one filesystem.
-
-    Raises
-    ------
-    StorageOptionError
-        When the filesystem has an option that has no effect or is invalid.
-    """
+    """Sends requests with the configuration of one filesystem."""
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         check_options(fs)

@@ -35,13 +35,6 @@ class Credentials:
 
     gcsfs looks up credentials once, when the filesystem is made. If there are none, or they are
     rejected or cannot be refreshed, this class reads their source again.
-
-    Parameters
-    ----------
-    fs : GCSFileSystem
-        As the user configured it.
-    timeout : float
-        Timeout of a request for a token, in seconds.
     """
 
     def __init__(self, fs: Any, timeout: float) -> None:
@@ -82,12 +75,7 @@ class Credentials:
     async def sign(self, headers: dict[str, str], operation: float) -> None:
         """Add the ``Authorization`` header, unless the credentials are anonymous.
 
-        Parameters
-        ----------
-        headers : dict
-            Headers of the request.
-        operation : float
-            Start time of the operation; its requests share one lookup that fails.
+        Requests with the same start time of their ``operation`` share one failed lookup.
         """
         current = self._found.credentials
         if current is not None and not current.valid:
@@ -169,13 +157,7 @@ class Credentials:
 
 
 class _TimedRequest(Request):
-    """Sends requests for tokens with a timeout.
-
-    Parameters
-    ----------
-    timeout : float
-        Seconds to wait for a connection, and for the next bytes of a response.
-    """
+    """Sends requests for tokens with a timeout in seconds."""
 
     def __init__(self, timeout: float) -> None:
         super().__init__()

@@ -98,12 +98,9 @@ def check_is_google(
 def verify_stored(
     response: Response[bytes], data: memoryview, checksums: Mapping[str, str]
 ) -> None:
-    """Compare the size and checksums that the service stored with those of the uploaded value.
+    """Compare the stored size and checksums with those of the uploaded value.
 
-    Raises
-    ------
-    OSError
-        When they differ. Google rejects such an upload; emulators may accept it.
+    Google rejects an upload with another checksum. Emulators may accept it.
     """
     stored = parse_json(response.body)
     size = stored.get("size")
@@ -113,13 +110,7 @@ def verify_stored(
 
 
 def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> None:
-    """Verify the CRC-32C of a whole object, if the response states one.
-
-    Raises
-    ------
-    aiohttp.ClientPayloadError
-        When it differs.
-    """
+    """Verify the CRC-32C of a whole object, if the response states one."""
     # Google sends its checksums in one header or in several.
     several = getattr(headers, "getall", None)
     found = [headers.get(_HASH_HEADER, "")] if several is None else several(_HASH_HEADER, ())
@@ -132,11 +123,6 @@ def object_size(document: bytes) -> int | None:
     """The size in an object's metadata; ``None`` where it is missing or unreliable.
 
     A size of 0 is unreliable without the CRC-32C of an empty object.
-
-    Raises
-    ------
-    OSError
-        When the size is not a valid number.
     """
     found = parse_json(document)
     size = _size(found, "the object")
@@ -146,10 +132,7 @@ def object_size(document: bytes) -> int | None:
 def listing(bucket: str, document: bytes) -> tuple[Page, str]:
     """The page of a bucket's listing, and the token of the next one, ``""`` on the last one.
 
-    Raises
-    ------
-    OSError
-        When a name, a size or the page token is invalid.
+    Raises ``OSError`` when a name, a size or the page token is invalid.
     """
     found = parse_json(document)
     items, prefixes = found.get("items", []), found.get("prefixes", [])
@@ -176,18 +159,11 @@ def _size(item: Mapping[str, Any], what: str) -> int | None:
 
 
 def outcomes_of_batch(batch: Response[bytes]) -> dict[int, Response[bytes]]:
-    """The responses in a batch, by the number of their request; missing ones are left out.
-
-    Raises
-    ------
-    UnexpectedServerError
-        When one of them is an HTML page of a proxy or of another server.
-    """
-    outcomes = {}
-    for number, outcome in batch_responses(batch).items():
+    """The checked responses in a batch, by the number of their request."""
+    outcomes = batch_responses(batch)
+    for outcome in outcomes.values():
         check_is_google(outcome.status, outcome.headers, outcome.body)
-        outcomes[number] = with_message(outcome)
-    return outcomes
+    return {number: with_message(outcome) for number, outcome in outcomes.items()}
 
 
 def batch_failures(outcomes: Mapping[int, Response[bytes]], count: int) -> dict[int, Exception]:

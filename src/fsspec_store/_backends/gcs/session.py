@@ -52,10 +52,7 @@ _UNNAMED_OPTIONS = frozenset(
 def endpoint(fs: Any) -> str:
     """The service's URL, without a trailing ``/``.
 
-    Raises
-    ------
-    StorageOptionError
-        When it is not a URL, or has a user name: libraries print the URL in their errors.
+    A user name in it is refused: libraries print the URL in their errors.
     """
     location = str(fs._location).rstrip("/")
     if not _ENDPOINT.fullmatch(location):
@@ -67,13 +64,7 @@ def endpoint(fs: Any) -> str:
 
 
 def billed_project(fs: Any) -> str | None:
-    """The project that is billed for requests, ``None`` for the bucket's own project.
-
-    Raises
-    ------
-    StorageOptionError
-        When ``requester_pays`` is set without a project.
-    """
+    """The project that is billed for requests, ``None`` for the bucket's own project."""
     if not fs.requester_pays:
         return None
     project = fs.requester_pays if isinstance(fs.requester_pays, str) else fs.project
@@ -85,15 +76,9 @@ def billed_project(fs: Any) -> str | None:
 
 
 def check_options(fs: Any) -> None:
-    """Reject options that gcsfs ignores, or that fail at the first request.
-
-    Raises
-    ------
-    StorageOptionError
-        Names each option that neither gcsfs nor the HTTP session accepts.
-    """
+    """Raise `StorageOptionError` for options that are ignored or fail at the first request."""
     check_names(type(fs), fs.storage_options)
-    known = {*_parameters(aiohttp.ClientSession)}
+    known = _parameters(aiohttp.ClientSession)
     refuse_unknown("session_kwargs: an aiohttp session takes no", fs.session_kwargs, known)
     if "connector" in fs.session_kwargs:
         raise StorageOptionError(
@@ -103,21 +88,15 @@ def check_options(fs: Any) -> None:
 
 
 def check_names(cls: type[Any], given: Iterable[str]) -> None:
-    """Reject options that gcsfs ignores, by name, before gcsfs looks up credentials.
-
-    Raises
-    ------
-    StorageOptionError
-        Names each of them.
-    """
+    """Raise `StorageOptionError` for names that gcsfs ignores, before it looks up credentials."""
     # A class of another package may accept options without naming them.
     if cls.__module__.partition(".")[0] == "gcsfs":
-        known = {*_parameters(*cls.__mro__), *_UNNAMED_OPTIONS}
+        known = _parameters(*cls.__mro__) | _UNNAMED_OPTIONS
         refuse_unknown("gcsfs takes no storage option", given, known, GCSFS)
 
 
 def session_maker(fs: Any) -> Callable[[], aiohttp.ClientSession]:
-    """Returns a function that makes a session for the running loop with ``session_kwargs``."""
+    """Return a function that makes a session for the running loop with ``session_kwargs``."""
     options = dict(fs.session_kwargs)
     # Older releases of gcsfs do not have this option.
     presents_certificate = getattr(fs, "_use_client_cert", False)
