@@ -35,7 +35,7 @@ class OnBucket(StoreConformance):
     """The contract on the server of the fixture ``endpoint``."""
 
     scheme: str
-    #: The transport of the stores, unless a test says otherwise.
+    #: The transport of the stores, unless a test sets another one.
     transport = "auto"
 
     @pytest.fixture

@@ -390,10 +390,10 @@ async def test_an_access_error_shows_no_secret(beyond: AzureEndpoint, kind: str)
         for use in (read(store, "a"), store.exists("a"), put(store, "a"), listed(store.list())):
             with pytest.raises(AccessDeniedError) as caught:
                 await use
-            said = "".join(traceback.format_exception(caught.value))
-            assert secret not in said
-            assert "sig=" not in said
-            assert "SharedKey" not in said
+            text = "".join(traceback.format_exception(caught.value))
+            assert secret not in text
+            assert "sig=" not in text
+            assert "SharedKey" not in text
 
 
 async def test_a_signature_to_read_does_not_write(beyond: AzureEndpoint) -> None:

@@ -400,7 +400,7 @@ class TestResumableUploads:
                 await store.set("a", buf(self.VALUE))
 
     @pytest.mark.parametrize(
-        ("response", "says"),
+        ("response", "message"),
         [
             (Answer(308, {"Range": "bytes=0-99"}), "the service stored 100 of the"),
             (Answer(200, {}, b"{}"), "ended an upload"),
@@ -408,10 +408,10 @@ class TestResumableUploads:
         ids=["little", "end"],
     )
     async def test_impossible_progress_is_an_error(
-        self, store: FsspecStore, proxy: FaultProxy, response: Answer, says: str
+        self, store: FsspecStore, proxy: FaultProxy, response: Answer, message: str
     ) -> None:
         proxy.plan = to_path("upload_id", response, method="PUT", times=99)
-        with pytest.raises(BackendError, match=says):
+        with pytest.raises(BackendError, match=message):
             await store.set("a", buf(self.VALUE))
 
     async def test_a_session_is_on_the_endpoint_and_not_in_errors(
@@ -611,9 +611,9 @@ async def test_a_generation_in_a_path_is_rejected_with_version_aware(make: Any) 
             await store.get(key)
     with pytest.raises(StoreURLError, match="version_aware"):
         make("some-bucket/a#123", version_aware=True)
-    plain = make()
-    await put(plain, "a#123", "a?generation=5")
-    assert await listed(plain.list_prefix("a")) == ["a", "a#123", "a#b", "a?generation=5"]
+    other = make()
+    await put(other, "a#123", "a?generation=5")
+    assert await listed(other.list_prefix("a")) == ["a", "a#123", "a#b", "a?generation=5"]
 
 
 async def test_pages_follow_each_other(make: Any, proxy: FaultProxy) -> None:

@@ -106,7 +106,7 @@ def error_code(response: Response[bytes]) -> str | None:
 
 
 def is_missing(response: Response[Any]) -> bool:
-    """Whether a response says that the blob is missing; raise `AzureError` for another 404."""
+    """Whether a response states that the blob is missing; raise `AzureError` for another 404."""
     if response.status != 404:
         return False
     whole = Response(response.status, response.headers, bytes(response.body))
@@ -116,7 +116,7 @@ def is_missing(response: Response[Any]) -> bool:
 
 
 def is_unsupported_version(response: Response[bytes]) -> bool:
-    """Whether an error says that the service does not support the version of the API."""
+    """Whether an error states that the service does not support the version of the API."""
     if response.status != 400 or error_code(response) != "InvalidHeaderValue":
         return False
     # The response to a HEAD does not name the header; only the version can be invalid.

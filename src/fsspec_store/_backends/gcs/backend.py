@@ -4,7 +4,7 @@ This package sends its own requests: gcsfs sends several per operation, reads fr
 cache, retries for minutes, has no timeout, and probes buckets by gRPC first. The gcsfs filesystem
 supplies the configuration: endpoint, credentials, billed project. Buckets with a hierarchical
 namespace are supported. A zonal bucket (Rapid Bucket) accepts objects by gRPC only; its error
-response says so.
+response states it.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def check_is_google(
     """Raise `UnexpectedServerError` for an HTML page of a proxy or of another server.
 
     Google's errors are JSON, or begin with "No such object" (Cloud Storage, "HTTP status and error
-    codes for JSON"); emulators also say "Not Found". Responses with a value state a generation.
+    codes for JSON"); emulators also state "Not Found". Responses with a value state a generation.
     """
     if status < 300 and is_value:
         is_html = headers.get("Content-Type", "").lower().startswith("text/html")
@@ -192,12 +192,12 @@ def with_message(response: Response[bytes]) -> Response[bytes]:
 
 
 def is_missing_object(response: Response[bytes | memoryview]) -> bool:
-    """Whether a response says that the object is missing and its bucket exists."""
+    """Whether a response states that the object is missing and its bucket exists."""
     return response.status == 404 and bytes(response.body[:14]) == b"No such object"
 
 
 def is_missing_bucket(response: Response[bytes | memoryview]) -> bool:
-    """Whether a response says that the bucket is missing; emulators only say "Not Found"."""
+    """Whether a response states that the bucket is missing; emulators only state "Not Found"."""
     return is_ambiguous_404(response) and b"bucket does not exist" in bytes(response.body)
 
 
