@@ -294,7 +294,7 @@ def test_urls_with_the_account_in_them() -> None:
         assert store.path == "container/some/path"
         assert store.url == "abfs://container/some/path"
         account = store._backend._client.account  # type: ignore[attr-defined]
-        assert account.endpoint == "https://account.blob.core.windows.net"
+        assert account.url("", "") == "https://account.blob.core.windows.net"
     with pytest.raises(StoreURLError, match="version of a blob"):
         FsspecStore.from_url("abfs://c0c@account.dfs.core.windows.net/a?versionid=1", key)
 
@@ -333,7 +333,8 @@ def test_a_secondary_endpoint_is_read_only() -> None:
     names = f"BlobEndpoint={HOST}/p;BlobSecondaryEndpoint={HOST}/s;AccountName=x"
     options = {"connection_string": f"{names};AccountKey={SECRET}", "location_mode": "secondary"}
     store = FsspecStore.from_url("az://container/x", options)
-    assert store._backend._client.account.endpoint == f"{HOST}/s"  # type: ignore[attr-defined]
+    account = store._backend._client.account  # type: ignore[attr-defined]
+    assert account.url(account.base, "") == f"{HOST}/s"
     assert not store.supports_writes
     assert not store.supports_deletes
 

@@ -41,11 +41,15 @@ _API_VERSIONS = ("2021-12-02", "2019-07-07", "2017-11-09")
 class Account:
     """Builds the URLs and headers of requests to an account.
 
-    Its endpoint is the URL of the blob service, without a query and a trailing ``/``.
+    Parameters
+    ----------
+    endpoint : str
+        URL of the blob service, without a query and a trailing ``/``.
+    credential : Credential
+        Authorizes requests.
     """
 
     def __init__(self, endpoint: str, credential: Credential) -> None:
-        self.endpoint = endpoint
         self.credential = credential
         scheme, _, rest = endpoint.partition("://")
         host, slash, below = rest.partition("/")
@@ -70,13 +74,12 @@ class Account:
     async def headers(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
     ) -> dict[str, str]:
-        """All headers of a request that is sent immediately."""
-        return await self._authorized(
-            method,
-            path,
-            query,
-            {**headers, "x-ms-version": self.version, "x-ms-date": _now()},
-        )
+        """These headers, with those that authorize a request that is sent immediately."""
+        headers = {**headers, "x-ms-date": _date(int(time.time()))}
+        value = await self.credential.authorization(method, path, query, headers)
+        if value is not None:
+            headers["Authorization"] = value
+        return headers
 
     def use_older_version(self, rejected: str, response: Response[bytes]) -> bool:
         """Whether a request is to be repeated with an older version of the API than this one."""
@@ -93,24 +96,6 @@ class Account:
                 self.version,
             )
         return True
-
-    async def part_headers(self, method: str, path: str) -> dict[str, str]:
-        """All headers of a request in a batch, which has the version of the batch."""
-        return await self._authorized(
-            method, path, "", {"Content-Length": "0", "x-ms-date": _now()}
-        )
-
-    async def _authorized(
-        self, method: str, path: str, query: str, headers: dict[str, str]
-    ) -> dict[str, str]:
-        value = await self.credential.authorization(method, path, query, headers)
-        if value is not None:
-            headers["Authorization"] = value
-        return headers
-
-
-def _now() -> str:
-    return _date(int(time.time()))
 
 
 @lru_cache(maxsize=1)

@@ -40,7 +40,10 @@ class AzureBulkDelete(BulkDelete):
         requests = []
         for name in names:
             url_path, url = self._client.address(f"{bucket}/{name}", "")
-            headers = await self._client.account.part_headers("DELETE", url_path)
+            # The batch states the version.
+            headers = await self._client.account.headers(
+                "DELETE", url_path, "", {"Content-Length": "0"}
+            )
             request_line = f"DELETE {url.removeprefix(self._client.account.service)} HTTP/1.1"
             fields = (f"{name}: {value}" for name, value in headers.items())
             requests.append("\r\n".join([request_line, *fields]))

@@ -93,8 +93,8 @@ class Client:
             # Each attempt is signed: a signature is valid for 15 minutes, and the user may replace
             # a shared access signature between attempts.
             url_path, url = self.address(path, query)
-            all_headers = await account.headers(method, url_path, query, headers)
-            all_headers.update(_COMMON_HEADERS)
+            all_headers = {**headers, **_COMMON_HEADERS, "x-ms-version": version}
+            all_headers = await account.headers(method, url_path, query, all_headers)
             token = credential.token
             try:
                 response = await send(url, all_headers)

@@ -40,12 +40,13 @@ class GCSBulkDelete(BulkDelete):
         await self._buckets.has_object(bucket, response)
 
     async def _delete_batch(self, bucket: str, names: Sequence[str]) -> Sequence[str]:
+        endpoint = self._client.endpoint
         remaining = names
         is_ambiguous = False
 
         async def attempt(url: str, headers: Mapping[str, str]) -> None:
             nonlocal remaining, is_ambiguous
-            urls = [self._client.url(bucket, name, host="") for name in remaining]
+            urls = [self._client.url(bucket, name).removeprefix(endpoint) for name in remaining]
             body, content_type = batch_body([f"DELETE {url} HTTP/1.1" for url in urls], "<{}>")
             try:
                 response = await self._client.once(
@@ -68,8 +69,7 @@ class GCSBulkDelete(BulkDelete):
                 # Permanent errors first: they must not be retried.
                 raise min(failures.values(), key=lambda error: retry_decision(error) is not None)
 
-        url = f"{self._client.endpoint}/batch/storage/v1"
-        await self._client.sign_and_retry(url, {}, attempt)
+        await self._client.sign_and_retry(f"{endpoint}/batch/storage/v1", {}, attempt)
         if is_ambiguous:
             await self._buckets.require(bucket)
         return ()

@@ -6,7 +6,7 @@ import time
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Required, TypedDict, TypeVar, Unpack
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
@@ -53,27 +53,26 @@ class Client:
         project = billed_project(fs)
         self._billing = {} if project is None else {"userProject": project}
         self.credentials = Credentials(fs, settings.policy.timeout)
-        parts = urlsplit(self.endpoint)
-        service = f"{parts.scheme}://{parts.netloc}"
+        #: Scheme and host, the scope of the limiter.
+        self.service = "/".join(self.endpoint.split("/", 3)[:3])
         share = ("gcs", frozen(fs.storage_options), self.endpoint)
         native = None
         if settings.is_native and supports_native(fs):
-            native = NativeTransport(service, settings.policy)
+            native = NativeTransport(self.service, settings.policy)
         transport = AiohttpTransport(session_maker(fs), share, settings.policy)
-        self.http = HTTPClient(service, settings, transport, native, retry_decision)
+        self.http = HTTPClient(self.service, settings, transport, native, retry_decision)
 
     def url(
         self,
         bucket: str,
         name: str | None = None,
         *,
-        host: str | None = None,
         api: str = "/storage/v1",
         items: str = "/o",
         **params: str,
     ) -> str:
         """The URL of a bucket's objects, or of the object of a name."""
-        url = f"{self.endpoint if host is None else host}{api}/b/{quote(bucket, safe='')}{items}"
+        url = f"{self.endpoint}{api}/b/{quote(bucket, safe='')}{items}"
         if name is not None:
             url += "/" + quote(name, safe="")
         query = "&".join(

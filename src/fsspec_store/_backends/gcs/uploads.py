@@ -136,8 +136,7 @@ class GCSUpload(Upload):
         target = parts.path + (parts.query and f"?{parts.query}")
         if parts.scheme not in ("http", "https") or not _REQUEST_TARGET.fullmatch(target):
             raise OSError("the service started a resumable upload without a valid Location")
-        endpoint = urlsplit(self._client.endpoint)
-        return f"{endpoint.scheme}://{endpoint.netloc}{target}"
+        return self._client.service + target
 
     async def _send_chunks(self, session: str, chunk_bytes: int) -> Response[bytes] | bool:
         size = self._data.nbytes
