@@ -22,6 +22,7 @@ from conformance import Limits
 from conformance.support import buf, content, listed, named, put, read
 from forking import in_forked_child
 from gcsfs.core import GCSFileSystem
+from google_api import GoogleFileSystem, batch_response, error_response
 from servers import GCSEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, Plan, fault_proxy, the_first
 
@@ -141,11 +142,6 @@ def to_path(part: str, fault: Fault | Answer, *, times: int = 1, method: str = "
     return plan
 
 
-def error_response(status: int, message: str) -> Answer:
-    body = json.dumps({"error": {"code": status, "message": message}}, indent=1).encode()
-    return Answer(status, {"Content-Type": "application/json"}, body)
-
-
 async def test_keys_are_deleted_a_hundred_at_a_time(make: Any, proxy: FaultProxy) -> None:
     store = make()
     await asyncio.gather(*(put(store, f"c/{number} #%?/ü") for number in range(250)))
@@ -155,21 +151,10 @@ async def test_keys_are_deleted_a_hundred_at_a_time(make: Any, proxy: FaultProxy
     assert await listed(store.list()) == []
 
 
-def batch(*statuses: int) -> Answer:
-    parts = [
-        f"--b\r\nContent-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\n"
-        f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n\r\n"
-        f'{{"error": {{"message": "status {status} for {number}"}}}}\r\n'
-        for number, status in enumerate(statuses)
-    ]
-    body = "".join(parts) + "--b--"
-    return Answer(200, {"Content-Type": "multipart/mixed; boundary=b"}, body.encode())
-
-
 async def test_only_failed_requests_of_a_batch_are_retried(make: Any, proxy: FaultProxy) -> None:
     store = make()
     await put(store, "c/1", "c/2", "c/3")
-    proxy.plan = to_path("/batch", batch(204, 503, 404))
+    proxy.plan = to_path("/batch", batch_response([204, 503, 404]))
     await store.delete_dir("c")
     assert await listed(store.list()) == ["c/1", "c/3"]
     assert store.stats.retries == store.stats.throttled == 1
@@ -180,7 +165,7 @@ async def test_a_request_without_response_in_a_batch_is_retried(
 ) -> None:
     store = make()
     await put(store, "c/1", "c/2")
-    proxy.plan = to_path("/batch", batch(204))
+    proxy.plan = to_path("/batch", batch_response([204]))
     await store.delete_dir("c")
     assert await listed(store.list()) == ["c/1"]
 
@@ -300,12 +285,6 @@ async def test_a_large_value_is_one_request_without_resumable_uploads(
     assert len(seen) == 2
     assert await store.getsize("a") == len(value)
     assert await read(store, "a") == value
-
-
-class GoogleFileSystem(GCSFileSystem):
-    """Treats any server as Google's."""
-
-    on_google = True
 
 
 class TestResumableUploads:
