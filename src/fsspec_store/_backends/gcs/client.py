@@ -15,7 +15,7 @@ from ..._http.responses import StatusError
 from ..._runtime.loops import frozen
 from ..._version import __version__
 from .credentials import Credentials, check_headers
-from .responses import check_is_google, retry_decision, with_message
+from .responses import checked, retry_decision
 from .session import billed_project, check_options, endpoint, session_maker, supports_native
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ class Client:
         self, method: str, url: str, headers: Mapping[str, str], **options: Unpack[_Options]
     ) -> Response[bytes]:
         """As `HTTPClient.once`. An error response has the service's message as its body."""
-        response = await self.http.once(method, url, headers, **options)
-        check_is_google(response.status, response.headers, response.body)
-        return with_message(response) if response.status >= 400 else response
+        return checked(await self.http.once(method, url, headers, **options))
 
     async def sign_and_retry(
         self,
@@ -121,9 +119,7 @@ class Client:
                 check_headers(all_headers)
                 raise
             except StatusError as error:
-                response = error.response
-                check_is_google(response.status, response.headers, response.body)
-                raise StatusError(with_message(response)) from None
+                raise StatusError(checked(error.response)) from None
 
         async def refresh() -> None:
             await credentials.refresh(token, began)

@@ -31,6 +31,7 @@ __all__ = [
     "CREDENTIAL_ERRORS",
     "batch_failures",
     "check_is_google",
+    "checked",
     "is_ambiguous_404",
     "is_missing_bucket",
     "is_missing_object",
@@ -93,6 +94,12 @@ def check_is_google(
         is_unexpected = (status < 300 or status in (400, 403)) and is_html_page(body)
     if is_unexpected:
         raise UnexpectedServerError("Google's JSON API", status, headers)
+
+
+def checked(response: Response[bytes]) -> Response[bytes]:
+    """The response, after `check_is_google`; of an error `with_message`."""
+    check_is_google(response.status, response.headers, response.body)
+    return with_message(response) if response.status >= 400 else response
 
 
 def verify_stored(
@@ -159,11 +166,8 @@ def _size(item: Mapping[str, Any], what: str) -> int | None:
 
 
 def outcomes_of_batch(batch: Response[bytes]) -> dict[int, Response[bytes]]:
-    """The checked responses in a batch, by the number of their request."""
-    outcomes = batch_responses(batch)
-    for outcome in outcomes.values():
-        check_is_google(outcome.status, outcome.headers, outcome.body)
-    return {number: with_message(outcome) for number, outcome in outcomes.items()}
+    """The `checked` responses in a batch, by the number of their request."""
+    return {number: checked(outcome) for number, outcome in batch_responses(batch).items()}
 
 
 def batch_failures(outcomes: Mapping[int, Response[bytes]], count: int) -> dict[int, Exception]:
