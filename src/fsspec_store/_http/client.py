@@ -21,7 +21,7 @@ from .responses import (
     redacted_response,
     retry_decision_of_error,
 )
-from .retrier import Retrier
+from .retrier import Retrier, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .http1.response import MaxBytes
     from .messages import RequestBody, ResponseBody, Transport
     from .native_transport import NativeTransport
-    from .retrier import Slot
+    from .retrier import Budget
     from .retry_policy import RetryDecision
     from .settings import Settings
 
@@ -84,19 +84,20 @@ class HTTPClient:
         *,
         slot: Slot | None = None,
         refresh: Callable[[], Awaitable[object]] | None = None,
+        budget: Budget | None = None,
     ) -> T:
         """Await ``attempt()``, and retry it after transient failures.
 
         As `fsspec_store._http.retrier.Slot.send`. An attempt that returns an unread body needs a
-        ``slot`` from `slot`.
+        ``slot`` from `slot`. Requests of one operation share a ``budget``.
         """
         if slot is not None:
             return await slot.send(attempt, refresh=refresh)
-        return await self._retrier.send(attempt, refresh=refresh)
+        return await self._retrier.send(attempt, refresh=refresh, budget=budget)
 
     def slot(self) -> Slot:
         """Return a slot for a request whose body is read after its attempt: a context manager."""
-        return self._retrier.slot()
+        return Slot(self._retrier)
 
     async def once(
         self,

@@ -91,8 +91,7 @@ class RetryPolicy:
         an operation and the waits after them have taken twice this time.
     retries : int, optional
         Maximum number of failed attempts of an operation that are followed by another attempt,
-        ``>= 0``. A large value that is read in parts is one operation, except that each part that
-        is read beside the first response has its own retries.
+        ``>= 0``. A large value that is read or written in parts is one operation.
 
     Raises
     ------

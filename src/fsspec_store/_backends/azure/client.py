@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._http.payloads import Body
-    from ..._http.retrier import Slot
+    from ..._http.retrier import Budget, Slot
     from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
     from .credentials import Credential
@@ -75,6 +75,7 @@ class Client:
         expect: Collection[int],
         headers: Mapping[str, str] = _NO_HEADERS,
         data: Body | None = None,
+        budget: Budget | None = None,
     ) -> Response[bytes]:
         """Send a request, with retries.
 
@@ -90,6 +91,8 @@ class Client:
             Further headers.
         data : Body, optional
             The body.
+        budget : Budget, optional
+            Budget of retries that the request shares with others.
 
         Raises
         ------
@@ -97,7 +100,7 @@ class Client:
             For an error response.
         """
         send = partial(self.http.once, method, expect=expect, data=data)
-        return await self.sign_and_retry(method, path, query, headers, send)
+        return await self.sign_and_retry(method, path, query, headers, send, budget=budget)
 
     async def sign_and_retry(
         self,
@@ -107,6 +110,7 @@ class Client:
         headers: Mapping[str, str],
         send: Callable[[str, Mapping[str, str]], Awaitable[T]],
         slot: Slot | None = None,
+        budget: Budget | None = None,
     ) -> T:
         """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
         account = self.account
@@ -134,7 +138,10 @@ class Client:
 
         try:
             return await self.http.send(
-                attempt, slot=slot, refresh=lambda: account.credential.refresh(token)
+                attempt,
+                slot=slot,
+                refresh=lambda: account.credential.refresh(token),
+                budget=budget,
             )
         except StatusError as error:
             translated = AzureError(error.response)

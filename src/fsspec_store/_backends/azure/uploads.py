@@ -112,7 +112,9 @@ class AzureUpload(Upload):
                 self._client.http.once("PUT", url, headers, expect={201}, data=body)
             )
 
-        sending = self._client.sign_and_retry("PUT", self._path, query, all_headers, attempt)
+        sending = self._client.sign_and_retry(
+            "PUT", self._path, query, all_headers, attempt, budget=self.budget
+        )
         return bool(await self._result(sending))
 
     async def _put_blocks(self, block_bytes: int) -> Body:
@@ -125,7 +127,13 @@ class AzureUpload(Upload):
             query = f"comp=block&blockid={quote(name, safe='')}"
             headers = {"Content-Type": "application/octet-stream", **await checksum_headers(block)}
             await self._client.request(
-                "PUT", self._path, query, expect={201}, headers=headers, data=Body(block)
+                "PUT",
+                self._path,
+                query,
+                expect={201},
+                headers=headers,
+                data=Body(block),
+                budget=self.budget,
             )
             return name
 

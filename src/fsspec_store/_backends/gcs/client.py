@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._http.messages import Response
-    from ..._http.retrier import Slot
+    from ..._http.retrier import Budget, Slot
     from ..._http.settings import Settings
     from .bodies import Body
 
@@ -103,6 +103,7 @@ class Client:
         headers: Mapping[str, str] = _NO_HEADERS,
         data: Body | None = None,
         decode: bool = False,
+        budget: Budget | None = None,
     ) -> Response[bytes]:
         """As `request_once`, with retries."""
         return await self.retry(
@@ -114,17 +115,23 @@ class Client:
                 headers=headers,
                 data=data,
                 decode=decode,
-            )
+            ),
+            budget=budget,
         )
 
-    async def retry(self, attempt: Callable[[], Awaitable[T]], slot: Slot | None = None) -> T:
+    async def retry(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        slot: Slot | None = None,
+        budget: Budget | None = None,
+    ) -> T:
         """Await ``attempt()``, with retries; see `HTTPClient.send`."""
         authorization = self.authorization
         authorization.begin_operation()
         refresh = None
         if authorization.can_refresh:
             refresh = partial(authorization.refresh, authorization.token)
-        return await self.http.send(attempt, slot=slot, refresh=refresh)
+        return await self.http.send(attempt, slot=slot, refresh=refresh, budget=budget)
 
     async def request_once(
         self,

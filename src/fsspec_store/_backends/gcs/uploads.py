@@ -145,6 +145,7 @@ class GCSUpload(Upload):
                 "X-Upload-Content-Length": str(self._data.nbytes),
             },
             data=body,
+            budget=self.budget,
         )
         if response.status == 412:
             return None
@@ -201,7 +202,7 @@ class GCSUpload(Upload):
                 self._client.request_once(method, url, expect=expect, headers=headers, data=body)
             )
 
-        return await self._result(self._client.retry(attempt))
+        return await self._result(self._client.retry(attempt, budget=self.budget))
 
     def _metadata(self, checksums: Mapping[str, str]) -> dict[str, Any]:
         """The object's metadata."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 import aiohttp
 
 from ..._http.content_range import is_of_total, part_start, total_size
-from ..._http.large_reads import read_large, spares
+from ..._http.large_reads import read_large
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
@@ -135,19 +135,15 @@ async def read_in_parts(
     verify : callable, optional
         Raises `aiohttp.ClientPayloadError` for bytes that do not match a checksum.
     """
-
-    def fetch_in(slot: Slot) -> Callable[[RangeByteRequest, memoryview], Awaitable[object]]:
-        return lambda part, sink: fetch(part, sink, slot)
-
     with closing(body.stream) as stream:
         try:
             memory = await read_large(
                 stream,
                 body.size,
-                fetch_in(slot),
-                first=part_start(content_range),
-                spare=spares(slot, fetch_in),
+                fetch,
+                slot,
                 part_bytes=part_bytes,
+                first=part_start(content_range),
             )
             if verify is not None:
                 await in_thread(verify, memory)

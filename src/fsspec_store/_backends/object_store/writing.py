@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from enum import Enum, auto
 from typing import TYPE_CHECKING, TypeVar
 
+from ..._http.retrier import Budget
 from ..._runtime.concurrency import for_each
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Upload(ABC):
 
     Attributes
     ----------
+    budget : Budget
+        Failures that all requests of this write may have together.
     writer : str or None
         Identity of this write, to be stored with a replacement: another writer may replace the
         value by equal bytes. A creation succeeds for all writers of equal bytes.
@@ -84,6 +87,7 @@ class Upload(ABC):
         self._data = data
         self._condition = condition
         self._may_be_written = False
+        self.budget = Budget()
         self.writer = secrets.token_hex(8) if condition is Condition.REPLACE else None
 
     @abstractmethod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.redaction import hidden
 from ..._http.limiter import MAX_IN_FLIGHT
-from ..._http.retrier import Retrier, Slot
+from ..._http.retrier import Budget, Retrier, Slot
 from ..._runtime.loops import Shared, frozen
 from .error_responses import UnexpectedResponseError
 from .features import CHECKSUM_MODE, OPTIONAL, may_be_unsupported
@@ -85,15 +85,15 @@ class Client:
         """Those of the running event loop."""
         return self._transports.get()
 
-    async def send(self, request: Request[T]) -> T:
-        """Send a request until it succeeds or fails permanently."""
-        return await self.retry(partial(self.send_once, request))
+    async def send(self, request: Request[T], budget: Budget | None = None) -> T:
+        """Send a request until it succeeds, fails permanently, or the budget is used up."""
+        return await self.retry(partial(self.send_once, request), budget)
 
-    async def retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Await ``attempt()`` until it succeeds or fails permanently."""
+    async def retry(self, attempt: Callable[[], Awaitable[T]], budget: Budget | None = None) -> T:
+        """Await ``attempt()`` as `send` does."""
         if self._used is not None and self._used.credentials_rejected:
             self._replace_rejected()
-        return await self._retrier.send(attempt, refresh=self.refresh)
+        return await self._retrier.send(attempt, refresh=self.refresh, budget=budget)
 
     def slot(self) -> Slot:
         """A slot for a request whose body is read after the attempt."""

@@ -97,14 +97,15 @@ class S3Upload(Upload):
         def attempt() -> Awaitable[None]:
             return self._attempt(self._client.send_once(request))
 
-        return await self._result(self._client.retry(attempt)) is not False
+        return await self._result(self._client.retry(attempt, self.budget)) is not False
 
     async def _run_parts(self, part_bytes: int) -> bool:
         client, target = self._client, self._target
-        upload = await client.send(CreateMultipartUpload(*target, self._metadata))
+        create = CreateMultipartUpload(*target, self._metadata)
+        upload = await client.send(create, self.budget)
 
         async def put_part(index: int, body: memoryview) -> Part:
-            return await client.send(UploadPart(*target, upload, index + 1, body))
+            return await client.send(UploadPart(*target, upload, index + 1, body), self.budget)
 
         async def abort() -> None:
             await client.send(AbortMultipartUpload(*target, upload))
