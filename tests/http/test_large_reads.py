@@ -17,6 +17,7 @@ from fsspec_store._core.byte_requests import RangeByteRequest
 from fsspec_store._http.http1.buffer_pool import InsufficientMemoryError
 from fsspec_store._http.http1.pool import Origin, Pool
 from fsspec_store._http.large_reads import read_all, read_large, read_slice
+from fsspec_store._http.messages import Expected
 from fsspec_store._http.retrier import NoPermitError
 
 
@@ -445,16 +446,17 @@ async def test_over_sockets_with_a_first_response_that_breaks_off(breaks_at: int
 
         async def ask(header: str, **options: Any) -> Any:
             head = f"GET /x HTTP/1.1\r\nhost: test\r\n{header}\r\n".encode()
-            return await pool.request(origin, head, whole_up_to=2**16, **options)
+            expected = Expected(unread_above=2**16, **options)
+            return await pool.request(origin, head, None, expected)
 
         async def fetch(part: RangeByteRequest, sink: memoryview, slot: Any) -> None:
             asked.append(part.start)
-            answer, stream = await ask(f"range: bytes={part.start}-{part.end - 1}\r\n", into=sink)
-            assert stream is None
+            answer = await ask(f"range: bytes={part.start}-{part.end - 1}\r\n", into=sink)
             assert answer.body is sink
 
-        _, stream = await ask("")
-        memory = await read_large(stream, SIZE, fetch, Slots(), part_bytes=PART, parts_at_once=3)
+        first = await ask("")
+        body = first.body.stream
+        memory = await read_large(body, SIZE, fetch, Slots(), part_bytes=PART, parts_at_once=3)
         assert memory == data
         assert len(set(asked)) == len(asked)
         # Three at a time, one for the first response, and one that replaces it.

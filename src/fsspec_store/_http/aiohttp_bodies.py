@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from .http1.response import BodyTooLongError
 from .large_reads import read_all
+from .messages import BodyTooLongError
 from .retry_policy import too_slow
 
 if TYPE_CHECKING:

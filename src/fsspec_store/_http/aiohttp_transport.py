@@ -16,8 +16,7 @@ from .._runtime.loops import Shared
 from .aiohttp_bodies import AiohttpStream, PacedStream, Watchdog, read_body, read_up_to
 from .aiohttp_sessions import Sessions
 from .content_range import content_length
-from .http1.response import MAX_ERROR_BYTES, BodyTooLongError
-from .messages import LargeBody, Response
+from .messages import MAX_ERROR_BYTES, BodyTooLongError, LargeBody, Response
 from .responses import retry_decision_of_error
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ import aiohttp
 
 from .content_range import requested_part
 from .http1.head_parser import ProtocolError
-from .http1.response import CONTROL_BYTES, max_control_bytes
-from .messages import LargeBody, Request, Response
+from .messages import CONTROL_BYTES, LargeBody, Request, Response, max_control_bytes
 from .responses import (
     ChangedWhileReadError,
     StatusError,
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 
     from .._core.byte_requests import RangeByteRequest
     from .aiohttp_transport import AiohttpTransport
-    from .http1.response import MaxBytes
-    from .messages import RequestBody, ResponseBody, Transport
+    from .messages import MaxBytes, RequestBody, ResponseBody, Transport
     from .native_transport import NativeTransport
     from .retrier import Budget
     from .retry_policy import RetryDecision

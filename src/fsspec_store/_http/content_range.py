@@ -219,8 +219,11 @@ def content_coding(headers: Mapping[str, str]) -> str:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """The ``Content-Length`` of a response; ``None`` if it is missing or invalid."""
-    value = headers.get("Content-Length", "")
+    """The ``Content-Length`` of a response; ``None`` if it is missing or invalid.
+
+    Names of the headers are in lower case or found in any case.
+    """
+    value = headers.get("content-length", "")
     return int(value) if _SIZE.fullmatch(value) else None
 
 
@@ -254,7 +257,7 @@ def total_size(content_range: str | None) -> int | None:
 
 def is_of_total(headers: Mapping[str, str], total: int | None) -> bool:
     """Whether a part can be one of an object of this size; ``None`` for an unknown size."""
-    stated = total_size(headers.get("Content-Range"))
+    stated = total_size(headers.get("content-range"))
     return total is None or stated is None or stated == total
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .messages import BodyStream
     from .retrier import Slot
 
-__all__ = ["Fetch", "read_all", "read_large", "read_slice"]
+__all__ = ["FetchPart", "read_all", "read_large", "read_slice"]
 
 #: Maximum number of concurrent requests for parts beside the first response.
 _PARTS_AT_ONCE = 4
@@ -30,7 +30,7 @@ _SKIPPED_BYTES = 2**20
 
 #: ``await fetch(part, sink, slot)`` reads this range of one version of an object into ``sink``, or
 #: raises `fsspec_store._http.responses.ChangedWhileReadError`.
-Fetch: TypeAlias = "Callable[[RangeByteRequest, memoryview, Slot], Awaitable[object]]"
+FetchPart: TypeAlias = "Callable[[RangeByteRequest, memoryview, Slot], Awaitable[object]]"
 
 
 async def read_all(body: BodyStream, size: int) -> memoryview:
@@ -59,7 +59,7 @@ async def read_slice(body: BodyStream, start: int, end: int) -> memoryview:
 async def read_large(
     body: BodyStream,
     size: int,
-    fetch: Fetch,
+    fetch: FetchPart,
     slot: Slot,
     *,
     part_bytes: int,

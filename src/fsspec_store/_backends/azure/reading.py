@@ -22,18 +22,23 @@ from ..._http.content_range import (
 )
 from ..._http.messages import LargeBody, Response
 from ..._http.responses import StatusError, redacted_response
-from ..._http.single_stream import read_requested_range
 from ..._http.unexpected_responses import UnexpectedServerError
-from ..object_store.reading import ValueReader, is_version, size_from_range
+from ..object_store.reading import (
+    ValueReader,
+    is_version,
+    read_requested_range,
+    size_from_range,
+)
 from .responses import AzureError, error_code, is_folder, verify_checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest
+    from ..._http.large_reads import FetchPart
+    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from ..object_store.reading import FetchPart, Found
     from .client import Client
 
 __all__ = ["Reader"]
@@ -99,7 +104,7 @@ class Reader(ValueReader[tuple[str, str | None]]):
         slot: Slot,
         *,
         allow_large: bool,
-    ) -> Found:
+    ) -> Response[ResponseBody]:
         path, etag = target
         headers = {}
         if (range_value := range_header(request)) is not None:
@@ -107,7 +112,7 @@ class Reader(ValueReader[tuple[str, str | None]]):
         if etag is not None:
             headers["If-Match"] = etag
 
-        async def fetch(url: str, headers: Mapping[str, str]) -> Found:
+        async def fetch(url: str, headers: Mapping[str, str]) -> Response[ResponseBody]:
             received = await self._client.http.fetch(
                 url, headers, max_bytes=partial(max_body_bytes, request)
             )
@@ -116,11 +121,10 @@ class Reader(ValueReader[tuple[str, str | None]]):
                 is_pinned = allow_large and is_strong_etag(headers.get("ETag", ""))
                 # The checksum of a single response is not verified: it is of one version, and users
                 # may set any Content-MD5.
-                content_range = headers.get("Content-Range")
-                part, _ = await read_requested_range(
-                    body.stream, body.size, request, status, content_range, is_pinned=is_pinned
+                received, _ = await read_requested_range(
+                    received, body, request, is_pinned=is_pinned
                 )
-                return received if part is None else Response(status, headers, part)
+                return received
             return Response(status, headers, _requested_bytes(request, status, headers, body))
 
         return await self._client.sign_and_retry("GET", path, "", headers, fetch, slot)
@@ -140,7 +144,7 @@ class Reader(ValueReader[tuple[str, str | None]]):
 
         return fetch
 
-    def _checksum(self, found: Found) -> Callable[[memoryview], None] | None:
+    def _checksum(self, found: Response[ResponseBody]) -> Callable[[memoryview], None] | None:
         return partial(verify_checksum, found.headers) if found.status == 200 else None
 
     async def _suffix(self, path: str, request: SuffixByteRequest) -> bytes | memoryview | None:

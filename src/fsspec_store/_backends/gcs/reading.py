@@ -21,9 +21,13 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.messages import LargeBody, Response
-from ..._http.single_stream import read_requested_range
 from ..._runtime.threads import in_thread
-from ..object_store.reading import ValueReader, is_version, size_from_range
+from ..object_store.reading import (
+    ValueReader,
+    is_version,
+    read_requested_range,
+    size_from_range,
+)
 from .bodies import HASH_IN_THREAD_BYTES
 from .responses import check_is_google, verify_checksum, with_message
 
@@ -31,9 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
+    from ..._http.large_reads import FetchPart
+    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from ..object_store.reading import FetchPart, Found
     from .client import Client
 
 __all__ = ["GENERATION", "Reader", "is_generation"]
@@ -84,14 +89,14 @@ class Reader(ValueReader[tuple[str, str]]):
 
     async def _get(
         self, target: tuple[str, str], request: ByteRequest | None, slot: Slot, *, allow_large: bool
-    ) -> Found:
+    ) -> Response[ResponseBody]:
         return await self._client.retry(
             partial(self._get_once, target, request, allow_large=allow_large), slot
         )
 
     async def _get_once(
         self, target: tuple[str, str], request: ByteRequest | None, *, allow_large: bool
-    ) -> Found:
+    ) -> Response[ResponseBody]:
         range_value = range_header(request)
         received = await self._client.sign_and_send(
             self._client.url(*target, alt="media"),
@@ -101,16 +106,14 @@ class Reader(ValueReader[tuple[str, str]]):
         status, headers, body = received.status, received.headers, received.body
         if isinstance(body, LargeBody):
             is_pinned = allow_large and is_generation(headers.get(GENERATION))
-            content_range = headers.get("Content-Range")
-            part, is_whole = await read_requested_range(
-                body.stream, body.size, request, status, content_range, is_pinned=is_pinned
+            received, is_whole = await read_requested_range(
+                received, body, request, is_pinned=is_pinned
             )
-            if part is None:
-                return received
-            check_is_google(status, headers, part, is_value=True)
-            if is_whole and status == 200:
-                await in_thread(verify_checksum, headers, part)
-            return Response(status, headers, part)
+            if not isinstance(received.body, LargeBody):
+                check_is_google(status, headers, received.body, is_value=True)
+                if is_whole and status == 200:
+                    await in_thread(verify_checksum, headers, received.body)
+            return received
         check_is_google(status, headers, body, is_value=True)
         if status == 404:
             return with_message(Response(status, headers, bytes(body)))
@@ -134,7 +137,7 @@ class Reader(ValueReader[tuple[str, str]]):
 
         return fetch
 
-    def _checksum(self, found: Found) -> Callable[[memoryview], None] | None:
+    def _checksum(self, found: Response[ResponseBody]) -> Callable[[memoryview], None] | None:
         return partial(verify_checksum, found.headers) if found.status == 200 else None
 
 

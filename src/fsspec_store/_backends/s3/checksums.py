@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import aiohttp
+
 from ..checksums import ALGORITHMS, in_base64
-from ..checksums import crc32 as _crc32
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..checksums import Hash
 
-__all__ = ["CHECKSUM_HEADERS", "ChecksumError", "StatedChecksum", "crc32", "stated_checksum"]
+__all__ = ["CHECKSUM_HEADERS", "ChecksumError", "StatedChecksum", "stated_checksum"]
 
 _PREFIX = "x-amz-checksum-"
 
 
-class ChecksumError(ConnectionError):
+class ChecksumError(aiohttp.ClientPayloadError, ConnectionError):
     """A body differs from its checksum: it was corrupted in transit or in the storage."""
-
-
-def crc32(data: memoryview) -> str:
-    """The CRC-32 of `data` in base64, the value of the header ``x-amz-checksum-crc32``."""
-    return in_base64(_crc32(data).to_bytes(4, "big"))
 
 
 def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:

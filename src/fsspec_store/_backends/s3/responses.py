@@ -13,7 +13,7 @@ import botocore.exceptions
 from botocore.parsers import ResponseParserError
 
 from ..._core.failures import BucketMissingError, Failure, builtin_failure
-from ..._http.http1.response import BodyTooLongError
+from ..._http.messages import BodyTooLongError
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, retry_decision_of_status
 
 if TYPE_CHECKING:

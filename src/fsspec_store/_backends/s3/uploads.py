@@ -132,8 +132,8 @@ class S3Upload(Upload):
         return WriteFailure.UPLOAD_GONE if code in _GONE else failure_of_status(error_status(error))
 
     async def _read_back(self) -> bytes | memoryview | None:
-        found = await self._reader.read(*self._target, None)
-        return None if found is None else found[0]
+        found = await self._reader.read(self._target)
+        return None if found is None else found.body
 
     async def _read_writer(self) -> str | None:
         try:

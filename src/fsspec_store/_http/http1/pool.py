@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, cast
 
+from ..messages import Expected, LargeBody, Response, ResponseBody
 from .closing import close_without_loop
 from .connecting import connect
 from .connection import Connection
-from .response import Expected, max_control_bytes
-
-if TYPE_CHECKING:
-    from .response import MaxBytes, OnChunk, Response
 
 __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 
@@ -23,6 +20,7 @@ __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _IDLE_SECONDS = 15.0
+_DEFAULT = Expected()
 #: Maximum number of characters of an invalid host name that an error message quotes.
 _MAX_QUOTED = 80
 
@@ -77,21 +75,9 @@ class Pool:
         origin: Origin,
         head: bytes,
         body: memoryview | None = None,
-        *,
-        no_body: bool = False,
-        whole_up_to: int,
-        into: memoryview | None = None,
-        max_bytes: MaxBytes = max_control_bytes,
-        on_chunk: OnChunk | None = None,
-    ) -> tuple[Response, Stream | None]:
-        """Send a request and receive its response; parameters as of `Connection` and `Expected`.
-
-        Returns
-        -------
-        response : Response
-            The response.
-        stream : Stream or None
-            The body if it is longer than ``whole_up_to``. The caller closes it.
+        expected: Expected = _DEFAULT,
+    ) -> Response[ResponseBody]:
+        """Send a request and receive its response; parameters as of `Connection.request`.
 
         Raises
         ------
@@ -106,7 +92,6 @@ class Pool:
         RuntimeError
             When the pool is closed.
         """
-        expected = Expected(no_body, whole_up_to, into, max_bytes, on_chunk)
         idle = self._idle.get(origin)
         while idle:
             # The one that was used last, so that surplus ones expire.
@@ -122,12 +107,13 @@ class Pool:
             self.drop(connection)
             raise
         if response.body is None:
-            return response, Stream(self, origin, connection)
+            large = LargeBody(Stream(self, origin, connection), connection.unread)
+            return Response(response.status, response.headers, large)
         if connection.reusable:
             self.release(origin, connection)
         else:
             self.drop(connection)
-        return response, None
+        return cast("Response[ResponseBody]", response)
 
     def release(self, origin: Origin, connection: Connection) -> None:
         """Return a connection to the pool."""
