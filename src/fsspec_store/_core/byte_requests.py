@@ -75,11 +75,6 @@ def check_byte_range(byte_range: Any) -> ByteRequest | None:
         An object with ``start`` and ``end``, with ``offset`` or with ``suffix``: a request of this
         package, of zarr-python or of another reader.
 
-    Returns
-    -------
-    RangeByteRequest, OffsetByteRequest, SuffixByteRequest or None
-        The request in this package's classes.
-
     Raises
     ------
     TypeError

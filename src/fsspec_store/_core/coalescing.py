@@ -105,10 +105,6 @@ def slice_members(
     ----------
     data : memoryview
         The bytes of the read: fewer than requested when the object ends earlier.
-    fetched : ByteRequest or None
-        The request of the fetch.
-    members : list of (int, ByteRequest or None)
-        The members of the fetch.
 
     Returns
     -------

@@ -13,13 +13,6 @@ __all__ = ["is_empty_request", "is_out_of_range", "known_size", "resolve"]
 def resolve(request: ByteRequest | None, size: int) -> tuple[int, int]:
     """The half-open byte interval of a request, clamped to the object.
 
-    Parameters
-    ----------
-    request : ByteRequest or None
-        A checked request; ``None`` is the whole object.
-    size : int
-        Size of the object in bytes.
-
     Returns
     -------
     tuple of int
@@ -62,13 +55,6 @@ def is_empty_request(request: ByteRequest | None) -> bool:
 
 def known_size(request: ByteRequest | None, length: int) -> int | None:
     """The size of an object in bytes, as far as the length of a read shows it.
-
-    Parameters
-    ----------
-    request : ByteRequest or None
-        The request that was read; not out of range.
-    length : int
-        Number of bytes read.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""aiohttp sessions, one for each event loop, and closing them without awaiting.
+"""Sessions of aiohttp, one for each event loop, and closing them without awaiting.
 
 Knows aiohttp. Does not know any service.
 """

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .._core.byte_requests import RangeByteRequest
     from .aiohttp_transport import AiohttpTransport
-    from .messages import MaxBytes, RequestBody, ResponseBody, Transport
+    from .messages import HTTPTransport, MaxBytes, RequestBody, ResponseBody
     from .native_transport import NativeTransport
     from .retrier import Budget
     from .retry_policy import RetryDecision
@@ -50,12 +50,6 @@ class HTTPClient:
     ----------
     service : str
         Scheme, host and port. All stores of the process share the limit of a service.
-    settings : Settings
-        The store's options for requests.
-    transport : AiohttpTransport
-        Sends the requests that ``native`` does not support.
-    native : NativeTransport, optional
-        Sends the requests that it supports.
     classify : callable, optional
         Returns the `RetryDecision` for an exception; `retry_decision_of_error` by default.
     """
@@ -70,7 +64,7 @@ class HTTPClient:
     ) -> None:
         self._transport = transport
         self._native = native
-        self._transports: list[Transport] = [transport] if native is None else [transport, native]
+        self._transports = [each for each in (transport, native) if each is not None]
         self._policy = settings.policy
         self._stats = settings.stats
         self._large_bytes = settings.reads.above
@@ -130,11 +124,6 @@ class HTTPClient:
     ) -> Response[ResponseBody]:
         """Send a GET for a value without retries, and read its body unless that is large.
 
-        Parameters
-        ----------
-        url, headers, max_bytes
-            As in `fsspec_store._http.messages.Request`.
-
         Returns
         -------
         Response
@@ -166,14 +155,8 @@ class HTTPClient:
 
         Parameters
         ----------
-        url : str
-            As in `fsspec_store._http.messages.Request`.
         headers : mapping
             Request headers, with the range and the condition on the object's version.
-        part : RangeByteRequest
-            Range of the part in the object.
-        sink : memoryview
-            Memory for the part.
         is_same : callable
             Returns whether a response with these headers is of that version.
 
@@ -226,7 +209,7 @@ class HTTPClient:
 
     async def _send(self, request: Request) -> Response[ResponseBody]:
         """Send a request; raise `StatusError` for an unexpected status."""
-        transport: Transport = self._transport
+        transport: HTTPTransport = self._transport
         body = request.body
         size = None if body is None else body.size
         if self._native and not request.decode and (body is None or body.is_contiguous):

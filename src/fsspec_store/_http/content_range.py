@@ -103,16 +103,10 @@ def requested_part(
 
     Parameters
     ----------
-    body : bytes or memoryview
-        Body of the response.
-    request : ByteRequest or None
-        The requested range, ``None`` for the whole object.
     status : int, optional
         Of the response. A 206 needs a valid ``Content-Range``.
     content_range : str, optional
         ``Content-Range`` of the response. Without it the body is the whole object.
-    length : int, optional
-        ``Content-Length`` of the response.
 
     Raises
     ------
@@ -135,13 +129,6 @@ def check_part(
     size: int, request: ByteRequest | None, *, status: int | None, content_range: str | None
 ) -> bool:
     """Check that a part is the requested one; return ``False`` for a whole object.
-
-    Parameters
-    ----------
-    size : int
-        Size of the body in bytes.
-    request, status, content_range
-        As in `requested_part`.
 
     Raises
     ------

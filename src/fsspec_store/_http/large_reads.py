@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .messages import BodyStream
     from .retrier import Slot
 
-__all__ = ["FetchPart", "read_all", "read_large", "read_slice"]
+__all__ = ["FetchPart", "read_large", "read_slice"]
 
 #: Maximum number of concurrent requests for parts beside the first response.
 _PARTS_AT_ONCE = 4
@@ -31,16 +31,6 @@ _SKIPPED_BYTES = 2**20
 #: ``await fetch(part, sink, slot)`` reads this range of one version of an object into ``sink``, or
 #: raises `fsspec_store._http.responses.ChangedWhileReadError`.
 FetchPart: TypeAlias = "Callable[[RangeByteRequest, memoryview, Slot], Awaitable[object]]"
-
-
-async def read_all(body: BodyStream, size: int) -> memoryview:
-    """Read a whole body of this size in bytes. Closes the body."""
-    try:
-        memory = allocate(size)
-        await body.read_into(memory)
-    finally:
-        body.close()
-    return memory
 
 
 async def read_slice(body: BodyStream, start: int, end: int) -> memoryview:
@@ -72,18 +62,10 @@ async def read_large(
     ----------
     body : BodyStream
         Body of the first response. It is closed. If it breaks off, the rest is read in parts.
-    size : int
-        Size of the body in bytes.
-    fetch : callable
-        Reads a part.
     slot : Slot
         Slot of the body. All requests share its budget.
-    part_bytes : int
-        Size of a part in bytes, ``>= 1``.
     first : int, optional
         Index in the object of the first byte of the body.
-    parts_at_once : int, optional
-        Maximum number of concurrent requests for parts, ``>= 1``.
 
     Raises
     ------
@@ -153,15 +135,7 @@ async def read_large(
 
 
 class _Left:
-    """The parts that are left to read, by the index of their first byte.
-
-    Parameters
-    ----------
-    size : int
-        Size of the body in bytes.
-    part_bytes : int
-        Size of one part in bytes.
-    """
+    """The parts that are left to read, by the index of their first byte."""
 
     def __init__(self, size: int, part_bytes: int) -> None:
         self._part_bytes = part_bytes

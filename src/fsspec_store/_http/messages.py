@@ -14,6 +14,7 @@ __all__ = [
     "BodyStream",
     "BodyTooLongError",
     "Expected",
+    "HTTPTransport",
     "LargeBody",
     "MaxBytes",
     "OnChunk",
@@ -21,7 +22,6 @@ __all__ = [
     "RequestBody",
     "Response",
     "ResponseBody",
-    "Transport",
     "max_control_bytes",
 ]
 
@@ -99,8 +99,6 @@ class Request:
         The quoted URL, which is sent unchanged.
     headers : mapping
         Request headers, without ``Host``.
-    expect : collection of int
-        Expected statuses.
     decode : bool
         Whether to decode the content codings of the response.
     unread_above : int
@@ -158,7 +156,7 @@ class BodyTooLongError(OSError):
         return type(self), (self.max_bytes,)
 
 
-class Transport(Protocol):
+class HTTPTransport(Protocol):
     """Sends requests and receives their responses, without retries."""
 
     async def send(self, request: Request) -> Response[ResponseBody]:

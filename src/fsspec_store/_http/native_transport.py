@@ -32,8 +32,6 @@ class NativeTransport:
     ----------
     service : str
         URL of the server: scheme, host and port, in ASCII.
-    policy : RetryPolicy
-        Timeouts.
     """
 
     def __init__(self, service: str, policy: RetryPolicy) -> None:

@@ -111,13 +111,6 @@ def parse_multipart(content_type: str, document: bytes) -> list[Part]:
 
     Takes linear time. Python's ``email`` takes quadratic time for some headers.
 
-    Parameters
-    ----------
-    content_type : str
-        Of the response; states the boundary.
-    document : bytes
-        The response's body.
-
     Raises
     ------
     OSError

@@ -16,13 +16,7 @@ _WRITE_BYTES = 2**20
 
 
 class Body(Payload):
-    """A request body that each attempt can send without a copy.
-
-    Parameters
-    ----------
-    data : bytes or memoryview
-        One-dimensional, of single bytes.
-    """
+    """A request body that each attempt can send without a copy."""
 
     # For aiohttp: the body needs no close.
     _autoclose = True

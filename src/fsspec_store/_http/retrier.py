@@ -78,12 +78,8 @@ class Retrier:
     ----------
     service : str
         Scheme, host and port of the endpoint. Requests to it share a limit.
-    policy : RetryPolicy
-        Number of retries, and times.
     classify : callable
         Returns the retry decision of an exception, ``None`` for a permanent failure.
-    stats : Stats
-        Counters to increase.
     """
 
     def __init__(
@@ -127,10 +123,6 @@ class Slot:
 
     Parameters
     ----------
-    retrier : Retrier
-        Sends the requests.
-    budget : Budget, optional
-        Budget that the slot shares with others.
     permit : Permit, optional
         Permit of a spare slot, which never waits for another one. Two requests that each hold a
         slot and wait for another would block each other.

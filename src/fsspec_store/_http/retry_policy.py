@@ -121,13 +121,6 @@ class RetryPolicy:
         """The timeout in seconds of an attempt that transfers this number of bytes.
 
         Uploads slower than 64 KiB/s and downloads slower than 4 KiB/s exceed it.
-
-        Parameters
-        ----------
-        sent : int
-            Bytes of the request's body.
-        received : int, optional
-            Bytes of the response's body so far.
         """
         return self.timeout + sent / _MIN_UPLOAD_RATE + received / MIN_DOWNLOAD_RATE
 
@@ -138,10 +131,6 @@ class RetryPolicy:
         ----------
         retry : int
             Number of the retry, from 1.
-        decision : RetryDecision
-            Decision on the failure before it.
-        elapsed : float
-            Seconds that failed attempts and waits have taken.
         """
         if retry > self.retries:
             return None
@@ -161,8 +150,6 @@ def retry_decision_of_status(status: int, headers: Mapping[str, str]) -> RetryDe
 
     Parameters
     ----------
-    status : int
-        Of the response.
     headers : mapping
         Of the response. Names are in lower case or found in any case.
     """

@@ -35,11 +35,6 @@ async def map_unordered(
     An item is taken from a lazy source only when fewer than ``limit`` items are running or have
     results that were not yet yielded. The first failure cancels the running calls and is raised
     unchanged. Closing the generator also cancels them.
-
-    Parameters
-    ----------
-    limit : int
-        Maximum number of items that run at once, ``>= 1``.
     """
     source = _aiter(items)
     if limit == 1 or _has_at_most_one(items):

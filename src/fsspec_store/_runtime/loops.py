@@ -72,13 +72,7 @@ class PerLoop(Generic[T]):
         weakref.finalize(self, _close_all, self._entries).atexit = False
 
     def get(self) -> T:
-        """The running loop's resource, created on first use.
-
-        Raises
-        ------
-        RuntimeError
-            When no event loop is running.
-        """
+        """The running loop's resource, created on first use."""
         loop = asyncio.get_running_loop()
         entry = self._entries.get(id(loop))
         # The id alone is not enough: a new loop, or one of a forked child, may have the same.

@@ -19,15 +19,14 @@ from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
 from ..object_store.writing import WRITER, Upload, WriteFailure, failure_of_status
 from .bodies import HASH_IN_THREAD_BYTES, Body, checksum_metadata, multipart_upload
+from .client import Client
+from .reading import Reader
 from .responses import verify_stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
     from ..cleanup import Cleanup
-    from ..object_store.writing import Condition
-    from .client import Client
-    from .reading import Reader
 
 __all__ = ["GCSUpload"]
 
@@ -45,49 +44,16 @@ _REQUEST_TARGET = re.compile(r"/[!-~]*")
 _RANGE = re.compile(r"bytes=0-(\d{1,18})")
 
 
-class GCSUpload(Upload):
-    """One write of one value, with or without a condition.
+class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
+    """One write of one object, given by bucket and name. Its version 0 means: no object."""
 
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    reader : Reader
-        Reads the value back.
-    cleanup : Cleanup
-        Cancels a resumable upload that failed.
-    target : tuple of str
-        Bucket and name of the object.
-    data : memoryview
-        The value.
-    condition : Condition
-        When to write it.
-    generation : str, optional
-        Generation that the stored object must have; 0 means: no object.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        reader: Reader,
-        cleanup: Cleanup,
-        target: tuple[str, str],
-        data: memoryview,
-        condition: Condition,
-        generation: str | None,
-    ) -> None:
-        super().__init__(data, condition)
-        self._client = client
-        self._reader = reader
-        self._cleanup = cleanup
-        self._target = target
-        self._params = {} if generation is None else {"ifGenerationMatch": generation}
-
-    async def run(self, *, chunk_bytes: int | None = None) -> bool:
+    async def run(self, cleanup: Cleanup, *, chunk_bytes: int | None = None) -> bool:
         """Write the value; ``False`` when the condition is not met.
 
         Parameters
         ----------
+        cleanup : Cleanup
+            Cancels a resumable upload that failed.
         chunk_bytes : int, optional
             Chunk size of a resumable upload, a multiple of 256 KiB; by default the value is
             uploaded in one request.
@@ -98,10 +64,12 @@ class GCSUpload(Upload):
             checksums = await in_thread(checksum_metadata, self._data)
         if chunk_bytes is None:
             return await self._run_single_request(checksums)
-        return await self._run_resumable(checksums, chunk_bytes)
+        return await self._run_resumable(cleanup, checksums, chunk_bytes)
 
     def _url(self, **params: str) -> str:
-        params = {"fields": _STORED_FIELDS, **self._params, **params}
+        if self._version is not None:
+            params["ifGenerationMatch"] = self._version
+        params = {"fields": _STORED_FIELDS, **params}
         return self._client.url(self._target[0], api="/upload/storage/v1", **params)
 
     async def _run_single_request(self, checksums: dict[str, str]) -> bool:
@@ -113,7 +81,9 @@ class GCSUpload(Upload):
             verify_stored(response, self._data, checksums)
         return bool(response)
 
-    async def _run_resumable(self, checksums: dict[str, str], chunk_bytes: int) -> bool:
+    async def _run_resumable(
+        self, cleanup: Cleanup, checksums: dict[str, str], chunk_bytes: int
+    ) -> bool:
         for _ in range(_MAX_SESSIONS):
             session = await self._start_session(checksums)
             if session is None:
@@ -123,7 +93,7 @@ class GCSUpload(Upload):
             except BaseException as error:
                 if isinstance(error, StatusError) and error.response.status in _SESSION_GONE:
                     continue
-                await self._cleanup.run(partial(_cancel, self._client, session), error)
+                await cleanup.run(partial(_cancel, self._client, session), error)
                 raise
             if isinstance(response, Response):
                 verify_stored(response, self._data, checksums)
@@ -137,7 +107,7 @@ class GCSUpload(Upload):
         response = await self._client.request(
             "POST",
             url,
-            expect=(200, 412) if self._params else (200,),
+            expect=(200,) if self._version is None else (200, 412),
             headers={
                 "Content-Length": str(body.size),
                 "Content-Type": "application/json; charset=UTF-8",

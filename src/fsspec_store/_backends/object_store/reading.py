@@ -6,6 +6,7 @@ A service supplies the request for a value and the request for a part of a versi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import aiohttp
@@ -19,7 +20,7 @@ from ..._http.content_range import (
     part_start,
     total_size,
 )
-from ..._http.large_reads import read_all, read_large, read_slice
+from ..._http.large_reads import read_large, read_slice
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
@@ -72,17 +73,7 @@ class ValueReader(ABC, Generic[Target]):
     def _fetch_part(
         self, target: Target, headers: Mapping[str, str], total: int | None
     ) -> FetchPart:
-        """Return a function that reads a part of the version in a response.
-
-        Parameters
-        ----------
-        target
-            The value.
-        headers : mapping
-            Of the response.
-        total : int or None
-            Size of the value in bytes, ``None`` if the response does not state it.
-        """
+        """Return a function that reads a part of the version in a response."""
 
     def _checksum(self, response: Response[ResponseBody]) -> Callable[[memoryview], object] | None:
         """Return a function that verifies the bytes of a response; ``None`` without a checksum.
@@ -102,7 +93,8 @@ class ValueReader(ABC, Generic[Target]):
         """Read the body of a response in parts, or request the value again as a whole."""
         content_range = response.headers.get("content-range")
         total = body.size if content_range is None else total_size(content_range)
-        try:
+        verify = self._checksum(response)
+        with suppress(ChangedWhileReadError):
             memory = await read_large(
                 body.stream,
                 body.size,
@@ -111,19 +103,12 @@ class ValueReader(ABC, Generic[Target]):
                 part_bytes=self._parts.size,
                 first=part_start(content_range),
             )
-        except ChangedWhileReadError:
-            # A single response is of one version.
-            return await self._get(target, request, slot, allow_large=False)
-        try:
-            verify = self._checksum(response)
-            if verify is not None:
-                await in_thread(verify, memory)
-        except aiohttp.ClientPayloadError:
-            # The corrupt part is unknown.
-            if not slot.body_failed():
-                raise
-            return await self._get(target, request, slot, allow_large=False)
-        return Response(response.status, response.headers, memory)
+            with suppress(aiohttp.ClientPayloadError):
+                if verify is not None:
+                    await in_thread(verify, memory)
+                return Response(response.status, response.headers, memory)
+        # A single response is of one version. The corrupt part is unknown.
+        return await self._get(target, request, slot, allow_large=False)
 
 
 async def read_requested_range(
@@ -137,20 +122,14 @@ async def read_requested_range(
 
     Parameters
     ----------
-    response : Response
-        The response.
     body : LargeBody
         Its body. The stream is closed, unless it is left unread.
-    request : ByteRequest or None
-        The requested range, ``None`` for the whole object.
     is_pinned : bool
         Whether the response identifies a version whose parts can be requested. A body that is
         exactly the requested range is then left unread.
 
     Returns
     -------
-    response : Response
-        The response with the requested bytes, or with the unread body.
     is_whole : bool
         Whether the range is the whole body.
 
@@ -173,25 +152,14 @@ async def read_requested_range(
     except BaseException:
         body.stream.close()
         raise
-    if end - start < size:
-        return Response(status, headers, await read_slice(body.stream, start, end)), False
-    if is_pinned:
+    is_whole = end - start == size
+    if is_whole and is_pinned:
         return response, True
-    return Response(status, headers, await read_all(body.stream, size)), True
+    return Response(status, headers, await read_slice(body.stream, start, end)), is_whole
 
 
 def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[str, str]], bool]:
-    """Return whether headers are those of a part of this version.
-
-    Parameters
-    ----------
-    name : str
-        The header with the version.
-    version : str
-        Its value.
-    total : int or None
-        Size of the value in bytes, ``None`` if unknown.
-    """
+    """Return whether headers are those of a part of this version."""
     # A service may ignore the condition of a request.
     return lambda headers: headers.get(name) == version and is_of_total(headers, total)
 

@@ -72,13 +72,7 @@ _NOT_LISTED = "XMinioInvalidResourceName"
 
 
 class S3Backend(Backend):
-    """Objects of S3 buckets, by paths such as ``bucket/prefix/key``.
-
-    Parameters
-    ----------
-    fs, settings
-        See `Backend`.
-    """
+    """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
     part_limits = _PART_LIMITS
 
@@ -312,8 +306,8 @@ class S3Backend(Backend):
         self, path: str, data: memoryview, condition: Condition, etag: str | None = None
     ) -> bool:
         target = self._split(path)
-        upload = S3Upload(self._client, self._reader, self._cleanup, target, data, condition, etag)
-        is_written = await upload.run(part_bytes=self._part_bytes(data.nbytes))
+        upload = S3Upload(self._client, self._reader, target, data, condition, etag)
+        is_written = await upload.run(self._cleanup, part_bytes=self._part_bytes(data.nbytes))
         self._buckets.seen.add(target[0])
         return is_written
 

@@ -28,11 +28,6 @@ def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:
     Composite checksums are ignored: they end in ``-`` and the number of parts, and are computed
     from the parts' checksums (S3 User Guide, "Checking object integrity"). CRC-64/NVME needs
     ``awscrt``, CRC-32C ``awscrt`` or ``google-crc32c``.
-
-    Parameters
-    ----------
-    headers : mapping
-        Response headers, names in lower case.
     """
     for algorithm, start in ALGORITHMS.items():
         stated = headers.get(_PREFIX + algorithm)
@@ -44,17 +39,7 @@ def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:
 
 
 class StatedChecksum:
-    """The stated checksum of an object, and the one computed from the bytes received so far.
-
-    Parameters
-    ----------
-    algorithm : str
-        Name of the algorithm, as in the header.
-    stated : str
-        The checksum in the header, in base64.
-    computed : object
-        A new hash object.
-    """
+    """The stated checksum of an object, and the one computed from the bytes received so far."""
 
     def __init__(self, algorithm: str, stated: str, computed: Hash) -> None:
         self._algorithm = algorithm

@@ -51,13 +51,6 @@ _UNDERSTOOD = OUT_OF_RANGE | PRECONDITION_FAILED
 class Client:
     """Sends requests with the settings of one user.
 
-    Parameters
-    ----------
-    fs : S3FileSystem
-        As the user configured it.
-    settings : Settings
-        The store's options for requests.
-
     Raises
     ------
     StorageOptionError
@@ -112,8 +105,6 @@ class Client:
 
         Parameters
         ----------
-        request : Request
-            The request.
         without : frozenset of str, optional
             Optional features to leave out; by default those that the service does not support.
 
@@ -121,8 +112,6 @@ class Client:
         ------
         ChecksumError
             When a body was corrupted in transit, in either direction.
-        OSError
-            Raised by s3fs, or like those.
         """
         transports = self._transports.get()
         if transports is not self._used:

@@ -57,19 +57,7 @@ class Conditions:
     async def probe(
         self, client: Client, cleanup: Cleanup, endpoint: str, bucket: str, directory: str
     ) -> None:
-        """Probe the service, unless the result is known.
-
-        Parameters
-        ----------
-        client : Client
-            Sends requests.
-        cleanup : Cleanup
-            Removes the temporary object.
-        endpoint : str
-            The service's URL.
-        bucket, directory : str
-            Location of the temporary object.
-        """
+        """Probe the service, unless the result is known."""
         lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         async with lock:
             if self.create is not None:

@@ -37,8 +37,6 @@ class UnexpectedResponseError(Exception):
 
     Parameters
     ----------
-    message : str
-        The reason.
     permanent : bool, optional
         Whether the next response would be the same: the request went to the wrong endpoint, or its
         signature was of the wrong kind.

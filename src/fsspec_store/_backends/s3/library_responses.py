@@ -37,15 +37,6 @@ async def result_of(
 ) -> Any:
     """The result of a request.
 
-    Parameters
-    ----------
-    request : Request
-        The request.
-    response : dict
-        Returned by s3fs.
-    policy : RetryPolicy
-        Minimum rate of a body.
-
     Raises
     ------
     OSError

@@ -64,13 +64,6 @@ _Method: TypeAlias = "Callable[[Target, Any, frozenset[str]], Awaitable[Any]]"
 class NativeTransport:
     """Sends the supported requests of one s3fs filesystem on one event loop.
 
-    Parameters
-    ----------
-    fs : S3FileSystem
-        The loop's own s3fs filesystem.
-    policy : RetryPolicy
-        Its timeouts.
-
     Attributes
     ----------
     targets : dict

@@ -38,12 +38,8 @@ class Reader(ValueReader[tuple[str, str]]):
 
     Parameters
     ----------
-    client : Client
-        Sends requests.
     buckets : Buckets
         The reader adds buckets that exist.
-    parts : Parts
-        Which values are read in parts.
     """
 
     def __init__(self, client: Client, buckets: Buckets, parts: Parts) -> None:

@@ -131,13 +131,7 @@ _SIGNATURE = re.compile(r"(?<![/0-9a-f])[0-9a-f]{64}(?![0-9a-f])|\bAWS \w+:[\w+/
 
 
 class MissingError(FileNotFoundError):
-    """The object does not exist. `response` has the form of `botocore.exceptions.ClientError`.
-
-    Parameters
-    ----------
-    response : mapping
-        The parsed response, with an ``Error`` element.
-    """
+    """The object does not exist. `response` has the form of `botocore.exceptions.ClientError`."""
 
     def __init__(self, response: Mapping[str, Any]) -> None:
         super().__init__(response["Error"].get("Message", ""))
@@ -164,11 +158,6 @@ def check_has_length(headers: Mapping[str, str]) -> None:
 
     A truncated body of such a response looks complete. S3 always states the length (S3 API
     Reference, "Common response headers").
-
-    Parameters
-    ----------
-    headers : mapping
-        Response headers, names in lower case.
     """
     if "content-length" not in headers and "transfer-encoding" not in headers:
         raise ConnectionError("the response states no length")

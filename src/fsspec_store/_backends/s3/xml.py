@@ -150,13 +150,7 @@ def delete_body(keys: Iterable[str]) -> bytes:
 
 
 def parse_delete(body: bytes) -> list[dict[str, str]]:
-    """The keys that DeleteObjects did not delete: ``Key``, ``Code`` and ``Message`` of each.
-
-    Raises
-    ------
-    ValueError
-        For any other body.
-    """
+    """The keys that DeleteObjects did not delete: ``Key``, ``Code`` and ``Message`` of each."""
     root = _document(body, "DeleteResult")
     return [_fields(child) for child in root if _name(child) == "Error"]
 

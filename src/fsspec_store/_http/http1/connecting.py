@@ -25,13 +25,6 @@ _NEXT_ADDRESS_SECONDS = 0.25
 async def connect(host: str, port: int) -> socket.socket:
     """Connect to a server.
 
-    Parameters
-    ----------
-    host : str
-        Name or address.
-    port : int
-        Port of the server.
-
     Returns
     -------
     socket.socket

@@ -38,8 +38,6 @@ class Connection(asyncio.BufferedProtocol):
 
     Parameters
     ----------
-    loop : asyncio.AbstractEventLoop
-        The running loop.
     timeout : float
         Seconds to wait for the head of a response, and within a body for the next bytes. After
         this time a body also fails if it is slower than 4 KiB/s.
@@ -105,8 +103,6 @@ class Connection(asyncio.BufferedProtocol):
             From the request line to the empty line.
         body : memoryview, optional
             Of the length that the head states.
-        expected : Expected, optional
-            What the request expects of the body of its response.
 
         Raises
         ------

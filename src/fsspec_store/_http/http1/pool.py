@@ -32,8 +32,6 @@ class Origin(NamedTuple):
     ----------
     host : str
         Name or address, without brackets.
-    port : int
-        Port of the server.
     tls : ssl.SSLContext or None
         ``None`` for plain HTTP.
     """
@@ -48,10 +46,6 @@ class Pool:
 
     Parameters
     ----------
-    timeout : float
-        Seconds to wait for a response, and within a body for the next bytes.
-    connect_timeout : float
-        Seconds to wait for a connection.
     idle_timeout : float, optional
         Seconds after which an idle connection is closed. Many servers close theirs after 20 s or
         more, and a request on a connection that is being closed has to be sent again.
@@ -83,14 +77,10 @@ class Pool:
         ------
         ConnectionError
             When no connection can be made, or it breaks.
-        TimeoutError
-            When the server takes too long.
         ssl.SSLError
             When the certificate is not trusted, or there is no common version of TLS.
         OSError
             When the host name is invalid.
-        RuntimeError
-            When the pool is closed.
         """
         idle = self._idle.get(origin)
         while idle:
@@ -206,17 +196,7 @@ class Pool:
 
 
 class Stream:
-    """An unread body on a connection of a pool.
-
-    Parameters
-    ----------
-    pool : Pool
-        Owner of the connection.
-    origin : Origin
-        Of the connection.
-    connection : Connection
-        With an unread body.
-    """
+    """An unread body on a connection of a pool."""
 
     def __init__(self, pool: Pool, origin: Origin, connection: Connection) -> None:
         self._pool = pool
