@@ -88,11 +88,6 @@ class Watchdog:
 
     aiohttp only bounds the time between two reads, of any size. Cancels the block, and raises
     ``TimeoutError`` from it.
-
-    Parameters
-    ----------
-    sent : int, optional
-        Size of the request's body in bytes.
     """
 
     def __init__(
@@ -176,15 +171,7 @@ async def read_up_to(response: ClientResponse, max_bytes: int) -> bytes:
 async def read_body(
     response: ClientResponse, size: int | None, max_bytes: int
 ) -> bytes | memoryview:
-    """Read a whole body.
-
-    Parameters
-    ----------
-    size : int or None
-        Size of the body in bytes; ``None`` if it is unknown, or the body is decoded.
-    max_bytes : int
-        Maximum size in bytes of a body of unknown size.
-    """
+    """Read a whole body of a known size, or of at most ``max_bytes`` decoded bytes."""
     if size is None:
         return await read_up_to(response, max_bytes)
     if size <= _JOINED_BYTES:

@@ -131,16 +131,11 @@ class HTTPClient:
             object or the part is larger than the threshold in the settings. Otherwise with the
             body, not decoded.
         """
-        return await self._send(
-            Request(
-                "GET",
-                url,
-                headers,
-                _READ_STATUSES,
-                unread_above=self._large_bytes,
-                max_bytes=max_bytes,
-            )
+        unread_above = self._large_bytes
+        request = Request(
+            "GET", url, headers, _READ_STATUSES, unread_above=unread_above, max_bytes=max_bytes
         )
+        return await self._send(request)
 
     async def fetch_part(
         self,

@@ -120,9 +120,12 @@ def requested_part(
     if request is None and not content_range and status != 206:
         # The usual response to a whole read.
         return body
-    if not check_part(len(body), request, status=status, content_range=content_range):
-        return _cut(body, request)
-    return body
+    if check_part(len(body), request, status=status, content_range=content_range):
+        return body
+    if is_out_of_range(request, len(body)):
+        raise RangeNotSatisfiableError(len(body))
+    start, end = resolve(request, len(body))
+    return body if end - start == len(body) else memoryview(body)[start:end]
 
 
 def check_part(
@@ -217,13 +220,6 @@ def content_length(headers: Mapping[str, str]) -> int | None:
 def stated_size(value: object, what: str) -> int:
     """Parse a size that a service states in XML or JSON.
 
-    Parameters
-    ----------
-    value : object
-        Digits, or an integer.
-    what : str
-        Object of this size, for the error message.
-
     Raises
     ------
     OSError
@@ -252,15 +248,6 @@ def part_start(content_range: str | None) -> int:
     """Index of the first byte of the part with this ``Content-Range``; 0 for a whole object."""
     match = _CONTENT_RANGE.fullmatch(content_range or "")
     return int(match[1]) if match else 0
-
-
-def _cut(body: bytes | memoryview, request: ByteRequest | None) -> bytes | memoryview:
-    if request is None:
-        return body
-    if is_out_of_range(request, len(body)):
-        raise RangeNotSatisfiableError(len(body))
-    start, end = resolve(request, len(body))
-    return body if end - start == len(body) else memoryview(body)[start:end]
 
 
 def _is_requested(first: int, last: int, total: str, request: ByteRequest | None) -> bool:

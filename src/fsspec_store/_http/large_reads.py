@@ -66,14 +66,6 @@ async def read_large(
         Slot of the body. All requests share its budget.
     first : int, optional
         Index in the object of the first byte of the body.
-
-    Raises
-    ------
-    InsufficientMemoryError
-        When there is not enough memory for the body.
-    Exception
-        The first exception of a request for a part, or of the body if no retry is left. The other
-        requests are cancelled.
     """
     left = _Left(size, part_bytes)
     is_read = True

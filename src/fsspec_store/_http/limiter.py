@@ -164,7 +164,7 @@ class Limiter:
 class Permit:
     """The permission to send one request at a time. Two permits are never equal.
 
-    Parameters
+    Attributes
     ----------
     generation : int
         Number of times that the limit had been lowered when the permit was granted.

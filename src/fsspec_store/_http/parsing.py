@@ -94,12 +94,7 @@ def parse_json(document: bytes) -> dict[str, Any]:
 class Part(NamedTuple):
     """A part of a multipart document, or an HTTP message without its first line.
 
-    Attributes
-    ----------
-    headers : dict of str to str
-        Names in lower case.
-    body : bytes
-        Everything after the empty line.
+    Names of headers are in lower case. The body is everything after the empty line.
     """
 
     headers: dict[str, str]

@@ -56,7 +56,7 @@ _SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 class RetryDecision:
     """A failed request is sent again, under these conditions.
 
-    Parameters
+    Attributes
     ----------
     throttled : bool, optional
         Whether the service throttled the request.
@@ -83,7 +83,7 @@ class RetryPolicy:
     a half at random, so that clients that failed at the same time do not retry at the same time.
     No wait is shorter than the ``Retry-After`` of the service.
 
-    Parameters
+    Attributes
     ----------
     timeout : float, optional
         Seconds that one attempt waits for a response, and within a body for the next bytes,

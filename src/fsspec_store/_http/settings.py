@@ -45,7 +45,7 @@ _WRITES = Parts(above=64 * _MIB, size=16 * _MIB)
 class PartLimits:
     """Limits of a service on uploads, in bytes.
 
-    Parameters
+    Attributes
     ----------
     smallest : int, optional
         Minimum size of a part that is not the last one.
@@ -73,7 +73,7 @@ class PartLimits:
 class Settings:
     """Options of a store for the requests that it sends.
 
-    Parameters
+    Attributes
     ----------
     transport : {"auto", "library"}, optional
         Whether the native transport may send requests.

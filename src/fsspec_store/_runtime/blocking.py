@@ -43,8 +43,6 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     RuntimeError
         When called on fsspec's loop itself, which would wait for itself, or while the interpreter
         shuts down, when the loop's thread no longer runs.
-    Exception
-        The error of the coroutine.
     """
     if sys.is_finalizing():
         work.close()

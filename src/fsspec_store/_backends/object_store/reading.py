@@ -120,6 +120,9 @@ async def read_requested_range(
 ) -> tuple[Response[ResponseBody], bool]:
     """Read the requested range of a large body, unless it can be read in parts.
 
+    Returns the response with the bytes, or with the unread body, and whether the range is the whole
+    body.
+
     Parameters
     ----------
     body : LargeBody
@@ -127,11 +130,6 @@ async def read_requested_range(
     is_pinned : bool
         Whether the response identifies a version whose parts can be requested. A body that is
         exactly the requested range is then left unread.
-
-    Returns
-    -------
-    is_whole : bool
-        Whether the range is the whole body.
 
     Raises
     ------

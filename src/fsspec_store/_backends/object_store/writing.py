@@ -70,21 +70,6 @@ def failure_of_status(status: int | None) -> WriteFailure:
 class Upload(ABC, Generic[ClientT, ReaderT, TargetT]):
     """One write of one value. A service supplies the requests.
 
-    Parameters
-    ----------
-    client
-        Sends requests.
-    reader
-        Reads the value back.
-    target
-        Address of the value.
-    data : memoryview
-        The value.
-    condition : Condition
-        When to write it.
-    version : str, optional
-        Version of the value that is replaced.
-
     Attributes
     ----------
     budget : Budget

@@ -87,7 +87,7 @@ class _Sessions(dict[Any, Any]):
 
 
 class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
-    """aiobotocore's HTTP session with responses of limited size."""
+    """HTTP session of aiobotocore with responses of limited size."""
 
     response_class = S3Response
     _sessions: Any

@@ -107,11 +107,6 @@ class Client:
         ----------
         without : frozenset of str, optional
             Optional features to leave out; by default those that the service does not support.
-
-        Raises
-        ------
-        ChecksumError
-            When a body was corrupted in transit, in either direction.
         """
         transports = self._transports.get()
         if transports is not self._used:

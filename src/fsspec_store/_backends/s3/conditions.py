@@ -37,17 +37,11 @@ _NO_VERSION = '"00000000000000000000000000000000"'
 
 @dataclass
 class Conditions:
-    """The conditions that a service honours; ``None`` before the probe.
+    """The conditions that a service honours; ``None`` before the probe."""
 
-    Attributes
-    ----------
-    create : bool or None
-        ``If-None-Match: *`` on a write.
-    replace : bool or None
-        ``If-Match`` on a write.
-    """
-
+    #: ``If-None-Match: *`` on a write.
     create: bool | None = None
+    #: ``If-Match`` on a write.
     replace: bool | None = None
     #: Concurrent writers share one probe.
     _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = field(

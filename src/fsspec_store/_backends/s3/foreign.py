@@ -63,7 +63,7 @@ def not_s3(error: BaseException) -> NotS3Error | None:
 def unreadable(error: Exception) -> OSError | None:
     """The exception for a response that botocore failed to parse; ``None`` for other errors.
 
-    botocore lets builtin exceptions through: ``ValueError`` for an invalid size or date,
+    botocore raises builtin exceptions: ``ValueError`` for an invalid size or date,
     ``RecursionError`` for nested elements.
     """
     if type(error).__module__ != "builtins" or isinstance(error, OSError):

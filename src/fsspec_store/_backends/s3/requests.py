@@ -106,7 +106,7 @@ class GetObject(Request[Response[ResponseBody]]):
     A response to a request for the whole object is to state its checksum, which is verified unless
     the body is large.
 
-    Parameters
+    Attributes
     ----------
     range, if_match : str, optional
         The headers.
@@ -187,7 +187,7 @@ class UploadPart(Request[Part]):
 class CompleteMultipartUpload(Request[None]):
     """Write an object from uploaded parts, if its condition is met.
 
-    Parameters
+    Attributes
     ----------
     if_none_match, if_match : str, optional
         The headers: ``*`` for an object that does not exist, or the ETag of the one to replace.

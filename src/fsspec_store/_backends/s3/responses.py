@@ -67,14 +67,7 @@ _THROTTLED = frozenset(
 _TRANSIENT = frozenset(
     {"InternalError", "RequestTimeout", "ServiceUnavailable", "XMinioServerNotInitialized"}
 )
-_FORBIDDEN = frozenset(
-    {
-        "403",
-        "AccessDenied",
-        "AllAccessDisabled",
-        "Forbidden",
-    }
-)
+_FORBIDDEN = frozenset({"403", "AccessDenied", "AllAccessDisabled", "Forbidden"})
 _UNAUTHENTICATED = frozenset(
     {
         "401",

@@ -88,11 +88,6 @@ class Signer:
     The day's signing key, the timestamp and the header layout are cached, so that a request costs
     three short hashes. Thread-safe.
 
-    Parameters
-    ----------
-    region : str
-        The region in the credential scope, such as ``us-east-1``.
-
     Raises
     ------
     ValueError
@@ -122,10 +117,6 @@ class Signer:
 
         Parameters
         ----------
-        path : str
-            The path of the request line, quoted as by `quote_key`.
-        query : str
-            The query of the request line, as made by `canonical_query`; ``""`` for none.
         host : str
             The ``Host`` header: with the port, unless it is the scheme's default.
         payload_hash : str

@@ -44,8 +44,6 @@ class S3Upload(Upload[Client, Reader, tuple[str, str]]):
 
         Parameters
         ----------
-        cleanup : Cleanup
-            Aborts a multipart upload that does not finish.
         part_bytes : int, optional
             Size of the parts of a multipart upload; one request by default.
         """

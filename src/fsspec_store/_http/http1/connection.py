@@ -97,13 +97,6 @@ class Connection(asyncio.BufferedProtocol):
 
         The body of the response is ``None`` if it is left for `read_into`.
 
-        Parameters
-        ----------
-        head : bytes
-            From the request line to the empty line.
-        body : memoryview, optional
-            Of the length that the head states.
-
         Raises
         ------
         ConnectionError
@@ -149,11 +142,6 @@ class Connection(asyncio.BufferedProtocol):
 
     async def read_into(self, sink: memoryview) -> None:
         """Fill ``sink`` with the next bytes of the body.
-
-        Parameters
-        ----------
-        sink : memoryview
-            Writable, with at most `unread` bytes.
 
         Raises
         ------

@@ -6,13 +6,20 @@ It does not limit the number of connections: the limiter bounds the requests in 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from aiohappyeyeballs import start_connection
 
 from ..messages import Expected, LargeBody, Response, ResponseBody
 from .closing import close_without_loop
-from .connecting import connect
 from .connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohappyeyeballs import AddrInfoType
 
 __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 
@@ -20,6 +27,8 @@ __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _IDLE_SECONDS = 15.0
+#: Seconds after which the next address is tried too (RFC 8305, section 5).
+_NEXT_ADDRESS_SECONDS = 0.25
 _DEFAULT = Expected()
 #: Maximum number of characters of an invalid host name that an error message quotes.
 _MAX_QUOTED = 80
@@ -151,9 +160,14 @@ class Pool:
         self._check_open()
         try:
             async with asyncio.timeout(self._connect_timeout):
+                # By aiohappyeyeballs: asyncio leaks sockets when a connect is cancelled.
                 _, connection = await self._loop.create_connection(
                     lambda: Connection(self._loop, self._timeout),
-                    sock=await connect(origin.host, origin.port),
+                    sock=await start_connection(
+                        await self._addresses(origin),
+                        happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+                        loop=self._loop,
+                    ),
                     ssl=origin.tls,
                     server_hostname=None if origin.tls is None else origin.host,
                 )
@@ -174,6 +188,15 @@ class Pool:
             self._check_open()
         self._all.add(connection)
         return connection
+
+    async def _addresses(self, origin: Origin) -> Sequence[AddrInfoType]:
+        try:
+            # An address needs no lookup in the resolver's threads, which may all be busy.
+            return socket.getaddrinfo(
+                *origin[:2], type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )
+        except socket.gaierror:
+            return await self._loop.getaddrinfo(*origin[:2], type=socket.SOCK_STREAM)
 
     def _check_open(self) -> None:
         if self._closed:
