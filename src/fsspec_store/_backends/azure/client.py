@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._http.payloads import Body
-    from ..._http.retrier import Slot
+    from ..._http.retrier import Budget, Slot
     from ..._http.settings import Settings
 
 __all__ = ["Client", "quoted"]
@@ -59,6 +59,7 @@ class Client:
         expect: Collection[int],
         headers: Mapping[str, str] = _NO_HEADERS,
         data: Body | None = None,
+        budget: Budget | None = None,
     ) -> Response[bytes]:
         """As `HTTPClient.once`, signed, with retries; raise `AzureError` for an error response.
 
@@ -72,7 +73,7 @@ class Client:
             Quoted, without ``?``.
         """
         send = partial(self.http.once, method, expect=expect, data=data)
-        return await self.sign_and_retry(method, path, query, headers, send)
+        return await self.sign_and_retry(method, path, query, headers, send, budget=budget)
 
     async def sign_and_retry(
         self,
@@ -82,6 +83,7 @@ class Client:
         headers: Mapping[str, str],
         send: Callable[[str, Mapping[str, str]], Awaitable[T]],
         slot: Slot | None = None,
+        budget: Budget | None = None,
     ) -> T:
         """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
         account, credential = self.account, self.account.credential
@@ -112,7 +114,10 @@ class Client:
 
         try:
             return await self.http.send(
-                attempt, slot=slot, refresh=refresh if credential.can_refresh else None
+                attempt,
+                slot=slot,
+                refresh=refresh if credential.can_refresh else None,
+                budget=budget,
             )
         except StatusError as error:
             translated = AzureError(error.response)

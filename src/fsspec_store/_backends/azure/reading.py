@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.messages import Response
+    from ..._http.messages import Response, ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from ..object_store.reading import Found
     from .client import Client
 
 __all__ = ["Reader"]
@@ -93,7 +92,7 @@ class Reader(HTTPReader[tuple[str, str | None]]):
     def _is_pinnable(self, version: str) -> bool:
         return is_strong_etag(version)
 
-    def _is_missing(self, found: Found) -> bool:
+    def _is_missing(self, found: Response[ResponseBody]) -> bool:
         return is_missing(found)
 
     async def _suffix(self, path: str, request: SuffixByteRequest) -> bytes | memoryview | None:

@@ -22,14 +22,14 @@ from ..object_store.writing import (
     failure_of_status,
     upload_parts,
 )
+from .client import Client
+from .reading import Reader
 from .responses import AzureError, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
     from ..._http.messages import Response
-    from .client import Client
-    from .reading import Reader
 
 __all__ = ["MAX_PUT_BYTES", "AzureUpload", "checksum_headers"]
 
@@ -43,28 +43,8 @@ _HASH_IN_THREAD_BYTES = 2**18
 _CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 
 
-class AzureUpload(Upload):
-    """One write of one value, with or without a condition."""
-
-    def __init__(
-        self,
-        client: Client,
-        reader: Reader,
-        path: str,
-        data: memoryview,
-        condition: Condition,
-        etag: str | None = None,
-    ) -> None:
-        super().__init__(data, condition)
-        self._client = client
-        self._reader = reader
-        self._path = path
-        self._headers = {}
-        if condition is Condition.CREATE:
-            self._headers["If-None-Match"] = "*"
-        if self.writer is not None:
-            assert etag is not None
-            self._headers |= {"If-Match": etag, _WRITER_HEADER: self.writer}
+class AzureUpload(Upload[Client, Reader, str]):
+    """One write of one blob, given by its path."""
 
     async def run(self, *, block_bytes: int | None = None) -> bool:
         """Write the value; ``False`` when the condition is not met.
@@ -87,14 +67,20 @@ class AzureUpload(Upload):
 
     async def _put(self, query: str, headers: Mapping[str, str], body: Body) -> bool:
         """Send the request that writes the blob."""
-        all_headers = {**headers, **await checksum_headers(body.in_one_piece()), **self._headers}
+        all_headers = {**headers, **await checksum_headers(body.in_one_piece())}
+        if self._condition is Condition.CREATE:
+            all_headers["If-None-Match"] = "*"
+        if self._version is not None and self.writer is not None:
+            all_headers |= {"If-Match": self._version, _WRITER_HEADER: self.writer}
 
         def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
             return self._attempt(
                 self._client.http.once("PUT", url, headers, expect={201}, data=body)
             )
 
-        sending = self._client.sign_and_retry("PUT", self._path, query, all_headers, attempt)
+        sending = self._client.sign_and_retry(
+            "PUT", self._target, query, all_headers, attempt, budget=self.budget
+        )
         return bool(await self._result(sending))
 
     async def _put_blocks(self, block_bytes: int) -> Body:
@@ -107,7 +93,13 @@ class AzureUpload(Upload):
             query = f"comp=block&blockid={quote(name, safe='')}"
             headers = {"Content-Type": "application/octet-stream", **await checksum_headers(block)}
             await self._client.request(
-                "PUT", self._path, query, expect={201}, headers=headers, data=Body(block)
+                "PUT",
+                self._target,
+                query,
+                expect={201},
+                headers=headers,
+                data=Body(block),
+                budget=self.budget,
             )
             return name
 
@@ -133,10 +125,10 @@ class AzureUpload(Upload):
         return failure if failure is WriteFailure.UNKNOWN else WriteFailure.NOT_WRITTEN
 
     async def _read_back(self) -> bytes | memoryview | None:
-        return await self._reader.read(self._path, None)
+        return await self._reader.read(self._target, None)
 
     async def _read_writer(self) -> str | None:
-        response = await self._client.request("HEAD", self._path, expect={200, 404})
+        response = await self._client.request("HEAD", self._target, expect={200, 404})
         return response.headers.get(_WRITER_HEADER)
 
 

@@ -197,12 +197,10 @@ class GCSBackend(Backend):
         self, path: str, data: memoryview, condition: Condition, generation: str | None = None
     ) -> bool:
         target = _split(path)
-        upload = GCSUpload(
-            self._client, self._reader, self._cleanup, target, data, condition, generation
-        )
+        upload = GCSUpload(self._client, self._reader, target, data, condition, generation)
         chunk_bytes = self._part_bytes(data.nbytes) if self._supports_resumable else None
         try:
-            done = await upload.run(chunk_bytes=chunk_bytes)
+            done = await upload.run(self._cleanup, chunk_bytes=chunk_bytes)
         except StatusError as error:
             if error.response.status == 404:
                 raise BucketMissingError(target[0]) from error

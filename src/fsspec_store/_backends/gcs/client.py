@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..._http.messages import Response
     from ..._http.payloads import Body
-    from ..._http.retrier import Slot
+    from ..._http.retrier import Budget, Slot
     from ..._http.settings import Settings
 
 __all__ = ["USER_AGENT", "Client"]
@@ -86,10 +86,12 @@ class Client:
         url: str,
         *,
         headers: Mapping[str, str] = _NO_HEADERS,
+        budget: Budget | None = None,
         **options: Unpack[_Options],
     ) -> Response[bytes]:
         """As `once`, signed, with retries."""
-        return await self.sign_and_retry(url, headers, partial(self.once, method, **options))
+        send = partial(self.once, method, **options)
+        return await self.sign_and_retry(url, headers, send, budget=budget)
 
     async def once(
         self, method: str, url: str, headers: Mapping[str, str], **options: Unpack[_Options]
@@ -103,6 +105,7 @@ class Client:
         headers: Mapping[str, str],
         send: Callable[[str, Mapping[str, str]], Awaitable[T]],
         slot: Slot | None = None,
+        budget: Budget | None = None,
     ) -> T:
         """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
         credentials, began = self.credentials, time.monotonic()
@@ -125,5 +128,8 @@ class Client:
             await credentials.refresh(token, began)
 
         return await self.http.send(
-            attempt, slot=slot, refresh=refresh if credentials.can_refresh else None
+            attempt,
+            slot=slot,
+            refresh=refresh if credentials.can_refresh else None,
+            budget=budget,
         )

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest
+    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from ..object_store.reading import Found
     from .client import Client
 
 __all__ = ["GENERATION", "Reader", "is_generation"]
@@ -61,12 +61,14 @@ class Reader(HTTPReader[tuple[str, str]]):
     def _is_pinnable(self, version: str) -> bool:
         return is_generation(version)
 
-    def _is_missing(self, found: Found) -> bool:
+    def _is_missing(self, found: Response[ResponseBody]) -> bool:
         if not isinstance(found.body, LargeBody):
             check_is_google(found.status, found.headers, found.body, is_value=True)
         return found.status == 404
 
-    async def _check(self, found: Found, body: bytes | memoryview, *, is_whole: bool) -> None:
+    async def _check(
+        self, found: Response[ResponseBody], body: bytes | memoryview, *, is_whole: bool
+    ) -> None:
         check_is_google(found.status, found.headers, body, is_value=True)
         if not is_whole or found.status != 200:
             return

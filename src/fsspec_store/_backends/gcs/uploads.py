@@ -17,15 +17,14 @@ from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
 from ..object_store.writing import WRITER, Upload, WriteFailure, failure_of_status
 from .bodies import HASH_IN_THREAD_BYTES, checksum_metadata, multipart_upload
+from .client import Client
+from .reading import Reader
 from .responses import verify_stored
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
     from ..cleanup import Cleanup
-    from ..object_store.writing import Condition
-    from .client import Client
-    from .reading import Reader
 
 __all__ = ["GCSUpload"]
 
@@ -43,32 +42,16 @@ _REQUEST_TARGET = re.compile(r"/[!-~]*")
 _RANGE = re.compile(r"bytes=0-(\d{1,18})")
 
 
-class GCSUpload(Upload):
-    """One write of one value, with or without a condition."""
+class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
+    """One write of one object, given by bucket and name. Its version 0 means: no object."""
 
-    def __init__(
-        self,
-        client: Client,
-        reader: Reader,
-        cleanup: Cleanup,
-        target: tuple[str, str],
-        data: memoryview,
-        condition: Condition,
-        generation: str | None,
-    ) -> None:
-        super().__init__(data, condition)
-        self._client = client
-        self._reader = reader
-        self._cleanup = cleanup
-        self._target = target
-        # Generation 0 means: no object.
-        self._params = {} if generation is None else {"ifGenerationMatch": generation}
-
-    async def run(self, *, chunk_bytes: int | None = None) -> bool:
+    async def run(self, cleanup: Cleanup, *, chunk_bytes: int | None = None) -> bool:
         """Write the value; ``False`` when the condition is not met.
 
         Parameters
         ----------
+        cleanup : Cleanup
+            Cancels a resumable upload that failed.
         chunk_bytes : int, optional
             Chunk size of a resumable upload, a multiple of 256 KiB; by default the value is
             uploaded in one request.
@@ -85,17 +68,19 @@ class GCSUpload(Upload):
             url = self._url(uploadType="multipart")
             response = await self._send("POST", url, (200,), headers, body)
         else:
-            response = await self._send_resumable(metadata, chunk_bytes)
+            response = await self._send_resumable(cleanup, metadata, chunk_bytes)
         if isinstance(response, Response):
             verify_stored(response, self._data, checksums)
         return bool(response)
 
     def _url(self, **params: str) -> str:
-        params = {"fields": _STORED_FIELDS, **self._params, **params}
+        if self._version is not None:
+            params["ifGenerationMatch"] = self._version
+        params = {"fields": _STORED_FIELDS, **params}
         return self._client.url(self._target[0], api="/upload/storage/v1", **params)
 
     async def _send_resumable(
-        self, metadata: Mapping[str, Any], chunk_bytes: int
+        self, cleanup: Cleanup, metadata: Mapping[str, Any], chunk_bytes: int
     ) -> Response[bytes] | bool:
         for _ in range(_MAX_SESSIONS):
             session = await self._start_session(metadata)
@@ -106,7 +91,7 @@ class GCSUpload(Upload):
             except BaseException as error:
                 if isinstance(error, StatusError) and error.response.status in _SESSION_GONE:
                     continue
-                await self._cleanup.run(partial(_cancel, self._client, session), error)
+                await cleanup.run(partial(_cancel, self._client, session), error)
                 raise
         raise OSError(f"the service lost the session of the resumable upload {_MAX_SESSIONS} times")
 
@@ -115,13 +100,14 @@ class GCSUpload(Upload):
         response = await self._client.request(
             "POST",
             self._url(uploadType="resumable"),
-            expect=(200, 412) if self._params else (200,),
+            expect=(200,) if self._version is None else (200, 412),
             headers={
                 "Content-Type": "application/json; charset=UTF-8",
                 "X-Upload-Content-Type": _CONTENT_TYPE,
                 "X-Upload-Content-Length": str(self._data.nbytes),
             },
             data=Body(json.dumps(metadata).encode()),
+            budget=self.budget,
         )
         if response.status == 412:
             return None
@@ -171,7 +157,8 @@ class GCSUpload(Upload):
         def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
             return self._attempt(self._client.once(method, url, headers, expect=expect, data=body))
 
-        return await self._result(self._client.sign_and_retry(url, headers, attempt))
+        sending = self._client.sign_and_retry(url, headers, attempt, budget=self.budget)
+        return await self._result(sending)
 
     def _failure(self, error: Exception) -> WriteFailure:
         status = error.response.status if isinstance(error, StatusError) else None

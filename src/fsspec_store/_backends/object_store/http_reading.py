@@ -15,17 +15,17 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.messages import LargeBody, Response
-from ..._http.single_stream import read_requested_range
-from .reading import ValueReader, is_version, size_from_range
+from .reading import ValueReader, is_version, read_requested_range, size_from_range
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
     from ..._http.client import HTTPClient
+    from ..._http.large_reads import FetchPart
+    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from .reading import FetchPart, Found
 
 __all__ = ["HTTPReader"]
 
@@ -78,14 +78,16 @@ class HTTPReader(ValueReader[Target]):
         """Whether the service supports requests for parts of this version."""
 
     @abstractmethod
-    def _is_missing(self, found: Found) -> bool:
+    def _is_missing(self, found: Response[ResponseBody]) -> bool:
         """Whether there is no value, by a response with any expected status."""
 
     @abstractmethod
     def _verify(self, headers: Mapping[str, str], body: memoryview) -> None:
         """Verify the bytes of a whole value, if its headers state a checksum."""
 
-    async def _check(self, found: Found, body: bytes | memoryview, *, is_whole: bool) -> None:
+    async def _check(
+        self, found: Response[ResponseBody], body: bytes | memoryview, *, is_whole: bool
+    ) -> None:
         """Check the complete body of a response, within the attempt. The default checks nothing."""
 
     def _requested(
@@ -122,26 +124,21 @@ class HTTPReader(ValueReader[Target]):
 
     async def _get(
         self, target: Target, request: ByteRequest | None, slot: Slot, *, allow_large: bool
-    ) -> Found:
-        async def fetch(url: str, headers: Mapping[str, str]) -> Found:
+    ) -> Response[ResponseBody]:
+        async def fetch(url: str, headers: Mapping[str, str]) -> Response[ResponseBody]:
             found = await self._http.fetch(url, headers, max_bytes=partial(max_body_bytes, request))
-            status, headers, body = found.status, found.headers, found.body
+            body = found.body
             if not isinstance(body, LargeBody):
                 await self._check(found, body, is_whole=True)
-                return Response(status, headers, self._requested(request, found, body))
-            version = headers.get(self.version_header, "")
-            part, is_whole = await read_requested_range(
-                body.stream,
-                body.size,
-                request,
-                status,
-                headers.get("Content-Range"),
-                is_pinned=allow_large and self._is_pinnable(version),
+                body = self._requested(request, found, body)
+                return Response(found.status, found.headers, body)
+            is_pinned = allow_large and self._is_pinnable(
+                found.headers.get(self.version_header, "")
             )
-            if part is None:
-                return found
-            await self._check(found, part, is_whole=is_whole)
-            return Response(status, headers, part)
+            found, is_whole = await read_requested_range(found, body, request, is_pinned=is_pinned)
+            if not isinstance(found.body, LargeBody):
+                await self._check(found, found.body, is_whole=is_whole)
+            return found
 
         return await self._send(target, range_header(request), None, fetch, slot)
 
@@ -157,5 +154,5 @@ class HTTPReader(ValueReader[Target]):
 
         return fetch
 
-    def _checksum(self, found: Found) -> Callable[[memoryview], None] | None:
+    def _checksum(self, found: Response[ResponseBody]) -> Callable[[memoryview], None] | None:
         return partial(self._verify, found.headers) if found.status == 200 else None

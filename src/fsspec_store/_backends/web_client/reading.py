@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..._core.byte_requests import ByteRequest
+    from ..._http.large_reads import FetchPart
+    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from ..object_store.reading import FetchPart, Found
     from .client import WebClient
 
 __all__ = ["Reader"]
@@ -105,7 +106,7 @@ class Reader(ValueReader[_Target]):
 
     async def _get(
         self, target: _Target, request: ByteRequest | None, slot: Slot, *, allow_large: bool
-    ) -> Found:
+    ) -> Response[ResponseBody]:
         byte_range = range_header(request)
 
         async def receive(body: Body) -> bytes | memoryview | LargeBody:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from ..messages import CONTROL_BYTES, MAX_ERROR_BYTES, BodyTooLongError, Expected, Response
 from .buffer_pool import allocate
 from .chunked import ChunkedBody
 from .deadline import Deadline
 from .head_parser import UNTIL_CLOSE, Head, ProtocolError, may_become_head, parse_head
-from .response import CONTROL_BYTES, MAX_ERROR_BYTES, BodyTooLongError, Expected, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +38,6 @@ class Connection(asyncio.BufferedProtocol):
 
     Parameters
     ----------
-    loop : asyncio.AbstractEventLoop
-        The running loop.
     timeout : float
         Seconds to wait for the head of a response, and within a body for the next bytes. After
         this time a body also fails if it is slower than 4 KiB/s.
@@ -94,17 +92,10 @@ class Connection(asyncio.BufferedProtocol):
         head: bytes,
         body: memoryview | None = None,
         expected: Expected = _DEFAULT,
-    ) -> Response:
+    ) -> Response[memoryview | None]:
         """Send a request and receive its response.
 
-        Parameters
-        ----------
-        head : bytes
-            From the request line to the empty line.
-        body : memoryview, optional
-            Of the length that the head states.
-        expected : Expected, optional
-            What the request expects of the body of its response.
+        The body of the response is ``None`` if it is left for `read_into`.
 
         Raises
         ------
@@ -143,19 +134,14 @@ class Connection(asyncio.BufferedProtocol):
         if body is not None and transport.get_write_buffer_size():
             # The response arrived before the request was sent: its rest would precede the next one.
             self.reusable = False
-        parsed, received = cast("Head", self._head), self._body
+        parsed = cast("Head", self._head)
+        response = Response(parsed.status, parsed.headers, self._body)
         # An idle connection must not keep the body's memory.
         self._body = self._chunks = None
-        length = parsed.length if received is None else received.nbytes
-        return Response(parsed.status, parsed.headers, received, length)
+        return response
 
     async def read_into(self, sink: memoryview) -> None:
         """Fill ``sink`` with the next bytes of the body.
-
-        Parameters
-        ----------
-        sink : memoryview
-            Writable, with at most `unread` bytes.
 
         Raises
         ------
@@ -321,7 +307,7 @@ class Connection(asyncio.BufferedProtocol):
         if into is not None and (head.status != 206 or length != into.nbytes):
             into = None
         buffered = self._filled - start
-        is_long = length > self._expected.whole_up_to and buffered < length
+        is_long = length > self._expected.unread_above and buffered < length
         if is_long and into is None and is_value:
             assert self.transport is not None
             self.transport.pause_reading()
