@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTROL_BYTES",
+    "CONTROL_RESPONSE",
     "MAX_ERROR_BYTES",
     "BodyStream",
     "BodyTooLongError",
@@ -87,6 +88,10 @@ class Expected(NamedTuple):
     max_bytes: MaxBytes = max_control_bytes
     into: memoryview | None = None
     on_chunk: OnChunk | None = None
+
+
+#: A response that is not a value.
+CONTROL_RESPONSE = Expected()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._http.content_range import content_length
 from ..._http.http1.pool import Pool
-from ..._http.messages import Expected, LargeBody
+from ..._http.messages import CONTROL_RESPONSE, Expected, LargeBody
 from ..._http.parsing import parsed
 from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
@@ -52,7 +52,6 @@ _CHECKED_HERE_BYTES = 2**20
 _MAX_UNEXPECTED = 3
 
 _CRC32 = "x-amz-checksum-crc32"
-_CONTROL = Expected()
 _NO_BODY = Expected(no_body=True)
 
 #: The endpoint of requests, and the botocore client that holds their credentials.
@@ -303,7 +302,7 @@ class NativeTransport:
         *,
         headers: Mapping[str, str] = {},
         body: memoryview | None = None,
-        expected: Expected = _CONTROL,
+        expected: Expected = CONTROL_RESPONSE,
     ) -> Response[ResponseBody]:
         """Sign and send a request, and raise for an error response."""
         endpoint, client = target

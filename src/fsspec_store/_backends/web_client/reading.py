@@ -21,7 +21,7 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.messages import LargeBody, Response
-from ..._http.responses import ChangedWhileReadError, StatusError
+from ..._http.responses import ChangedWhileReadError, StatusError, retry_decision_of_error
 from ..object_store.reading import ValueReader, is_version
 from .bodies import Body, RangeIgnoredError, extract_range, object_size, supports_parts
 
@@ -153,7 +153,9 @@ class Reader(ValueReader[_Target]):
                 await self._client.fetch_part(
                     target.path, part, sink, headers=headers, is_same=is_same, slot=slot
                 )
-            except (StatusError, RangeNotSatisfiableError):
+            except (StatusError, RangeNotSatisfiableError) as error:
+                if retry_decision_of_error(error) is not None:
+                    raise
                 # Some servers support ranges, but not together with a condition.
                 raise ChangedWhileReadError from None
 

@@ -9,7 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from ..messages import CONTROL_BYTES, MAX_ERROR_BYTES, BodyTooLongError, Expected, Response
+from ..messages import (
+    CONTROL_BYTES,
+    CONTROL_RESPONSE,
+    MAX_ERROR_BYTES,
+    BodyTooLongError,
+    Expected,
+    Response,
+)
 from .buffer_pool import allocate
 from .chunked import ChunkedBody
 from .deadline import Deadline
@@ -28,7 +35,6 @@ _PIECE_BYTES = 512 * 2**10
 _JOINED_BYTES = 64 * 2**10
 #: Larger ones are sent in slices of this size. Each waits until the write buffer has room.
 _SLICE_BYTES = 256 * 2**10
-_DEFAULT = Expected()
 #: Maximum number of interim responses (RFC 9110, section 15.2) before the final one.
 _MAX_INTERIM = 16
 
@@ -58,7 +64,7 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         # State of the current response.
         self._waiter: asyncio.Future[None] | None = None
-        self._expected = _DEFAULT
+        self._expected = CONTROL_RESPONSE
         self._interim = 0
         self._add_chunk: Callable[[memoryview], object] | None = None
         self._head: Head | None = None
@@ -91,7 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         self,
         head: bytes,
         body: memoryview | None = None,
-        expected: Expected = _DEFAULT,
+        expected: Expected = CONTROL_RESPONSE,
     ) -> Response[memoryview | None]:
         """Send a request and receive its response.
 
@@ -130,7 +136,7 @@ class Connection(asyncio.BufferedProtocol):
             raise
         finally:
             self._waiter = self._add_chunk = None
-            self._expected = _DEFAULT
+            self._expected = CONTROL_RESPONSE
         if body is not None and transport.get_write_buffer_size():
             # The response arrived before the request was sent: its rest would precede the next one.
             self.reusable = False

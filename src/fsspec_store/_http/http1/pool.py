@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from aiohappyeyeballs import start_connection
 
-from ..messages import Expected, LargeBody, Response, ResponseBody
+from ..messages import CONTROL_RESPONSE, Expected, LargeBody, Response, ResponseBody
 from .closing import close_without_loop
 from .connection import Connection
 
@@ -29,7 +29,6 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _IDLE_SECONDS = 15.0
 #: Seconds after which the next address is tried too (RFC 8305, section 5).
 _NEXT_ADDRESS_SECONDS = 0.25
-_DEFAULT = Expected()
 #: Maximum number of characters of an invalid host name that an error message quotes.
 _MAX_QUOTED = 80
 
@@ -78,7 +77,7 @@ class Pool:
         origin: Origin,
         head: bytes,
         body: memoryview | None = None,
-        expected: Expected = _DEFAULT,
+        expected: Expected = CONTROL_RESPONSE,
     ) -> Response[ResponseBody]:
         """Send a request and receive its response; parameters as of `Connection.request`.
 
