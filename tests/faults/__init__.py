@@ -13,9 +13,9 @@ pytest.register_assert_rewrite(
 from .credentials import CredentialRules, Rotating  # noqa: E402
 from .deleting import DeletingRules  # noqa: E402
 from .protocol import Protocol  # noqa: E402
-from .reading import ReadingRules  # noqa: E402
+from .reading import LargeReadingRules, ReadingRules  # noqa: E402
 from .unexpected import UnexpectedResponseRules  # noqa: E402
-from .writing import ReplacingRules, WritingRules  # noqa: E402
+from .writing import PartsRules, ReplacingRules, WritingRules  # noqa: E402
 
 __all__ = [
     "CredentialRules",
@@ -27,15 +27,20 @@ __all__ = [
 ]
 
 
-class ReadFaultConformance(ReadingRules):
+class ReadFaultConformance(ReadingRules, LargeReadingRules):
     """Every rule of a service that is only read."""
 
 
 class WriteFaultConformance(ReadingRules, WritingRules):
-    """Every rule of a service without compare-and-swap and bulk deletes."""
+    """Every rule of a service without versions, compare-and-swap and bulk deletes."""
 
 
 class FaultConformance(
-    WriteFaultConformance, ReplacingRules, DeletingRules, UnexpectedResponseRules
+    WriteFaultConformance,
+    LargeReadingRules,
+    PartsRules,
+    ReplacingRules,
+    DeletingRules,
+    UnexpectedResponseRules,
 ):
     """Every rule of a service; `CredentialRules` are further ones, of credentials that expire."""

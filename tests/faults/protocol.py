@@ -69,5 +69,20 @@ class Rules:
         return plan
 
 
+def each_once(fault: Fault | Answer) -> Plan:
+    """Every request fails at first, and succeeds when it is sent again."""
+    seen = set()
+
+    def plan(method: str, target: str, headers: Mapping[str, str]) -> Any:
+        ranges = [headers.get(name) for name in ("range", "x-ms-range", "content-range")]
+        request = method, target, *ranges
+        if request in seen:
+            return None
+        seen.add(request)
+        return fault
+
+    return plan
+
+
 def always(fault: Fault | Answer) -> Plan:
     return lambda method, target, headers: fault

@@ -11,7 +11,7 @@ from servers.fault_proxy import Answer, Fault, FaultProxy, the_first
 from fsspec_store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from fsspec_store.errors import AccessDeniedError, BackendError
 
-from .protocol import Rules, always
+from .protocol import Rules, always, each_once
 
 DATA = b"0123456789"
 FAULTS = [Fault.RESET, Fault.LOST, Fault.TRUNCATED]
@@ -177,3 +177,26 @@ class ReadingRules(Rules):
             with pytest.raises(AccessDeniedError, match="'a'"):
                 await use
         assert strict.stats.forbidden_as_missing == 0
+
+
+class LargeReadingRules(Rules):
+    """Rules of services that identify the version of a value, so that it is read in parts."""
+
+    @pytest.mark.parametrize("fault", [Fault.RESET, 500])
+    async def test_all_requests_for_a_large_value_share_the_retries(
+        self, make_store: MakeStore, proxy: FaultProxy, fault: Fault | int
+    ) -> None:
+        strike = self.protocol.error(fault) if isinstance(fault, int) else fault
+        part_bytes = max(self.protocol.part_bytes, 2**18)
+        data = content(5 * part_bytes)
+        await self.fill(make_store, {"a": data})
+        parts = {"large_value_bytes": part_bytes, "part_bytes": part_bytes}
+        store, patient = make_store(retries=2, **parts), make_store(retries=30, **parts)
+        proxy.plan = each_once(strike)
+        with pytest.raises(BackendError):
+            await store.get("a")
+        assert store.stats.retries == 2
+        proxy.plan = each_once(strike)
+        assert await read(patient, "a") == data
+        # One request for the value, and some for its last parts.
+        assert patient.stats.retries > 2

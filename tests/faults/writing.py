@@ -11,7 +11,7 @@ from servers.fault_proxy import Fault, FaultProxy, no_faults, the_first
 from fsspec_store import FsspecStore
 from fsspec_store.errors import AccessDeniedError, BackendError, VersionMismatchError
 
-from .protocol import Protocol, Rules, always
+from .protocol import Protocol, Rules, always, each_once
 from .reading import FAULTS
 
 lost = pytest.mark.parametrize("fault", [Fault.LOST, Fault.DELAYED])
@@ -131,6 +131,28 @@ class WritingRules(Rules):
             with pytest.raises(AccessDeniedError):
                 await use
         assert store.stats.forbidden_as_missing == 0
+
+
+class PartsRules(Rules):
+    """Rules of services that store a value from its parts."""
+
+    @pytest.fixture
+    def make_in_parts(self, make_store: MakeStore) -> Any:
+        return parts_maker(self.protocol, make_store)
+
+    async def test_all_requests_of_an_upload_share_the_retries(
+        self, make_in_parts: Any, proxy: FaultProxy
+    ) -> None:
+        data = content(2 * self.protocol.part_bytes + 1000)
+        store, patient = make_in_parts(retries=2), make_in_parts(retries=30)
+        proxy.plan = each_once(Fault.RESET)
+        with pytest.raises(BackendError):
+            await put(store, "a", data=data)
+        proxy.plan = each_once(Fault.RESET)
+        await put(patient, "a", data=data)
+        assert patient.stats.retries > 2
+        proxy.plan = no_faults
+        assert await read(patient, "a") == data
 
 
 class ReplacingRules(Rules):

@@ -12,8 +12,7 @@ import pytest
 from fsspec_store._core.byte_requests import RangeByteRequest
 from fsspec_store._http.aiohttp_transport import AiohttpTransport
 from fsspec_store._http.client import HTTPClient
-from fsspec_store._http.http1.response import BodyTooLongError
-from fsspec_store._http.messages import LargeBody, Request
+from fsspec_store._http.messages import BodyTooLongError, LargeBody, Request
 from fsspec_store._http.native_transport import NativeTransport
 from fsspec_store._http.responses import ChangedWhileReadError, StatusError
 from fsspec_store._http.retrier import Stats

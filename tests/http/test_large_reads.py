@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -16,7 +16,8 @@ from servers.scripted import Peer, nothing_left, scripted_server
 from fsspec_store._core.byte_requests import RangeByteRequest
 from fsspec_store._http.http1.buffer_pool import InsufficientMemoryError
 from fsspec_store._http.http1.pool import Origin, Pool
-from fsspec_store._http.large_reads import Spare, read_all, read_large, read_slice
+from fsspec_store._http.large_reads import read_large, read_slice
+from fsspec_store._http.messages import Expected
 from fsspec_store._http.retrier import NoPermitError
 
 
@@ -72,6 +73,18 @@ class Body:
         self.closed += 1
 
 
+class Slots:
+    """The slot of a body, with spare ones if ``spare`` returns them, and a number of retries."""
+
+    def __init__(self, spare: Callable[[], Any] | None = None, retries: int = 9) -> None:
+        self.spare = spare or (lambda: nullcontext(self))
+        self._left = retries
+
+    def body_failed(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
+
+
 class Parts:
     """Parts of the same body; some requests fail."""
 
@@ -86,7 +99,7 @@ class Parts:
         self.at_once = 0
         self.most_at_once = 0
 
-    async def __call__(self, part: RangeByteRequest, sink: memoryview) -> None:
+    async def __call__(self, part: RangeByteRequest, sink: memoryview, slot: Any) -> None:
         start = part.start - self.first
         assert part.end - part.start == sink.nbytes
         number = len(self.asked)
@@ -135,7 +148,13 @@ async def test_the_result_is_the_body_or_an_error(
     failed = False
     try:
         memory = await read_large(
-            body, size, parts, first=first, part_bytes=part_bytes, parts_at_once=parts_at_once
+            body,
+            size,
+            parts,
+            Slots(),
+            first=first,
+            part_bytes=part_bytes,
+            parts_at_once=parts_at_once,
         )
         assert memory == data
     except BrokenOffError as error:
@@ -175,7 +194,7 @@ async def test_a_cancelled_read_cancels_all_requests(
     body = Body(data, breaks_at=breaks_at, slowness=slowness)
     parts = Parts(data, set(), slownesses)
     reading = asyncio.create_task(
-        read_large(body, size, parts, part_bytes=part_bytes, parts_at_once=parts_at_once)
+        read_large(body, size, parts, Slots(), part_bytes=part_bytes, parts_at_once=parts_at_once)
     )
     await rounds(1 + after)
     was_done = reading.done()
@@ -203,7 +222,7 @@ async def test_parts_continue_while_the_first_response_stalls() -> None:
 
     parts = Parts(data, set(), [1])
     reading = asyncio.create_task(
-        read_large(Stalling(data), 100, parts, part_bytes=10, parts_at_once=2)
+        read_large(Stalling(data), 100, parts, Slots(), part_bytes=10, parts_at_once=2)
     )
     await rounds(50)
     # From the end, all but the part that the first response is sending.
@@ -217,13 +236,15 @@ async def test_the_first_response_continues_while_parts_stall() -> None:
     may_go_on = asyncio.Event()
 
     class Stalling(Parts):
-        async def __call__(self, start: int, sink: memoryview) -> None:
-            await super().__call__(start, sink)
+        async def __call__(self, part: RangeByteRequest, sink: memoryview, slot: Any) -> None:
+            await super().__call__(part, sink, slot)
             await may_go_on.wait()
 
     body = Body(data, slowness=1)
     parts = Stalling(data, set(), [0])
-    reading = asyncio.create_task(read_large(body, 100, parts, part_bytes=10, parts_at_once=2))
+    reading = asyncio.create_task(
+        read_large(body, 100, parts, Slots(), part_bytes=10, parts_at_once=2)
+    )
     await rounds(50)
     assert (body.place, parts.asked) == (80, [90, 80])
     may_go_on.set()
@@ -235,7 +256,7 @@ async def test_a_failed_part_cancels_the_others_and_keeps_its_cause() -> None:
     cause = KeyError("what the service said")
     given_up = []
 
-    async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
+    async def fetch(part: RangeByteRequest, sink: memoryview, slot: Any) -> None:
         start = part.start
         if start == 80:
             await rounds(3)
@@ -248,7 +269,7 @@ async def test_a_failed_part_cancels_the_others_and_keeps_its_cause() -> None:
 
     body = Body(data, slowness=1000)
     with pytest.raises(BrokenOffError, match="80") as caught:
-        await read_large(body, 100, fetch, part_bytes=10, parts_at_once=3)
+        await read_large(body, 100, fetch, Slots(), part_bytes=10, parts_at_once=3)
     assert caught.value.__cause__ is cause
     assert sorted(given_up) == [70, 90]
     assert (body.closed, body.is_read) == (1, False)
@@ -256,11 +277,11 @@ async def test_a_failed_part_cancels_the_others_and_keeps_its_cause() -> None:
 
 async def test_a_body_is_read_from_beginning_to_end() -> None:
     body = Body(pattern(1000))
-    assert await read_all(body, 1000) == pattern(1000)
+    assert await read_slice(body, 0, 1000) == pattern(1000)
     assert body.closed == 1
     broken = Body(pattern(1000), breaks_at=500)
     with pytest.raises(BrokenOffError):
-        await read_all(broken, 1000)
+        await read_slice(broken, 0, 1000)
     assert broken.closed == 1
 
 
@@ -269,8 +290,8 @@ async def test_a_body_larger_than_memory_is_closed(size: int) -> None:
     bodies = Body(b""), Body(b""), Body(b"")
     parts = Parts(b"", set(), [0])
     for reading in (
-        read_all(bodies[0], size),
-        read_large(bodies[1], size, parts, part_bytes=2**23),
+        read_slice(bodies[0], 0, size),
+        read_large(bodies[1], size, parts, Slots(), part_bytes=2**23),
         read_slice(bodies[2], 5, size),
     ):
         with pytest.raises(InsufficientMemoryError, match="not enough memory"):
@@ -290,19 +311,19 @@ async def test_a_slice_does_not_read_the_rest_of_the_body(start: int, end: int) 
 # -- Slots -------------------------------------------------------------------------------------
 
 
-def spare_of(parts: Parts, answers: list[bool]) -> Spare:
-    """Whether a slot is free, for each call; none is after the last."""
+def slots(free: list[bool]) -> Slots:
+    """Slots of which one is free or not, for each call; none is after the last."""
 
     def spare() -> Any:
-        return nullcontext(parts) if answers and answers.pop(0) else None
+        return nullcontext("spare") if free and free.pop(0) else None
 
-    return spare
+    return Slots(spare)
 
 
 async def test_without_a_free_slot_the_body_is_read_to_its_end() -> None:
     data = pattern(100)
     body, parts = Body(data, slowness=1), Parts(data, set(), [1])
-    memory = await read_large(body, 100, parts, spare=spare_of(parts, []), part_bytes=10)
+    memory = await read_large(body, 100, parts, slots([]), part_bytes=10)
     assert memory == data
     assert (body.place, parts.asked) == (100, [])
 
@@ -310,17 +331,24 @@ async def test_without_a_free_slot_the_body_is_read_to_its_end() -> None:
 async def test_parts_replace_a_broken_body_in_its_slot() -> None:
     data = pattern(100)
     body, parts = Body(data, breaks_at=25), Parts(data, set(), [1])
-    memory = await read_large(body, 100, parts, spare=spare_of(parts, []), part_bytes=10)
+    memory = await read_large(body, 100, parts, slots([]), part_bytes=10)
     assert memory == data
     assert (parts.most_at_once, body.closed) == (1, 1)
     assert sorted(parts.asked) == [20, 30, 40, 50, 60, 70, 80, 90]
 
 
+async def test_a_broken_body_without_a_retry_is_an_error() -> None:
+    body, parts = Body(pattern(100), breaks_at=25), Parts(pattern(100), set(), [1])
+    with pytest.raises(BrokenOffError):
+        await read_large(body, 100, parts, Slots(retries=0), part_bytes=10)
+    assert (parts.at_once, body.closed) == (0, 1)
+
+
 async def test_slots_that_become_free_are_used() -> None:
     data = pattern(100)
     body, parts = Body(data, slowness=3), Parts(data, set(), [1])
-    spare = spare_of(parts, [False] * 10 + [True])
-    memory = await read_large(body, 100, parts, spare=spare, part_bytes=10, parts_at_once=2)
+    free = slots([False] * 10 + [True])
+    memory = await read_large(body, 100, parts, free, part_bytes=10, parts_at_once=2)
     assert memory == data
     assert parts.asked
     assert parts.most_at_once == 1
@@ -331,15 +359,15 @@ async def test_a_slot_is_released_between_two_parts() -> None:
     parts, taken = Parts(data, set(), [1]), 0
 
     @contextmanager
-    def slot() -> Iterator[Parts]:
+    def slot() -> Iterator[None]:
         nonlocal taken
         taken += 1
         before = len(parts.asked)
-        yield parts
+        yield
         assert len(parts.asked) == before + 1
 
     body = Body(data, slowness=3)
-    memory = await read_large(body, 100, parts, spare=slot, part_bytes=10, parts_at_once=1)
+    memory = await read_large(body, 100, parts, Slots(slot), part_bytes=10, parts_at_once=1)
     assert memory == data
     assert taken == len(parts.asked) > 1
 
@@ -369,17 +397,15 @@ async def test_a_part_that_lost_its_slot_is_read_in_another(
     body, parts = Body(data, breaks_at=breaks_at, slowness=slowness), Parts(data, set(), slownesses)
     asked = itertools.count()
 
-    async def fetch_in_a_spare(part: RangeByteRequest, sink: memoryview) -> None:
-        await rounds(slownesses[0])
-        if next(asked) in lost:
-            raise NoPermitError
-        await parts(part, sink)
-
-    def spare() -> Any:
-        return nullcontext(fetch_in_a_spare) if free and free.pop(0) else None
+    async def fetch(part: RangeByteRequest, sink: memoryview, slot: Any) -> None:
+        if slot == "spare":
+            await rounds(slownesses[0])
+            if next(asked) in lost:
+                raise NoPermitError
+        await parts(part, sink, slot)
 
     memory = await read_large(
-        body, size, parts, spare=spare, part_bytes=part_bytes, parts_at_once=parts_at_once
+        body, size, fetch, slots(free), part_bytes=part_bytes, parts_at_once=parts_at_once
     )
     assert memory == data
     assert body.closed == 1
@@ -420,16 +446,17 @@ async def test_over_sockets_with_a_first_response_that_breaks_off(breaks_at: int
 
         async def ask(header: str, **options: Any) -> Any:
             head = f"GET /x HTTP/1.1\r\nhost: test\r\n{header}\r\n".encode()
-            return await pool.request(origin, head, whole_up_to=2**16, **options)
+            expected = Expected(unread_above=2**16, **options)
+            return await pool.request(origin, head, None, expected)
 
-        async def fetch(part: RangeByteRequest, sink: memoryview) -> None:
+        async def fetch(part: RangeByteRequest, sink: memoryview, slot: Any) -> None:
             asked.append(part.start)
-            answer, stream = await ask(f"range: bytes={part.start}-{part.end - 1}\r\n", into=sink)
-            assert stream is None
+            answer = await ask(f"range: bytes={part.start}-{part.end - 1}\r\n", into=sink)
             assert answer.body is sink
 
-        _, stream = await ask("")
-        memory = await read_large(stream, SIZE, fetch, part_bytes=PART, parts_at_once=3)
+        first = await ask("")
+        body = first.body.stream
+        memory = await read_large(body, SIZE, fetch, Slots(), part_bytes=PART, parts_at_once=3)
         assert memory == data
         assert len(set(asked)) == len(asked)
         # Three at a time, one for the first response, and one that replaces it.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from fsspec_store._http.limiter import limiter_for
-from fsspec_store._http.retrier import NoPermitError, Retrier, Stats
+from fsspec_store._http.retrier import Budget, NoPermitError, Retrier, Slot, Stats
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, RetryPolicy
 
 _services = itertools.count()
@@ -137,7 +137,7 @@ async def test_a_slot_is_held_until_its_block_is_left(
 ) -> None:
     retrier, stats = make_retrier()
     limiter = limiter_for(service)
-    with retrier.slot() as slot:
+    with Slot(retrier) as slot:
         assert limiter.in_flight == 0
         assert await slot.send(failing(Transient())) == "result"
         assert limiter.in_flight == 1
@@ -146,31 +146,72 @@ async def test_a_slot_is_held_until_its_block_is_left(
         assert limiter.in_flight == 1
     assert limiter.in_flight == 0
     assert stats == Stats(requests=5, retries=3, throttled=1)
-    with pytest.raises(KeyError), retrier.slot() as slot:
+    with pytest.raises(KeyError), Slot(retrier) as slot:
         await slot.send(failing(KeyError()))
     assert limiter.in_flight == 0
 
 
 async def test_all_requests_of_a_slot_share_its_retries(make_retrier: Callable[..., tuple]) -> None:
     retrier, stats = make_retrier(retries=3)
-    with retrier.slot() as slot:
+    with Slot(retrier) as slot:
         assert await slot.send(failing(Transient(), Transient())) == "result"
         with pytest.raises(Transient, match="fourth") as caught:
             await slot.send(failing(Transient("third"), Transient("fourth"), Transient("fifth")))
         assert caught.value.__notes__[0].startswith("tried 4 times in ")
-        spare = slot.spare()
-        assert spare is not None
-        with spare:
-            # It has a budget of its own.
-            assert await spare.send(failing(Transient(), Transient(), Transient())) == "result"
-    assert stats == Stats(requests=9, retries=6)
+    assert stats == Stats(requests=5, retries=3)
+
+
+async def test_a_spare_slot_shares_the_budget(make_retrier: Callable[..., tuple]) -> None:
+    retrier, stats = make_retrier(retries=3)
+    with Slot(retrier) as slot:
+        for _ in range(3):
+            spare = slot.spare()
+            assert spare is not None
+            with spare:
+                assert await spare.send(failing(Transient())) == "result"
+        with pytest.raises(Transient):
+            await slot.send(failing(Transient()))
+    assert stats == Stats(requests=7, retries=3)
+
+
+async def test_a_body_that_breaks_off_counts_as_a_failure(
+    make_retrier: Callable[..., tuple],
+) -> None:
+    retrier, _ = make_retrier(retries=2)
+    with Slot(retrier) as slot:
+        assert await slot.send(failing(Transient())) == "result"
+        assert slot.body_failed()
+        assert not slot.body_failed()
+
+
+async def test_concurrent_requests_share_a_budget(make_retrier: Callable[..., tuple]) -> None:
+    retrier, stats = make_retrier(retries=2)
+    budget = Budget()
+    sent = await asyncio.gather(
+        *(retrier.send(failing(Transient()), budget=budget) for _ in range(4)),
+        return_exceptions=True,
+    )
+    assert [type(each) for each in sent] == [str, str, Transient, Transient]
+    assert stats == Stats(requests=6, retries=2)
+
+
+def test_concurrent_time_counts_once() -> None:
+    budget = Budget()
+    for began, ended, elapsed in (
+        (10.0, 12.0, 2.0),
+        (11.0, 12.5, 2.5),
+        (11.0, 12.0, 2.5),
+        (20.0, 21.0, 3.5),
+    ):
+        budget.count(began, ended)
+        assert budget.elapsed == elapsed
 
 
 async def test_all_requests_of_a_slot_share_its_time(service: str) -> None:
     # The first wait takes more than half of the time that failures may take, 2 * timeout.
     decision = RetryDecision(after=0.15)
     retrier = Retrier(service, RetryPolicy(0.1, 6), lambda error: decision, Stats())
-    with retrier.slot() as slot:
+    with Slot(retrier) as slot:
         assert await slot.send(failing(Transient())) == "result"
         with pytest.raises(Transient, match="second"):
             await slot.send(failing(Transient("second"), Transient("third")))
@@ -183,7 +224,7 @@ async def test_a_cancelled_read_releases_its_slot(
     reading = asyncio.Event()
 
     async def read() -> None:
-        with retrier.slot() as slot:
+        with Slot(retrier) as slot:
             await slot.send(failing())
             reading.set()
             await asyncio.Event().wait()
@@ -200,7 +241,7 @@ async def test_a_cancelled_read_releases_its_slot(
 async def test_a_spare_slot_never_waits(make_retrier: Callable[..., tuple], service: str) -> None:
     retrier, _ = make_retrier()
     limiter = limiter_for(service)
-    with retrier.slot() as slot:
+    with Slot(retrier) as slot:
         await slot.send(failing())
         spare = slot.spare()
         assert spare is not None

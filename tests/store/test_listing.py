@@ -19,7 +19,7 @@ from fsspec_store._backends.base import Backend
 from fsspec_store._backends.pages import Page
 from fsspec_store._core.failures import Failure
 from fsspec_store._http.settings import Settings
-from fsspec_store._runtime.prefetching import prefetched
+from fsspec_store._runtime.concurrency import prefetched
 from fsspec_store._store.fan_out import fan_out_pages
 from fsspec_store._store.keys import is_listable
 from fsspec_store.errors import BackendError

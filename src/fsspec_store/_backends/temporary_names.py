@@ -1,16 +1,16 @@
-"""Names of temporary files and objects. They are not listed, and are refused as keys."""
+"""Names of temporary files and objects. They are not listed, and cannot be keys."""
 
 from __future__ import annotations
 
 import re
 import secrets
 
-__all__ = ["REFUSED", "is_temporary", "temporary_name"]
+__all__ = ["RESERVED_NAME", "is_temporary", "temporary_name"]
 
 _NAME = re.compile(r"\.fsspec-store-[0-9a-f]{16}\.tmp")
 
 #: Why a key cannot have such a name.
-REFUSED = "names of this form are used for values that are being written"
+RESERVED_NAME = "names of this form are used for values that are being written"
 
 
 def temporary_name(token: str | None = None) -> str:

@@ -67,18 +67,7 @@ ByteRequest: TypeAlias = RangeByteRequest | OffsetByteRequest | SuffixByteReques
 
 
 def check_byte_range(byte_range: Any) -> ByteRequest | None:
-    """Validate a byte request, and convert it to this package's classes.
-
-    Parameters
-    ----------
-    byte_range : object or None
-        An object with ``start`` and ``end``, with ``offset`` or with ``suffix``: a request of this
-        package, of zarr-python or of another reader.
-
-    Returns
-    -------
-    RangeByteRequest, OffsetByteRequest, SuffixByteRequest or None
-        The request in this package's classes.
+    """Validate a byte request of any package, and convert it to this package's classes.
 
     Raises
     ------

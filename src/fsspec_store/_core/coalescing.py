@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from .byte_requests import ByteRequest, OffsetByteRequest, RangeByteRequest, SuffixByteRequest
+from .ranges import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,10 +106,6 @@ def slice_members(
     ----------
     data : memoryview
         The bytes of the read: fewer than requested when the object ends earlier.
-    fetched : ByteRequest or None
-        The request of the fetch.
-    members : list of (int, ByteRequest or None)
-        The members of the fetch.
 
     Returns
     -------
@@ -121,18 +118,10 @@ def slice_members(
         begin = fetched.start
     elif isinstance(fetched, OffsetByteRequest):
         begin = fetched.offset
-    size = len(data)
     parts = []
     for index, request in members:
-        if isinstance(request, RangeByteRequest):
-            part = data[request.start - begin : request.end - begin]
-        elif isinstance(request, OffsetByteRequest):
-            part = data[request.offset - begin :]
-        elif isinstance(request, SuffixByteRequest):
-            part = data[max(size - request.suffix, 0) :]
-        else:
-            part = data
-        parts.append((index, part))
+        start, end = resolve(request, begin + len(data))
+        parts.append((index, data[max(start - begin, 0) : max(end - begin, 0)]))
     return parts
 
 

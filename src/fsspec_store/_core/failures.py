@@ -30,13 +30,7 @@ class Failure(enum.Enum):
 
 
 class RangeNotSatisfiableError(Exception):
-    """The object exists, and the byte request is out of range.
-
-    Parameters
-    ----------
-    size : int or None
-        Size of the object in bytes, ``None`` when unknown.
-    """
+    """The object exists, and the byte request is out of range."""
 
     def __init__(self, size: int | None) -> None:
         super().__init__(size)

@@ -12,20 +12,7 @@ __all__ = ["bounds", "is_empty_request", "is_out_of_range", "known_size", "resol
 
 
 def resolve(request: ByteRequest | None, size: int) -> tuple[int, int]:
-    """The half-open byte interval of a request, clamped to the object.
-
-    Parameters
-    ----------
-    request : ByteRequest or None
-        A checked request; ``None`` is the whole object.
-    size : int
-        Size of the object in bytes.
-
-    Returns
-    -------
-    tuple of int
-        ``(start, end)`` with ``0 <= start <= end <= size``.
-    """
+    """The half-open byte interval of a request, clamped to an object of this size in bytes."""
     if request is None:
         return 0, size
     if isinstance(request, RangeByteRequest):
@@ -69,19 +56,9 @@ def is_empty_request(request: ByteRequest | None) -> bool:
 
 
 def known_size(request: ByteRequest | None, length: int) -> int | None:
-    """The size of an object in bytes, as far as the length of a read shows it.
+    """The size of an object in bytes, if the length of a read shows it.
 
-    Parameters
-    ----------
-    request : ByteRequest or None
-        The request that was read; not out of range.
-    length : int
-        Number of bytes read.
-
-    Returns
-    -------
-    int or None
-        ``None`` when the read may have ended before the object's end.
+    ``None`` when the read, which was in range, may have ended before the object's end.
     """
     if request is None:
         return length

@@ -35,8 +35,6 @@ def scrub(
     error : BaseException
         Changed in place; its class and its chain stay. A context that is not shown (``raise ...
         from None``) is removed.
-    clean : callable
-        Returns a text without secrets.
     outer : BaseException, optional
         The exception that the caller was handling before; not changed.
     """

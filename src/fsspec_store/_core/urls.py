@@ -58,11 +58,6 @@ def links_of(text: str) -> list[str]:
     A ``::`` splits only after the protocol of a layer on another filesystem. Elsewhere it is part
     of a name: of an access point, an IPv6 address or a folder.
 
-    Parameters
-    ----------
-    text : str
-        A URL, a plain path, or a chain such as ``simplecache::s3://bucket/path``.
-
     Raises
     ------
     StoreURLError
@@ -177,7 +172,7 @@ def _check_text(text: str) -> None:
 
 
 def _check_last_link(link: str, text: str) -> None:
-    """Refuse a link that contains another link after something that is not a layer."""
+    """Raise for a link that contains another link after something that is not a layer."""
     head, separator, _ = link.partition("::")
     if not separator:
         return
@@ -186,7 +181,7 @@ def _check_last_link(link: str, text: str) -> None:
     if is_word and head not in available_protocols():
         near = difflib.get_close_matches(head.lower(), _LONG_LAYERS, n=1, cutoff=0.8)
         if near or follows:
-            _refuse_protocol(head, text, f"; did you mean {near[0]}::?" if near else "")
+            _reject_protocol(head, text, f"; did you mean {near[0]}::?" if near else "")
     if follows and (follows[1] in registry or follows[1] in available_protocols()):
         raise StoreURLError(
             f"{public_url(text)!r} has {follows[1]}:// after '::', but the part before it is not "
@@ -226,10 +221,10 @@ def _check_protocol(protocol: str, text: str, advice: str = "") -> None:
     if protocol in registry or protocol in available_protocols():
         return
     near = difflib.get_close_matches(protocol.lower(), available_protocols(), n=1)
-    _refuse_protocol(protocol, text, f"; did you mean {near[0]}://?" if near else advice)
+    _reject_protocol(protocol, text, f"; did you mean {near[0]}://?" if near else advice)
 
 
-def _refuse_protocol(protocol: str, text: str, advice: str) -> None:
+def _reject_protocol(protocol: str, text: str, advice: str) -> None:
     if not re.fullmatch(r"[\w+.\-/ ]+", protocol):
         # It may contain a user name and a password.
         raise StoreURLError("a URL starts with its protocol: the text before '://' is not one")

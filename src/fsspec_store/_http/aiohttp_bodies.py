@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from .http1.response import BodyTooLongError
-from .large_reads import read_all
+from .large_reads import read_slice
+from .messages import BodyTooLongError
 from .retry_policy import too_slow
 
 if TYPE_CHECKING:
@@ -33,13 +33,7 @@ _JOINED_BYTES = 2**18
 
 
 class AiohttpStream:
-    """The `BodyStream` of an aiohttp response.
-
-    Parameters
-    ----------
-    response : ClientResponse
-        With an unread body that is not decoded.
-    """
+    """The `BodyStream` of an aiohttp response."""
 
     def __init__(self, response: ClientResponse) -> None:
         self._response = response
@@ -47,13 +41,7 @@ class AiohttpStream:
         self._left = memoryview(b"")
 
     async def read_into(self, sink: memoryview) -> None:
-        """Fill ``sink`` with the next bytes of the body.
-
-        Raises
-        ------
-        aiohttp.ClientError, TimeoutError
-            When the body ends early, or no bytes arrive in time.
-        """
+        """Fill ``sink`` with the next bytes of the body."""
         filled = 0
         while filled < sink.nbytes:
             if not await self._has_more():
@@ -77,17 +65,7 @@ class AiohttpStream:
 
 
 class PacedStream:
-    """A stream that fails when it is slower than the policy's minimum rate.
-
-    Parameters
-    ----------
-    stream : BodyStream
-        Of the response.
-    response : ClientResponse
-        With an unread body.
-    policy : RetryPolicy
-        States the rate.
-    """
+    """A stream that fails when it is slower than the policy's minimum rate."""
 
     def __init__(self, stream: BodyStream, response: ClientResponse, policy: RetryPolicy) -> None:
         self._stream = stream
@@ -110,15 +88,6 @@ class Watchdog:
 
     aiohttp only bounds the time between two reads, of any size. Cancels the block, and raises
     ``TimeoutError`` from it.
-
-    Parameters
-    ----------
-    policy : RetryPolicy
-        States timeout and rate.
-    session : ClientSession, optional
-        Session of the request.
-    sent : int, optional
-        Size of the request's body in bytes.
     """
 
     def __init__(
@@ -202,19 +171,9 @@ async def read_up_to(response: ClientResponse, max_bytes: int) -> bytes:
 async def read_body(
     response: ClientResponse, size: int | None, max_bytes: int
 ) -> bytes | memoryview:
-    """Read a whole body.
-
-    Parameters
-    ----------
-    response : ClientResponse
-        With an unread body.
-    size : int or None
-        Size of the body in bytes; ``None`` if it is unknown, or the body is decoded.
-    max_bytes : int
-        Maximum size in bytes of a body of unknown size.
-    """
+    """Read a whole body of a known size, or of at most ``max_bytes`` decoded bytes."""
     if size is None:
         return await read_up_to(response, max_bytes)
     if size <= _JOINED_BYTES:
         return await response.read()
-    return await read_all(AiohttpStream(response), size)
+    return await read_slice(AiohttpStream(response), 0, size)

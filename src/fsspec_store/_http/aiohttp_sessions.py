@@ -1,4 +1,4 @@
-"""aiohttp sessions, one for each event loop, and closing them without awaiting.
+"""Sessions of aiohttp, one for each event loop, and closing them without awaiting.
 
 Knows aiohttp. Does not know any service.
 """
@@ -17,38 +17,6 @@ if TYPE_CHECKING:
     from aiohttp import ClientSession
 
 __all__ = ["Sessions", "close_now", "end_reading", "forget", "without_own_repeats"]
-
-
-class Sessions:
-    """Creates and closes the sessions of a `fsspec_store._runtime.loops.PerLoop`.
-
-    Parameters
-    ----------
-    make : callable
-        Returns a new session for the running loop. Must not hold a reference to the `PerLoop`.
-    """
-
-    def __init__(self, make: Callable[[], ClientSession]) -> None:
-        self._make = make
-
-    def make(self) -> ClientSession:
-        """Create a session for the running loop."""
-        session = without_own_repeats(self._make())
-        bound_framing(session)
-        return session
-
-    async def aclose(self, session: ClientSession) -> None:
-        """Close a session, and wait until its connections are closed."""
-        end_reading(session)
-        await session.close()
-
-    def close_now(self, session: ClientSession) -> None:
-        """Close a session without awaiting."""
-        close_now(session)
-
-    def forget(self, session: ClientSession) -> None:
-        """Discard a session in a forked child, without closing the parent's sockets."""
-        forget(session)
 
 
 def without_own_repeats(session: ClientSession) -> ClientSession:
@@ -99,6 +67,33 @@ def forget(session: ClientSession) -> None:
     if connector is not None:
         # Closing the sockets would end the parent's TLS sessions.
         connector._closed = True
+
+
+class Sessions:
+    """Creates and closes the sessions of a `fsspec_store._runtime.loops.PerLoop`.
+
+    Parameters
+    ----------
+    make : callable
+        Returns a new session for the running loop. Must not hold a reference to the `PerLoop`.
+    """
+
+    close_now = staticmethod(close_now)
+    forget = staticmethod(forget)
+
+    def __init__(self, make: Callable[[], ClientSession]) -> None:
+        self._make = make
+
+    def make(self) -> ClientSession:
+        """Create a session for the running loop."""
+        session = without_own_repeats(self._make())
+        bound_framing(session)
+        return session
+
+    async def aclose(self, session: ClientSession) -> None:
+        """Close a session, and wait until its connections are closed."""
+        end_reading(session)
+        await session.close()
 
 
 def _transports(connector: Any) -> list[Any]:

@@ -16,8 +16,7 @@ from .._runtime.loops import Shared
 from .aiohttp_bodies import AiohttpStream, PacedStream, Watchdog, read_body, read_up_to
 from .aiohttp_sessions import Sessions
 from .content_range import content_length
-from .http1.response import MAX_ERROR_BYTES, BodyTooLongError
-from .messages import LargeBody, Response
+from .messages import MAX_ERROR_BYTES, BodyTooLongError, LargeBody, Response
 from .responses import retry_decision_of_error
 
 if TYPE_CHECKING:
@@ -49,8 +48,6 @@ class AiohttpTransport:
         Returns a new session for the running loop. Must not hold a reference to this object.
     share : hashable
         Key of shared sessions: equal for transports whose ``make_session`` returns equal sessions.
-    policy : RetryPolicy
-        Timeouts.
     proxy : str, optional
         URL of the proxy of all requests; by default that of the session.
     follow : callable, optional
@@ -78,7 +75,7 @@ class AiohttpTransport:
         )
 
     async def send(self, request: Request) -> Response[ResponseBody]:
-        """Send a request; see `fsspec_store._http.messages.Transport`."""
+        """Send a request; see `fsspec_store._http.messages.HTTPTransport`."""
         return await self.receive(request, partial(_read, request))
 
     async def receive(
@@ -92,11 +89,6 @@ class AiohttpTransport:
             The request. Its fields for the body of the response are for ``read`` to apply.
         read : callable
             Reads the body. If it returns a `LargeBody`, the response stays open.
-
-        Raises
-        ------
-        aiohttp.ClientError, TimeoutError, OSError
-            When the connection or the transfer failed.
         """
         session = self._sessions.get()
         size = 0 if request.body is None else request.body.size or 0

@@ -13,25 +13,23 @@ import aiohttp
 
 from .content_range import requested_part
 from .http1.head_parser import ProtocolError
-from .http1.response import CONTROL_BYTES, max_control_bytes
-from .messages import LargeBody, Request, Response
+from .messages import CONTROL_BYTES, LargeBody, Request, Response, max_control_bytes
 from .responses import (
     ChangedWhileReadError,
     StatusError,
     redacted_response,
     retry_decision_of_error,
 )
-from .retrier import Retrier
+from .retrier import Retrier, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from .._core.byte_requests import RangeByteRequest
     from .aiohttp_transport import AiohttpTransport
-    from .http1.response import MaxBytes
-    from .messages import RequestBody, ResponseBody, Transport
+    from .messages import HTTPTransport, MaxBytes, RequestBody, ResponseBody
     from .native_transport import NativeTransport
-    from .retrier import Slot
+    from .retrier import Budget
     from .retry_policy import RetryDecision
     from .settings import Settings
 
@@ -52,12 +50,6 @@ class HTTPClient:
     ----------
     service : str
         Scheme, host and port. All stores of the process share the limit of a service.
-    settings : Settings
-        The store's options for requests.
-    transport : AiohttpTransport
-        Sends the requests that ``native`` does not support.
-    native : NativeTransport, optional
-        Sends the requests that it supports.
     classify : callable, optional
         Returns the `RetryDecision` for an exception; `retry_decision_of_error` by default.
     """
@@ -72,7 +64,7 @@ class HTTPClient:
     ) -> None:
         self._transport = transport
         self._native = native
-        self._transports: list[Transport] = [transport] if native is None else [transport, native]
+        self._transports = [each for each in (transport, native) if each is not None]
         self._policy = settings.policy
         self._stats = settings.stats
         self._large_bytes = settings.reads.above
@@ -84,19 +76,20 @@ class HTTPClient:
         *,
         slot: Slot | None = None,
         refresh: Callable[[], Awaitable[object]] | None = None,
+        budget: Budget | None = None,
     ) -> T:
         """Await ``attempt()``, and retry it after transient failures.
 
         As `fsspec_store._http.retrier.Slot.send`. An attempt that returns an unread body needs a
-        ``slot`` from `slot`.
+        ``slot`` from `slot`. Requests of one operation share a ``budget``.
         """
         if slot is not None:
             return await slot.send(attempt, refresh=refresh)
-        return await self._retrier.send(attempt, refresh=refresh)
+        return await self._retrier.send(attempt, refresh=refresh, budget=budget)
 
     def slot(self) -> Slot:
         """Return a slot for a request whose body is read after its attempt: a context manager."""
-        return self._retrier.slot()
+        return Slot(self._retrier)
 
     async def once(
         self,
@@ -131,11 +124,6 @@ class HTTPClient:
     ) -> Response[ResponseBody]:
         """Send a GET for a value without retries, and read its body unless that is large.
 
-        Parameters
-        ----------
-        url, headers, max_bytes
-            As in `fsspec_store._http.messages.Request`.
-
         Returns
         -------
         Response
@@ -143,16 +131,11 @@ class HTTPClient:
             object or the part is larger than the threshold in the settings. Otherwise with the
             body, not decoded.
         """
-        return await self._send(
-            Request(
-                "GET",
-                url,
-                headers,
-                _READ_STATUSES,
-                unread_above=self._large_bytes,
-                max_bytes=max_bytes,
-            )
+        unread_above = self._large_bytes
+        request = Request(
+            "GET", url, headers, _READ_STATUSES, unread_above=unread_above, max_bytes=max_bytes
         )
+        return await self._send(request)
 
     async def fetch_part(
         self,
@@ -167,14 +150,8 @@ class HTTPClient:
 
         Parameters
         ----------
-        url : str
-            As in `fsspec_store._http.messages.Request`.
         headers : mapping
             Request headers, with the range and the condition on the object's version.
-        part : RangeByteRequest
-            Range of the part in the object.
-        sink : memoryview
-            Memory for the part.
         is_same : callable
             Returns whether a response with these headers is of that version.
 
@@ -227,7 +204,7 @@ class HTTPClient:
 
     async def _send(self, request: Request) -> Response[ResponseBody]:
         """Send a request; raise `StatusError` for an unexpected status."""
-        transport: Transport = self._transport
+        transport: HTTPTransport = self._transport
         body = request.body
         size = None if body is None else body.size
         if self._native and not request.decode and (body is None or body.is_contiguous):

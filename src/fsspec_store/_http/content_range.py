@@ -103,16 +103,10 @@ def requested_part(
 
     Parameters
     ----------
-    body : bytes or memoryview
-        Body of the response.
-    request : ByteRequest or None
-        The requested range, ``None`` for the whole object.
     status : int, optional
         Of the response. A 206 needs a valid ``Content-Range``.
     content_range : str, optional
         ``Content-Range`` of the response. Without it the body is the whole object.
-    length : int, optional
-        ``Content-Length`` of the response.
 
     Raises
     ------
@@ -126,22 +120,18 @@ def requested_part(
     if request is None and not content_range and status != 206:
         # The usual response to a whole read.
         return body
-    if not check_part(len(body), request, status=status, content_range=content_range):
-        return _cut(body, request)
-    return body
+    if check_part(len(body), request, status=status, content_range=content_range):
+        return body
+    if is_out_of_range(request, len(body)):
+        raise RangeNotSatisfiableError(len(body))
+    start, end = resolve(request, len(body))
+    return body if end - start == len(body) else memoryview(body)[start:end]
 
 
 def check_part(
     size: int, request: ByteRequest | None, *, status: int | None, content_range: str | None
 ) -> bool:
     """Check that a part is the requested one; return ``False`` for a whole object.
-
-    Parameters
-    ----------
-    size : int
-        Size of the body in bytes.
-    request, status, content_range
-        As in `requested_part`.
 
     Raises
     ------
@@ -219,20 +209,16 @@ def content_coding(headers: Mapping[str, str]) -> str:
 
 
 def content_length(headers: Mapping[str, str]) -> int | None:
-    """The ``Content-Length`` of a response; ``None`` if it is missing or invalid."""
-    value = headers.get("Content-Length", "")
+    """The ``Content-Length`` of a response; ``None`` if it is missing or invalid.
+
+    Names of the headers are in lower case or found in any case.
+    """
+    value = headers.get("content-length", "")
     return int(value) if _SIZE.fullmatch(value) else None
 
 
 def stated_size(value: object, what: str) -> int:
     """Parse a size that a service states in XML or JSON.
-
-    Parameters
-    ----------
-    value : object
-        Digits, or an integer.
-    what : str
-        Object of this size, for the error message.
 
     Raises
     ------
@@ -254,7 +240,7 @@ def total_size(content_range: str | None) -> int | None:
 
 def is_of_total(headers: Mapping[str, str], total: int | None) -> bool:
     """Whether a part can be one of an object of this size; ``None`` for an unknown size."""
-    stated = total_size(headers.get("Content-Range"))
+    stated = total_size(headers.get("content-range"))
     return total is None or stated is None or stated == total
 
 
@@ -262,15 +248,6 @@ def part_start(content_range: str | None) -> int:
     """Index of the first byte of the part with this ``Content-Range``; 0 for a whole object."""
     match = _CONTENT_RANGE.fullmatch(content_range or "")
     return int(match[1]) if match else 0
-
-
-def _cut(body: bytes | memoryview, request: ByteRequest | None) -> bytes | memoryview:
-    if request is None:
-        return body
-    if is_out_of_range(request, len(body)):
-        raise RangeNotSatisfiableError(len(body))
-    start, end = resolve(request, len(body))
-    return body if end - start == len(body) else memoryview(body)[start:end]
 
 
 def _is_requested(first: int, last: int, total: str, request: ByteRequest | None) -> bool:

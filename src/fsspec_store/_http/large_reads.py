@@ -9,7 +9,7 @@ part.
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeAlias
 
 from .._core.byte_requests import RangeByteRequest
@@ -17,40 +17,20 @@ from .http1.buffer_pool import allocate
 from .retrier import NoPermitError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Awaitable, Callable
 
     from .messages import BodyStream
     from .retrier import Slot
 
-__all__ = [
-    "PARTS_AT_ONCE",
-    "Fetch",
-    "Spare",
-    "read_all",
-    "read_large",
-    "read_slice",
-    "spares",
-]
+__all__ = ["FetchPart", "read_large", "read_slice"]
 
 #: Maximum number of concurrent requests for parts beside the first response.
-PARTS_AT_ONCE = 4
+_PARTS_AT_ONCE = 4
 _SKIPPED_BYTES = 2**20
 
-#: ``await fetch(part, sink)`` reads this range of the object into ``sink``.
-Fetch: TypeAlias = "Callable[[RangeByteRequest, memoryview], Awaitable[object]]"
-#: Takes a free slot, and returns a context manager of a `Fetch` in it; ``None`` if none is free.
-Spare: TypeAlias = "Callable[[], AbstractContextManager[Fetch] | None]"
-
-
-async def read_all(body: BodyStream, size: int) -> memoryview:
-    """Read a whole body of this size in bytes. Closes the body."""
-    try:
-        memory = allocate(size)
-        await body.read_into(memory)
-    finally:
-        body.close()
-    return memory
+#: ``await fetch(part, sink, slot)`` reads this range of one version of an object into ``sink``, or
+#: raises `fsspec_store._http.responses.ChangedWhileReadError`.
+FetchPart: TypeAlias = "Callable[[RangeByteRequest, memoryview, Slot], Awaitable[object]]"
 
 
 async def read_slice(body: BodyStream, start: int, end: int) -> memoryview:
@@ -66,38 +46,15 @@ async def read_slice(body: BodyStream, start: int, end: int) -> memoryview:
     return memory
 
 
-def spares(slot: Slot, fetch_in: Callable[[Slot], Fetch]) -> Spare:
-    """Return the `Spare` of a read.
-
-    Parameters
-    ----------
-    slot : Slot
-        Slot of the read.
-    fetch_in : callable
-        Returns the `Fetch` for a slot.
-    """
-
-    @contextmanager
-    def entered(spare: Slot) -> Iterator[Fetch]:
-        with spare:
-            yield fetch_in(spare)
-
-    def take() -> AbstractContextManager[Fetch] | None:
-        spare = slot.spare()
-        return None if spare is None else entered(spare)
-
-    return take
-
-
 async def read_large(
     body: BodyStream,
     size: int,
-    fetch: Fetch,
+    fetch: FetchPart,
+    slot: Slot,
     *,
     part_bytes: int,
     first: int = 0,
-    spare: Spare | None = None,
-    parts_at_once: int = PARTS_AT_ONCE,
+    parts_at_once: int = _PARTS_AT_ONCE,
 ) -> memoryview:
     """Read a body from its start, and parts of it from its end with other requests.
 
@@ -105,46 +62,28 @@ async def read_large(
     ----------
     body : BodyStream
         Body of the first response. It is closed. If it breaks off, the rest is read in parts.
-    size : int
-        Size of the body in bytes.
-    fetch : callable
-        Reads a part in the slot of the body, after that is closed.
-    part_bytes : int
-        Size of a part in bytes, ``>= 1``.
+    slot : Slot
+        Slot of the body. All requests share its budget.
     first : int, optional
         Index in the object of the first byte of the body.
-    spare : callable, optional
-        A `Spare` for parts that are read beside the body. By default ``fetch`` reads these too.
-    parts_at_once : int, optional
-        Maximum number of concurrent requests for parts, ``>= 1``.
-
-    Raises
-    ------
-    InsufficientMemoryError
-        When there is not enough memory for the body.
-    Exception
-        The first exception of a request for a part. The other requests are cancelled.
     """
     left = _Left(size, part_bytes)
     is_read = True
 
-    async def fetch_part(fetch: Fetch, start: int) -> None:
+    async def fetch_part(start: int, slot: Slot) -> None:
         sink = memory[start : start + part_bytes]
         try:
-            await fetch(RangeByteRequest(first + start, first + start + sink.nbytes), sink)
+            await fetch(RangeByteRequest(first + start, first + start + sink.nbytes), sink, slot)
         except NoPermitError:
             left.put_back(start)
             raise
 
     async def fetch_from_the_end() -> None:
-        while left:
-            # One slot per part, so that waiting small requests get a slot between two parts.
-            context = nullcontext(fetch) if spare is None else spare()
-            if context is None:
-                return
-            with context as fetch_beside:
+        # One slot per part, so that waiting small requests get a slot between two parts.
+        while left and (spare := slot.spare()) is not None:
+            with spare:
                 try:
-                    await fetch_part(fetch_beside, left.pop_last())
+                    await fetch_part(left.pop_last(), spare)
                 except NoPermitError:
                     return
 
@@ -157,12 +96,13 @@ async def read_large(
             start = left.pop_first() if is_read else None
             if start is None:
                 stop_reading()
-                await fetch_part(fetch, left.pop_last())
+                await fetch_part(left.pop_last(), slot)
                 continue
             try:
                 await body.read_into(memory[start : start + part_bytes])
             except Exception:
-                # Only this connection may have failed. If not, a request for a part fails too.
+                if not slot.body_failed():
+                    raise
                 left.put_back(start)
                 stop_reading()
 
@@ -187,15 +127,7 @@ async def read_large(
 
 
 class _Left:
-    """The parts that are left to read, by the index of their first byte.
-
-    Parameters
-    ----------
-    size : int
-        Size of the body in bytes.
-    part_bytes : int
-        Size of one part in bytes.
-    """
+    """The parts that are left to read, by the index of their first byte."""
 
     def __init__(self, size: int, part_bytes: int) -> None:
         self._part_bytes = part_bytes

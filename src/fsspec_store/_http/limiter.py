@@ -36,11 +36,6 @@ _CHECK_SECONDS = 1.0
 class Limiter:
     """Grants a number of permits that follows what the service accepts.
 
-    Parameters
-    ----------
-    most : int, optional
-        Upper bound of the limit.
-
     Attributes
     ----------
     limit : float
@@ -169,10 +164,8 @@ class Limiter:
 class Permit:
     """The permission to send one request at a time. Two permits are never equal.
 
-    Parameters
+    Attributes
     ----------
-    loop : asyncio.AbstractEventLoop
-        The event loop of the request.
     generation : int
         Number of times that the limit had been lowered when the permit was granted.
     """
@@ -239,13 +232,7 @@ _checking: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
 
 def limiter_for(service: str) -> Limiter:
-    """The limiter of a service, shared by the whole process.
-
-    Parameters
-    ----------
-    service : str
-        Scheme, host and port of the service's endpoint.
-    """
+    """The limiter of a service, shared by the whole process."""
     with _lock:
         limiter = _limiters.get(service)
         if limiter is None:

@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
-
-from .http1.response import CONTROL_BYTES, max_control_bytes
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from .http1.response import MaxBytes
+    from collections.abc import Callable, Collection, Mapping
 
 __all__ = [
+    "CONTROL_BYTES",
+    "CONTROL_RESPONSE",
+    "MAX_ERROR_BYTES",
     "BodyStream",
+    "BodyTooLongError",
+    "Expected",
+    "HTTPTransport",
     "LargeBody",
+    "MaxBytes",
+    "OnChunk",
     "Request",
     "RequestBody",
     "Response",
     "ResponseBody",
-    "Transport",
+    "max_control_bytes",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
+
+#: Called with status and headers. Returns a function that is called with each piece of the body.
+OnChunk: TypeAlias = "Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None]"
+#: Returns the maximum size of a body of unknown length, for a status.
+MaxBytes: TypeAlias = "Callable[[int], int]"
+
+#: Maximum size of a body that is not a value: a page of a listing, a batch response.
+CONTROL_BYTES = 64 * 2**20
+#: Maximum size of an error body.
+MAX_ERROR_BYTES = 2**20
+
+
+def max_control_bytes(status: int) -> int:
+    """The `MaxBytes` of responses that are not values."""
+    return CONTROL_BYTES
 
 
 class RequestBody(Protocol):
@@ -50,30 +69,50 @@ class BodyStream(Protocol):
         """Close the body, whether it is read to its end or not."""
 
 
+class Expected(NamedTuple):
+    """What a request of the native transport expects of the body of its response.
+
+    Attributes
+    ----------
+    no_body : bool
+        Whether the response has no body whatever its head states (HEAD).
+    on_chunk : callable or None
+        Called with status and headers. If it returns a function, that is called with each piece of
+        the body that is received with the response. It must be fast and not raise.
+    unread_above, max_bytes, into
+        As in `Request`.
+    """
+
+    no_body: bool = False
+    unread_above: int = CONTROL_BYTES
+    max_bytes: MaxBytes = max_control_bytes
+    into: memoryview | None = None
+    on_chunk: OnChunk | None = None
+
+
+#: A response that is not a value.
+CONTROL_RESPONSE = Expected()
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request.
 
     Attributes
     ----------
-    method : str
-        The request method.
     url : str
         The quoted URL, which is sent unchanged.
     headers : mapping
         Request headers, without ``Host``.
-    expect : collection of int
-        Expected statuses.
-    body : RequestBody, optional
-        The body.
-    decode : bool, optional
+    decode : bool
         Whether to decode the content codings of the response.
-    unread_above : int, optional
+    unread_above : int
         Maximum size in bytes of a body with status 200 or 206 that the transport reads. A longer
-        one is returned as a `LargeBody`.
-    max_bytes : callable, optional
+        one is returned as a `LargeBody`, unless it arrives together with its head. Bodies with
+        another status are always read: more than 64 MiB of a success or 1 MiB of an error raise.
+    max_bytes : callable
         Returns, for the status of a success, the maximum size of a body of unknown length.
-    into : memoryview, optional
+    into : memoryview or None
         Memory for the body of a 206 of exactly this size. Other bodies are read into new memory.
     """
 
@@ -90,7 +129,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response(Generic[T_co]):
-    """A response: status, headers (names in any case), and the body, read or parsed."""
+    """A response: status, headers, and the body, read or parsed.
+
+    The native transport's headers have names in lower case, all others names in any case.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -108,7 +150,18 @@ class LargeBody:
 ResponseBody: TypeAlias = bytes | memoryview | LargeBody
 
 
-class Transport(Protocol):
+class BodyTooLongError(OSError):
+    """A body of unknown length exceeds its maximum size in bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(f"a body of unknown length has more than {max_bytes} bytes")
+        self.max_bytes = max_bytes
+
+    def __reduce__(self) -> tuple[type[BodyTooLongError], tuple[int]]:
+        return type(self), (self.max_bytes,)
+
+
+class HTTPTransport(Protocol):
     """Sends requests and receives their responses, without retries."""
 
     async def send(self, request: Request) -> Response[ResponseBody]:

@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 from .._runtime.loops import Shared
 from .._runtime.threads import in_thread
 from .http1.pool import DEFAULT_PORTS, Origin, Pool
-from .messages import LargeBody, Response
+from .messages import Expected, Response
 
 if TYPE_CHECKING:
     from .messages import Request, ResponseBody
@@ -32,8 +32,6 @@ class NativeTransport:
     ----------
     service : str
         URL of the server: scheme, host and port, in ASCII.
-    policy : RetryPolicy
-        Timeouts.
     """
 
     def __init__(self, service: str, policy: RetryPolicy) -> None:
@@ -68,19 +66,12 @@ class NativeTransport:
         if self._origin is None:
             # In a thread, because it reads the files of trusted certificates.
             self._origin = Origin(*self._address, await in_thread(_tls_context))
-        response, stream = await self._pools.get().request(
-            self._origin,
-            head.encode("latin-1"),
-            body,
-            no_body=request.method == "HEAD",
-            whole_up_to=request.unread_above,
-            into=request.into,
-            max_bytes=request.max_bytes,
+        is_head = request.method == "HEAD"
+        expected = Expected(is_head, request.unread_above, request.max_bytes, request.into)
+        response = await self._pools.get().request(
+            self._origin, head.encode("latin-1"), body, expected
         )
-        headers = CIMultiDict(response.headers)
-        if stream is not None:
-            return Response(response.status, headers, LargeBody(stream, response.length))
-        return Response(response.status, headers, response.body or b"")
+        return Response(response.status, CIMultiDict(response.headers), response.body)
 
     def close(self) -> None:
         """Close all connections. Later requests open new ones."""

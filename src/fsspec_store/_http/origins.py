@@ -39,8 +39,6 @@ def trusted_origins(url: URL, hosts: Iterable[str]) -> frozenset[Origin]:
 
     Parameters
     ----------
-    url : URL
-        The root of the store.
     hosts : iterable of str
         ``host`` or ``host:port``, with the scheme of the store, or ``scheme://host:port``.
 

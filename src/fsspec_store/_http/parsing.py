@@ -94,12 +94,7 @@ def parse_json(document: bytes) -> dict[str, Any]:
 class Part(NamedTuple):
     """A part of a multipart document, or an HTTP message without its first line.
 
-    Attributes
-    ----------
-    headers : dict of str to str
-        Names in lower case.
-    body : bytes
-        Everything after the empty line.
+    Names of headers are in lower case. The body is everything after the empty line.
     """
 
     headers: dict[str, str]
@@ -110,13 +105,6 @@ def parse_multipart(content_type: str, document: bytes) -> list[Part]:
     """Parse the parts of a multipart document (RFC 2046, section 5.1).
 
     Takes linear time. Python's ``email`` takes quadratic time for some headers.
-
-    Parameters
-    ----------
-    content_type : str
-        Of the response; states the boundary.
-    document : bytes
-        The response's body.
 
     Raises
     ------

@@ -35,13 +35,7 @@ _MAX_QUOTED_BYTES = 300
 
 
 class StatusError(Exception):
-    """The status of a response is not one of those that the request expects.
-
-    Parameters
-    ----------
-    response : Response
-        The error response.
-    """
+    """The status of a response is not one of those that the request expects."""
 
     def __init__(self, response: Response[bytes]) -> None:
         text = response.body[:_MAX_QUOTED_BYTES].decode("utf-8", "replace").strip()
@@ -57,17 +51,7 @@ class StatusError(Exception):
 def redacted_response(
     response: Response[bytes], url: str, sent: Mapping[str, str]
 ) -> Response[bytes]:
-    """Remove the request's credentials, which some services repeat, from an error response.
-
-    Parameters
-    ----------
-    response : Response
-        With the whole body. The first 4 KiB of it are returned.
-    url : str
-        URL of the request.
-    sent : mapping
-        Headers of the request.
-    """
+    """Remove the request's credentials, which some services repeat, from an error response."""
     secrets = request_secrets(url, sent)
     headers = CIMultiDict(
         (name, hidden(value, secrets)) for name, value in response.headers.items()

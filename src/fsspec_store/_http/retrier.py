@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .limiter import Permit
     from .retry_policy import RetryDecision, RetryPolicy
 
-__all__ = ["NoPermitError", "Retrier", "Slot", "Stats"]
+__all__ = ["Budget", "NoPermitError", "Retrier", "Slot", "Stats"]
 
 T = TypeVar("T")
 
@@ -53,6 +53,24 @@ class NoPermitError(Exception):
     """A spare slot has no permit for another attempt."""
 
 
+class Budget:
+    """Failures of all requests of one operation: at most ``retries + 1``.
+
+    No attempt starts when failed attempts and waits have taken ``2 * timeout``. The time of
+    concurrent requests counts once.
+    """
+
+    failures = 0
+    #: Seconds that failed attempts and waits have taken.
+    elapsed = 0.0
+    _counted_until = 0.0
+
+    def count(self, began: float, ended: float) -> None:
+        """Add the time of a failed attempt or a wait."""
+        self.elapsed += max(ended - max(began, self._counted_until), 0.0)
+        self._counted_until = max(ended, self._counted_until)
+
+
 class Retrier:
     """Sends the requests of one backend to one service.
 
@@ -60,12 +78,8 @@ class Retrier:
     ----------
     service : str
         Scheme, host and port of the endpoint. Requests to it share a limit.
-    policy : RetryPolicy
-        Number of retries, and times.
     classify : callable
         Returns the retry decision of an exception, ``None`` for a permanent failure.
-    stats : Stats
-        Counters to increase.
     """
 
     def __init__(
@@ -85,10 +99,11 @@ class Retrier:
         attempt: Callable[[], Awaitable[T]],
         *,
         refresh: Callable[[], Awaitable[object]] | None = None,
+        budget: Budget | None = None,
     ) -> T:
         """As `Slot.send`, for an attempt that reads the whole response."""
         # A ``with`` statement would add two calls to each request.
-        slot = Slot(self)
+        slot = Slot(self, budget)
         succeeded = False
         try:
             result = await slot.send(attempt, refresh=refresh)
@@ -98,39 +113,30 @@ class Retrier:
             if slot._permit is not None:
                 self._limiter.release(slot._permit, succeeded=succeeded)
 
-    def slot(self) -> Slot:
-        """A slot for a request whose body is read after its attempt."""
-        return Slot(self)
-
 
 class Slot:
     """A permit of the limiter and a budget of retries, for requests that are sent one by one.
 
     A context manager. The permit is taken at the first attempt and held until the block is left, so
-    that a body that is read within the block counts as in flight.
-
-    All requests of a slot have one budget: together they fail at most ``retries + 1`` times, and no
-    attempt starts when failed attempts and waits have taken ``2 * timeout``. A value that is read
-    again in the same slot, after a mismatch of its checksum for example, has no further retries.
+    that a body that is read within the block counts as in flight. A value that is read again in the
+    same slot, after a mismatch of its checksum for example, has no further retries.
 
     Parameters
     ----------
-    retrier : Retrier
-        Sends the requests.
     permit : Permit, optional
         Permit of a spare slot, which never waits for another one. Two requests that each hold a
         slot and wait for another would block each other.
     """
 
-    __slots__ = ("_elapsed", "_failures", "_is_spare", "_permit", "_retrier")
+    __slots__ = ("_budget", "_is_spare", "_permit", "_retrier")
 
-    def __init__(self, retrier: Retrier, permit: Permit | None = None) -> None:
+    def __init__(
+        self, retrier: Retrier, budget: Budget | None = None, permit: Permit | None = None
+    ) -> None:
         self._retrier = retrier
+        self._budget = Budget() if budget is None else budget
         self._permit = permit
         self._is_spare = permit is not None
-        self._failures = 0
-        # Seconds that failed attempts and waits have taken.
-        self._elapsed = 0.0
 
     def __enter__(self) -> Slot:
         return self
@@ -141,9 +147,14 @@ class Slot:
             self._permit = None
 
     def spare(self) -> Slot | None:
-        """A slot with its own budget, if a permit is free now. The caller enters it at once."""
+        """A slot with the same budget, if a permit is free now. The caller enters it at once."""
         permit = self._retrier._limiter.try_acquire()
-        return None if permit is None else Slot(self._retrier, permit)
+        return None if permit is None else Slot(self._retrier, self._budget, permit)
+
+    def body_failed(self) -> bool:
+        """Count a body that broke off after its attempt. Return whether a retry is left."""
+        self._budget.failures += 1
+        return self._budget.failures <= self._retrier.policy.retries
 
     async def send(
         self,
@@ -170,7 +181,7 @@ class Slot:
         Exception
             The exception of the last attempt, with a note if there were several.
         """
-        retrier = self._retrier
+        retrier, budget = self._retrier, self._budget
         limiter = retrier._limiter
         while True:
             if self._permit is None:
@@ -187,13 +198,14 @@ class Slot:
                 if self._permit is not None:
                     limiter.release(self._permit, throttled=throttled)
                     self._permit = None
-                self._failures += 1
-                self._elapsed += time.monotonic() - began
+                ended = time.monotonic()
+                budget.failures += 1
+                budget.count(began, ended)
                 wait = self._wait(decision, refresh)
                 if wait is None:
-                    if self._failures > 1 and not getattr(error, "__notes__", None):
+                    if budget.failures > 1 and not getattr(error, "__notes__", None):
                         # Requests that wait for the same lookup of credentials share its error.
-                        error.add_note(f"tried {self._failures} times in {self._elapsed:.1f} s")
+                        error.add_note(f"tried {budget.failures} times in {budget.elapsed:.1f} s")
                     raise
             assert decision is not None
             if decision.expired:
@@ -201,7 +213,7 @@ class Slot:
                 await refresh()
                 refresh = None
             retrier._stats.retries += 1
-            self._elapsed += wait
+            budget.count(ended, ended + wait)
             await asyncio.sleep(wait)
 
     def _spare_permit(self) -> Permit:
@@ -218,4 +230,5 @@ class Slot:
             return None
         if decision.expired:
             return None if refresh is None else 0.0
-        return self._retrier.policy.wait_before(self._failures, decision, self._elapsed)
+        budget = self._budget
+        return self._retrier.policy.wait_before(budget.failures, decision, budget.elapsed)

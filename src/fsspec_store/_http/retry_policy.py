@@ -56,7 +56,7 @@ _SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 class RetryDecision:
     """A failed request is sent again, under these conditions.
 
-    Parameters
+    Attributes
     ----------
     throttled : bool, optional
         Whether the service throttled the request.
@@ -83,7 +83,7 @@ class RetryPolicy:
     a half at random, so that clients that failed at the same time do not retry at the same time.
     No wait is shorter than the ``Retry-After`` of the service.
 
-    Parameters
+    Attributes
     ----------
     timeout : float, optional
         Seconds that one attempt waits for a response, and within a body for the next bytes,
@@ -91,8 +91,7 @@ class RetryPolicy:
         an operation and the waits after them have taken twice this time.
     retries : int, optional
         Maximum number of failed attempts of an operation that are followed by another attempt,
-        ``>= 0``. A large value that is read in parts is one operation, except that each part that
-        is read beside the first response has its own retries.
+        ``>= 0``. A large value that is read or written in parts is one operation.
 
     Raises
     ------
@@ -122,13 +121,6 @@ class RetryPolicy:
         """The timeout in seconds of an attempt that transfers this number of bytes.
 
         Uploads slower than 64 KiB/s and downloads slower than 4 KiB/s exceed it.
-
-        Parameters
-        ----------
-        sent : int
-            Bytes of the request's body.
-        received : int, optional
-            Bytes of the response's body so far.
         """
         return self.timeout + sent / _MIN_UPLOAD_RATE + received / MIN_DOWNLOAD_RATE
 
@@ -139,10 +131,6 @@ class RetryPolicy:
         ----------
         retry : int
             Number of the retry, from 1.
-        decision : RetryDecision
-            Decision on the failure before it.
-        elapsed : float
-            Seconds that failed attempts and waits have taken.
         """
         if retry > self.retries:
             return None
@@ -162,8 +150,6 @@ def retry_decision_of_status(status: int, headers: Mapping[str, str]) -> RetryDe
 
     Parameters
     ----------
-    status : int
-        Of the response.
     headers : mapping
         Of the response. Names are in lower case or found in any case.
     """

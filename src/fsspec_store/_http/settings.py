@@ -30,8 +30,6 @@ class Parts(NamedTuple):
     ----------
     above : int
         Size in bytes above which a value is transferred in parts.
-    size : int
-        Size of one part in bytes.
     """
 
     above: int
@@ -47,20 +45,14 @@ _WRITES = Parts(above=64 * _MIB, size=16 * _MIB)
 class PartLimits:
     """Limits of a service on uploads, in bytes.
 
-    Parameters
+    Attributes
     ----------
-    service : str, optional
-        Name of the service, for error messages.
     smallest : int, optional
         Minimum size of a part that is not the last one.
-    largest : int, optional
-        Maximum size of a part; ``None`` for no limit.
     multiple_of : int, optional
         Sizes of parts are multiples of this.
     most : int, optional
         Maximum number of parts of one upload; ``None`` for no limit.
-    largest_request : int, optional
-        Maximum size of a value that is uploaded in one request; ``None`` for no limit.
     """
 
     service: str = "the service"
@@ -81,12 +73,8 @@ class PartLimits:
 class Settings:
     """Options of a store for the requests that it sends.
 
-    Parameters
+    Attributes
     ----------
-    policy : RetryPolicy, optional
-        Timeouts and retries.
-    stats : Stats, optional
-        Counts of the store's requests.
     transport : {"auto", "library"}, optional
         Whether the native transport may send requests.
     large_value_bytes : int, optional

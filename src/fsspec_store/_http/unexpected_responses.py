@@ -15,17 +15,7 @@ _START_BYTES = 256
 
 
 class UnexpectedServerError(OSError):
-    """The response is not one of the service.
-
-    Parameters
-    ----------
-    service : str
-        Name of the service or its protocol.
-    status : int
-        Of the response.
-    headers : mapping
-        Of the response.
-    """
+    """The response is not one of the service."""
 
     def __init__(self, service: str, status: int, headers: Mapping[str, str]) -> None:
         try:

@@ -38,23 +38,11 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
     An interruption of the calling thread, as by Ctrl-C, cancels the coroutine.
 
-    Parameters
-    ----------
-    work : coroutine
-        Not started yet.
-
-    Returns
-    -------
-    object
-        The result of the coroutine.
-
     Raises
     ------
     RuntimeError
         When called on fsspec's loop itself, which would wait for itself, or while the interpreter
         shuts down, when the loop's thread no longer runs.
-    Exception
-        The error of the coroutine.
     """
     if sys.is_finalizing():
         work.close()
@@ -126,11 +114,6 @@ def iterate(
         Closed when the iterator is closed.
     runner : callable, optional
         Runs a coroutine to its end: `run`, or `fsspec_store._runtime.threads.run_in_place`.
-
-    Yields
-    ------
-    object
-        Each item, in order.
     """
     size = 1
     # A fetch that was interrupted on another thread may still be ending, and a generator that runs

@@ -1,4 +1,4 @@
-"""Run a bounded number of awaitables at once."""
+"""A bounded number of awaitables at once, and items that are fetched ahead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         Iterable,
     )
 
-__all__ = ["for_each", "map_unordered"]
+__all__ = ["for_each", "map_unordered", "prefetched"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,11 +35,6 @@ async def map_unordered(
     An item is taken from a lazy source only when fewer than ``limit`` items are running or have
     results that were not yet yielded. The first failure cancels the running calls and is raised
     unchanged. Closing the generator also cancels them.
-
-    Parameters
-    ----------
-    limit : int
-        Maximum number of items that run at once, ``>= 1``.
     """
     source = _aiter(items)
     if limit == 1 or _has_at_most_one(items):
@@ -144,6 +139,40 @@ async def for_each(
         await _cancel(workers)
 
 
+async def prefetched(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """Yield the items of a generator, one ahead of the caller.
+
+    While the caller uses an item, the next one is fetched. At most two are in memory. An error of
+    the generator is raised after all items before it. Closing cancels and awaits the fetch, and
+    closes the generator.
+
+    Parameters
+    ----------
+    items : AsyncGenerator
+        Must not be used elsewhere. Each item may be fetched in another task.
+    """
+    fetch: asyncio.Future[tuple[tuple[T] | BaseException | None]] | None = None
+    try:
+        outcome: tuple[T] | BaseException | None = await _next_or_none(items)
+        while outcome is not None:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            # Unlike a task, a gather future prints nothing when its error is not retrieved, or when
+            # the loop is closed before it is done.
+            fetch = asyncio.gather(_next_or_none(items), return_exceptions=True)
+            # Starts the fetch, also for a caller that never waits.
+            await asyncio.sleep(0)
+            yield outcome[0]
+            (outcome,) = await fetch
+    finally:
+        # A fetch that is done is not awaited: a loop that shuts down closes all generators at once,
+        # and fails on a generator whose closing waits here.
+        if fetch is not None and not fetch.done():
+            fetch.cancel()
+            await asyncio.gather(fetch, return_exceptions=True)
+        await items.aclose()
+
+
 async def _cancel(tasks: Collection[asyncio.Task[R]]) -> None:
     if tasks:
         for task in tasks:
@@ -170,3 +199,11 @@ def _aiter(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
 async def _from_iterable(items: Iterable[T]) -> AsyncGenerator[T, None]:
     for item in items:
         yield item
+
+
+async def _next_or_none(items: AsyncGenerator[T, None]) -> tuple[T] | None:
+    """The next item in a tuple, ``None`` at the end."""
+    try:
+        return (await anext(items),)
+    except StopAsyncIteration:
+        return None

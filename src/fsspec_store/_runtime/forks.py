@@ -1,7 +1,7 @@
 """Reset of locks and state in a forked child, which has none of the parent's threads.
 
 A lock that another thread of the parent holds during the fork is never released in the child.
-``logging`` and ``concurrent.futures`` reset their locks in the same way.
+``logging`` and ``concurrent.futures`` reset their locks likewise.
 """
 
 from __future__ import annotations
@@ -22,28 +22,17 @@ _resets: list[Callable[[], None]] = []
 
 
 def free_in_child(lock: LockT) -> LockT:
-    """Register a lock to be released in every forked child, and return it.
+    """Register a lock to be released in every forked child, and return it. Referenced weakly.
 
     Another thread may be changing the guarded state during the fork. So the state must change in
     one step, or be reset by `in_child`.
-
-    Parameters
-    ----------
-    lock : threading.Lock or threading.RLock
-        Referenced weakly.
     """
     _locks.add(lock)
     return lock
 
 
 def in_child(reset: Callable[[], None]) -> Callable[[], None]:
-    """Register a function to run in every forked child after locks are released; a decorator.
-
-    Parameters
-    ----------
-    reset : callable
-        Must not wait. Functions run in the order of registration.
-    """
+    """Register a function to run in every forked child after locks are released; a decorator."""
     _resets.append(reset)
     return reset
 

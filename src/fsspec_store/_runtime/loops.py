@@ -72,13 +72,7 @@ class PerLoop(Generic[T]):
         weakref.finalize(self, _close_all, self._entries).atexit = False
 
     def get(self) -> T:
-        """The running loop's resource, created on first use.
-
-        Raises
-        ------
-        RuntimeError
-            When no event loop is running.
-        """
+        """The running loop's resource, created on first use."""
         loop = asyncio.get_running_loop()
         entry = self._entries.get(id(loop))
         # The id alone is not enough: a new loop, or one of a forked child, may have the same.
@@ -183,21 +177,21 @@ class Shared(Generic[T]):
 
     def _leave(self) -> PerLoop[T] | None:
         """The resources to close if this was the last user; later users get new ones."""
+        pool = self._pool
         with _pools_lock:
             self._is_user = False
-            self._pool.users.discard(self)
-            return None if self._pool.users else self._pool.replaced()
+            pool.users.discard(self)
+            if pool.users:
+                return None
+            unused, pool.per_loop = pool.per_loop, PerLoop(pool.resources)
+            return unused
 
 
 class _Pool(Generic[T]):
     def __init__(self, resources: Resources[T]) -> None:
-        self._resources = resources
+        self.resources = resources
         self.per_loop = PerLoop(resources)
         self.users: weakref.WeakSet[Shared[T]] = weakref.WeakSet()
-
-    def replaced(self) -> PerLoop[T]:
-        old, self.per_loop = self.per_loop, PerLoop(self._resources)
-        return old
 
 
 def frozen(value: Any) -> Hashable:
@@ -298,7 +292,7 @@ _inherited: list[Any] = []
 
 _live: weakref.WeakSet[PerLoop[Any]] = weakref.WeakSet()
 
-#: Loops of other threads that were told to close a resource, and their process.
+#: Loops of other threads that have to close a resource, and their process.
 _closing: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, int] = weakref.WeakKeyDictionary()
 
 

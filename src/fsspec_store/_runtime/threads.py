@@ -87,8 +87,6 @@ def run_in_place(work: Coroutine[Any, Any, R]) -> R:
     ------
     RuntimeError
         When the coroutine waits.
-    Exception
-        The error of the coroutine.
     """
     # Set in a copy of the context: an interruption before a reset would leave it set in the thread.
     context = copy_context()

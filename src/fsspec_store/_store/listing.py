@@ -8,8 +8,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._runtime.concurrency import map_unordered
-from .._runtime.prefetching import prefetched
+from .._runtime.concurrency import map_unordered, prefetched
 from .fan_out import fan_out_pages
 from .keys import is_listable
 

@@ -26,7 +26,7 @@ from servers.scripted import (
 
 from fsspec_store._http.http1.connection import Connection
 from fsspec_store._http.http1.head_parser import ProtocolError
-from fsspec_store._http.http1.response import BodyTooLongError, Expected, Response
+from fsspec_store._http.messages import BodyTooLongError, Expected, Response
 
 #: Longer than any test takes.
 PATIENT = 20.0
@@ -93,12 +93,11 @@ def response(body: bytes = b"", status: int = 200, *headers: str) -> bytes:
 
 async def ask(connection: Connection, head: bytes = REQUEST, **options: Any) -> Response:
     body = options.pop("body", None)
-    return await connection.request(head, body, Expected(**{"whole_up_to": WHOLE, **options}))
+    return await connection.request(head, body, Expected(**{"unread_above": WHOLE, **options}))
 
 
 def body_of(answer: Response) -> bytes:
     assert answer.body is not None
-    assert answer.length == answer.body.nbytes
     return bytes(answer.body)
 
 
@@ -239,9 +238,9 @@ async def test_on_chunk_is_optional_and_not_called_for_streams() -> None:
     async with connected(answers(response(b"one"), response(pattern(100_000)))) as (connection, _):
         assert body_of(await ask(connection, on_chunk=lambda status, headers: None)) == b"one"
         answer = await ask(
-            connection, whole_up_to=1000, on_chunk=lambda *_: pytest.fail("was called")
+            connection, unread_above=1000, on_chunk=lambda *_: pytest.fail("was called")
         )
-        assert (answer.body, answer.length) == (None, 100_000)
+        assert (answer.body, connection.unread) == (None, 100_000)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +271,7 @@ async def test_a_body_larger_than_memory_is_an_error() -> None:
     data = b"HTTP/1.1 200 OK\r\ncontent-length: 999999999999999999\r\n\r\n"
     async with connected(answers(data)) as (connection, server):
         with pytest.raises(MemoryError):
-            await ask(connection, whole_up_to=10**18)
+            await ask(connection, unread_above=10**18)
         await server.done()
 
 
@@ -317,7 +316,7 @@ async def test_an_idle_connection_holds_no_body(kind: str) -> None:
 async def test_into_of_the_right_size_is_filled_in_place(size: int) -> None:
     memory = bytearray(size)
     async with connected(answers(response(pattern(size), 206))) as (connection, _):
-        answer = await ask(connection, into=memoryview(memory), whole_up_to=0)
+        answer = await ask(connection, into=memoryview(memory), unread_above=0)
         assert answer.body is not None
         assert answer.body.obj is memory
         assert memory == pattern(size)
@@ -363,7 +362,7 @@ async def test_only_the_body_of_a_value_is_a_stream(status: int) -> None:
     data = response(bytes(200_000), status)
     # The body arrives after its head.
     async with connected(answers([data[:100], data[100:]])) as (connection, _):
-        answer = await ask(connection, whole_up_to=1)
+        answer = await ask(connection, unread_above=1)
         assert body_of(answer) == bytes(200_000)
 
 
@@ -381,7 +380,7 @@ async def test_surplus_after_a_response_is_never_the_next_response(kind: str, si
     elif kind == "into":
         data, options = response(body, 206), {"into": memoryview(bytearray(size))}
     elif kind == "stream":
-        options = {"whole_up_to": 0}
+        options = {"unread_above": 0}
     elif kind == "HEAD":
         options = {"no_body": True}
     # In one write, the surplus in its own, and one byte of it with the response.
@@ -860,9 +859,9 @@ async def test_a_stream_is_read_in_pieces_of_any_sizes(
     sent = [data[a:b] for a, b in pairwise(cuts)]
     script = answers(sent, response(b"next"))
     async with connected(script, tls=certificate if with_tls else None) as (connection, _):
-        answer = await ask(connection, whole_up_to=0)
+        answer = await ask(connection, unread_above=0)
         if answer.body is None:
-            assert (answer.length, connection.unread) == (size, size)
+            assert (answer.body, connection.unread) == (None, size)
             assert not connection.is_open
             read = bytearray()
             for piece in [*pieces, size]:
@@ -880,7 +879,7 @@ async def test_a_stream_is_read_in_pieces_of_any_sizes(
 
 async def test_a_read_beyond_the_end_of_a_stream_is_an_error() -> None:
     async with connected(answers(response(pattern(300_000)))) as (connection, _):
-        await ask(connection, whole_up_to=1000)
+        await ask(connection, unread_above=1000)
         with pytest.raises(ValueError, match="300000 bytes of the body are left, not 300001"):
             await connection.read_into(memoryview(bytearray(300_001)))
         memory = bytearray(300_000)
@@ -908,7 +907,7 @@ async def test_an_unread_stream_applies_back_pressure_and_does_not_time_out(
 
     tls = certificate if with_tls else None
     async with connected(script, patience=0.3, tls=tls, is_narrow=True) as (connection, _):
-        answer = await ask(connection, whole_up_to=1000)
+        answer = await ask(connection, unread_above=1000)
         assert answer.body is None
         for start in range(0, len(body), 5_000_000):
             await asyncio.sleep(0.5)
@@ -923,7 +922,7 @@ async def test_a_stream_that_stalls_times_out() -> None:
     data = response(pattern(300_000))
     script = answers([data[:1000], data[1000:200_000]])
     async with connected(script, patience=IMPATIENT) as (connection, server):
-        await ask(connection, whole_up_to=1000)
+        await ask(connection, unread_above=1000)
         await connection.read_into(memoryview(bytearray(100_000)))
         with pytest.raises(TimeoutError):
             await connection.read_into(memoryview(bytearray(200_000)))
@@ -943,7 +942,7 @@ async def test_a_stream_that_breaks_off_is_an_error(end: str) -> None:
             await peer.closed()
 
     async with connected(script) as (connection, server):
-        await ask(connection, whole_up_to=1000)
+        await ask(connection, unread_above=1000)
         with pytest.raises(ConnectionResetError, match="within the response"):
             await connection.read_into(memoryview(bytearray(300_000)))
         assert not connection.is_open
@@ -960,7 +959,7 @@ async def test_received_bytes_of_a_broken_stream_can_be_read() -> None:
         await peer.send(data[:50_000])
 
     async with connected(script) as (connection, server):
-        await ask(connection, whole_up_to=1000)
+        await ask(connection, unread_above=1000)
         await server.done()
         memory = bytearray(40_000)
         await connection.read_into(memoryview(memory))
@@ -972,7 +971,7 @@ async def test_received_bytes_of_a_broken_stream_can_be_read() -> None:
 async def test_a_cancelled_read_of_a_stream_closes_the_connection() -> None:
     data = response(pattern(300_000))
     async with connected(answers([data[:1000], data[1000:200_000]])) as (connection, server):
-        await ask(connection, whole_up_to=1000)
+        await ask(connection, unread_above=1000)
         reading = asyncio.create_task(connection.read_into(memoryview(bytearray(300_000))))
         await asyncio.sleep(0)
         # The whole body is read, but not received.
@@ -1041,7 +1040,7 @@ def test_on_other_loops_and_in_debug_mode(
         async with connected(script, tls=certificate if with_tls else None) as (connection, _):
             assert body_of(await ask(connection)) == body
             assert body_of(await put(connection, body)) == body
-            answer = await ask(connection, whole_up_to=1000)
+            answer = await ask(connection, unread_above=1000)
             assert answer.body is None
             memory = bytearray(len(body))
             await connection.read_into(memoryview(memory)[:1_000_000])

@@ -29,7 +29,7 @@ from servers.scripted import (
 
 from fsspec_store._http.http1.closing import close_without_loop
 from fsspec_store._http.http1.pool import Origin, Pool, Stream
-from fsspec_store._http.http1.response import Response
+from fsspec_store._http.messages import Expected, LargeBody, Response
 from fsspec_store._runtime.loops import PerLoop
 
 REQUEST = b"GET /x HTTP/1.1\r\nhost: test\r\n\r\n"
@@ -59,15 +59,19 @@ async def keep_answering(peer: Peer) -> None:
         pass
 
 
-async def ask(pool: Pool, origin: Origin, path: str = "/x") -> tuple[Response, Stream | None]:
+async def ask(pool: Pool, origin: Origin, path: str = "/x") -> Response[Any]:
     head = REQUEST.replace(b"/x", path.encode())
-    return await pool.request(origin, head, whole_up_to=2**16)
+    return await pool.request(origin, head, None, Expected(unread_above=2**16))
+
+
+async def ask_long(pool: Pool, origin: Origin) -> LargeBody:
+    answer = await ask(pool, origin, "/long")
+    assert isinstance(answer.body, LargeBody)
+    return answer.body
 
 
 async def get(pool: Pool, origin: Origin) -> None:
-    answer, stream = await ask(pool, origin)
-    assert stream is None
-    assert answer.body is not None
+    answer = await ask(pool, origin)
     assert bytes(answer.body) == b"ok"
 
 
@@ -189,8 +193,7 @@ async def test_an_unexpected_response_is_not_returned() -> None:
 
     async with serving(script) as (pool, origin, server):
         for number in range(1, 6):
-            answer, _ = await pool.request(origin, REQUEST, whole_up_to=2**20)
-            assert answer.body is not None
+            answer = await pool.request(origin, REQUEST)
             assert bytes(answer.body) == b"%d" % number * 70_000
         assert len(server.peers) == 5
 
@@ -201,10 +204,8 @@ async def test_an_unexpected_response_is_not_returned() -> None:
 async def test_a_stream_read_to_its_end_releases_its_connection() -> None:
     async with serving() as (pool, origin, server):
         for _ in range(3):
-            answer, stream = await ask(pool, origin, "/long")
-            assert answer.body is None
-            assert stream is not None
-            memory = bytearray(answer.length)
+            body = await ask_long(pool, origin)
+            stream, memory = body.stream, bytearray(body.size)
             await stream.read_into(memoryview(memory)[:1000])
             await stream.read_into(memoryview(memory)[1000:])
             assert memory == LONG_BODY
@@ -217,8 +218,7 @@ async def test_a_stream_read_to_its_end_releases_its_connection() -> None:
 @pytest.mark.parametrize("read", [0, 1000, len(LONG_BODY) - 1])
 async def test_a_stream_not_read_to_its_end_closes_its_connection(read: int) -> None:
     async with serving() as (pool, origin, server):
-        _, stream = await ask(pool, origin, "/long")
-        assert stream is not None
+        stream = (await ask_long(pool, origin)).stream
         await stream.read_into(memoryview(bytearray(read)))
         stream.close()
         await server.done()
@@ -228,8 +228,7 @@ async def test_a_stream_not_read_to_its_end_closes_its_connection(read: int) -> 
 
 async def test_a_stream_closed_during_a_read_closes_its_connection() -> None:
     async with serving() as (pool, origin, server):
-        _, stream = await ask(pool, origin, "/long")
-        assert stream is not None
+        stream = (await ask_long(pool, origin)).stream
         reading = asyncio.create_task(stream.read_into(memoryview(bytearray(len(LONG_BODY)))))
         await asyncio.sleep(0)
         stream.close()
@@ -416,8 +415,8 @@ async def test_aclose_closes_connections_in_any_state(
     how: str, with_tls: bool, certificate: Certificate
 ) -> None:
     async with serving(tls=certificate if with_tls else None) as (pool, origin, server):
-        _, abandoned = await ask(pool, origin, "/long")
-        _, kept_open = await ask(pool, origin, "/long")
+        abandoned = (await ask_long(pool, origin)).stream
+        kept_open = (await ask_long(pool, origin)).stream
         assert abandoned is not None
         assert kept_open is not None
         await asyncio.gather(get(pool, origin), get(pool, origin))
@@ -492,8 +491,7 @@ def nothing_said() -> Iterator[None]:
 async def use(pool: Pool, origin: Origin) -> Stream:
     """Leaves two idle connections, and one in the middle of a body."""
     await asyncio.gather(get(pool, origin), get(pool, origin), get(pool, origin))
-    _, stream = await ask(pool, origin, "/long")
-    assert stream is not None
+    stream = (await ask_long(pool, origin)).stream
     await stream.read_into(memoryview(bytearray(1000)))
     return stream
 

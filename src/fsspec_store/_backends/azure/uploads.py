@@ -1,6 +1,6 @@
 """Uploads a value in one request, or in blocks that are committed as a blob.
 
-Each body has a checksum, which the service verifies. Does not know how a request is sent.
+Each body has a checksum, which the service verifies.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from ..._http.payloads import Body
 from ..._http.responses import StatusError
+from ..._runtime.threads import in_thread
+from ..checksums import md5_in_base64
 from ..object_store.writing import (
     WRITER,
     Condition,
@@ -20,64 +22,29 @@ from ..object_store.writing import (
     failure_of_status,
     upload_parts,
 )
-from .bodies import checksum_headers
+from .client import Client
+from .reading import Reader
 from .responses import AzureError, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
     from ..._http.messages import Response
-    from .client import Client
-    from .reading import Reader
 
-__all__ = ["MAX_PUT_BYTES", "AzureUpload"]
+__all__ = ["MAX_PUT_BYTES", "AzureUpload", "checksum_headers"]
 
 #: Maximum size of a blob that is uploaded in one request ("Put Blob").
 MAX_PUT_BYTES = 5000 * 2**20
 
 #: Names of metadata are C# identifiers ("Naming and Referencing Containers, Blobs, and Metadata").
 _WRITER_HEADER = f"x-ms-meta-{WRITER.replace('-', '_')}"
+#: Checksums of longer bodies are computed in a thread.
+_HASH_IN_THREAD_BYTES = 2**18
 _CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 
 
-class AzureUpload(Upload):
-    """One write of one value, with or without a condition.
-
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    reader : Reader
-        Reads the value back.
-    path : str
-        The blob.
-    data : memoryview
-        The value.
-    condition : Condition
-        When to write it.
-    etag : str, optional
-        ETag that the stored blob must have.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        reader: Reader,
-        path: str,
-        data: memoryview,
-        condition: Condition,
-        etag: str | None = None,
-    ) -> None:
-        super().__init__(data, condition)
-        self._client = client
-        self._reader = reader
-        self._path = path
-        self._headers = {}
-        if condition is Condition.CREATE:
-            self._headers["If-None-Match"] = "*"
-        if self.writer is not None:
-            assert etag is not None
-            self._headers |= {"If-Match": etag, _WRITER_HEADER: self.writer}
+class AzureUpload(Upload[Client, Reader, str]):
+    """One write of one blob, given by its path."""
 
     async def run(self, *, block_bytes: int | None = None) -> bool:
         """Write the value; ``False`` when the condition is not met.
@@ -86,11 +53,6 @@ class AzureUpload(Upload):
         ----------
         block_bytes : int, optional
             Size of the blocks of the upload; by default the value is uploaded in one request.
-
-        Raises
-        ------
-        AzureError
-            For an error response with another reason.
         """
         if block_bytes is not None:
             body = await self._put_blocks(block_bytes)
@@ -105,14 +67,20 @@ class AzureUpload(Upload):
 
     async def _put(self, query: str, headers: Mapping[str, str], body: Body) -> bool:
         """Send the request that writes the blob."""
-        all_headers = {**headers, **await checksum_headers(body.data), **self._headers}
+        all_headers = {**headers, **await checksum_headers(body.in_one_piece())}
+        if self._condition is Condition.CREATE:
+            all_headers["If-None-Match"] = "*"
+        if self._version is not None and self.writer is not None:
+            all_headers |= {"If-Match": self._version, _WRITER_HEADER: self.writer}
 
         def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
             return self._attempt(
                 self._client.http.once("PUT", url, headers, expect={201}, data=body)
             )
 
-        sending = self._client.sign_and_retry("PUT", self._path, query, all_headers, attempt)
+        sending = self._client.sign_and_retry(
+            "PUT", self._target, query, all_headers, attempt, budget=self.budget
+        )
         return bool(await self._result(sending))
 
     async def _put_blocks(self, block_bytes: int) -> Body:
@@ -125,7 +93,13 @@ class AzureUpload(Upload):
             query = f"comp=block&blockid={quote(name, safe='')}"
             headers = {"Content-Type": "application/octet-stream", **await checksum_headers(block)}
             await self._client.request(
-                "PUT", self._path, query, expect={201}, headers=headers, data=Body(block)
+                "PUT",
+                self._target,
+                query,
+                expect={201},
+                headers=headers,
+                data=Body(block),
+                budget=self.budget,
             )
             return name
 
@@ -151,8 +125,17 @@ class AzureUpload(Upload):
         return failure if failure is WriteFailure.UNKNOWN else WriteFailure.NOT_WRITTEN
 
     async def _read_back(self) -> bytes | memoryview | None:
-        return await self._reader.read(self._path, None)
+        return await self._reader.read(self._target, None)
 
     async def _read_writer(self) -> str | None:
-        response = await self._client.request("HEAD", self._path, expect={200, 404})
+        response = await self._client.request("HEAD", self._target, expect={200, 404})
         return response.headers.get(_WRITER_HEADER)
+
+
+async def checksum_headers(data: memoryview) -> dict[str, str]:
+    """The headers by which the service verifies a body."""
+    if len(data) > _HASH_IN_THREAD_BYTES:
+        digest = await in_thread(md5_in_base64, data)
+    else:
+        digest = md5_in_base64(data)
+    return {"Content-Length": str(len(data)), "Content-MD5": digest}

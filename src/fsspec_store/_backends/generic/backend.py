@@ -18,7 +18,7 @@ from ..._core.leftovers import ABANDONED_AFTER, is_older
 from ..base import Backend
 from ..local.backend import LocalBackend
 from ..pages import Page
-from ..temporary_names import REFUSED, is_temporary
+from ..temporary_names import RESERVED_NAME, is_temporary
 from .atomic_write import write_and_rename
 from .cached_copies import CachedCopies
 from .copy_folders import NotCopiedError
@@ -217,7 +217,7 @@ class GenericBackend(Backend):
         if max(len(segment.encode()) for segment in path.split("/")) > _MAX_NAME_BYTES:
             return f"a file's name has at most {_MAX_NAME_BYTES} bytes"
         if is_temporary(path):
-            return REFUSED
+            return RESERVED_NAME
         return None
 
     def failure(self, error: Exception) -> Failure:

@@ -17,7 +17,7 @@ from ..._http.content_range import (
     content_coding,
     content_length,
 )
-from ..._http.http1.response import BodyTooLongError
+from ..._http.messages import BodyTooLongError
 from ..._http.retry_policy import MIN_DOWNLOAD_RATE, too_slow
 
 __all__ = ["BoundedResponse"]

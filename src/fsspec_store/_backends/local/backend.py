@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..._core.failures import Failure, builtin_failure
 from ..._runtime.threads import in_thread
 from ..base import Backend
-from ..temporary_names import REFUSED, is_temporary
+from ..temporary_names import RESERVED_NAME, is_temporary
 from .leftovers import remove_temporary, temporary_files
 from .locks import run_locked
 from .reading import read, read_version, size
@@ -113,7 +113,7 @@ class LocalBackend(Backend):
 
     def check_path(self, path: str) -> str | None:
         if is_temporary(path):
-            return REFUSED
+            return RESERVED_NAME
         # Fast path: a character has at most four bytes.
         if len(path) * 4 <= _MAX_NAME_BYTES:
             return None

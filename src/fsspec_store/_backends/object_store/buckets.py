@@ -8,15 +8,10 @@ __all__ = ["Buckets"]
 
 
 class Buckets(ABC):
-    """The buckets of one service.
-
-    Attributes
-    ----------
-    seen : set of str
-        Buckets that are known to exist.
-    """
+    """The buckets of one service."""
 
     def __init__(self) -> None:
+        #: Buckets that are known to exist.
         self.seen: set[str] = set()
 
     async def require(self, bucket: str) -> None:
@@ -31,5 +26,5 @@ class Buckets(ABC):
         """Request the bucket; raise `BucketMissingError` when it is missing.
 
         Permission to read objects does not include permission to read the bucket's metadata: a
-        refused request proves that the bucket exists.
+        request that is denied proves that the bucket exists.
         """

@@ -17,13 +17,7 @@ _CONCURRENT_BATCHES = 4
 
 
 class BatchesUnsupportedError(Exception):
-    """The service does not support batches.
-
-    Parameters
-    ----------
-    reason : str, optional
-        The service's error code.
-    """
+    """The service does not support batches."""
 
     def __init__(self, reason: str | None = None) -> None:
         super().__init__(reason)

@@ -6,40 +6,36 @@ A service supplies the request for a value and the request for a part of a versi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import closing
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import aiohttp
 
-from ..._http.content_range import is_of_total, part_start, total_size
-from ..._http.large_reads import read_large, spares
+from ..._core.failures import RangeNotSatisfiableError
+from ..._core.ranges import is_out_of_range, resolve
+from ..._http.content_range import (
+    check_discarded,
+    check_part,
+    is_of_total,
+    part_start,
+    total_size,
+)
+from ..._http.large_reads import read_large, read_slice
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
-    from ..._core.byte_requests import ByteRequest, RangeByteRequest
+    from ..._core.byte_requests import ByteRequest
+    from ..._http.large_reads import FetchPart
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
 
-__all__ = [
-    "FetchPart",
-    "Found",
-    "ValueReader",
-    "is_version",
-    "read_in_parts",
-    "size_from_range",
-]
+__all__ = ["ValueReader", "is_version", "read_requested_range", "size_from_range"]
 
 Target = TypeVar("Target")
-
-#: A response whose body was read, or left unread because it is large.
-Found: TypeAlias = Response[ResponseBody]
-#: ``await fetch(part, sink, slot)`` reads this range of one version of a value into ``sink``, or
-#: raises `ChangedWhileReadError`.
-FetchPart: TypeAlias = "Callable[[RangeByteRequest, memoryview, Slot], Awaitable[object]]"
 
 
 class ValueReader(ABC, Generic[Target]):
@@ -55,7 +51,7 @@ class ValueReader(ABC, Generic[Target]):
 
     def __init__(self, slot: Callable[[], Slot], parts: Parts) -> None:
         self._slot = slot
-        self._part_bytes = parts.size
+        self._parts = parts
 
     async def get(
         self, target: Target, request: ByteRequest | None
@@ -63,116 +59,110 @@ class ValueReader(ABC, Generic[Target]):
         """The response with the requested bytes, from one request or several."""
         with self._slot() as slot:
             response = await self._get(target, request, slot, allow_large=True)
-            body = response.body
-            if isinstance(body, LargeBody):
-                content_range = response.headers.get("Content-Range")
-                total = body.size if content_range is None else total_size(content_range)
-                whole = await read_in_parts(
-                    slot,
-                    body,
-                    content_range,
-                    self._fetch_part(target, response.headers, total),
-                    self._part_bytes,
-                    self._checksum(response),
-                )
-                if whole is not None:
-                    return Response(response.status, response.headers, whole)
-                # The value changed between the parts. A single response is of one version.
-                response = await self._get(target, request, slot, allow_large=False)
-                body = response.body
-                assert not isinstance(body, LargeBody)
-        return Response(response.status, response.headers, body)
+            if isinstance(response.body, LargeBody):
+                response = await self._get_large(target, request, slot, response, response.body)
+        return cast("Response[bytes | memoryview]", response)
 
     @abstractmethod
     async def _get(
         self, target: Target, request: ByteRequest | None, slot: Slot, *, allow_large: bool
-    ) -> Found:
+    ) -> Response[ResponseBody]:
         """Request a value, with retries. With ``allow_large`` a large body may be left unread."""
 
     @abstractmethod
     def _fetch_part(
         self, target: Target, headers: Mapping[str, str], total: int | None
     ) -> FetchPart:
-        """Return a function that reads a part of the version in a response.
+        """Return a function that reads a part of the version in a response."""
 
-        Parameters
-        ----------
-        target
-            The value.
-        headers : mapping
-            Of the response.
-        total : int or None
-            Size of the value in bytes, ``None`` if the response does not state it.
+    def _checksum(self, response: Response[ResponseBody]) -> Callable[[memoryview], object] | None:
+        """Return a function that verifies the bytes of a response; ``None`` without a checksum.
+
+        The function raises `aiohttp.ClientPayloadError`.
         """
-
-    def _checksum(self, found: Found) -> Callable[[memoryview], None] | None:
-        """Return a function that verifies the bytes of a response; ``None`` without a checksum."""
         return None
 
+    async def _get_large(
+        self,
+        target: Target,
+        request: ByteRequest | None,
+        slot: Slot,
+        response: Response[ResponseBody],
+        body: LargeBody,
+    ) -> Response[ResponseBody]:
+        """Read the body of a response in parts, or request the value again as a whole."""
+        content_range = response.headers.get("content-range")
+        total = body.size if content_range is None else total_size(content_range)
+        verify = self._checksum(response)
+        with suppress(ChangedWhileReadError):
+            memory = await read_large(
+                body.stream,
+                body.size,
+                self._fetch_part(target, response.headers, total),
+                slot,
+                part_bytes=self._parts.size,
+                first=part_start(content_range),
+            )
+            with suppress(aiohttp.ClientPayloadError):
+                if verify is not None:
+                    await in_thread(verify, memory)
+                return Response(response.status, response.headers, memory)
+        # A single response is of one version. The corrupt part is unknown.
+        return await self._get(target, request, slot, allow_large=False)
 
-async def read_in_parts(
-    slot: Slot,
+
+async def read_requested_range(
+    response: Response[ResponseBody],
     body: LargeBody,
-    content_range: str | None,
-    fetch: FetchPart,
-    part_bytes: int,
-    verify: Callable[[memoryview], None] | None = None,
-) -> memoryview | None:
-    """Read the rest of a response by several requests; ``None`` if their versions differ.
+    request: ByteRequest | None,
+    *,
+    is_pinned: bool,
+) -> tuple[Response[ResponseBody], bool]:
+    """Read the requested range of a large body, unless it can be read in parts.
+
+    Returns the response with the bytes, or with the unread body, and whether the range is the whole
+    body.
 
     Parameters
     ----------
-    slot : Slot
-        Slot of the response.
     body : LargeBody
-        Body of the response. It is closed.
-    content_range : str or None
-        The response's header.
-    fetch : callable
-        Reads a part of the same version.
-    part_bytes : int
-        Size of a part in bytes, ``>= 1``.
-    verify : callable, optional
-        Raises `aiohttp.ClientPayloadError` for bytes that do not match a checksum.
+        Its body. The stream is closed, unless it is left unread.
+    is_pinned : bool
+        Whether the response identifies a version whose parts can be requested. A body that is
+        exactly the requested range is then left unread.
+
+    Raises
+    ------
+    RangeNotSatisfiableError, aiohttp.ClientPayloadError
+        As `fsspec_store._http.content_range.requested_part`.
+    OSError
+        When the server ignores the range, and more than 64 MiB precede it.
     """
-
-    def fetch_in(slot: Slot) -> Callable[[RangeByteRequest, memoryview], Awaitable[object]]:
-        return lambda part, sink: fetch(part, sink, slot)
-
-    with closing(body.stream) as stream:
-        try:
-            memory = await read_large(
-                stream,
-                body.size,
-                fetch_in(slot),
-                first=part_start(content_range),
-                spare=spares(slot, fetch_in),
-                part_bytes=part_bytes,
-            )
-            if verify is not None:
-                await in_thread(verify, memory)
-        except (ChangedWhileReadError, aiohttp.ClientPayloadError):
-            return None
-    return memory
+    status, headers, size = response.status, response.headers, body.size
+    start, end = 0, size
+    try:
+        content_range = headers.get("content-range")
+        if not check_part(size, request, status=status, content_range=content_range):
+            if is_out_of_range(request, size):
+                raise RangeNotSatisfiableError(size)
+            start, end = resolve(request, size)
+            check_discarded(start)
+    except BaseException:
+        body.stream.close()
+        raise
+    is_whole = end - start == size
+    if is_whole and is_pinned:
+        return response, True
+    return Response(status, headers, await read_slice(body.stream, start, end)), is_whole
 
 
 def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[str, str]], bool]:
-    """Return whether headers are those of a part of this version.
-
-    Parameters
-    ----------
-    name : str
-        The header with the version.
-    version : str
-        Its value.
-    total : int or None
-        Size of the value in bytes, ``None`` if unknown.
-    """
+    """Return whether headers are those of a part of this version."""
     # A service may ignore the condition of a request.
     return lambda headers: headers.get(name) == version and is_of_total(headers, total)
 
 
-def size_from_range(found: Found) -> int:
+def size_from_range(response: Response[ResponseBody]) -> int:
     """The size of a value from the response to a request for its first byte.
 
     Raises
@@ -180,17 +170,16 @@ def size_from_range(found: Found) -> int:
     OSError
         When the response does not state the size.
     """
-    body = found.body
+    body, status = response.body, response.status
+    size = body.size if isinstance(body, LargeBody) else len(body)
     if isinstance(body, LargeBody):
         body.stream.close()
-        if found.status == 206:
-            raise aiohttp.ClientPayloadError(f"{body.size} bytes received for one byte")
-    total = total_size(found.headers.get("Content-Range"))
+        if status == 206:
+            raise aiohttp.ClientPayloadError(f"{size} bytes received for one byte")
+    total = total_size(response.headers.get("content-range"))
     if total is not None:
         return total
-    if found.status == 206:
+    if status == 206:
         raise OSError("the response to a range does not state the size of the value")
-    if found.status == 200:
-        return body.size if isinstance(body, LargeBody) else len(body)
     # No range of an empty value is satisfiable (416).
-    return 0
+    return size if status == 200 else 0

@@ -10,8 +10,9 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from enum import Enum, auto
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ..._http.retrier import Budget
 from ..._runtime.concurrency import for_each
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["WRITER", "Condition", "Upload", "WriteFailure", "failure_of_status", "upload_parts"]
 
 T = TypeVar("T")
+ClientT = TypeVar("ClientT")
+ReaderT = TypeVar("ReaderT")
+TargetT = TypeVar("TargetT")
 
 #: Metadata key with the identity of the writer of a replacement.
 WRITER = "fsspec-store-writer"
@@ -63,27 +67,35 @@ def failure_of_status(status: int | None) -> WriteFailure:
     return WriteFailure.NOT_WRITTEN
 
 
-class Upload(ABC):
+class Upload(ABC, Generic[ClientT, ReaderT, TargetT]):
     """One write of one value. A service supplies the requests.
-
-    Parameters
-    ----------
-    data : memoryview
-        The value.
-    condition : Condition
-        When to write it.
 
     Attributes
     ----------
+    budget : Budget
+        Failures that all requests of this write may have together.
     writer : str or None
         Identity of this write, to be stored with a replacement: another writer may replace the
         value by equal bytes. A creation succeeds for all writers of equal bytes.
     """
 
-    def __init__(self, data: memoryview, condition: Condition) -> None:
+    def __init__(
+        self,
+        client: ClientT,
+        reader: ReaderT,
+        target: TargetT,
+        data: memoryview,
+        condition: Condition,
+        version: str | None = None,
+    ) -> None:
+        self._client = client
+        self._reader = reader
+        self._target = target
         self._data = data
         self._condition = condition
+        self._version = version
         self._may_be_written = False
+        self.budget = Budget()
         self.writer = secrets.token_hex(8) if condition is Condition.REPLACE else None
 
     @abstractmethod
@@ -143,10 +155,6 @@ async def upload_parts(
     ----------
     put : callable
         ``await put(index, part)`` uploads a part; the index of the first one is 0.
-    data : memoryview
-        The value.
-    part_bytes : int
-        Size of a part in bytes, ``>= 1``.
     """
     results: dict[int, T] = {}
 

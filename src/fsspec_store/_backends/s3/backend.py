@@ -16,13 +16,14 @@ from botocore.handlers import VALID_BUCKET
 from ..._core.byte_requests import SuffixByteRequest
 from ..._core.failures import Failure, RangeNotSatisfiableError
 from ..._core.versions import is_etag
-from ..._http.content_range import content_length, total_size
+from ..._http.content_range import content_length
 from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
+from ..object_store.reading import size_from_range
 from ..object_store.writing import Condition
 from ..pages import Continuation, Page, check_stated_prefix
-from ..temporary_names import REFUSED, is_temporary
+from ..temporary_names import RESERVED_NAME, is_temporary
 from .buckets import S3Buckets
 from .bulk_delete import S3BulkDelete
 from .client import Client
@@ -71,13 +72,7 @@ _NOT_LISTED = "XMinioInvalidResourceName"
 
 
 class S3Backend(Backend):
-    """Objects of S3 buckets, by paths such as ``bucket/prefix/key``.
-
-    Parameters
-    ----------
-    fs, settings
-        See `Backend`.
-    """
+    """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
     part_limits = _PART_LIMITS
 
@@ -102,20 +97,18 @@ class S3Backend(Backend):
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         bucket, key = self._split(path)
         try:
-            found = await self._reader.read(bucket, key, request)
+            found = await self._reader.read((bucket, key), request)
             if found is None:
                 await self._buckets.require(bucket)
                 return None
-            return found[0]
+            return found.body
         except OSError as error:
             if error_code(error) not in OUT_OF_RANGE:
                 raise
             if isinstance(request, SuffixByteRequest):
                 return b""
-            size = content_length(
-                {"Content-Length": str(error_details(error).get("ActualObjectSize"))}
-            )
-            raise RangeNotSatisfiableError(size) from error
+            size = str(error_details(error).get("ActualObjectSize"))
+            raise RangeNotSatisfiableError(content_length({"content-length": size})) from error
 
     async def size(self, path: str) -> int | None:
         bucket, key = self._split(path)
@@ -156,12 +149,14 @@ class S3Backend(Backend):
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         bucket, key = self._split(path)
-        found = await self._reader.read(bucket, key, None)
+        found = await self._reader.read((bucket, key))
         if found is None:
             await self._buckets.require(bucket)
-        elif not is_etag(found[1]):
-            raise NotImplementedError(f"this service gives an object no ETag, but {found[1]!r}")
-        return found
+            return None
+        etag = found.headers.get("etag", "")
+        if not is_etag(etag):
+            raise NotImplementedError(f"this service gives an object no ETag, but {etag!r}")
+        return found.body, etag
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         await self._probe_conditions(path)
@@ -243,8 +238,8 @@ class S3Backend(Backend):
         return "invalid bucket name"
 
     def check_path(self, path: str) -> str | None:
-        if is_temporary(path):
-            return REFUSED
+        if path.endswith(".tmp") and is_temporary(path):
+            return RESERVED_NAME
         # Most paths pass here: a character takes four bytes at most.
         if len(path) * 4 <= _MAX_KEY_BYTES:
             return None
@@ -298,14 +293,7 @@ class S3Backend(Backend):
             # An empty object has no first byte.
             return 0
         self._buckets.seen.add(bucket)
-        if not isinstance(found.body, bytes | memoryview):
-            found.body.close()
-        total = total_size(found.content_range)
-        if total is not None:
-            return total
-        if found.status == 206:
-            raise OSError("the response to a range does not state the size of the object")
-        return found.length
+        return size_from_range(found)
 
     def _split(self, path: str) -> tuple[str, str]:
         if path.startswith("arn:"):
@@ -318,8 +306,8 @@ class S3Backend(Backend):
         self, path: str, data: memoryview, condition: Condition, etag: str | None = None
     ) -> bool:
         target = self._split(path)
-        upload = S3Upload(self._client, self._reader, self._cleanup, target, data, condition, etag)
-        is_written = await upload.run(part_bytes=self._part_bytes(data.nbytes))
+        upload = S3Upload(self._client, self._reader, target, data, condition, etag)
+        is_written = await upload.run(self._cleanup, part_bytes=self._part_bytes(data.nbytes))
         self._buckets.seen.add(target[0])
         return is_written
 

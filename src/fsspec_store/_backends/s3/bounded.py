@@ -18,7 +18,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 from ..._core.redaction import public_url
 from ..._http.aiohttp_bodies import Watchdog, read_up_to
 from ..._http.framing import bound_framing
-from ..._http.http1.response import BodyTooLongError
+from ..._http.messages import BodyTooLongError
 from ..._http.retry_policy import RetryPolicy
 from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError
 from .xml import MAX_ERROR_BYTES
@@ -87,7 +87,7 @@ class _Sessions(dict[Any, Any]):
 
 
 class BoundedHTTPSession(AIOHTTPSession):  # type: ignore[misc, unused-ignore]
-    """aiobotocore's HTTP session with responses of limited size."""
+    """HTTP session of aiobotocore with responses of limited size."""
 
     response_class = S3Response
     _sessions: Any

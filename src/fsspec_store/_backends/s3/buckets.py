@@ -15,13 +15,7 @@ __all__ = ["S3Buckets"]
 
 
 class S3Buckets(Buckets):
-    """The buckets of an S3 service. A plain 404 need not come from S3.
-
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    """
+    """The buckets of an S3 service. A 404 may be from another server."""
 
     def __init__(self, client: Client) -> None:
         super().__init__()

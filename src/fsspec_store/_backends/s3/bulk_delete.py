@@ -23,13 +23,7 @@ _NOT_IN_XML = re.compile("[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 
 
 class S3BulkDelete(BulkDelete):
-    """Deletes objects.
-
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    """
+    """Deletes objects."""
 
     #: S3 API Reference, "DeleteObjects".
     batch_size = 1000
@@ -72,13 +66,7 @@ class S3BulkDelete(BulkDelete):
 
 
 class KeyNotDeletedError(OSError):
-    """A bulk delete did not delete one of its keys.
-
-    Parameters
-    ----------
-    failed : mapping
-        The ``Error`` element of the key in the response.
-    """
+    """A bulk delete did not delete one of its keys."""
 
     def __init__(self, failed: Mapping[str, Any]) -> None:
         failed = {name: text for name, text in failed.items() if len(str(text)) <= MAX_ERROR_BYTES}

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import aiohttp
+
 from ..checksums import ALGORITHMS, in_base64
-from ..checksums import crc32 as _crc32
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..checksums import Hash
 
-__all__ = ["CHECKSUM_HEADERS", "ChecksumError", "StatedChecksum", "crc32", "stated_checksum"]
+__all__ = ["CHECKSUM_HEADERS", "ChecksumError", "StatedChecksum", "stated_checksum"]
 
 _PREFIX = "x-amz-checksum-"
 
 
-class ChecksumError(ConnectionError):
+class ChecksumError(aiohttp.ClientPayloadError, ConnectionError):
     """A body differs from its checksum: it was corrupted in transit or in the storage."""
-
-
-def crc32(data: memoryview) -> str:
-    """The CRC-32 of `data` in base64, the value of the header ``x-amz-checksum-crc32``."""
-    return in_base64(_crc32(data).to_bytes(4, "big"))
 
 
 def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:
@@ -32,11 +28,6 @@ def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:
     Composite checksums are ignored: they end in ``-`` and the number of parts, and are computed
     from the parts' checksums (S3 User Guide, "Checking object integrity"). CRC-64/NVME needs
     ``awscrt``, CRC-32C ``awscrt`` or ``google-crc32c``.
-
-    Parameters
-    ----------
-    headers : mapping
-        Response headers, names in lower case.
     """
     for algorithm, start in ALGORITHMS.items():
         stated = headers.get(_PREFIX + algorithm)
@@ -48,17 +39,7 @@ def stated_checksum(headers: Mapping[str, str]) -> StatedChecksum | None:
 
 
 class StatedChecksum:
-    """The stated checksum of an object, and the one computed from the bytes received so far.
-
-    Parameters
-    ----------
-    algorithm : str
-        Name of the algorithm, as in the header.
-    stated : str
-        The checksum in the header, in base64.
-    computed : object
-        A new hash object.
-    """
+    """The stated checksum of an object, and the one computed from the bytes received so far."""
 
     def __init__(self, algorithm: str, stated: str, computed: Hash) -> None:
         self._algorithm = algorithm

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.redaction import hidden
 from ..._http.limiter import MAX_IN_FLIGHT
-from ..._http.retrier import Retrier, Slot
+from ..._http.retrier import Budget, Retrier, Slot
 from ..._runtime.loops import Shared, frozen
 from .error_responses import UnexpectedResponseError
 from .features import CHECKSUM_MODE, OPTIONAL, may_be_unsupported
@@ -51,13 +51,6 @@ _UNDERSTOOD = OUT_OF_RANGE | PRECONDITION_FAILED
 class Client:
     """Sends requests with the settings of one user.
 
-    Parameters
-    ----------
-    fs : S3FileSystem
-        As the user configured it.
-    settings : Settings
-        The store's options for requests.
-
     Raises
     ------
     StorageOptionError
@@ -85,15 +78,15 @@ class Client:
         """Those of the running event loop."""
         return self._transports.get()
 
-    async def send(self, request: Request[T]) -> T:
-        """Send a request until it succeeds or fails permanently."""
-        return await self.retry(partial(self.send_once, request))
+    async def send(self, request: Request[T], budget: Budget | None = None) -> T:
+        """Send a request until it succeeds, fails permanently, or the budget is used up."""
+        return await self.retry(partial(self.send_once, request), budget)
 
-    async def retry(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Await ``attempt()`` until it succeeds or fails permanently."""
+    async def retry(self, attempt: Callable[[], Awaitable[T]], budget: Budget | None = None) -> T:
+        """Await ``attempt()`` as `send` does."""
         if self._used is not None and self._used.credentials_rejected:
             self._replace_rejected()
-        return await self._retrier.send(attempt, refresh=self.refresh)
+        return await self._retrier.send(attempt, refresh=self.refresh, budget=budget)
 
     def slot(self) -> Slot:
         """A slot for a request whose body is read after the attempt."""
@@ -112,17 +105,8 @@ class Client:
 
         Parameters
         ----------
-        request : Request
-            The request.
         without : frozenset of str, optional
             Optional features to leave out; by default those that the service does not support.
-
-        Raises
-        ------
-        ChecksumError
-            When a body was corrupted in transit, in either direction.
-        OSError
-            Raised by s3fs, or like those.
         """
         transports = self._transports.get()
         if transports is not self._used:

@@ -37,17 +37,11 @@ _NO_VERSION = '"00000000000000000000000000000000"'
 
 @dataclass
 class Conditions:
-    """The conditions that a service honours; ``None`` before the probe.
+    """The conditions that a service honours; ``None`` before the probe."""
 
-    Attributes
-    ----------
-    create : bool or None
-        ``If-None-Match: *`` on a write.
-    replace : bool or None
-        ``If-Match`` on a write.
-    """
-
+    #: ``If-None-Match: *`` on a write.
     create: bool | None = None
+    #: ``If-Match`` on a write.
     replace: bool | None = None
     #: Concurrent writers share one probe.
     _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = field(
@@ -57,19 +51,7 @@ class Conditions:
     async def probe(
         self, client: Client, cleanup: Cleanup, endpoint: str, bucket: str, directory: str
     ) -> None:
-        """Probe the service, unless the result is known.
-
-        Parameters
-        ----------
-        client : Client
-            Sends requests.
-        cleanup : Cleanup
-            Removes the temporary object.
-        endpoint : str
-            The service's URL.
-        bucket, directory : str
-            Location of the temporary object.
-        """
+        """Probe the service, unless the result is known."""
         lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         async with lock:
             if self.create is not None:

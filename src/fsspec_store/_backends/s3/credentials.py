@@ -36,13 +36,7 @@ class Session(aiobotocore.session.AioSession):  # type: ignore[misc]
         self._failure: tuple[Exception, float] | None = None
 
     async def get_credentials(self) -> Any:
-        """The credentials; ``None`` where no provider has any.
-
-        Raises
-        ------
-        Exception
-            The error of a provider, in this look-up or an earlier one.
-        """
+        """The credentials; ``None`` where no provider has any."""
         if self._found is None:
             self._found = await self._look_up(self._find)
         return self._found[0]

@@ -102,10 +102,6 @@ class Endpoint:
 
     Attributes
     ----------
-    origin : Origin
-        The server.
-    host : str
-        The ``Host`` header.
     path : str
         The quoted path of an object up to its key, or of the bucket.
     signer : Signer or None
@@ -138,17 +134,6 @@ async def discover_endpoint(
     fs: Any, bucket: str, method: str, tls: Callable[[], Awaitable[ssl.SSLContext]]
 ) -> tuple[Endpoint, Any]:
     """The endpoint of a bucket's requests of one method, and the botocore client with credentials.
-
-    Parameters
-    ----------
-    fs : S3FileSystem
-        The loop's own s3fs filesystem.
-    bucket : str
-        The bucket.
-    method : str
-        One of `METHODS`.
-    tls : callable
-        Returns the context of `tls_context`; called for requests over TLS.
 
     Raises
     ------

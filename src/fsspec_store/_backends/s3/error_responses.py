@@ -6,7 +6,7 @@ Pure functions, no I/O.
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 from s3fs.errors import translate_boto_error
@@ -15,7 +15,7 @@ from .responses import MissingError
 from .xml import parse_error
 
 if TYPE_CHECKING:
-    from ..._http.http1.response import Response
+    from ..._http.messages import Response
 
 __all__ = ["UnexpectedResponseError", "error_of"]
 
@@ -36,8 +36,6 @@ class UnexpectedResponseError(Exception):
 
     Parameters
     ----------
-    message : str
-        The reason.
     permanent : bool, optional
         Whether the next response would be the same: the request went to the wrong endpoint, or its
         signature was of the wrong kind.
@@ -48,12 +46,12 @@ class UnexpectedResponseError(Exception):
         self.permanent = permanent
 
 
-def error_of(response: Response, operation: str) -> Exception:
+def error_of(response: Response[Any], operation: str) -> Exception:
     """The exception that s3fs raises for an error response."""
     status = response.status
     if 300 <= status < 400:
         return UnexpectedResponseError(f"the status {status}", permanent=True)
-    body = b"" if response.body is None else bytes(response.body)
+    body = bytes(response.body)
     error = parse_error(body)
     if not error:
         if body and status < 500 and status != 429:

@@ -64,15 +64,7 @@ _OTHER_CODES = CONFLICT | CORRUPT_BODY | OUT_OF_RANGE | PRECONDITION_FAILED
 
 @dataclass
 class Service:
-    """The unsupported features of the service at one endpoint.
-
-    Attributes
-    ----------
-    endpoint : str
-        Its URL.
-    unsupported : frozenset of str
-        Features that are left out of requests.
-    """
+    """The unsupported features of the service at one endpoint."""
 
     endpoint: str
     unsupported: frozenset[str] = field(default_factory=frozenset)
@@ -94,11 +86,6 @@ def may_be_unsupported(error: Exception) -> bool:
     """Whether an error may mean that an optional feature of the request is unsupported.
 
     ``SignatureDoesNotMatch`` counts: a proxy that drops or changes a signed header causes it.
-
-    Parameters
-    ----------
-    error : Exception
-        Raised by the request.
     """
     code = error_code(error)
     if code == "SignatureDoesNotMatch":

@@ -31,15 +31,7 @@ _LOOKUP = "shape_for_error_code"
 
 
 class NotS3Error(UnexpectedServerError):
-    """The response is not from an S3 service.
-
-    Parameters
-    ----------
-    status : int
-        Status of the response.
-    headers : mapping
-        Response headers, names in lower case.
-    """
+    """The response is not from an S3 service."""
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         super().__init__("S3", status, headers)
@@ -58,11 +50,6 @@ def not_s3(error: BaseException) -> NotS3Error | None:
 
     An S3 service may omit the body. A body without an S3 error code is from a proxy or from a
     server that does not speak S3.
-
-    Parameters
-    ----------
-    error : BaseException
-        Raised by s3fs.
     """
     status, headers = error_status(error), error_headers(error)
     if status is None or status < 300 or error_code(error) not in (None, "", str(status)):
@@ -76,13 +63,8 @@ def not_s3(error: BaseException) -> NotS3Error | None:
 def unreadable(error: Exception) -> OSError | None:
     """The exception for a response that botocore failed to parse; ``None`` for other errors.
 
-    botocore lets builtin exceptions through: ``ValueError`` for an invalid size or date,
+    botocore raises builtin exceptions: ``ValueError`` for an invalid size or date,
     ``RecursionError`` for nested elements.
-
-    Parameters
-    ----------
-    error : Exception
-        Raised by s3fs.
     """
     if type(error).__module__ != "builtins" or isinstance(error, OSError):
         return None
@@ -107,17 +89,7 @@ def announces_html(error: BaseException) -> bool:
 
 
 def check_is_value(status: int, headers: Mapping[str, str], body: object = None) -> None:
-    """Raise `NotS3Error` for a page of HTML without an ETag, which S3 sends with each object.
-
-    Parameters
-    ----------
-    status : int
-        Status of the response.
-    headers : mapping
-        Response headers, names in lower case.
-    body : bytes or memoryview, optional
-        Body of the response, if it was read.
-    """
+    """Raise `NotS3Error` for a page of HTML without an ETag, which S3 sends with each object."""
     if headers.get("etag"):
         return
     if _is_html(headers) or (isinstance(body, bytes | memoryview) and is_html_page(body)):

@@ -45,13 +45,6 @@ _PARAMETERS = {
 class LibraryTransport:
     """Sends requests by an s3fs filesystem on one event loop.
 
-    Parameters
-    ----------
-    fs : S3FileSystem
-        The loop's own s3fs filesystem, with a session.
-    policy : RetryPolicy
-        Timeouts.
-
     Attributes
     ----------
     closed : bool

@@ -14,11 +14,11 @@ import aiohttp
 import botocore.exceptions
 
 from ..._http.content_range import stated_size
-from ..._http.http1.response import BodyTooLongError
+from ..._http.messages import BodyTooLongError, LargeBody, Response, ResponseBody
 from ..._http.retry_policy import too_slow
 from ..._http.unexpected_responses import unexpected_response
 from . import requests
-from .checksums import ChecksumError, stated_checksum
+from .checksums import ChecksumError
 from .foreign import check_is_value
 from .responses import check_has_length
 from .xml import ListPage, last_name
@@ -36,15 +36,6 @@ async def result_of(
     request: requests.Request[Any], response: dict[str, Any], policy: RetryPolicy
 ) -> Any:
     """The result of a request.
-
-    Parameters
-    ----------
-    request : Request
-        The request.
-    response : dict
-        Returned by s3fs.
-    policy : RetryPolicy
-        Minimum rate of a body.
 
     Raises
     ------
@@ -127,12 +118,12 @@ class _S3fsStream:
 
 async def _object(
     response: dict[str, Any], request: requests.GetObject, policy: RetryPolicy
-) -> requests.ObjectResponse:
+) -> Response[ResponseBody]:
     stream = _S3fsStream(response["Body"], policy)
     is_open = False
     try:
         found = await _read(response, request, stream)
-        is_open = found.body is stream
+        is_open = isinstance(found.body, LargeBody)
         return found
     except botocore.exceptions.FlexibleChecksumError as error:
         raise ChecksumError(str(error)) from error
@@ -143,7 +134,7 @@ async def _object(
 
 async def _read(
     response: dict[str, Any], request: requests.GetObject, stream: _S3fsStream
-) -> requests.ObjectResponse:
+) -> Response[ResponseBody]:
     metadata = response.get("ResponseMetadata", {})
     status = metadata.get("HTTPStatusCode")
     if status not in (200, 206):
@@ -152,20 +143,17 @@ async def _read(
     check_has_length(headers)
     check_is_value(status, headers)
     length = response.get("ContentLength")
-    etag, content_range = response.get("ETag", ""), response.get("ContentRange")
-    if length is not None and length > request.whole_up_to:
-        checksum = stated_checksum(headers) if request.range is None else None
-        verify = None if checksum is None else checksum.verify_whole
-        return requests.ObjectResponse(stream, length, status, etag, content_range, verify)
+    if length is not None and length > request.unread_above:
+        return Response(status, headers, LargeBody(stream, length))
     max_bytes = request.max_bytes(status) if length is None else length
     data: bytes | memoryview = await stream.read_up_to(max_bytes)
+    if length not in (len(data), None):
+        raise aiohttp.ClientPayloadError(f"received {len(data)} of {length} bytes of the body")
     check_is_value(status, headers, data)
-    if length is None:
-        length = len(data)
     if request.into is not None and len(data) == request.into.nbytes:
         request.into[:] = data
         data = request.into
-    return requests.ObjectResponse(data, length, status, etag, content_range)
+    return Response(status, headers, data)
 
 
 def _check_no_body(response: dict[str, Any]) -> None:

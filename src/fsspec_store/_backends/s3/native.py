@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._http.content_range import content_length
 from ..._http.http1.pool import Pool
-from ..._http.http1.response import CONTROL_BYTES, max_control_bytes
+from ..._http.messages import CONTROL_RESPONSE, Expected, LargeBody
 from ..._http.parsing import parsed
 from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
+from ..checksums import crc32
 from ..pages import stated_prefix
 from . import requests
-from .checksums import CHECKSUM_HEADERS, crc32, stated_checksum
+from .checksums import CHECKSUM_HEADERS, stated_checksum
 from .endpoints import METHODS, Endpoint, discover_endpoint
 from .error_responses import UnexpectedResponseError, error_of
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ..._http.http1.pool import Stream
-    from ..._http.http1.response import MaxBytes, OnChunk, Response
+    from ..._http.messages import Response, ResponseBody
     from ..._http.retry_policy import RetryPolicy
     from .checksums import StatedChecksum
     from .xml import ListPage
@@ -52,6 +52,7 @@ _CHECKED_HERE_BYTES = 2**20
 _MAX_UNEXPECTED = 3
 
 _CRC32 = "x-amz-checksum-crc32"
+_NO_BODY = Expected(no_body=True)
 
 #: The endpoint of requests, and the botocore client that holds their credentials.
 Target: TypeAlias = tuple[Endpoint, Any]
@@ -61,13 +62,6 @@ _Method: TypeAlias = "Callable[[Target, Any, frozenset[str]], Awaitable[Any]]"
 
 class NativeTransport:
     """Sends the supported requests of one s3fs filesystem on one event loop.
-
-    Parameters
-    ----------
-    fs : S3FileSystem
-        The loop's own s3fs filesystem.
-    policy : RetryPolicy
-        Its timeouts.
 
     Attributes
     ----------
@@ -142,9 +136,8 @@ class NativeTransport:
 
     async def _get_object(
         self, target: Target, request: requests.GetObject, unsupported: frozenset[str]
-    ) -> requests.ObjectResponse:
+    ) -> Response[ResponseBody]:
         headers = {}
-        is_whole = request.range is None
         if request.range is not None:
             headers["range"] = request.range
         elif CHECKSUM_MODE not in unsupported:
@@ -161,47 +154,40 @@ class NativeTransport:
                 checksum = stated_checksum(headers)
             return None if checksum is None else checksum.update
 
-        response, stream = await self._send(
+        response = await self._send(
             target,
             "GetObject",
             "GET",
             request.key,
             headers=headers,
-            whole_up_to=request.whole_up_to,
-            into=request.into,
-            max_bytes=request.max_bytes,
-            # Some services state the checksum of the whole object with a range.
-            on_chunk=on_chunk if is_whole else None,
+            expected=Expected(
+                False,
+                request.unread_above,
+                request.max_bytes,
+                request.into,
+                # Some services state the checksum of the whole object with a range.
+                on_chunk if request.range is None else None,
+            ),
         )
-        status, headers_received = response.status, response.headers
+        status, received = response.status, response.headers
         if status not in (200, 206):
             raise error_of(response, "GetObject")
-        if "content-length" not in headers_received:
-            check_has_length(headers_received)
-        etag = headers_received.get("etag", "")
-        if not etag:
-            check_is_value(status, headers_received, response.body)
-        verify = None
-        if stream is not None:
-            checksum = stated_checksum(headers_received) if is_whole else None
-            verify = None if checksum is None else checksum.verify_whole
-        elif checksum is not None:
+        if "content-length" not in received:
+            check_has_length(received)
+        if not received.get("etag"):
+            check_is_value(status, received, response.body)
+        if checksum is not None:
             checksum.verify()
-        body = response.body if stream is None else stream
-        assert body is not None
-        content_range = headers_received.get("content-range")
-        return requests.ObjectResponse(body, response.length, status, etag, content_range, verify)
+        return response
 
     async def _head_object(
         self, target: Target, request: requests.HeadObject, unsupported: frozenset[str]
     ) -> requests.ObjectHead:
-        response, _ = await self._send(target, "HeadObject", "HEAD", request.key)
+        response = await self._send(target, "HeadObject", "HEAD", request.key, expected=_NO_BODY)
         headers = response.headers
-        length = None
-        if "content-length" in headers:
-            length = content_length({"Content-Length": headers["content-length"]})
-            if length is None:
-                raise UnexpectedResponseError("an invalid Content-Length in response to a HEAD")
+        length = content_length(headers)
+        if length is None and "content-length" in headers:
+            raise UnexpectedResponseError("an invalid Content-Length in response to a HEAD")
         if not headers.get("etag"):
             check_is_value(response.status, headers)
         return requests.ObjectHead(length, headers)
@@ -239,14 +225,15 @@ class NativeTransport:
         body = request.body
         if target[0].crc32 and CHECKSUMS not in unsupported:
             is_small = body.nbytes <= _CHECKED_HERE_BYTES
-            headers[_CRC32] = crc32(body) if is_small else await in_thread(crc32, body)
+            checksum: int = crc32(body) if is_small else await in_thread(crc32, body)
+            headers[_CRC32] = base64.b64encode(checksum.to_bytes(4, "big")).decode()
         # A connection's own timeout begins when the body is sent.
         async with asyncio.timeout(self._policy.transfer_timeout(body.nbytes)):
-            response, _ = await self._send(
+            response = await self._send(
                 target, operation, "PUT", request.key, query, headers=headers, body=body
             )
         etag = response.headers.get("etag", "")
-        if not etag and response.length:
+        if not etag and response.body:
             # Without a fallback: as after a lost response, the object may be written.
             raise ConnectionError(unexpected_response("S3"))
         return etag
@@ -254,7 +241,7 @@ class NativeTransport:
     async def _delete_object(
         self, target: Target, request: requests.DeleteObject, unsupported: frozenset[str]
     ) -> None:
-        response, _ = await self._send(target, "DeleteObject", "DELETE", request.key)
+        response = await self._send(target, "DeleteObject", "DELETE", request.key)
         if response.body:
             raise ConnectionError(unexpected_response("S3"))
 
@@ -268,7 +255,7 @@ class NativeTransport:
             "content-md5": base64.b64encode(digest).decode(),
             "content-type": "application/xml",
         }
-        response, _ = await self._send(
+        response = await self._send(
             target, "DeleteObjects", "POST", "", "delete=", headers=headers, body=memoryview(body)
         )
         document = _document(response)
@@ -297,7 +284,7 @@ class NativeTransport:
             query[token] = request.token
         if request.start_after is not None:
             query[start_after] = request.start_after
-        response, _ = await self._send(target, "ListObjectsV2", "GET", "", canonical_query(query))
+        response = await self._send(target, "ListObjectsV2", "GET", "", canonical_query(query))
         body = _document(response)
         try:
             page = await parsed(parse_list, body)
@@ -315,15 +302,9 @@ class NativeTransport:
         *,
         headers: Mapping[str, str] = {},
         body: memoryview | None = None,
-        whole_up_to: int = CONTROL_BYTES,
-        into: memoryview | None = None,
-        max_bytes: MaxBytes = max_control_bytes,
-        on_chunk: OnChunk | None = None,
-    ) -> tuple[Response, Stream | None]:
-        """Sign and send a request, and raise for an error response.
-
-        Only the response to a ``GetObject`` may have a body that is left as a stream.
-        """
+        expected: Expected = CONTROL_RESPONSE,
+    ) -> Response[ResponseBody]:
+        """Sign and send a request, and raise for an error response."""
         endpoint, client = target
         length = "" if body is None else f"content-length: {body.nbytes}\r\n"
         path = endpoint.path + quote_key(key)
@@ -347,23 +328,14 @@ class NativeTransport:
             f"{verb} {path}{'?' if query else ''}{query} HTTP/1.1\r\n{signed}{length}"
             f"accept-encoding: identity\r\nuser-agent: {endpoint.agent}\r\n\r\n"
         )
-        response, stream = await self._pool.request(
-            endpoint.origin,
-            head.encode("latin-1"),
-            body,
-            no_body=verb == "HEAD",
-            whole_up_to=whole_up_to,
-            into=into,
-            max_bytes=max_bytes,
-            on_chunk=on_chunk,
-        )
-        if stream is not None and operation != "GetObject":
-            stream.close()
-            raise UnexpectedResponseError(f"a body of {response.length} bytes for {operation}")
+        response = await self._pool.request(endpoint.origin, head.encode("latin-1"), body, expected)
+        if isinstance(response.body, LargeBody) and operation != "GetObject":
+            response.body.stream.close()
+            raise UnexpectedResponseError(f"a body of {response.body.size} bytes for {operation}")
         # As in botocore: services differ in their statuses.
         if not 200 <= response.status < 300:
             raise error_of(response, operation)
-        return response, stream
+        return response
 
     async def discover(self, bucket: str, method: str) -> Target | None:
         """The target of a method's requests to a bucket; ``None`` if s3fs sends them."""
@@ -404,8 +376,9 @@ class NativeTransport:
         return self._tls
 
 
-def _document(response: Response) -> bytes:
+def _document(response: Response[ResponseBody]) -> bytes:
     """The body, of the maximum size that s3fs reads too."""
-    if response.length > MAX_DOCUMENT_BYTES:
+    assert not isinstance(response.body, LargeBody)
+    if len(response.body) > MAX_DOCUMENT_BYTES:
         raise DocumentTooLongError
-    return bytes(response.body or b"")
+    return bytes(response.body)

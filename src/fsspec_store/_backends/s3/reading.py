@@ -3,88 +3,61 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import aiohttp
 
 from ..._core.versions import is_strong_etag
-from ..._http.content_range import (
-    is_of_total,
-    max_body_bytes,
-    range_header,
-    requested_part,
-    total_size,
-)
-from ..._http.messages import LargeBody
+from ..._http.content_range import max_body_bytes, range_header, requested_part
+from ..._http.messages import LargeBody, Response
 from ..._http.responses import ChangedWhileReadError
-from ..._http.single_stream import read_requested_range
 from ..._runtime.threads import in_thread
-from ..object_store.reading import read_in_parts
-from .checksums import ChecksumError
+from ..object_store.reading import ValueReader, is_version, read_requested_range
+from .checksums import stated_checksum
 from .requests import GetObject
 from .responses import error_code, is_part_rejected
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
-    from ..._http.messages import BodyStream
+    from ..._http.large_reads import FetchPart
+    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
     from ..object_store.buckets import Buckets
     from .client import Client
-    from .requests import ObjectResponse
 
 __all__ = ["Reader"]
 
+_MISSING: Response[bytes] = Response(404, {}, b"")
 
-class Reader:
-    """Reads objects.
+
+class Reader(ValueReader[tuple[str, str]]):
+    """Reads objects, given by bucket and key.
 
     Parameters
     ----------
-    client : Client
-        Sends requests.
     buckets : Buckets
         The reader adds buckets that exist.
-    parts : Parts
-        Which values are read in parts.
     """
 
     def __init__(self, client: Client, buckets: Buckets, parts: Parts) -> None:
+        super().__init__(client.slot, parts)
         self._client = client
         self._buckets = buckets.seen
-        self._parts = parts
 
     async def read(
-        self, bucket: str, key: str, request: ByteRequest | None
-    ) -> tuple[bytes | memoryview, str] | None:
-        """The bytes and the ETag; ``None`` when the object is missing."""
-        refresh = self._client.refresh
+        self, target: tuple[str, str], request: ByteRequest | None = None
+    ) -> Response[bytes | memoryview] | None:
+        """As `get`; ``None`` when the object is missing."""
+        # Not by `get`: this path has the fewest calls.
         with self._client.slot() as slot:
-            response = await slot.send(
-                partial(self._read_once, bucket, key, request, in_parts=True), refresh=refresh
-            )
-            if response is None:
-                return None
-            body: bytes | memoryview | None
-            if isinstance(response.body, bytes | memoryview):
-                body = response.body
-            else:
-                body = await self._read_parts(slot, bucket, key, response, response.body)
-            if body is None:
-                # One response is of one version, even if the service ignores conditions.
-                read = partial(self.read_whole, bucket, key, request)
-                return await slot.send(read, refresh=refresh)
-        return body, response.etag
-
-    async def read_whole(
-        self, bucket: str, key: str, request: ByteRequest | None = None
-    ) -> tuple[bytes | memoryview, str] | None:
-        """Like `read`, in one attempt and one response."""
-        response = await self._read_once(bucket, key, request)
-        if response is None:
-            return None
-        assert isinstance(response.body, bytes | memoryview)
-        return response.body, response.etag
+            get = partial(self._get_once, target, request, allow_large=True)
+            response = await slot.send(get, refresh=self._client.refresh)
+            if isinstance(response.body, LargeBody):
+                response = await self._get_large(target, request, slot, response, response.body)
+        return None if response is _MISSING else cast("Response[bytes | memoryview]", response)
 
     def check_bucket(self, error: FileNotFoundError, bucket: str) -> None:
         """Raise the error of a missing bucket; otherwise only the object is missing."""
@@ -94,61 +67,54 @@ class Reader:
         if code == "NoSuchKey":
             self._buckets.add(bucket)
 
-    async def _read_once(
-        self, bucket: str, key: str, request: ByteRequest | None, *, in_parts: bool = False
-    ) -> ObjectResponse | None:
-        """The response with the requested bytes, in one attempt; ``None`` for a missing object.
+    async def _get(
+        self, target: tuple[str, str], request: ByteRequest | None, slot: Slot, *, allow_large: bool
+    ) -> Response[ResponseBody]:
+        get = partial(self._get_once, target, request, allow_large=allow_large)
+        return await slot.send(get, refresh=self._client.refresh)
 
-        Parameters
-        ----------
-        in_parts : bool, optional
-            Leave a large body as a stream if it can be read in parts.
-        """
+    async def _get_once(
+        self, target: tuple[str, str], request: ByteRequest | None, *, allow_large: bool
+    ) -> Response[ResponseBody]:
+        bucket, key = target
         get = GetObject(
             bucket,
             key,
             range=None if request is None else range_header(request),
-            whole_up_to=self._parts.above,
+            unread_above=self._parts.above,
             max_bytes=partial(max_body_bytes, request),
         )
         try:
             response = await self._client.send_once(get)
         except FileNotFoundError as error:
             self.check_bucket(error, bucket)
-            return None
+            return _MISSING
         self._buckets.add(bucket)
-        body, length, status, etag, content_range, verify = response
-        if isinstance(body, bytes | memoryview):
-            part = requested_part(
-                body, request, status=status, content_range=content_range, length=length
+        status, headers, body = response.status, response.headers, response.body
+        if isinstance(body, LargeBody):
+            is_pinned = allow_large and is_strong_etag(headers.get("etag", ""))
+            response, is_whole = await read_requested_range(
+                response, body, request, is_pinned=is_pinned
             )
-            return response if part is body else response._replace(body=part)
-        is_pinned = in_parts and is_strong_etag(etag)
-        whole, is_whole = await read_requested_range(
-            body, length, request, status, content_range, is_pinned=is_pinned
-        )
-        if whole is None:
+            verify = self._checksum(response) if is_whole else None
+            if verify is not None and isinstance(response.body, memoryview):
+                await in_thread(verify, response.body)
             return response
-        if is_whole and verify is not None:
-            await in_thread(verify, whole)
-        return response._replace(body=whole)
+        content_range = headers.get("content-range")
+        if request is None and status == 200 and content_range is None:
+            return response
+        part = requested_part(body, request, status=status, content_range=content_range)
+        return response if part is body else Response(status, headers, part)
 
-    async def _read_parts(
-        self, slot: Slot, bucket: str, key: str, response: ObjectResponse, stream: BodyStream
-    ) -> memoryview | None:
-        """A large body, read with several requests; ``None`` if they are not of one version."""
-        etag, content_range = response.etag, response.content_range
-        total = response.length if content_range is None else total_size(content_range)
+    def _fetch_part(
+        self, target: tuple[str, str], headers: Mapping[str, str], total: int | None
+    ) -> FetchPart:
+        etag = headers["etag"]
+        is_same = is_version("etag", etag, total)
 
         async def fetch_once(part: RangeByteRequest, sink: memoryview) -> None:
             get = GetObject(
-                bucket,
-                key,
-                range=range_header(part),
-                if_match=etag,
-                whole_up_to=sink.nbytes,
-                max_bytes=partial(max_body_bytes, part),
-                into=sink,
+                *target, range_header(part), etag, sink.nbytes, partial(max_body_bytes, part), sink
             )
             try:
                 found = await self._client.send_once(get)
@@ -156,23 +122,13 @@ class Reader:
                 if is_part_rejected(error):
                     raise ChangedWhileReadError from None
                 raise
-            if not isinstance(found.body, bytes | memoryview):
-                found.body.close()
+            body, content_range = found.body, found.headers.get("content-range")
+            if isinstance(body, LargeBody):
+                body.stream.close()
+            # Some services send a part with the status 200.
+            if isinstance(body, LargeBody) or not content_range or not is_same(found.headers):
                 raise ChangedWhileReadError
-            if (
-                # Some services send a part with the status 200.
-                found.content_range is None
-                or found.etag != etag
-                or not is_of_total({"Content-Range": found.content_range}, total)
-            ):
-                raise ChangedWhileReadError
-            body = requested_part(
-                found.body,
-                part,
-                status=found.status,
-                content_range=found.content_range,
-                length=found.length,
-            )
+            body = requested_part(body, part, status=found.status, content_range=content_range)
             if len(body) != sink.nbytes:
                 raise aiohttp.ClientPayloadError(f"received {len(body)} bytes for {part!r}")
             if body is not sink:
@@ -181,20 +137,11 @@ class Reader:
         async def fetch(part: RangeByteRequest, sink: memoryview, slot: Slot) -> None:
             await slot.send(partial(fetch_once, part, sink), refresh=self._client.refresh)
 
-        def verify(memory: memoryview) -> None:
-            assert response.verify is not None
-            try:
-                response.verify(memory)
-            except ChecksumError:
-                # It is unknown which part is corrupt.
-                self._client.stats.retries += 1
-                raise ChangedWhileReadError from None
+        return fetch
 
-        return await read_in_parts(
-            slot,
-            LargeBody(stream, response.length),
-            content_range,
-            fetch,
-            self._parts.size,
-            None if response.verify is None else verify,
-        )
+    def _checksum(self, response: Response[ResponseBody]) -> Callable[[memoryview], object] | None:
+        # Some services state the checksum of the whole object with a range.
+        if response.status != 200 or "content-range" in response.headers:
+            return None
+        checksum = stated_checksum(response.headers)
+        return None if checksum is None else checksum.verify_whole

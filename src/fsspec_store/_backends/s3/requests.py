@@ -6,19 +6,23 @@ type of its result. No I/O.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from botocore import xform_name
 
-from ..._http.http1.response import CONTROL_BYTES, MaxBytes, max_control_bytes
+from ..._http.messages import (
+    CONTROL_BYTES,
+    MaxBytes,
+    Response,
+    ResponseBody,
+    max_control_bytes,
+)
 from .xml import ListPage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
-
-    from ..._http.messages import BodyStream
 
 __all__ = [
     "AbortMultipartUpload",
@@ -33,7 +37,6 @@ __all__ = [
     "ListObjectsV2",
     "MultipartUpload",
     "ObjectHead",
-    "ObjectResponse",
     "Part",
     "PutObject",
     "Request",
@@ -43,30 +46,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-Verify: TypeAlias = Callable[[memoryview], None]
-
-
-class ObjectResponse(NamedTuple):
-    """The response to a `GetObject`.
-
-    Attributes
-    ----------
-    body : bytes, memoryview or BodyStream
-        A `BodyStream`, which the caller closes, if the body has more than ``whole_up_to`` bytes.
-    length : int
-        Size of the body in bytes.
-    verify : callable or None
-        Raises `ChecksumError` for bytes that differ from the stated checksum. Only with a stream of
-        a whole object; bytes are verified already.
-    """
-
-    body: bytes | memoryview | BodyStream
-    length: int
-    status: int
-    etag: str
-    content_range: str | None
-    verify: Verify | None = None
 
 
 class ObjectHead(NamedTuple):
@@ -121,25 +100,24 @@ class Request(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class GetObject(Request[ObjectResponse]):
+class GetObject(Request[Response[ResponseBody]]):
     """Read an object or a range of it.
 
-    Parameters
+    A response to a request for the whole object is to state its checksum, which is verified unless
+    the body is large.
+
+    Attributes
     ----------
     range, if_match : str, optional
-        The headers. Without a range the response is to state the checksum of the object.
-    whole_up_to : int, optional
-        Maximum size in bytes of a body that is read; a larger one is returned as a stream.
-    max_bytes : callable, optional
-        Bounds a body of unknown length.
-    into : memoryview, optional
-        Memory for the body, used if it has the same size.
+        The headers.
+    unread_above, max_bytes, into
+        As in `fsspec_store._http.messages.Request`.
     """
 
     key: str
     range: str | None = None
     if_match: str | None = None
-    whole_up_to: int = CONTROL_BYTES
+    unread_above: int = CONTROL_BYTES
     max_bytes: MaxBytes = max_control_bytes
     into: memoryview | None = None
 
@@ -209,7 +187,7 @@ class UploadPart(Request[Part]):
 class CompleteMultipartUpload(Request[None]):
     """Write an object from uploaded parts, if its condition is met.
 
-    Parameters
+    Attributes
     ----------
     if_none_match, if_match : str, optional
         The headers: ``*`` for an object that does not exist, or the ETag of the one to replace.

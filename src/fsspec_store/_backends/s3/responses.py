@@ -13,7 +13,7 @@ import botocore.exceptions
 from botocore.parsers import ResponseParserError
 
 from ..._core.failures import BucketMissingError, Failure, builtin_failure
-from ..._http.http1.response import BodyTooLongError
+from ..._http.messages import BodyTooLongError
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, retry_decision_of_status
 
 if TYPE_CHECKING:
@@ -67,14 +67,7 @@ _THROTTLED = frozenset(
 _TRANSIENT = frozenset(
     {"InternalError", "RequestTimeout", "ServiceUnavailable", "XMinioServerNotInitialized"}
 )
-_FORBIDDEN = frozenset(
-    {
-        "403",
-        "AccessDenied",
-        "AllAccessDisabled",
-        "Forbidden",
-    }
-)
+_FORBIDDEN = frozenset({"403", "AccessDenied", "AllAccessDisabled", "Forbidden"})
 _UNAUTHENTICATED = frozenset(
     {
         "401",
@@ -131,13 +124,7 @@ _SIGNATURE = re.compile(r"(?<![/0-9a-f])[0-9a-f]{64}(?![0-9a-f])|\bAWS \w+:[\w+/
 
 
 class MissingError(FileNotFoundError):
-    """The object does not exist. `response` has the form of `botocore.exceptions.ClientError`.
-
-    Parameters
-    ----------
-    response : mapping
-        The parsed response, with an ``Error`` element.
-    """
+    """The object does not exist. `response` has the form of `botocore.exceptions.ClientError`."""
 
     def __init__(self, response: Mapping[str, Any]) -> None:
         super().__init__(response["Error"].get("Message", ""))
@@ -164,11 +151,6 @@ def check_has_length(headers: Mapping[str, str]) -> None:
 
     A truncated body of such a response looks complete. S3 always states the length (S3 API
     Reference, "Common response headers").
-
-    Parameters
-    ----------
-    headers : mapping
-        Response headers, names in lower case.
     """
     if "content-length" not in headers and "transfer-encoding" not in headers:
         raise ConnectionError("the response states no length")

@@ -43,12 +43,8 @@ class S3Filesystems:
 
     Parameters
     ----------
-    fs : S3FileSystem
-        As the user configured it.
     policy : RetryPolicy
         Timeouts of requests. The store retries; retries of s3fs and botocore are disabled.
-    is_native : bool
-        Whether the native transport may send requests.
     max_connections : int
         Size of a copy's connection pool, unless the user's ``config_kwargs`` set it. With
         botocore's default of 10 most of a store's concurrent requests would wait for a connection.

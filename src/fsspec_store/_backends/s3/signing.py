@@ -48,15 +48,7 @@ _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class Credentials(NamedTuple):
-    """The credentials of a request.
-
-    Parameters
-    ----------
-    access_key, secret_key : str
-        The key pair.
-    token : str, optional
-        The session token of temporary credentials.
-    """
+    """The credentials of a request."""
 
     access_key: str
     secret_key: str
@@ -96,16 +88,6 @@ class Signer:
     The day's signing key, the timestamp and the header layout are cached, so that a request costs
     three short hashes. Thread-safe.
 
-    Parameters
-    ----------
-    region : str
-        The region in the credential scope, such as ``us-east-1``.
-
-    Attributes
-    ----------
-    region : str
-        The region.
-
     Raises
     ------
     ValueError
@@ -135,20 +117,10 @@ class Signer:
 
         Parameters
         ----------
-        method : str
-            The HTTP method in upper case.
-        path : str
-            The path of the request line, quoted as by `quote_key`.
-        query : str
-            The query of the request line, as made by `canonical_query`; ``""`` for none.
         host : str
             The ``Host`` header: with the port, unless it is the scheme's default.
-        headers : mapping
-            Further headers to sign, names in lower case.
         payload_hash : str
             Result of `payload_hash`, or a constant that S3 accepts instead.
-        credentials : Credentials
-            The credentials to sign with.
         now : float, optional
             Seconds since 1970; the current time by default.
 

@@ -86,13 +86,7 @@ def check_session(session: Any, url: str) -> None:
 
 
 async def tls_context(fs: Any) -> ssl.SSLContext:
-    """The TLS context with the options of s3fs, such as ``verify`` and ``client_cert``.
-
-    Parameters
-    ----------
-    fs : S3FileSystem
-        The loop's own s3fs filesystem.
-    """
+    """The TLS context with the options of s3fs, such as ``verify`` and ``client_cert``."""
     await fs.set_session()
     session = fs._s3._endpoint.http_session
     verify, cert, key = session._verify, session._cert_file, session._key_file

@@ -25,23 +25,11 @@ class Transports:
 
     Parameters
     ----------
-    fs : S3FileSystem
-        The loop's own s3fs filesystem.
-    policy : RetryPolicy
-        Timeouts.
-    is_native : bool
-        Whether the native transport may send requests.
     rate : LookupRate, optional
         Limits repeated lookups of credentials; ``None`` if the user's options contain them.
 
     Attributes
     ----------
-    native : NativeTransport or None
-        The native transport.
-    library : LibraryTransport
-        The transport by s3fs.
-    service : Service or None
-        Set by `find_service`.
     credentials_rejected : bool
         Whether credentials were rejected, or not found.
     feature_lock : asyncio.Lock

@@ -12,6 +12,8 @@ from ..object_store.writing import (
     failure_of_status,
     upload_parts,
 )
+from .client import Client
+from .reading import Reader
 from .requests import (
     AbortMultipartUpload,
     CompleteMultipartUpload,
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from ..cleanup import Cleanup
-    from .client import Client
-    from .reading import Reader
     from .requests import Part
 
 __all__ = ["S3Upload"]
@@ -36,47 +36,10 @@ __all__ = ["S3Upload"]
 _GONE = frozenset({"NoSuchUpload", "NoSuchKey"})
 
 
-class S3Upload(Upload):
-    """One write of one value.
+class S3Upload(Upload[Client, Reader, tuple[str, str]]):
+    """One write of one object, given by bucket and key."""
 
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    reader : Reader
-        Reads the object back.
-    cleanup : Cleanup
-        Aborts a multipart upload that does not finish.
-    target : tuple of str
-        Bucket and key of the object.
-    data : memoryview
-        The value.
-    condition : Condition
-        When to write it.
-    etag : str, optional
-        ETag of the object to replace.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        reader: Reader,
-        cleanup: Cleanup,
-        target: tuple[str, str],
-        data: memoryview,
-        condition: Condition,
-        etag: str | None = None,
-    ) -> None:
-        super().__init__(data, condition)
-        self._client = client
-        self._reader = reader
-        self._cleanup = cleanup
-        self._target = target
-        self._if_none_match = "*" if condition is Condition.CREATE else None
-        self._if_match = etag
-        self._metadata = None if self.writer is None else {WRITER: self.writer}
-
-    async def run(self, *, part_bytes: int | None = None) -> bool:
+    async def run(self, cleanup: Cleanup, *, part_bytes: int | None = None) -> bool:
         """Write the value; return ``False`` when the condition is not met.
 
         Parameters
@@ -85,11 +48,18 @@ class S3Upload(Upload):
             Size of the parts of a multipart upload; one request by default.
         """
         if part_bytes is not None:
-            return await self._run_parts(part_bytes)
-        put = PutObject(
-            *self._target, self._data, self._if_none_match, self._if_match, self._metadata
-        )
+            return await self._run_parts(cleanup, part_bytes)
+        put = PutObject(*self._target, self._data, *self._conditions, self._metadata)
         return await self._write(put)
+
+    @property
+    def _conditions(self) -> tuple[str | None, str | None]:
+        """The headers ``If-None-Match`` and ``If-Match``."""
+        return "*" if self._condition is Condition.CREATE else None, self._version
+
+    @property
+    def _metadata(self) -> dict[str, str] | None:
+        return None if self.writer is None else {WRITER: self.writer}
 
     async def _write(self, request: PutObject | CompleteMultipartUpload) -> bool:
         """Send the request that writes the object."""
@@ -97,14 +67,15 @@ class S3Upload(Upload):
         def attempt() -> Awaitable[None]:
             return self._attempt(self._client.send_once(request))
 
-        return await self._result(self._client.retry(attempt)) is not False
+        return await self._result(self._client.retry(attempt, self.budget)) is not False
 
-    async def _run_parts(self, part_bytes: int) -> bool:
+    async def _run_parts(self, cleanup: Cleanup, part_bytes: int) -> bool:
         client, target = self._client, self._target
-        upload = await client.send(CreateMultipartUpload(*target, self._metadata))
+        create = CreateMultipartUpload(*target, self._metadata)
+        upload = await client.send(create, self.budget)
 
         async def put_part(index: int, body: memoryview) -> Part:
-            return await client.send(UploadPart(*target, upload, index + 1, body))
+            return await client.send(UploadPart(*target, upload, index + 1, body), self.budget)
 
         async def abort() -> None:
             await client.send(AbortMultipartUpload(*target, upload))
@@ -112,14 +83,14 @@ class S3Upload(Upload):
         try:
             parts = await upload_parts(put_part, self._data, part_bytes)
             is_written = await self._write(
-                CompleteMultipartUpload(*target, upload, parts, self._if_none_match, self._if_match)
+                CompleteMultipartUpload(*target, upload, parts, *self._conditions)
             )
         except BaseException as error:
             # Parts of an unfinished upload are not listed as keys, and cost money.
-            await self._cleanup.run(abort, error)
+            await cleanup.run(abort, error)
             raise
         if not is_written:
-            await self._cleanup.run(abort)
+            await cleanup.run(abort)
         return is_written
 
     def _failure(self, error: Exception) -> WriteFailure:
@@ -131,8 +102,8 @@ class S3Upload(Upload):
         return WriteFailure.UPLOAD_GONE if code in _GONE else failure_of_status(error_status(error))
 
     async def _read_back(self) -> bytes | memoryview | None:
-        found = await self._reader.read(*self._target, None)
-        return None if found is None else found[0]
+        found = await self._reader.read(self._target)
+        return None if found is None else found.body
 
     async def _read_writer(self) -> str | None:
         try:

@@ -1,7 +1,7 @@
 """Parses and writes the XML of S3: pages of listings, errors and bulk deletes.
 
 Pure functions, no I/O. A document is parsed as a whole or raises ValueError: a truncated one, or
-one with another root, never passes for a shorter result. Elements are those of the S3 API
+one with another root, is never taken for a shorter result. Elements are those of the S3 API
 Reference, and of services that add to them.
 
 Pages of listings have a fast path. A regular expression that spells out every tag extracts entries
@@ -150,13 +150,7 @@ def delete_body(keys: Iterable[str]) -> bytes:
 
 
 def parse_delete(body: bytes) -> list[dict[str, str]]:
-    """The keys that DeleteObjects did not delete: ``Key``, ``Code`` and ``Message`` of each.
-
-    Raises
-    ------
-    ValueError
-        For any other body.
-    """
+    """The keys that DeleteObjects did not delete: ``Key``, ``Code`` and ``Message`` of each."""
     root = _document(body, "DeleteResult")
     return [_fields(child) for child in root if _name(child) == "Error"]
 

@@ -20,7 +20,7 @@ from ..._http.content_range import (
     content_length,
 )
 from ..._http.http1.buffer_pool import allocate
-from ..._http.http1.response import BodyTooLongError
+from ..._http.messages import BodyTooLongError
 from .decoding import Decoder, decoders
 
 if TYPE_CHECKING:

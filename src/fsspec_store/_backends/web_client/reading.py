@@ -20,7 +20,7 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.messages import LargeBody, Response
-from ..._http.responses import ChangedWhileReadError, StatusError
+from ..._http.responses import ChangedWhileReadError, StatusError, retry_decision_of_error
 from ..object_store.reading import ValueReader, is_version
 from .bodies import Body, RangeIgnoredError, extract_range, object_size, supports_parts
 
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..._core.byte_requests import ByteRequest
+    from ..._http.large_reads import FetchPart
+    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
-    from ..object_store.reading import FetchPart, Found
     from .client import WebClient
 
 __all__ = ["Reader"]
@@ -94,7 +95,7 @@ class Reader(ValueReader[_Target]):
 
     async def _get(
         self, target: _Target, request: ByteRequest | None, slot: Slot, *, allow_large: bool
-    ) -> Found:
+    ) -> Response[ResponseBody]:
         byte_range = range_header(request)
 
         async def receive(body: Body) -> bytes | memoryview | LargeBody:
@@ -146,7 +147,9 @@ class Reader(ValueReader[_Target]):
                 await self._client.fetch_part(
                     target.path, part, sink, headers=headers, is_same=is_same, slot=slot
                 )
-            except (StatusError, RangeNotSatisfiableError):
+            except (StatusError, RangeNotSatisfiableError) as error:
+                if retry_decision_of_error(error) is not None:
+                    raise
                 # Some servers support ranges, but not together with a condition.
                 raise ChangedWhileReadError from None
 

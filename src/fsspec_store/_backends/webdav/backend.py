@@ -21,7 +21,7 @@ from ..._runtime.concurrency import for_each
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..pages import Page
-from ..temporary_names import REFUSED, is_temporary
+from ..temporary_names import RESERVED_NAME, is_temporary
 from ..web_client.client import Location, WebClient
 from ..web_client.folder_walk import walk
 from ..web_client.reading import Reader
@@ -162,7 +162,7 @@ class WebDAVBackend(Backend):
         # The names are those of files.
         if any(len(name.encode()) > _MAX_NAME_BYTES for name in path.split("/")):
             return f"names have at most {_MAX_NAME_BYTES} bytes"
-        return REFUSED if is_temporary(path) else None
+        return RESERVED_NAME if is_temporary(path) else None
 
     def failure(self, error: Exception) -> Failure:
         return http_failure(error)

@@ -43,13 +43,7 @@ _lock = free_in_child(threading.RLock())
 
 
 class InsufficientMemoryError(OSError, MemoryError):
-    """A body does not fit into memory.
-
-    Parameters
-    ----------
-    size : int
-        Size of the body in bytes.
-    """
+    """A body does not fit into memory."""
 
     def __init__(self, size: int) -> None:
         super().__init__(f"not enough memory for a body of {size} bytes")
@@ -63,11 +57,6 @@ def allocate(size: int) -> memoryview:
     """Return a writable buffer of this size, with arbitrary contents.
 
     The buffer is not reused as long as this view, or a view or array made of it, exists.
-
-    Parameters
-    ----------
-    size : int
-        Size in bytes, ``>= 0``.
 
     Raises
     ------

@@ -24,13 +24,6 @@ class ChunkedBody:
     ----------
     until_close : bool, optional
         Whether the body has no chunks instead, and ends when the server closes the connection.
-
-    Attributes
-    ----------
-    data : bytearray
-        The decoded body so far.
-    done : bool
-        Whether the last chunk and the trailers are received.
     """
 
     def __init__(self, *, until_close: bool = False) -> None:
@@ -47,13 +40,7 @@ class ChunkedBody:
         self._after_chunk = False
 
     def feed(self, data: bytes) -> int:
-        """Decode received bytes, and return how many of them belong to this body.
-
-        Raises
-        ------
-        ProtocolError
-            When the body is malformed.
-        """
+        """Decode received bytes, and return how many of them belong to this body."""
         if self._until_close:
             self.data += data
             return len(data)

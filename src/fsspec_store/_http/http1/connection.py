@@ -9,11 +9,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from ..messages import (
+    CONTROL_BYTES,
+    CONTROL_RESPONSE,
+    MAX_ERROR_BYTES,
+    BodyTooLongError,
+    Expected,
+    Response,
+)
 from .buffer_pool import allocate
 from .chunked import ChunkedBody
 from .deadline import Deadline
 from .head_parser import UNTIL_CLOSE, Head, ProtocolError, may_become_head, parse_head
-from .response import CONTROL_BYTES, MAX_ERROR_BYTES, BodyTooLongError, Expected, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +35,6 @@ _PIECE_BYTES = 512 * 2**10
 _JOINED_BYTES = 64 * 2**10
 #: Larger ones are sent in slices of this size. Each waits until the write buffer has room.
 _SLICE_BYTES = 256 * 2**10
-_DEFAULT = Expected()
 #: Maximum number of interim responses (RFC 9110, section 15.2) before the final one.
 _MAX_INTERIM = 16
 
@@ -38,8 +44,6 @@ class Connection(asyncio.BufferedProtocol):
 
     Parameters
     ----------
-    loop : asyncio.AbstractEventLoop
-        The running loop.
     timeout : float
         Seconds to wait for the head of a response, and within a body for the next bytes. After
         this time a body also fails if it is slower than 4 KiB/s.
@@ -60,7 +64,7 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
         # State of the current response.
         self._waiter: asyncio.Future[None] | None = None
-        self._expected = _DEFAULT
+        self._expected = CONTROL_RESPONSE
         self._interim = 0
         self._add_chunk: Callable[[memoryview], object] | None = None
         self._head: Head | None = None
@@ -93,18 +97,11 @@ class Connection(asyncio.BufferedProtocol):
         self,
         head: bytes,
         body: memoryview | None = None,
-        expected: Expected = _DEFAULT,
-    ) -> Response:
+        expected: Expected = CONTROL_RESPONSE,
+    ) -> Response[memoryview | None]:
         """Send a request and receive its response.
 
-        Parameters
-        ----------
-        head : bytes
-            From the request line to the empty line.
-        body : memoryview, optional
-            Of the length that the head states.
-        expected : Expected, optional
-            What the request expects of the body of its response.
+        The body of the response is ``None`` if it is left for `read_into`.
 
         Raises
         ------
@@ -139,23 +136,18 @@ class Connection(asyncio.BufferedProtocol):
             raise
         finally:
             self._waiter = self._add_chunk = None
-            self._expected = _DEFAULT
+            self._expected = CONTROL_RESPONSE
         if body is not None and transport.get_write_buffer_size():
             # The response arrived before the request was sent: its rest would precede the next one.
             self.reusable = False
-        parsed, received = cast("Head", self._head), self._body
+        parsed = cast("Head", self._head)
+        response = Response(parsed.status, parsed.headers, self._body)
         # An idle connection must not keep the body's memory.
         self._body = self._chunks = None
-        length = parsed.length if received is None else received.nbytes
-        return Response(parsed.status, parsed.headers, received, length)
+        return response
 
     async def read_into(self, sink: memoryview) -> None:
         """Fill ``sink`` with the next bytes of the body.
-
-        Parameters
-        ----------
-        sink : memoryview
-            Writable, with at most `unread` bytes.
 
         Raises
         ------
@@ -321,7 +313,7 @@ class Connection(asyncio.BufferedProtocol):
         if into is not None and (head.status != 206 or length != into.nbytes):
             into = None
         buffered = self._filled - start
-        is_long = length > self._expected.whole_up_to and buffered < length
+        is_long = length > self._expected.unread_above and buffered < length
         if is_long and into is None and is_value:
             assert self.transport is not None
             self.transport.pause_reading()

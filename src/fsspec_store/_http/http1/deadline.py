@@ -13,7 +13,7 @@ __all__ = ["Deadline"]
 class Deadline:
     """The time limits of one wait for bytes of a response.
 
-    Parameters
+    Attributes
     ----------
     began : float
         Start of the wait: the last time at which bytes of the request were sent.
@@ -40,15 +40,8 @@ class Deadline:
 
         Parameters
         ----------
-        now : float
-            The time.
         received : int
             Bytes of the body since the start. Bytes of a head do not extend the time.
-
-        Raises
-        ------
-        TimeoutError
-            When the response takes too long.
         """
         slowest = self.began + self.timeout + received / MIN_DOWNLOAD_RATE
         if now >= self.at:

@@ -35,8 +35,6 @@ class Head(NamedTuple):
 
     Attributes
     ----------
-    status : int
-        Status code, three digits.
     headers : dict of str to str
         Names in lower case; values of repeated names are joined by ``", "``.
     length : int
@@ -69,8 +67,6 @@ def parse_head(head: bytes | memoryview, *, no_body: bool) -> Head:
     ----------
     head : bytes or memoryview
         From the status line to the end of the last header line, without the empty line.
-    no_body : bool
-        Whether the response has no body whatever its head states (HEAD).
 
     Raises
     ------

@@ -6,16 +6,20 @@ It does not limit the number of connections: the limiter bounds the requests in 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
+from aiohappyeyeballs import start_connection
+
+from ..messages import CONTROL_RESPONSE, Expected, LargeBody, Response, ResponseBody
 from .closing import close_without_loop
-from .connecting import connect
 from .connection import Connection
-from .response import Expected, max_control_bytes
 
 if TYPE_CHECKING:
-    from .response import MaxBytes, OnChunk, Response
+    from collections.abc import Sequence
+
+    from aiohappyeyeballs import AddrInfoType
 
 __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 
@@ -23,6 +27,8 @@ __all__ = ["DEFAULT_PORTS", "Origin", "Pool", "Stream"]
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _IDLE_SECONDS = 15.0
+#: Seconds after which the next address is tried too (RFC 8305, section 5).
+_NEXT_ADDRESS_SECONDS = 0.25
 #: Maximum number of characters of an invalid host name that an error message quotes.
 _MAX_QUOTED = 80
 
@@ -34,8 +40,6 @@ class Origin(NamedTuple):
     ----------
     host : str
         Name or address, without brackets.
-    port : int
-        Port of the server.
     tls : ssl.SSLContext or None
         ``None`` for plain HTTP.
     """
@@ -50,10 +54,6 @@ class Pool:
 
     Parameters
     ----------
-    timeout : float
-        Seconds to wait for a response, and within a body for the next bytes.
-    connect_timeout : float
-        Seconds to wait for a connection.
     idle_timeout : float, optional
         Seconds after which an idle connection is closed. Many servers close theirs after 20 s or
         more, and a request on a connection that is being closed has to be sent again.
@@ -77,36 +77,19 @@ class Pool:
         origin: Origin,
         head: bytes,
         body: memoryview | None = None,
-        *,
-        no_body: bool = False,
-        whole_up_to: int,
-        into: memoryview | None = None,
-        max_bytes: MaxBytes = max_control_bytes,
-        on_chunk: OnChunk | None = None,
-    ) -> tuple[Response, Stream | None]:
-        """Send a request and receive its response; parameters as of `Connection` and `Expected`.
-
-        Returns
-        -------
-        response : Response
-            The response.
-        stream : Stream or None
-            The body if it is longer than ``whole_up_to``. The caller closes it.
+        expected: Expected = CONTROL_RESPONSE,
+    ) -> Response[ResponseBody]:
+        """Send a request and receive its response; parameters as of `Connection.request`.
 
         Raises
         ------
         ConnectionError
             When no connection can be made, or it breaks.
-        TimeoutError
-            When the server takes too long.
         ssl.SSLError
             When the certificate is not trusted, or there is no common version of TLS.
         OSError
             When the host name is invalid.
-        RuntimeError
-            When the pool is closed.
         """
-        expected = Expected(no_body, whole_up_to, into, max_bytes, on_chunk)
         idle = self._idle.get(origin)
         while idle:
             # The one that was used last, so that surplus ones expire.
@@ -122,12 +105,13 @@ class Pool:
             self.drop(connection)
             raise
         if response.body is None:
-            return response, Stream(self, origin, connection)
+            large = LargeBody(Stream(self, origin, connection), connection.unread)
+            return Response(response.status, response.headers, large)
         if connection.reusable:
             self.release(origin, connection)
         else:
             self.drop(connection)
-        return response, None
+        return cast("Response[ResponseBody]", response)
 
     def release(self, origin: Origin, connection: Connection) -> None:
         """Return a connection to the pool."""
@@ -175,9 +159,14 @@ class Pool:
         self._check_open()
         try:
             async with asyncio.timeout(self._connect_timeout):
+                # By aiohappyeyeballs: asyncio leaks sockets when a connect is cancelled.
                 _, connection = await self._loop.create_connection(
                     lambda: Connection(self._loop, self._timeout),
-                    sock=await connect(origin.host, origin.port),
+                    sock=await start_connection(
+                        await self._addresses(origin),
+                        happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+                        loop=self._loop,
+                    ),
                     ssl=origin.tls,
                     server_hostname=None if origin.tls is None else origin.host,
                 )
@@ -198,6 +187,15 @@ class Pool:
             self._check_open()
         self._all.add(connection)
         return connection
+
+    async def _addresses(self, origin: Origin) -> Sequence[AddrInfoType]:
+        try:
+            # An address needs no lookup in the resolver's threads, which may all be busy.
+            return socket.getaddrinfo(
+                *origin[:2], type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )
+        except socket.gaierror:
+            return await self._loop.getaddrinfo(*origin[:2], type=socket.SOCK_STREAM)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -220,17 +218,7 @@ class Pool:
 
 
 class Stream:
-    """An unread body on a connection of a pool.
-
-    Parameters
-    ----------
-    pool : Pool
-        Owner of the connection.
-    origin : Origin
-        Of the connection.
-    connection : Connection
-        With an unread body.
-    """
+    """An unread body on a connection of a pool."""
 
     def __init__(self, pool: Pool, origin: Origin, connection: Connection) -> None:
         self._pool = pool
