@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -113,9 +114,12 @@ def azure(endpoint: AzureEndpoint) -> Place:
 def web(endpoint: HTTPEndpoint) -> Place:
     folder = endpoint.folder / f"large-{next(_places)}"
     folder.mkdir()
+    # Files of different seconds in the past: newer ones are not read in parts.
+    seconds = itertools.count(1_000_000_000)
 
     def put(key: str, data: bytes) -> None:
         (folder / "new").write_bytes(data)
+        os.utime(folder / "new", (now := next(seconds), now))
         os.replace(folder / "new", folder / key)
 
     def open_(url: str, **more: Any) -> FsspecStore:
@@ -460,6 +464,13 @@ _NO_PARTS: list[dict[str, str]] = [
     {"Accept-Ranges": "none", "ETag": '"one"'},
     {"Accept-Ranges": "bytes"},
     {"Accept-Ranges": "bytes", "ETag": 'W/"one"'},
+    {
+        "Accept-Ranges": "bytes",
+        "ETag": '"one"',
+        "Last-Modified": "Sat, 28 Nov 2026 10:00:00 GMT",
+        "Date": "Sat, 28 Nov 2026 10:00:01 GMT",
+    },
+    {"Accept-Ranges": "bytes", "ETag": '"one"', "Last-Modified": "Sat, 28 Nov 2026 10:00:00 GMT"},
 ]
 
 
@@ -474,6 +485,30 @@ async def test_a_web_server_that_does_not_vouch_for_parts_is_asked_once(
             with proxy.watching() as seen:
                 assert await read(store, "a") == DATA
             assert len(seen) == 1
+
+
+async def test_files_of_equal_time_and_size_are_never_mixed(
+    nginx_endpoint: HTTPEndpoint,
+) -> None:
+    folder = nginx_endpoint.folder / f"large-{next(_places)}"
+    folder.mkdir()
+    # nginx computes the same ETag for both. They may change again within this second.
+    now = time.time() + 3600
+    for name, letter in (("a", b"A"), ("next", b"B")):
+        (folder / name).write_bytes(letter * SIZE)
+        os.utime(folder / name, (now, now))
+    requests = itertools.count()
+
+    def replace(method: str, target: str, headers: Any) -> None:
+        # A part of the first read if there are parts, else the second read.
+        if target.endswith("/a") and next(requests) == 1:
+            os.replace(folder / "next", folder / "a")
+
+    with fault_proxy(nginx_endpoint.url) as proxy:
+        async with FsspecStore.from_url(f"{proxy.url}/{folder.name}") as store:
+            proxy.plan = replace
+            assert await read(store, "a") == b"A" * SIZE
+            assert await read(store, "a") == b"B" * SIZE
 
 
 @pytest.mark.parametrize(

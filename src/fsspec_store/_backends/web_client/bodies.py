@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -45,6 +46,8 @@ __all__ = [
 _MAX_DRAIN = 2**16
 #: Shorter bodies arrive in few chunks: joining them is faster than copying into a buffer.
 _MAX_JOINED = 2**18
+#: ``Date`` and ``Last-Modified`` have a precision of a second, and clocks of files may be late.
+_MIN_AGE_SECONDS = 2
 
 
 class RangeIgnoredError(Exception):
@@ -219,13 +222,27 @@ async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: 
 def supports_parts(status: int, headers: Mapping[str, str]) -> bool:
     """Whether the object can be read in parts that are surely of one version.
 
-    This needs range support and a strong ETag: a weak one may stay the same when bytes change
-    (RFC 9110, section 8.8.1).
+    This needs range support, and a strong ETag: a weak one may stay the same when bytes change
+    (RFC 9110, section 8.8.1). Servers such as nginx compute ETags from the time in seconds and the
+    size, so that the object must not have changed within the current second (section 8.8.2.2).
     """
     supports_ranges = status == 206 or headers.get("Accept-Ranges") == "bytes"
     etag = headers.get("ETag", "")
     is_strong = is_etag(etag) and not etag.startswith("W/")
-    return supports_ranges and is_strong
+    return supports_ranges and is_strong and not _changed_just_now(headers)
+
+
+def _changed_just_now(headers: Mapping[str, str]) -> bool:
+    """Whether the object may change again without a new ``Last-Modified``."""
+    modified = headers.get("Last-Modified")
+    if modified is None:
+        return False
+    try:
+        age = parsedate_to_datetime(headers["Date"]) - parsedate_to_datetime(modified)
+    except (KeyError, TypeError, ValueError):
+        # No date, or an invalid one.
+        return True
+    return age.total_seconds() < _MIN_AGE_SECONDS
 
 
 def object_size(headers: Mapping[str, str]) -> int | None:
