@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..web_client.bodies import Body
     from ..web_client.client import WebClient
 
-__all__ = ["Entry", "entries_of", "propfind"]
+__all__ = ["Entry", "entries_of", "propfind", "propfind_once"]
 
 _REQUEST = (
     b'<?xml version="1.0" encoding="utf-8"?>'
@@ -43,21 +43,24 @@ async def propfind(client: WebClient, path: str, depth: int) -> list[Entry] | No
 
     Some servers redirect the path of a collection without ``/`` at its end, which is ``None`` too.
     """
-    response = await client.retry(
-        lambda: client.once(
-            "PROPFIND",
-            path,
-            # 400: Apache, for a path below a file.
-            accept=(207, 400),
-            receive=_whole,
-            headers=_HEADERS | {"Depth": str(depth)},
-            data=Payload(_REQUEST),
-        )
+    return await client.retry(lambda: propfind_once(client, path, depth))
+
+
+async def propfind_once(client: WebClient, path: str, depth: int) -> list[Entry] | None:
+    """As `propfind`, without retries: for an attempt, which holds the permit of a request."""
+    response = await client.once(
+        "PROPFIND",
+        path,
+        # 400: Apache, for a path below a file.
+        accept=(207, 400),
+        receive=_whole,
+        headers=_HEADERS | {"Depth": str(depth)},
+        data=Payload(_REQUEST),
     )
     if response is not None and response.status == 400:
         # The closest parent that exists decides whether it is one.
         parent = path.rstrip("/").rpartition("/")[0]
-        above = await propfind(client, parent, 0) if parent else None
+        above = await propfind_once(client, parent, 0) if parent else None
         if not parent or (above and above[0].is_collection):
             raise StatusError(Response(400, response.headers, b""))
         return None

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from ..._http.payloads import Body as Payload
 from ..._http.responses import StatusError
 from ..temporary_names import temporary_name
+from .properties import propfind_once
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -174,7 +175,8 @@ class Writer:
                     data=Payload(_EXCLUSIVE),
                 )
             except StatusError as error:
-                if error.response.status == 423 and await self._is_collection(path) is False:
+                found = await propfind_once(self._client, path, 0)
+                if error.response.status == 423 and found and not found[0].is_collection:
                     return None
                 raise
             token = None if response is None else response.headers.get("Lock-Token")
@@ -249,7 +251,7 @@ class Writer:
 
         async def attempt() -> bool:
             nonlocal is_sent
-            if is_sent and await self._is_collection(source) is None:
+            if is_sent and await propfind_once(self._client, source, 0) is None:
                 return True
             is_sent = True
             response = await self._client.once(
@@ -259,7 +261,7 @@ class Writer:
                 raise FileNotFoundError(f"the temporary file of {target!r} was removed")
             if response.status == 412:
                 return False
-            if _CUT_OFF.intersection(target) and await self._is_collection(target) is None:
+            if _CUT_OFF.intersection(target) and not await propfind_once(self._client, target, 0):
                 raise OSError(f"the server stored {target!r} under another name")
             return True
 
