@@ -27,8 +27,8 @@ from ..web_client.folder_walk import walk
 from ..web_client.reading import Reader
 from ..web_client.redirects import Redirects
 from ..web_client.session import request_options
-from .properties import propfind
-from .session import base_url, check_options, http_filesystem
+from .properties import is_collection, propfind
+from .session import check_options
 from .writing import Writer
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ class WebDAVBackend(Backend):
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
-        check_options(fs)
-        url, http = base_url(fs), http_filesystem(fs)
+        url, http = check_options(fs)
         options = request_options(http)
         redirects = Redirects(url, {origin_of(url)}, options.pop("headers"), options)
         location = Location("", str(url.with_user(None)).rstrip("/"), "")
@@ -66,9 +65,7 @@ class WebDAVBackend(Backend):
         self._client = WebClient(http, service, location, redirects, settings, _retry_decision)
         self._reader = Reader(self._client, settings.reads)
         self._cleanup = Cleanup()
-        self._writer = Writer(
-            self._client, self.is_collection, self._is_empty, self._cleanup, settings.policy
-        )
+        self._writer = Writer(self._client, self._is_empty, self._cleanup, settings.policy.timeout)
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         try:
@@ -86,11 +83,6 @@ class WebDAVBackend(Backend):
         # The property is optional (RFC 4918, section 15.4).
         return found[0].size if found[0].size is not None else await self._reader.size(path)
 
-    async def is_collection(self, path: str) -> bool | None:
-        """Whether a path is a collection; ``None`` if nothing is there."""
-        found = await propfind(self._client, path, 0)
-        return found[0].is_collection if found else None
-
     async def write(self, path: str, data: memoryview) -> None:
         await self._writer.write(path, data)
 
@@ -102,7 +94,7 @@ class WebDAVBackend(Backend):
             raise
 
     async def remove(self, path: str) -> None:
-        if await self.is_collection(path) is False:
+        if await is_collection(self._client, path) is False:
             await self._writer.delete(path)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
@@ -111,7 +103,7 @@ class WebDAVBackend(Backend):
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         # A DELETE of a collection removes all below it.
         if not is_root:
-            if await self.is_collection(directory):
+            if await is_collection(self._client, directory):
                 await self._writer.delete(directory)
             return
         page = await self._list_folder(directory)

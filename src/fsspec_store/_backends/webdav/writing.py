@@ -8,8 +8,8 @@ Apache's mod_dav_fs and Nextcloud, which the ``DAV`` header of their response to
 A MOVE onto a collection would remove everything below it (section 9.9.4), so that the first MOVE
 does not overwrite. Only if the destination exists, and is a file, a second one does.
 
-To create a key atomically, a writer holds an exclusive lock (section 7) between the check and the
-MOVE. ``If-None-Match: *`` and ``Overwrite: F`` are no replacement: servers check them before they
+To create a key atomically, a writer holds an exclusive lock (section 7) during the MOVE.
+``If-None-Match: *`` and ``Overwrite: F`` are no replacement: servers check them before they
 write, and two requests at the same time may both succeed. A lock of a missing resource creates an
 empty one (section 7.3), so that the locked resource is not the key, but a temporary name that
 follows from the key.
@@ -19,23 +19,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
+from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import blake2b
 from math import ceil
 from typing import TYPE_CHECKING
 
 from ..._http.payloads import Body as Payload
-from ..._http.responses import StatusError
+from ..._http.retry_policy import JITTER
 from ..temporary_names import temporary_name
-from .properties import propfind_once
+from ..web_client.bodies import Body
+from .properties import is_collection, propfind_once
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from ..._http.messages import Response
-    from ..._http.retry_policy import RetryPolicy
     from ..cleanup import Cleanup
-    from ..web_client.bodies import Body
     from ..web_client.client import WebClient
 
 __all__ = ["Writer"]
@@ -43,13 +43,14 @@ __all__ = ["Writer"]
 #: Parts of ``DAV`` headers of servers that write a PUT to a temporary file and rename that.
 _WRITES_AT_ONCE = ("<http://apache.org/dav/propset/fs/", "nextcloud-")
 _DONE = (200, 201, 204)
-_LARGE_BYTES = 2**20
 #: wsgidav cuts the decoded destination of a MOVE off at these characters.
 _CUT_OFF = frozenset("?;")
 _EXCLUSIVE = (
     b'<?xml version="1.0" encoding="utf-8"?><lockinfo xmlns="DAV:">'
     b"<lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>"
 )
+_LARGE_BYTES = 2**20
+_MAX_LOCKED_SECONDS = 10.0
 
 
 class Writer:
@@ -59,50 +60,38 @@ class Writer:
     ----------
     client : WebClient
         Sends the requests.
-    is_collection : callable
-        Returns whether a path is a collection, ``None`` if nothing is there.
     is_empty : callable
         Returns whether a collection has no files below it.
     cleanup : Cleanup
         Removes the temporary file of a write that failed.
-    policy : RetryPolicy
-        Timeouts.
+    timeout : float
+        Maximum time in seconds to lock and move a file, up to 10.
     """
 
     def __init__(
         self,
         client: WebClient,
-        is_collection: Callable[[str], Awaitable[bool | None]],
         is_empty: Callable[[str], Awaitable[bool]],
         cleanup: Cleanup,
-        policy: RetryPolicy,
+        timeout: float,
     ) -> None:
         self._client = client
-        self._is_collection = is_collection
+        self._send = partial(client.send, receive=Body.drain)
         self._is_empty = is_empty
         self._cleanup = cleanup
-        self._timeout = policy.timeout
-        self._compliance: str | None = None
+        self._locked_seconds = min(timeout, _MAX_LOCKED_SECONDS)
+        self._dav: str | None = None
 
     async def write(self, path: str, data: memoryview) -> None:
         """Replace a value."""
-        compliance = await self._get_compliance()
-        if any(name in compliance for name in _WRITES_AT_ONCE):
+        dav = await self._get_dav()
+        if any(name in dav for name in _WRITES_AT_ONCE):
             await self._put(path, data)
             return
-        temporary = beside(path, temporary_name())
-        try:
-            await self._put(temporary, data)
-            if await self._move(temporary, path, overwrite=False):
-                return
-            if await self._is_collection(f"{path}/"):
-                await self._remove_empty(path)
-            elif _CUT_OFF.intersection(path) and await self._is_collection(path) is None:
-                raise OSError(f"the server takes {path!r} for another name, which exists")
-            await self._move(temporary, path, overwrite=True)
-        except BaseException as error:
-            await self._cleanup.run(partial(self.delete, temporary), error)
-            raise
+        async with self._temporary(path, data) as temporary:
+            if not await self._move(temporary, path):
+                await self._make_room(path)
+                await self._move(temporary, path, overwrite="T")
 
     async def create(self, path: str, data: memoryview) -> bool:
         """Write a value only if it is missing; return whether this call wrote it.
@@ -112,79 +101,72 @@ class Writer:
         NotImplementedError
             When the server has no locks.
         """
-        if "2" not in re.split(r"[ ,]+", await self._get_compliance()):
+        if "2" not in re.split("[ ,]+", await self._get_dav()):
             raise NotImplementedError("the server has no locks (class 2 of RFC 4918, section 18)")
-        if await self._is_collection(path) is False:
+        if not await self._make_room(path):
             return False
-        temporary = beside(path, temporary_name())
-        error: BaseException | None = None
-        is_moved = False
+        async with self._temporary(path, data) as temporary:
+            is_created = await self._move_locked(temporary, path)
+            if not is_created:
+                await self._cleanup.run(partial(self.delete, temporary))
+        return is_created
+
+    async def delete(self, path: str) -> None:
+        """Remove a file, or a collection and all below it."""
+        await self._send("DELETE", path, accept=_DONE)
+
+    @asynccontextmanager
+    async def _temporary(self, path: str, data: memoryview) -> AsyncGenerator[str, None]:
+        """The path of a temporary file with a value, which is removed after an error."""
+        temporary = _beside(path)
         try:
             await self._put(temporary, data)
-            is_moved = await self._move_locked(temporary, path)
-            if not is_moved and await self._is_collection(f"{path}/"):
-                await self._remove_empty(path)
-                is_moved = await self._move_locked(temporary, path)
-        except BaseException as raised:
-            error = raised
+            yield temporary
+        except BaseException as error:
+            await self._cleanup.run(partial(self.delete, temporary), error)
             raise
-        finally:
-            if not is_moved:
-                await self._cleanup.run(partial(self.delete, temporary), error)
-        return is_moved
 
     async def _move_locked(self, source: str, path: str) -> bool:
-        """Rename a temporary file to a missing key; ``False`` if the key exists."""
-        lock = beside(path, temporary_name(blake2b(path.encode(), digest_size=8).hexdigest()))
-        token = await self._lock(lock, path)
-        if token is None:
-            return False
-        error: BaseException | None = None
-        try:
-            # Well before the lock expires.
+        """Rename a temporary file under a lock; ``False`` if the key exists."""
+        lock = _beside(path, blake2b(path.encode(), digest_size=8).hexdigest())
+        clock = asyncio.get_running_loop().time
+        # A lock whose response was lost expires before that.
+        give_up = clock() + 3 * self._locked_seconds
+        while True:
             try:
-                async with asyncio.timeout(self._timeout / 2):
-                    return await self._move(source, path, overwrite=False)
+                async with asyncio.timeout(self._locked_seconds):
+                    if await self._try_move_locked(lock, source, path):
+                        return True
             except TimeoutError:
                 # The server may have moved the file, with its response lost.
-                if await self._is_collection(source) is None:
+                if await is_collection(self._client, source) is None:
                     return True
-                raise
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            await self._cleanup.run(partial(self._unlock, lock, token), error)
+            if not await self._make_room(path):
+                return False
+            if clock() > give_up:
+                raise TimeoutError("the key is locked by another writer, or the server is too slow")
+            await asyncio.sleep(JITTER.uniform(0.05, 0.2))
 
-    async def _lock(self, lock: str, path: str) -> str | None:
-        """The token of an exclusive lock; ``None`` if the key exists before it is granted."""
+    async def _try_move_locked(self, lock: str, source: str, path: str) -> bool:
+        """Lock and move; ``False`` if another writer holds the lock, or the key exists."""
         headers = {
             "Content-Type": "application/xml; charset=utf-8",
             "Depth": "0",
-            "Timeout": f"Second-{ceil(self._timeout)}",
+            # Longer than this function takes.
+            "Timeout": f"Second-{ceil(1.5 * self._locked_seconds)}",
         }
-
-        async def attempt() -> str | None:
-            try:
-                response = await self._client.once(
-                    "LOCK",
-                    lock,
-                    accept=(200, 201),
-                    receive=_nothing,
-                    headers=headers,
-                    data=Payload(_EXCLUSIVE),
-                )
-            except StatusError as error:
-                found = await propfind_once(self._client, path, 0)
-                if error.response.status == 423 and found and not found[0].is_collection:
-                    return None
-                raise
-            token = None if response is None else response.headers.get("Lock-Token")
-            if token is None:
-                raise OSError("the server granted a lock without a token")
-            return token
-
-        return await self._client.retry(attempt)
+        response = await self._send(
+            "LOCK", lock, accept=(200, 201, 423), headers=headers, data=Payload(_EXCLUSIVE)
+        )
+        if response is not None and response.status == 423:
+            return False
+        token = response and response.headers.get("Lock-Token")
+        if not token:
+            raise OSError("the server granted no lock, or one without a token")
+        try:
+            return await self._move(source, path)
+        finally:
+            await self._cleanup.run(partial(self._unlock, lock, token), sys.exception())
 
     async def _unlock(self, lock: str, token: str) -> None:
         # Some servers keep the lock of a resource that is removed, and some create no resource.
@@ -193,36 +175,33 @@ class Writer:
             "UNLOCK", lock, accept=(*_DONE, 400, 403, 409, 412), headers={"Lock-Token": token}
         )
 
-    async def _remove_empty(self, path: str) -> None:
-        """Remove a collection without files, in the place of a key.
+    async def _make_room(self, path: str) -> bool:
+        """Remove an empty collection in the place of a key; ``False`` if the key exists.
 
         It is renamed first: a file that is written in the meantime is not removed with it.
         """
-        moved = beside(path, temporary_name())
+        found = await is_collection(self._client, path)
+        if not found:
+            return found is None
         if await self._is_empty(path):
-            await self._move(f"{path}/", f"{moved}/", overwrite=False)
+            moved = _beside(path)
+            await self._move(f"{path}/", f"{moved}/")
             if await self._is_empty(moved):
                 await self.delete(f"{moved}/")
-                return
-            await self._move(f"{moved}/", f"{path}/", overwrite=False)
+                return True
+            await self._move(f"{moved}/", f"{path}/")
         raise IsADirectoryError(f"{path!r} is a collection of the server, with keys below")
 
-    async def delete(self, path: str) -> None:
-        """Remove a file, or a collection and all below it."""
-        await self._send("DELETE", path, accept=_DONE)
-
     async def _put(self, path: str, data: memoryview) -> None:
-        accept = (*_DONE, 409)
-        put = partial(self._send, "PUT", path, data=data)
+        collection = path.rpartition("/")[0]
+        put = partial(self._send, "PUT", path, data=Payload(data))
         if data.nbytes > _LARGE_BYTES:
-            # Without the collection the value would be sent twice.
-            await self._make_collection(path.rpartition("/")[0])
-        response = await put(accept=accept)
+            # Without the collection the value is sent twice, or the server closes the connection.
+            await self._make_collection(collection)
+        response = await put(accept=(*_DONE, 409))
         if response is None or response.status == 409:
-            if await self._is_collection(f"{path}/"):
-                await self._remove_empty(path)
-            else:
-                await self._make_collection(path.rpartition("/")[0])
+            await self._make_room(path)
+            await self._make_collection(collection)
             if await put(accept=_DONE) is None:
                 raise NotADirectoryError(f"a part of the path of {path!r} is a file")
 
@@ -238,70 +217,37 @@ class Writer:
             await self._make_collection(path.rpartition("/")[0])
             await make()
 
-    async def _move(self, source: str, target: str, *, overwrite: bool) -> bool:
-        """Rename a temporary file; ``False`` if it must not overwrite a file that exists.
-
-        A retry after a lost response needs the source: without it some servers remove the target.
-        """
-        headers = {
-            "Destination": self._client.location.url_of(target),
-            "Overwrite": "T" if overwrite else "F",
-        }
-        is_sent = False
+    async def _move(self, source: str, target: str, *, overwrite: str = "F") -> bool:
+        """Rename a temporary file; ``False`` if the target exists and is not to be overwritten."""
+        headers = {"Destination": self._client.location.url_of(target), "Overwrite": overwrite}
+        attempts = 0
 
         async def attempt() -> bool:
-            nonlocal is_sent
-            if is_sent and await propfind_once(self._client, source, 0) is None:
+            nonlocal attempts
+            attempts += 1
+            # An earlier attempt has moved it. Without the source some servers remove the target.
+            if attempts > 1 and await propfind_once(self._client, source, 0) is None:
                 return True
-            is_sent = True
             response = await self._client.once(
-                "MOVE", source, accept=(*_DONE, 412), receive=_nothing, headers=headers
+                "MOVE", source, accept=(*_DONE, 412), receive=Body.drain, headers=headers
             )
             if response is None:
                 raise FileNotFoundError(f"the temporary file of {target!r} was removed")
-            if response.status == 412:
-                return False
             if _CUT_OFF.intersection(target) and not await propfind_once(self._client, target, 0):
-                raise OSError(f"the server stored {target!r} under another name")
-            return True
+                raise OSError(f"the server takes {target!r} for another name")
+            return response.status != 412
 
         return await self._client.retry(attempt)
 
-    async def _get_compliance(self) -> str:
-        """The ``DAV`` header of the server, requested once."""
-        if self._compliance is None:
+    async def _get_dav(self) -> str:
+        """The ``DAV`` header of the server, which may be repeated. It is requested once."""
+        if self._dav is None:
             response = await self._send("OPTIONS", "", accept=_DONE)
-            headers = {} if response is None else response.headers
-            # The header may be repeated.
-            found = [value for name, value in headers.items() if name.lower() == "dav"]
-            self._compliance = ", ".join(found)
-        return self._compliance
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        accept: Collection[int],
-        headers: Mapping[str, str] | None = None,
-        data: memoryview | None = None,
-    ) -> Response[None] | None:
-        return await self._client.retry(
-            lambda: self._client.once(
-                method,
-                path,
-                accept=accept,
-                receive=_nothing,
-                headers=headers or {},
-                data=None if data is None else Payload(data),
-            )
-        )
+            headers = response.headers.items() if response else ()
+            self._dav = ", ".join(value for name, value in headers if name.lower() == "dav")
+        return self._dav
 
 
-def beside(path: str, name: str) -> str:
-    """The path of another name in the same collection."""
-    return path[: path.rfind("/") + 1] + name
-
-
-async def _nothing(body: Body) -> None:
-    await body.drain()
+def _beside(path: str, token: str | None = None) -> str:
+    """The path of a temporary name in the same collection."""
+    return path[: path.rfind("/") + 1] + temporary_name(token)
