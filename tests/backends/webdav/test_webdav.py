@@ -14,7 +14,7 @@ from servers.fault_proxy import Answer, fault_proxy
 from servers.webdav import WebDAVEndpoint
 
 from fsspec_store import FsspecStore
-from fsspec_store._backends.webdav.properties import Entry, entries_of
+from fsspec_store._backends.webdav.client import Entry, entries_of
 from fsspec_store.errors import BackendError, StorageOptionError
 
 _roots = itertools.count()
