@@ -1,20 +1,15 @@
-"""WebDAV servers, by RFC 4918.
+"""WebDAV servers, by RFC 4918. webdav4's filesystem supplies the configuration only.
 
-webdav4's filesystem supplies the configuration: base URL, credentials, headers, TLS. It blocks a
-thread for each request, and follows redirects with credentials. This package sends its own.
+Most servers write a PUT in place: readers see half of a value. A value is therefore written under a
+temporary name beside the key and moved. Apache and Nextcloud do the same for each PUT.
 
-A PUT replaces a file in place on most servers: readers see half of a value, and one that is
-interrupted leaves half of it. A value is therefore written under a temporary name beside the key
-and moved. Apache's mod_dav_fs and Nextcloud do the same for each PUT, and need no MOVE.
+DELETE and MOVE also apply to a collection with all that is below it (sections 9.6 and 9.9): a key
+is removed or replaced only after a PROPFIND shows that it is a file.
 
-DELETE and MOVE also apply to a collection with all that is below it (sections 9.6 and 9.9). A key
-is removed only after a PROPFIND shows that it is a file. The first MOVE of a value does not
-overwrite. A second one does, after a PROPFIND.
-
-To create a key atomically, a writer holds an exclusive lock (section 7) during the MOVE. Servers
-check ``If-None-Match: *`` and ``Overwrite: F`` before they write, and two requests at the same time
-may both succeed. A lock of a missing file creates an empty one (section 7.3), so that the locked
-file is not the key, but a temporary name that follows from the key.
+A key is created under an exclusive lock (section 7): servers check ``If-None-Match: *`` and
+``Overwrite: F`` before they write, and two requests at the same time may both succeed. A lock of a
+missing file creates an empty one (section 7.3), so that the locked file is not the key, but has a
+temporary name that follows from the key.
 """
 
 from __future__ import annotations
@@ -22,11 +17,11 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from functools import partial
 from hashlib import blake2b
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..._core.redaction import public_url
 from ..._http.responses import StatusError, http_failure
@@ -41,7 +36,7 @@ from ..web_client.reading import Reader
 from .client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -64,7 +59,6 @@ class WebDAVBackend(Backend):
     hides_missing_keys = False
     #: Servers check conditions before they write, and ETags may stay the same.
     supports_replace = False
-    fs: Any
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
@@ -92,23 +86,15 @@ class WebDAVBackend(Backend):
         compliance = await self._client.compliance()
         if any(name in compliance for name in _WRITES_AT_ONCE):
             await self._put(path, data)
-            return
-        async with self._temporary(path, data) as temporary:
-            if not await self._client.move(temporary, path):
-                await self._make_room(path)
-                await self._client.move(temporary, path, overwrite=True)
+        else:
+            await self._put_and_move(path, data, self._move)
 
     async def create(self, path: str, data: memoryview) -> bool:
         if "2" not in re.split("[ ,]+", await self._client.compliance()):
             self.supports_atomic_create = False
             raise NotImplementedError("the server has no locks (class 2 of RFC 4918, section 18)")
-        if not await self._make_room(path):
-            return False
-        async with self._temporary(path, data) as temporary:
-            is_created = await self._move_locked(temporary, path)
-            if not is_created:
-                await self._cleanup.run(partial(self._client.delete, temporary))
-        return is_created
+        is_missing = await self._make_room(path)
+        return is_missing and await self._put_and_move(path, data, self._move_locked)
 
     async def remove(self, path: str) -> None:
         if await self._client.is_collection(path) is False:
@@ -137,25 +123,20 @@ class WebDAVBackend(Backend):
         )
 
     async def _list_folder(self, directory: str) -> Page:
-        """The direct children of a directory, with full paths.
-
-        Many servers refuse to list all descendants at once (section 9.1).
-        """
-        objects: list[tuple[str, int | None]] = []
-        prefixes: list[str] = []
-        temporary: list[str] = []
-        for entry in await self._client.entries(directory, 1) or ():
-            path = entry.path.removeprefix(f"{self._client.base}/")
-            if f"{path}/" == directory or entry.path == self._client.base:
-                if not entry.is_collection:
-                    return Page([])
-            elif entry.is_collection:
-                prefixes.append(path)
-            elif is_temporary(path):
-                temporary.append(path)
-            else:
-                objects.append((path, entry.size))
-        return Page(objects, prefixes, temporary)
+        """The direct children of a directory, with full paths."""
+        # Many servers refuse to list all descendants at once (section 9.1).
+        base = self._client.base
+        below = [
+            entry._replace(path=entry.path.removeprefix(base))
+            for entry in await self._client.entries(directory, 1) or ()
+            if entry.path != (base + directory)[:-1]
+        ]
+        files = [(entry.path, entry.size) for entry in below if not entry.is_collection]
+        return Page(
+            [file for file in files if not is_temporary(file[0])],
+            [entry.path for entry in below if entry.is_collection],
+            [path for path, _ in files if is_temporary(path)],
+        )
 
     async def _is_empty(self, path: str) -> bool:
         """Whether there is no file below a collection."""
@@ -193,16 +174,27 @@ class WebDAVBackend(Backend):
             if not await self._client.put(path, data):
                 raise NotADirectoryError(f"a part of the path of {path!r} is a file")
 
-    @asynccontextmanager
-    async def _temporary(self, path: str, data: memoryview) -> AsyncGenerator[str, None]:
-        """The path of a temporary file with a value, which is removed after an error."""
+    async def _put_and_move(
+        self, path: str, data: memoryview, move: Callable[[str, str], Awaitable[bool]]
+    ) -> bool:
+        """Write a temporary file, which is removed unless ``move(temporary, path)`` is true."""
         temporary = _beside(path)
+        is_moved = False
         try:
             await self._put(temporary, data)
-            yield temporary
-        except BaseException as error:
-            await self._cleanup.run(partial(self._client.delete, temporary), error)
-            raise
+            is_moved = await move(temporary, path)
+            return is_moved
+        finally:
+            if not is_moved:
+                delete = partial(self._client.delete, temporary)
+                await self._cleanup.run(delete, sys.exception())
+
+    async def _move(self, source: str, path: str) -> bool:
+        """Rename a temporary file, and replace a key, but no collection."""
+        if not await self._client.move(source, path):
+            await self._make_room(path)
+            await self._client.move(source, path, "T")
+        return True
 
     async def _move_locked(self, source: str, path: str) -> bool:
         """Rename a temporary file under a lock; ``False`` if the key exists."""

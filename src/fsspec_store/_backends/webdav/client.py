@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 from xml.etree.ElementTree import ParseError
@@ -55,24 +56,12 @@ class Entry(NamedTuple):
 
 
 class Client(WebClient):
-    """Sends requests with the options of a webdav4 filesystem.
-
-    Parameters
-    ----------
-    fs : WebdavFileSystem
-        As the user configured it.
-    settings : Settings
-        The store's options for requests.
-
-    Attributes
-    ----------
-    base : str
-        Path of the base URL, without ``/`` at its end.
-    """
+    """Sends requests with the options of a webdav4 filesystem."""
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         url, http = check_options(fs)
-        self.base = url.path.rstrip("/")
+        #: Path of the base URL, with ``/`` at its end.
+        self.base = url.path.rstrip("/") + "/"
         self._compliance: str | None = None
         location = Location("", str(url.with_user(None)).rstrip("/"), "")
         service = f"{url.scheme}://{url.host}:{url.port}"
@@ -103,23 +92,23 @@ class Client(WebClient):
 
     async def put(self, path: str, data: memoryview) -> bool:
         """Write a file; ``False`` if the collection is missing, or the path is a collection."""
-        response = await self.send(
-            "PUT", path, accept=(*_DONE, 409), receive=Body.drain, data=Payload(data)
-        )
+        accept, body = (*_DONE, 409), Payload(data)
+        response = await self.send("PUT", path, accept=accept, receive=Body.drain, data=body)
         return response is not None and response.status != 409
 
     async def make_collection(self, path: str) -> None:
         """Make a collection and the ones above it, unless they exist (section 9.3.1)."""
-        if path and not await self._make_collection(path):
+        # 405: it exists. 403: another writer makes it at the same time, or a PUT is denied as well.
+        accept = (*_DONE, 403, 405, 409)
+        make = partial(self.send, "MKCOL", f"{path}/", accept=accept, receive=Body.drain)
+        response = await make() if path else None
+        if path and (response is None or response.status == 409):
             await self.make_collection(path.rpartition("/")[0])
-            await self._make_collection(path)
+            await make()
 
-    async def move(self, source: str, target: str, *, overwrite: bool = False) -> bool:
+    async def move(self, source: str, target: str, overwrite: str = "F") -> bool:
         """Rename a file or collection (section 9.9); ``False`` if the target exists."""
-        headers = {
-            "Destination": self.location.url_of(target),
-            "Overwrite": "T" if overwrite else "F",
-        }
+        headers = {"Destination": self.location.url_of(target), "Overwrite": overwrite}
         is_sent = False
 
         async def attempt() -> bool:
@@ -141,20 +130,12 @@ class Client(WebClient):
 
     async def lock(self, path: str, seconds: int) -> str | None:
         """Lock a path and return the token (section 9.10); ``None`` if it is locked."""
+        headers = _XML | {"Depth": "0", "Timeout": f"Second-{seconds}"}
+        accept, body = (200, 201, 423), Payload(_EXCLUSIVE)
         response = await self.send(
-            "LOCK",
-            path,
-            accept=(200, 201, 423),
-            receive=Body.drain,
-            headers=_XML | {"Depth": "0", "Timeout": f"Second-{seconds}"},
-            data=Payload(_EXCLUSIVE),
+            "LOCK", path, accept=accept, receive=Body.drain, headers=headers, data=body
         )
-        if response is not None and response.status == 423:
-            return None
-        token = response and response.headers.get("Lock-Token")
-        if not token:
-            raise OSError("the server granted no lock, or one without a token")
-        return token
+        return None if response is None else response.headers.get("Lock-Token")
 
     async def unlock(self, path: str, token: str) -> None:
         """Remove the file of a lock, and release the lock."""
@@ -162,45 +143,26 @@ class Client(WebClient):
         for method, headers in ("DELETE", {"If": f"({token})"}), ("UNLOCK", {"Lock-Token": token}):
             await self.send(method, path, accept=_RELEASED, receive=Body.drain, headers=headers)
 
-    async def _make_collection(self, path: str) -> bool:
-        """Make a collection, unless it exists; ``False`` if the one above it is missing."""
-        # 405: it exists. 403: another writer makes it at the same time, or a PUT is denied as well.
-        response = await self.send(
-            "MKCOL", f"{path}/", accept=(*_DONE, 403, 405, 409), receive=Body.drain
-        )
-        return response is not None and response.status != 409
-
     async def _entries(self, path: str, depth: int) -> list[Entry] | None:
         """One attempt of `entries`; also part of other attempts, which hold a permit."""
+        headers, body = _XML | {"Depth": str(depth)}, Payload(_PROPFIND)
         try:
             response = await self.once(
-                "PROPFIND",
-                path,
-                accept=(207,),
-                receive=Body.read,
-                headers=_XML | {"Depth": str(depth)},
-                data=Payload(_PROPFIND),
+                "PROPFIND", path, accept=(207,), receive=Body.read, headers=headers, data=body
             )
         except StatusError as error:
             # Apache, for a path below a file. The closest parent that exists shows whether it is.
             parent = path.rpartition("/")[0]
-            if error.response.status != 400 or not parent:
-                raise
-            above = await self._entries(parent, 0)
-            if above and above[0].is_collection:
-                raise
-            return None
+            if error.response.status == 400 and parent:
+                above = await self._entries(parent, 0)
+                if not above or not above[0].is_collection:
+                    return None
+            raise
         return None if response is None else await parsed(entries_of, response.body)
 
 
 def entries_of(document: bytes) -> list[Entry]:
-    """Parse the response to PROPFIND.
-
-    Raises
-    ------
-    OSError
-        When it is not such a response, or the server states an error for one of the entries.
-    """
+    """Parse the response to PROPFIND; ``OSError`` if it is none, or states an error."""
     try:
         root = parse_xml(document)
     except (ParseError, LookupError) as error:

@@ -39,20 +39,7 @@ def check_names(cls: type[Any], given: Iterable[str]) -> None:
 
 
 def check_options(fs: AbstractFileSystem) -> tuple[URL, HTTPFileSystem]:
-    """Refuse options that a store cannot carry over, and carry over the others.
-
-    Returns
-    -------
-    base_url : URL
-        The server's folder that paths are relative to.
-    http : HTTPFileSystem
-        With the same credentials, headers, cookies, proxy and TLS settings.
-
-    Raises
-    ------
-    StorageOptionError
-        Names the options.
-    """
+    """Refuse options that a store cannot carry over; return the base URL, and the others."""
     names = inspect.signature(type(fs)).parameters
     options: dict[str, Any] = dict(zip(names, fs.storage_args, strict=False)) | fs.storage_options
     check_names(type(fs), options)
