@@ -6,15 +6,18 @@ import asyncio
 
 import pytest
 from conformance.support import MakeStore, buf, listed, put, read
-from proxied import OnApache, OnRclone
-from servers.fault_proxy import Fault, FaultProxy, the_first
+from proxied import OnApache, OnRclone, OnWsgidav
+from servers.fault_proxy import Answer, Fault, FaultProxy, the_first
 
+from fsspec_store.errors import AccessDeniedError
 from fsspec_store.limiter import limiter_for
 
 from . import Protocol, WriteFaultConformance
 
 
-class WebDAVRules(WriteFaultConformance):
+class LockRules:
+    """Rules of creations, which hold a lock."""
+
     @pytest.mark.parametrize("fault", [Fault.LOST, Fault.DELAYED])
     async def test_a_lock_whose_response_was_lost_expires_soon(
         self, make_store: MakeStore, proxy: FaultProxy, fault: Fault
@@ -24,17 +27,28 @@ class WebDAVRules(WriteFaultConformance):
         with proxy.watching() as seen:
             await store.set_if_not_exists("a/b", buf(b"value"))
         assert [each.fault for each in seen].count(fault) == 1
-        assert {each.status for each in seen if each.method == "LOCK"} >= {None, 423}
         assert await read(store, "a/b") == b"value"
+
+    async def test_a_folder_with_a_locked_file_is_removed_when_the_lock_expires(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        faults = iter([Fault.LOST])
+        proxy.plan = lambda method, target, headers: (
+            next(faults, Answer(403)) if method == "LOCK" else None
+        )
+        with pytest.raises(AccessDeniedError):
+            await make_store(timeout=1).set_if_not_exists("a/b", buf(b"value"))
+        store = make_store()
+        await put(store, "a/c")
         await store.delete_dir("a")
-        assert await listed(store.list()) == []
+        assert await listed(store.list_dir("")) == []
 
 
-class TestApache(OnApache, WebDAVRules):
+class TestApache(OnApache, LockRules, WriteFaultConformance):
     protocol = Protocol(deletes_by="DELETE")
 
 
-class TestRclone(OnRclone, WebDAVRules):
+class TestRclone(OnRclone, LockRules, WriteFaultConformance):
     protocol = Protocol(
         deletes_by="DELETE", commits=lambda method, target, headers: method == "MOVE"
     )
@@ -51,3 +65,7 @@ class TestRclone(OnRclone, WebDAVRules):
             proxy.plan = self.commit(Fault.LOST)
             await store.set_if_not_exists("b", buf(b"b"))
         assert await read(store, "a") + await read(store, "b") == b"ab"
+
+
+class TestWsgidav(OnWsgidav, LockRules):
+    pass

@@ -36,7 +36,7 @@ from ..web_client.reading import Reader
 from .client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from fsspec import AbstractFileSystem
 
@@ -48,7 +48,7 @@ __all__ = ["WebDAVBackend"]
 
 _MAX_NAME_BYTES = 255
 #: Parts of ``DAV`` headers of servers that write a PUT to a temporary file and rename that.
-_WRITES_AT_ONCE = ("<http://apache.org/dav/propset/fs/", "nextcloud-")
+_WRITES_AT_ONCE = re.compile("<http://apache.org/dav/propset/fs/|nextcloud-")
 _LARGE_BYTES = 2**20
 _MAX_LOCKED_SECONDS = 10.0
 
@@ -83,8 +83,7 @@ class WebDAVBackend(Backend):
         return found[0].size if found[0].size is not None else await self._reader.size(path)
 
     async def write(self, path: str, data: memoryview) -> None:
-        compliance = await self._client.compliance()
-        if any(name in compliance for name in _WRITES_AT_ONCE):
+        if _WRITES_AT_ONCE.search(await self._client.compliance()):
             await self._put(path, data)
         else:
             await self._put_and_move(path, data, self._move)
@@ -99,9 +98,6 @@ class WebDAVBackend(Backend):
     async def remove(self, path: str) -> None:
         if await self._client.is_collection(path) is False:
             await self._client.delete(path)
-
-    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await for_each(self.remove, paths, limit=limit)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         if is_root:

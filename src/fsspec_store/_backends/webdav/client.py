@@ -191,7 +191,7 @@ def _entry(response: Element) -> Entry | None:
 
 
 def _retry_decision(error: Exception) -> RetryDecision | None:
-    # 423: another writer holds a lock for a short time.
-    if isinstance(error, StatusError) and error.response.status == 423:
+    # Another writer holds a lock for a short time, of a file or below a collection.
+    if isinstance(error, StatusError) and error.response.status in (207, 423, 424):
         return TRANSIENT
     return retry_decision_of_error(error)
