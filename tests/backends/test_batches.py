@@ -67,10 +67,7 @@ def responses(boundary: str, body: bytes) -> dict[int, Response[bytes]]:
 
 def test_a_batch_holds_its_requests() -> None:
     requests = ["DELETE /b/x/o/a%0Ab HTTP/1.1", "DELETE /b/x/o/c?userProject=p HTTP/1.1"]
-    body, content_type = batch_body(
-        f"Content-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n{request}\r\n\r\n"
-        for number, request in enumerate(requests)
-    )
+    body, content_type = batch_body(requests, "<{}>")
     head = f"Content-Type: {content_type}\r\n\r\n".encode()
     parts = BytesParser().parsebytes(head + body).get_payload()
     assert [part["Content-ID"] for part in parts] == ["<0>", "<1>"]

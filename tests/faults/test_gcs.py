@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from gcsfs.core import GCSFileSystem
 from google.auth.credentials import Credentials
+from google_api import GoogleFileSystem, batch_response, error_response
 from proxied import OnFakeGCS
 from servers import GCSEndpoint
 from servers.fault_proxy import Answer, FaultProxy
@@ -16,11 +16,6 @@ from servers.fault_proxy import Answer, FaultProxy
 from fsspec_store import FsspecStore
 
 from . import CredentialRules, FaultConformance, Protocol, Rotating
-
-
-def error(status: int) -> Answer:
-    document = {"error": {"code": status, "message": "from the test"}}
-    return Answer(status, {"Content-Type": "application/json"}, json.dumps(document).encode())
 
 
 def commits(method: str, target: str, headers: Mapping[str, str]) -> bool:
@@ -32,20 +27,7 @@ def commits(method: str, target: str, headers: Mapping[str, str]) -> bool:
 
 
 def bulk_result(statuses: Mapping[str, int]) -> Answer:
-    parts = [
-        f"--b\r\nContent-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\n"
-        f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n\r\n"
-        f'{{"error": {{"message": "no {key}"}}}}\r\n'
-        for number, (key, status) in enumerate(statuses.items())
-    ]
-    body = "".join(parts) + "--b--"
-    return Answer(200, {"Content-Type": "multipart/mixed; boundary=b"}, body.encode())
-
-
-class GoogleFileSystem(GCSFileSystem):
-    """Treats any server as Google's, which supports uploads in parts."""
-
-    on_google = True
+    return batch_response(statuses.values(), [f"no {key}" for key in statuses])
 
 
 class Token(Credentials):  # type: ignore[misc]
@@ -60,7 +42,7 @@ class Token(Credentials):  # type: ignore[misc]
 class TestFakeGCS(OnFakeGCS, FaultConformance, CredentialRules):
     filesystem = GoogleFileSystem
     protocol = Protocol(
-        error=error,
+        error=error_response,
         commits=commits,
         part_bytes=2**18,
         condition_first="the service checks it before the first part",
@@ -83,7 +65,7 @@ class TestFakeGCS(OnFakeGCS, FaultConformance, CredentialRules):
         token = Token()
 
         def rejects(method: str, target: str, headers: Mapping[str, str]) -> Answer | None:
-            return error(401) if headers["authorization"] == "Bearer old" else None
+            return error_response(401) if headers["authorization"] == "Bearer old" else None
 
         options = {**endpoint.storage_options(), "endpoint_url": proxy.url, "token": token}
         root = f"{endpoint.make_bucket()}/x"

@@ -113,7 +113,7 @@ def test_a_part_is_parsed_in_linear_time(header: bytes) -> None:
 
 def test_a_token_too_long_for_a_url_is_an_error() -> None:
     with pytest.raises(OSError, match="token of 65536 characters"):
-        listing_of_google(json.dumps({"nextPageToken": "a" * 2**16}).encode())
+        listing_of_google("bucket", json.dumps({"nextPageToken": "a" * 2**16}).encode())
 
 
 @pytest.mark.parametrize("size", [*NO_SIZES, "", -5, 10**30, 1.5, True, [], {}], ids=repr)
@@ -122,7 +122,7 @@ def test_an_invalid_size_is_an_error_on_google(size: object) -> None:
     with pytest.raises(OSError, match="size"):
         object_size(document)
     with pytest.raises(OSError, match="size of 'a'"):
-        listing_of_google(json.dumps({"items": [{"name": "a", "size": size}]}).encode())
+        listing_of_google("b", json.dumps({"items": [{"name": "a", "size": size}]}).encode())
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_an_invalid_size_is_an_error_on_google(size: object) -> None:
 )
 def test_a_listing_without_names_is_an_error(page: object) -> None:
     with pytest.raises(OSError, match="invalid listing"):
-        listing_of_google(json.dumps(page).encode())
+        listing_of_google("bucket", json.dumps(page).encode())
 
 
 @pytest.mark.parametrize("size", NO_SIZES, ids=repr)
@@ -148,7 +148,7 @@ def test_an_invalid_size_is_an_error_on_azure_and_s3(size: str) -> None:
     )
     page = f"<EnumerationResults><Blobs>{blob}</Blobs><NextMarker/></EnumerationResults>"
     with pytest.raises(OSError, match="size of 'a'"):
-        listing(page.encode())
+        listing("container", page.encode())
     contents = f"<Contents><Key>a</Key><Size>{size}</Size></Contents>"
     truncated = "<IsTruncated>false</IsTruncated>"
     with pytest.raises(ValueError, match="size"):
@@ -175,7 +175,7 @@ def test_any_page_is_refused_in_linear_time(piece: str) -> None:
         with pytest.raises(ValueError, match=r"XML|form"):
             parse_list(page.encode())
         with pytest.raises((OSError, ElementTree.ParseError)):
-            listing(page.encode())
+            listing("container", page.encode())
         return time.process_time() - began
 
     # Quadratic time would take minutes.

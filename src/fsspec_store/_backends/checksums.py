@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ALGORITHMS", "Hash", "crc32", "in_base64"]
+__all__ = ["ALGORITHMS", "Hash", "crc32", "in_base64", "md5_in_base64"]
 
 
 class Hash(Protocol):
@@ -42,6 +42,11 @@ class _CRC:
 def in_base64(digest: bytes) -> str:
     """A digest as in the headers and documents of services."""
     return base64.b64encode(digest).decode()
+
+
+def md5_in_base64(data: bytes | memoryview) -> str:
+    """The MD5, which detects errors of a transfer. It is not used for security."""
+    return in_base64(hashlib.md5(data, usedforsecurity=False).digest())
 
 
 def _installed(module: str, name: str) -> Any:

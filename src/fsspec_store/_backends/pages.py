@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from .._core.redaction import public_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Page",
     "check_stated_prefix",
     "checked_pages",
+    "pages_by_token",
     "refuse_relative",
     "stated_prefix",
 ]
@@ -50,11 +51,34 @@ class Page(NamedTuple):
 
     A size is ``None`` when the service does not list it. Prefixes have no trailing ``/``. Temporary
     objects (`fsspec_store._backends.temporary_names`) are not keys, but are removed with them.
+    Folders are directories of a service, and objects that represent one.
     """
 
     objects: Sequence[tuple[str, int | None]]
     prefixes: Sequence[str] = ()
     temporary: Sequence[str] = ()
+    folders: Sequence[str] = ()
+
+
+async def pages_by_token(
+    fetch: Callable[[str], Awaitable[tuple[Page, str]]],
+) -> AsyncGenerator[Page, None]:
+    """Yield the pages of a listing, and raise when it does not end.
+
+    Parameters
+    ----------
+    fetch : callable
+        Returns the page of a token, and the token of the next page. ``""`` is the token of the
+        first page, and of the page after the last one.
+    """
+    continuation = Continuation()
+    token = ""
+    while True:
+        page, token = await fetch(token)
+        yield page
+        if not token:
+            return
+        continuation.check(token, page)
 
 
 async def checked_pages(
@@ -76,7 +100,9 @@ async def checked_pages(
     ----------
     pages : AsyncGenerator
         Returned by `Backend.pages` for the same parameters. Must not be used elsewhere.
-    directory, name_prefix, recursive
+    directory, name_prefix : str
+        See `Backend.pages`.
+    recursive : bool
         See `Backend.pages`.
     redactor : callable
         `Backend.redactor`: a service may list secrets that it received.
@@ -223,8 +249,8 @@ def _unquoted(prefix: str) -> str:
 class Continuation:
     """Detects a listing that does not end, by its tokens and entries.
 
-    A token and the first object of a page occur once in a listing. Only their hashes are
-    stored, two for each page.
+    A token, and the first object and folder of a page, occur once in a listing. Only their hashes
+    are stored.
     """
 
     def __init__(self) -> None:
@@ -247,10 +273,10 @@ class Continuation:
             When the token or the page repeats, or after `MAX_EMPTY_PAGES` without a new entry.
         """
         self._require_new(hash(("token", token)))
-        if page.objects:
-            self._require_new(hash(("object", page.objects[0][0])))
+        for path in [*(path for path, _ in page.objects[:1]), *page.folders[:1]]:
+            self._require_new(hash(("object", path)))
         # A common prefix may repeat on each page of the keys below it.
-        is_new = bool(page.objects or page.temporary)
+        is_new = bool(page.objects or page.temporary or page.folders)
         if page.prefixes:
             last = hash(("prefix", page.prefixes[-1]))
             is_new = is_new or last not in self._seen

@@ -183,7 +183,7 @@ async def test_a_token_about_to_expire_is_refreshed(kind: type[CountingCredentia
 async def test_a_rejected_token_is_refreshed() -> None:
     tokens = Tokens(CountingCredential())
     assert await authorize(tokens) == "Bearer token-1"
-    rejected = tokens.current_token()
+    rejected = tokens.token
     # The first of several rejected requests fetches a new token for all.
     await tokens.refresh(rejected)
     assert await authorize(tokens) == "Bearer token-2"
@@ -193,14 +193,14 @@ async def test_a_rejected_token_is_refreshed() -> None:
 
 async def test_a_failure_is_shared_and_not_permanent() -> None:
     credential = CountingCredential()
-    credential.error = OSError("no way to the token")
+    credential.error = OSError("no token")
     tokens = Tokens(credential)
     credential.released.clear()
     waiting = [asyncio.create_task(authorize(tokens)) for _ in range(3)]
     await asyncio.sleep(0)
     credential.released.set()
     errors = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [str(error) for error in errors] == ["no way to the token"] * 3
+    assert [str(error) for error in errors] == ["no token"] * 3
     assert credential.times == 1
     credential.error = None
     assert await authorize(tokens) == "Bearer token-2"
@@ -208,17 +208,17 @@ async def test_a_failure_is_shared_and_not_permanent() -> None:
 
 async def test_failed_lookups_are_repeated_at_a_bounded_rate() -> None:
     credential = CountingCredential()
-    credential.error = OSError("no way to the token")
+    credential.error = OSError("no token")
     tokens = Tokens(credential)
     for _ in range(100):
-        with pytest.raises(OSError, match="no way"):
+        with pytest.raises(OSError, match="no token"):
             await authorize(tokens)
     assert 1 < credential.times < 20
 
 
 async def test_a_shared_failure_has_no_tracebacks_of_other_requests() -> None:
     credential = CountingCredential()
-    credential.error = ServiceRequestError("no way to the token")
+    credential.error = ServiceRequestError("no token")
     retrier = Retrier("test", RetryPolicy(retries=1), lambda _: TRANSIENT, Stats())
     tokens = Tokens(credential)
     credential.released.clear()
@@ -311,5 +311,5 @@ async def test_a_cancelled_request_does_not_cancel_the_fetch() -> None:
 def test_credentials_made_by_adlfs_run_in_a_thread() -> None:
     found = account(tenant_id="t", client_id="c", client_secret="s")
     assert isinstance(found.credential, Tokens)
-    assert found.credential.refreshable
+    assert found.credential.can_refresh
     assert "aio" not in type(found.credential._credential).__module__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from typing import Any
 
 import pytest
 
@@ -13,6 +12,7 @@ from fsspec_store._backends.azure.responses import (
     is_folder,
     listing,
 )
+from fsspec_store._backends.pages import Page
 from fsspec_store._core.failures import Failure
 from fsspec_store._http.messages import Response
 
@@ -71,8 +71,8 @@ PAGE = """\ufeff<?xml version="1.0" encoding="utf-8"?>
 <Prefix>a/</Prefix><Delimiter>/</Delimiter><Blobs>{}</Blobs><NextMarker{}</EnumerationResults>"""
 
 
-def page(items: str, marker: str = " />") -> Any:
-    return listing(PAGE.format(items, marker).encode())
+def page(items: str, marker: str = " />") -> tuple[Page, str]:
+    return listing("c", PAGE.format(items, marker).encode())
 
 
 def item(name: str, size: int, more: str = "", metadata: str = "") -> str:
@@ -87,27 +87,27 @@ def test_a_page_of_a_listing() -> None:
         item("a/1", 7) + item("a/ &amp;&lt;ü ", 0) + "<BlobPrefix><Name>a/b/</Name></BlobPrefix>",
         ">2!72!MDAw</NextMarker>",
     )
-    assert found == ([("a/1", 7), ("a/ &<ü ", 0)], ["a/b/"], [], "2!72!MDAw")
-    assert page("") == ([], [], [], None)
+    assert found == (Page([("c/a/1", 7), ("c/a/ &<ü ", 0)], ["c/a/b"], folders=[]), "2!72!MDAw")
+    assert page("") == (Page([], [], folders=[]), "")
 
 
 def test_a_name_that_is_invalid_in_xml() -> None:
-    found = page(
+    found, _ = page(
         "<Blob><Name Encoded='true'>a/%EF%BF%BE%20b</Name><Properties>"
         "<Content-Length>1</Content-Length></Properties></Blob>" + item("a/%20", 2)
     )
-    assert found.blobs == [("a/\ufffe b", 1), ("a/%20", 2)]
+    assert found.objects == [("c/a/\ufffe b", 1), ("c/a/%20", 2)]
 
 
 def test_directories_are_not_blobs() -> None:
-    found = page(
+    found, _ = page(
         item("a/file", 1, "<ResourceType>file</ResourceType>")
         + item("a/dir", 0, "<ResourceType>directory</ResourceType>")
         + item("a/marker", 0, metadata="<Hdi_isfolder>true</Hdi_isfolder>")
         + item("a/other", 0, metadata="<hdi_isfolder>false</hdi_isfolder><x>true</x>")
     )
-    assert found.blobs == [("a/file", 1), ("a/other", 0)]
-    assert found.folders == ["a/dir", "a/marker"]
+    assert found.objects == [("c/a/file", 1), ("c/a/other", 0)]
+    assert found.folders == ["c/a/dir", "c/a/marker"]
 
 
 def test_a_quoted_name_that_is_not_utf8() -> None:
@@ -116,9 +116,9 @@ def test_a_quoted_name_that_is_not_utf8() -> None:
 
 
 def test_an_indented_listing_has_no_marker() -> None:
-    assert page(item("a/1", 7), ">\n  </NextMarker>").marker is None
+    assert page(item("a/1", 7), ">\n  </NextMarker>")[1] == ""
     # A marker of an emulator, which uses names.
-    assert page(item("a/1", 7), "> </NextMarker>").marker == " "
+    assert page(item("a/1", 7), "> </NextMarker>")[1] == " "
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_an_indented_listing_has_no_marker() -> None:
 )
 def test_an_invalid_listing_is_an_error(body: bytes) -> None:
     with pytest.raises(OSError, match="invalid listing"):
-        listing(body)
+        listing("c", body)
 
 
 @pytest.mark.parametrize(

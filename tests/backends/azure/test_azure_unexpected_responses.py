@@ -137,16 +137,16 @@ async def test_an_error_repeats_little_of_an_unexpected_response() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         b"<HeaderName>x-ms-version</HeaderName><HeaderValue>2021-12-02</HeaderValue>",
         b"<Message>The API version 2021-12-02 is not supported by Azurite.</Message>",
     ],
 )
 async def test_a_service_with_an_older_api_version(
-    said: bytes, caplog: pytest.LogCaptureFixture
+    text: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    body = b"<Error><Code>InvalidHeaderValue</Code>" + said + b"</Error>"
+    body = b"<Error><Code>InvalidHeaderValue</Code>" + text + b"</Error>"
 
     def respond(request: Asked) -> Reply:
         if request.headers["x-ms-version"] > "2018":
@@ -184,8 +184,8 @@ async def test_an_error_of_a_read_repeats_no_signature(
         if request.method == "HEAD":
             return Reply(200, b"", {"ETag": '"e"', "Content-Length": "3" if has_size else None})
         sent.append(request.headers["authorization"].rpartition(":")[2])
-        said = f"<Error><Code>Other</Code><Message>{'x' * before}{sent[-1]}</Message></Error>"
-        return Reply(status, said.encode(), {"x-ms-error-code": f"Other-{sent[-1]}"})
+        text = f"<Error><Code>Other</Code><Message>{'x' * before}{sent[-1]}</Message></Error>"
+        return Reply(status, text.encode(), {"x-ms-error-code": f"Other-{sent[-1]}"})
 
     async with scripted_s3(respond) as server, open_at(server.url) as store:
         uses: list[Callable[[], Any]] = [

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import itertools
+import secrets
 import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import pytest
 from azure.storage.blob import ContainerSasPermissions, ContentSettings, generate_container_sas
-from conformance import Limits, StoreConformance
+from conformance import Limits
 from conformance.support import buf, content, listed, put, read
 from servers.azurite import AzureEndpoint
 from servers.fault_proxy import Fault, FaultProxy, fault_proxy, the_first
 
 from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
-from fsspec_store._backends.azure.bodies import checksum_headers
+from fsspec_store._backends.azure.uploads import checksum_headers
 from fsspec_store._http.payloads import Body
 from fsspec_store.errors import (
     AccessDeniedError,
@@ -33,15 +33,11 @@ from fsspec_store.errors import (
     VersionMismatchError,
 )
 
-_roots = itertools.count()
+from ..on_bucket import OnBucket, bucket_of, new_root
 
 
-@cache
-def _container(endpoint: AzureEndpoint) -> str:
-    return endpoint.make_container()
-
-
-class TestAzurite(StoreConformance):
+class TestAzurite(OnBucket):
+    scheme = "az"
     limits = Limits(
         backslash="the service takes it for a slash",
         trailing_dot="the service drops dots at the end of a segment",
@@ -49,23 +45,10 @@ class TestAzurite(StoreConformance):
         # More than one batch, less than the 5000 entries of a page.
         many=300,
     )
-    #: The transport of the stores, unless a test says otherwise.
-    transport = "auto"
 
     @pytest.fixture
-    def make_store(self, azurite_endpoint: AzureEndpoint) -> Iterator[Any]:
-        root = f"{_container(azurite_endpoint)}/{next(_roots)}"
-        made = []
-
-        def make(below: str = "", **options: Any) -> FsspecStore:
-            url = f"az://{root}/{below}".rstrip("/")
-            options = {"transport": self.transport, **options}
-            made.append(FsspecStore.from_url(url, azurite_endpoint.storage_options(), **options))
-            return made[-1]
-
-        yield make
-        for store in made:
-            store.close()
+    def endpoint(self, azurite_endpoint: AzureEndpoint) -> AzureEndpoint:
+        return azurite_endpoint
 
     async def test_directory_markers_are_not_keys(
         self, azurite_endpoint: AzureEndpoint, make_store: Any
@@ -106,7 +89,7 @@ def beyond(azurite_endpoint: AzureEndpoint, proxy: FaultProxy) -> AzureEndpoint:
 @pytest.fixture
 def open_store(azurite_endpoint: AzureEndpoint, beyond: AzureEndpoint) -> Iterator[Any]:
     """Opens stores behind the proxy; each test has another root."""
-    url = f"az://{_container(azurite_endpoint)}/{next(_roots)}"
+    url = f"az://{new_root(azurite_endpoint)}"
     with ExitStack() as opened:
         yield lambda **options: opened.enter_context(
             FsspecStore.from_url(url, beyond.storage_options(), **options)
@@ -229,7 +212,7 @@ class TestBlocks:
 async def test_a_body_damaged_in_transfer_is_rejected(store: FsspecStore) -> None:
     backend = store._backend
     body = Body(b"damaged")
-    headers = {"x-ms-blob-type": "BlockBlob", **await checksum_headers(b"whole..")}
+    headers = {"x-ms-blob-type": "BlockBlob", **await checksum_headers(memoryview(b"whole.."))}
     with pytest.raises(Exception, match=r"status 400.*(?i:md5)"):
         await backend._client.request(
             "PUT", f"{store.path}/a", expect={201}, headers=headers, data=body
@@ -311,7 +294,7 @@ def test_urls_with_the_account_in_them() -> None:
         assert store.path == "container/some/path"
         assert store.url == "abfs://container/some/path"
         account = store._backend._client.account  # type: ignore[attr-defined]
-        assert account.endpoint == "https://account.blob.core.windows.net"
+        assert account.url("", "") == "https://account.blob.core.windows.net"
     with pytest.raises(StoreURLError, match="version of a blob"):
         FsspecStore.from_url("abfs://c0c@account.dfs.core.windows.net/a?versionid=1", key)
 
@@ -350,7 +333,8 @@ def test_a_secondary_endpoint_is_read_only() -> None:
     names = f"BlobEndpoint={HOST}/p;BlobSecondaryEndpoint={HOST}/s;AccountName=x"
     options = {"connection_string": f"{names};AccountKey={SECRET}", "location_mode": "secondary"}
     store = FsspecStore.from_url("az://container/x", options)
-    assert store._backend._client.account.endpoint == f"{HOST}/s"  # type: ignore[attr-defined]
+    account = store._backend._client.account  # type: ignore[attr-defined]
+    assert account.url(account.base, "") == f"{HOST}/s"
     assert not store.supports_writes
     assert not store.supports_deletes
 
@@ -375,11 +359,11 @@ def _with_signature(endpoint: AzureEndpoint, url: str, signature: str) -> Fsspec
 async def test_a_store_works_with_a_signature_alone(
     beyond: AzureEndpoint, proxy: FaultProxy
 ) -> None:
-    container = _container(beyond)
+    container = bucket_of(beyond)
     all_of_it = _signed(
         beyond, container, read=True, write=True, create=True, delete=True, list=True
     )
-    url = f"az://{container}/{next(_roots)}"
+    url = f"az://{new_root(beyond)}"
     async with _with_signature(beyond, url, all_of_it) as store:
         await put(store, "a", "b/c", "b/ü?d#")
         assert await read(store, "b/ü?d#", SuffixByteRequest(1)) == b"#"
@@ -392,8 +376,8 @@ async def test_a_store_works_with_a_signature_alone(
 
 @pytest.mark.parametrize("kind", ["signature", "key"])
 async def test_an_access_error_shows_no_secret(beyond: AzureEndpoint, kind: str) -> None:
-    container = _container(beyond)
-    url = f"az://{container}/{next(_roots)}"
+    container = bucket_of(beyond)
+    url = f"az://{new_root(beyond)}"
     if kind == "signature":
         good = _signed(beyond, container, read=True, list=True)
         query, _, signature = good.partition("sig=")
@@ -407,15 +391,15 @@ async def test_an_access_error_shows_no_secret(beyond: AzureEndpoint, kind: str)
         for use in (read(store, "a"), store.exists("a"), put(store, "a"), listed(store.list())):
             with pytest.raises(AccessDeniedError) as caught:
                 await use
-            said = "".join(traceback.format_exception(caught.value))
-            assert secret not in said
-            assert "sig=" not in said
-            assert "SharedKey" not in said
+            text = "".join(traceback.format_exception(caught.value))
+            assert secret not in text
+            assert "sig=" not in text
+            assert "SharedKey" not in text
 
 
 async def test_a_signature_to_read_does_not_write(beyond: AzureEndpoint) -> None:
-    container = _container(beyond)
-    url = f"az://{container}/{next(_roots)}"
+    container = bucket_of(beyond)
+    url = f"az://{new_root(beyond)}"
     async with FsspecStore.from_url(url, beyond.storage_options()) as owner:
         await put(owner, "a", "b")
     async with _with_signature(beyond, url, _signed(beyond, container, read=True, list=True)) as it:
@@ -427,7 +411,7 @@ async def test_a_signature_to_read_does_not_write(beyond: AzureEndpoint) -> None
 
 
 async def test_public_data_is_read_anonymously(beyond: AzureEndpoint) -> None:
-    private, public = _container(beyond), f"public-{next(_roots)}"
+    private, public = bucket_of(beyond), f"public-{secrets.token_hex(4)}"
     with closing(beyond.client()) as client:
         client.create_container(public, public_access="container").upload_blob("x/a", b"value")
     options = {"connection_string": f"BlobEndpoint={beyond.url}", "anon": True}

@@ -13,16 +13,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import google.auth.credentials
 import google.auth.exceptions
 import pytest
-from conformance import Limits, StoreConformance
+from conformance import Limits
 from conformance.support import buf, content, listed, named, put, read
 from forking import in_forked_child
 from gcsfs.core import GCSFileSystem
+from google_api import GoogleFileSystem, batch_response, error_response
 from servers import GCSEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, Plan, fault_proxy, the_first
 
@@ -38,34 +38,17 @@ from fsspec_store.errors import (
     VersionMismatchError,
 )
 
-_roots = itertools.count()
+from ..on_bucket import OnBucket, bucket_of, new_root
 
 
-@cache
-def _bucket(endpoint: GCSEndpoint) -> str:
-    return endpoint.make_bucket()
-
-
-class TestFakeGCS(StoreConformance):
+class TestFakeGCS(OnBucket):
     service = "fake-gcs-server"
+    scheme = "gs"
     limits = Limits(examples=40)
-    #: The transport of the stores, unless a test says otherwise.
-    transport = "auto"
 
     @pytest.fixture
-    def make_store(self, fake_gcs_endpoint: GCSEndpoint) -> Iterator[Any]:
-        root = f"{_bucket(fake_gcs_endpoint)}/{next(_roots)}"
-        made = []
-
-        def make(below: str = "", **options: Any) -> FsspecStore:
-            url = f"gs://{root}/{below}".rstrip("/")
-            options = {"transport": self.transport, **options}
-            made.append(FsspecStore.from_url(url, fake_gcs_endpoint.storage_options(), **options))
-            return made[-1]
-
-        yield make
-        for store in made:
-            store.close()
+    def endpoint(self, fake_gcs_endpoint: GCSEndpoint) -> GCSEndpoint:
+        return fake_gcs_endpoint
 
     async def test_directory_markers_are_not_keys(
         self, fake_gcs_endpoint: GCSEndpoint, make_store: Any
@@ -119,7 +102,7 @@ def proxy(fake_gcs_endpoint: GCSEndpoint) -> Iterator[FaultProxy]:
 @pytest.fixture
 async def make(proxy: FaultProxy, fake_gcs_endpoint: GCSEndpoint) -> Any:
     """Makes stores behind the proxy; each test has another root."""
-    root = f"{_bucket(fake_gcs_endpoint)}/{next(_roots)}"
+    root = new_root(fake_gcs_endpoint)
     made = []
 
     def make(
@@ -159,11 +142,6 @@ def to_path(part: str, fault: Fault | Answer, *, times: int = 1, method: str = "
     return plan
 
 
-def error_response(status: int, message: str) -> Answer:
-    body = json.dumps({"error": {"code": status, "message": message}}, indent=1).encode()
-    return Answer(status, {"Content-Type": "application/json"}, body)
-
-
 async def test_keys_are_deleted_a_hundred_at_a_time(make: Any, proxy: FaultProxy) -> None:
     store = make()
     await asyncio.gather(*(put(store, f"c/{number} #%?/ü") for number in range(250)))
@@ -173,21 +151,10 @@ async def test_keys_are_deleted_a_hundred_at_a_time(make: Any, proxy: FaultProxy
     assert await listed(store.list()) == []
 
 
-def batch(*statuses: int) -> Answer:
-    parts = [
-        f"--b\r\nContent-Type: application/http\r\nContent-ID: <response-{number}>\r\n\r\n"
-        f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n\r\n"
-        f'{{"error": {{"message": "status {status} for {number}"}}}}\r\n'
-        for number, status in enumerate(statuses)
-    ]
-    body = "".join(parts) + "--b--"
-    return Answer(200, {"Content-Type": "multipart/mixed; boundary=b"}, body.encode())
-
-
 async def test_only_failed_requests_of_a_batch_are_retried(make: Any, proxy: FaultProxy) -> None:
     store = make()
     await put(store, "c/1", "c/2", "c/3")
-    proxy.plan = to_path("/batch", batch(204, 503, 404))
+    proxy.plan = to_path("/batch", batch_response([204, 503, 404]))
     await store.delete_dir("c")
     assert await listed(store.list()) == ["c/1", "c/3"]
     assert store.stats.retries == store.stats.throttled == 1
@@ -198,7 +165,7 @@ async def test_a_request_without_response_in_a_batch_is_retried(
 ) -> None:
     store = make()
     await put(store, "c/1", "c/2")
-    proxy.plan = to_path("/batch", batch(204))
+    proxy.plan = to_path("/batch", batch_response([204]))
     await store.delete_dir("c")
     assert await listed(store.list()) == ["c/1"]
 
@@ -320,12 +287,6 @@ async def test_a_large_value_is_one_request_without_resumable_uploads(
     assert await read(store, "a") == value
 
 
-class GoogleFileSystem(GCSFileSystem):
-    """Treats any server as Google's."""
-
-    on_google = True
-
-
 class TestResumableUploads:
     """Uploads in chunks, as for Google's hosts. The emulator supports them without faults."""
 
@@ -418,7 +379,7 @@ class TestResumableUploads:
                 await store.set("a", buf(self.VALUE))
 
     @pytest.mark.parametrize(
-        ("response", "says"),
+        ("response", "message"),
         [
             (Answer(308, {"Range": "bytes=0-99"}), "the service stored 100 of the"),
             (Answer(200, {}, b"{}"), "ended an upload"),
@@ -426,10 +387,10 @@ class TestResumableUploads:
         ids=["little", "end"],
     )
     async def test_impossible_progress_is_an_error(
-        self, store: FsspecStore, proxy: FaultProxy, response: Answer, says: str
+        self, store: FsspecStore, proxy: FaultProxy, response: Answer, message: str
     ) -> None:
         proxy.plan = to_path("upload_id", response, method="PUT", times=99)
-        with pytest.raises(BackendError, match=says):
+        with pytest.raises(BackendError, match=message):
             await store.set("a", buf(self.VALUE))
 
     async def test_a_session_is_on_the_endpoint_and_not_in_errors(
@@ -614,7 +575,7 @@ async def test_invalid_object_names_are_rejected(
             with pytest.raises(InvalidKeyError, match="object names"):
                 await store.get(key)
         with pytest.raises(InvalidKeyError, match="acme-challenge"):
-            await make(_bucket(fake_gcs_endpoint)).get(".well-known/acme-challenge/a")
+            await make(bucket_of(fake_gcs_endpoint)).get(".well-known/acme-challenge/a")
     assert seen == []
     await put(store, "a" * spare)
     assert await store.exists("a" * spare)
@@ -629,9 +590,9 @@ async def test_a_generation_in_a_path_is_rejected_with_version_aware(make: Any) 
             await store.get(key)
     with pytest.raises(StoreURLError, match="version_aware"):
         make("some-bucket/a#123", version_aware=True)
-    plain = make()
-    await put(plain, "a#123", "a?generation=5")
-    assert await listed(plain.list_prefix("a")) == ["a", "a#123", "a#b", "a?generation=5"]
+    other = make()
+    await put(other, "a#123", "a?generation=5")
+    assert await listed(other.list_prefix("a")) == ["a", "a#123", "a#b", "a?generation=5"]
 
 
 async def test_pages_follow_each_other(make: Any, proxy: FaultProxy) -> None:
@@ -693,7 +654,7 @@ print("done")
 
 def test_nothing_is_printed_at_exit(fake_gcs_endpoint: GCSEndpoint) -> None:
     program = SILENT.format(
-        url=f"gs://{_bucket(fake_gcs_endpoint)}/{next(_roots)}",
+        url=f"gs://{new_root(fake_gcs_endpoint)}",
         options=fake_gcs_endpoint.storage_options(),
     )
     done = subprocess.run(

@@ -25,7 +25,7 @@ from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT
     ("body", "words"),
     [
         (b'{"error": {"message": "no such thing"}}', b"no such thing"),
-        (b'{"error": "odd"}', b'{"error": "odd"}'),
+        (b'{"error": "other"}', b'{"error": "other"}'),
         (b"[]", b"[]"),
         (b"No such object: b/o", b"No such object: b/o"),
         (b"\xff", b"\xff"),

@@ -272,8 +272,8 @@ async def test_an_error_repeats_no_assertion(tmp_path: Path) -> None:
 
     def respond(request: Asked) -> Reply:
         sent.append(request.body.decode().partition("assertion=")[2].partition("&")[0])
-        said = json.dumps({"error": "invalid_grant", "error_description": request.body.decode()})
-        return Reply(400, said.encode(), {"Content-Type": "application/json"})
+        body = json.dumps({"error": "invalid_grant", "error_description": request.body.decode()})
+        return Reply(400, body.encode(), {"Content-Type": "application/json"})
 
     async with scripted_s3(respond) as server:
         accounts.token_url = f"{server.url}/token"

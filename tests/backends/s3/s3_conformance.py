@@ -1,48 +1,23 @@
-"""The contract on one S3 server: a bucket for all tests, a prefix for each."""
+"""The contract on one S3 server."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
-import pytest
-from conformance import Limits, StoreConformance
+from conformance import Limits
 from conformance.support import listed, put, read
 from servers import S3Endpoint
 
-from fsspec_store import FsspecStore, RangeByteRequest
+from fsspec_store import RangeByteRequest
 
-_places = itertools.count()
-
-
-@cache
-def _bucket(endpoint: S3Endpoint) -> str:
-    return endpoint.make_bucket()
+from ..on_bucket import OnBucket
 
 
-class S3Conformance(StoreConformance):
+class S3Conformance(OnBucket):
     """The contract on the server of the fixture ``endpoint``."""
 
     limits = Limits(examples=40)
-    #: The transport of the stores, unless a test says otherwise.
-    transport = "auto"
-
-    @pytest.fixture
-    def make_store(self, endpoint: S3Endpoint) -> Iterator[Any]:
-        root = f"{_bucket(endpoint)}/{next(_places)}"
-        made = []
-
-        def make(below: str = "", **options: Any) -> FsspecStore:
-            url = f"s3://{root}/{below}".rstrip("/")
-            options = {"transport": self.transport, **options}
-            made.append(FsspecStore.from_url(url, endpoint.storage_options(), **options))
-            return made[-1]
-
-        yield make
-        for store in made:
-            store.close()
+    scheme = "s3"
 
     async def test_the_transport_is_the_one_of_the_option(self, make_store: Any) -> None:
         store = make_store()

@@ -50,7 +50,6 @@ class Account:
     """
 
     def __init__(self, endpoint: str, credential: Credential) -> None:
-        self.endpoint = endpoint
         self.credential = credential
         scheme, _, rest = endpoint.partition("://")
         host, slash, below = rest.partition("/")
@@ -75,24 +74,15 @@ class Account:
     async def headers(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
     ) -> dict[str, str]:
-        """All headers of a request that is sent immediately."""
-        return await self._authorized(
-            method,
-            path,
-            query,
-            {**headers, "x-ms-version": self.version, "x-ms-date": _now()},
-        )
+        """These headers, with those that authorize a request that is sent immediately."""
+        headers = {**headers, "x-ms-date": _date(int(time.time()))}
+        value = await self.credential.authorization(method, path, query, headers)
+        if value is not None:
+            headers["Authorization"] = value
+        return headers
 
     def use_older_version(self, rejected: str, response: Response[bytes]) -> bool:
-        """Whether a rejected request should be retried with an older version of the API.
-
-        Parameters
-        ----------
-        rejected : str
-            The version in the request.
-        response : Response
-            The error response.
-        """
+        """Whether a request is to be repeated with an older version of the API than this one."""
         if not is_unsupported_version(response):
             return False
         if self.version == rejected:
@@ -107,24 +97,6 @@ class Account:
             )
         return True
 
-    async def part_headers(self, method: str, path: str) -> dict[str, str]:
-        """All headers of a request in a batch, which has the version of the batch."""
-        return await self._authorized(
-            method, path, "", {"Content-Length": "0", "x-ms-date": _now()}
-        )
-
-    async def _authorized(
-        self, method: str, path: str, query: str, headers: dict[str, str]
-    ) -> dict[str, str]:
-        value = await self.credential.authorization(method, path, query, headers)
-        if value is not None:
-            headers["Authorization"] = value
-        return headers
-
-
-def _now() -> str:
-    return _date(int(time.time()))
-
 
 @lru_cache(maxsize=1)
 def _date(seconds: int) -> str:
@@ -136,12 +108,8 @@ def account_of(fs: AbstractFileSystem) -> Account:
     """The account of an adlfs filesystem, with the credential that adlfs uses.
 
     adlfs's ``timeout``, ``connection_timeout``, ``read_timeout``, ``max_concurrency`` and
-    ``blocksize`` have no effect: the store has options for these.
-
-    Raises
-    ------
-    StorageOptionError
-        Names an option that has no effect, or that contradicts the others.
+    ``blocksize`` have no effect: the store has options for these. Raises `StorageOptionError` for
+    others that have none, or that contradict each other.
     """
     check_options(fs)
     client = fs.service_client

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import ClientAuthenticationError
@@ -21,18 +22,11 @@ from ..._http.responses import http_failure
 from ..._http.settings import PartLimits
 from ..base import Backend
 from ..object_store.writing import Condition
-from ..pages import (
-    Continuation,
-    Page,
-    check_stated_prefix,
-    checked_pages,
-    refuse_relative,
-    stated_prefix,
-)
+from ..pages import check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
 from .reading import Reader
-from .responses import AzureError, Listing, listing
+from .responses import AzureError, listing
 from .uploads import MAX_PUT_BYTES, AzureUpload
 
 if TYPE_CHECKING:
@@ -42,6 +36,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._http.settings import Settings
+    from ..pages import Page
 
 __all__ = ["AzureBackend"]
 
@@ -100,27 +95,38 @@ class AzureBackend(Backend):
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         folders: list[str] = []
 
-        async def blobs() -> AsyncGenerator[Page, None]:
-            async with aclosing(self._list(directory, "", recursive=True)) as listings:
-                async for found in listings:
-                    below = [each for each in found.folders if each.startswith(directory)]
+        async def pages() -> AsyncGenerator[Page, None]:
+            async with aclosing(self.checked_pages(directory, "", recursive=True)) as checked:
+                async for page in checked:
+                    below = [each for each in page.folders if each.startswith(directory)]
                     refuse_relative(below, directory)
                     folders.extend(below)
-                    yield Page(found.blobs)
+                    yield page
 
-        pages = checked_pages(blobs(), directory, "", recursive=True, redactor=self.redactor)
-        await self.remove_pages(pages, directory, limit=limit)
+        await self.remove_pages(pages(), directory, limit=limit)
         # With a hierarchical namespace only empty directories can be deleted, one by one.
         for folder in sorted(folders, reverse=True):
             await self.remove(folder)
 
-    async def pages(
+    def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        listings = self._list(directory, name_prefix, recursive=recursive, page_size=page_size)
-        async with aclosing(listings):
-            async for found in listings:
-                yield Page(found.blobs, [prefix.removesuffix("/") for prefix in found.prefixes])
+        container, prefix = _split(directory)
+        prefix += name_prefix
+        query = f"restype=container&comp=list&include=metadata&prefix={quoted(prefix)}"
+        if not recursive:
+            query += "&delimiter=%2F"
+        # Only the first page is small: a caller that needs another one wants many entries.
+        first = "" if page_size is None else f"&maxresults={page_size}"
+
+        async def fetch(marker: str) -> tuple[Page, str]:
+            page_query = query + (f"&marker={quoted(marker)}" if marker else first)
+            response = await self._client.request("GET", container, page_query, expect={200})
+            found = await parsed(partial(listing, container), response.body)
+            check_stated_prefix(stated_prefix(response.body), prefix)
+            return found
+
+        return pages_by_token(fetch)
 
     def check_root(self, root: str) -> str | None:
         container, _, prefix = root.partition("/")
@@ -164,46 +170,16 @@ class AzureBackend(Backend):
         return found
 
     def close(self) -> None:
-        self._client.close()
+        self._client.http.close()
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._client.http.aclose()
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, etag: str | None = None
     ) -> bool:
         upload = AzureUpload(self._client, self._reader, path, data, condition, etag)
         return await upload.run(block_bytes=self._part_bytes(data.nbytes))
-
-    async def _list(
-        self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
-    ) -> AsyncGenerator[Listing, None]:
-        """Pages of a listing, with full paths."""
-        container, _, prefix = directory.partition("/")
-        query = "restype=container&comp=list&include=metadata&prefix=" + quoted(
-            prefix + name_prefix
-        )
-        if not recursive:
-            query += "&delimiter=%2F"
-        # Only the first page is small: a caller that needs another one wants many entries.
-        place = "" if page_size is None else f"&maxresults={page_size}"
-        continuation = Continuation()
-        while True:
-            response = await self._client.request("GET", container, query + place, expect={200})
-            found = await parsed(listing, response.body)
-            check_stated_prefix(stated_prefix(response.body), prefix + name_prefix)
-            page = Listing(
-                [(f"{container}/{name}", size) for name, size in found.blobs],
-                [f"{container}/{prefix}" for prefix in found.prefixes],
-                [f"{container}/{folder}" for folder in found.folders],
-                found.marker,
-            )
-            yield page
-            if page.marker is None:
-                return
-            objects = [*page.blobs, *((folder, 0) for folder in page.folders)]
-            continuation.check(page.marker, Page(objects, page.prefixes))
-            place = f"&marker={quoted(page.marker)}"
 
 
 def _split(path: str) -> tuple[str, str]:

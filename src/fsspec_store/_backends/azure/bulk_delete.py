@@ -1,7 +1,4 @@
-"""Deletes blobs, in batches where the account supports them.
-
-Does not know how a request is sent.
-"""
+"""Deletes blobs, in batches where the account supports them."""
 
 from __future__ import annotations
 
@@ -26,13 +23,7 @@ _NOTHING_TO_DELETE = frozenset({"BlobNotFound", "DirectoryIsNotEmpty"})
 
 
 class AzureBulkDelete(BulkDelete):
-    """Deletes blobs.
-
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    """
+    """Deletes blobs."""
 
     #: "Blob Batch".
     batch_size = 256
@@ -46,21 +37,17 @@ class AzureBulkDelete(BulkDelete):
             raise AzureError(response)
 
     async def _delete_batch(self, bucket: str, names: Sequence[str]) -> Sequence[str]:
-        parts = []
-        for number, name in enumerate(names):
+        requests = []
+        for name in names:
             url_path, url = self._client.address(f"{bucket}/{name}", "")
-            headers = await self._client.account.part_headers("DELETE", url_path)
-            lines = [
-                "Content-Type: application/http",
-                "Content-Transfer-Encoding: binary",
-                f"Content-ID: {number}",
-                "",
-                f"DELETE {url.removeprefix(self._client.account.service)} HTTP/1.1",
-                *(f"{name}: {value}" for name, value in headers.items()),
-                "",
-            ]
-            parts.append("\r\n".join(lines))
-        body, content_type = batch_body(parts)
+            # The batch states the version.
+            headers = await self._client.account.headers(
+                "DELETE", url_path, "", {"Content-Length": "0"}
+            )
+            request_line = f"DELETE {url.removeprefix(self._client.account.service)} HTTP/1.1"
+            fields = (f"{name}: {value}" for name, value in headers.items())
+            requests.append("\r\n".join([request_line, *fields]))
+        body, content_type = batch_body(requests)
         try:
             response = await self._client.request(
                 "POST",

@@ -1,7 +1,4 @@
-"""The client of one storage account: URLs, signatures, retries.
-
-Does not know what requests are for.
-"""
+"""The client of one storage account: URLs, signatures, retries."""
 
 from __future__ import annotations
 
@@ -11,17 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from urllib.parse import quote
 
 import aiohttp
-from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
 from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
 from ..._http.messages import Response
 from ..._http.native_transport import NativeTransport
-from ..._http.responses import StatusError, redacted_response, retry_decision_of_error
-from ..._http.retry_policy import EXPIRED, TRANSIENT
+from ..._http.responses import StatusError, redacted_response
 from ..._version import __version__
 from .account import account_of
-from .responses import AzureError, error_code
+from .responses import AzureError, error_code, retry_decision
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -30,9 +25,7 @@ if TYPE_CHECKING:
 
     from ..._http.payloads import Body
     from ..._http.retrier import Budget, Slot
-    from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
-    from .credentials import Credential
 
 __all__ = ["Client", "quoted"]
 
@@ -44,19 +37,10 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Client:
-    """Sends requests with the configuration of one filesystem.
-
-    Parameters
-    ----------
-    fs : AzureBlobFileSystem
-        As the user configured it.
-    settings : Settings
-        The store's options for requests.
-    """
+    """Sends requests with the configuration of one filesystem."""
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         self.account = account_of(fs)
-        classify = partial(_retry_decision, self.account.credential)
         service = self.account.service
         native = None
         if settings.is_native and self.account.proxy is None and service.isascii():
@@ -64,7 +48,7 @@ class Client:
         transport = AiohttpTransport(
             _new_session, "azure", settings.policy, proxy=self.account.proxy
         )
-        self.http = HTTPClient(service, settings, transport, native, classify)
+        self.http = HTTPClient(service, settings, transport, native, retry_decision)
 
     async def request(
         self,
@@ -77,27 +61,16 @@ class Client:
         data: Body | None = None,
         budget: Budget | None = None,
     ) -> Response[bytes]:
-        """Send a request, with retries.
+        """As `HTTPClient.once`, signed, with retries; raise `AzureError` for an error response.
 
         Parameters
         ----------
-        method, path : str
-            The path, not quoted, begins with the container.
+        method : str
+            The request method.
+        path : str
+            Begins with the container; not quoted.
         query : str, optional
             Quoted, without ``?``.
-        expect : collection of int
-            Statuses that are returned, not raised.
-        headers : mapping, optional
-            Further headers.
-        data : Body, optional
-            The body.
-        budget : Budget, optional
-            Budget of retries that the request shares with others.
-
-        Raises
-        ------
-        AzureError
-            For an error response.
         """
         send = partial(self.http.once, method, expect=expect, data=data)
         return await self.sign_and_retry(method, path, query, headers, send, budget=budget)
@@ -113,7 +86,7 @@ class Client:
         budget: Budget | None = None,
     ) -> T:
         """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
-        account = self.account
+        account, credential = self.account, self.account.credential
         token: object = None
 
         async def attempt() -> T:
@@ -122,9 +95,9 @@ class Client:
             # Each attempt is signed: a signature is valid for 15 minutes, and the user may replace
             # a shared access signature between attempts.
             url_path, url = self.address(path, query)
-            all_headers = await account.headers(method, url_path, query, headers)
-            all_headers.update(_COMMON_HEADERS)
-            token = account.credential.current_token()
+            all_headers = {**headers, **_COMMON_HEADERS, "x-ms-version": version}
+            all_headers = await account.headers(method, url_path, query, all_headers)
+            token = credential.token
             try:
                 response = await send(url, all_headers)
             except StatusError as error:
@@ -136,11 +109,14 @@ class Client:
                 return cast("T", _redacted(method, response, url, all_headers))
             return response
 
+        async def refresh() -> None:
+            await credential.refresh(token)
+
         try:
             return await self.http.send(
                 attempt,
                 slot=slot,
-                refresh=lambda: account.credential.refresh(token),
+                refresh=refresh if credential.can_refresh else None,
                 budget=budget,
             )
         except StatusError as error:
@@ -154,14 +130,6 @@ class Client:
         """The path for the signature, and the URL."""
         url_path = f"{self.account.base}/{quoted(path)}"
         return url_path, self.account.url(url_path, query)
-
-    def close(self) -> None:
-        """Close the connections; later requests open new ones."""
-        self.http.close()
-
-    async def aclose(self) -> None:
-        """As `close`, awaiting the connections of the running loop."""
-        await self.http.aclose()
 
 
 def quoted(path: str) -> str:
@@ -178,19 +146,6 @@ def _redacted(
         # The usual response for a missing key; no error message repeats it.
         return response
     return redacted_response(whole, url, sent)
-
-
-def _retry_decision(credential: Credential, error: Exception) -> RetryDecision | None:
-    """The retry decision for an error, ``None`` where a retry does not help."""
-    if isinstance(error, StatusError):
-        if error.response.status == 401 and credential.refreshable:
-            return EXPIRED
-        if error_code(error.response) == "Md5Mismatch":
-            return TRANSIENT
-    elif isinstance(error, (ServiceRequestError, ServiceResponseError)):
-        # A request for a token failed.
-        return TRANSIENT
-    return retry_decision_of_error(error)
 
 
 def _new_session() -> aiohttp.ClientSession:

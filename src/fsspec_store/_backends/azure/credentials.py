@@ -40,8 +40,8 @@ _SIGNED_HEADERS = (
 class Credential:
     """Authorizes requests. This class sends none of them with a header or a signature."""
 
-    #: Whether `refresh` may replace a rejected credential.
-    refreshable = False
+    #: Whether a rejected token can be replaced.
+    can_refresh = False
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]
@@ -53,8 +53,9 @@ class Credential:
         """The shared access signature for the query of every URL, or ``""``."""
         return ""
 
-    def current_token(self) -> object:
-        """Identifies the token of the request that was authorized last, for `refresh`."""
+    @property
+    def token(self) -> object:
+        """Identifies the current token, for `refresh`."""
         return None
 
     async def refresh(self, rejected: object) -> None:
@@ -68,11 +69,6 @@ class SharedAccessSignature(Credential):
     ----------
     source : str or AzureSasCredential
         The signature as a query string. A credential object may change it at any time.
-
-    Raises
-    ------
-    StorageOptionError
-        When a string has characters that are invalid in a URL.
     """
 
     def __init__(self, source: Any) -> None:
@@ -97,18 +93,7 @@ def _sas_query(signature: str, error: type[Exception]) -> str:
 
 
 class SharedKey(Credential):
-    """An account's key.
-
-    Parameters
-    ----------
-    account, key : str
-        Name of the account, and its key in base 64.
-
-    Raises
-    ------
-    StorageOptionError
-        When the key is not base 64.
-    """
+    """The name of an account, and its key in base 64."""
 
     def __init__(self, account: str, key: str) -> None:
         self._account = account

@@ -21,13 +21,7 @@ _FSSPEC_OPTIONS = {"batch_size", "listings_expiry_time", "max_paths", "use_listi
 
 
 def check_options(fs: AbstractFileSystem) -> None:
-    """Reject options that adlfs ignores, or that have no effect.
-
-    Raises
-    ------
-    StorageOptionError
-        Names each of them.
-    """
+    """Raise `StorageOptionError` for options that adlfs ignores, or that have no effect."""
     if fs.location_mode not in ("primary", "secondary"):
         raise StorageOptionError(
             f"location_mode must be 'primary' or 'secondary', got {fs.location_mode!r}"
@@ -40,13 +34,7 @@ def check_options(fs: AbstractFileSystem) -> None:
 
 
 def check_names(cls: type[AbstractFileSystem], given: Iterable[str]) -> None:
-    """Reject options that adlfs ignores, by name.
-
-    Raises
-    ------
-    StorageOptionError
-        Names each of them.
-    """
+    """Raise `StorageOptionError` for names that adlfs ignores."""
     known = _FSSPEC_OPTIONS | AZURE_IDENTITY
     if not known.issuperset(given):
         known |= set(inspect.signature(cls.__init__).parameters)

@@ -1,38 +1,40 @@
-"""Interprets responses of Azure: errors, listings, batches, checksums.
+"""Interprets responses of Azure: errors, retry decisions, listings, checksums.
 
 Pure functions on statuses, headers and bodies, no I/O.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
 from xml.sax.saxutils import unescape
 
 import aiohttp
+from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
 from ..._core.failures import Failure
 from ..._http.content_range import stated_size
+from ..._http.messages import Response
 from ..._http.parsing import parse_xml
-from ..._http.responses import StatusError
+from ..._http.responses import StatusError, http_failure, retry_decision_of_error
+from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import is_html_page, unexpected_response
+from ..checksums import md5_in_base64
+from ..pages import Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..._http.messages import Response
-
 __all__ = [
     "AzureError",
-    "Listing",
     "error_code",
     "is_folder",
+    "is_missing",
     "is_unsupported_version",
     "listing",
+    "retry_decision",
     "verify_checksum",
 ]
 
@@ -42,34 +44,31 @@ _MESSAGE = re.compile(r"<Message>([^<\r\n]{0,1000})")
 #: Azure's and Azurite's names of the version header.
 _MENTIONS_VERSION = re.compile(rb"x-ms-version|API version", re.IGNORECASE)
 
-# Codes as in "Blob service error codes" and "Common REST API error codes".
-_UNAUTHENTICATED = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
-_FORBIDDEN = frozenset(
-    {
-        # Responses to anonymous requests for a private container.
-        "NoAuthenticationInformation",
-        "PublicAccessNotPermitted",
-        "ResourceNotFound",
-    }
-)
 #: Maximum number of characters of a response in an error message.
 _MAX_QUOTED = 80
-_NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})
-_INVALID_PATH = frozenset({"InvalidResourceName", "InvalidUri", "OutOfRangeInput"})
-#: With a hierarchical namespace a name is either a file or a directory.
-_CONFLICT = frozenset(
-    {"DirectoryIsNotEmpty", "PathAlreadyExists", "PathConflict", "ResourceTypeMismatch"}
-)
+#: By codes as in "Blob service error codes" and "Common REST API error codes".
+_FAILURES = {
+    "AuthenticationFailed": Failure.UNAUTHENTICATED,
+    "InvalidAuthenticationInfo": Failure.UNAUTHENTICATED,
+    # Responses to anonymous requests for a private container.
+    "NoAuthenticationInformation": Failure.FORBIDDEN,
+    "PublicAccessNotPermitted": Failure.FORBIDDEN,
+    "ResourceNotFound": Failure.FORBIDDEN,
+    "ContainerBeingDeleted": Failure.NO_BUCKET,
+    "ContainerNotFound": Failure.NO_BUCKET,
+    "InvalidResourceName": Failure.INVALID_PATH,
+    "InvalidUri": Failure.INVALID_PATH,
+    "OutOfRangeInput": Failure.INVALID_PATH,
+    # With a hierarchical namespace a name is either a file or a directory.
+    "DirectoryIsNotEmpty": Failure.CONFLICT,
+    "PathAlreadyExists": Failure.CONFLICT,
+    "PathConflict": Failure.CONFLICT,
+    "ResourceTypeMismatch": Failure.CONFLICT,
+}
 
 
 class AzureError(StatusError):
-    """An error response. The message has only the status, code and reason of the service.
-
-    Parameters
-    ----------
-    response : Response
-        The error response.
-    """
+    """An error response. The message has only the status, code and reason of the service."""
 
     def __init__(self, response: Response[bytes]) -> None:
         super().__init__(response)
@@ -91,17 +90,9 @@ class AzureError(StatusError):
         """The kind of the error."""
         if self.is_unexpected:
             return Failure.BACKEND
-        if self.code in _NO_CONTAINER:
-            return Failure.NO_BUCKET
-        if self.response.status == 401 or self.code in _UNAUTHENTICATED:
+        if self.response.status == 401:
             return Failure.UNAUTHENTICATED
-        if self.response.status == 403 or self.code in _FORBIDDEN:
-            return Failure.FORBIDDEN
-        if self.code in _INVALID_PATH:
-            return Failure.INVALID_PATH
-        if self.code in _CONFLICT:
-            return Failure.CONFLICT
-        return Failure.BACKEND
+        return _FAILURES.get(self.code or "") or http_failure(self)
 
 
 def error_code(response: Response[bytes]) -> str | None:
@@ -114,12 +105,35 @@ def error_code(response: Response[bytes]) -> str | None:
     return None if code is None else code.partition(",")[0][:_MAX_QUOTED]
 
 
+def is_missing(response: Response[Any]) -> bool:
+    """Whether a response states that the blob is missing; raise `AzureError` for another 404."""
+    if response.status != 404:
+        return False
+    whole = Response(response.status, response.headers, bytes(response.body))
+    if error_code(whole) != "BlobNotFound":
+        raise AzureError(whole)
+    return True
+
+
 def is_unsupported_version(response: Response[bytes]) -> bool:
-    """Whether an error says that the service does not support the version of the API."""
+    """Whether an error states that the service does not support the version of the API."""
     if response.status != 400 or error_code(response) != "InvalidHeaderValue":
         return False
     # The response to a HEAD does not name the header; only the version can be invalid.
     return not response.body or _MENTIONS_VERSION.search(response.body) is not None
+
+
+def retry_decision(error: Exception) -> RetryDecision | None:
+    """The retry decision for an error, ``None`` where a retry does not help."""
+    if isinstance(error, StatusError):
+        if error.response.status == 401:
+            return EXPIRED
+        if error_code(error.response) == "Md5Mismatch":
+            return TRANSIENT
+    elif isinstance(error, (ServiceRequestError, ServiceResponseError)):
+        # A request for a token failed.
+        return TRANSIENT
+    return retry_decision_of_error(error)
 
 
 def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> None:
@@ -127,17 +141,11 @@ def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> Non
 
     Page and append blobs are not verified: their MD5 is that of an earlier state ("Put Page",
     "Append Block").
-
-    Raises
-    ------
-    aiohttp.ClientPayloadError
-        When it differs.
     """
     announced = headers.get("Content-MD5")
     if announced is None or headers.get("x-ms-blob-type") != "BlockBlob":
         return
-    digest = hashlib.md5(body, usedforsecurity=False).digest()
-    if base64.b64encode(digest).decode() != announced:
+    if md5_in_base64(body) != announced:
         raise aiohttp.ClientPayloadError("checksum mismatch in the response body")
 
 
@@ -149,34 +157,10 @@ def is_folder(headers: Mapping[str, str]) -> bool:
     )
 
 
-class Listing(NamedTuple):
-    """One page of a container's listing.
+def listing(container: str, body: bytes) -> tuple[Page, str]:
+    """The page of a listing with metadata, and the marker of the next one, ``""`` on the last one.
 
-    Parameters
-    ----------
-    blobs : list of tuple
-        Names and sizes; a size is ``None`` where the service lists none.
-    prefixes : list of str
-        Each ends in ``/``.
-    folders : list of str
-        Names of directories, and of blobs that represent one.
-    marker : str or None
-        Marker of the next page, ``None`` on the last one.
-    """
-
-    blobs: list[tuple[str, int | None]]
-    prefixes: list[str]
-    folders: list[str]
-    marker: str | None
-
-
-def listing(body: bytes) -> Listing:
-    """Parse a page of a listing with ``include=metadata``.
-
-    Raises
-    ------
-    OSError
-        When the body is not a valid listing.
+    Raises ``OSError`` when the body is not a valid listing.
     """
     try:
         root = parse_xml(body)
@@ -190,18 +174,19 @@ def listing(body: bytes) -> Listing:
     folders: list[str] = []
     for item in items:
         name = _name(item)
+        path = f"{container}/{name}"
         if item.tag == "BlobPrefix":
-            prefixes.append(name)
+            prefixes.append(path.removesuffix("/"))
         elif _is_folder_entry(item):
-            folders.append(name)
+            folders.append(path)
         else:
             size = item.findtext("Properties/Content-Length")
-            blobs.append((name, stated_size(size, repr(name)) if size else None))
-    marker = root.findtext("NextMarker")
-    if marker is not None and marker.isspace() and "\n" in marker:
+            blobs.append((path, stated_size(size, repr(name)) if size else None))
+    marker = root.findtext("NextMarker", "")
+    if marker.isspace() and "\n" in marker:
         # Whitespace of indented XML. Emulators use names as markers; no name has a line break.
-        marker = None
-    return Listing(blobs, prefixes, folders, marker or None)
+        marker = ""
+    return Page(blobs, prefixes, folders=folders), marker
 
 
 def _name(item: ElementTree.Element) -> str:

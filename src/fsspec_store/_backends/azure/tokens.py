@@ -11,7 +11,8 @@ import os
 import re
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
@@ -59,23 +60,19 @@ def _parsed_token(found: Any) -> _Token:
         raise _NoTokenError("expires_on is not a time") from None
 
 
-async def _await_token(found: Awaitable[Any]) -> _Token:
-    return _parsed_token(await found)
+async def _awaited(found: Awaitable[Any]) -> Any:
+    return await found
 
 
 class Tokens(Credential):
     """Tokens of a credential object, fetched once for all event loops of the process.
 
-    A synchronous object runs in a new thread. An asynchronous one has a session that belongs to one
-    loop: it always runs on the loop of fsspec, as in adlfs.
-
-    Parameters
-    ----------
-    credential : TokenCredential or AsyncTokenCredential
-        As in azure.identity. It is never closed, because it belongs to the user.
+    A synchronous object of azure.identity runs in a new thread. An asynchronous one has a session
+    that belongs to one loop: it always runs on the loop of fsspec, as in adlfs. Neither is closed:
+    it belongs to the user.
     """
 
-    refreshable = True
+    can_refresh = True
 
     def __init__(self, credential: Any) -> None:
         self._credential = credential
@@ -93,24 +90,16 @@ class Tokens(Credential):
         fetch = self._current_fetch()
         if not fetch.done():
             # Other requests wait for this token: a cancelled one must not cancel the fetch.
-            try:
+            with suppress(Exception):
                 await asyncio.shield(asyncio.wrap_future(fetch))
-            except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if not fetch.cancelled() or (task is not None and task.cancelling()):
-                    raise
-            except Exception:
-                # It is raised below.
-                pass
-        if fetch.cancelled():
-            raise ServiceRequestError("the request for a token was cancelled")
         error = fetch.exception()
         if error is not None:
             # All waiting requests raise this exception: its traceback would grow with each.
             raise error.with_traceback(None)
         return fetch.result().authorization
 
-    def current_token(self) -> object:
+    @property
+    def token(self) -> object:
         return self._fetch
 
     async def refresh(self, rejected: object) -> None:
@@ -132,28 +121,21 @@ class Tokens(Credential):
         """Whether to fetch a new token; after a failure, at a bounded rate."""
         if not fetch.done():
             return False
-        if fetch.cancelled():
-            return True
         if fetch.exception() is not None:
             return self._rate.take()
         return fetch.result().expires_on - time.time() < _REFRESH_MARGIN_SECONDS
 
     def _start_fetch(self) -> Future[_Token]:
-        get_token = self._credential.get_token
-        if inspect.iscoroutinefunction(get_token):
-            return asyncio.run_coroutine_threadsafe(_await_token(get_token(_SCOPE)), get_loop())
         future: Future[_Token] = Future()
 
         def run() -> None:
             try:
-                found = get_token(_SCOPE)
+                found = self._credential.get_token(_SCOPE)
                 if inspect.isawaitable(found):
-                    # iscoroutinefunction does not detect a wrapped asynchronous method.
-                    fetch = asyncio.run_coroutine_threadsafe(_await_token(found), get_loop())
-                    token = fetch.result()
-                else:
-                    token = _parsed_token(found)
-                future.set_result(token)
+                    found = asyncio.run_coroutine_threadsafe(_awaited(found), get_loop()).result()
+                future.set_result(_parsed_token(found))
+            except CancelledError:
+                future.set_exception(ServiceRequestError("the request for a token was cancelled"))
             except Exception as error:
                 future.set_exception(error)
             except BaseException as error:

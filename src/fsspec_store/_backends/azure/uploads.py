@@ -1,6 +1,6 @@
 """Uploads a value in one request, or in blocks that are committed as a blob.
 
-Each body has a checksum, which the service verifies. Does not know how a request is sent.
+Each body has a checksum, which the service verifies.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from urllib.parse import quote
 
 from ..._http.payloads import Body
 from ..._http.responses import StatusError
+from ..._runtime.threads import in_thread
+from ..checksums import md5_in_base64
 from ..object_store.writing import (
     WRITER,
     Condition,
@@ -20,7 +22,6 @@ from ..object_store.writing import (
     failure_of_status,
     upload_parts,
 )
-from .bodies import checksum_headers
 from .client import Client
 from .reading import Reader
 from .responses import AzureError, error_code
@@ -30,13 +31,15 @@ if TYPE_CHECKING:
 
     from ..._http.messages import Response
 
-__all__ = ["MAX_PUT_BYTES", "AzureUpload"]
+__all__ = ["MAX_PUT_BYTES", "AzureUpload", "checksum_headers"]
 
 #: Maximum size of a blob that is uploaded in one request ("Put Blob").
 MAX_PUT_BYTES = 5000 * 2**20
 
 #: Names of metadata are C# identifiers ("Naming and Referencing Containers, Blobs, and Metadata").
 _WRITER_HEADER = f"x-ms-meta-{WRITER.replace('-', '_')}"
+#: Checksums of longer bodies are computed in a thread.
+_HASH_IN_THREAD_BYTES = 2**18
 _CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 
 
@@ -50,11 +53,6 @@ class AzureUpload(Upload[Client, Reader, str]):
         ----------
         block_bytes : int, optional
             Size of the blocks of the upload; by default the value is uploaded in one request.
-
-        Raises
-        ------
-        AzureError
-            For an error response with another reason.
         """
         if block_bytes is not None:
             body = await self._put_blocks(block_bytes)
@@ -69,11 +67,7 @@ class AzureUpload(Upload[Client, Reader, str]):
 
     async def _put(self, query: str, headers: Mapping[str, str], body: Body) -> bool:
         """Send the request that writes the blob."""
-        all_headers = {**headers, **await checksum_headers(body.data)}
-        if self._condition is Condition.CREATE:
-            all_headers["If-None-Match"] = "*"
-        if self._version is not None and self.writer is not None:
-            all_headers |= {"If-Match": self._version, _WRITER_HEADER: self.writer}
+        all_headers = {**headers, **await checksum_headers(body.in_one_piece()), **self._conditions}
 
         def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
             return self._attempt(
@@ -84,6 +78,14 @@ class AzureUpload(Upload[Client, Reader, str]):
             "PUT", self._target, query, all_headers, attempt, budget=self.budget
         )
         return bool(await self._result(sending))
+
+    @property
+    def _conditions(self) -> dict[str, str]:
+        if self._condition is Condition.CREATE:
+            return {"If-None-Match": "*"}
+        if self._version is None or self.writer is None:
+            return {}
+        return {"If-Match": self._version, _WRITER_HEADER: self.writer}
 
     async def _put_blocks(self, block_bytes: int) -> Body:
         """Upload the blocks, and return the body of the commit (the block list)."""
@@ -132,3 +134,12 @@ class AzureUpload(Upload[Client, Reader, str]):
     async def _read_writer(self) -> str | None:
         response = await self._client.request("HEAD", self._target, expect={200, 404})
         return response.headers.get(_WRITER_HEADER)
+
+
+async def checksum_headers(data: memoryview) -> dict[str, str]:
+    """The headers by which the service verifies a body."""
+    if len(data) > _HASH_IN_THREAD_BYTES:
+        digest = await in_thread(md5_in_base64, data)
+    else:
+        digest = md5_in_base64(data)
+    return {"Content-Length": str(len(data)), "Content-MD5": digest}

@@ -4,12 +4,13 @@ This package sends its own requests: gcsfs sends several per operation, reads fr
 cache, retries for minutes, has no timeout, and probes buckets by gRPC first. The gcsfs filesystem
 supplies the configuration: endpoint, credentials, billed project. Buckets with a hierarchical
 namespace are supported. A zonal bucket (Rapid Bucket) accepts objects by gRPC only; its error
-response says so.
+response states it.
 """
 
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ from ..._http.settings import PartLimits
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..object_store.writing import Condition
-from ..pages import Continuation, Page
+from ..pages import pages_by_token
 from .buckets import GCSBuckets
 from .bulk_delete import GCSBulkDelete
 from .client import USER_AGENT, Client
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._http.settings import Settings
+    from ..pages import Page
 
 __all__ = ["GCSBackend"]
 
@@ -77,7 +79,7 @@ class GCSBackend(Backend):
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         bucket, name = _split(path)
         response = await self._reader.get((bucket, name), request)
-        if response.status == 416 and await self._reader.size(bucket, name):
+        if response.status == 416 and await self._reader.size_by_range((bucket, name)):
             # 416 is right for an empty object. This service does not support suffix ranges.
             raise OSError("the service rejects a suffix range of an object that is not empty (416)")
         return response.body if await self._buckets.has_object(bucket, response) else None
@@ -102,7 +104,7 @@ class GCSBackend(Backend):
         if size is not None:
             return size
         # The metadata has no reliable size: take it from the Content-Range of a part.
-        return await self._reader.size(bucket, name)
+        return await self._reader.size_by_range((bucket, name))
 
     async def write(self, path: str, data: memoryview) -> None:
         await self._put(path, data, Condition.NONE)
@@ -111,7 +113,6 @@ class GCSBackend(Backend):
         return await self._put(path, data, Condition.CREATE, "0")
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
-        # Generation 0 means: no object.
         if not is_generation(version):
             return False
         return await self._put(path, data, Condition.REPLACE, version)
@@ -122,7 +123,7 @@ class GCSBackend(Backend):
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         await self._bulk_delete.delete_many(map(_split, paths), limit=limit)
 
-    async def pages(
+    def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
         bucket, prefix = _split(directory)
@@ -133,11 +134,11 @@ class GCSBackend(Backend):
         }
         if not recursive:
             params["delimiter"] = "/"
-        continuation = Continuation()
-        while True:
+
+        async def fetch(token: str) -> tuple[Page, str]:
             response = await self._client.request(
                 "GET",
-                self._client.url(bucket, **params),
+                self._client.url(bucket, **params, **({"pageToken": token} if token else {})),
                 expect=(200, 404),
                 headers={"User-Agent": f"{USER_AGENT} (gzip)", "Accept-Encoding": "gzip"},
                 decode=True,
@@ -145,16 +146,9 @@ class GCSBackend(Backend):
             if response.status == 404:
                 raise BucketMissingError(bucket)
             self._buckets.seen.add(bucket)
-            found = await parsed(listing, response.body)
-            page = Page(
-                [(f"{bucket}/{name}", size) for name, size in found.objects],
-                [f"{bucket}/{prefix.removesuffix('/')}" for prefix in found.prefixes],
-            )
-            yield page
-            if not found.token:
-                return
-            continuation.check(found.token, page)
-            params["pageToken"] = found.token
+            return await parsed(partial(listing, bucket), response.body)
+
+        return pages_by_token(fetch)
 
     def check_root(self, root: str) -> str | None:
         if not _BUCKET_NAME.fullmatch(_split(root)[0]):
@@ -181,7 +175,7 @@ class GCSBackend(Backend):
             response = error.response
             if is_missing_bucket(response):
                 return Failure.NO_BUCKET
-            if response.status == 401 and self._client.authorization.is_anonymous:
+            if response.status == 401 and self._client.credentials.is_anonymous:
                 # With credentials the status is 403.
                 return Failure.FORBIDDEN
             if response.status == 400 and _ZONAL.search(response.body):
@@ -189,15 +183,15 @@ class GCSBackend(Backend):
         return http_failure(error)
 
     def secrets(self) -> set[str]:
-        return super().secrets() | self._client.authorization.secrets()
+        return super().secrets() | self._client.credentials.secrets()
 
     def close(self) -> None:
         self._cleanup.close()
-        self._client.close()
+        self._client.http.close()
 
     async def aclose(self) -> None:
         await self._cleanup.aclose()
-        await self._client.aclose()
+        await self._client.http.aclose()
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, generation: str | None = None

@@ -7,61 +7,19 @@ from __future__ import annotations
 
 import json
 import secrets
-from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
-from ..checksums import ALGORITHMS, in_base64
+from ..._http.payloads import Body
+from ..checksums import ALGORITHMS, in_base64, md5_in_base64
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Mapping
 
-__all__ = [
-    "HASH_IN_THREAD_BYTES",
-    "Body",
-    "checksum_metadata",
-    "crc32c",
-    "multipart_upload",
-]
+__all__ = ["HASH_IN_THREAD_BYTES", "checksum_metadata", "crc32c", "multipart_upload"]
 
 #: Checksums of values of this size and more are computed in a thread, not on the event loop.
 HASH_IN_THREAD_BYTES = 8 * 2**20
-
-#: Maximum size of a body that is joined: a copy costs less than a second system call.
-_MAX_JOINED_BYTES = 64 * 2**10
-_WRITE_BYTES = 256 * 2**10
 _HASH_STEP_BYTES = 4 * 2**20
-
-
-class Body:
-    """A request body of several pieces, which each attempt can send without joining them.
-
-    Parameters
-    ----------
-    *pieces : bytes or memoryview
-        In this order.
-    """
-
-    def __init__(self, *pieces: bytes | memoryview) -> None:
-        self._pieces = [memoryview(piece) for piece in pieces]
-        self.size = sum(piece.nbytes for piece in self._pieces)
-
-    @property
-    def is_contiguous(self) -> bool:
-        """Whether `in_one_piece` needs no copy of a large value."""
-        return len(self._pieces) == 1 or self.size <= _MAX_JOINED_BYTES
-
-    def in_one_piece(self) -> memoryview:
-        """The whole body."""
-        return self._pieces[0] if len(self._pieces) == 1 else memoryview(b"".join(self._pieces))
-
-    async def __aiter__(self) -> AsyncGenerator[bytes | memoryview, None]:
-        if self.size <= _MAX_JOINED_BYTES:
-            yield b"".join(self._pieces)
-            return
-        for piece in self._pieces:
-            # In parts: the transport copies what it cannot send at once.
-            for start in range(0, piece.nbytes, _WRITE_BYTES):
-                yield piece[start : start + _WRITE_BYTES]
 
 
 def multipart_upload(metadata: Mapping[str, Any], data: memoryview) -> tuple[Body, str]:
@@ -79,9 +37,7 @@ def multipart_upload(metadata: Mapping[str, Any], data: memoryview) -> tuple[Bod
 def checksum_metadata(data: memoryview) -> dict[str, str]:
     """The checksum in an object's metadata; the service rejects other bytes."""
     value = crc32c(data)
-    if value is not None:
-        return {"crc32c": value}
-    return {"md5Hash": in_base64(md5(data, usedforsecurity=False).digest())}
+    return {"md5Hash": md5_in_base64(data)} if value is None else {"crc32c": value}
 
 
 def crc32c(data: memoryview) -> str | None:

@@ -16,13 +16,7 @@ __all__ = ["GCSBuckets"]
 
 
 class GCSBuckets(Buckets):
-    """The buckets of Google Cloud Storage.
-
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    """
+    """The buckets of Google Cloud Storage."""
 
     def __init__(self, client: Client) -> None:
         super().__init__()

@@ -1,22 +1,19 @@
-"""Deletes objects, in batches where the service supports them.
-
-Handles the response to each part of a batch. Does not know how a request is sent.
-"""
+"""Deletes objects, in batches where the service supports them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..._http.parsing import parsed
+from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._http.unexpected_responses import UnexpectedServerError
 from ..object_store.batches import batch_body
 from ..object_store.bulk_delete import BatchesUnsupportedError, BulkDelete
-from .bodies import Body
 from .responses import batch_failures, is_ambiguous_404, outcomes_of_batch, retry_decision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from .buckets import GCSBuckets
     from .client import Client
@@ -28,15 +25,7 @@ _BATCHES_UNSUPPORTED = frozenset({400, 404, 405, 406, 410, 411, 412, 413, 414, 4
 
 
 class GCSBulkDelete(BulkDelete):
-    """Deletes objects.
-
-    Parameters
-    ----------
-    client : Client
-        Sends requests.
-    buckets : GCSBuckets
-        Tells a missing object from a missing bucket.
-    """
+    """Deletes objects."""
 
     #: Cloud Storage, "Sending batch requests".
     batch_size = 100
@@ -51,22 +40,20 @@ class GCSBulkDelete(BulkDelete):
         await self._buckets.has_object(bucket, response)
 
     async def _delete_batch(self, bucket: str, names: Sequence[str]) -> Sequence[str]:
+        endpoint = self._client.endpoint
         remaining = names
         is_ambiguous = False
 
-        async def attempt() -> None:
+        async def attempt(url: str, headers: Mapping[str, str]) -> None:
             nonlocal remaining, is_ambiguous
-            body, content_type = batch_body(
-                f"Content-Type: application/http\r\nContent-ID: <{number}>\r\n\r\n"
-                f"DELETE {self._client.url(bucket, name, host='')} HTTP/1.1\r\n\r\n"
-                for number, name in enumerate(remaining)
-            )
+            urls = [self._client.url(bucket, name).removeprefix(endpoint) for name in remaining]
+            body, content_type = batch_body([f"DELETE {url} HTTP/1.1" for url in urls], "<{}>")
             try:
-                response = await self._client.request_once(
+                response = await self._client.once(
                     "POST",
-                    f"{self._client.endpoint}/batch/storage/v1",
+                    url,
+                    {**headers, "Content-Type": content_type},
                     expect=(200,),
-                    headers={"Content-Type": content_type, "Content-Length": str(len(body))},
                     data=Body(body),
                 )
                 outcomes = await parsed(lambda _: outcomes_of_batch(response), response.body)
@@ -82,7 +69,7 @@ class GCSBulkDelete(BulkDelete):
                 # Permanent errors first: they must not be retried.
                 raise min(failures.values(), key=lambda error: retry_decision(error) is not None)
 
-        await self._client.retry(attempt)
+        await self._client.sign_and_retry(f"{endpoint}/batch/storage/v1", {}, attempt)
         if is_ambiguous:
             await self._buckets.require(bucket)
         return ()

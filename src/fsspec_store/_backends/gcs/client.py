@@ -1,14 +1,12 @@
-"""The client of Google Cloud Storage: URLs, credentials, retries.
-
-Adds the billed project to each URL. Does not know what requests are for.
-"""
+"""The client of Google Cloud Storage: URLs, credentials, retries, the billed project."""
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Required, TypedDict, TypeVar, Unpack
+from urllib.parse import quote
 
 from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
@@ -16,15 +14,9 @@ from ..._http.native_transport import NativeTransport
 from ..._http.responses import StatusError
 from ..._runtime.loops import frozen
 from ..._version import __version__
-from .responses import check_is_google, retry_decision, with_message
-from .session import (
-    Authorization,
-    billed_project,
-    check_options,
-    endpoint,
-    session_maker,
-    supports_native,
-)
+from .credentials import Credentials, check_headers
+from .responses import checked, retry_decision
+from .session import billed_project, check_options, endpoint, session_maker, supports_native
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -32,9 +24,9 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._http.messages import Response
+    from ..._http.payloads import Body
     from ..._http.retrier import Budget, Slot
     from ..._http.settings import Settings
-    from .bodies import Body
 
 __all__ = ["USER_AGENT", "Client"]
 
@@ -44,49 +36,43 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 USER_AGENT = f"fsspec-store/{__version__}"
 
 
+class _Options(TypedDict, total=False):
+    """Options of `HTTPClient.once`."""
+
+    expect: Required[Collection[int]]
+    data: Body | None
+    decode: bool
+
+
 class Client:
-    """Sends requests with the configuration of one filesystem.
-
-    Parameters
-    ----------
-    fs : GCSFileSystem
-        As the user configured it.
-    settings : Settings
-        The store's options for requests.
-
-    Raises
-    ------
-    StorageOptionError
-        When the filesystem has an option that has no effect or is invalid.
-    """
+    """Sends requests with the configuration of one filesystem."""
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         check_options(fs)
         self.endpoint = endpoint(fs)
         project = billed_project(fs)
         self._billing = {} if project is None else {"userProject": project}
-        self.authorization = Authorization(fs, settings.policy.timeout)
-        parts = urlsplit(self.endpoint)
-        service = f"{parts.scheme}://{parts.netloc}"
+        self.credentials = Credentials(fs, settings.policy.timeout)
+        #: Scheme and host, the scope of the limiter.
+        self.service = "/".join(self.endpoint.split("/", 3)[:3])
         share = ("gcs", frozen(fs.storage_options), self.endpoint)
         native = None
         if settings.is_native and supports_native(fs):
-            native = NativeTransport(service, settings.policy)
+            native = NativeTransport(self.service, settings.policy)
         transport = AiohttpTransport(session_maker(fs), share, settings.policy)
-        self.http = HTTPClient(service, settings, transport, native, retry_decision)
+        self.http = HTTPClient(self.service, settings, transport, native, retry_decision)
 
     def url(
         self,
         bucket: str,
         name: str | None = None,
         *,
-        host: str | None = None,
         api: str = "/storage/v1",
         items: str = "/o",
         **params: str,
     ) -> str:
         """The URL of a bucket's objects, or of the object of a name."""
-        url = f"{self.endpoint if host is None else host}{api}/b/{quote(bucket, safe='')}{items}"
+        url = f"{self.endpoint}{api}/b/{quote(bucket, safe='')}{items}"
         if name is not None:
             url += "/" + quote(name, safe="")
         query = "&".join(
@@ -99,82 +85,51 @@ class Client:
         method: str,
         url: str,
         *,
-        expect: Collection[int],
         headers: Mapping[str, str] = _NO_HEADERS,
-        data: Body | None = None,
-        decode: bool = False,
         budget: Budget | None = None,
+        **options: Unpack[_Options],
     ) -> Response[bytes]:
-        """As `request_once`, with retries."""
-        return await self.retry(
-            partial(
-                self.request_once,
-                method,
-                url,
-                expect=expect,
-                headers=headers,
-                data=data,
-                decode=decode,
-            ),
-            budget=budget,
-        )
+        """As `once`, signed, with retries."""
+        send = partial(self.once, method, **options)
+        return await self.sign_and_retry(url, headers, send, budget=budget)
 
-    async def retry(
-        self,
-        attempt: Callable[[], Awaitable[T]],
-        slot: Slot | None = None,
-        budget: Budget | None = None,
-    ) -> T:
-        """Await ``attempt()``, with retries; see `HTTPClient.send`."""
-        authorization = self.authorization
-        authorization.begin_operation()
-        refresh = None
-        if authorization.can_refresh:
-            refresh = partial(authorization.refresh, authorization.token)
-        return await self.http.send(attempt, slot=slot, refresh=refresh, budget=budget)
-
-    async def request_once(
-        self,
-        method: str,
-        url: str,
-        *,
-        expect: Collection[int],
-        headers: Mapping[str, str] = _NO_HEADERS,
-        data: Body | None = None,
-        decode: bool = False,
+    async def once(
+        self, method: str, url: str, headers: Mapping[str, str], **options: Unpack[_Options]
     ) -> Response[bytes]:
-        """Sign and send a request once. An error response has the service's message as its body.
+        """As `HTTPClient.once`. An error response has the service's message as its body."""
+        return checked(await self.http.once(method, url, headers, **options))
 
-        The parameters are those of `fsspec_store._http.messages.Request`.
-        """
-        send = partial(self.http.once, method, expect=expect, data=data, decode=decode)
-        response = await self.sign_and_send(url, headers, send)
-        check_is_google(response.status, response.headers, response.body)
-        return with_message(response) if response.status >= 400 else response
-
-    async def sign_and_send(
+    async def sign_and_retry(
         self,
         url: str,
         headers: Mapping[str, str],
         send: Callable[[str, Mapping[str, str]], Awaitable[T]],
+        slot: Slot | None = None,
+        budget: Budget | None = None,
     ) -> T:
-        """Await ``send(url, headers)`` once, with credentials and the common headers."""
-        all_headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
-        await self.authorization.sign(all_headers)
-        try:
-            return await send(url, all_headers)
-        except ValueError:
-            self.authorization.check_headers(all_headers)
-            raise
-        except StatusError as error:
-            response = error.response
-            check_is_google(response.status, response.headers, response.body)
-            raise StatusError(with_message(response)) from None
+        """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
+        credentials, began = self.credentials, time.monotonic()
+        token: object = None
 
-    def close(self) -> None:
-        """Close the connections; later requests open new ones."""
-        self.http.close()
+        async def attempt() -> T:
+            nonlocal token
+            all_headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers}
+            await credentials.sign(all_headers, began)
+            token = credentials.token
+            try:
+                return await send(url, all_headers)
+            except ValueError:
+                check_headers(all_headers)
+                raise
+            except StatusError as error:
+                raise StatusError(checked(error.response)) from None
 
-    async def aclose(self) -> None:
-        """As `close`, awaiting the connections of the running loop."""
-        await self.http.aclose()
+        async def refresh() -> None:
+            await credentials.refresh(token, began)
+
+        return await self.http.send(
+            attempt,
+            slot=slot,
+            refresh=refresh if credentials.can_refresh else None,
+            budget=budget,
+        )

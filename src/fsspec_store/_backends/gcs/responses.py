@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import gcsfs.retry
@@ -21,6 +21,7 @@ from ..._http.responses import StatusError, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
 from ..object_store.batches import batch_responses
+from ..pages import Page
 from .bodies import crc32c
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CREDENTIAL_ERRORS",
-    "Listing",
     "batch_failures",
     "check_is_google",
+    "checked",
     "is_ambiguous_404",
     "is_missing_bucket",
     "is_missing_object",
@@ -75,48 +76,38 @@ def check_is_google(
     """Raise `UnexpectedServerError` for an HTML page of a proxy or of another server.
 
     Google's errors are JSON, or begin with "No such object" (Cloud Storage, "HTTP status and error
-    codes for JSON"); emulators also say "Not Found". Values come with a generation.
-
-    Parameters
-    ----------
-    status : int
-        Status of the response.
-    headers : mapping
-        Headers of the response.
-    body : bytes or memoryview
-        Body of the response.
-    is_value : bool, optional
-        Whether the body of a successful response is an object.
+    codes for JSON"); emulators also state "Not Found". Responses with a value state a generation.
     """
     if status < 300 and is_value:
         is_html = headers.get("Content-Type", "").lower().startswith("text/html")
         is_unexpected = (is_html or is_html_page(body)) and not any(
             name in headers for name in _OBJECT_HEADERS
         )
-    elif status < 300 or status in (400, 403):
-        is_unexpected = is_html_page(body)
     elif status == 404:
         text = bytes(body[:_MAX_ERROR_TEXT_BYTES]).strip()
-        is_unexpected = not (
+        is_unexpected = is_html_page(body) or not (
             _UPLOAD_ID in headers
             or text in (b"", b"Not Found")
             or text.startswith((b"No such object", b"{", b"["))
-        ) or is_html_page(body)
+        )
     else:
-        is_unexpected = False
+        is_unexpected = (status < 300 or status in (400, 403)) and is_html_page(body)
     if is_unexpected:
         raise UnexpectedServerError("Google's JSON API", status, headers)
+
+
+def checked(response: Response[bytes]) -> Response[bytes]:
+    """The response, after `check_is_google`; of an error `with_message`."""
+    check_is_google(response.status, response.headers, response.body)
+    return with_message(response) if response.status >= 400 else response
 
 
 def verify_stored(
     response: Response[bytes], data: memoryview, checksums: Mapping[str, str]
 ) -> None:
-    """Compare the size and checksums that the service stored with those of the uploaded value.
+    """Compare the stored size and checksums with those of the uploaded value.
 
-    Raises
-    ------
-    OSError
-        When they differ. Google rejects such an upload; emulators may accept it.
+    Google rejects an upload with another checksum. Emulators may accept it.
     """
     stored = parse_json(response.body)
     size = stored.get("size")
@@ -126,13 +117,7 @@ def verify_stored(
 
 
 def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> None:
-    """Verify the CRC-32C of a whole object, if the response states one.
-
-    Raises
-    ------
-    aiohttp.ClientPayloadError
-        When it differs.
-    """
+    """Verify the CRC-32C of a whole object, if the response states one."""
     # Google sends its checksums in one header or in several.
     several = getattr(headers, "getall", None)
     found = [headers.get(_HASH_HEADER, "")] if several is None else several(_HASH_HEADER, ())
@@ -145,58 +130,34 @@ def object_size(document: bytes) -> int | None:
     """The size in an object's metadata; ``None`` where it is missing or unreliable.
 
     A size of 0 is unreliable without the CRC-32C of an empty object.
-
-    Raises
-    ------
-    OSError
-        When the size is not a valid number.
     """
     found = parse_json(document)
     size = _size(found, "the object")
     return size if size or found.get("crc32c") == _EMPTY_CRC32C else None
 
 
-class Listing(NamedTuple):
-    """One page of a listing.
+def listing(bucket: str, document: bytes) -> tuple[Page, str]:
+    """The page of a bucket's listing, and the token of the next one, ``""`` on the last one.
 
-    Attributes
-    ----------
-    objects : list of tuple
-        Names and sizes; a size is ``None`` where the service lists none.
-    prefixes : list of str
-        Each ends in ``/``.
-    token : str
-        Token of the next page, ``""`` on the last one.
+    Raises ``OSError`` when a name, a size or the page token is invalid.
     """
-
-    objects: list[tuple[str, int | None]]
-    prefixes: list[str]
-    token: str
-
-
-def listing(document: bytes) -> Listing:
-    """Parse a page of a listing.
-
-    Raises
-    ------
-    OSError
-        When a name, a size or the page token is invalid.
-    """
-    page = parse_json(document)
-    items, prefixes = page.get("items", []), page.get("prefixes", [])
-    token = page.get("nextPageToken") or ""
+    found = parse_json(document)
+    items, prefixes = found.get("items", []), found.get("prefixes", [])
+    token = found.get("nextPageToken") or ""
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise OSError("invalid listing: its items are not a list of objects")
     if not isinstance(prefixes, list):
         raise OSError("invalid listing: its prefixes are not a list")
-    names = [item.get("name") for item in items]
-    for text in [*names, *prefixes, token or "-"]:
+    for text in [*(item.get("name") for item in items), *prefixes, token or "-"]:
         if not isinstance(text, str) or not text or _find_lone_surrogate(text):
             raise OSError(f"invalid listing: invalid name or page token {text!r:.80}")
     if len(token) > _MAX_TOKEN_CHARACTERS:
         raise OSError(f"invalid listing: page token of {len(token)} characters")
-    sizes = [_size(item, repr(item["name"])) for item in items]
-    return Listing(list(zip(names, sizes, strict=True)), prefixes, token)
+    page = Page(
+        [(f"{bucket}/{item['name']}", _size(item, repr(item["name"]))) for item in items],
+        [f"{bucket}/{prefix.removesuffix('/')}" for prefix in prefixes],
+    )
+    return page, token
 
 
 def _size(item: Mapping[str, Any], what: str) -> int | None:
@@ -205,18 +166,8 @@ def _size(item: Mapping[str, Any], what: str) -> int | None:
 
 
 def outcomes_of_batch(batch: Response[bytes]) -> dict[int, Response[bytes]]:
-    """The responses in a batch, by the number of their request; missing ones are left out.
-
-    Raises
-    ------
-    UnexpectedServerError
-        When one of them is an HTML page of a proxy or of another server.
-    """
-    outcomes = {}
-    for number, outcome in batch_responses(batch).items():
-        check_is_google(outcome.status, outcome.headers, outcome.body)
-        outcomes[number] = with_message(outcome)
-    return outcomes
+    """The `checked` responses in a batch, by the number of their request."""
+    return {number: checked(outcome) for number, outcome in batch_responses(batch).items()}
 
 
 def batch_failures(outcomes: Mapping[int, Response[bytes]], count: int) -> dict[int, Exception]:
@@ -245,12 +196,12 @@ def with_message(response: Response[bytes]) -> Response[bytes]:
 
 
 def is_missing_object(response: Response[bytes | memoryview]) -> bool:
-    """Whether a response says that the object is missing and its bucket exists."""
+    """Whether a response states that the object is missing and its bucket exists."""
     return response.status == 404 and bytes(response.body[:14]) == b"No such object"
 
 
 def is_missing_bucket(response: Response[bytes | memoryview]) -> bool:
-    """Whether a response says that the bucket is missing; emulators only say "Not Found"."""
+    """Whether a response states that the bucket is missing; emulators only state "Not Found"."""
     return is_ambiguous_404(response) and b"bucket does not exist" in bytes(response.body)
 
 

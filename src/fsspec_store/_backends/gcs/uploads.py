@@ -1,7 +1,4 @@
-"""Uploads a value in one request, or as a resumable upload.
-
-Does not know how a request is sent.
-"""
+"""Uploads a value in one request, or as a resumable upload."""
 
 from __future__ import annotations
 
@@ -15,10 +12,11 @@ import aiohttp
 
 from ..._http.messages import Response
 from ..._http.parsing import parse_json
+from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
 from ..object_store.writing import WRITER, Upload, WriteFailure, failure_of_status
-from .bodies import HASH_IN_THREAD_BYTES, Body, checksum_metadata, multipart_upload
+from .bodies import HASH_IN_THREAD_BYTES, checksum_metadata, multipart_upload
 from .client import Client
 from .reading import Reader
 from .responses import verify_stored
@@ -52,8 +50,6 @@ class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
 
         Parameters
         ----------
-        cleanup : Cleanup
-            Cancels a resumable upload that failed.
         chunk_bytes : int, optional
             Chunk size of a resumable upload, a multiple of 256 KiB; by default the value is
             uploaded in one request.
@@ -62,9 +58,18 @@ class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
             checksums = checksum_metadata(self._data)
         else:
             checksums = await in_thread(checksum_metadata, self._data)
+        own = {} if self.writer is None else {"metadata": {WRITER: self.writer}}
+        metadata = {"name": self._target[1], "contentType": _CONTENT_TYPE, **checksums, **own}
         if chunk_bytes is None:
-            return await self._run_single_request(checksums)
-        return await self._run_resumable(cleanup, checksums, chunk_bytes)
+            body, content_type = multipart_upload(metadata, self._data)
+            headers = {"Content-Type": content_type}
+            url = self._url(uploadType="multipart")
+            response = await self._send("POST", url, (200,), headers, body)
+        else:
+            response = await self._send_resumable(cleanup, metadata, chunk_bytes)
+        if isinstance(response, Response):
+            verify_stored(response, self._data, checksums)
+        return bool(response)
 
     def _url(self, **params: str) -> str:
         if self._version is not None:
@@ -72,49 +77,34 @@ class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
         params = {"fields": _STORED_FIELDS, **params}
         return self._client.url(self._target[0], api="/upload/storage/v1", **params)
 
-    async def _run_single_request(self, checksums: dict[str, str]) -> bool:
-        body, content_type = multipart_upload(self._metadata(checksums), self._data)
-        url = self._url(uploadType="multipart")
-        headers = {"Content-Type": content_type, "Content-Length": str(body.size)}
-        response = await self._send("POST", url, (200,), headers, body)
-        if isinstance(response, Response):
-            verify_stored(response, self._data, checksums)
-        return bool(response)
-
-    async def _run_resumable(
-        self, cleanup: Cleanup, checksums: dict[str, str], chunk_bytes: int
-    ) -> bool:
+    async def _send_resumable(
+        self, cleanup: Cleanup, metadata: Mapping[str, Any], chunk_bytes: int
+    ) -> Response[bytes] | bool:
         for _ in range(_MAX_SESSIONS):
-            session = await self._start_session(checksums)
+            session = await self._start_session(metadata)
             if session is None:
                 return False
             try:
-                response = await self._send_chunks(session, chunk_bytes)
+                return await self._send_chunks(session, chunk_bytes)
             except BaseException as error:
                 if isinstance(error, StatusError) and error.response.status in _SESSION_GONE:
                     continue
                 await cleanup.run(partial(_cancel, self._client, session), error)
                 raise
-            if isinstance(response, Response):
-                verify_stored(response, self._data, checksums)
-            return bool(response)
         raise OSError(f"the service lost the session of the resumable upload {_MAX_SESSIONS} times")
 
-    async def _start_session(self, checksums: dict[str, str]) -> str | None:
+    async def _start_session(self, metadata: Mapping[str, Any]) -> str | None:
         """The URL of a new upload session, ``None`` when the condition is not met."""
-        url = self._url(uploadType="resumable")
-        body = Body(json.dumps(self._metadata(checksums)).encode())
         response = await self._client.request(
             "POST",
-            url,
+            self._url(uploadType="resumable"),
             expect=(200,) if self._version is None else (200, 412),
             headers={
-                "Content-Length": str(body.size),
                 "Content-Type": "application/json; charset=UTF-8",
                 "X-Upload-Content-Type": _CONTENT_TYPE,
                 "X-Upload-Content-Length": str(self._data.nbytes),
             },
-            data=body,
+            data=Body(json.dumps(metadata).encode()),
             budget=self.budget,
         )
         if response.status == 412:
@@ -130,21 +120,16 @@ class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
         target = parts.path + (parts.query and f"?{parts.query}")
         if parts.scheme not in ("http", "https") or not _REQUEST_TARGET.fullmatch(target):
             raise OSError("the service started a resumable upload without a valid Location")
-        endpoint = urlsplit(self._client.endpoint)
-        return f"{endpoint.scheme}://{endpoint.netloc}{target}"
+        return self._client.service + target
 
     async def _send_chunks(self, session: str, chunk_bytes: int) -> Response[bytes] | bool:
         size = self._data.nbytes
         start = 0
         while True:
             end = min(start + chunk_bytes, size)
+            content_range = f"bytes {start}-{end - 1}/{size}"
+            headers = {"Content-Range": content_range, "Content-Type": _CONTENT_TYPE}
             body = Body(self._data[start:end])
-            headers = {
-                "Content-Length": str(body.size),
-                "Content-Range": f"bytes {start}-{end - 1}/{size}",
-                "Content-Type": _CONTENT_TYPE,
-            }
-
             # In a retry the service skips the bytes it has.
             response = await self._send("PUT", session, (200, 201, 308), headers, body)
             if isinstance(response, bool) or (response.status != 308 and end == size):
@@ -167,17 +152,12 @@ class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
     ) -> Response[bytes] | bool:
         """Send a request that may write the object; as `Upload._result`."""
 
-        def attempt() -> Awaitable[Response[bytes]]:
-            return self._attempt(
-                self._client.request_once(method, url, expect=expect, headers=headers, data=body)
-            )
+        def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
+            return self._attempt(self._client.once(method, url, headers, expect=expect, data=body))
 
-        return await self._result(self._client.retry(attempt, budget=self.budget))
-
-    def _metadata(self, checksums: Mapping[str, str]) -> dict[str, Any]:
-        """The object's metadata."""
-        own = {} if self.writer is None else {"metadata": {WRITER: self.writer}}
-        return {"name": self._target[1], "contentType": _CONTENT_TYPE, **checksums, **own}
+        return await self._result(
+            self._client.sign_and_retry(url, headers, attempt, budget=self.budget)
+        )
 
     def _failure(self, error: Exception) -> WriteFailure:
         status = error.response.status if isinstance(error, StatusError) else None

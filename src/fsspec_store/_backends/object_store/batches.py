@@ -21,18 +21,23 @@ _NUMBER = re.compile(r"([0-9]{1,9})>?$")
 _STATUS_LINE = re.compile(rb"\S+\s+([0-9]{3})\b")
 
 
-def batch_body(parts: Iterable[str]) -> tuple[bytes, str]:
+def batch_body(requests: Iterable[str], content_id: str = "{}") -> tuple[bytes, str]:
     """The body of a batch, and its content type.
 
     Parameters
     ----------
-    parts : iterable of str
-        Each is the headers of a part, with a number as its ``Content-ID``, an empty line, and a
-        request.
+    requests : iterable of str
+        Each is a request line with the headers.
+    content_id : str, optional
+        Format of the numbers of the requests.
     """
     boundary = f"batch_{secrets.token_hex(16)}"
-    texts = [f"--{boundary}\r\n{part}\r\n" for part in parts]
-    body = "".join([*texts, f"--{boundary}--\r\n"]).encode()
+    parts = [
+        f"--{boundary}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
+        f"Content-ID: {content_id.format(number)}\r\n\r\n{request}\r\n\r\n\r\n"
+        for number, request in enumerate(requests)
+    ]
+    body = "".join([*parts, f"--{boundary}--\r\n"]).encode()
     return body, f"multipart/mixed; boundary={boundary}"
 
 
