@@ -137,7 +137,6 @@ class Backend(ABC):
     async def remove(self, path: str) -> None:
         """Remove an object if it exists. Never removes a directory."""
 
-    @abstractmethod
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         """Remove objects, in as few requests as possible; raise the error of any of them.
 
@@ -146,6 +145,7 @@ class Backend(ABC):
         limit : int
             Requests in flight, ``>= 1``.
         """
+        await for_each(self.remove, paths, limit=limit)
 
     @abstractmethod
     def pages(

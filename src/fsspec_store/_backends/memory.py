@@ -1,4 +1,4 @@
-"""fsspec's in-memory filesystem, accessed through its dictionary of files.
+"""Memory backend: fsspec's in-memory filesystem, through its dictionary of files.
 
 Operations on the dictionary are atomic, faster than a switch to a thread, and allow a key and keys
 below it at the same time.
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.memory import MemoryFile
 
-from .._core.failures import Failure, RangeNotSatisfiableError, builtin_failure
-from .._core.ranges import is_out_of_range, resolve
+from .._core.failures import Failure, builtin_failure
+from .._core.ranges import bounds
 from .._core.versions import content_version
 from .._runtime.forks import free_in_child
 from .base import Backend
@@ -48,9 +48,7 @@ class MemoryBackend(Backend):
         data: bytes = file.getvalue()
         if request is None:
             return data
-        if is_out_of_range(request, len(data)):
-            raise RangeNotSatisfiableError(len(data))
-        start, end = resolve(request, len(data))
+        start, end = bounds(request, len(data))
         return memoryview(data)[start:end]
 
     async def size(self, path: str) -> int | None:
@@ -84,8 +82,7 @@ class MemoryBackend(Backend):
             return True
 
     async def remove(self, path: str) -> None:
-        with _writing:
-            self.fs.store.pop(path, None)
+        await self.remove_many([path], limit=1)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         with _writing:

@@ -38,14 +38,8 @@ STORE_PARAMETERS = _table(
     ("out_of_range", "the store parameter out_of_range=..."),
     ("allow_racy_create", "the store parameter allow_racy_create=..."),
     ("transport fast", "the store parameter transport=..."),
-    (
-        "large_value_bytes multipart_threshold",
-        "the store parameter large_value_bytes=...",
-    ),
-    (
-        "part_bytes part_size multipart_chunksize chunk_size",
-        "the store parameter part_bytes=...",
-    ),
+    ("large_value_bytes multipart_threshold", "the store parameter large_value_bytes=..."),
+    ("part_bytes part_size multipart_chunksize chunk_size", "the store parameter part_bytes=..."),
 )
 
 #: Names in obstore, boto3, Polars and rclone.
@@ -75,10 +69,7 @@ S3FS = _table(
         "client_kwargs={'verify': ...}",
     ),
     ("allow_http http insecure secure", "'endpoint_url' with http:// or https://"),
-    (
-        "anonymous unsigned no_sign_request skip_signature aws_skip_signature public",
-        "'anon'",
-    ),
+    ("anonymous unsigned no_sign_request skip_signature aws_skip_signature public", "'anon'"),
     ("profile_name aws_profile", "'profile'"),
     ("request_payer requester", "'requester_pays'"),
     (
@@ -93,10 +84,6 @@ S3FS = _table(
     ("proxies proxy proxy_url", "config_kwargs={'proxies': ...}"),
     ("max_pool_connections max_connections", "config_kwargs={'max_pool_connections': ...}"),
     ("user_agent user_agent_extra", "config_kwargs={'user_agent_extra': ...}"),
-    (
-        "timeout connect_timeout read_timeout",
-        "the store parameter timeout=...",
-    ),
 )
 
 GCSFS = _table(
@@ -134,10 +121,7 @@ ADLFS = _table(
 AIOHTTP = _table(
     ("header extra_headers http_headers", "'headers'"),
     ("token bearer bearer_token api_key access_token", "headers={'Authorization': 'Bearer ...'}"),
-    (
-        "user username password basic_auth login",
-        "client_kwargs={'auth': aiohttp.BasicAuth(...)}",
-    ),
+    ("user username password basic_auth login", "client_kwargs={'auth': aiohttp.BasicAuth(...)}"),
     ("user_agent", "headers={'User-Agent': ...}"),
     ("verify verify_ssl ssl_verify", "'ssl'"),
     ("trust_env", "client_kwargs={'trust_env': True}"),

@@ -6,8 +6,9 @@ Pure functions, no I/O.
 from __future__ import annotations
 
 from .byte_requests import ByteRequest, OffsetByteRequest, RangeByteRequest
+from .failures import RangeNotSatisfiableError
 
-__all__ = ["is_empty_request", "is_out_of_range", "known_size", "resolve"]
+__all__ = ["bounds", "is_empty_request", "is_out_of_range", "known_size", "resolve"]
 
 
 def resolve(request: ByteRequest | None, size: int) -> tuple[int, int]:
@@ -32,6 +33,13 @@ def is_out_of_range(request: ByteRequest | None, size: int) -> bool:
     if isinstance(request, OffsetByteRequest):
         return request.offset >= size
     return False
+
+
+def bounds(request: ByteRequest | None, size: int) -> tuple[int, int]:
+    """As `resolve`; raises `RangeNotSatisfiableError` for a request that is out of range."""
+    if is_out_of_range(request, size):
+        raise RangeNotSatisfiableError(size)
+    return resolve(request, size)
 
 
 def is_empty_request(request: ByteRequest | None) -> bool:

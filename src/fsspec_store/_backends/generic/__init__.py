@@ -1,1 +1,1 @@
-"""The backend for every fsspec filesystem without a backend of its own, and for caching layers."""
+"""The backend for every fsspec filesystem without a native backend, and for caching layers."""

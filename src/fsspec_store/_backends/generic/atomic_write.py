@@ -1,16 +1,17 @@
 """Atomic write: a temporary file renamed over the value, so that readers see the old or the new.
 
-For filesystems that rename a file over another one. Blocks. Missing folders are made by `folders`.
+For filesystems that rename a file over another one. With paramiko, the library below fsspec's SFTP
+filesystem, writes are pipelined. Blocks. Missing folders are made by `folders`.
 """
 
 from __future__ import annotations
 
+import stat
 from contextlib import suppress
 from typing import Any
 
 from ..temporary_names import temporary_name
 from .errors import is_broken
-from .sftp import copy_mode, write_pipelined
 
 __all__ = ["write_and_rename"]
 
@@ -22,8 +23,8 @@ def write_and_rename(fs: Any, path: str, content: bytes) -> None:
     try:
         with fs.open(temporary, "wb") as file:
             if hasattr(file, "set_pipelined"):
-                copy_mode(fs, path, file)
-                write_pipelined(file, content)
+                _copy_mode(fs, path, file)
+                _write_pipelined(file, content)
             else:
                 file.write(content)
         try:
@@ -38,3 +39,28 @@ def write_and_rename(fs: Any, path: str, content: bytes) -> None:
         with suppress(Exception):
             fs.rm_file(temporary)
         raise
+
+
+def _copy_mode(fs: Any, path: str, file: Any) -> None:
+    """Copy the permissions of the file to be replaced, if there is one, to an open file."""
+    try:
+        mode = fs.ftp.stat(path).st_mode
+        if mode is not None and stat.S_ISREG(mode):
+            file.chmod(mode & 0o777)
+    except OSError as error:
+        # The file is missing, or the server does not support permissions.
+        if is_broken(error):
+            raise
+
+
+def _write_pipelined(file: Any, content: bytes) -> None:
+    """Write to an open file: the responses are awaited at the end."""
+    view = memoryview(content)
+    # paramiko checks the responses of earlier writes only in a write that is not pipelined.
+    file.set_pipelined(True)
+    file.write(view[:-1])
+    file.set_pipelined(False)
+    file.write(view[-1:])
+    size = file.stat().st_size
+    if size != len(content):
+        raise OSError(f"the server stored {size} of the {len(content)} bytes that were written")

@@ -15,7 +15,6 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from ..._core.leftovers import ABANDONED_AFTER, is_older
-from ..._runtime.concurrency import for_each
 from ..base import Backend
 from ..local.backend import LocalBackend
 from ..pages import Page
@@ -24,15 +23,14 @@ from .atomic_write import write_and_rename
 from .cached_copies import CachedCopies
 from .copy_folders import NotCopiedError
 from .errors import NO_FILE, failure_of
-from .folders import check_depth, children, contains_file, prepare_path, prune, temporary_files
+from .folders import contains_file, prepare_path, prune, temporary_files, walk
 from .guards import is_on_web
-from .lookups import info_of, is_missing, size_of
+from .lookups import info_of, is_missing, is_size_known, size_of
 from .methods import Methods
 from .reading import read
-from .references import is_size_known
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping
     from typing import Any
 
     from fsspec import AbstractFileSystem
@@ -137,15 +135,15 @@ class GenericBackend(Backend):
         # Checked first: a filesystem may remove a folder at this path. FTP does not, and the check
         # would list its parent folder.
         if self._quirks.flat or self._quirks.ftp or await self.size(path) is not None:
-            try:
-                # rm_file instead of rm, which interprets "*" and "[" in a key as a pattern.
-                await self._methods.call("rm_file", path)
-            except Exception as error:
-                if not await is_missing(self._methods, path, error):
-                    raise
+            await self._remove_file(path)
 
-    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await for_each(self.remove, paths, limit=limit)
+    async def _remove_file(self, path: str) -> None:
+        try:
+            # rm_file instead of rm, which interprets "*" and "[" in a key as a pattern.
+            await self._methods.call("rm_file", path)
+        except Exception as error:
+            if not await is_missing(self._methods, path, error):
+                raise
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         await super().remove_below(directory, limit=limit, is_root=is_root)
@@ -172,45 +170,35 @@ class GenericBackend(Backend):
     async def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        root = directory.rstrip("/")
-        waiting = [root]
-        seen = {root}
-        while waiting:
-            folder = waiting.pop()
-            objects: list[tuple[str, int | None]] = []
-            prefixes: list[str] = []
-            for path, info in await children(self._methods, folder):
-                if not path.startswith(directory + name_prefix):
+        async with aclosing(walk(self._methods, directory, name_prefix)) as folders:
+            async for found in folders:
+                objects = [
+                    (path, self._listed_size(path, info))
+                    for path, info in found
+                    if info["type"] == "file"
+                ]
+                if recursive:
+                    yield Page(objects)
                     continue
-                if info["type"] == "file":
-                    objects.append((path, self._listed_size(path, info)))
-                elif recursive or self._quirks.flat or await contains_file(self._methods, path):
-                    prefixes.append(path)
-            if recursive:
-                new = [path for path in prefixes if path not in seen]
-                seen.update(new)
-                for path in new:
-                    check_depth(path, root)
-                waiting.extend(new)
-                yield Page(objects)
-            else:
+                prefixes = [
+                    path
+                    for path, info in found
+                    if info["type"] == "directory"
+                    and (self._quirks.flat or await contains_file(self._methods, path))
+                ]
                 yield Page(objects, prefixes)
-            name_prefix = ""
+                return
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
         if self._local is not None:
             async for leftover in self._local.leftovers(directory):
                 yield leftover
         elif self._quirks.atomic_rename:
-            for leftover in await temporary_files(self._methods, directory.rstrip("/")):
+            async for leftover in temporary_files(self._methods, directory):
                 yield leftover
 
     async def remove_leftover(self, leftover: Leftover) -> None:
-        try:
-            await self._methods.call("rm_file", leftover.key)
-        except Exception as error:
-            if not await is_missing(self._methods, leftover.key, error):
-                raise
+        await self._remove_file(leftover.key)
 
     def check_root(self, root: str) -> str | None:
         if self._quirks.single_connection and not root and not self.fs.root_marker:

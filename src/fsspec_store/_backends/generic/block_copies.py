@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from ..._http.http1.buffer_pool import allocate
 from .copy_folders import NotCopiedError, lock_of
 from .errors import NO_FILE
 from .ftp import read_part
 from .quirks import quirks_of
-from .reading import has_version, version_in
+from .reading import has_version, requested, version_in
 from .service_identity import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from io import FileIO
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from fsspec import AbstractFileSystem
@@ -41,37 +40,15 @@ _MAX_RUN = 16
 _TRIES = 3
 
 
+@dataclass(frozen=True, slots=True)
 class BlockCopies:
-    """The blocks of one value.
+    """The blocks of one value of the filesystem below."""
 
-    Parameters
-    ----------
-    folder : CopyFolder
-        The folder of the blocks.
-    below : AbstractFileSystem
-        The filesystem that has the value.
-    path : str
-        Path of the value.
-    uid : callable
-        Returns the value's version at the service, or ``None`` if the layer does not check it.
-    valid : callable
-        Returns a copy that is valid for this version, if there is one.
-    """
-
-    def __init__(
-        self,
-        folder: CopyFolder,
-        below: AbstractFileSystem,
-        path: str,
-        *,
-        uid: Callable[[], str | None],
-        valid: Callable[[str | None], Copy | None],
-    ) -> None:
-        self._folder = folder
-        self._below = below
-        self._path = path
-        self._uid = uid
-        self._valid = valid
+    folder: CopyFolder
+    below: AbstractFileSystem
+    path: str
+    #: Returns the value's version at the service, or ``None`` if the layer does not check it.
+    uid: Callable[[], str | None]
 
     def read(self, request: ByteRequest | None) -> bytes | memoryview:
         """Read from cached blocks; missing blocks are fetched first."""
@@ -80,44 +57,42 @@ class BlockCopies:
             if version is None:
                 continue
             size = int(version.fields[2], 16)
-            if is_out_of_range(request, size):
-                raise RangeNotSatisfiableError(size)
-            start, end = resolve(request, size)
+            start, end = bounds(request, size)
             data = allocate(end - start)
             if self._fill(data, start, version, size):
                 return data
             # The other blocks of this version are no longer available.
             if version.is_writable:
-                self._folder.discard(version.path)
+                self.folder.discard(version.path)
             else:
-                self._folder.remove(is_elsewhere=True)
-        raise NotCopiedError(f"{self._path!r} was changed each time it was read")
+                self.folder.remove(is_elsewhere=True)
+        raise NotCopiedError(f"{self.path!r} was changed each time it was read")
 
     def _version(self) -> Copy | None:
         """The block folder of a valid version; a new one for the current version otherwise."""
-        found = self._valid(self._uid())
+        found = self.folder.valid(self.uid())
         if found is not None:
             return found
-        with lock_of(self._folder.path):
-            uid = self._uid()
-            found = self._valid(uid)
+        with lock_of(self.folder.path):
+            uid = self.uid()
+            found = self.folder.valid(uid)
             if found is not None:
                 return found
             # Made before the version is read: a later change of the value removes this folder.
-            temporary = self._folder.new_folder()
+            temporary = self.folder.new_folder()
             try:
-                info = self._below.info(self._path)
+                info = self.below.info(self.path)
                 if info["type"] != "file":
-                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
+                    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path)
                 if info.get("size") is None:
-                    raise NotCopiedError(f"the size of {self._path!r} is not known")
+                    raise NotCopiedError(f"the size of {self.path!r} is not known")
                 if not has_version(info):
                     # Blocks of different versions would be mixed.
-                    raise NotCopiedError(f"the version of {self._path!r} is not known")
+                    raise NotCopiedError(f"the version of {self.path!r} is not known")
                 fields = [digest_of(uid or ""), _digest_of_version(info), f"{int(info['size']):x}"]
-                return self._folder.publish(temporary, fields)
+                return self.folder.publish(temporary, fields)
             finally:
-                self._folder.discard(temporary)
+                self.folder.discard(temporary)
 
     def _fill(self, data: memoryview, start: int, version: Copy, size: int) -> bool:
         """Fill a buffer from ``start`` on; ``False`` if the value's version has changed."""
@@ -135,7 +110,7 @@ class BlockCopies:
     def _fetch(self, run: range, data: memoryview, start: int, version: Copy, size: int) -> bool:
         first, last = run[0] * _BLOCK, min((run[-1] + 1) * _BLOCK, size)
         try:
-            fetched = memoryview(self._bytes(first, last, size))
+            fetched = self._bytes(first, last, size)
         except Exception:
             # The value may have become shorter: the range is then past its end.
             if self._is_still(version):
@@ -147,31 +122,24 @@ class BlockCopies:
             block = fetched[n * _BLOCK - first : (n + 1) * _BLOCK - first]
             _copy_overlap(block, n * _BLOCK, data, start)
             if version.is_writable:
-                self._folder.add(block, _file_of(version, n))
+                self.folder.add(block, _file_of(version, n))
         return True
 
     def _is_still(self, version: Copy) -> bool:
         try:
-            return _digest_of_version(self._below.info(self._path)) == version.fields[1]
+            return _digest_of_version(self.below.info(self.path)) == version.fields[1]
         except NO_FILE:
             return False
 
-    def _bytes(self, start: int, end: int, size: int) -> bytes:
-        if quirks_of(self._below).ftp:
-            data = read_part(self._below, self._path, start, end)
+    def _bytes(self, start: int, end: int, size: int) -> memoryview:
+        if quirks_of(self.below).ftp:
+            data = read_part(self.below, self.path, start, end)
         else:
-            data = self._below.cat_file(self._path, start=start, end=end)
-        if len(data) == size != end - start:
-            # The filesystem ignores ranges.
-            data = data[start:end]
-        elif len(data) == end - start + 1 and end < size:
-            # The filesystem includes the end, as swiftspec does.
-            data = data[:-1]
-        if len(data) != end - start:
-            raise OSError(
-                f"received {len(data)} bytes for bytes {start} to {end} of {self._path!r}"
-            )
-        return data
+            data = self.below.cat_file(self.path, start=start, end=end)
+        result = requested(data, start, end, size)
+        if result is None:
+            raise OSError(f"received {len(data)} bytes for bytes {start} to {end} of {self.path!r}")
+        return memoryview(result)
 
 
 def _digest_of_version(info: Mapping[str, Any]) -> str:
@@ -186,20 +154,11 @@ def _read_block(version: Copy, block: int, data: memoryview, start: int) -> bool
     """Read the part of a cached block that the buffer needs; ``False`` if it is not cached."""
     target = data[max(block * _BLOCK - start, 0) : (block + 1) * _BLOCK - start]
     try:
-        with open(_file_of(version, block), "rb", buffering=0) as file:
+        with open(_file_of(version, block), "rb") as file:
             file.seek(max(start - block * _BLOCK, 0))
-            return _read_into(file, target)
+            return file.readinto(target) == len(target)
     except FileNotFoundError:
         return False
-
-
-def _read_into(file: FileIO, target: memoryview) -> bool:
-    while target:
-        count = file.readinto(target)
-        if not count:
-            return False
-        target = target[count:]
-    return True
 
 
 def _copy_overlap(block: memoryview, at: int, data: memoryview, start: int) -> None:
@@ -208,16 +167,12 @@ def _copy_overlap(block: memoryview, at: int, data: memoryview, start: int) -> N
     data[first - start : last - start] = block[first - at : last - at]
 
 
-def _runs(blocks: Sequence[int]) -> Iterator[range]:
+def _runs(blocks: Sequence[int]) -> list[range]:
     """Runs of consecutive blocks, at most `_MAX_RUN` each."""
-    position = 0
-    while position < len(blocks):
-        first = position
-        while (
-            position + 1 < len(blocks)
-            and blocks[position + 1] == blocks[position] + 1
-            and position + 1 - first < _MAX_RUN
-        ):
-            position += 1
-        yield range(blocks[first], blocks[position] + 1)
-        position += 1
+    runs: list[range] = []
+    for n in blocks:
+        if runs and runs[-1].stop == n and len(runs[-1]) < _MAX_RUN:
+            runs[-1] = range(runs[-1].start, n + 1)
+        else:
+            runs.append(range(n, n + 1))
+    return runs

@@ -1,4 +1,4 @@
-"""aiohttp responses with bounded bodies, in bytes and time, for the requests of libraries.
+"""Responses of aiohttp with bounded bodies, in bytes and time, for the requests of libraries.
 
 fsspec, s3fs and gcsfs read bodies without a limit.
 """

@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import time
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fsspec.callbacks import Callback
@@ -19,8 +19,7 @@ from fsspec.compression import compr
 from fsspec.implementations.cached import WholeFileCacheFileSystem
 from fsspec.utils import infer_compression
 
-from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from .block_copies import BlockCopies
 from .copy_folders import CopyFolder, NotCopiedError, lock_of
 from .fsspec_copies import FsspecCopies, state_of
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from fsspec.implementations.cached import CachingFileSystem
 
     from ..._core.byte_requests import ByteRequest
-    from .copy_folders import Copy
 
 __all__ = ["CachedCopies"]
 
@@ -42,21 +40,11 @@ _TRIES = 3
 
 
 class CachedCopies:
-    """The copies of one layer.
-
-    Parameters
-    ----------
-    fs : CachingFileSystem
-        The user's layer.
-
-    Attributes
-    ----------
-    compressed : bool
-        Whether the filesystem below has compressed values. Copies are not compressed.
-    """
+    """The copies of one layer."""
 
     def __init__(self, fs: CachingFileSystem) -> None:
         self._fs = fs
+        #: Whether the filesystem below has compressed values. Copies are not compressed.
         self.compressed = bool(fs.compression)
         # Without the sizes of the values, values are copied whole.
         has_sizes = not (self.compressed or quirks_of(fs.fs).references)
@@ -72,18 +60,14 @@ class CachedCopies:
         """Read from a copy, which is made first if there is none."""
         folder = self._folder(path)
         if self._keeps_blocks:
-            blocks = BlockCopies(
-                folder,
-                below,
-                path,
-                uid=lambda: self._uid(below, path),
-                valid=lambda uid: self._valid(folder, uid),
-            )
-            return blocks.read(request)
+            return BlockCopies(folder, below, path, partial(self._uid, below, path)).read(request)
         for _ in range(_TRIES):
             with self._open(folder, below, path) as file:
                 opened = os.fstat(file.fileno())
-                data = _read_part(file, request, opened.st_size)
+                # The copy's size: that of the value may have changed.
+                start, end = bounds(request, opened.st_size)
+                file.seek(start)
+                data = file.read(end - start)
                 # fsspec overwrites its copies in place.
                 if state_of(os.fstat(file.fileno())) == state_of(opened):
                     return data
@@ -94,7 +78,8 @@ class CachedCopies:
         self._folder(path).remove(is_elsewhere=self._fsspec.remove(path))
 
     def _folder(self, path: str) -> CopyFolder:
-        return CopyFolder(self._fs.storage, digest_of(self._identity + path, length=40))
+        digest = digest_of(self._identity + path, length=40)
+        return CopyFolder(self._fs.storage, digest, self._fs.expiry)
 
     def _open(self, folder: CopyFolder, below: AbstractFileSystem, path: str) -> BinaryIO:
         uid = self._uid(below, path)
@@ -111,7 +96,7 @@ class CachedCopies:
             )
 
     def _open_own(self, folder: CopyFolder, uid: str | None) -> BinaryIO | None:
-        while (copy := self._valid(folder, uid)) is not None:
+        while (copy := folder.valid(uid)) is not None:
             # Removed when a newer copy is made, or a store changes the value.
             with suppress(FileNotFoundError):
                 file = open(copy.path, "rb")  # noqa: SIM115
@@ -126,21 +111,6 @@ class CachedCopies:
         self, folder: CopyFolder, path: str, uid: str | None, below: AbstractFileSystem | None
     ) -> BinaryIO | None:
         return None if folder.is_changed() else self._fsspec.open(path, uid, below)
-
-    def _valid(self, folder: CopyFolder, uid: str | None) -> Copy | None:
-        """The newest copy that is valid by the layer's options."""
-        for copy in folder.copies():
-            age = time.time() - copy.made
-            if self._fs.expiry and age > self._fs.expiry:
-                return None
-            if self._fs.expiry and age < -self._fs.expiry:
-                # Made while the clock was ahead: it would stay the newest copy and not expire.
-                if copy.is_writable:
-                    folder.discard(copy.path)
-                continue
-            if uid is None or copy.fields[0] == digest_of(uid):
-                return copy
-        return None
 
     def _uid(self, below: AbstractFileSystem, path: str) -> str | None:
         """The value's version at the service, or ``None`` if the layer does not check it."""
@@ -191,13 +161,7 @@ class CachedCopies:
 
 
 def _copy_whole(below: AbstractFileSystem, path: str, target: str) -> bool:
-    """Copy a value to a file; ``False`` if it changed meanwhile.
-
-    Raises
-    ------
-    OSError
-        When the copy does not have the value's size.
-    """
+    """Copy a value to a file; ``False`` if it changed meanwhile."""
     before = below.info(path)
     if before["type"] != "file":
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -216,15 +180,7 @@ def _copy_whole(below: AbstractFileSystem, path: str, target: str) -> bool:
 
 
 class _SizeLimit(Callback):  # type: ignore[misc]
-    """Aborts the copying of a value that has more bytes than its stated size.
-
-    Parameters
-    ----------
-    size : int
-        The stated size in bytes.
-    path : str
-        Path of the value.
-    """
+    """Aborts the copying of a value that has more bytes than its stated size."""
 
     def __init__(self, size: int, path: str) -> None:
         super().__init__()
@@ -237,14 +193,3 @@ class _SizeLimit(Callback):  # type: ignore[misc]
             raise OSError(
                 f"received more than {self._limit} bytes of {self._path!r}: no copy was made"
             )
-
-
-def _read_part(file: BinaryIO, request: ByteRequest | None, size: int) -> bytes:
-    if request is None:
-        return file.read()
-    # The copy's size: that of the value may have changed.
-    if is_out_of_range(request, size):
-        raise RangeNotSatisfiableError(size)
-    start, end = resolve(request, size)
-    file.seek(start)
-    return file.read(end - start)

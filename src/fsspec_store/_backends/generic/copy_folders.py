@@ -28,9 +28,10 @@ from weakref import WeakValueDictionary
 
 from ..._core.leftovers import ABANDONED_AFTER
 from ..._runtime.forks import free_in_child, in_child
+from .service_identity import digest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["Copy", "CopyFolder", "NotCopiedError", "lock_of"]
 
@@ -50,23 +51,12 @@ class NotCopiedError(OSError):
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy in the folder of its value.
-
-    Parameters
-    ----------
-    path : str
-        The file or folder of the copy.
-    made : float
-        Creation time in seconds since the epoch.
-    fields : tuple of str
-        The fields of its name.
-    is_writable : bool
-        Whether it is in the writable folder.
-    """
+    """A copy in the folder of its value: a file, or a folder of blocks."""
 
     path: str
-    made: float
+    #: The fields of its name; the first one is the digest of the value's version.
     fields: tuple[str, ...]
+    #: Whether it is in the writable cache folder.
     is_writable: bool
 
 
@@ -79,22 +69,32 @@ class CopyFolder:
         The cache folders. Only the last one is writable.
     digest : str
         Digest that identifies the value.
+    expiry : float or bool
+        Maximum age of a copy in seconds; false for no limit.
     """
 
-    def __init__(self, folders: Sequence[str], digest: str) -> None:
+    def __init__(self, folders: Sequence[str], digest: str, expiry: float) -> None:
         self._digest = digest
+        self._expiry = expiry
         self._partial = os.path.join(folders[-1], _PARTIAL)
         self._folders = [os.path.join(folder, _PREFIX + digest) for folder in folders]
         self.path = self._folders[-1]
 
-    def copies(self) -> Iterator[Copy]:
-        """The copies, newest first, without those older than a change by a store."""
+    def valid(self, uid: str | None) -> Copy | None:
+        """The newest copy that is valid: of this version if there is one, and not expired."""
         for name, folder in self._names():
             made, *fields = name.split("-")
-            if fields == [_CHANGED]:
-                return
-            is_writable = folder == self.path
-            yield Copy(os.path.join(folder, name), int(made) / 1e9, tuple(fields), is_writable)
+            age = time.time() - int(made) / 1e9
+            if fields == [_CHANGED] or (self._expiry and age > self._expiry):
+                return None
+            copy = Copy(os.path.join(folder, name), tuple(fields), folder == self.path)
+            if self._expiry and age < -self._expiry:
+                # Made while the clock was ahead: it would stay the newest copy and not expire.
+                if copy.is_writable:
+                    self.discard(copy.path)
+            elif uid is None or fields[0] == digest_of(uid):
+                return copy
+        return None
 
     def is_changed(self) -> bool:
         """Whether a store changed the value after the newest copy was made."""
@@ -124,10 +124,7 @@ class CopyFolder:
     def publish(self, temporary: str, fields: Sequence[str]) -> Copy | None:
         """Make a temporary file or folder the newest copy, and remove older ones.
 
-        Returns
-        -------
-        Copy or None
-            ``None`` if a store changed the value after the temporary file was made.
+        Returns ``None`` if a store changed the value after the temporary file was made.
         """
         if not os.path.isdir(temporary) and not self.is_current(temporary):
             return None
@@ -149,7 +146,7 @@ class CopyFolder:
             if folder == self.path:
                 _remove(os.path.join(folder, other))
         self.discard(temporary)
-        return Copy(path, made / 1e9, tuple(fields), is_writable=True)
+        return Copy(path, tuple(fields), is_writable=True)
 
     def add(self, content: memoryview, path: str) -> None:
         """Add a file to a copy that is a folder, unless the folder was removed."""
@@ -171,10 +168,7 @@ class CopyFolder:
     def remove(self, *, is_elsewhere: bool) -> None:
         """Remove all copies of the value, also those that any process is making.
 
-        Parameters
-        ----------
-        is_elsewhere : bool
-            Whether a read-only folder may have another copy, which a marker then disables.
+        If a copy may be elsewhere, in a read-only folder, a marker disables it.
         """
         for name in _names_in(self._partial):
             if name.startswith(self._digest):
@@ -266,14 +260,10 @@ _guard = free_in_child(threading.Lock())
 def lock_of(path: str) -> threading.Lock:
     """The lock of this process for making the copy at a path."""
     with _guard:
-        lock = _locks.get(path)
-        if lock is None:
-            lock = _locks[path] = threading.Lock()
-        return lock
+        return _locks.setdefault(path, threading.Lock())
 
 
 @in_child
 def _forget_locks() -> None:
     # A thread of the parent may hold one.
-    global _locks
-    _locks = WeakValueDictionary()
+    _locks.clear()

@@ -29,11 +29,6 @@ _NO_BUCKET = re.compile(
 )
 #: FTP's replies for access denied (RFC 959, section 4.2); 550 also means a missing file.
 _FTP_FORBIDDEN = re.compile(r"(530|532|550|553)\b")
-#: FTP's reply for "not logged in".
-_FTP_UNAUTHENTICATED = re.compile(r"530\b")
-#: Names of exceptions of obstore and paramiko.
-_FORBIDDEN = frozenset({"PermissionDeniedError"})
-_UNAUTHENTICATED = frozenset({"UnauthenticatedError", "AuthenticationException"})
 #: Errors after which the connection is closed or in an unknown state.
 _BROKEN = (
     EOFError,
@@ -69,14 +64,18 @@ def is_forbidden(error: BaseException) -> bool:
         return True
     if isinstance(error, ftplib.error_perm):
         return _FTP_FORBIDDEN.match(str(error)) is not None
-    return type(error).__name__ in _FORBIDDEN or _is_unauthenticated(error)
+    # Of obstore.
+    return type(error).__name__ == "PermissionDeniedError" or _is_unauthenticated(error)
 
 
 def _is_unauthenticated(error: BaseException) -> bool:
     """Whether credentials are missing or were rejected."""
     if isinstance(error, ftplib.error_perm):
-        return _FTP_UNAUTHENTICATED.match(str(error)) is not None
-    return _status(error) == 401 or type(error).__name__ in _UNAUTHENTICATED
+        # Not logged in.
+        return re.match(r"530\b", str(error)) is not None
+    # Of obstore and paramiko.
+    names = ("UnauthenticatedError", "AuthenticationException")
+    return _status(error) == 401 or type(error).__name__ in names
 
 
 def _status(error: BaseException) -> object:

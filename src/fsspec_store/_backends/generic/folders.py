@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,29 +18,34 @@ from ..._core.leftovers import TEMPORARY, Leftover
 from ..temporary_names import is_temporary
 from .errors import NO_FILE, is_broken, is_forbidden, is_surely_forbidden, raise_if_no_bucket
 from .ftp import check_listable
-from .lookups import info_of
-from .paths import parent_of, path_below
+from .lookups import info_of, parent_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
+
+    from fsspec import AbstractFileSystem
 
     from .methods import Methods
 
-__all__ = ["check_depth", "children", "contains_file", "prepare_path", "prune", "temporary_files"]
+__all__ = ["contains_file", "prepare_path", "prune", "temporary_files", "walk"]
 
 #: Maximum depth below the listed folder: keys of 1,024 bytes cannot be deeper.
-MAX_DEPTH = 512
+_MAX_DEPTH = 512
 
 
-async def children(methods: Methods, folder: str) -> list[tuple[str, Mapping[str, Any]]]:
+async def _children(
+    methods: Methods, folder: str, *, with_temporary: bool = False
+) -> list[tuple[str, Mapping[str, Any]]]:
     """Files and folders in a folder, with their listed info; empty if the folder is missing."""
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     below = f"{folder}/" if folder else ""
     for info in await _listed(methods, folder):
-        path = path_below(methods.fs, folder, info["name"].rstrip("/"))
+        path = _path_below(methods.fs, folder, info["name"].rstrip("/"))
         # Some filesystems list the folder itself, a file for the file's path, or siblings with the
         # same name prefix.
-        if path == folder or not path.startswith(below) or is_temporary(path):
+        if path == folder or not path.startswith(below):
+            continue
+        if not with_temporary and is_temporary(path):
             continue
         if info.get("islink") and info["type"] == "directory" and _leads_back(methods.fs, path):
             continue
@@ -55,26 +60,6 @@ async def children(methods: Methods, folder: str) -> list[tuple[str, Mapping[str
     return [(path, info) for (path, _), info in found.items()]
 
 
-async def temporary_files(methods: Methods, folder: str) -> list[Leftover]:
-    """Temporary files below a folder, left by killed writers."""
-    found = []
-    seen = {folder}
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        for info in await _listed(methods, here):
-            path = info["name"].rstrip("/")
-            if not path.startswith(f"{here}/") or path in seen:
-                continue
-            seen.add(path)
-            if info["type"] == "directory":
-                check_depth(path, folder)
-                waiting.append(path)
-            elif is_temporary(path):
-                found.append(Leftover(path, TEMPORARY, _modified(info)))
-    return found
-
-
 def _modified(info: Mapping[str, Any]) -> datetime | None:
     """Modification time as listed by SFTP or FTP (RFC 3659, section 7.5.3)."""
     if isinstance(found := info.get("mtime"), datetime):
@@ -86,47 +71,57 @@ def _modified(info: Mapping[str, Any]) -> datetime | None:
     return None
 
 
-async def contains_file(methods: Methods, folder: str) -> bool:
-    """Whether there is a file at any depth below a folder."""
-    seen = {folder}
-    waiting = [folder]
-    while waiting:
-        for path, info in await children(methods, waiting.pop()):
-            if info["type"] == "file":
-                return True
-            if path not in seen:
-                seen.add(path)
-                check_depth(path, folder)
-                waiting.append(path)
-    return False
-
-
-def check_depth(path: str, root: str) -> None:
-    """Refuse a folder that is too deep, which indicates a cycle.
+async def walk(
+    methods: Methods, directory: str, name_prefix: str = "", *, with_temporary: bool = False
+) -> AsyncGenerator[list[tuple[str, Mapping[str, Any]]], None]:
+    """Yield the contents of a folder, and of each folder below it.
 
     Raises
     ------
     OSError
-        For more than `MAX_DEPTH` segments below the root.
+        For a folder that is more than `_MAX_DEPTH` deep, which indicates a cycle.
     """
-    if path.count("/") - root.count("/") > MAX_DEPTH:
-        raise OSError(
-            f"folders are nested more than {MAX_DEPTH} deep at {path[:200]!r}...: "
-            "a folder seems to contain itself"
-        )
+    root = directory.rstrip("/")
+    waiting = [root]
+    seen = {root}
+    while waiting:
+        found = [
+            (path, info)
+            for path, info in await _children(methods, waiting.pop(), with_temporary=with_temporary)
+            if path.startswith(directory + name_prefix)
+        ]
+        yield found
+        for path, info in found:
+            if info["type"] == "directory" and path not in seen:
+                if path.count("/") - root.count("/") > _MAX_DEPTH:
+                    raise OSError(
+                        f"folders are nested more than {_MAX_DEPTH} deep at {path[:200]!r}...: "
+                        "a folder seems to contain itself"
+                    )
+                seen.add(path)
+                waiting.append(path)
+
+
+async def temporary_files(methods: Methods, folder: str) -> AsyncGenerator[Leftover, None]:
+    """Temporary files below a folder, left by killed writers."""
+    async with aclosing(walk(methods, folder, with_temporary=True)) as folders:
+        async for found in folders:
+            for path, info in found:
+                if info["type"] == "file" and is_temporary(path):
+                    yield Leftover(path, TEMPORARY, _modified(info))
+
+
+async def contains_file(methods: Methods, folder: str) -> bool:
+    """Whether there is a file at any depth below a folder."""
+    async with aclosing(walk(methods, folder)) as folders:
+        async for found in folders:
+            if any(info["type"] == "file" for _, info in found):
+                return True
+    return False
 
 
 async def prepare_path(methods: Methods, path: str, error: Exception) -> bool:
-    """Make the folders above a value, or remove empty folders at its path.
-
-    Parameters
-    ----------
-    methods : Methods
-        The filesystem's.
-    path : str
-        Path of the value.
-    error : Exception
-        The error of the write. Raised again if folders are not its cause.
+    """Make the folders above a value, or remove empty folders at its path, after a failed write.
 
     Returns
     -------
@@ -135,6 +130,8 @@ async def prepare_path(methods: Methods, path: str, error: Exception) -> bool:
 
     Raises
     ------
+    Exception
+        The error of the write, if folders are not its cause.
     OSError
         When a part of the path is a file, or the path is a folder that contains files.
     """
@@ -170,13 +167,8 @@ async def prepare_path(methods: Methods, path: str, error: Exception) -> bool:
 async def prune(methods: Methods, folder: str, *, itself: bool) -> None:
     """Remove empty folders below a folder, and the folder too if ``itself``."""
     folders = [folder]
-    seen = {folder}
-    for above in folders:
-        for path, info in await children(methods, above):
-            if info["type"] == "directory" and path not in seen:
-                seen.add(path)
-                check_depth(path, folder)
-                folders.append(path)
+    async for found in walk(methods, folder):
+        folders += [path for path, info in found if info["type"] == "directory"]
     for empty in reversed(folders if itself else folders[1:]):
         # A folder that is not empty stays.
         with suppress(Exception):
@@ -223,3 +215,22 @@ async def _listed(methods: Methods, folder: str) -> list[Mapping[str, Any]]:
 async def _is_folder(methods: Methods, path: str) -> bool:
     info = await info_of(methods, path)
     return info is not None and info["type"] == "directory"
+
+
+def _path_below(fs: AbstractFileSystem, folder: str, name: str) -> str:
+    """A listed name in the same form as the path of the listed folder.
+
+    Some filesystems take URLs as paths (swiftspec) and list them with or without the scheme; others
+    take paths and list URLs.
+    """
+    if _is_in(folder, name):
+        return name
+    scheme, mark, _ = folder.partition("://")
+    forms = [str(fs._strip_protocol(name))]
+    if mark:
+        forms.append(f"{scheme}://{name.lstrip('/')}")
+    return next((form for form in forms if _is_in(folder, form)), name)
+
+
+def _is_in(folder: str, path: str) -> bool:
+    return not folder or path == folder or path.startswith(folder + "/")

@@ -11,7 +11,7 @@ import errno
 import json
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fsspec.implementations.cache_mapper import HashCacheMapper
@@ -30,13 +30,7 @@ _MAX_REMEMBERED = 1 << 20
 
 
 class FsspecCopies:
-    """fsspec's copies in the folders of a layer that copies whole values.
-
-    Parameters
-    ----------
-    layer : CachingFileSystem
-        The user's.
-    """
+    """Copies of fsspec in the folders of a layer that copies whole values."""
 
     def __init__(self, layer: CachingFileSystem) -> None:
         self._folders: list[str] = list(layer.storage)
@@ -55,44 +49,25 @@ class FsspecCopies:
         self._compared: set[int] = set()
 
     def open(self, path: str, uid: str | None, below: AbstractFileSystem | None) -> BinaryIO | None:
-        """Open a complete copy; ``None`` if there is none.
+        """Open a complete copy of this version, if the layer checks it; ``None`` without a copy.
 
-        Parameters
-        ----------
-        path : str
-            Path of the value.
-        uid : str, optional
-            The value's version at the service, if the layer checks it.
-        below : AbstractFileSystem, optional
-            The filesystem to compare copies with. Without it only copies that were already
-            compared are opened.
+        Copies are compared with the filesystem below. Without it only copies that were already
+        compared are opened.
         """
         if not self._is_usable:
             return None
         for file_path, recorded in self._files(path):
             if uid is not None and recorded != uid:
                 continue
-            try:
-                file = open(file_path, "rb")  # noqa: SIM115
-            except (FileNotFoundError, IsADirectoryError):
-                continue
-            try:
+            with suppress(FileNotFoundError, IsADirectoryError), ExitStack() as stack:
+                file = stack.enter_context(open(file_path, "rb"))
                 if self._is_whole(path, recorded, file, below):
+                    stack.pop_all()
                     return file
-            except BaseException:
-                file.close()
-                raise
-            file.close()
         return None
 
     def remove(self, path: str) -> bool:
-        """Remove the copy from the writable folder.
-
-        Returns
-        -------
-        bool
-            Whether a read-only folder has a copy, too.
-        """
+        """Remove the copy from the writable folder; return whether a read-only folder has one."""
         name = self._mapper(path)
         files = [os.path.join(folder, name) for folder in self._folders]
         with suppress(OSError):

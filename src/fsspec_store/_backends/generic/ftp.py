@@ -1,4 +1,4 @@
-"""FTP operations that fsspec's filesystem lacks: bounded reads, list errors, disconnecting.
+"""FTP operations that fsspec's filesystem lacks: bounded reads and list errors.
 
 These functions block. Broken connections are handled by `methods`.
 """
@@ -6,11 +6,10 @@ These functions block. Broken connections are handled by `methods`.
 from __future__ import annotations
 
 import ftplib
-import weakref
 from contextlib import suppress
 from typing import Any
 
-__all__ = ["check_listable", "disconnect", "disconnect_with", "read_part"]
+__all__ = ["check_listable", "read_part"]
 
 #: Maximum bytes per ``recv``.
 _CHUNK = 1 << 16
@@ -46,17 +45,3 @@ def check_listable(fs: Any, folder: str) -> None:
             # There is no such folder.
             return
         raise
-
-
-def disconnect(fs: Any) -> None:
-    """Close the connection without ``QUIT``."""
-    fs.ftp.close()
-
-
-def disconnect_with(fs: Any) -> None:
-    """Close the connection when the filesystem is garbage-collected.
-
-    Without this the socket may be collected first, with a `ResourceWarning`. A finalizer runs
-    before any object of the cycle is collected.
-    """
-    weakref.finalize(fs, fs.ftp.close).atexit = False

@@ -24,11 +24,6 @@ def guard_services(fs: AbstractFileSystem) -> None:
     """Bound the bodies of the services below, and keep their options from other origins.
 
     A ``cookie_jar`` of the user is not changed: its cookies without a domain are sent to any host.
-
-    Parameters
-    ----------
-    fs : AbstractFileSystem
-        A caching layer, references, or any other filesystem on top of others.
     """
     for kind, below in _services(fs, set()):
         _GUARDS[kind](below)
@@ -40,7 +35,6 @@ def is_on_web(fs: AbstractFileSystem) -> bool:
 
 
 def _guard_web(web: Any) -> None:
-    """Guard an ``HTTPFileSystem``."""
     if isinstance(web.get_client, _GetClient):
         return
     # Imported now: during an import at the first request another thread may fork.
@@ -53,15 +47,13 @@ def _guard_web(web: Any) -> None:
 
 
 def _guard_s3(s3: Any) -> None:
-    """Guard the future clients of an ``S3FileSystem``."""
     from .bounded_s3 import SESSION_CONFIG
 
-    # A copy: the dictionary is the user's.
+    # For future clients. A copy: the dictionary is the user's.
     s3.config_kwargs = {**SESSION_CONFIG, **(s3.config_kwargs or {})}
 
 
 def _guard_gcs(gcs: Any) -> None:
-    """Guard a ``GCSFileSystem``."""
     from .bounded_responses import BoundedResponse
 
     if gcs.session_kwargs.get("response_class") is BoundedResponse:
@@ -107,28 +99,15 @@ def _services(fs: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:
 
 
 class _GetClient:
-    """A ``get_client`` that calls the user's and guards the session.
-
-    Parameters
-    ----------
-    make : callable
-        The user's ``get_client``.
-    has_jar : bool
-        Whether the cookie jar is the user's.
-    trusted : collection of str
-        Other hosts that receive the user's headers and credentials.
-
-    Attributes
-    ----------
-    wrapped : callable
-        The user's ``get_client``.
-    """
+    """A ``get_client`` that calls the user's and guards the session."""
 
     def __init__(
-        self, make: Callable[..., Awaitable[Any]], has_jar: bool, trusted: Collection[str]
+        self, wrapped: Callable[..., Awaitable[Any]], has_jar: bool, trusted: Collection[str]
     ) -> None:
-        self.wrapped = make
+        self.wrapped = wrapped
+        #: Whether the cookie jar is the user's.
         self._has_jar = has_jar
+        #: Other hosts that receive the user's headers and credentials.
         self._trusted = trusted
 
     async def __call__(self, **options: Any) -> Any:

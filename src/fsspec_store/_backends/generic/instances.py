@@ -17,7 +17,6 @@ import fsspec.asyn
 from fsspec import AbstractFileSystem
 
 from ..._runtime.forks import free_in_child, in_child
-from . import ftp, sftp
 from .guards import guard_services
 from .quirks import quirks_of
 
@@ -28,17 +27,7 @@ __all__ = ["SharedInstance"]
 
 
 class SharedInstance:
-    """The filesystem instance that all stores on one user object share.
-
-    Parameters
-    ----------
-    fs : AbstractFileSystem
-        The user's filesystem.
-    timeout : float
-        Timeout of a connection in seconds.
-    blocking : bool
-        Always use the blocking methods.
-    """
+    """The filesystem instance that all stores on one user object share; see `of`."""
 
     def __init__(self, fs: AbstractFileSystem, timeout: float, blocking: bool) -> None:
         self.fs = fs
@@ -54,13 +43,21 @@ class SharedInstance:
         self._is_serial = self.quirks.single_connection or self.quirks.serial
         self._making = free_in_child(threading.Lock())
         self._in_use = free_in_child(threading.Lock())
-        if self.quirks.ftp:
-            ftp.disconnect_with(fs)
-        guard_services(fs)
+        self._prepare(fs)
 
     @classmethod
     def of(cls, fs: AbstractFileSystem, timeout: float, blocking: bool) -> SharedInstance:
-        """The shared instance for this object."""
+        """The shared instance for this object.
+
+        Parameters
+        ----------
+        fs : AbstractFileSystem
+            The user's filesystem.
+        timeout : float
+            Timeout of a connection in seconds.
+        blocking : bool
+            Always use the blocking methods.
+        """
         # By identity: equal filesystems may have different connections and file positions.
         key = (id(fs), blocking)
         shared = _shared_instances.get(key)
@@ -108,8 +105,9 @@ class SharedInstance:
         while self._released and self._in_use.acquire(blocking=False):
             try:
                 while self._released:
-                    disconnect = ftp.disconnect if self.quirks.ftp else sftp.disconnect
-                    disconnect(self._released.pop())
+                    released = self._released.pop()
+                    # Without ``QUIT``, which would wait for a reply.
+                    (released.ftp if self.quirks.ftp else released.client).close()
             finally:
                 self._in_use.release()
 
@@ -128,12 +126,18 @@ class SharedInstance:
         if self.blocking and self.fs.async_impl:
             changes["asynchronous"] = False
         fs = _recreated(self.fs, changes)
-        if self.quirks.ftp:
-            ftp.disconnect_with(fs)
-        guard_services(fs)
+        self._prepare(fs)
         if self.quirks.pipelined:
-            sftp.limit_waiting(fs, self._timeout)
+            # paramiko waits for responses without a limit.
+            fs.ftp.get_channel().settimeout(self._timeout)
         return fs
+
+    def _prepare(self, fs: Any) -> None:
+        if self.quirks.ftp:
+            # Closes the connection before the garbage collector does, with a `ResourceWarning`: a
+            # finalizer runs before any object of the cycle is collected.
+            weakref.finalize(fs, fs.ftp.close).atexit = False
+        guard_services(fs)
 
 
 def _recreated(argument: Any, changes: Mapping[str, Any] | None = None) -> Any:

@@ -26,35 +26,19 @@ __all__ = ["Methods"]
 
 
 class Methods:
-    """The methods of one filesystem.
-
-    Parameters
-    ----------
-    fs : AbstractFileSystem
-        The user's filesystem.
-    policy : RetryPolicy
-        Timeout of a connection, and retries after a broken one.
-    blocking : bool
-        Always use the blocking methods.
-
-    Attributes
-    ----------
-    fs : AbstractFileSystem
-        The user's filesystem, to be inspected; calls may use another instance.
-    quirks : Quirks
-        Quirks of the filesystem.
-    """
+    """The methods of one filesystem; with ``blocking`` always its blocking methods."""
 
     def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, *, blocking: bool) -> None:
         self._shared = SharedInstance.of(fs, policy.timeout, blocking)
         self._policy = policy
+        #: The user's filesystem, to be inspected; calls may use another instance.
         self.fs = fs
         self.quirks = self._shared.quirks
 
     async def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method by the name of its blocking variant."""
         if self._shared.blocking:
-            return await self.run(_call_method, method, *args, **kwargs)
+            return await self.run(lambda fs: getattr(fs, method)(*args, **kwargs))
         fs = self._shared.instance()
         call = getattr(fs, "_" + method)(*args, **kwargs)
         if fs.asynchronous:
@@ -88,7 +72,3 @@ class Methods:
     def release(self) -> None:
         """Release the connection, if there is one; the next call opens another."""
         self._shared.release()
-
-
-def _call_method(fs: Any, method: str, *args: Any, **kwargs: Any) -> Any:
-    return getattr(fs, method)(*args, **kwargs)

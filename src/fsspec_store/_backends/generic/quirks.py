@@ -21,56 +21,38 @@ __all__ = ["Quirks", "quirks_of"]
 
 @dataclass(frozen=True)
 class Quirks:
-    """Quirks of one filesystem.
+    """Quirks of one filesystem."""
 
-    Parameters
-    ----------
-    writes, deletes, lists : bool, optional
-        Whether its methods to write, delete and list can work.
-    single_connection : bool, optional
-        Has one connection, which only one thread at a time may use, and which may break.
-    caches_listings : bool, optional
-        Uses a directory cache unless it is made with ``use_listings_cache=False``.
-    ls_takes_refresh : bool, optional
-        Its ``ls`` takes ``refresh``, which bypasses the directory cache.
-    serial : bool, optional
-        Has a single file position: only one thread at a time.
-    exact_ranges : bool, optional
-        Returns exactly the requested bytes, from one version of a value.
-    pipelined : bool, optional
-        Its files are paramiko's: pipelined methods are much faster, and open files have a size.
-    atomic_rename : bool, optional
-        Renames a file over another one, so that readers see the old or the new value.
-    flat : bool, optional
-        Has no folders: prefixes exist only as parts of keys.
-    references : bool, optional
-        Values are ``references`` to parts of other files, all known to its blocking methods.
-    info_hides_errors : bool, optional
-        Its ``info`` reports any error as a missing file; its ``cat_file`` does not.
-    ftp : bool, optional
-        fsspec's FTP filesystem: ``cat_file`` reports any error as a missing file, ``ls`` as an
-        empty folder; a read that ends within a file may wait for a reply that is never sent.
-    fork_safe : bool, optional
-        A new instance works in a forked child.
-    reserved : str, optional
-        Text that has a special meaning in its paths.
-    """
-
+    #: Whether its methods to write, delete and list can work.
     writes: bool = True
     deletes: bool = True
     lists: bool = True
+    #: Has one connection, which only one thread at a time may use, and which may break.
     single_connection: bool = False
+    #: Uses a directory cache unless it is made with ``use_listings_cache=False``.
     caches_listings: bool = False
+    #: Its ``ls`` takes ``refresh``, which bypasses the directory cache.
     ls_takes_refresh: bool = False
+    #: Has a single file position: only one thread at a time.
     serial: bool = False
+    #: Returns exactly the requested bytes, from one version of a value.
     exact_ranges: bool = False
+    #: Its files are paramiko's: pipelined methods are much faster, and open files have a size.
     pipelined: bool = False
+    #: Renames a file over another one, so that readers see the old or the new value.
     atomic_rename: bool = False
+    #: Has no folders: prefixes exist only as parts of keys.
     flat: bool = False
+    #: Values are ``references`` to parts of other files, all known to its blocking methods.
     references: bool = False
+    #: Its ``info`` reports any error as a missing file; its ``cat_file`` does not.
     info_hides_errors: bool = False
+    #: fsspec's FTP filesystem: ``cat_file`` reports any error as a missing file, ``ls`` as an empty
+    #: folder; a read that ends within a file may wait for a reply that is never sent.
     ftp: bool = False
+    #: A new instance works in a forked child.
     fork_safe: bool = True
+    #: Text that has a special meaning in its paths.
     reserved: str = ""
 
 

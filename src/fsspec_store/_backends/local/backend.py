@@ -9,7 +9,8 @@ folder and renamed, so readers see the old or the new value, also after a killed
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.failures import Failure, builtin_failure
 from ..._runtime.threads import in_thread
@@ -18,9 +19,9 @@ from ..temporary_names import RESERVED_NAME, is_temporary
 from .leftovers import remove_temporary, temporary_files
 from .locks import run_locked
 from .reading import read, read_version, size
-from .removing import RecursiveRemoval, remove_empty_above
+from .removing import remove_below, remove_empty_above
 from .walking import pages
-from .writing import Removal, Replacement, Write, create
+from .writing import Creation, Replacement, TemporaryFile, Write, remove_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ..pages import Page
 
 __all__ = ["LocalBackend"]
+
+T = TypeVar("T")
 
 _PAGE_SIZE = 1000
 #: Maximum bytes of a name on common filesystems (NAME_MAX).
@@ -55,26 +58,27 @@ class LocalBackend(Backend):
         return await in_thread(size, path)
 
     async def write(self, path: str, data: memoryview) -> None:
-        await run_locked(Write(path, data), self.settings.policy.timeout)
+        await self._run(Write(path, data))
 
     async def create(self, path: str, data: memoryview) -> bool:
-        return await in_thread(create, path, data)
+        return await self._run(Creation(path, data))
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         return await in_thread(read_version, path)
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         try:
-            return await run_locked(Replacement(path, data, version), self.settings.policy.timeout)
+            return await self._run(Replacement(path, data, version))
         except NotImplementedError:
             self.supports_replace = False
             raise
 
     async def remove(self, path: str) -> None:
-        await run_locked(Removal([path]), self.settings.policy.timeout)
+        await self.remove_many([path], limit=1)
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await run_locked(Removal(paths), self.settings.policy.timeout)
+        remaining = list(reversed(paths))
+        await run_locked(partial(remove_files, remaining), self.settings.policy.timeout)
 
     async def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
@@ -87,7 +91,8 @@ class LocalBackend(Backend):
             await in_thread(walk.close)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
-        await run_locked(RecursiveRemoval(directory, is_root=is_root), self.settings.policy.timeout)
+        removal = partial(remove_below, directory, is_root=is_root)
+        await run_locked(removal, self.settings.policy.timeout)
 
     async def remove_empty_folders(self, directory: str, root: str) -> None:
         await in_thread(remove_empty_above, directory, root)
@@ -120,3 +125,7 @@ class LocalBackend(Backend):
 
     def failure(self, error: Exception) -> Failure:
         return builtin_failure(error)
+
+    async def _run(self, operation: TemporaryFile[T]) -> T:
+        timeout = self.settings.policy.timeout
+        return await run_locked(operation.attempt, timeout, operation.discard)

@@ -20,39 +20,24 @@ _LABEL = "security.selinux"
 def replaced_status(path: str) -> os.stat_result | None:
     """Status of the file that a value at this path replaces; ``None`` if there is none.
 
-    For a link to a file it is the status of the file.
-
-    Raises
-    ------
-    IsADirectoryError
-        When the path is a link to a folder.
+    For a link to a file it is the status of the file. A link to a folder is an error.
     """
     try:
-        status = os.lstat(path)
-        if stat.S_ISLNK(status.st_mode):
-            status = os.stat(path)
-            if stat.S_ISDIR(status.st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    except IsADirectoryError:
-        raise
+        status = os.stat(path)
     except OSError as error:
         if is_no_file(error):
             return None
         raise
+    if stat.S_ISDIR(status.st_mode) and os.path.islink(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     return status if stat.S_ISREG(status.st_mode) else None
 
 
 def copy_attributes(descriptor: int, path: str, old: os.stat_result) -> None:
     """Copy owner, permissions and extended attributes, as far as this process may.
 
-    Parameters
-    ----------
-    descriptor : int
-        Descriptor of the new file, which only its owner can read so far.
-    path : str
-        Path of the replaced file.
-    old : os.stat_result
-        Result of `replaced_status`.
+    The new file, given by its descriptor, is so far readable only by its owner. The old one is
+    given by its path and `replaced_status`.
     """
     mode = old.st_mode & _COPIED
     new = os.fstat(descriptor)

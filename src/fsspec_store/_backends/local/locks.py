@@ -11,13 +11,13 @@ import os
 import random
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..._runtime.threads import in_thread, pause
 from .paths import FOLDER_FLAGS, parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 try:
     import fcntl
@@ -25,9 +25,8 @@ except ImportError:
     # Platforms without flock(2): no locks, and no compare and swap.
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FolderLockedError", "LockedOperation", "folder_lock", "run_locked", "shared_lock"]
+__all__ = ["FolderLockedError", "folder_lock", "run_locked", "shared_lock"]
 
-T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 #: Pause in seconds before the second try, and the maximum: this package holds a lock for far less,
@@ -50,22 +49,6 @@ class FolderLockedError(Exception):
         self.folder = folder
 
 
-class LockedOperation(Protocol[T_co]):
-    """An operation that needs a folder's lock; retried until the lock is free."""
-
-    def attempt(self) -> T_co:
-        """Run the operation.
-
-        Raises
-        ------
-        FolderLockedError
-            When the lock is held: call `attempt` again, or `discard`.
-        """
-
-    def discard(self) -> None:
-        """Clean up after an operation that was not completed."""
-
-
 @contextmanager
 def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
     """Hold the lock of the folder of a path. The kernel releases it when the process dies.
@@ -80,11 +63,6 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
         When the folder cannot be opened or locked. A shared lock is skipped if this process may
         not read the folder: only compare and swap depends on it.
     """
-    if fcntl is None:
-        if exclusive:
-            raise NotImplementedError("this platform has no locks on folders")
-        yield
-        return
     folder = parent(path)
     descriptors: list[int] = []
     try:
@@ -106,25 +84,7 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
 
 @contextmanager
 def shared_lock(descriptor: int, folder: str) -> Iterator[None]:
-    """Hold the shared lock of an open folder.
-
-    Parameters
-    ----------
-    descriptor : int
-        Descriptor of the folder.
-    folder : str
-        Path of the folder, for the error.
-
-    Raises
-    ------
-    FolderLockedError
-        When another process or thread holds the exclusive lock.
-    OSError
-        When the folder cannot be locked.
-    """
-    if fcntl is None:
-        yield
-        return
+    """As `folder_lock`, for the shared lock of an open folder; its path is only for the error."""
     try:
         _lock(descriptor, folder, exclusive=False)
         yield
@@ -133,6 +93,10 @@ def shared_lock(descriptor: int, folder: str) -> Iterator[None]:
 
 
 def _lock(descriptor: int, folder: str, *, exclusive: bool) -> None:
+    if fcntl is None:
+        if exclusive:
+            raise NotImplementedError("this platform has no locks on folders")
+        return
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -142,51 +106,50 @@ def _lock(descriptor: int, folder: str, *, exclusive: bool) -> None:
             # Without the lock a concurrent change could be lost.
             raise
         if exclusive:
-            raise NotImplementedError("this folder cannot be locked") from error
+            raise NotImplementedError("the file system has no locks (flock) on folders") from error
 
 
 def _unlock(descriptor: int) -> None:
     # Explicitly: a child that was forked meanwhile has inherited the descriptor and the lock.
     with suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        if fcntl is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-async def run_locked(operation: LockedOperation[T], seconds: float) -> T:
-    """Run an operation as soon as its lock is free.
+async def run_locked(
+    attempt: Callable[[], T], seconds: float, discard: Callable[[], None] | None = None
+) -> T:
+    """Await ``attempt()``, repeated until the lock that it needs is free.
 
     Parameters
     ----------
-    operation : LockedOperation
-        Discarded if it fails.
+    attempt : callable
+        Blocks. Raises `FolderLockedError` when the lock is held.
     seconds : float
         Maximum time to wait for the lock.
+    discard : callable, optional
+        Cleans up if the operation fails or is cancelled.
 
     Raises
     ------
     TimeoutError
         When the lock is not free within this time.
     """
-    try:
-        try:
-            return await in_thread(operation.attempt)
-        except FolderLockedError:
-            return await _retry_locked(operation, seconds)
-    except BaseException:
-        operation.discard()
-        raise
-
-
-async def _retry_locked(operation: LockedOperation[T], seconds: float) -> T:
     end = time.monotonic() + seconds
     longest = _FIRST_PAUSE
-    while True:
-        await pause(random.uniform(longest / 2, longest))
-        longest = min(2 * longest, _LONGEST_PAUSE)
-        try:
-            return await in_thread(operation.attempt)
-        except FolderLockedError as error:
-            if time.monotonic() > end:
-                raise TimeoutError(
-                    f"another process holds a lock (flock) on the folder {error.folder!r}, "
-                    f"and did not release it for {seconds:g} s"
-                ) from None
+    try:
+        while True:
+            try:
+                return await in_thread(attempt)
+            except FolderLockedError as error:
+                if time.monotonic() > end:
+                    raise TimeoutError(
+                        f"another process holds a lock (flock) on the folder {error.folder!r}, "
+                        f"and did not release it for {seconds:g} s"
+                    ) from None
+            await pause(random.uniform(longest / 2, longest))
+            longest = min(2 * longest, _LONGEST_PAUSE)
+    except BaseException:
+        if discard is not None:
+            discard()
+        raise

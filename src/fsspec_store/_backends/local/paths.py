@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["FOLDER_FLAGS", "is_folder_link", "is_no_file", "opened", "parent"]
+__all__ = ["FOLDER_FLAGS", "is_no_file", "opened", "parent"]
 
 #: Flags to open a folder; ``O_NONBLOCK`` because the path may be a pipe or a device.
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -30,14 +30,7 @@ _NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, er
 def opened(path: str, flags: int, *, folder: int | None = None) -> Iterator[int]:
     """Open a path, and close its descriptor at the end, also after ``KeyboardInterrupt``.
 
-    Parameters
-    ----------
-    path : str
-        Absolute, or relative to ``folder``.
-    flags : int
-        As for ``os.open``.
-    folder : int, optional
-        Descriptor of the folder.
+    A relative path is opened in the folder with the descriptor ``folder``.
     """
     descriptors: list[int] = []
     try:
@@ -51,11 +44,6 @@ def opened(path: str, flags: int, *, folder: int | None = None) -> Iterator[int]
 def is_no_file(error: OSError) -> bool:
     """Whether an error means that there is no file at the path."""
     return error.errno in _NO_FILE
-
-
-def is_folder_link(path: str) -> bool:
-    """Whether a path is a link to a folder."""
-    return os.path.islink(path) and os.path.isdir(path)
 
 
 def parent(path: str) -> str:

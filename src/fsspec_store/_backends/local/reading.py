@@ -6,8 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from ..._core.versions import content_version
 from ..._http.http1.buffer_pool import allocate
 from .paths import is_no_file
@@ -34,9 +33,7 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return None
-        if is_out_of_range(request, status.st_size):
-            raise RangeNotSatisfiableError(status.st_size)
-        return _read_between(descriptor, *resolve(request, status.st_size))
+        return _read_between(descriptor, *bounds(request, status.st_size))
     except OSError as error:
         if not descriptors and is_no_file(error):
             return None
@@ -47,33 +44,21 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
 
 
 def _read_between(descriptor: int, start: int, end: int) -> bytes | memoryview:
-    if end - start > _LARGE:
-        memory = allocate(end - start)
-        _fill(memory, descriptor, start)
-        return memory
-    # Usually a single read.
-    data = os.pread(descriptor, end - start, start)
-    parts = [data]
-    while start + len(data) < end:
-        start += len(data)
+    if end - start <= _LARGE:
         data = os.pread(descriptor, end - start, start)
-        if not data:
-            raise _shortened(end - start)
-        parts.append(data)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _fill(memory: memoryview, descriptor: int, start: int) -> None:
+        if len(data) == end - start:
+            return data
+        # A signal interrupted the read, or the file became shorter.
+    memory = allocate(end - start)
     done = 0
     while done < len(memory):
         count = os.preadv(descriptor, [memory[done : done + _LARGE]], start + done)
         if not count:
-            raise _shortened(len(memory) - done)
+            raise EOFError(
+                f"the file became shorter while it was read: {len(memory) - done} bytes are missing"
+            )
         done += count
-
-
-def _shortened(missing: int) -> EOFError:
-    return EOFError(f"the file became shorter while it was read: {missing} bytes are missing")
+    return memory
 
 
 def read_version(path: str) -> tuple[bytes | memoryview, str] | None:

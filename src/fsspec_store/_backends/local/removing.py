@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import time
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from functools import partial
 
 from ..._core.leftovers import ABANDONED_AFTER
@@ -19,7 +19,7 @@ from ..temporary_names import is_temporary
 from .locks import FolderLockedError, shared_lock
 from .paths import FOLDER_FLAGS, is_no_file, opened, parent
 
-__all__ = ["RecursiveRemoval", "remove_empty", "remove_empty_above"]
+__all__ = ["remove_below", "remove_empty", "remove_empty_above"]
 
 #: Maximum number of open descriptors of folders above; others are reopened.
 _MAX_OPEN = 32
@@ -41,12 +41,6 @@ class _Descent:
             self.close()
             raise
 
-    def __enter__(self) -> _Descent:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def close(self) -> None:
         while self._held:
             os.close(self._held.pop())
@@ -66,13 +60,7 @@ class _Descent:
         return "/".join(name for name, _ in self._folders[1:])
 
     def enter(self, name: str) -> None:
-        """Enter a folder.
-
-        Raises
-        ------
-        OSError
-            When it is missing, a link, or a file.
-        """
+        """Enter a folder; ``OSError`` if it is missing, a link or a file."""
         self._open(name, FOLDER_FLAGS | os.O_NOFOLLOW, self.here)
         if len(self._held) > _MAX_OPEN:
             os.close(self._held.pop(0))
@@ -80,15 +68,7 @@ class _Descent:
     def leave(self) -> bool:
         """Return to the folder above, and remove the current folder if it is empty.
 
-        Returns
-        -------
-        bool
-            Whether the folder was removed.
-
-        Raises
-        ------
-        OSError
-            When another process moved the folder.
+        Returns whether it was removed. Raises ``OSError`` if another process moved it.
         """
         name, _ = self._folders.pop()
         if len(self._held) == 1:
@@ -113,11 +93,10 @@ def _identity(descriptor: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-class RecursiveRemoval:
+def remove_below(directory: str, *, is_root: bool) -> None:
     """Remove every file below a directory, then its empty folders; links are not followed.
 
     Each folder is locked while its files are removed: no concurrent compare and swap restores one.
-    A `fsspec_store._backends.local.locks.LockedOperation`.
 
     Parameters
     ----------
@@ -126,44 +105,40 @@ class RecursiveRemoval:
         root.
     is_root : bool
         Whether it is the store's root.
+
+    Raises
+    ------
+    FolderLockedError
+        When another process or thread locks a folder. Another call removes the remaining files.
     """
-
-    def __init__(self, directory: str, *, is_root: bool) -> None:
-        self._path = directory.rstrip("/") or "/"
-        self._is_root = is_root
-
-    def attempt(self) -> None:
-        """Remove the remaining files."""
-        path = self._path
+    path = directory.rstrip("/") or "/"
+    try:
+        if is_root:
+            descent = _Descent(path)
+        else:
+            with opened(parent(path), FOLDER_FLAGS) as above:
+                name = path.rpartition("/")[2]
+                if _is_link_to_folder(name, above):
+                    os.unlink(name, dir_fd=above)
+                    return
+                descent = _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above)
+    except OSError as error:
+        if is_no_file(error):
+            return
+        raise
+    with closing(descent):
         try:
-            if self._is_root:
-                descent = _Descent(path)
-            else:
-                with opened(parent(path), FOLDER_FLAGS) as above:
-                    name = path.rpartition("/")[2]
-                    if _is_link_to_folder(name, above):
-                        os.unlink(name, dir_fd=above)
-                        return
-                    descent = _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above)
-        except OSError as error:
-            if is_no_file(error):
-                return
-            raise
-        with descent:
-            try:
-                _empty(descent, with_files=True)
-            except FolderLockedError:
-                raise FolderLockedError(f"{path}/{descent.below}".rstrip("/")) from None
-
-    def discard(self) -> None:
-        """Do nothing: removed files stay removed."""
+            _empty(descent, with_files=True)
+        except FolderLockedError:
+            raise FolderLockedError(f"{path}/{descent.below}".rstrip("/")) from None
 
 
 def remove_empty(path: str) -> None:
     """Remove a folder that contains no file at any depth; keep it otherwise."""
     with suppress(OSError), opened(parent(path), FOLDER_FLAGS) as above:
         name = path.rpartition("/")[2]
-        with _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above) as descent:
+        descent = _Descent(name, flags=FOLDER_FLAGS | os.O_NOFOLLOW, folder=above)
+        with closing(descent):
             _empty(descent, with_files=False)
         os.rmdir(name, dir_fd=above)
 

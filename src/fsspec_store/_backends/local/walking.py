@@ -19,7 +19,13 @@ __all__ = ["pages"]
 def pages(
     directory: str, name_prefix: str, recursive: bool, limit: int
 ) -> Generator[Page, None, None]:
-    """Pages of at most ``limit`` entries; see `Backend.pages`."""
+    """List a directory; see `Backend.pages`.
+
+    Yields
+    ------
+    Page
+        With at most ``limit`` entries.
+    """
     objects: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     for path, size in _walk(directory, name_prefix, recursive):
@@ -49,9 +55,9 @@ def _walk(
     ----------
     directory, name_prefix, recursive
         See `Backend.pages`.
-    above : frozenset of str
+    above : frozenset of str, optional
         Real paths of the folders above.
-    behind : set of str or None
+    behind : set of str, optional
         Real paths of the targets of links below the first link on the path; extended here.
     """
     # A list instead of recursion: only one folder is open at any depth.
@@ -90,13 +96,7 @@ def _walk(
 
 def _is_text(name: str) -> bool:
     """Whether a key may have this name: it must be valid UTF-8."""
-    if name.isascii():
-        return True
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return name.isascii() or name.encode(errors="ignore").decode() == name
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:

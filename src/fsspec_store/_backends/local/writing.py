@@ -10,114 +10,94 @@ import errno
 import io
 import os
 import stat
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import Generic, TypeVar
 
 from ..temporary_names import temporary_name
 from .file_attributes import copy_attributes, replaced_status
-from .locks import FolderLockedError, folder_lock
-from .paths import is_folder_link, is_no_file, parent
+from .locks import folder_lock
+from .paths import is_no_file, parent
 from .reading import read_version, size
 from .removing import remove_empty
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-__all__ = ["Removal", "Replacement", "Write", "create"]
+__all__ = ["Creation", "Replacement", "TemporaryFile", "Write", "remove_files"]
 
 T = TypeVar("T")
 
 #: Errors of file systems without hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-#: Maximum number of tries if the folder is removed between its creation and the write.
-_FOLDER_TRIES = 100
-#: Maximum number of tries if an existing file is removed between the failed link and its check.
-_LINK_TRIES = 100
+#: Maximum number of tries if another program removes the folder or the file meanwhile.
+_TRIES = 100
 
 # Implemented in C: they open a file and return it in a single step, see `paths`.
 _open_default = partial(os.open, mode=0o666)
 _open_private = partial(os.open, mode=0o600)
 
 
-class _Temporary:
-    """A value in a temporary file in the folder of its path."""
+class TemporaryFile(ABC, Generic[T]):
+    """A value in a temporary file in the folder of its path, and the operation that moves it."""
 
     def __init__(self, path: str, data: memoryview) -> None:
         self._folder = parent(path).rstrip("/")
         self._path = path
         self._data = data
-        self.name: str | None = None
+        self._name: str | None = None
 
-    def make(self, old: os.stat_result | None) -> str:
+    def attempt(self) -> T:
+        """Run the operation; make the folder and the file again if another program removed them.
+
+        ``shutil.rmtree`` on the folder, for example, removes the temporary file. After an error
+        `discard` must be called.
+        """
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                result = self._move()
+                self.discard()
+                return result
+            except FileNotFoundError:
+                if self._name is not None and os.path.lexists(self._name):
+                    raise
+            self._name = None
+            try:
+                os.makedirs(self._folder, exist_ok=True)
+            except (FileNotFoundError, FileExistsError):
+                # Removed meanwhile, possibly during makedirs; or a broken link.
+                if not tries_left:
+                    raise
+        reason = "the folder was removed each time it was made"
+        raise FileNotFoundError(errno.ENOENT, reason, self._folder)
+
+    def discard(self) -> None:
+        """Remove the temporary file, if there is one."""
+        if self._name is not None:
+            with suppress(OSError):
+                os.unlink(self._name)
+            self._name = None
+
+    @abstractmethod
+    def _move(self) -> T:
+        """Make the temporary file if there is none, and move it to the path."""
+
+    def _made(self, old: os.stat_result | None) -> str:
         """Write the file, with the owner and permissions of the file that it replaces.
 
         If it replaces none, it has the default mode of new files: 0666 without the umask.
         """
-        opener = _open_default if old is None else _open_private
-        for attempt in range(_FOLDER_TRIES):
-            self.name = name = f"{self._folder}/{temporary_name()}"
-            try:
-                with io.FileIO(name, "xb", opener=opener) as file:
-                    _write_all(file, self._data)
-                    if old is not None:
-                        copy_attributes(file.fileno(), self._path, old)
-                return name
-            except FileNotFoundError:
-                self._make_folder(is_last=attempt == _FOLDER_TRIES - 1)
-        reason = "the folder was removed each time it was made"
-        raise FileNotFoundError(errno.ENOENT, reason, self._folder)
-
-    def _make_folder(self, *, is_last: bool) -> None:
-        try:
-            os.makedirs(self._folder, exist_ok=True)
-        except (FileNotFoundError, FileExistsError):
-            # Removed meanwhile, possibly during makedirs; or a broken link.
-            if is_last:
-                raise
-
-    def discard(self) -> None:
-        if self.name is not None:
-            with suppress(OSError):
-                os.unlink(self.name)
-            self.name = None
-
-    def rename_with(self, move: Callable[[], T]) -> T:
-        """Call ``move``, again if another program removed the temporary file.
-
-        ``shutil.rmtree`` on the folder, for example, removes it.
-        """
-        for _ in range(_FOLDER_TRIES - 1):
-            try:
-                return move()
-            except FileNotFoundError:
-                if self.name is not None and os.path.lexists(self.name):
-                    raise
-                self.name = None
-        return move()
+        self._name = name = f"{self._folder}/{temporary_name()}"
+        with io.FileIO(name, "xb", opener=_open_default if old is None else _open_private) as file:
+            _write_all(file, self._data)
+            if old is not None:
+                copy_attributes(file.fileno(), self._path, old)
+        return name
 
 
-class Write:
-    """Write a value; see `Backend.write` and `locks.LockedOperation`."""
-
-    def __init__(self, path: str, data: memoryview) -> None:
-        self._path = path
-        self._temporary = _Temporary(path, data)
-
-    def attempt(self) -> None:
-        try:
-            self._temporary.rename_with(self._move)
-        except FolderLockedError:
-            raise
-        except BaseException:
-            self.discard()
-            raise
-
-    def discard(self) -> None:
-        self._temporary.discard()
+class Write(TemporaryFile[None]):
+    """Write a value; see `Backend.write`."""
 
     def _move(self) -> None:
-        name = self._temporary.name or self._temporary.make(replaced_status(self._path))
+        name = self._name or self._made(replaced_status(self._path))
         with folder_lock(self._path, exclusive=False):
             try:
                 os.replace(name, self._path)
@@ -125,102 +105,68 @@ class Write:
                 # Folders without files are not keys and may be replaced.
                 remove_empty(self._path)
                 os.replace(name, self._path)
-        self._temporary.name = None
+        self._name = None
 
 
-class Replacement:
-    """Replace one version of a value; see `Backend.replace` and `locks.LockedOperation`."""
+class Replacement(TemporaryFile[bool]):
+    """Replace one version of a value; see `Backend.replace`."""
 
     def __init__(self, path: str, data: memoryview, version: str) -> None:
-        self._path = path
+        super().__init__(path, data)
         self._version = version
-        self._temporary = _Temporary(path, data)
-
-    def attempt(self) -> bool:
-        try:
-            is_same = self._temporary.rename_with(self._move)
-            self.discard()
-        except FolderLockedError:
-            raise
-        except BaseException:
-            self.discard()
-            raise
-        return is_same
-
-    def discard(self) -> None:
-        self._temporary.discard()
 
     def _move(self) -> bool:
-        if self._temporary.name is None:
-            if size(self._path) is None:
-                return False
-            self._temporary.make(replaced_status(self._path))
+        if self._name is None and size(self._path) is None:
+            return False
+        name = self._name or self._made(replaced_status(self._path))
         with folder_lock(self._path, exclusive=True):
             current = read_version(self._path)
-            is_same = current is not None and current[1] == self._version
-            if is_same and self._temporary.name is not None:
-                os.replace(self._temporary.name, self._path)
-                self._temporary.name = None
-        return is_same
-
-
-class Removal:
-    """Remove files that exist; see `Backend.remove_many` and `locks.LockedOperation`."""
-
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._remaining = list(reversed(paths))
-
-    def attempt(self) -> None:
-        while self._remaining:
-            _remove(self._remaining[-1])
-            self._remaining.pop()
-
-    def discard(self) -> None:
-        """Do nothing: removed files stay removed."""
-
-
-def create(path: str, data: memoryview) -> bool:
-    """Write a file unless it exists; see `Backend.create`."""
-    temporary = _Temporary(path, data)
-    try:
-        is_created = temporary.rename_with(lambda: _link(temporary.make(None), path, data))
-        # Not in a "finally", which an interruption could skip.
-        temporary.discard()
-    except BaseException:
-        temporary.discard()
-        raise
-    return is_created
-
-
-def _link(name: str, path: str, data: memoryview) -> bool:
-    is_emptied = False
-    for _ in range(_LINK_TRIES):
-        try:
-            os.link(name, path)
-        except FileExistsError:
-            if size(path) is not None:
+            if current is None or current[1] != self._version:
                 return False
+            os.replace(name, self._path)
+        self._name = None
+        return True
+
+
+class Creation(TemporaryFile[bool]):
+    """Write a file unless it exists; see `Backend.create`."""
+
+    def _move(self) -> bool:
+        name = self._name or self._made(None)
+        is_emptied = False
+        for _ in range(_TRIES):
             try:
-                mode = os.lstat(path).st_mode
-            except FileNotFoundError:
-                # The file was removed meanwhile.
-                continue
-            if stat.S_ISREG(mode):
-                # The file was removed and another one created.
-                continue
-            if not stat.S_ISDIR(mode):
-                raise
-            if is_emptied:
-                break
-            remove_empty(path)
-            is_emptied = True
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            return _create_in_place(path, data)
-        else:
-            return True
-    raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+                os.link(name, self._path)
+                return True
+            except FileExistsError:
+                if size(self._path) is not None:
+                    return False
+                try:
+                    mode = os.lstat(self._path).st_mode
+                except FileNotFoundError:
+                    # The file was removed meanwhile.
+                    continue
+                if stat.S_ISREG(mode):
+                    # The file was removed and another one created.
+                    continue
+                if not stat.S_ISDIR(mode):
+                    raise
+                if is_emptied:
+                    break
+                remove_empty(self._path)
+                is_emptied = True
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                return _create_in_place(self._path, self._data)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._path)
+
+
+def remove_files(remaining: list[str]) -> None:
+    """Remove files from the end of a list, and remove their paths from the list."""
+    while remaining:
+        _remove(remaining[-1])
+        remaining.pop()
 
 
 def _create_in_place(path: str, data: memoryview) -> bool:
@@ -248,7 +194,7 @@ def _write_all(file: io.FileIO, data: memoryview) -> None:
 
 
 def _remove(path: str) -> None:
-    if is_folder_link(path):
+    if os.path.islink(path) and os.path.isdir(path):
         return
     try:
         with folder_lock(path, exclusive=False):

@@ -23,7 +23,7 @@ from ..web_client.session import check_options, request_options
 from .listings import Listings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator
 
     from fsspec import AbstractFileSystem
 
@@ -104,9 +104,6 @@ class WebBackend(Backend):
         raise NotImplementedError("web servers are only read")
 
     async def remove(self, path: str) -> None:
-        raise NotImplementedError("web servers are only read")
-
-    async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         raise NotImplementedError("web servers are only read")
 
     def pages(

@@ -49,14 +49,9 @@ class IndexPage(NamedTuple):
 
 
 def parse_index(page: str, url: str) -> IndexPage | None:
-    """The children that an index page links to; ``None`` for any other page.
+    """The children that the index page of a directory links to; ``None`` for any other page.
 
-    Parameters
-    ----------
-    page : str
-        HTML.
-    url : str
-        URL of the directory; its path ends in ``/``.
+    The path of the directory's URL ends in ``/``.
     """
     found = read_page(page)
     here = urlsplit(url)
@@ -93,15 +88,15 @@ def _sorted_links(here: SplitResult, base: str, links: list[Link]) -> _Links:
     is_relative_to_here = base == here.geturl()
     for link in links:
         child = _plain_child(link.href) if is_relative_to_here else None
-        target = None
         if child is None:
-            target = _resolved(base, link.href)
-            child = None if target is None else _child(here, target)
+            try:
+                target = urlsplit(urljoin(base, link.href))
+            except ValueError:
+                found.elsewhere += 1
+                continue
+            child = _child(here, target)
         if child is not None:
             found.children.setdefault(child, []).append(" ".join(link.text.split()))
-            continue
-        if target is None:
-            found.elsewhere += 1
             continue
         above = unquote(target.path)
         if target.netloc == here.netloc and path.startswith(above.rstrip("/") + "/"):
@@ -181,13 +176,6 @@ def _is_named(name: str, texts: list[str]) -> bool:
         if truncated is not None and name.startswith(truncated[1]):
             return True
     return False
-
-
-def _resolved(url: str, href: str) -> SplitResult | None:
-    try:
-        return urlsplit(urljoin(url, href.strip()))
-    except ValueError:
-        return None
 
 
 def _plain_child(href: str) -> tuple[str, bool] | None:

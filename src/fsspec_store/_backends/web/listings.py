@@ -31,20 +31,10 @@ _INCONCLUSIVE = (401, 407, 408, 425, 429)
 
 
 class Listings:
-    """Index pages below one root.
-
-    Parameters
-    ----------
-    client : WebClient
-        Sends the requests.
-
-    Attributes
-    ----------
-    supported : bool
-        False once the server is known to have no index pages.
-    """
+    """Index pages below one root."""
 
     def __init__(self, client: WebClient) -> None:
+        #: False once the server is known to have no index pages.
         self.supported = True
         self._client = client
         self._root_has_index = False
@@ -82,50 +72,43 @@ class Listings:
         )
 
     async def _page(self, directory: str) -> IndexPage:
-        """The index page of a directory; an empty one for a missing directory.
+        """The index page of a directory, which is empty if the directory is missing.
 
-        Raises
-        ------
-        NotImplementedError
-            When the response is not an index page.
+        Raises `NotImplementedError` if the response is not an index page.
         """
-        is_root = directory == self._client.location.root + "/"
-        at = URL()
-
-        async def receive(body: Body) -> bytes:
-            nonlocal at
-            at = body.url
-            return await body.read(_MAX_PAGE_BYTES)
-
-        response = await self._client.send("GET", directory, accept=(200,), receive=receive)
-        if response is None and not is_root:
+        root = self._client.location.root + "/"
+        url = self._client.location.url_of(directory)
+        response = await self._client.send("GET", directory, accept=(200,), receive=_text_and_url)
+        if response is None and directory != root:
             # The directory is missing, or the server has no index pages: the root shows which.
             if not self._root_has_index:
-                await self._page(self._client.location.root + "/")
+                await self._page(root)
             return IndexPage([], [])
-        page = None if response is None else await self._parsed(response, directory, at)
+        page = None if response is None else await _parsed(response, URL(url, encoded=True))
+        if directory == root:
+            self._root_has_index = page is not None
+            self.supported = self.supported and self._root_has_index
         if page is None:
-            if is_root:
-                self.supported = False
-            raise NotImplementedError(
-                "the server has no index page for "
-                + public_text(self._client.location.url_of(directory))
-            )
-        if is_root:
-            self._root_has_index = True
+            raise NotImplementedError(f"the server has no index page for {public_text(url)}")
         return page
 
-    async def _parsed(self, response: Response[bytes], directory: str, at: URL) -> IndexPage | None:
-        kind, _, parameters = response.headers.get("Content-Type", "").partition(";")
-        # After a redirect to another path it is not the page of this directory.
-        if kind.strip().lower() not in ("text/html", "application/xhtml+xml") or (
-            at.path != URL(self._client.location.url_of(directory), encoded=True).path
-        ):
-            return None
-        charset = parameters.partition("charset=")[2].strip(" \"'") or "utf-8"
-        if len(response.body) > _LONG_PAGE:
-            return await in_thread(_parse, response.body, charset, str(at))
-        return _parse(response.body, charset, str(at))
+
+async def _text_and_url(body: Body) -> tuple[bytes, URL]:
+    return await body.read(_MAX_PAGE_BYTES), body.url
+
+
+async def _parsed(response: Response[tuple[bytes, URL]], requested: URL) -> IndexPage | None:
+    page, url = response.body
+    kind, _, parameters = response.headers.get("Content-Type", "").partition(";")
+    # After a redirect to another path it is not the page of this directory.
+    if kind.strip().lower() not in ("text/html", "application/xhtml+xml") or (
+        url.path != requested.path
+    ):
+        return None
+    charset = parameters.partition("charset=")[2].strip(" \"'") or "utf-8"
+    if len(page) > _LONG_PAGE:
+        return await in_thread(_parse, page, charset, str(url))
+    return _parse(page, charset, str(url))
 
 
 def _parse(page: bytes, charset: str, url: str) -> IndexPage | None:

@@ -8,7 +8,7 @@ import aiohttp
 
 from ..._core.byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from ..._core.versions import is_etag
 from ..._http.content_range import (
     MAX_DECODED_BYTES,
@@ -48,13 +48,7 @@ _MAX_JOINED = 2**18
 
 
 class RangeIgnoredError(Exception):
-    """The server ignored a range without a last byte and sends the whole object.
-
-    Parameters
-    ----------
-    size : int
-        Size of the whole object in bytes.
-    """
+    """The server ignored a range without a last byte and sends the whole object of this size."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -64,22 +58,13 @@ class RangeIgnoredError(Exception):
 class Body:
     """The unread body of a response; a `fsspec_store._http.messages.BodyStream`.
 
-    Parameters
-    ----------
-    response : ClientResponse
-        Made with ``auto_decompress=False``: this class decodes.
-
-    Attributes
-    ----------
-    status : int
-    headers : mapping
-    url : URL
-        URL of the response, after redirects.
+    The response must be made with ``auto_decompress=False``: this class decodes.
     """
 
     def __init__(self, response: ClientResponse) -> None:
         self.status: int = response.status
         self.headers: CIMultiDictProxy[str] = response.headers
+        #: URL of the response, after redirects.
         self.url: URL = response.url
         self._response = response
         self._sent = 0
@@ -90,21 +75,23 @@ class Body:
         # Unused bytes of the last chunk.
         self._left = memoryview(b"")
 
-    async def read(self, limit: int = MAX_UNSIZED_BYTES) -> bytes:
-        """Read and decode the whole body.
+    async def read(
+        self, limit: int = MAX_UNSIZED_BYTES, *, start: int = 0, end: int | None = None
+    ) -> bytes:
+        """Read and decode the body from byte ``start`` to its end, or only to byte ``end``.
 
         Raises
         ------
         BodyTooLongError
-            When it has more than ``limit`` bytes.
+            When more than ``limit`` bytes are read to its end.
         """
         pieces = []
-        size = 0
-        while piece := await self.next_piece():
-            size += len(piece)
-            if size > limit:
+        position = 0
+        while (end is None or position < end) and (piece := await self.next_piece()):
+            pieces.append(piece[max(start - position, 0) : None if end is None else end - position])
+            position += len(piece)
+            if end is None and position - start > limit:
                 raise BodyTooLongError(limit)
-            pieces.append(piece)
         return b"".join(pieces)
 
     async def read_sized(self, size: int) -> bytes | memoryview:
@@ -148,9 +135,8 @@ class Body:
             self._steps = decoders(self._coding.split(", "))
         while True:
             for piece in self._decoded:
-                if piece:
-                    self._count(piece)
-                    return piece
+                self._count(piece)
+                return piece
             data = await self._next()
             if not data:
                 for step in self._steps:
@@ -185,7 +171,7 @@ class Body:
         if self._decoded_bytes > max(MAX_DECODED_BYTES, MAX_EXPANSION * self._sent):
             raise OSError(
                 f"the {self._coding} form of the object decodes to more than {MAX_DECODED_BYTES} "
-                f"bytes and {MAX_EXPANSION} times its own size: the rest is not read"
+                f"bytes and {MAX_EXPANSION} times its encoded size: the rest is not read"
             )
 
     async def _next(self) -> bytes:
@@ -196,28 +182,22 @@ class Body:
 
 
 def _through(steps: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
-    """Decode data with each decoder in turn."""
+    """Decode data with each decoder in turn; yield pieces that are not empty."""
     if not steps:
         yield data
         return
     for piece in steps[0].decode(data):
-        yield from _through(steps[1:], piece)
+        if piece:
+            yield from _through(steps[1:], piece)
 
 
 async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: bool) -> bytes:
     """The requested part of a response that is the whole object.
 
-    Parameters
-    ----------
-    body : Body
-        Body of the response.
-    request : ByteRequest or None
-        The requested part.
-    may_repeat : bool
-        Raise `RangeIgnoredError` if a second request, with a last byte, is cheaper.
-
     Raises
     ------
+    RangeIgnoredError
+        When ``may_repeat`` and a second request, with a last byte, is cheaper.
     RangeNotSatisfiableError
         When the object is too short.
     OSError
@@ -226,16 +206,14 @@ async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: 
     size = object_size(body.headers)
     if size is None:
         return await _extract_unsized(body, request)
-    if is_out_of_range(request, size):
-        raise RangeNotSatisfiableError(size)
-    start, end = resolve(request, size)
+    start, end = bounds(request, size)
     # Azure, for example, supports ranges, but ignores a range without a last byte.
     open_ended = start > 0 and not isinstance(request, RangeByteRequest)
     supports_ranges = body.headers.get("Accept-Ranges") == "bytes"
     if may_repeat and open_ended and (supports_ranges or start > MAX_DISCARDED_BYTES):
         raise RangeIgnoredError(size)
     check_discarded(start)
-    return await _read_between(body, start, end)
+    return await body.read(start=start, end=end)
 
 
 def supports_parts(status: int, headers: Mapping[str, str]) -> bool:
@@ -258,7 +236,7 @@ def object_size(headers: Mapping[str, str]) -> int | None:
 async def _extract_unsized(body: Body, request: ByteRequest | None) -> bytes:
     """As `extract_range`, for a response that does not state the object's size."""
     if isinstance(request, SuffixByteRequest):
-        part = await _read_between(body, 0, MAX_DISCARDED_BYTES + 1)
+        part = await body.read(end=MAX_DISCARDED_BYTES + 1)
         if len(part) > MAX_DISCARDED_BYTES:
             check_discarded(None)
         return part[-request.suffix :]
@@ -268,21 +246,7 @@ async def _extract_unsized(body: Body, request: ByteRequest | None) -> bytes:
     elif isinstance(request, RangeByteRequest):
         start, end = request.start, request.end
     check_discarded(start)
-    part = await _read_between(body, start, end)
+    part = await body.read(start=start, end=end)
     if not part and request is not None:
         raise RangeNotSatisfiableError(None)
     return part
-
-
-async def _read_between(body: Body, start: int, end: int | None) -> bytes:
-    """Bytes ``start`` to ``end`` of a body; the rest is not read."""
-    pieces = []
-    position = 0
-    while piece := await body.next_piece():
-        pieces.append(piece[max(start - position, 0) : None if end is None else end - position])
-        position += len(piece)
-        if end is not None and position >= end:
-            break
-        if end is None and position - start > MAX_UNSIZED_BYTES:
-            raise BodyTooLongError(MAX_UNSIZED_BYTES)
-    return b"".join(pieces)

@@ -57,23 +57,7 @@ class _MissingError(Exception):
 
 
 class WebClient:
-    """Sends requests with the user's options.
-
-    Parameters
-    ----------
-    fs : HTTPFileSystem
-        As the user configured it.
-    service : str
-        Scheme, host and port.
-    location : Location
-        Root of the store.
-    redirects : Redirects
-        Adds the user's headers and follows redirects.
-    settings : Settings
-        The store's options for requests.
-    classify : callable, optional
-        As for `HTTPClient`.
-    """
+    """Sends requests with the user's options; for ``service`` and ``classify`` see `HTTPClient`."""
 
     def __init__(
         self,
@@ -165,15 +149,15 @@ class WebClient:
         await self._client.send(attempt, slot=slot)
 
     def slot(self) -> Slot:
-        """A slot for a request whose body is read after its attempt; see `HTTPClient.slot`."""
+        """See `HTTPClient.slot`."""
         return self._client.slot()
 
     def close(self) -> None:
-        """Close the connections; a later request opens new ones."""
+        """See `HTTPClient.close`."""
         self._client.close()
 
     async def aclose(self) -> None:
-        """As `close`, and await the closing of those of the running loop."""
+        """See `HTTPClient.aclose`."""
         await self._client.aclose()
 
     def _reason(self, response: aiohttp.ClientResponse) -> bytes:

@@ -6,13 +6,15 @@ Does no I/O. gzip and deflate use Python's zlib; br and zstd need the same libra
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
+from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["Decoder", "decoders"]
 
@@ -22,14 +24,31 @@ _BROTLI = ("brotlicffi", "brotli")
 _ZSTD = ("compression.zstd", "backports.zstd")
 
 
-class Decoder(Protocol):
+class Decoder(ABC):
     """Decodes one content coding."""
 
+    def __init__(self, coding: str, library: Any = None) -> None:
+        self._coding = coding
+        self._library = library
+        #: The library's decompressor, made for the first bytes.
+        self._stream: Any = None
+
+    @abstractmethod
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Decode the next bytes, in pieces."""
+        """Decode the next bytes, which are not empty, in pieces, which may be."""
 
     def finish(self) -> None:
         """Raise ``aiohttp.ClientPayloadError`` if the encoded body is incomplete."""
+        if self._stream is not None and not self._is_complete():
+            raise self._corrupt()
+
+    def _is_complete(self) -> bool:
+        return bool(self._stream.eof)
+
+    def _corrupt(self) -> aiohttp.ClientPayloadError:
+        return aiohttp.ClientPayloadError(
+            f"the {self._coding} response body is corrupt or incomplete"
+        )
 
 
 def decoders(codings: Sequence[str]) -> list[Decoder]:
@@ -44,97 +63,56 @@ def decoders(codings: Sequence[str]) -> list[Decoder]:
 
 
 def _decoder(coding: str) -> Decoder:
-    if coding in ("gzip", "x-gzip"):
-        return _Zlib(16 + zlib.MAX_WBITS)
-    if coding == "deflate":
-        return _Deflate()
-    library = _library({"br": _BROTLI, "zstd": _ZSTD}.get(coding, ()))
-    if library is None:
-        install = {"br": ": pip install brotli", "zstd": ": pip install backports.zstd"}
-        raise OSError(
-            f"cannot decode the response: the server sent it with Content-Encoding {coding}"
-            + install.get(coding, "")
-        )
-    return _Brotli(library) if coding == "br" else _Zstd(library)
+    if coding in ("gzip", "x-gzip", "deflate"):
+        return _Zlib(coding)
+    for name in {"br": _BROTLI, "zstd": _ZSTD}.get(coding, ()):
+        with suppress(ImportError):
+            return (_Brotli if coding == "br" else _Zstd)(coding, import_module(name))
+    install = {"br": ": pip install brotli", "zstd": ": pip install backports.zstd"}
+    raise OSError(
+        f"cannot decode the response: the server sent it with Content-Encoding {coding}"
+        + install.get(coding, "")
+    )
 
 
-def _library(names: Iterable[str]) -> Any:
-    for name in names:
-        try:
-            return import_module(name)
-        except ImportError:
-            pass
-    return None
-
-
-def _corrupt(coding: str) -> aiohttp.ClientPayloadError:
-    return aiohttp.ClientPayloadError(f"the {coding} response body is corrupt or incomplete")
-
-
-class _Zlib:
+class _Zlib(Decoder):
     """gzip, which may have several members, or deflate, which has only one."""
-
-    def __init__(self, wbits: int) -> None:
-        self._wbits = wbits
-        self._stream = zlib.decompressobj(wbits)
-        self._has_begun = False
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         try:
             while data:
-                if self._stream.eof:
+                if self._stream is None:
+                    self._stream = zlib.decompressobj(self._wbits(data[0]))
+                elif self._stream.eof:
                     # Zero padding is not a member (RFC 1952, section 2.2, and gzip's manual).
                     data = data.lstrip(b"\0")
-                    if not data or self._wbits <= zlib.MAX_WBITS:
+                    if not data or self._coding == "deflate":
                         return
-                    self._stream = zlib.decompressobj(self._wbits)
-                self._has_begun = True
+                    self._stream = zlib.decompressobj(self._wbits(data[0]))
                 piece = self._stream.decompress(data, _PIECE)
-                if piece:
-                    yield piece
+                yield piece
                 data = self._stream.unused_data or self._stream.unconsumed_tail
                 # All input is consumed, but output may still be buffered.
                 while len(piece) == _PIECE and not data and not self._stream.eof:
                     piece = self._stream.decompress(b"", _PIECE)
-                    if piece:
-                        yield piece
+                    yield piece
         except zlib.error:
-            raise _corrupt("compressed") from None
+            raise self._corrupt() from None
 
-    def finish(self) -> None:
-        if self._has_begun and not self._stream.eof:
-            raise _corrupt("compressed")
+    def _wbits(self, first: int) -> int:
+        if self._coding != "deflate":
+            return 16 + zlib.MAX_WBITS
+        # The zlib format, which some servers send without the zlib header.
+        return zlib.MAX_WBITS if first & 0xF == 8 else -zlib.MAX_WBITS
 
 
-class _Deflate:
-    """deflate: the zlib format, which some servers send without the zlib header."""
-
-    def __init__(self) -> None:
-        self._zlib: _Zlib | None = None
-
+class _Brotli(Decoder):
     def decode(self, data: bytes) -> Iterator[bytes]:
-        if self._zlib is None and data:
-            has_header = data[0] & 0xF == 8
-            self._zlib = _Zlib(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
-        return iter(()) if self._zlib is None else self._zlib.decode(data)
-
-    def finish(self) -> None:
-        if self._zlib is not None:
-            self._zlib.finish()
-
-
-class _Brotli:
-    def __init__(self, library: Any) -> None:
-        self._library = library
-        self._stream = library.Decompressor()
-        # Since Brotli 1.2.
-        self._is_bounded = hasattr(self._stream, "can_accept_more_data")
-        self._has_begun = False
-
-    def decode(self, data: bytes) -> Iterator[bytes]:
-        self._has_begun = self._has_begun or bool(data)
+        if self._stream is None:
+            self._stream = self._library.Decompressor()
         try:
-            if not self._is_bounded:
+            # Absent before Brotli 1.2.
+            if not hasattr(self._stream, "can_accept_more_data"):
                 for start in range(0, len(data), 256):
                     yield self._stream.process(data[start : start + 256])
                 return
@@ -142,34 +120,23 @@ class _Brotli:
             while not self._stream.can_accept_more_data():
                 yield self._stream.process(b"", output_buffer_limit=_PIECE)
         except self._library.error:
-            raise _corrupt("br") from None
+            raise self._corrupt() from None
 
-    def finish(self) -> None:
-        if self._has_begun and not self._stream.is_finished():
-            raise _corrupt("br")
+    def _is_complete(self) -> bool:
+        return bool(self._stream.is_finished())
 
 
-class _Zstd:
+class _Zstd(Decoder):
     """zstd, which may have several frames."""
-
-    def __init__(self, library: Any) -> None:
-        self._library = library
-        self._stream = library.ZstdDecompressor()
-        self._has_begun = False
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         try:
             while data:
-                if self._stream.eof:
+                if self._stream is None or self._stream.eof:
                     self._stream = self._library.ZstdDecompressor()
-                self._has_begun = True
                 yield self._stream.decompress(data, _PIECE)
                 while not self._stream.eof and not self._stream.needs_input:
                     yield self._stream.decompress(b"", _PIECE)
                 data = self._stream.unused_data if self._stream.eof else b""
         except self._library.ZstdError:
-            raise _corrupt("zstd") from None
-
-    def finish(self) -> None:
-        if self._has_begun and not self._stream.eof:
-            raise _corrupt("zstd")
+            raise self._corrupt() from None

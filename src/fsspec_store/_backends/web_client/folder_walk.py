@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..pages import Page
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
 __all__ = ["walk"]
 
@@ -38,15 +38,13 @@ async def walk(
     name_prefix: str,
     *,
     recursive: bool,
-    list_folder: Callable[[str], Awaitable[Page]],
+    list_folder: Callable[[str], Coroutine[Any, Any, Page]],
     url_of: Callable[[str], str],
 ) -> AsyncGenerator[Page, None]:
-    """List a directory, one folder for each page.
+    """List a directory, one folder for each page; see `Backend.pages`.
 
     Parameters
     ----------
-    directory, name_prefix, recursive
-        See `Backend.pages`.
     list_folder : callable
         Returns the direct children of a directory, with full paths.
     url_of : callable
@@ -64,7 +62,7 @@ async def walk(
         while waiting or running:
             while waiting and len(running) < _PAGES_AT_ONCE:
                 folder = waiting.pop()
-                running[asyncio.ensure_future(_list(list_folder, folder.path))] = folder
+                running[asyncio.create_task(list_folder(folder.path))] = folder
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 folder = running.pop(task)
@@ -84,10 +82,6 @@ async def walk(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-
-
-async def _list(list_folder: Callable[[str], Awaitable[Page]], path: str) -> Page:
-    return await list_folder(path)
 
 
 def _refuse_endless(folder: _Folder, page: Page, url_of: Callable[[str], str]) -> None:

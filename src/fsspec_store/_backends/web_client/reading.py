@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._core.byte_requests import RangeByteRequest, SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from ..._http.content_range import (
     check_not_encoded,
     check_part,
     content_coding,
-    content_length,
     max_body_bytes,
     range_header,
     requested_part,
@@ -50,15 +49,7 @@ class _Target(NamedTuple):
 
 
 class Reader(ValueReader[_Target]):
-    """Reads objects of a web server.
-
-    Parameters
-    ----------
-    client : WebClient
-        Sends the requests.
-    parts : Parts
-        Threshold and part size of large reads.
-    """
+    """Reads objects of a web server."""
 
     def __init__(self, client: WebClient, parts: Parts) -> None:
         super().__init__(client.slot, parts)
@@ -89,14 +80,12 @@ class Reader(ValueReader[_Target]):
         response = None
         if self._supports_head:
             response = await self._client.send(
-                "HEAD", path, accept=(200, *_HEAD_REJECTED), receive=_no_body
+                "HEAD", path, accept=(200, *_HEAD_REJECTED), receive=Body.drain
             )
             if response is None:
                 return None
-            if response.status == 200:
-                length = object_size(response.headers)
-                if length:
-                    return length
+            if response.status == 200 and (length := object_size(response.headers)):
+                return length
         # Some servers state no length for HEAD, or 0 for an object generated on the fly.
         size = await self._size_by_get(path)
         if response is not None and size != 0:
@@ -118,15 +107,20 @@ class Reader(ValueReader[_Target]):
             ignored = status == 200 and "Content-Range" not in headers
             if byte_range is not None and ignored:
                 return await extract_range(body, request, may_repeat=target.may_repeat)
+            # The Content-Length of an encoded body is the encoded length, which aiohttp checks.
             size = object_size(headers)
+            content_range = headers.get("Content-Range")
             if size is None:
                 data: bytes | memoryview = await body.read(max_body_bytes(request, status))
-                return _part(request, status, headers, data)
-            # Checked before the body is read: a wrong part may have any number of bytes.
-            check_part(size, request, status=status, content_range=headers.get("Content-Range"))
-            if allow_large and size > self._large_bytes and supports_parts(status, headers):
-                return LargeBody(body, size)
-            return _part(request, status, headers, await body.read_sized(size))
+            else:
+                # Checked before the body is read: a wrong part may have any number of bytes.
+                check_part(size, request, status=status, content_range=content_range)
+                if allow_large and size > self._large_bytes and supports_parts(status, headers):
+                    return LargeBody(body, size)
+                data = await body.read_sized(size)
+            return requested_part(
+                data, request, status=status, content_range=content_range, length=size
+            )
 
         found = await self._client.send(
             "GET",
@@ -169,9 +163,7 @@ class Reader(ValueReader[_Target]):
         The result is from a single response, which must state the same size.
         """
         for _ in range(_TRIES):
-            if is_out_of_range(request, size):
-                raise RangeNotSatisfiableError(size)
-            part = RangeByteRequest(*resolve(request, size))
+            part = RangeByteRequest(*bounds(request, size))
             response = await self.get(_Target(path, may_repeat=False), part)
             if response.status == 404:
                 return None
@@ -210,32 +202,8 @@ class Reader(ValueReader[_Target]):
         return 0 if size is None else size
 
 
-def _part(
-    request: ByteRequest | None,
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes | memoryview,
-) -> bytes | memoryview:
-    """The requested bytes of a decoded body."""
-    return requested_part(
-        body,
-        request,
-        status=status,
-        content_range=headers.get("Content-Range"),
-        # The Content-Length of an encoded body is the encoded length, which aiohttp checks.
-        length=object_size(headers),
-    )
-
-
-async def _no_body(body: Body) -> bytes:
-    """Read nothing of the body."""
-    return b""
-
-
 def _whole_size(response: Response[Any]) -> int | None:
     """The object's size from a 200, 206 or 416 response; ``None`` if it is not stated."""
-    if content_coding(response.headers):
-        return None
-    if response.status == 200:
-        return content_length(response.headers)
+    if response.status == 200 or content_coding(response.headers):
+        return object_size(response.headers)
     return total_size(response.headers.get("Content-Range"))

@@ -6,7 +6,12 @@ all other headers, the session's headers and credentials, and cookies that have 
 
 from __future__ import annotations
 
+import base64
+import netrc
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -14,7 +19,6 @@ from yarl import URL
 from ..._http.aiohttp_sessions import without_own_repeats
 from ..._http.origins import SCHEMES, origin_of
 from ..._runtime.threads import in_thread
-from .environment import machine_credentials, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -61,7 +65,7 @@ class Redirects:
     root : URL
         Root URL of the store, with the user name and password, if it has them.
     trusted : collection of Origin
-        Origins that receive the headers and options: the root's, and those the user named.
+        The trusted origins: the root's, and those the user named.
     headers : CIMultiDict
         The user's headers.
     options : mapping
@@ -122,10 +126,12 @@ class Redirects:
         history: list[aiohttp.ClientResponse] = []
         while True:
             if self.is_trusted(url):
+                sent = self._headers.copy()
+                sent.update(headers)
                 response = await session.request(
                     method,
                     self._with_user(url),
-                    headers=self._with_own(headers),
+                    headers=sent,
                     params=params,
                     data=request.body,
                     **self._options,
@@ -165,9 +171,9 @@ class Redirects:
             options["proxy_auth"] = getattr(session, "_default_proxy_auth", None)
         if session.trust_env:
             if options["proxy"] is None:
-                options["proxy"] = await in_thread(proxy_for, url)
+                options["proxy"] = await in_thread(_proxy_for, url)
             if self._is_for_netrc(url):
-                credentials = await in_thread(machine_credentials, url.raw_host or "")
+                credentials = await in_thread(_machine_credentials, url.raw_host or "")
                 if credentials is not None:
                     sent["Authorization"] = credentials
         cookies = _cookies_of_servers(session.cookie_jar, url)
@@ -204,11 +210,6 @@ class Redirects:
             return url if url.raw_user is None else url.with_user(None)
         return url.with_user(self._user).with_password(self._password)
 
-    def _with_own(self, headers: Mapping[str, str]) -> CIMultiDict[str]:
-        sent = self._headers.copy()
-        sent.update(headers)
-        return sent
-
 
 def _target(url: URL, location: str, *, encoded: bool) -> URL:
     try:
@@ -230,3 +231,26 @@ def _cookies_of_servers(jar: aiohttp.abc.AbstractCookieJar, url: URL) -> str:
         for cookie in cookies
         if (cookie.key, cookie.value) not in given
     )
+
+
+def _proxy_for(url: URL) -> URL | None:
+    """The proxy for a URL from ``HTTPS_PROXY``, ``HTTP_PROXY`` and ``NO_PROXY``."""
+    if proxy_bypass(url.host or ""):
+        return None
+    proxy = getproxies().get(url.scheme)
+    return URL(proxy) if proxy else None
+
+
+def _machine_credentials(host: str) -> str | None:
+    """The ``Authorization`` header from the netrc entry of this host.
+
+    The ``default`` entry is not used: a server could redirect to any host to get it.
+    """
+    try:
+        found = netrc.netrc(os.environ.get("NETRC") or Path.home() / ".netrc").hosts.get(host)
+    except (OSError, RuntimeError, netrc.NetrcParseError, UnicodeDecodeError):
+        return None
+    if found is None:
+        return None
+    pair = f"{found[0]}:{found[2] or ''}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}"

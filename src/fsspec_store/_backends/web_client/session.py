@@ -31,13 +31,7 @@ _REPLACED = ("timeout", "raise_for_status", "auto_decompress", TRUSTED_HOSTS)
 
 
 def check_options(fs: AbstractFileSystem) -> None:
-    """Refuse options that aiohttp does not take, or that a store cannot support.
-
-    Raises
-    ------
-    StorageOptionError
-        Naming each of them.
-    """
+    """Refuse options that aiohttp does not take, or that a store cannot support."""
     if users_client(fs) is get_client:
         # The user's own get_client may take other options.
         refuse_unknown(
@@ -68,13 +62,7 @@ def check_options(fs: AbstractFileSystem) -> None:
 
 
 def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
-    """The options of each request, including ``headers``, whose names are case-insensitive.
-
-    Raises
-    ------
-    StorageOptionError
-        When ``auth`` or ``headers`` is invalid.
-    """
+    """The options of each request, including ``headers``, whose names are case-insensitive."""
     options = {name: value for name, value in fs.kwargs.items() if name not in _REPLACED}
     headers = _headers(options)
     auth = options.pop("auth", None)
@@ -86,7 +74,9 @@ def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
                 f"auth must be an aiohttp.BasicAuth, got {type(auth).__name__}"
             )
         if "Authorization" in headers:
-            raise StorageOptionError("auth and an Authorization header exclude each other")
+            raise StorageOptionError(
+                "auth and an Authorization header exclude each other: remove one of them"
+            )
         headers["Authorization"] = auth.encode()
     return options | {"headers": headers, "raise_for_status": False}
 
@@ -103,13 +93,7 @@ def _headers(options: Mapping[str, Any]) -> CIMultiDict[str]:
 
 
 def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:
-    """Make a session for the running loop, as the filesystem would make it.
-
-    Raises
-    ------
-    StorageOptionError
-        When ``get_client`` awaits anything, or returns something other than a session.
-    """
+    """Make a session for the running loop, as the filesystem would make it."""
     options = dict(fs.client_kwargs)
     if users_client(fs) is get_client:
         options.pop("auth", None)
