@@ -142,6 +142,12 @@ class OnRclone(OnWebDAV):
         return rclone_webdav_endpoint
 
 
+class OnWsgidav(OnWebDAV):
+    @pytest.fixture
+    def endpoint(self, wsgidav_endpoint: WebDAVEndpoint) -> WebDAVEndpoint:
+        return wsgidav_endpoint
+
+
 class OnNginx(OnServer):
     @pytest.fixture
     def endpoint(self, nginx_endpoint: HTTPEndpoint) -> HTTPEndpoint:

@@ -98,11 +98,16 @@ async def test_a_web_server_whose_every_tenth_request_fails(nginx_endpoint: Any,
         await store.aclose()
 
 
+@pytest.mark.parametrize(
+    "server",
+    ["apache", "rclone_webdav", pytest.param("wsgidav", marks=pytest.mark.slow)],
+)
 async def test_a_webdav_server_whose_every_tenth_request_fails(
-    apache_endpoint: Any, seed: int
+    request: pytest.FixtureRequest, server: str, seed: int
 ) -> None:
-    with fault_proxy(apache_endpoint.url) as proxy:
-        options = dataclasses.replace(apache_endpoint, url=proxy.url).storage_options()
+    endpoint = request.getfixturevalue(f"{server}_endpoint")
+    with fault_proxy(endpoint.url) as proxy:
+        options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
         url = f"webdav://faults {seed}"
         store = FsspecStore.from_url(url, options, timeout=TIMEOUT, out_of_range="empty")
         crew = [Worker(store, f"w{number}", seed) for number in range(WORKERS)]

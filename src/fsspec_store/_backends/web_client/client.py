@@ -86,13 +86,14 @@ class WebClient:
         accept: Collection[int],
         receive: Callable[[Body], Awaitable[T]],
         headers: Mapping[str, str] = _NO_HEADERS,
+        data: Payload | None = None,
         slot: Slot | None = None,
     ) -> Response[T] | None:
         """As `once`, with retries."""
-        return await self.retry(
-            lambda: self.once(method, path, accept=accept, receive=receive, headers=headers),
-            slot=slot,
+        attempt = partial(
+            self.once, method, path, accept=accept, receive=receive, headers=headers, data=data
         )
+        return await self.retry(attempt, slot=slot)
 
     async def retry(self, attempt: Callable[[], Awaitable[T]], *, slot: Slot | None = None) -> T:
         """Await ``attempt()``, with retries; see `HTTPClient.send`."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["DirectoryRedirectError", "Redirects"]
 
 _STATUSES = frozenset({301, 302, 303, 307, 308})
-_FOLLOWED = ("GET", "HEAD")
+_FOLLOWED = ("GET", "HEAD", "PROPFIND")
 _MAX_REDIRECTS = 10
 #: The user's options that apply to every host: proxy, TLS and parser settings. The only credentials
 #: among them are the proxy's.
@@ -103,7 +103,7 @@ class Redirects:
         request: Request,
         timeouts: aiohttp.ClientTimeout,
     ) -> aiohttp.ClientResponse:
-        """Send a request, and follow redirects of GET and HEAD; return the response, body unread.
+        """Send a request, and follow redirects of reads; return the response, body unread.
 
         This is a `fsspec_store._http.aiohttp_transport.Follow`.
 
@@ -147,7 +147,7 @@ class Redirects:
             if self._max and len(history) >= self._max:
                 raise aiohttp.TooManyRedirects(history[0].request_info, tuple(history))
             target = _target(url, location, encoded=not session.requote_redirect_url)
-            if url.path + "/" == target.path:
+            if url.path + "/" == target.path and method != "PROPFIND":
                 raise DirectoryRedirectError
             if method not in _FOLLOWED:
                 # The body of a write is meant for the server of the store only.
