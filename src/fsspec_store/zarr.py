@@ -1,4 +1,4 @@
-"""The store for zarr-python: for ``zarr.open(store=...)`` and everything else that takes a store.
+"""The store for zarr-python: for ``zarr.open(store=...)`` and all functions that accept a store.
 
 The only module of the package that imports zarr.
 """
@@ -49,7 +49,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
 
     Three defaults are those of zarr: a byte range outside the value is an empty buffer, reads
     return zarr's buffers, and on a backend that cannot create atomically the store checks first and
-    then writes (zarr creates only the metadata of parent groups this way, which is the same for
+    then writes (zarr creates only the metadata of parent groups with it, which is the same for
     every writer). `supports_partial_writes` is false, as zarr requires of every store, but
     `set_partial_values` works. For all other parameters see `fsspec_store.FsspecStore`.
 
@@ -137,22 +137,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Read a value, or a part of it, without ``await``; ``None`` when the key is missing.
-
-        Parameters
-        ----------
-        key : str
-            The key.
-        prototype : BufferPrototype, optional
-            The buffer class to return. The default is zarr's.
-        byte_range : ByteRequest, optional
-            The bytes to read. The default is all bytes.
-
-        Returns
-        -------
-        Buffer or None
-            ``None`` only when the key is missing.
-        """
+        """Read a value, or a part of it, without ``await``. As `get`."""
         return self.sync.get(key, prototype, byte_range)
 
     def set_sync(self, key: str, value: Buffer) -> None:
@@ -175,23 +160,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     ) -> Sequence[tuple[int, Any]]:
         """Read many parts of one value, without ``await``. Nearby parts are fetched together.
 
-        Parameters
-        ----------
-        key : str
-            The key.
-        byte_ranges : sequence of ByteRequest or None
-            Parts of the value, in any order. They may overlap or repeat.
-        prototype : BufferPrototype
-            The buffer class to return.
-        max_gap_bytes : int, optional
-            Ranges with at most this many bytes between them are fetched together.
-        max_coalesced_bytes : int, optional
-            Maximum size of a merged fetch, in bytes.
-
-        Returns
-        -------
-        list of (int, Buffer)
-            Indexes into ``byte_ranges`` and their bytes, in the order of the fetches.
+        As `get_ranges`, with the parts of all fetches in one list.
         """
         batches = self.sync.get_ranges(
             key,
@@ -227,7 +196,7 @@ def open_store(
     storage_options : mapping, optional
         Options of the filesystem, as for pandas, xarray and Dask.
     read_only : bool, optional
-        Refuse writes and deletes.
+        Reject writes and deletes.
     **options
         Further parameters of `ZarrStore`.
 

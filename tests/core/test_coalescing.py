@@ -16,7 +16,7 @@ from fsspec_store._core.ranges import is_empty_request, is_out_of_range, known_s
 
 numbers = st.integers(0, 3000)
 ranges = st.tuples(numbers, numbers).map(lambda pair: RangeByteRequest(min(pair), max(pair)))
-requests = st.one_of(
+byte_requests = st.one_of(
     ranges, numbers.map(OffsetByteRequest), numbers.map(SuffixByteRequest), st.none()
 )
 gaps, spans = st.integers(0, 300), st.integers(0, 3000)
@@ -24,22 +24,22 @@ gaps, spans = st.integers(0, 300), st.integers(0, 3000)
 DATA = bytes(range(256)) * 12
 
 
-def plan(asked: list[Any], gap: int = 0, span: int = 10**9) -> list[Fetch]:
-    return coalesce(list(enumerate(asked)), max_gap_bytes=gap, max_coalesced_bytes=span)
+def plan(requests: list[Any], gap: int = 0, span: int = 10**9) -> list[Fetch]:
+    return coalesce(list(enumerate(requests)), max_gap_bytes=gap, max_coalesced_bytes=span)
 
 
-def fetched(*asked: Any, gap: int = 0, span: int = 10**9) -> list[Any]:
-    return [fetch.request for fetch in plan(list(asked), gap, span)]
+def fetched(*requests: Any, gap: int = 0, span: int = 10**9) -> list[Any]:
+    return [fetch.request for fetch in plan(list(requests), gap, span)]
 
 
-@given(st.lists(requests, max_size=30), gaps, spans)
+@given(st.lists(byte_requests, max_size=30), gaps, spans)
 def test_each_request_is_a_member_once_and_bounds_are_kept(
-    asked: list[Any], gap: int, span: int
+    requests: list[Any], gap: int, span: int
 ) -> None:
-    fetches = plan(asked, gap, span)
+    fetches = plan(requests, gap, span)
     members = [member for fetch in fetches for member in fetch.members]
-    assert sorted(place for place, _ in members) == list(range(len(asked)))
-    assert all(asked[place] == request for place, request in members)
+    assert sorted(place for place, _ in members) == list(range(len(requests)))
+    assert all(requests[place] == request for place, request in members)
     for fetch in fetches:
         if not isinstance(fetch.request, RangeByteRequest):
             continue
@@ -54,9 +54,9 @@ def test_each_request_is_a_member_once_and_bounds_are_kept(
             assert reach - fetch.request.start <= max(span, *(r.end - r.start for r in inside))
 
 
-@given(st.lists(requests, max_size=30), gaps, spans)
-def test_nested_requests_are_read_once(asked: list[Any], gap: int, span: int) -> None:
-    wanted = [fetch.request for fetch in plan(asked, gap, span)]
+@given(st.lists(byte_requests, max_size=30), gaps, spans)
+def test_nested_requests_are_read_once(requests: list[Any], gap: int, span: int) -> None:
+    wanted = [fetch.request for fetch in plan(requests, gap, span)]
     assert None not in wanted or wanted == [None]
     assert sum(isinstance(request, OffsetByteRequest) for request in wanted) <= 1
     assert sum(isinstance(request, SuffixByteRequest) for request in wanted) <= 1
@@ -66,11 +66,11 @@ def test_nested_requests_are_read_once(asked: list[Any], gap: int, span: int) ->
         assert not (other_start <= start and end <= other_end)
 
 
-@given(st.integers(0, len(DATA)), st.lists(requests, max_size=20), gaps, spans)
+@given(st.integers(0, len(DATA)), st.lists(byte_requests, max_size=20), gaps, spans)
 def test_the_slice_of_each_member_is_the_requested_bytes(
-    size: int, asked: list[Any], gap: int, span: int
+    size: int, requests: list[Any], gap: int, span: int
 ) -> None:
-    for request, members in plan(asked, gap, span):
+    for request, members in plan(requests, gap, span):
         start, end = resolve(request, size)
         data = memoryview(DATA)[start:end]
         parts = slice_members(data, request, members)
@@ -83,11 +83,11 @@ def test_the_slice_of_each_member_is_the_requested_bytes(
 
 
 @given(st.lists(ranges, max_size=30), st.integers(0, 300))
-def test_neighbours_are_merged_in_any_order(asked: list[RangeByteRequest], gap: int) -> None:
-    nonempty = [request for request in asked if request.start < request.end]
+def test_neighbours_are_merged_in_any_order(requests: list[RangeByteRequest], gap: int) -> None:
+    nonempty = [request for request in requests if request.start < request.end]
 
-    def bounds(requests: list[RangeByteRequest]) -> set[tuple[int, int]]:
-        return {(r.start, r.end) for r in fetched(*requests, gap=gap)}
+    def bounds(byte_requests: list[RangeByteRequest]) -> set[tuple[int, int]]:
+        return {(r.start, r.end) for r in fetched(*byte_requests, gap=gap)}
 
     assert bounds(nonempty) == bounds(nonempty[::-1])
     found = sorted(bounds(nonempty))
@@ -95,8 +95,8 @@ def test_neighbours_are_merged_in_any_order(asked: list[RangeByteRequest], gap: 
     assert all(right[0] - left[1] > gap for left, right in itertools.pairwise(found))
 
 
-@given(st.lists(requests, max_size=30), st.integers(-300, 300), st.integers(-2, 3000))
-def test_negative_limits_mean_the_same_as_in_zarr(asked: list[Any], gap: int, span: int) -> None:
+@given(st.lists(byte_requests, max_size=30), st.integers(-300, 300), st.integers(-2, 3000))
+def test_negative_limits_mean_the_same_as_in_zarr(requests: list[Any], gap: int, span: int) -> None:
     zarrs = pytest.importorskip("zarr.core._coalesce")
     if gap >= 0 and span >= 0:
         gap = -1 - gap
@@ -104,11 +104,11 @@ def test_negative_limits_mean_the_same_as_in_zarr(asked: list[Any], gap: int, sp
         zarr_requests.RangeByteRequest(request.start, request.end)
         if isinstance(request, RangeByteRequest)
         else request
-        for request in asked
+        for request in requests
     ]
     groups, alone = zarrs.coalesce_ranges(of_zarr, max_gap_bytes=gap, max_coalesced_bytes=span)
     expected = [[place for place, _ in group] for group in (*groups, *([one] for one in alone))]
-    fetches = plan(asked, gap, span)
+    fetches = plan(requests, gap, span)
     assert sorted(expected) == sorted([place for place, _ in each.members] for each in fetches)
     for fetch in fetches:
         parts = [request for _, request in fetch.members]
@@ -130,16 +130,24 @@ def test_a_range_above_the_limit_is_read_alone_with_nested_ranges() -> None:
 
 def test_a_range_that_starts_inside_an_offset_is_served_from_it() -> None:
     offset = OffsetByteRequest(50)
-    asked = [RangeByteRequest(60, 70), OffsetByteRequest(90), offset, RangeByteRequest(1000, 1001)]
-    assert fetched(*asked) == [offset]
+    requests = [
+        RangeByteRequest(60, 70),
+        OffsetByteRequest(90),
+        offset,
+        RangeByteRequest(1000, 1001),
+    ]
+    assert fetched(*requests) == [offset]
     # Its own bytes would be read whatever it costs: the end is not known.
     assert fetched(RangeByteRequest(40, 60), offset) == [RangeByteRequest(40, 60), offset]
 
 
 def test_only_the_longest_suffix_is_read_and_it_serves_only_suffixes() -> None:
-    asked = [SuffixByteRequest(5), SuffixByteRequest(9), SuffixByteRequest(9)]
-    assert fetched(*asked) == [SuffixByteRequest(9)]
-    assert fetched(*asked, RangeByteRequest(0, 1)) == [RangeByteRequest(0, 1), SuffixByteRequest(9)]
+    requests = [SuffixByteRequest(5), SuffixByteRequest(9), SuffixByteRequest(9)]
+    assert fetched(*requests) == [SuffixByteRequest(9)]
+    assert fetched(*requests, RangeByteRequest(0, 1)) == [
+        RangeByteRequest(0, 1),
+        SuffixByteRequest(9),
+    ]
 
 
 def test_empty_requests_join_any_read() -> None:

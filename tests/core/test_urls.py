@@ -30,7 +30,7 @@ CHAINS = [
     "tar://::file:///data/a.tar",
 ]
 
-#: What belongs together, whatever fsspec makes of it.
+#: URLs that fsspec would split, and their links.
 WHOLE = {
     f"s3://{MRAP}/d.zarr": [f"s3://{MRAP}/d.zarr"],
     f"simplecache::s3://{MRAP}": ["simplecache://", f"s3://{MRAP}"],
@@ -92,7 +92,7 @@ def test_an_access_point_is_a_bucket(bucket: str, chain: str, tmp_path: Any) -> 
         ("s3://arn:aws:s3:::bucket/x", "write s3://bucket/x"),
     ],
 )
-def test_what_is_refused(url: str, names: str) -> None:
+def test_what_is_an_error(url: str, names: str) -> None:
     with pytest.raises(StoreURLError, match=names):
         links_of(url)
 

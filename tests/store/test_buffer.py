@@ -64,7 +64,7 @@ def test_an_arrays_raw_bytes(dtype: str, shape: tuple[int, ...]) -> None:
         assert Buffer.from_bytes(array).to_bytes() == array.tobytes()
 
 
-def test_what_has_no_contiguous_bytes_is_refused() -> None:
+def test_what_has_no_contiguous_bytes_is_an_error() -> None:
     strided = np.arange(20, dtype=np.uint8)[::2]
     with pytest.raises(ValueError, match="contiguous"):
         Buffer.from_array_like(strided)

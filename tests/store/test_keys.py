@@ -14,13 +14,13 @@ texts = st.text(st.sampled_from(["/", ".", "a", "b", "\0", " ", "é", "*"]), max
 
 
 @given(texts)
-def test_a_key_stays_below_its_root_or_is_refused(key: str) -> None:
+def test_a_key_stays_below_its_root_or_is_invalid(key: str) -> None:
     try:
         assert check_key(key) == key
     except InvalidKeyError as error:
         assert repr(key) in str(error)
         assert error.key == key
-        # Nothing is refused that plain path arithmetic keeps in place.
+        # A key that path arithmetic does not change is valid.
         assert (
             not key
             or "\0" in key
@@ -44,7 +44,7 @@ def test_every_beginning_of_a_key_is_a_prefix(key: str) -> None:
 
 
 @given(texts)
-def test_a_prefix_begins_some_key_or_is_refused(prefix: str) -> None:
+def test_a_prefix_begins_some_key_or_is_invalid(prefix: str) -> None:
     try:
         check_prefix(prefix)
     except InvalidKeyError as error:
@@ -64,6 +64,6 @@ def test_foo_and_foo_slash_are_the_same_directory(prefix: str, directory: str) -
 
 
 @pytest.mark.parametrize("prefix", [".", "..", "a/.", "a/..", "foo//", "/", 7, None])
-def test_what_is_no_directory_is_refused(prefix: Any) -> None:
+def test_what_is_no_directory_is_an_error(prefix: Any) -> None:
     with pytest.raises(InvalidKeyError):
         directory_prefix(prefix)

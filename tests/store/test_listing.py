@@ -42,12 +42,12 @@ class Bucket(Backend):
         super().__init__(MemoryFileSystem(), Settings())
         self.paths = sorted((ROOT + key for key in keys), key=str.encode)
         self.page_size = page_size
-        #: What was asked for: a prefix of keys, and the number of the page.
-        self.asked: list[tuple[str, int]] = []
+        #: The requests: a prefix of keys, and the number of the page.
+        self.requested: list[tuple[str, int]] = []
         self.levels: list[str] = []
         self.removed: list[str] = []
         self.under_way = self.most = self.cancelled = 0
-        #: Requests that wait for an event before they are answered, and those that fail.
+        #: Requests that wait for an event before their response, and those that fail.
         self.held: dict[tuple[str, int], asyncio.Event] = {}
         self.broken: set[tuple[str, int]] = set()
         self.random = random.Random(0)
@@ -65,7 +65,7 @@ class Bucket(Backend):
                 entries.setdefault(path if recursive or not slash else directory + name + slash)
         size = page_size or self.page_size
         for number, start in enumerate(range(0, max(len(entries), 1), size)):
-            await self.answer((prefix.removeprefix(ROOT), number))
+            await self.respond((prefix.removeprefix(ROOT), number))
             # What ends in a slash may be an object as well, which is listed with what is below.
             found = list(entries)[start : start + size]
             is_prefix = [not recursive and name.endswith("/") for name in found]
@@ -78,8 +78,8 @@ class Bucket(Backend):
                 [name[:-1] for name, yes in zip(found, is_prefix, strict=True) if yes],
             )
 
-    async def answer(self, request: tuple[str, int]) -> None:
-        self.asked.append(request)
+    async def respond(self, request: tuple[str, int]) -> None:
+        self.requested.append(request)
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         try:
@@ -101,7 +101,7 @@ class Bucket(Backend):
         return event
 
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
-        await self.answer(("removing", len(paths)))
+        await self.respond(("removing", len(paths)))
         self.removed += paths
 
     def failure(self, error: Exception) -> Failure:
@@ -121,22 +121,22 @@ def numbered(count: int, prefix: str = "") -> list[str]:
 
 
 async def until(condition: Any) -> None:
-    """Let others run until it is so, or until they have had turns enough."""
+    """Let other tasks run until the condition is true, for at most 1000 turns."""
     for _ in range(1000):
         if condition():
             return
         await asyncio.sleep(0)
-    raise AssertionError("it never came to that")
+    raise AssertionError("the condition never was true")
 
 
 async def settled() -> None:
-    """Let others run for as long as they may take to do what they should not."""
+    """Let other tasks run for long enough to do what they should not."""
     for _ in range(100):
         await asyncio.sleep(0)
 
 
 async def up_to_error(listing: AsyncGenerator[str, None]) -> tuple[list[str], BackendError]:
-    """The keys that came, and the error after them."""
+    """The keys, and the error after them."""
     found = []
     try:
         async for key in listing:
@@ -144,10 +144,10 @@ async def up_to_error(listing: AsyncGenerator[str, None]) -> tuple[list[str], Ba
             found.append(key)
     except BackendError as error:
         return found, error
-    raise AssertionError("no error came")
+    raise AssertionError("no error")
 
 
-# -- The next page is asked for while this one is used ----------------------------------------
+# -- The next page is requested while this one is used ---------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["list", "list_prefix", "list_sizes", "list_dir"])
@@ -156,23 +156,23 @@ async def test_one_page_is_prefetched_and_none_before_the_first(name: str) -> No
     store = store_on(bucket)
     listing = getattr(store, name)(*([] if name == "list" else [""]))
     await settled()
-    assert bucket.asked == []
+    assert bucket.requested == []
     for page in range(4):
         for _ in range(2):
             await anext(listing)
             # A program that does not wait for anything has the next page requested all the same.
-            assert len(bucket.asked) == min(page + 2, 4)
+            assert len(bucket.requested) == min(page + 2, 4)
         await settled()
-        assert len(bucket.asked) == min(page + 2, 4)
+        assert len(bucket.requested) == min(page + 2, 4)
     assert await collect(listing) == []
-    assert len(bucket.asked) == 4
+    assert len(bucket.requested) == 4
 
 
 async def test_a_test_for_one_key_requests_one_page() -> None:
     bucket = Bucket(numbered(8))
     assert not await store_on(bucket).is_empty("")
     await settled()
-    assert bucket.asked == [("", 0)]
+    assert bucket.requested == [("", 0)]
 
 
 @pytest.mark.parametrize("fan_out", [1, 3])
@@ -229,7 +229,7 @@ def test_a_loop_may_end_in_the_middle_of_a_listing(
     bucket.held.clear()
     del listing
     gc.collect()
-    # asyncio logs tasks that were destroyed, errors nobody asked for, generators it cannot close.
+    # asyncio logs destroyed tasks, errors that were not retrieved, generators it cannot close.
     assert caplog.messages == []
 
 
@@ -240,7 +240,7 @@ async def test_an_error_comes_after_all_keys_before_it() -> None:
     assert found == numbered(4)
     assert "page 2" in str(error)
     assert isinstance(error.__cause__, ConnectionError)
-    assert len(bucket.asked) == 3
+    assert len(bucket.requested) == 3
 
 
 async def test_an_error_that_is_not_awaited_is_dropped_silently(
@@ -260,7 +260,7 @@ async def test_being_cancelled_cancels_the_page_that_is_awaited() -> None:
     bucket = Bucket(numbered(8))
     bucket.hold(("", 1))
     consuming = asyncio.create_task(listed(store_on(bucket).list()))
-    await until(lambda: bucket.under_way == 1 and len(bucket.asked) == 2)
+    await until(lambda: bucket.under_way == 1 and len(bucket.requested) == 2)
     await settled()
     consuming.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -281,7 +281,7 @@ async def test_the_next_page_is_requested_while_one_is_deleted() -> None:
     bucket = Bucket(numbered(6))
     gate = bucket.hold(("removing", 2))
     deleting = asyncio.create_task(store_on(bucket).delete_dir(""))
-    await until(lambda: ("", 1) in bucket.asked)
+    await until(lambda: ("", 1) in bucket.requested)
     assert bucket.removed == []
     gate.set()
     await deleting
@@ -305,7 +305,7 @@ async def test_paths_that_are_not_keys_are_not_listed(paths: list[str], page_siz
     assert await store.is_empty("") == (not keys)
     children = await collect(store.list_dir(""))
     assert len(children) == len(set(children))
-    # A service tells of prefixes, not of what is below.
+    # A service lists prefixes, and not the keys below them.
     assert (
         {key.partition("/")[0] for key in keys} <= set(children) <= set("/".join(paths).split("/"))
     )
@@ -319,13 +319,13 @@ async def test_sizes_that_are_not_listed_are_requested() -> None:
                 yield Page(objects, page.prefixes)
 
         async def size(self, path: str) -> int | None:
-            self.asked.append((path.removeprefix(ROOT), -1))
+            self.requested.append((path.removeprefix(ROOT), -1))
             return 1000
 
     for fan_out in (1, 3):
         bucket = Sizeless(["a/1", "b/1", "b/2", "c/1"], page_size=3)
         assert await store_on(bucket).getsize_prefix("", fan_out=fan_out) == 2006
-        assert sorted(key for key, page in bucket.asked if page < 0) == ["a/1", "c/1"]
+        assert sorted(key for key, page in bucket.requested if page < 0) == ["a/1", "c/1"]
         sizes = await collect(store_on(bucket).list_sizes(fan_out=fan_out))
         assert sizes == [("a/1", None), ("b/1", 3), ("b/2", 3), ("c/1", None)]
 
@@ -389,16 +389,16 @@ async def test_the_fan_out_is_the_number_of_concurrent_listings(method: str) -> 
     using = asyncio.ensure_future(listing if method == "getsize_prefix" else collect(listing))
     await until(lambda: bucket.under_way == 3)
     await settled()
-    assert bucket.asked == [("", 0), ("a/", 0), ("b/", 0), ("c/", 0)]
+    assert bucket.requested == [("", 0), ("a/", 0), ("b/", 0), ("c/", 0)]
     gate.set()
     await using
     assert bucket.most == 3
     # One request for the level, and one for each prefix.
-    assert len(bucket.asked) == 7
+    assert len(bucket.requested) == 7
 
 
 @pytest.mark.parametrize("fan_out", [0, -1])
-async def test_a_fan_out_below_one_is_refused(fan_out: int) -> None:
+async def test_a_fan_out_below_one_is_an_error(fan_out: int) -> None:
     bucket = Bucket(["a/1"])
     store = store_on(bucket)
     for use in (
@@ -408,7 +408,7 @@ async def test_a_fan_out_below_one_is_refused(fan_out: int) -> None:
     ):
         with pytest.raises(ValueError, match=rf"fan_out is at least 1, got {fan_out}"):
             await use
-    assert bucket.asked == []
+    assert bucket.requested == []
 
 
 async def test_a_single_prefix_is_split_at_the_level_below() -> None:
@@ -417,19 +417,19 @@ async def test_a_single_prefix_is_split_at_the_level_below() -> None:
     bucket = Bucket(keys, page_size=10)
     assert await collect(store_on(bucket).list_prefix("", fan_out=2)) == sorted(keys)
     assert bucket.levels == ["", "group/", "group/array/", "group/array/c/"]
-    assert bucket.asked[4:] == [(f"group/array/c/{row}/", 0) for row in "012"]
+    assert bucket.requested[4:] == [(f"group/array/c/{row}/", 0) for row in "012"]
 
 
 async def test_without_prefixes_no_further_request_is_sent() -> None:
     bucket = Bucket(numbered(6))
     assert await collect(store_on(bucket).list_prefix("", fan_out=4)) == numbered(6)
-    assert bucket.asked == [("", 0), ("", 1), ("", 2)]
+    assert bucket.requested == [("", 0), ("", 1), ("", 2)]
 
 
 async def test_nothing_is_requested_below_a_prefix_that_is_not_listable() -> None:
     bucket = Bucket(["a/1", "/1", "/2", "../1", "./1", "b/1"], page_size=10)
     assert await collect(store_on(bucket).list_prefix("", fan_out=4)) == ["a/1", "b/1"]
-    assert bucket.asked == [("", 0), ("a/", 0), ("b/", 0)]
+    assert bucket.requested == [("", 0), ("a/", 0), ("b/", 0)]
 
 
 async def test_a_listing_whose_keys_are_buffered_waits() -> None:
@@ -438,15 +438,15 @@ async def test_a_listing_whose_keys_are_buffered_waits() -> None:
     pages = fan_out_pages(bucket, ROOT, "", fan_out=3, max_buffered_keys=10)
     first = await anext(pages)
     await settled()
-    waiting = 2 * sum(prefix in ("b/", "c/") for prefix, _ in bucket.asked)
-    # The bound, and a page of each that was under way.
+    waiting = 2 * sum(prefix in ("b/", "c/") for prefix, _ in bucket.requested)
+    # The maximum, and one page of each request in flight.
     assert 10 <= waiting <= 10 + 2 * 2
-    asked = len(bucket.asked)
+    requested = len(bucket.requested)
     gate.set()
     for _ in range(10):
-        # The one whose turn it is goes on.
+        # Only the listing whose pages are next continues.
         await anext(pages)
-    assert all(prefix == "a/" for prefix, _ in bucket.asked[asked:])
+    assert all(prefix == "a/" for prefix, _ in bucket.requested[requested:])
     rest = [path async for page in pages for path, _ in page.objects]
     assert len(first.objects) + 20 + len(rest) == 120
 
@@ -482,8 +482,8 @@ async def test_an_error_of_the_first_level_is_raised_after_the_pages_before_it()
 
 async def test_a_listing_that_is_cancelled_by_other_code_does_not_hang() -> None:
     class Cancelling(Bucket):
-        async def answer(self, request: tuple[str, int]) -> None:
-            await super().answer(request)
+        async def respond(self, request: tuple[str, int]) -> None:
+            await super().respond(request)
             if request == ("b/", 0):
                 raise asyncio.CancelledError
 

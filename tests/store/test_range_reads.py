@@ -32,15 +32,15 @@ KEYS = [*SIZES, "missing"]
 # Most bounds near the end of the largest value, or near each other.
 bounds = st.integers(0, 1300) | st.integers(980, 1020) | st.integers(0, 5)
 lengths = st.integers(0, 30) | st.integers(0, 1300)
-requests = st.one_of(
+byte_requests = st.one_of(
     st.builds(lambda start, length: RangeByteRequest(start, start + length), bounds, lengths),
     bounds.map(OffsetByteRequest),
     bounds.map(SuffixByteRequest),
     st.none(),
 )
-of_many = st.lists(st.tuples(st.sampled_from(KEYS), requests), max_size=20)
+of_many = st.lists(st.tuples(st.sampled_from(KEYS), byte_requests), max_size=20)
 of_one = st.sampled_from(KEYS).flatmap(
-    lambda key: st.lists(st.tuples(st.just(key), requests), min_size=2, max_size=6)
+    lambda key: st.lists(st.tuples(st.just(key), byte_requests), min_size=2, max_size=6)
 )
 asked_for = of_one | of_many
 gaps, spans = st.integers(0, 300), st.integers(0, 1500)
@@ -60,10 +60,10 @@ class Reader:
         size = SIZES[key]
         if is_out_of_range(request, size):
             shown = None if is_empty_request(request) else size
-            return await self.refuse(key, request, shown)
+            return await self.reject(key, request, shown)
         return memoryview(VALUES[key])[slice(*resolve(request, size))]
 
-    async def refuse(self, key: str, request: Any, size: int | None) -> memoryview:
+    async def reject(self, key: str, request: Any, size: int | None) -> memoryview:
         assert size in (None, SIZES[key]) or self.out_of_range == "empty"
         if self.out_of_range == "empty":
             return memoryview(b"")
@@ -72,42 +72,42 @@ class Reader:
 
 @given(asked_for, gaps, spans, st.sampled_from(["raise", "empty"]))
 def test_merged_reads_return_the_same_as_single_reads(
-    asked: list[tuple[str, Any]], gap: int, span: int, out_of_range: str
+    requests: list[tuple[str, Any]], gap: int, span: int, out_of_range: str
 ) -> None:
     async def one_by_one() -> tuple[list[Any], list[Any]]:
-        reader, answers, refused = Reader(out_of_range), [], []
-        for key, request in asked:
+        reader, results, rejected = Reader(out_of_range), [], []
+        for key, request in requests:
             try:
-                answers.append(await reader.read(key, request))
+                results.append(await reader.read(key, request))
             except ByteRangeError:
-                refused.append((key, request))
-        return answers, refused
+                rejected.append((key, request))
+        return results, rejected
 
     async def merged() -> tuple[list[Any], list[Any], int]:
-        reader, refused = Reader(out_of_range), []
-        answers: dict[int, Any] = {}
-        fetches = plan(iter(asked), max_gap_bytes=gap, max_coalesced_bytes=span)
+        reader, rejected = Reader(out_of_range), []
+        results: dict[int, Any] = {}
+        fetches = plan(iter(requests), max_gap_bytes=gap, max_coalesced_bytes=span)
         for fetch in fetches:
             try:
-                for place, data in await read_fetch(reader.read, reader.refuse, fetch):
-                    assert place not in answers
-                    answers[place] = data
+                for place, data in await read_fetch(reader.read, reader.reject, fetch):
+                    assert place not in results
+                    results[place] = data
             except ByteRangeError as error:
-                refused.append((error.key, error.byte_range))
+                rejected.append((error.key, error.byte_range))
         assert len(reader.reads) == len(fetches)
-        return [answers[place] for place in sorted(answers)], refused, len(fetches)
+        return [results[place] for place in sorted(results)], rejected, len(fetches)
 
-    expected, expected_refused = asyncio.run(one_by_one())
-    answers, refused, reads = asyncio.run(merged())
-    assert bool(refused) == bool(expected_refused)
+    expected, expected_rejected = asyncio.run(one_by_one())
+    results, rejected, reads = asyncio.run(merged())
+    assert bool(rejected) == bool(expected_rejected)
     # The error of a fetch names one of its requests that are out of range.
-    assert all(pair in expected_refused for pair in refused)
-    assert refused or answers == expected
-    assert reads <= len(set(asked))
+    assert all(pair in expected_rejected for pair in rejected)
+    assert rejected or results == expected
+    assert reads <= len(set(requests))
 
 
-@given(st.lists(requests, min_size=1, max_size=12), st.data())
-def test_all_methods_of_a_store_return_the_same_bytes(asked: list[Any], data: Any) -> None:
+@given(st.lists(byte_requests, min_size=1, max_size=12), st.data())
+def test_all_methods_of_a_store_return_the_same_bytes(requests: list[Any], data: Any) -> None:
     gap, span = data.draw(gaps), data.draw(spans)
     mode = data.draw(st.sampled_from(["raise", "empty"]))
 
@@ -115,13 +115,13 @@ def test_all_methods_of_a_store_return_the_same_bytes(asked: list[Any], data: An
         store = FsspecStore.from_url(f"memory://{uuid.uuid4()}", out_of_range=mode)
         await store.set("value", Buffer.from_bytes(VALUES["value"]))
         expected = []
-        refused = []
-        for request in asked:
+        rejected = []
+        for request in requests:
             try:
                 expected.append(await store.get("value", None, request))
             except ByteRangeError:
-                refused.append(request)
-        pairs = [("value", request) for request in asked]
+                rejected.append(request)
+        pairs = [("value", request) for request in requests]
         limits = {"max_gap_bytes": gap, "max_coalesced_bytes": span}
 
         async def by_partial_values() -> list[Any]:
@@ -130,21 +130,21 @@ def test_all_methods_of_a_store_return_the_same_bytes(asked: list[Any], data: An
         async def by_ranges() -> list[Any]:
             found = {}
             try:
-                async for batch in store.get_ranges("value", asked, **limits):
+                async for batch in store.get_ranges("value", requests, **limits):
                     found.update(batch)
             except* ByteRangeError as group:
                 raise group.exceptions[0] from None
-            return [found[place] for place in range(len(asked))]
+            return [found[place] for place in range(len(requests))]
 
         async def by_many() -> list[Any]:
             triples = ((key, None, request) for key, request in pairs)
             return sorted([bytes(value) async for _, value in store._get_many(triples)])
 
         for call in (by_partial_values, by_ranges, by_many):
-            if refused:
+            if rejected:
                 with pytest.raises(ByteRangeError) as caught:
                     await call()
-                assert caught.value.byte_range in refused
+                assert caught.value.byte_range in rejected
                 assert caught.value.key == "value"
             elif call is by_many:
                 assert await call() == sorted(map(bytes, expected))
@@ -155,9 +155,9 @@ def test_all_methods_of_a_store_return_the_same_bytes(asked: list[Any], data: An
 
 
 @pytest.mark.parametrize(
-    ("asked", "refused", "size"),
+    ("requests", "rejected", "size"),
     [
-        # All past the end: the read itself is refused, which nobody asked for.
+        # All past the end: the merged read itself is out of range.
         ([RangeByteRequest(1100, 1110), RangeByteRequest(1120, 1130)], 0, 1000),
         # One before the end, so that the read shows where that is.
         ([RangeByteRequest(1120, 1130), RangeByteRequest(990, 1010)], 0, 1000),
@@ -168,21 +168,21 @@ def test_all_methods_of_a_store_return_the_same_bytes(asked: list[Any], data: An
     ],
 )
 async def test_errors_name_the_callers_request_and_not_the_fetch(
-    asked: list[Any], refused: int, size: int | None
+    requests: list[Any], rejected: int, size: int | None
 ) -> None:
-    async def answer(out_of_range: str) -> list[Any]:
+    async def read_all(out_of_range: str) -> list[Any]:
         reader = Reader(out_of_range)
-        fetches = plan((("value", part) for part in asked), max_gap_bytes=300)
+        fetches = plan((("value", part) for part in requests), max_gap_bytes=300)
         assert len(fetches) == 1
-        answers = await read_fetch(reader.read, reader.refuse, fetches[0])
+        results = await read_fetch(reader.read, reader.reject, fetches[0])
         assert len(reader.reads) == 1
-        return [bytes(data or b"") for _, data in sorted(answers, key=lambda pair: pair[0])]
+        return [bytes(data or b"") for _, data in sorted(results, key=lambda pair: pair[0])]
 
     with pytest.raises(ByteRangeError) as caught:
-        await answer("raise")
-    assert caught.value.byte_range == asked[refused]
+        await read_all("raise")
+    assert caught.value.byte_range == requests[rejected]
     assert caught.value.size == size
-    assert await answer("empty") == [VALUES["value"][slice(*resolve(r, 1000))] for r in asked]
+    assert await read_all("empty") == [VALUES["value"][slice(*resolve(r, 1000))] for r in requests]
 
 
 class Watched(FsspecStore):
@@ -240,10 +240,10 @@ async def test_parts_are_not_copied(store: Watched) -> None:
     await put(store, "shard", SPAN)
     half = SPAN // 2
     # All of it, and all of it again: a copy of either would be seen.
-    asked = [("shard", RangeByteRequest(at, at + half)) for at in (0, half, 0, half)]
+    requests = [("shard", RangeByteRequest(at, at + half)) for at in (0, half, 0, half)]
     tracemalloc.start()
     try:
-        values = await store.get_partial_values(None, asked)
+        values = await store.get_partial_values(None, requests)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -259,8 +259,8 @@ async def test_repeated_requests_are_read_once(store: Watched) -> None:
     await put(store, "a", 400)
     await put(store, "b", 400)
     same = [RangeByteRequest(0, 9), OffsetByteRequest(390), SuffixByteRequest(3)]
-    asked = [("a", request) for request in same * 3] + [("b", None), ("b", same[0])] * 2
-    values = await store.get_partial_values(None, asked)
+    requests = [("a", request) for request in same * 3] + [("b", None), ("b", same[0])] * 2
+    values = await store.get_partial_values(None, requests)
     assert sorted(len(value) for value in values if value is not None) == sorted(
         [9, 10, 3] * 3 + [400, 9] * 2
     )
@@ -322,8 +322,8 @@ async def test_many_values_have_the_buffer_class_of_their_request(store: Watched
         pass
 
     await put(store, "a", 400)
-    requests = [("a", BufferPrototype(Mine), FAR[0]), ("a", None, RangeByteRequest(0, 8))]
-    got = [value async for _, value in store._get_many(requests)]
+    byte_requests = [("a", BufferPrototype(Mine), FAR[0]), ("a", None, RangeByteRequest(0, 8))]
+    got = [value async for _, value in store._get_many(byte_requests)]
     assert {type(value): len(value) for value in got if value is not None} == {Mine: 400, Buffer: 8}
     assert len(store.reads) == 1
 

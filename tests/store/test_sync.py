@@ -50,7 +50,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Buffer):
         return value.to_bytes()
     if isinstance(value, Versioned):
-        # A version is the place's own.
+        # Versions differ between stores.
         return value.value.to_bytes(), type(value.version)
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
@@ -100,18 +100,18 @@ CALLS = st.one_of(
 
 async def asynchronous(store: FsspecStore, name: str, args: tuple[Any, ...]) -> Any:
     try:
-        answer = getattr(store, name)(*args)
-        if isinstance(answer, AsyncGenerator):
-            return sorted_plain([item async for item in answer])
-        return plain(await answer)
+        result = getattr(store, name)(*args)
+        if isinstance(result, AsyncGenerator):
+            return sorted_plain([item async for item in result])
+        return plain(await result)
     except (Exception, BaseExceptionGroup) as error:
         return type(error), str(error)
 
 
 def blocking(store: FsspecStore, name: str, args: tuple[Any, ...]) -> Any:
     try:
-        answer = getattr(store.sync, name)(*args)
-        return sorted_plain(list(answer)) if inspect.isgenerator(answer) else plain(answer)
+        result = getattr(store.sync, name)(*args)
+        return sorted_plain(list(result)) if inspect.isgenerator(result) else plain(result)
     except (Exception, BaseExceptionGroup) as error:
         return type(error), str(error)
 
@@ -163,8 +163,8 @@ def compare(one: FsspecStore, other: FsspecStore, calls: list[tuple[str, Any]]) 
         store.with_read_only(False).sync.clear()
 
 
-def comparable(answers: list[Any], store: FsspecStore) -> str:
-    return repr(answers).replace(store.url, "store")
+def comparable(results: list[Any], store: FsspecStore) -> str:
+    return repr(results).replace(store.url, "store")
 
 
 def public_methods(of: type) -> dict[str, inspect.Signature]:
@@ -274,7 +274,7 @@ def test_an_interruption_before_the_wait_leaves_nothing_running(
 
 
 class Counted:
-    """A generator that says how far it was taken, and that it was closed."""
+    """A generator that records how many items were taken, and that it was closed."""
 
     def __init__(self, size: int) -> None:
         self.taken = 0

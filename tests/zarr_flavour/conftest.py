@@ -1,6 +1,6 @@
 """Skipped tests of zarr are failures, except those that docs/zarr.md lists.
 
-And how many random sequences there are.
+The option ``--sequences`` sets the number of random sequences.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pages.reader import ROOT
 from servers import fixtures
 from zarr.testing.store import StoreTests
 
-#: Reasons of ours, each a row of the page's table.
+#: Reasons of this project, each a row of the page's table.
 LISTED = frozenset(
     re.findall(r"^\| `(cannot: [^`]+)` \|", (ROOT / "docs" / "zarr.md").read_text(), re.MULTILINE)
 )
@@ -36,8 +36,8 @@ def sequences(pytestconfig: pytest.Config) -> int | None:
     return number
 
 
-def why_refused(of_zarr: bool, reason: str, raised_in: list[Path]) -> str | None:
-    """Why a skip is a failure, or `None` where it is none."""
+def why_failed(of_zarr: bool, reason: str, raised_in: list[Path]) -> str | None:
+    """Why a skip is a failure; `None` if it is allowed."""
     if Path(fixtures.__file__) in raised_in:
         return None  # A server that is not installed, which on CI is a failure anyway.
     if of_zarr:
@@ -56,8 +56,8 @@ def pytest_runtest_makereport(
         cls: Any = getattr(item, "cls", None)
         of_zarr = isinstance(cls, type) and issubclass(cls, StoreTests)
         raised_in = [Path(str(entry.path)) for entry in call.excinfo.traceback]
-        refusal = why_refused(of_zarr, str(call.excinfo.value), raised_in)
-        if refusal is not None:
+        failure = why_failed(of_zarr, str(call.excinfo.value), raised_in)
+        if failure is not None:
             report.outcome = "failed"
-            report.longrepr = refusal
+            report.longrepr = failure
     return report

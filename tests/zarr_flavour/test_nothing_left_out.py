@@ -14,8 +14,8 @@ from pages.reader import ROOT
 from servers import fixtures
 from zarr.testing.store import StoreTests
 
-from zarr_flavour import held, test_zarrs_own_rules
-from zarr_flavour.conftest import LISTED, why_refused
+from zarr_flavour import renamed_keys, test_zarrs_own_rules
+from zarr_flavour.conftest import LISTED, why_failed
 from zarr_flavour.test_zarrs_own_rules import OwnRules
 
 PAGE = (ROOT / "docs" / "zarr.md").read_text()
@@ -31,11 +31,11 @@ def overridden(cls: type) -> set[str]:
     """Names of zarr's that the project's own classes define again."""
     own = [base for base in cls.__mro__ if base.__module__ == test_zarrs_own_rules.__name__]
     defined = {name for base in own for name in vars(base)}
-    # Python gives every class some of its own.
+    # Python defines some in every class.
     return {name for name in defined & vars(StoreTests).keys() if not name.startswith("__")}
 
 
-#: What zarr leaves to whoever runs its tests.
+#: What a user of zarr's tests must define.
 LEFT_OPEN = {
     name
     for name, member in vars(StoreTests).items()
@@ -61,8 +61,8 @@ def test_no_test_of_zarrs_is_marked(service: str) -> None:
     names = [name for name in dir(StoreTests) if name.startswith("test_")]
     assert len(names) > 30
     for name in names:
-        theirs = getattr(getattr(StoreTests, name), "pytestmark", [])
-        assert getattr(getattr(cls, name), "pytestmark", []) == theirs, name
+        of_zarr = getattr(getattr(StoreTests, name), "pytestmark", [])
+        assert getattr(getattr(cls, name), "pytestmark", []) == of_zarr, name
     assert not getattr(cls, "pytestmark", [])
 
 
@@ -71,7 +71,7 @@ def test_the_sequences_are_zarrs_own() -> None:
         assert vars(test_zarrs_own_rules)[name] is getattr(zarr.testing.stateful, name)
 
 
-def test_the_page_says_on_what_zarr_would_skip() -> None:
+def test_the_page_has_every_reason_for_which_zarr_skips() -> None:
     source = inspect.getsource(zarr.testing.store)
     reasons = set(re.findall(r'pytest\.skip\("([^"]+)"\)', source))
     assert reasons
@@ -80,16 +80,16 @@ def test_the_page_says_on_what_zarr_would_skip() -> None:
         assert f"| `{reason}` |" in PAGE, reason
 
 
-def test_the_page_says_where_keys_are_spelled() -> None:
-    """Every service is in the table, with the store that each kind of sequence is given."""
-    table = PAGE.partition("### Where a sequence")[2].partition("\n##")[0]
+def test_the_page_states_where_keys_are_renamed() -> None:
+    """Every service is in the table, with the store of each kind of sequence."""
+    table = PAGE.partition("### Sequences with other key names")[2].partition("\n##")[0]
     rows = dict(re.findall(r"^\| (\w+) \| ([^|]+ \| [^|]+) \|", table, re.MULTILINE))
     for service, cls in suites().items():
         shown = [
-            "as they are" if held_as is plain else f"`{held_as.__name__}`"
-            for held_as, plain in (
-                (cls.keys_held, OwnRules.keys_held),
-                (cls.groups_held, OwnRules.groups_held),
+            "unchanged" if wrapper is plain else f"`{wrapper.__name__}`"
+            for wrapper, plain in (
+                (cls.store_for_keys, OwnRules.store_for_keys),
+                (cls.store_for_groups, OwnRules.store_for_groups),
             )
         ]
         assert rows[service].split(" | ") == shown, service
@@ -97,17 +97,17 @@ def test_the_page_says_where_keys_are_spelled() -> None:
 
 def test_a_skip_that_is_not_listed_is_a_failure() -> None:
     here, server = [Path(__file__)], [Path(__file__), Path(fixtures.__file__)]
-    assert why_refused(True, "store does not support deletes", here)
-    assert why_refused(False, "because", here)
-    assert why_refused(True, "MinIO is not installed", server) is None
+    assert why_failed(True, "store does not support deletes", here)
+    assert why_failed(False, "because", here)
+    assert why_failed(True, "MinIO is not installed", server) is None
     assert LISTED
     for reason in LISTED:
-        assert why_refused(False, reason, here) is None
-        assert why_refused(True, reason, here)
+        assert why_failed(False, reason, here) is None
+        assert why_failed(True, reason, here)
 
 
-def test_what_takes_a_key_is_spelled() -> None:
-    """Or a sequence would ask for a name that it never wrote."""
+def test_every_method_with_a_key_renames_it() -> None:
+    """Otherwise a sequence would read another key than it wrote."""
     takes_keys = {"key", "prefix", "requests", "values", "key_ranges"}
     names = {
         name
@@ -115,7 +115,7 @@ def test_what_takes_a_key_is_spelled() -> None:
         for name, member in vars(base).items()
         if inspect.isfunction(member) and takes_keys & inspect.signature(member).parameters.keys()
     }
-    # zarr 3.1's own, all of them by way of `get`; zarr 3.0's, which zarr itself never calls.
-    by_way_of_get = {"_get_bytes", "_get_bytes_sync", "_get_json", "_get_json_sync"}
+    # Methods of zarr 3.1 that call `get`.
+    by_get = {"_get_bytes", "_get_bytes_sync", "_get_json", "_get_json_sync"}
     assert {"get", "list_dir", "delete_dir"} <= names
-    assert names - by_way_of_get - vars(held.Spelled).keys() == set()
+    assert names - by_get - vars(renamed_keys.RenamedKeys).keys() == set()

@@ -225,7 +225,7 @@ def test_open_store_takes_what_says_where_the_data_are(tmp_path: Path) -> None:
         assert zarr.open_array(store=store, mode="r")[:].tolist() == [7] * 4
 
 
-def test_open_store_refuses_options_beside_what_has_its_own(tmp_path: Path) -> None:
+def test_open_store_rejects_options_of_a_store_that_has_its_own(tmp_path: Path) -> None:
     mapper = fsspec.get_mapper(str(tmp_path))
     with pytest.raises(TypeError, match="FSMap, which has its own"):
         open_store(mapper, {"auto_mkdir": True})

@@ -30,26 +30,26 @@ MEMBERS = sorted(
     | {"__enter__", "__exit__"}
 )
 
-#: Where a default is not zarr's: bounds that were measured, and as many fetches as a store has room
-#: for. zarr's pipelines say theirs by themselves.
+#: Parameters whose default is not zarr's: measured limits, and the store's own concurrency. zarr's
+#: pipelines pass their values.
 OWN_DEFAULTS = {"max_concurrency", "max_gap_bytes", "max_coalesced_bytes"}
 
 
 def differences(theirs: Any, ours: Any) -> list[str]:
-    """What of a call that zarr's method takes the other would not, or would take otherwise."""
+    """Parameters of zarr's method that the other method lacks, or that differ."""
     found = []
     of_theirs = inspect.signature(theirs).parameters
     of_ours = inspect.signature(ours).parameters
-    for place, (name, asked) in enumerate(of_theirs.items()):
+    for place, (name, expected) in enumerate(of_theirs.items()):
         taken = of_ours.get(name)
         if taken is None:
             found.append(f"{name} is missing")
             continue
-        if taken.kind != asked.kind:
+        if taken.kind != expected.kind:
             found.append(f"{name} is {taken.kind.description}")
-        if asked.kind is not asked.KEYWORD_ONLY and list(of_ours)[place] != name:
+        if expected.kind is not expected.KEYWORD_ONLY and list(of_ours)[place] != name:
             found.append(f"{name} has another place")
-        if asked.default not in (asked.empty, taken.default) and (
+        if expected.default not in (expected.empty, taken.default) and (
             name not in OWN_DEFAULTS or taken.default is taken.empty
         ):
             found.append(f"{name} is {taken.default} by default")
@@ -63,7 +63,7 @@ def differences(theirs: Any, ours: Any) -> list[str]:
                 taken.VAR_POSITIONAL,
             )
         ):
-            found.append(f"{name} is asked for")
+            found.append(f"{name} is required")
     return found
 
 
@@ -124,7 +124,7 @@ def test_a_path_in_the_store_is_zarrs_getter_and_setter(tmp_path: Path) -> None:
     assert isinstance(path, zarr.abc.store.ByteSetter)
 
 
-# -- Ranges: the answers of zarr's own default -----------------------------------------------------
+# -- Ranges: the results of zarr's own default -----------------------------------------------------
 
 SIZE = 60
 VALUE = bytes(range(SIZE))
@@ -143,7 +143,7 @@ Outcome = tuple[dict[int, bytes], int, set[type[BaseException]]]
 
 
 async def outcome(batches: Any) -> Outcome:
-    """Answers by their place, how many fetches they came by, and what was raised of them."""
+    """The values by index, the number of fetches, and the types of the errors."""
     found: dict[int, bytes] = {}
     count = 0
     raised: set[type[BaseException]] = set()
@@ -160,11 +160,11 @@ async def outcome(batches: Any) -> Outcome:
     return found, count, raised
 
 
-def blocking_outcome(answers: Any) -> tuple[dict[int, bytes], set[type[BaseException]]]:
+def blocking_outcome(read: Any) -> tuple[dict[int, bytes], set[type[BaseException]]]:
     found: dict[int, bytes] = {}
     raised: set[type[BaseException]] = set()
     try:
-        found = {place: value.to_bytes() for place, value in answers()}
+        found = {place: value.to_bytes() for place, value in read()}
     except* FileNotFoundError:
         raised.add(FileNotFoundError)
     return found, raised
@@ -191,9 +191,9 @@ def stores(
         yield ours, theirs
 
 
-@given(key=st.sampled_from(["a", "a", "a", "missing"]), asked=st.lists(REQUESTS), bounds=BOUNDS)
-def test_get_ranges_answers_as_zarrs_default_and_by_no_more_fetches(
-    stores: tuple[ZarrStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
+@given(key=st.sampled_from(["a", "a", "a", "missing"]), requests=st.lists(REQUESTS), bounds=BOUNDS)
+def test_get_ranges_has_the_results_of_zarrs_default_with_no_more_fetches(
+    stores: tuple[ZarrStore, MemoryStore], key: str, requests: list[Any], bounds: dict[str, int]
 ) -> None:
     ours, theirs = stores
     prototype = default_buffer_prototype()
@@ -202,10 +202,10 @@ def test_get_ranges_answers_as_zarrs_default_and_by_no_more_fetches(
         # zarr's defaults where no bounds are given, or fetches could not be compared.
         given = {"max_gap_bytes": 2**20, "max_coalesced_bytes": 2**24} | bounds
         return (
-            await outcome(ours.get_ranges(key, asked, prototype=prototype, **given)),
-            await outcome(theirs.get_ranges(key, asked, prototype=prototype, **given)),
+            await outcome(ours.get_ranges(key, requests, prototype=prototype, **given)),
+            await outcome(theirs.get_ranges(key, requests, prototype=prototype, **given)),
             # zarr's default on this store's own `get`.
-            await outcome(Store.get_ranges(ours, key, asked, prototype=prototype, **given)),
+            await outcome(Store.get_ranges(ours, key, requests, prototype=prototype, **given)),
         )
 
     mine, models, defaults = asyncio.run(both())
@@ -214,14 +214,14 @@ def test_get_ranges_answers_as_zarrs_default_and_by_no_more_fetches(
     assert mine[2] == models[2] == defaults[2]
 
 
-@given(key=st.sampled_from(["a", "a", "a", "missing"]), asked=st.lists(REQUESTS), bounds=BOUNDS)
-def test_get_ranges_sync_answers_as_zarrs_default(
-    stores: tuple[ZarrStore, MemoryStore], key: str, asked: list[Any], bounds: dict[str, int]
+@given(key=st.sampled_from(["a", "a", "a", "missing"]), requests=st.lists(REQUESTS), bounds=BOUNDS)
+def test_get_ranges_sync_has_the_results_of_zarrs_default(
+    stores: tuple[ZarrStore, MemoryStore], key: str, requests: list[Any], bounds: dict[str, int]
 ) -> None:
     ours, theirs = stores
     prototype = default_buffer_prototype()
     mine, models, defaults = (
-        blocking_outcome(partial(method, key, asked, prototype=prototype, **bounds))
+        blocking_outcome(partial(method, key, requests, prototype=prototype, **bounds))
         for method in (
             ours.get_ranges_sync,
             theirs.get_ranges_sync,
@@ -232,16 +232,16 @@ def test_get_ranges_sync_answers_as_zarrs_default(
 
 
 @pytest.mark.parametrize("bad", [(0, 2), slice(2), 5, "a", b"0-2"])
-async def test_what_is_no_request_is_caught_as_zarrs_is(
+async def test_an_invalid_request_is_caught_as_zarrs_is(
     stores: tuple[ZarrStore, MemoryStore], bad: Any
 ) -> None:
-    """zarr's default says so in a group, as a fetch fails; this store before any fetch."""
+    """zarr's default raises in a group, when a fetch fails; this store raises before any fetch."""
     ours, theirs = stores
     for store in (ours, theirs):
         caught = None
         try:
             async for _ in store.get_ranges("a", [bad], prototype=default_buffer_prototype()):
-                raise AssertionError("answered")
+                raise AssertionError("no error")
         except* (ValueError, TypeError) as group:
             caught = group
         assert caught is not None
@@ -249,28 +249,28 @@ async def test_what_is_no_request_is_caught_as_zarrs_is(
         assert "Unexpected byte_range, got" in str(error)
 
 
-async def test_no_ranges_ask_for_nothing(stores: tuple[ZarrStore, MemoryStore]) -> None:
+async def test_no_ranges_have_no_results(stores: tuple[ZarrStore, MemoryStore]) -> None:
     for store in stores:
         for key in ("a", "missing"):
             ranges = store.get_ranges(key, [], prototype=default_buffer_prototype())
             assert [batch async for batch in ranges] == []
 
 
-async def test_who_leaves_early_leaves_nothing_running(
+async def test_an_early_end_leaves_nothing_running(
     stores: tuple[ZarrStore, MemoryStore],
 ) -> None:
-    asked = [RangeByteRequest(start, start + 1) for start in range(SIZE)]
+    requests = [RangeByteRequest(start, start + 1) for start in range(SIZE)]
     for store in stores:
         before = asyncio.all_tasks()
         ranges = store.get_ranges(
-            "a", asked, prototype=default_buffer_prototype(), max_gap_bytes=0, max_concurrency=2
+            "a", requests, prototype=default_buffer_prototype(), max_gap_bytes=0, max_concurrency=2
         )
         # Nothing touches, but everything is next to something.
         assert len(await anext(ranges)) == SIZE
         await ranges.aclose()
         apart = store.get_ranges(
             "a",
-            asked[::2],
+            requests[::2],
             prototype=default_buffer_prototype(),
             max_gap_bytes=0,
             max_concurrency=2,
@@ -284,19 +284,19 @@ async def test_who_leaves_early_leaves_nothing_running(
 async def test_one_fetch_that_fails_is_a_group_of_its_error(
     stores: tuple[ZarrStore, MemoryStore], most: int
 ) -> None:
-    """What came before it is right; nothing but its error is in the group."""
+    """Earlier values are correct, and the group has only this error."""
     ours, _ = stores
     strict = ZarrStore(ours.fs, ours.path, out_of_range="raise")
-    asked = [RangeByteRequest(0, 5), RangeByteRequest(20, 30), RangeByteRequest(SIZE, SIZE + 9)]
+    requests = [RangeByteRequest(0, 5), RangeByteRequest(20, 30), RangeByteRequest(SIZE, SIZE + 9)]
     bounds = {"max_gap_bytes": 0, "max_concurrency": most}
     prototype = default_buffer_prototype()
     for ranges in (
-        strict.get_ranges("a", asked, prototype=prototype, **bounds),
-        Store.get_ranges(strict, "a", asked, prototype=prototype, **bounds),
+        strict.get_ranges("a", requests, prototype=prototype, **bounds),
+        Store.get_ranges(strict, "a", requests, prototype=prototype, **bounds),
     ):
         found, count, raised = await outcome(ranges)
         assert raised == {ByteRangeError}
-        assert count == len(found) < len(asked)
+        assert count == len(found) < len(requests)
         for place, value in found.items():
-            assert value == VALUE[asked[place].start : asked[place].end]
+            assert value == VALUE[requests[place].start : requests[place].end]
     await strict.aclose()

@@ -1,7 +1,7 @@
 """zarr's own tests of stores, on every backend: single rules and random sequences of operations.
 
-None is overridden or skipped, which `test_nothing_left_out` and `conftest` hold. Where a service
-cannot hold what a random sequence may ask for, keys are spelled so that it can: see `held`.
+`test_nothing_left_out` and `conftest` check that none is overridden or skipped. For services that
+do not support every key of a random sequence, keys are renamed: see `renamed_keys`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zarr.testing.stateful import ZarrHierarchyStateMachine, ZarrStoreStateMachi
 from zarr.testing.store import StoreTests
 
 from fsspec_store.zarr import ZarrStore
-from zarr_flavour.held import WithFoldersApart, WithoutDotsAtTheEnd, WithoutEmptied
+from zarr_flavour.renamed_keys import WithFoldersApart, WithoutDotsAtTheEnd, WithoutEmptied
 
 _places = count()
 
@@ -31,7 +31,7 @@ MakeMachine = Callable[[], RuleBasedStateMachine]
 
 
 class OwnRules(StoreTests[ZarrStore, cpu.Buffer]):
-    """A class for each service says where its stores are, and how it is reached without them."""
+    """The class of a service supplies the root of a store, and access to it without the store."""
 
     store_cls = ZarrStore
     buffer_cls = cpu.Buffer
@@ -48,13 +48,13 @@ class OwnRules(StoreTests[ZarrStore, cpu.Buffer]):
     async def get(self, store: ZarrStore, key: str) -> Any:
         return self.buffer_cls.from_bytes(self.read(f"{store.path}/{key}"))
 
-    #: Sequences if `--sequences` does not say how many, and actions in each.
+    #: Sequences without the option ``--sequences``, and actions in each.
     sequences, actions = 5, 15
 
-    #: How a store is given to a sequence on keys, and to one on groups and arrays, where the
-    #: service cannot hold what such a sequence may ask for.
-    keys_held: Callable[[ZarrStore], Store] = staticmethod(lambda store: store)
-    groups_held: Callable[[ZarrStore], Store] = staticmethod(lambda store: store)
+    #: The store of a sequence on keys, and of one on groups and arrays: a wrapper where the service
+    #: does not support all of its keys.
+    store_for_keys: Callable[[ZarrStore], Store] = staticmethod(lambda store: store)
+    store_for_groups: Callable[[ZarrStore], Store] = staticmethod(lambda store: store)
 
     @pytest.fixture
     def run_machine(self, sequences: int | None) -> Callable[[MakeMachine], None]:
@@ -67,14 +67,14 @@ class OwnRules(StoreTests[ZarrStore, cpu.Buffer]):
         self, store_kwargs: dict[str, Any], run_machine: Callable[[MakeMachine], None]
     ) -> None:
         with ZarrStore(**store_kwargs) as store:
-            run_machine(lambda: ZarrStoreStateMachine(self.keys_held(store)))
+            run_machine(lambda: ZarrStoreStateMachine(self.store_for_keys(store)))
 
     @pytest.mark.filterwarnings("ignore")  # zarr's own, of data types that may change.
     def test_any_sequence_of_actions_on_groups_and_arrays(
         self, store_kwargs: dict[str, Any], run_machine: Callable[[MakeMachine], None]
     ) -> None:
         with ZarrStore(**store_kwargs) as store:
-            run_machine(lambda: ZarrHierarchyStateMachine(self.groups_held(store)))
+            run_machine(lambda: ZarrHierarchyStateMachine(self.store_for_groups(store)))
 
     def test_store_repr(self, store: ZarrStore) -> None:
         # Nothing was written yet, so that a local store has no folder.
@@ -84,7 +84,7 @@ class OwnRules(StoreTests[ZarrStore, cpu.Buffer]):
     def test_store_supports_writes(self, store: ZarrStore) -> None:
         assert store.supports_writes
 
-    # Left open by zarr 3.0 alone; later releases have a test of their own, which is not touched.
+    # Abstract in zarr 3.0 only. Later releases have a test, which is not overridden.
     if getattr(StoreTests.test_store_supports_partial_writes, "__isabstractmethod__", False):
 
         def test_store_supports_partial_writes(self, store: ZarrStore) -> None:
@@ -111,7 +111,7 @@ class TestMemory(OwnRules):
 
 class TestLocal(OwnRules):
     sequences, actions = 10, 20
-    keys_held = WithFoldersApart  # A name is a file or a folder.
+    store_for_keys = WithFoldersApart  # A name is a file or a folder.
 
     @pytest.fixture
     def store_kwargs(self, tmp_path: Path) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class OnS3(OwnRules):
 
 
 class TestSeaweedFS(OnS3):
-    groups_held = WithoutEmptied  # Its folders are tidied minutes later.
+    store_for_groups = WithoutEmptied  # Its folders are removed minutes later.
 
     @pytest.fixture
     def endpoint(self, seaweedfs_endpoint: S3Endpoint) -> S3Endpoint:
@@ -153,7 +153,7 @@ class TestSeaweedFS(OnS3):
 
 
 class TestMinIO(OnS3):
-    keys_held = WithFoldersApart  # It lists a key and not those below it.
+    store_for_keys = WithFoldersApart  # It lists a key and not those below it.
 
     @pytest.fixture
     def endpoint(self, minio_endpoint: S3Endpoint) -> S3Endpoint:
@@ -181,7 +181,9 @@ class TestFakeGCS(OwnRules):
 
 
 class TestAzurite(OwnRules):
-    keys_held = groups_held = WithoutDotsAtTheEnd  # It would drop a dot at the end of a segment.
+    store_for_keys = store_for_groups = (
+        WithoutDotsAtTheEnd  # It would drop a dot at the end of a segment.
+    )
 
     @pytest.fixture
     def store_kwargs(self, azurite_endpoint: AzureEndpoint) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from .._core.redaction import PrivateURL
 from ..errors import ReadOnlyError
 from .contract import Store
-from .error_translation import Action, ErrorTranslation
+from .error_translation import Action
 from .keys import directory_prefix
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._backends.base import Backend
 
 __all__ = ["BackendBase"]
@@ -20,7 +24,7 @@ _READS = ("read", "look for")
 
 
 class BackendBase(Store):
-    """A store over a backend, under one root path.
+    """A store over a backend, under one root path. The options are as of `FsspecStore`.
 
     Parameters
     ----------
@@ -30,8 +34,6 @@ class BackendBase(Store):
         What precedes a key in its path: the root path and ``/``.
     url : str
         URL of the root without any secret, for messages.
-    read_only, out_of_range, max_concurrency, missing_on_forbidden, allow_racy_create
-        See `FsspecStore`.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class BackendBase(Store):
     # -- Opening, closing, capabilities --------------------------------------------------------
 
     async def _open(self) -> None:
-        """Open the store. On a web server this asks whether it lists. Operations need not wait."""
+        """Open the store. On a web server this probes whether it lists keys."""
         await super()._open()
         await self._backend.discover(self._base)
 
@@ -105,7 +107,7 @@ class BackendBase(Store):
     # -- What the operations share --------------------------------------------------------------
 
     def _directory(self, prefix: str) -> str:
-        """The full path of a prefix, ending in ``/``. The store counts as open from here on."""
+        """The full path of a prefix, ending in ``/``. It marks the store as open."""
         directory = directory_prefix(prefix)
         self._is_open = True
         path = self._base + directory
@@ -120,13 +122,19 @@ class BackendBase(Store):
             raise error
 
     def _missing_root(self) -> str:
-        """What a message adds when the root of the store does not exist."""
+        """Text for a message when the root of the store does not exist, else ``""``."""
         return ""
 
     def _action(self, name: str, key: str) -> Action:
         may_be_missing = name in _READS and not self._missing_on_forbidden
         return Action(self._backend, name, key, self._url, may_be_missing)
 
-    def _translating(self, name: str, key: str) -> ErrorTranslation:
-        """A context that raises the errors of this package in place of the backend's."""
-        return ErrorTranslation(self._action(name, key))
+    @contextmanager
+    def _translating(self, name: str, key: str) -> Iterator[None]:
+        """A context that raises this package's errors in place of the backend's."""
+        handled = sys.exception()
+        try:
+            yield
+        except BaseException as error:
+            self._action(name, key).raise_translated(error, handled)
+            raise

@@ -23,7 +23,6 @@ from ..errors import (
 )
 from .backend_listing import BackendListing
 from .buffer import Buffer, as_view, check_prototype
-from .creating import create
 from .keys import check_key
 from .partial_writes import WRITE_TRIES, write_parts
 from .range_reads import out_of_range
@@ -43,14 +42,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class BackendStore(BackendListing):
-    """The store contract over a backend, under one root path.
-
-    Parameters
-    ----------
-    backend, base, url, read_only, out_of_range, max_concurrency, missing_on_forbidden, \
-    allow_racy_create
-        See `BackendBase`.
-    """
+    """The store contract over a backend, under one root path. Parameters as of `BackendBase`."""
 
     # -- Reading -------------------------------------------------------------------------------
 
@@ -103,35 +95,35 @@ class BackendStore(BackendListing):
         except RangeNotSatisfiableError as error:
             if request is None:
                 raise self._unexpected_416(key) from error
-            return self._out_of_range_answer(key, request, error.size)
+            return self._out_of_range_result(key, request, error.size)
         except AccessDeniedError as error:
             self._count_as_missing(error)
             return None
         return None if data is None else memoryview(data)
 
     async def _read_nothing(self, key: str, request: ByteRequest) -> memoryview | None:
-        """Answer a request for no bytes: it still needs to know whether the key exists."""
+        """The result of a request for no bytes, which depends on whether the key exists."""
         nothing = (
             memoryview(b"")
             if isinstance(request, SuffixByteRequest)
-            else self._out_of_range_answer(key, request, None)
+            else self._out_of_range_result(key, request, None)
         )
         return nothing if await self._size(key) is not None else None
 
     async def _read_out_of_range(
         self, key: str, request: ByteRequest, size: int | None
     ) -> memoryview | None:
-        return self._out_of_range_answer(key, request, size)
+        return self._out_of_range_result(key, request, size)
 
-    def _out_of_range_answer(self, key: str, request: ByteRequest, size: int | None) -> memoryview:
+    def _out_of_range_result(self, key: str, request: ByteRequest, size: int | None) -> memoryview:
         if self._out_of_range == "empty":
             return memoryview(b"")
         raise out_of_range(key, request, size)
 
     def _unexpected_416(self, key: str) -> BackendError:
         return BackendError(
-            f"cannot read {key!r} in {self._url}: the service answered a request for the whole "
-            "value with 416, range not satisfiable",
+            f"cannot read {key!r} in {self._url}: unexpected response 416, range not "
+            "satisfiable, to a request for the whole value",
             key=key,
             url=self._url,
         )
@@ -146,7 +138,7 @@ class BackendStore(BackendListing):
 
     def _count_as_missing(self, error: AccessDeniedError) -> None:
         """Count a 403 as a missing key where the store is configured so, else raise it."""
-        # A response to invalid credentials says nothing about the key.
+        # A response to invalid credentials does not depend on the key.
         may_be_missing = not isinstance(error, UnauthenticatedError)
         if not (self._missing_on_forbidden and may_be_missing):
             raise error
@@ -162,15 +154,15 @@ class BackendStore(BackendListing):
             await self._run("write", key, self._backend.write, data)
         elif not await self._run("write", key, self._backend.replace, data, if_match):
             raise VersionMismatchError(
-                f"{key!r} in {self._url} no longer is version {if_match!r}", key=key, url=self._url
+                f"{key!r} in {self._url} no longer has version {if_match!r}", key=key, url=self._url
             )
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
 
         Where `supports_atomic_create` is true, exactly one of many concurrent writers writes.
-        Elsewhere the store refuses, unless it was made with ``allow_racy_create=True``: then it
-        checks first and then writes, and overwrites the value of a writer in between.
+        Elsewhere it raises, unless the store has ``allow_racy_create=True``: then it checks first
+        and then writes, and overwrites the value of a writer in between.
 
         Parameters
         ----------
@@ -182,19 +174,34 @@ class BackendStore(BackendListing):
         Raises
         ------
         UnsupportedOperationError
-            When the backend cannot create atomically, and the store allows no race.
+            When the backend cannot create atomically, and ``allow_racy_create`` is false.
         """
-        data = self._bytes_to_write(key, value)
-        create_here = partial(create, self._backend, allow_race=self._allow_racy_create)
-        await self._run("create", key, create_here, data)
+        await self._run("create", key, self._create, self._bytes_to_write(key, value))
+
+    async def _create(self, path: str, data: memoryview) -> None:
+        backend = self._backend
+        if backend.supports_atomic_create:
+            try:
+                await backend.create(path, data)
+                return
+            except NotImplementedError:
+                if not self._allow_racy_create:
+                    raise
+        elif not self._allow_racy_create:
+            raise NotImplementedError(
+                "this backend cannot create atomically; with allow_racy_create=True the store "
+                "checks first and then writes, which may overwrite the value of a concurrent writer"
+            )
+        if await backend.size(path) is None:
+            await backend.write(path, data)
 
     async def _write_parts(self, item: tuple[str, Parts]) -> None:
         key, parts = item
         write_here = partial(write_parts, self._backend)
         if not await self._run("write parts of", key, write_here, parts):
             raise VersionMismatchError(
-                f"{key!r} in {self._url} was changed by others {WRITE_TRIES} times while parts of "
-                "it were to be written",
+                f"{key!r} in {self._url} was changed by other writers {WRITE_TRIES} times before "
+                "its parts were written",
                 key=key,
                 url=self._url,
             )

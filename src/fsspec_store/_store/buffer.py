@@ -44,8 +44,8 @@ class Buffer:
 
     def __init__(self, array: ByteArray) -> None:
         # Strides show shape and contiguity in one comparison, except for less than two bytes.
-        plain = array.strides == (1,) and array.dtype == _BYTE
-        if not plain and (array.ndim != 1 or array.dtype != _BYTE or not array.flags.c_contiguous):
+        fits = array.strides == (1,) and array.dtype == _BYTE
+        if not fits and (array.ndim != 1 or array.dtype != _BYTE or not array.flags.c_contiguous):
             raise ValueError(
                 "a Buffer holds one-dimensional contiguous uint8, got "
                 f"dtype {array.dtype}, shape {array.shape}, strides {array.strides}"
@@ -103,7 +103,7 @@ class Buffer:
         """
         array = np.asanyarray(array_like)
         if array.dtype.hasobject:
-            raise TypeError(f"an array of dtype {array.dtype} has no bytes of its own")
+            raise TypeError(f"an array of dtype {array.dtype} holds no bytes")
         if not array.flags.c_contiguous:
             raise ValueError(
                 f"an array of shape {array.shape} and strides {array.strides} is not C-contiguous"
@@ -156,7 +156,9 @@ class Buffer:
         if not isinstance(index, slice):
             raise TypeError(f"a Buffer is sliced, not indexed: got {index!r}")
         if index.step not in (None, 1):
-            raise ValueError(f"a Buffer is contiguous: a slice step of {index.step} is refused")
+            raise ValueError(
+                f"a Buffer is contiguous: a slice step of {index.step} is not supported"
+            )
         return type(self)(self._data[index])
 
     def __add__(self, other: Any) -> Self:
@@ -200,14 +202,8 @@ def default_buffer_prototype() -> BufferPrototype:
     return DEFAULT_PROTOTYPE
 
 
-def check_prototype(prototype: Any) -> None:
-    """Raise ``TypeError`` for an object that is no prototype.
-
-    Parameters
-    ----------
-    prototype : object
-        The argument of the caller.
-    """
+def check_prototype(prototype: Any) -> None:  # numpydoc ignore=PR01
+    """Raise ``TypeError`` for an object that is no prototype."""
     if not hasattr(prototype, "buffer") or not hasattr(prototype.buffer, "from_bytes"):
         raise TypeError(
             f"prototype is a BufferPrototype, got {type(prototype).__name__}; the bytes to read "

@@ -43,21 +43,10 @@ class _Link(NamedTuple):
 
 
 def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[AbstractFileSystem, str]:
-    """The outermost filesystem of a chain, and the path on it.
+    """The outermost filesystem of a chain, and the path on it. A single URL is a chain of one.
 
-    Parameters
-    ----------
-    links : sequence of str
-        As `fsspec_store._core.urls.links_of` returns them; a single URL is a chain of one.
-    options : mapping
-        Options by the protocol of their link. All others belong to the outermost link.
-
-    Raises
-    ------
-    StoreURLError
-        When a link for an archive has no archive.
-    StorageOptionError
-        When no link accepts an option.
+    Options of a link are a mapping at the link's protocol. All others belong to the outermost link.
+    Raises `StorageOptionError` when no link accepts an option.
     """
     found, flat = _distribute(links, options)
     outermost = found[-1]
@@ -136,7 +125,7 @@ def _takes_path_below(cls: type[AbstractFileSystem], path: str) -> bool:
 
 
 def _check_of_open(protocol: str, cls: type[AbstractFileSystem], given: Mapping[str, Any]) -> None:
-    """Refuse options of the outermost link that fsspec would use as arguments of `fsspec.open`."""
+    """Raise for options of the outermost link that are also arguments of `fsspec.open`."""
     named = inspect.signature(cls.__init__).parameters
     for name in OPEN_ARGUMENTS:
         if name in given and name in named:
@@ -146,7 +135,7 @@ def _check_of_open(protocol: str, cls: type[AbstractFileSystem], given: Mapping[
 
 
 def _check_flat(found: Sequence[_Link], flat: Mapping[str, Any]) -> None:
-    """Refuse options without a link's name that the outermost link does not accept."""
+    """Raise for options without a link's name that the outermost link does not accept."""
     outermost = found[-1]
     known = known_options(outermost.cls)
     elsewhere = {}

@@ -1,7 +1,7 @@
 """`Store`: the asynchronous key/value contract of zarr-style array readers.
 
 A **key** is a ``/``-separated relative path such as ``c/0/1`` or ``zarr.json``, a **value** is a
-`Buffer`, and a **prototype** says which buffer class a read returns.
+`Buffer`, and a **prototype** names the buffer class that a read returns.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ class Store(WritableStore):  # numpydoc ignore=PR02
     the flags `supports_writes`, `supports_deletes` and `supports_listing`. Every other method has a
     default that uses these.
 
-    The first operation opens the store. A read-only store refuses every write and delete before any
-    I/O.
+    The first operation opens the store. Every write and delete on a read-only store raises
+    `ReadOnlyError`. An operation that the store does not support, by its flags, raises
+    `UnsupportedOperationError`. Both are raised before any I/O.
 
     Parameters
     ----------
     read_only : bool, optional
-        Refuse writes and deletes.
+        Reject writes and deletes.
     """
 
     @property

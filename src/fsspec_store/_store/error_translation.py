@@ -6,7 +6,6 @@ service's reason.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._core.failures import Failure, RangeNotSatisfiableError
@@ -23,14 +22,12 @@ from ..errors import (
 )
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from .._backends.base import Backend
 
-__all__ = ["Action", "ErrorTranslation"]
+__all__ = ["Action"]
 
 _MISSING_ON_FORBIDDEN = (
-    "; if this is how the service answers for missing keys, open the store with "
+    "; if this is the service's response for missing keys, open the store with "
     "missing_on_forbidden=True"
 )
 
@@ -89,7 +86,7 @@ class Action(NamedTuple):
         location = {"key": self.key, "url": self.url}
         match failure:
             case Failure.FORBIDDEN:
-                # S3 answers 403 for missing keys where the bucket may not be listed.
+                # S3 responds 403 for missing keys where the bucket may not be listed.
                 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
                 if self.may_be_missing and self.backend.hides_missing_keys:
                     reason = reason.rstrip(".") + _MISSING_ON_FORBIDDEN
@@ -107,25 +104,3 @@ class Action(NamedTuple):
             case Failure.INVALID_PATH:
                 return InvalidKeyError(f"{text}: {reason}", **location)
         return BackendError(f"{text}: {type(error).__name__}: {reason}", **location)
-
-
-class ErrorTranslation:
-    """A context in which exceptions are translated; see `Action.raise_translated`."""
-
-    __slots__ = ("action", "handled")
-
-    def __init__(self, action: Action) -> None:
-        self.action = action
-        self.handled: BaseException | None = None
-
-    def __enter__(self) -> None:
-        self.handled = sys.exception()
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_value is not None:
-            self.action.raise_translated(exc_value, self.handled)

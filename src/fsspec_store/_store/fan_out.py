@@ -40,22 +40,11 @@ async def fan_out_pages(
     """All objects that ``backend.pages(directory, name_prefix, recursive=True)`` lists.
 
     The first level with more than one common prefix is listed without recursion. Its prefixes are
-    listed concurrently.
+    listed concurrently, at most ``fan_out`` at once. ``in_order`` yields the pages in the order of
+    one listing, on services that list in the byte order of keys; otherwise as they arrive.
 
-    Parameters
-    ----------
-    backend : Backend
-        Lists.
-    directory, name_prefix : str
-        See `Backend.pages`.
-    fan_out : int
-        Prefixes that are listed at once, ``>= 1``.
-    in_order : bool, optional
-        Yield the pages in the order of one listing, on services that list in the byte order of
-        keys. Otherwise yield pages as they arrive.
-    max_buffered_keys : int, optional
-        When this many keys are buffered, only the listing whose pages are next continues. The pages
-        of requests in flight, one for each listing, may exceed it.
+    When ``max_buffered_keys`` are buffered, only the listing whose pages are next continues. The
+    pages of requests in flight, one for each listing, may exceed it.
     """
     listings = _Listings(backend, fan_out, in_order, max_buffered_keys)
     listings.start(directory, name_prefix)

@@ -81,25 +81,9 @@ _EXTRAS = {
 def from_location(
     location: Any, storage_options: Mapping[str, Any] | None = None
 ) -> tuple[AbstractFileSystem, str]:
-    """The filesystem and path of a URL, a path, a ``UPath`` or a mapper.
-
-    Parameters
-    ----------
-    location : str, os.PathLike, UPath or FSMap
-        Where the data are.
-    storage_options : mapping, optional
-        Options of the filesystem, for a URL or a path only.
-
-    Raises
-    ------
-    StoreURLError, StorageOptionError, MissingExtraError, BackendError
-        See `from_url`.
-    TypeError
-        When ``location`` is of another type, or options are given with a ``UPath`` or a mapper,
-        which have their own.
-    """
+    """The filesystem and path of a URL, a path, a ``UPath`` or a mapper; see `from_url`."""
     if isinstance(location, fsspec.FSMap):
-        _refuse_options(location, storage_options)
+        _reject_options(location, storage_options)
         return from_mapper(location)
     return from_url(location, storage_options)
 
@@ -107,26 +91,10 @@ def from_location(
 def from_url(
     url: str | os.PathLike[str], storage_options: Mapping[str, Any] | None = None
 ) -> tuple[AbstractFileSystem, str]:
-    """The configured filesystem of a URL, and the path on it.
+    """The configured filesystem of a URL or a ``UPath``, and the path on it.
 
-    Parameters
-    ----------
-    url : str, os.PathLike or UPath
-        A ``str`` is parsed by fsspec: ``s3://bucket/path``, ``file:///folder``, a path, a chain
-        such as ``simplecache::s3://bucket/path``. A path object is a local path and is not parsed.
-    storage_options : mapping, optional
-        Options of the filesystem, as for pandas, xarray and Dask.
-
-    Raises
-    ------
-    StoreURLError
-        When the URL is invalid, or its protocol is unknown.
-    StorageOptionError
-        When the options are not a mapping, or the filesystem's constructor rejects them.
-    MissingExtraError
-        When the library for the protocol is not installed. The message says how to install it.
-    BackendError
-        When the filesystem's constructor failed: on an unreadable archive, for example.
+    A path object is a local path and is not parsed. Raises `BackendError` when the constructor of
+    the filesystem fails: on an unreadable archive, for example.
     """
     if storage_options is not None and not hasattr(storage_options, "keys"):
         raise StorageOptionError(
@@ -135,7 +103,7 @@ def from_url(
     options = dict(storage_options or {})
     # Stores, open files and some filesystems also have the attributes fs and path.
     if hasattr(url, "fs") and hasattr(url, "joinpath"):
-        _refuse_options(url, storage_options)
+        _reject_options(url, storage_options)
         return from_upath(url)
     if isinstance(url, os.PathLike):
         return _from_path(url, options)
@@ -187,19 +155,9 @@ def from_mapper(mapper: Any) -> tuple[AbstractFileSystem, str]:
 
 
 def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, str]:
-    """Unwrap filesystems that only rename paths or methods, and normalise the root.
+    """The filesystem without its wrappers, and the root as a path of it, without a trailing ``/``.
 
-    Returns
-    -------
-    AbstractFileSystem, str
-        The innermost filesystem, and the root as a path of it, without a trailing ``/``.
-
-    Raises
-    ------
-    TypeError
-        When ``fs`` is not an fsspec filesystem.
-    StoreURLError
-        When the path belongs to another protocol, or has no bucket where one is required.
+    The wrappers are those of fsspec that only change paths or methods.
     """
     if not isinstance(fs, fsspec.AbstractFileSystem):
         raise TypeError(
@@ -220,7 +178,7 @@ def root_path(fs: AbstractFileSystem, path: str) -> tuple[AbstractFileSystem, st
                 break
     root = fs._strip_protocol(path)
     if type(fs) is LocalFileSystem and root.startswith("~"):
-        # Not a home directory: a folder of that name, which fsspec leaves relative.
+        # Not a home directory: a folder named "~", which fsspec leaves relative.
         root = f"{os.getcwd().rstrip('/')}/{root}"
     scheme = SCHEME.fullmatch(root)
     names = protocols(fs)
@@ -310,7 +268,7 @@ def _absolute(path: os.PathLike[Any]) -> str:
     return str(found if found.is_absolute() else os.getcwd() / found)
 
 
-def _refuse_options(location: object, options: Mapping[str, Any] | None) -> None:
+def _reject_options(location: object, options: Mapping[str, Any] | None) -> None:
     if options is not None:
         raise TypeError(
             f"storage_options given with a {type(location).__name__}, which has its own"
@@ -320,7 +278,7 @@ def _refuse_options(location: object, options: Mapping[str, Any] | None) -> None
 def _advice(thing: object) -> str:
     """Advice for an object that was passed as a URL; ``""`` for an unknown type."""
     if isinstance(thing, fsspec.AbstractFileSystem):
-        return "; FsspecStore(fs, path) makes a store on a filesystem"
+        return "; FsspecStore(fs, path) creates a store on a filesystem"
     if hasattr(thing, "list_prefix") or hasattr(thing, "store"):
         return ", which is a store or has one: use that store"
     return ""

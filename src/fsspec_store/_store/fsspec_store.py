@@ -1,6 +1,6 @@
 """`FsspecStore`: the store contract on any fsspec filesystem.
 
-Knows filesystems, URLs and the options of a store: how a store is made, compared, pickled and
+Knows filesystems, URLs and the options of a store: how a store is created, compared, pickled and
 shown. What it does with keys is in `backend_store`.
 """
 
@@ -53,7 +53,7 @@ class FsspecStore(BackendStore):
         The store's root on the filesystem: ``bucket/prefix``, ``/folder``, or a URL of the same
         protocol.
     read_only : bool, optional
-        Refuse writes and deletes.
+        Reject writes and deletes.
     out_of_range : {"raise", "empty"}, optional
         The result of a byte range that is empty, or starts at or past the end of the value:
         "raise" is a `ByteRangeError`, "empty" an empty buffer.
@@ -170,7 +170,7 @@ class FsspecStore(BackendStore):
         storage_options : mapping, optional
             Options of the filesystem: ``key``, ``secret``, ``endpoint_url``, ``anon``, ...
         read_only : bool, optional
-            Refuse writes and deletes.
+            Reject writes and deletes.
         **options
             Further parameters of the constructor.
 
@@ -186,61 +186,23 @@ class FsspecStore(BackendStore):
         StorageOptionError
             When the filesystem has no such option, or the store no such parameter.
         MissingExtraError
-            When the library for the protocol is not installed. The message says how to install it.
+            When the library for the protocol is not installed. The message names the command.
         """
         return cls._at(lambda: from_url(url, storage_options), read_only, options)
 
     @classmethod
     def from_upath(cls, upath: Any, *, read_only: bool = False, **options: Any) -> Self:
-        """Create a store at a ``UPath``.
+        """Create a store at a ``UPath``, or at any object with a filesystem ``fs`` and a ``path``.
 
-        Parameters
-        ----------
-        upath : UPath
-            Or any object with a filesystem ``fs`` and a ``path`` on it.
-        read_only : bool, optional
-            Refuse writes and deletes.
-        **options
-            Further parameters of the constructor.
-
-        Returns
-        -------
-        FsspecStore
-            Not opened. The first operation opens it.
-
-        Raises
-        ------
-        TypeError
-            When ``upath`` is of another type.
-        StoreURLError, StorageOptionError
-            As for the constructor.
+        The other parameters are as of `FsspecStore.from_url`.
         """
         return cls._at(lambda: from_upath(upath), read_only, options)
 
     @classmethod
     def from_mapper(cls, mapper: Any, *, read_only: bool = False, **options: Any) -> Self:
-        """Create a store at the root of an ``fsspec.FSMap``.
+        """Create a store at the root of an ``fsspec.FSMap``, as ``fsspec.get_mapper`` returns it.
 
-        Parameters
-        ----------
-        mapper : fsspec.FSMap
-            As ``fsspec.get_mapper`` returns it.
-        read_only : bool, optional
-            Refuse writes and deletes.
-        **options
-            Further parameters of the constructor.
-
-        Returns
-        -------
-        FsspecStore
-            Not opened. The first operation opens it.
-
-        Raises
-        ------
-        TypeError
-            When ``mapper`` is of another type.
-        StoreURLError, StorageOptionError
-            As for the constructor.
+        The other parameters are as of `FsspecStore.from_url`.
         """
         return cls._at(lambda: from_mapper(mapper), read_only, options)
 
@@ -251,7 +213,7 @@ class FsspecStore(BackendStore):
         read_only: bool,
         options: Mapping[str, Any],
     ) -> Self:
-        """Make a store at a location that is looked up after the options were checked."""
+        """Create a store at a location that is looked up after the options were checked."""
         options = with_current_names(options)
         check_parameters(cls, options)
         return cls(*find(), read_only=read_only, **options)
@@ -265,7 +227,7 @@ class FsspecStore(BackendStore):
         read_only: bool,
         **options: Any,
     ) -> Self:
-        """Make a store from a URL, a path, a mapper or a store of another class."""
+        """Create a store from a URL, a path, a mapper or a store of another class."""
         if not isinstance(location, FsspecStore) or isinstance(location, cls):
             return cls._at(lambda: from_location(location, storage_options), read_only, options)
         if storage_options is not None:

@@ -16,18 +16,10 @@ _BAD_SEGMENT = re.compile(r"(?:^|/)\.{0,2}(?:/|$)")
 
 
 def check_key(key: object) -> str:
-    """Return the key if it is valid.
+    """Return the key, or raise `InvalidKeyError` with the rule that it breaks.
 
-    Parameters
-    ----------
-    key : str
-        Relative path whose segments are joined by ``/``: at least one segment, none of them
-        empty, ``.`` or ``..``; no NUL; encodable as UTF-8. Nothing is escaped or normalised.
-
-    Raises
-    ------
-    InvalidKeyError
-        When the key is invalid. The message states the rule.
+    A key is a relative path of segments joined by ``/``, none of them empty, ``.`` or ``..``. It
+    contains no NUL and can be encoded as UTF-8. Nothing is escaped or normalised.
     """
     if type(key) is str and key.isascii() and "\0" not in key and not _BAD_SEGMENT.search(key):
         # The checks below are slower. They find the rule for the message.
@@ -42,18 +34,7 @@ def check_key(key: object) -> str:
 
 
 def check_prefix(prefix: object) -> str:
-    """Return the string prefix of keys if it is valid.
-
-    Parameters
-    ----------
-    prefix : str
-        ``""``, or the beginning of a key. Its last segment may be incomplete.
-
-    Raises
-    ------
-    InvalidKeyError
-        When no key can begin with it.
-    """
+    """Return the string prefix, or raise `InvalidKeyError` when no key can begin with it."""
     if not isinstance(prefix, str):
         raise InvalidKeyError(f"prefix must be a str, got {type(prefix).__name__}: {prefix!r}")
     _check_text(prefix, "prefix")
@@ -63,13 +44,7 @@ def check_prefix(prefix: object) -> str:
 
 
 def directory_prefix(prefix: object) -> str:
-    """Return ``""``, or the prefix with one ``/`` at its end: ``foo`` and ``foo/`` are the same.
-
-    Raises
-    ------
-    InvalidKeyError
-        When it cannot be the parent of a key.
-    """
+    """Return ``""``, or the checked prefix with one ``/`` at its end."""
     text = check_prefix(prefix)
     if not text:
         return ""

@@ -39,18 +39,8 @@ async def batches(
 ) -> AsyncGenerator[Batch, None]:
     """The keys below a directory, page by page, without directory markers and duplicates.
 
-    Parameters
-    ----------
-    backend : Backend
-        Lists.
-    directory, name_prefix : str
-        See `Backend.pages`.
-    root : int
-        Length of the part of a path before its key, in characters.
-    fan_out : int, optional
-        Common prefixes that are listed at once, ``>= 1``, on backends where this is faster.
-    in_order : bool, optional
-        Whether to keep the order of one listing.
+    ``root`` is the length of the part of a path before its key. ``fan_out`` common prefixes are
+    listed at once, on backends where this is faster.
     """
     if fan_out > 1 and backend.fans_out:
         pages = fan_out_pages(backend, directory, name_prefix, fan_out=fan_out, in_order=in_order)
@@ -82,7 +72,7 @@ async def children(backend: Backend, directory: str) -> AsyncGenerator[Sequence[
 async def holds_no_key(backend: Backend, directory: str, *, root: int) -> bool:
     """Whether there is no key below a directory; parameters as of `batches`."""
     # One entry is enough, unless that is a directory marker. Then the listing restarts with full
-    # pages: there may be many markers, and some services take a marker on a full page for the end.
+    # pages: there may be many markers, and some services end a listing at a page of one marker.
     page_size: int | None = 1
     while True:
         pages = backend.checked_pages(directory, "", recursive=True, page_size=page_size)
@@ -100,16 +90,9 @@ async def holds_no_key(backend: Backend, directory: str, *, root: int) -> bool:
 async def total_size(
     batches: AsyncGenerator[Batch, None], getsize: Callable[[str], Awaitable[int]], *, limit: int
 ) -> int:
-    """The sum of the sizes of all keys, in bytes.
+    """The sum of the sizes of all keys, in bytes; ``getsize`` for keys listed without a size.
 
-    Parameters
-    ----------
-    batches : async generator of Batch
-        Keys and sizes; closed at the end.
-    getsize : callable
-        Returns the size of a key that was listed without it.
-    limit : int
-        Maximum number of concurrent calls of ``getsize``, ``>= 1``.
+    At most ``limit`` calls of it run at once. Closes ``batches``.
     """
     total = 0
 

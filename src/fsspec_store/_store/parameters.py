@@ -18,12 +18,7 @@ __all__ = ["check_parameters", "with_current_names"]
 def check_parameters(cls: type, names: Iterable[str]) -> None:
     """Raise `StorageOptionError` for a name that is no parameter of the class, with advice.
 
-    Parameters
-    ----------
-    cls : type
-        A store class. One that takes any keyword accepts every name.
-    names : iterable of str
-        Names of keyword arguments.
+    A class that takes any keyword accepts every name.
     """
     parameters = inspect.signature(cls).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
@@ -35,13 +30,7 @@ def check_parameters(cls: type, names: Iterable[str]) -> None:
 
 
 def with_current_names(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options, with ``transport`` in place of ``fast``, its name in earlier versions.
-
-    Parameters
-    ----------
-    options : mapping
-        Keyword arguments of a store.
-    """
+    """The options, with ``transport`` in place of ``fast``, its name in earlier versions."""
     if "fast" not in options or "transport" in options:
         return options
     transport = "auto" if options["fast"] else "library"
@@ -57,7 +46,7 @@ def with_current_names(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _advice(name: str, parameters: Iterable[str]) -> str:
     if name == "mode":
-        return "read_only=True opens for reading only, and zarr and xarray take a mode"
+        return "read_only=True opens for reading only; mode is a parameter of zarr and xarray"
     # Compared without "_": then readonly= is close to read_only, and to nothing else.
     known = {each.replace("_", ""): each for each in [*parameters, "storage_options"]}
     similar = difflib.get_close_matches(name.lower().replace("_", ""), known, n=1, cutoff=0.65)

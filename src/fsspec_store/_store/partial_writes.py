@@ -31,15 +31,7 @@ WRITE_TRIES = 200
 
 
 def group_writes(key_start_values: Iterable[tuple[str, int, Any]]) -> dict[str, Parts]:
-    """The writes of each key, sorted by start.
-
-    Raises
-    ------
-    TypeError
-        When a start is not an integer, or a part is not bytes-like.
-    ValueError
-        When a key is invalid, a start is negative, or two parts of one key overlap.
-    """
+    """The writes of each key, sorted by start. Raises when two parts of one key overlap."""
     writes: dict[str, Parts] = {}
     for key, start, value in key_start_values:
         if index(start) < 0:
@@ -60,12 +52,7 @@ def group_writes(key_start_values: Iterable[tuple[str, int, Any]]) -> dict[str, 
 def patched(old: memoryview | None, parts: Parts) -> bytearray:
     """The value after its parts were overwritten. Gaps are filled with zeros.
 
-    Parameters
-    ----------
-    old : memoryview or None
-        The value before, ``None`` when the key was missing.
-    parts : list of (int, memoryview)
-        As `group_writes` returns them. A part without bytes changes nothing.
+    ``old`` is ``None`` when the key was missing. A part without bytes changes nothing.
     """
     value = bytearray(old or b"")
     for start, data in parts:
@@ -81,19 +68,7 @@ def patched(old: memoryview | None, parts: Parts) -> bytearray:
 async def write_parts(backend: Backend, path: str, parts: Parts) -> bool:
     """Read a value, overwrite its parts and write it; again when another writer changed it.
 
-    Parameters
-    ----------
-    backend : Backend
-        Reads and writes.
-    path : str
-        Full path of the value.
-    parts : list of (int, memoryview)
-        As `group_writes` returns them.
-
-    Returns
-    -------
-    bool
-        False when other writers changed the value in each of `WRITE_TRIES` attempts.
+    Returns false when other writers changed the value in each of `WRITE_TRIES` attempts.
     """
     for attempt in range(WRITE_TRIES):
         if await _try_to_write(backend, path, parts):

@@ -59,22 +59,8 @@ def plan(
 ) -> list[KeyFetch]:
     """Check keys and requests, and plan the fetches that cover them.
 
-    Parameters
-    ----------
-    requests : iterable of (str, ByteRequest or None)
-        Keys and the bytes to read, in any order; consumed once, a key may repeat.
-    max_gap_bytes, max_coalesced_bytes : int
-        See `fsspec_store._core.coalescing.coalesce`.
-
-    Returns
-    -------
-    list of (str, Fetch)
-        In the order of the first request of each key. Members have their index in ``requests``.
-
-    Raises
-    ------
-    ValueError, TypeError
-        When a key or a request is invalid.
+    The fetches are in the order of the first request of each key. Their members have their index in
+    ``requests``.
     """
     by_key: dict[str, list[IndexedRequest]] = {}
     for index, (key, byte_range) in enumerate(requests):
@@ -96,23 +82,10 @@ async def read_fetch(
     read_out_of_range: Callable[[str, ByteRequest, int | None], Awaitable[memoryview | None]],
     key_fetch: KeyFetch,
 ) -> IndexedParts:
-    """Read once, and return the bytes of every member of the fetch.
+    """Read once, and return a view of the bytes for every member of the fetch.
 
-    Parameters
-    ----------
-    read : callable
-        Returns the bytes of one request on a key, ``None`` when the key is missing. For a request
-        out of range it raises `ByteRangeError` or returns no bytes, as the store is configured.
-    read_out_of_range : callable
-        ``read_out_of_range(key, request, size)`` does the same for a member that is out of range.
-        The size is ``None`` when it is unknown.
-    key_fetch : (str, Fetch)
-        The key, and the read with its members.
-
-    Returns
-    -------
-    list of (int, memoryview or None)
-        One part for each member, a view of the bytes of the read.
+    For a request out of range ``read`` raises `ByteRangeError` or returns no bytes, as the store is
+    configured. ``read_out_of_range`` does the same for a member of the fetch.
     """
     key, (request, members) = key_fetch
     if len(members) == 1:

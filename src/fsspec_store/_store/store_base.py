@@ -26,7 +26,7 @@ class StoreBase(ABC):
     Parameters
     ----------
     read_only : bool, optional
-        Refuse writes and deletes.
+        Reject writes and deletes.
     """
 
     _read_only: bool
@@ -108,7 +108,7 @@ class StoreBase(ABC):
 
     @property
     def read_only(self) -> bool:
-        """Whether the store refuses writes and deletes."""
+        """Whether the store rejects writes and deletes."""
         return self._read_only
 
     def with_read_only(self, read_only: bool = False) -> Self:
@@ -117,7 +117,7 @@ class StoreBase(ABC):
         Parameters
         ----------
         read_only : bool, optional
-            Whether the new store refuses writes and deletes. It does not by default.
+            Whether the new store rejects writes and deletes. It does not by default.
 
         Returns
         -------
@@ -142,12 +142,12 @@ class StoreBase(ABC):
     @property
     @abstractmethod
     def supports_writes(self) -> bool:
-        """Whether the backend can write. A read-only store still refuses."""
+        """Whether the backend can write. It is true of a read-only store too."""
 
     @property
     @abstractmethod
     def supports_deletes(self) -> bool:
-        """Whether the backend can delete. A read-only store still refuses."""
+        """Whether the backend can delete. It is true of a read-only store too."""
 
     @property
     @abstractmethod

@@ -32,11 +32,6 @@ class ListableStore(ReadableStore):
         ------
         str
             Relative to the store's root. Each key once, in no guaranteed order.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When `supports_listing` is false.
         """
         return self.list_prefix("")
 
@@ -61,11 +56,6 @@ class ListableStore(ReadableStore):
         ------
         str
             Relative to the store's root, not to the prefix. Each key once.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When `supports_listing` is false.
         """
 
     async def list_sizes(
@@ -89,11 +79,6 @@ class ListableStore(ReadableStore):
             Relative to the store's root.
         size : int or None
             In bytes. ``None`` when the backend lists the key without its size.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When `supports_listing` is false.
         """
         self._require("listing")
 
@@ -127,11 +112,6 @@ class ListableStore(ReadableStore):
         ------
         str
             Relative to ``prefix/``, without a trailing ``/``. Each name once.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When `supports_listing` is false.
         """
 
     async def is_empty(self, prefix: str) -> bool:
@@ -146,11 +126,6 @@ class ListableStore(ReadableStore):
         -------
         bool
             True also when ``prefix`` itself is a key, and no key is under ``prefix/``.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When `supports_listing` is false.
         """
         self._require("listing")
         async with aclosing(self.list_prefix(directory_prefix(prefix))) as keys:
@@ -173,11 +148,6 @@ class ListableStore(ReadableStore):
         -------
         int
             In bytes, ``>= 0``.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When `supports_listing` is false.
         """
         total = 0
         async with aclosing(self.list_sizes(directory_prefix(prefix), fan_out=fan_out)) as entries:
@@ -200,12 +170,7 @@ class ListableStore(ReadableStore):
         Yields
         ------
         Leftover
-            Its kind, location and age. A write that is under way now is listed too.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When `supports_listing` is false.
+            Its kind, location and age. A write in progress is listed too.
         """
         self._require("listing")
         nothing: tuple[Leftover, ...] = ()

@@ -98,11 +98,6 @@ class ReadableStore(StoreBase):
         -------
         Versioned or None
             The value and its version, ``None`` when the key is missing.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When `supports_compare_and_swap` is false.
         """
         raise UnsupportedOperationError(f"{self!r} does not support compare-and-swap", key=key)
 

@@ -45,13 +45,8 @@ class WritableStore(ListableStore):
         ------
         TypeError
             When ``value`` is not a buffer.
-        ValueError
-            When the store is read-only.
         VersionMismatchError
             When the key is missing or has another version than ``if_match``. Nothing is written.
-        UnsupportedOperationError
-            When `supports_writes` is false; when ``if_match`` is given and
-            `supports_compare_and_swap` is false.
         """
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
@@ -67,13 +62,6 @@ class WritableStore(ListableStore):
             The key.
         value : Buffer
             The value. Wrap bytes with `Buffer.from_bytes`.
-
-        Raises
-        ------
-        ValueError
-            When the store is read-only.
-        UnsupportedOperationError
-            When `supports_writes` is false.
         """
         self._check_writable()
         if not await self.exists(key):
@@ -104,10 +92,7 @@ class WritableStore(ListableStore):
         Raises
         ------
         ValueError
-            When the store is read-only, two parts of one key overlap, or a start is negative.
-            Nothing is written.
-        UnsupportedOperationError
-            When `supports_partial_writes` is false.
+            When two parts of one key overlap, or a start is negative. Nothing is written.
         """
         self._check_writable()
         self._require("writes")
@@ -127,13 +112,6 @@ class WritableStore(ListableStore):
         ----------
         key : str
             The key.
-
-        Raises
-        ------
-        ValueError
-            When the store is read-only.
-        UnsupportedOperationError
-            When `supports_deletes` is false.
         """
 
     async def delete_dir(self, prefix: str) -> None:
@@ -143,13 +121,6 @@ class WritableStore(ListableStore):
         ----------
         prefix : str
             ``foo`` and ``foo/`` are the same, and do not match ``foo-bar/...``; ``""`` is the root.
-
-        Raises
-        ------
-        ValueError
-            When the store is read-only.
-        UnsupportedOperationError
-            When `supports_deletes` or `supports_listing` is false.
         """
         self._check_writable()
         self._require("deletes", "listing")
@@ -157,15 +128,7 @@ class WritableStore(ListableStore):
         await for_each(self.delete, keys, limit=self._concurrency)
 
     async def clear(self) -> None:
-        """Delete every key of the store. The bucket or folder at its root stays.
-
-        Raises
-        ------
-        ValueError
-            When the store is read-only.
-        UnsupportedOperationError
-            When `supports_deletes` or `supports_listing` is false.
-        """
+        """Delete every key of the store. The bucket or folder at its root stays."""
         await self.delete_dir("")
 
     async def remove_leftovers(
@@ -182,20 +145,13 @@ class WritableStore(ListableStore):
             ``foo`` and ``foo/`` are the same. The default is the whole store.
         older_than : float, optional
             Minimum age in seconds: the time since it was begun or written last. Younger ones may
-            belong to a write that is under way, in any process or program, which would fail. ``0``
+            belong to a write in progress, in any process or program, which would fail. ``0``
             removes those as well.
 
         Returns
         -------
         list of Leftover
             What was removed.
-
-        Raises
-        ------
-        ValueError
-            When the store is read-only.
-        UnsupportedOperationError
-            When `supports_deletes` or `supports_listing` is false.
         """
         self._check_writable()
         self._require("deletes", "listing")

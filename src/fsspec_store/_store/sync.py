@@ -68,7 +68,7 @@ class SyncStore:
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Read a value, or a part of it; ``None`` when the key is missing.
+        """Read a value, or a part of it; ``None`` when the key is missing. As `Store.get`.
 
         Parameters
         ----------
@@ -79,38 +79,13 @@ class SyncStore:
         byte_range : ByteRequest, optional
             `RangeByteRequest`, `OffsetByteRequest` or `SuffixByteRequest`. The default is all
             bytes.
-
-        Returns
-        -------
-        Buffer or None
-            ``None`` only when the key is missing.
-
-        Raises
-        ------
-        ByteRangeError
-            When a range is empty, or starts at or past the end of the value.
         """
         return self._run_one(self._store.get(key, prototype, byte_range))
 
     def get_version(self, key: str, prototype: BufferPrototype | None = None) -> Versioned | None:
         """Read a value with its version, for ``set(..., if_match=version)``.
 
-        Parameters
-        ----------
-        key : str
-            The key.
-        prototype : BufferPrototype, optional
-            The buffer class to return. The default is the store's own.
-
-        Returns
-        -------
-        Versioned or None
-            The value and its version, ``None`` when the key is missing.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When the store's ``supports_compare_and_swap`` is false.
+        As `Store.get_version`. ``None`` when the key is missing.
         """
         return self._run_one(self._store.get_version(key, prototype))
 
@@ -124,21 +99,8 @@ class SyncStore:
     ) -> Values:
         """Read parts of many values. Nearby parts of one value are fetched together.
 
-        Parameters
-        ----------
-        prototype : BufferPrototype or None
-            The buffer class to return. ``None`` is the store's own.
-        key_ranges : iterable of (str, ByteRequest or None)
-            Keys and the bytes to read. A key may repeat.
-        max_gap_bytes : int, optional
-            Ranges with at most this many bytes between them are fetched together.
-        max_coalesced_bytes : int, optional
-            Maximum size of a merged fetch, in bytes.
-
-        Returns
-        -------
-        list of Buffer or None
-            In the order of ``key_ranges``, ``None`` for a missing key.
+        As `Store.get_partial_values`. The list is in the order of ``key_ranges``, with ``None`` for
+        a missing key.
         """
         return run(
             self._store.get_partial_values(
@@ -161,30 +123,8 @@ class SyncStore:
     ) -> Iterator[Sequence[tuple[int, Buffer]]]:
         """Read many parts of one value. Nearby parts are fetched together.
 
-        Parameters
-        ----------
-        key : str
-            The key.
-        byte_ranges : sequence of ByteRequest or None
-            Parts of the value, in any order. They may overlap or repeat.
-        prototype : BufferPrototype, optional
-            The buffer class to return. The default is the store's own.
-        max_concurrency : int, optional
-            Fetches that run at once, ``>= 1``. The default is the store's own limit.
-        max_gap_bytes : int, optional
-            Ranges with at most this many bytes between them are fetched together.
-        max_coalesced_bytes : int, optional
-            Maximum size of a merged fetch, in bytes.
-
-        Yields
-        ------
-        sequence of (int, Buffer)
-            For each fetch, in completion order: indexes into ``byte_ranges``, and their bytes.
-
-        Raises
-        ------
-        ExceptionGroup
-            Of the errors of the fetches; of ``FileNotFoundError`` when the key is missing.
+        As `Store.get_ranges`. Yields the parts of each fetch: their indexes in ``byte_ranges``, and
+        their bytes.
         """
         return iterate(
             self._store.get_ranges(
@@ -200,37 +140,13 @@ class SyncStore:
         )
 
     def exists(self, key: str) -> bool:
-        """Whether the key has a value. A prefix of other keys is no key.
-
-        Parameters
-        ----------
-        key : str
-            The key.
-
-        Returns
-        -------
-        bool
-            False only when the key is missing. A failed request raises.
-        """
+        """Whether the key has a value. A prefix of other keys is no key. As `Store.exists`."""
         return self._run_one(self._store.exists(key))
 
     def getsize(self, key: str) -> int:
         """Size of a value in bytes; ``FileNotFoundError`` when the key is missing.
 
-        Parameters
-        ----------
-        key : str
-            The key.
-
-        Returns
-        -------
-        int
-            In bytes, ``>= 0``.
-
-        Raises
-        ------
-        FileNotFoundError
-            When the key is missing.
+        As `Store.getsize`.
         """
         return self._run_one(self._store.getsize(key))
 
@@ -239,73 +155,34 @@ class SyncStore:
     def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
         """Replace the whole value. Readers see the old value or the new one, never a mixture.
 
-        Parameters
-        ----------
-        key : str
-            The key.
-        value : Buffer
-            The value. Wrap bytes with `Buffer.from_bytes`.
-        if_match : str, optional
-            Write only when the key still has this version, as `get_version` returned it.
-
-        Raises
-        ------
-        VersionMismatchError
-            When the key is missing or has another version than ``if_match``. Nothing is written.
+        As `Store.set`. `Buffer.from_bytes` wraps bytes. With ``if_match`` it writes only when the
+        key still has this version, else it raises `VersionMismatchError`.
         """
         self._run_one(self._store.set(key, value, **_given(if_match=(if_match, None))))
 
     def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
 
-        Parameters
-        ----------
-        key : str
-            The key.
-        value : Buffer
-            The value. Wrap bytes with `Buffer.from_bytes`.
-
-        Raises
-        ------
-        UnsupportedOperationError
-            When the backend cannot create atomically, and the store allows no race.
+        As `Store.set_if_not_exists`.
         """
         self._run_one(self._store.set_if_not_exists(key, value))
 
     def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
         """Overwrite parts of values. The other bytes of each value stay as they are.
 
-        Parameters
-        ----------
-        key_start_values : iterable of (str, int, bytes-like or Buffer)
-            Key, first byte and new bytes of each part. A gap between the end of the value and the
-            part is filled with zeros. A missing key is created.
-
-        Raises
-        ------
-        ValueError
-            When two parts of one key overlap, or a start is negative. Nothing is written.
+        As `Store.set_partial_values`. Each part is a key, its first byte, and its new bytes.
         """
         run(self._store.set_partial_values(key_start_values))
 
     def delete(self, key: str) -> None:
         """Delete a key. A missing key is no error. Keys under ``key/`` are not deleted.
 
-        Parameters
-        ----------
-        key : str
-            The key.
+        As `Store.delete`.
         """
         self._run_one(self._store.delete(key))
 
     def delete_dir(self, prefix: str) -> None:
-        """Delete every key under ``prefix/``.
-
-        Parameters
-        ----------
-        prefix : str
-            ``foo`` and ``foo/`` are the same, and do not match ``foo-bar/...``; ``""`` is the root.
-        """
+        """Delete every key under ``prefix/``; ``""`` is the root. As `Store.delete_dir`."""
         run(self._store.delete_dir(prefix))
 
     def clear(self) -> None:
@@ -319,86 +196,28 @@ class SyncStore:
         return iterate(self._store.list())
 
     def list_prefix(self, prefix: str, *, fan_out: int = 1) -> Iterator[str]:
-        """Yield every key that starts with the string ``prefix``.
-
-        Parameters
-        ----------
-        prefix : str
-            ``""``, or the beginning of a key: ``fo`` is one of ``foo`` and of ``foo/a``.
-        fan_out : int, optional
-            Number of common prefixes to list at once, ``>= 1``. It pays off for very many keys
-            under several prefixes of a distant service.
-
-        Yields
-        ------
-        str
-            Relative to the store's root.
-        """
+        """Yield every key that starts with the string ``prefix``. As `Store.list_prefix`."""
         return iterate(self._store.list_prefix(prefix, **_given(fan_out=(fan_out, 1))))
 
     def list_sizes(self, prefix: str = "", *, fan_out: int = 1) -> Iterator[tuple[str, int | None]]:
         """Yield every key that starts with the string ``prefix``, with the size of its value.
 
-        Parameters
-        ----------
-        prefix : str, optional
-            ``""``, or the beginning of a key.
-        fan_out : int, optional
-            Number of common prefixes to list at once, ``>= 1``.
-
-        Yields
-        ------
-        key : str
-            Relative to the store's root.
-        size : int or None
-            In bytes. ``None`` when the backend lists the key without its size.
+        As `Store.list_sizes`. The size is in bytes, ``None`` when the backend lists none.
         """
         return iterate(self._store.list_sizes(prefix, fan_out=fan_out))
 
     def list_dir(self, prefix: str) -> Iterator[str]:
-        """Yield the names of keys and prefixes directly under ``prefix/``.
-
-        Parameters
-        ----------
-        prefix : str
-            ``foo`` and ``foo/`` are the same; ``""`` is the root.
-
-        Yields
-        ------
-        str
-            Relative to ``prefix/``, without a trailing ``/``.
-        """
+        """Yield the names of keys and prefixes directly under ``prefix/``. As `Store.list_dir`."""
         return iterate(self._store.list_dir(prefix))
 
     def is_empty(self, prefix: str) -> bool:
-        """Whether there is no key under ``prefix/``. Reads at most one page of the listing.
-
-        Parameters
-        ----------
-        prefix : str
-            ``foo`` and ``foo/`` are the same; ``""`` is the root.
-
-        Returns
-        -------
-        bool
-            True also when ``prefix`` itself is a key, and no key is under ``prefix/``.
-        """
+        """Whether there is no key under ``prefix/``. As `Store.is_empty`."""
         return run(self._store.is_empty(prefix))
 
     def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
         """Sum of the sizes of all values under ``prefix/``, in bytes.
 
-        Parameters
-        ----------
-        prefix : str
-            ``foo`` and ``foo/`` are the same; ``""`` is the root.
-        fan_out : int, optional
-            Number of common prefixes to list at once, ``>= 1``.
-
-        Returns
-        -------
-        int
-            In bytes, ``>= 0``.
+        As `Store.getsize_prefix`.
         """
         return run(self._store.getsize_prefix(prefix, **_given(fan_out=(fan_out, 1))))
 
@@ -407,15 +226,7 @@ class SyncStore:
     def list_leftovers(self, prefix: str = "") -> Iterator[Leftover]:
         """Yield what killed writers left under ``prefix/``; no listing of keys shows it.
 
-        Parameters
-        ----------
-        prefix : str, optional
-            ``foo`` and ``foo/`` are the same. The default is the whole store.
-
-        Yields
-        ------
-        Leftover
-            Its kind, location and age. A write that is under way now is listed too.
+        As `Store.list_leftovers`.
         """
         return iterate(self._store.list_leftovers(prefix))
 
@@ -424,18 +235,8 @@ class SyncStore:
     ) -> Leftovers:
         """Remove what killed writers left under ``prefix/``, and return it.
 
-        Parameters
-        ----------
-        prefix : str, optional
-            ``foo`` and ``foo/`` are the same. The default is the whole store.
-        older_than : float, optional
-            Minimum age in seconds: the time since it was begun or written last. Younger ones may
-            belong to a write that is under way. ``0`` removes those as well.
-
-        Returns
-        -------
-        list of Leftover
-            What was removed.
+        As `Store.remove_leftovers`. Leftovers younger than ``older_than`` seconds stay: they may
+        belong to a write in progress.
         """
         return run(self._store.remove_leftovers(prefix, older_than=older_than))
 
