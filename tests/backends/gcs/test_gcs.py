@@ -498,6 +498,15 @@ def test_a_child_forked_while_a_token_is_fetched_fetches_its_own(make: Any) -> N
         thread.join()
 
 
+async def test_a_token_that_is_rejected_at_its_first_use_is_refreshed(
+    make: Any, proxy: FaultProxy
+) -> None:
+    tokens = (f"t{number}" for number in itertools.count())
+    store = make(token=Token(lambda: next(tokens)))
+    proxy.plan = wants("t1")
+    assert await store.get("a") is None
+
+
 async def test_missing_credentials_are_an_access_error(make: Any, proxy: FaultProxy) -> None:
     def fail() -> str:
         raise google.auth.exceptions.RefreshError("no such account")
