@@ -65,9 +65,9 @@ async def test_from_mapper() -> None:
 
 @pytest.mark.parametrize("make", [FsspecStore.from_upath, FsspecStore.from_mapper, FsspecStore])
 def test_other_types_are_refused(make: Any) -> None:
-    for thing in ("s3://bucket", None, 7, {}):
-        with pytest.raises(TypeError, match=type(thing).__name__):
-            make(thing)
+    for value in ("s3://bucket", None, 7, {}):
+        with pytest.raises(TypeError, match=type(value).__name__):
+            make(value)
 
 
 async def test_wrappers_are_looked_through(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ async def test_a_chained_url(moto_endpoint: S3Endpoint, tmp_path: Path) -> None:
 
 
 class GatedFileSystem(MemoryFileSystem):
-    """A blocking filesystem that returns when the test says so."""
+    """A blocking filesystem that returns when the test sets an event."""
 
     gate = threading.Event()
 

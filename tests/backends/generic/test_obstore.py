@@ -35,7 +35,7 @@ def filesystem(endpoint: S3Endpoint, **changes: str) -> Any:
         "s3",
         config={**config, **changes},
         client_options={"allow_http": True},
-        # moto may answer 500 while it overwrites what is read.
+        # moto may respond 500 while it overwrites what is read.
         retry_config={"max_retries": 5},
     )
 
@@ -46,7 +46,7 @@ class TestObstoreS3(StoreConformance):
         atomic_create="obstore's fsspec filesystem ignores the mode of a write",
         compare_and_swap="obstore's fsspec filesystem passes no conditions on",
         examples=20,
-        # fsspec's filesystems tell of no pages.
+        # fsspec's filesystems list no pages.
         many=150,
     )
 
@@ -108,13 +108,13 @@ def test_a_url_is_as_good_as_a_path(moto_endpoint: S3Endpoint) -> None:
     assert FsspecStore(filesystem(moto_endpoint), "s3://bucket/x/").path == "bucket/x"
 
 
-def _read_in_child(store: FsspecStore, answers: Any) -> None:
+def _read_in_child(store: FsspecStore, results: Any) -> None:
     import asyncio
 
     try:
-        answers.put(asyncio.run(read(store, "a")))
+        results.put(asyncio.run(read(store, "a")))
     except UnsupportedOperationError as error:
-        answers.put(str(error))
+        results.put(str(error))
 
 
 async def test_a_forked_child_is_told_that_it_cannot(moto_endpoint: S3Endpoint) -> None:
@@ -122,8 +122,8 @@ async def test_a_forked_child_is_told_that_it_cannot(moto_endpoint: S3Endpoint) 
     store = FsspecStore(filesystem(moto_endpoint), moto_endpoint.make_bucket())
     await put(store, "a")
     fork = multiprocessing.get_context("fork")
-    answers = fork.Queue()
-    child = fork.Process(target=_read_in_child, args=(store, answers))
+    results = fork.Queue()
+    child = fork.Process(target=_read_in_child, args=(store, results))
     child.start()
-    assert "spawn" in answers.get(timeout=30)
+    assert "spawn" in results.get(timeout=30)
     child.join()

@@ -295,19 +295,19 @@ async def test_names_that_are_the_same_in_every_folder(
 
 
 class SlowFileSystem(MemoryFileSystem):
-    """Starts to copy, and continues when the test says so."""
+    """Starts to copy, and continues when the test sets an event."""
 
     opens_late = False
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.begun, self.told = threading.Event(), threading.Event()
+        self.begun, self.may_continue = threading.Event(), threading.Event()
 
     def get_file(self, rpath: str, lpath: str, **_: Any) -> None:
         data = self.cat_file(rpath)
         file = None if self.opens_late else open(lpath, "wb")  # noqa: SIM115
         self.begun.set()
-        assert self.told.wait(30)
+        assert self.may_continue.wait(30)
         Path(lpath).parent.mkdir(exist_ok=True, parents=True)
         with file or open(lpath, "wb") as target:
             target.write(data)
@@ -332,7 +332,7 @@ async def test_a_copy_that_began_before_a_change_is_not_kept(
     reading = asyncio.create_task(read(reader, "a"))
     assert await asyncio.to_thread(fs.begun.wait, 30)
     await put(writer, "a", data=b"new")
-    fs.told.set()
+    fs.may_continue.set()
     assert await reading in (b"old", b"new")
     assert await read(reader, "a") == b"new"
     assert await read(writer, "a") == b"new"
@@ -348,7 +348,7 @@ async def test_a_copy_that_takes_hours_is_kept(root: str, tmp_path: Path) -> Non
     for path in tmp_path.rglob("*.begun"):
         os.utime(path, (0, 0))
     assert await read(other, "b") == b"b"
-    fs.told.set()
+    fs.may_continue.set()
     assert await reading == b"a"
     assert sum(path.is_file() for path in tmp_path.rglob("*")) == 2
 
@@ -379,15 +379,15 @@ async def test_a_change_that_failed_may_have_happened(
     assert await read(store, "a") is None
 
 
-class TornFileSystem(MemoryFileSystem):
+class OverwrittenFileSystem(MemoryFileSystem):
     """A value that is overwritten in the middle of the first copy."""
 
-    torn = False
+    overwritten = False
 
     def get_file(self, rpath: str, lpath: str, **_: Any) -> None:
         data = self.cat_file(rpath)
-        if not self.torn:
-            self.torn = True
+        if not self.overwritten:
+            self.overwritten = True
             self.pipe_file(rpath, bytes(len(data)))
             data = data[: len(data) // 2] + bytes(len(data) - len(data) // 2)
         Path(lpath).write_bytes(data)
@@ -396,7 +396,7 @@ class TornFileSystem(MemoryFileSystem):
 @pytest.mark.parametrize("layer", WHOLE)
 async def test_a_copy_is_of_one_version(layer: str, root: str, tmp_path: Path) -> None:
     MemoryFileSystem().pipe_file(f"{root}/a", content(1000))
-    store = cached(layer, root, tmp_path, TornFileSystem(skip_instance_cache=True))
+    store = cached(layer, root, tmp_path, OverwrittenFileSystem(skip_instance_cache=True))
     assert await read(store, "a") == bytes(1000)
 
 

@@ -122,7 +122,7 @@ class TestHTTP(StoreConformance):
             store.close()
 
 
-class Odd(NamedTuple):
+class Reply(NamedTuple):
     """A response of a scripted server; a list of bytes is sent in chunks, without a length."""
 
     status: int = 200
@@ -130,17 +130,17 @@ class Odd(NamedTuple):
     body: bytes | list[bytes] = b""
 
 
-Respond = Callable[[str, str, Mapping[str, str]], Odd]
+Respond = Callable[[str, str, Mapping[str, str]], Reply]
 
 
 @contextmanager
-def odd_server(respond: Respond) -> Iterator[str]:
+def http_server(respond: Respond) -> Iterator[str]:
     """A web server whose responses the test chooses by method, path and headers."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def answer(self) -> None:
+        def send(self) -> None:
             status, headers, body = respond(self.command, self.path, self.headers)
             self.send_response(status)
             for name, value in headers.items():
@@ -161,7 +161,7 @@ def odd_server(respond: Respond) -> Iterator[str]:
                 # The store has read enough and closed the connection.
                 self.close_connection = True
 
-        do_GET = do_HEAD = answer
+        do_GET = do_HEAD = send
 
         def log_message(self, *_: object) -> None:
             pass
@@ -196,7 +196,7 @@ def web_server(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def proxy(nginx_endpoint: HTTPEndpoint) -> Iterator[FaultProxy]:
-    """A proxy before nginx that counts requests, and responds instead of it if a test says so."""
+    """A proxy before nginx that counts requests, and sends the responses of a test's plan."""
     with fault_proxy(nginx_endpoint.root) as proxy:
         yield proxy
 
@@ -208,16 +208,16 @@ def basic_auth(user: str, password: str) -> Any:
         return aiohttp.BasicAuth(user, password)
 
 
-def asked(proxy: FaultProxy) -> list[tuple[str, str | None]]:
+def requests_of(proxy: FaultProxy) -> list[tuple[str, str | None]]:
     """Return method and range of the requests so far, and clear them."""
     seen = [(request.method, request.headers.get("range")) for request in proxy.seen]
     proxy.seen.clear()
     return seen
 
 
-def answering(answers: Mapping[str, Answer | Fault]) -> Any:
+def by_method(responses: Mapping[str, Answer | Fault]) -> Any:
     """A plan by the request's method."""
-    return lambda method, target, headers: answers.get(method)
+    return lambda method, target, headers: responses.get(method)
 
 
 # -- Requests --------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ async def test_each_operation_sends_one_request(proxy: FaultProxy, folder: Path)
     (folder / "a").write_bytes(DATA)
     async with FsspecStore.from_url(f"{proxy.url}/files/{folder.name}") as store:
         # Opening probes whether the server has index pages.
-        assert asked(proxy) == [("GET", None)]
+        assert requests_of(proxy) == [("GET", None)]
         for use, request in (
             (store.get("a"), ("GET", None)),
             (store.get("a", byte_range=RangeByteRequest(2, 4)), ("GET", "bytes=2-3")),
@@ -242,7 +242,7 @@ async def test_each_operation_sends_one_request(proxy: FaultProxy, folder: Path)
             (store.is_empty(""), ("GET", None)),
         ):
             await use
-            assert asked(proxy) == [request]
+            assert requests_of(proxy) == [request]
         assert store.stats.requests == 12
 
 
@@ -252,12 +252,12 @@ async def test_a_listing_reads_each_folder_once(proxy: FaultProxy, folder: Path)
         (folder / name).write_bytes(DATA)
     store = FsspecStore.from_url(f"{proxy.url}/files/{folder.name}")
     assert await listed(store.list()) == ["a/0", "a/1", "b/c/0", "d"]
-    assert len(asked(proxy)) == 4
+    assert len(requests_of(proxy)) == 4
     assert await listed(store.list_prefix("b/c/")) == ["b/c/0"]
-    assert len(asked(proxy)) == 1
+    assert len(requests_of(proxy)) == 1
     # Only folders with this name prefix are read.
     assert await listed(store.list_prefix("a")) == ["a/0", "a/1"]
-    assert len(asked(proxy)) == 2
+    assert len(requests_of(proxy)) == 2
     assert sorted(await collect(store.list_sizes("a/"))) == [("a/0", None), ("a/1", None)]
     assert await store.getsize_prefix("a") == 2 * len(DATA)
     await store.aclose()
@@ -267,7 +267,7 @@ async def test_an_error_is_neither_missing_nor_empty(proxy: FaultProxy, folder: 
     (folder / "a").write_bytes(DATA)
     store = FsspecStore.from_url(f"{proxy.url}/files/{folder.name}", retries=0)
     for status, error in ((500, BackendError), (503, BackendError), (403, AccessDeniedError)):
-        proxy.plan = answering({"GET": Answer(status), "HEAD": Answer(status)})
+        proxy.plan = by_method({"GET": Answer(status), "HEAD": Answer(status)})
         for use in (
             store.get("a"),
             store.get("a", byte_range=SuffixByteRequest(1)),
@@ -279,7 +279,7 @@ async def test_an_error_is_neither_missing_nor_empty(proxy: FaultProxy, folder: 
         ):
             with pytest.raises(error, match=str(status)):
                 await use
-    proxy.plan = answering({"GET": Answer(410), "HEAD": Answer(410)})
+    proxy.plan = by_method({"GET": Answer(410), "HEAD": Answer(410)})
     assert await store.get("a") is None
     assert not await store.exists("a")
     await store.aclose()
@@ -363,7 +363,7 @@ async def test_discarded_bytes_have_a_limit(nginx_endpoint: HTTPEndpoint, folder
 
 async def test_a_server_that_ignores_ranges_and_states_no_length() -> None:
     body = [DATA] * 3
-    with odd_server(lambda *_: Odd(body=body)) as url:
+    with http_server(lambda *_: Reply(body=body)) as url:
         store = FsspecStore.from_url(url)
         assert await read(store, "a") == DATA * 3
         assert await read(store, "a", RangeByteRequest(8, 12)) == b"8901"
@@ -386,20 +386,20 @@ async def test_a_server_that_supports_only_ranges_with_an_end() -> None:
     seen = []
     data = DATA
 
-    def respond(method: str, path: str, headers: Mapping[str, str]) -> Odd:
+    def respond(method: str, path: str, headers: Mapping[str, str]) -> Reply:
         nonlocal data
-        asked = headers.get("Range", "")
-        seen.append(asked)
-        start, _, last = asked.removeprefix("bytes=").partition("-")
+        requested = headers.get("Range", "")
+        seen.append(requested)
+        start, _, last = requested.removeprefix("bytes=").partition("-")
         if not (start and last):
-            return Odd(headers={"Accept-Ranges": "bytes"}, body=data)
+            return Reply(headers={"Accept-Ranges": "bytes"}, body=data)
         if len(seen) == 8:
             # Another writer replaced it meanwhile.
             data = b"abcdefghijkl"
         span = f"bytes {start}-{last}/{len(data)}"
-        return Odd(206, {"Content-Range": span}, data[int(start) : int(last) + 1])
+        return Reply(206, {"Content-Range": span}, data[int(start) : int(last) + 1])
 
-    with odd_server(respond) as url:
+    with http_server(respond) as url:
         store = FsspecStore.from_url(url)
         assert await read(store, "a", SuffixByteRequest(3)) == b"789"
         assert await read(store, "a", OffsetByteRequest(6)) == b"6789"
@@ -425,7 +425,7 @@ async def test_a_server_that_rejects_suffixes(proxy: FaultProxy, folder: Path, t
     proxy.plan = plan
     assert await read(store, "a", SuffixByteRequest(3)) == b"789"
     # The size is requested if the 416 response does not state it.
-    assert len(asked(proxy)) == (2 if total else 3)
+    assert len(requests_of(proxy)) == (2 if total else 3)
     if total is None:
         assert await read(store, "empty", SuffixByteRequest(3)) == b""
         assert await read(store, "missing", SuffixByteRequest(3)) is None
@@ -446,16 +446,16 @@ async def test_the_error_of_a_range_past_the_end_has_the_size(
 
 
 @pytest.mark.parametrize(
-    "odd",
+    "response",
     [
-        Odd(200, {"Content-Range": "bytes 0-1/10"}, b"01"),
-        Odd(206, {"Content-Type": "multipart/byteranges; boundary=b"}, b"--b\r\n--b--"),
-        Odd(204),
+        Reply(200, {"Content-Range": "bytes 0-1/10"}, b"01"),
+        Reply(206, {"Content-Type": "multipart/byteranges; boundary=b"}, b"--b\r\n--b--"),
+        Reply(204),
     ],
     ids=str,
 )
-async def test_a_wrong_part_is_an_error(odd: Odd) -> None:
-    with odd_server(lambda *_: odd) as url:
+async def test_a_wrong_part_is_an_error(response: Reply) -> None:
+    with http_server(lambda *_: response) as url:
         store = FsspecStore.from_url(url, retries=0)
         with pytest.raises(BackendError):
             await store.get("a", byte_range=RangeByteRequest(2, 4))
@@ -478,14 +478,14 @@ async def test_a_server_that_always_compresses() -> None:
     packed = gzip.compress(DATA * 10)
     ranges = False
 
-    def respond(method: str, path: str, headers: Mapping[str, str]) -> Odd:
+    def respond(method: str, path: str, headers: Mapping[str, str]) -> Reply:
         assert headers["Accept-Encoding"] == "identity"
         if ranges and "Range" in headers:
             span = {"Content-Encoding": "gzip", "Content-Range": f"bytes 0-3/{len(packed)}"}
-            return Odd(206, span, packed[:4])
-        return Odd(headers={"Content-Encoding": "gzip"}, body=packed)
+            return Reply(206, span, packed[:4])
+        return Reply(headers={"Content-Encoding": "gzip"}, body=packed)
 
-    with odd_server(respond) as url:
+    with http_server(respond) as url:
         store = FsspecStore.from_url(url)
         assert await read(store, "a") == DATA * 10
         assert await store.getsize("a") == 100
@@ -512,13 +512,13 @@ async def test_a_server_that_rejects_head(proxy: FaultProxy, folder: Path, statu
     (folder / "empty").write_bytes(b"")
     (folder / "folder").mkdir()
     store = FsspecStore.from_url(f"{proxy.url}/files/{folder.name}")
-    proxy.plan = answering({"HEAD": Answer(status)})
+    proxy.plan = by_method({"HEAD": Answer(status)})
     assert await store.getsize("a") == 10
-    assert asked(proxy) == [("HEAD", None), ("GET", "bytes=0-0")]
+    assert requests_of(proxy) == [("HEAD", None), ("GET", "bytes=0-0")]
     # The result is remembered.
     for key, size in (("a", 10), ("empty", 0)):
         assert await store.getsize(key) == size
-        assert asked(proxy) == [("GET", "bytes=0-0")]
+        assert requests_of(proxy) == [("GET", "bytes=0-0")]
     assert not await store.exists("missing")
     assert not await store.exists("folder")
     await store.aclose()
@@ -527,32 +527,32 @@ async def test_a_server_that_rejects_head(proxy: FaultProxy, folder: Path, statu
 async def test_access_denied_for_head_and_get(proxy: FaultProxy, folder: Path) -> None:
     (folder / "a").write_bytes(DATA)
     store = FsspecStore.from_url(f"{proxy.url}/files/{folder.name}")
-    proxy.plan = answering({"HEAD": Answer(403), "GET": Answer(403)})
+    proxy.plan = by_method({"HEAD": Answer(403), "GET": Answer(403)})
     with pytest.raises(AccessDeniedError):
         await store.exists("a")
-    proxy.plan = answering({})
-    asked(proxy)
+    proxy.plan = by_method({})
+    requests_of(proxy)
     # This does not show whether HEAD is supported.
     assert await store.exists("a")
-    assert asked(proxy) == [("HEAD", None)]
+    assert requests_of(proxy) == [("HEAD", None)]
     await store.aclose()
 
 
 @pytest.mark.parametrize("obeys", [True, False])
 async def test_a_server_whose_head_states_no_length(obeys: bool) -> None:
-    def respond(method: str, path: str, headers: Mapping[str, str]) -> Odd:
+    def respond(method: str, path: str, headers: Mapping[str, str]) -> Reply:
         if path == "/missing":
-            return Odd(404)
+            return Reply(404)
         if method == "HEAD":
-            return Odd(body=[b""])
+            return Reply(body=[b""])
         if obeys and path == "/empty":
-            return Odd(416)
+            return Reply(416)
         data = b"" if path == "/empty" else DATA
         if obeys and "Range" in headers:
-            return Odd(206, {"Content-Range": f"bytes 0-0/{len(data)}"}, data[:1])
-        return Odd(body=data)
+            return Reply(206, {"Content-Range": f"bytes 0-0/{len(data)}"}, data[:1])
+        return Reply(body=data)
 
-    with odd_server(respond) as url:
+    with http_server(respond) as url:
         store = FsspecStore.from_url(url)
         for _ in range(2):
             assert await store.getsize("a") == 10
@@ -561,7 +561,7 @@ async def test_a_server_whose_head_states_no_length(obeys: bool) -> None:
         await store.aclose()
 
 
-# -- Who asks --------------------------------------------------------------------------------------
+# -- Credentials and hosts -------------------------------------------------------------------------
 
 
 async def test_basic_auth(nginx_endpoint: HTTPEndpoint, folder: Path) -> None:
@@ -612,22 +612,22 @@ def test_credentials_in_both_url_and_options_are_refused() -> None:
     ids=str,
 )
 async def test_a_redirect_to_another_host_sends_no_password(options: Any) -> None:
-    told: dict[str, str | None] = {}
+    received: dict[str, str | None] = {}
 
-    def elsewhere(method: str, path: str, headers: Mapping[str, str]) -> Odd:
-        told["elsewhere"] = headers.get("Authorization")
-        return Odd(body=DATA) if path == "/else/a" else Odd(404)
+    def elsewhere(method: str, path: str, headers: Mapping[str, str]) -> Reply:
+        received["elsewhere"] = headers.get("Authorization")
+        return Reply(body=DATA) if path == "/else/a" else Reply(404)
 
-    with odd_server(elsewhere) as there:
+    with http_server(elsewhere) as there:
 
-        def here(method: str, path: str, headers: Mapping[str, str]) -> Odd:
-            told["here"] = headers.get("Authorization")
-            return Odd(302, {"Location": f"{there}/else{path}"})
+        def here(method: str, path: str, headers: Mapping[str, str]) -> Reply:
+            received["here"] = headers.get("Authorization")
+            return Reply(302, {"Location": f"{there}/else{path}"})
 
-        with odd_server(here) as url:
+        with http_server(here) as url:
             store = FsspecStore.from_url(url, options)
             assert await read(store, "a") == DATA
-            assert told == {"here": "Basic dTpw", "elsewhere": None}
+            assert received == {"here": "Basic dTpw", "elsewhere": None}
             assert await store.getsize("a") == 10
             assert await store.get("b") is None
             await store.aclose()
@@ -635,7 +635,7 @@ async def test_a_redirect_to_another_host_sends_no_password(options: Any) -> Non
 
 async def test_endless_redirects(proxy: FaultProxy) -> None:
     store = FsspecStore.from_url(f"{proxy.url}/files?sig=s3cr3t")
-    proxy.plan = answering({"GET": Answer(302, {"Location": "/files/b?sig=s3cr3t"})})
+    proxy.plan = by_method({"GET": Answer(302, {"Location": "/files/b?sig=s3cr3t"})})
     with pytest.raises(BackendError, match="TooManyRedirects") as caught:
         await store.get("a")
     assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
@@ -660,13 +660,13 @@ async def test_the_roots_query_goes_with_every_request_and_is_never_shown(
     assert {request.target for request in proxy.seen} == {
         f"/files/{folder.name}{path}?sig=s3%2Bcr3t&x=a+b" for path in ("/c/what%3F", "/", "/c/")
     }
-    proxy.plan = answering({"GET": Answer(500, body=b"you sent s3%2Bcr3t")})
+    proxy.plan = by_method({"GET": Answer(500, body=b"you sent s3%2Bcr3t")})
     quick = FsspecStore.from_url(url, retries=0)
     for use in (quick.get("a"), listed(quick.list())):
         with pytest.raises(BackendError) as caught:
             await use
         assert "cr3t" not in "".join(traceback.format_exception(caught.value))
-    proxy.plan = answering({"GET": Answer(200, {"Content-Type": "text/html"}, b"Hello")})
+    proxy.plan = by_method({"GET": Answer(200, {"Content-Type": "text/html"}, b"Hello")})
     with pytest.raises(UnsupportedOperationError, match="no index page for") as refused:
         await listed(quick.list())
     assert "cr3t" not in "".join(traceback.format_exception(refused.value))
@@ -676,7 +676,7 @@ async def test_the_roots_query_goes_with_every_request_and_is_never_shown(
 
 
 async def test_the_secrets_of_a_server_that_is_not_there_are_not_shown() -> None:
-    with odd_server(lambda *_: Odd()) as url:
+    with http_server(lambda *_: Reply()) as url:
         pass
     place = url.replace("://", "://u:s3cr3t@") + "/x?sig=s3cr3t"
     async with FsspecStore.from_url(place, retries=0) as store:
@@ -735,11 +735,11 @@ async def test_a_server_without_listings(nginx_endpoint: HTTPEndpoint, folder: P
 
 
 PAGES = {
-    "an ordinary page": Odd(headers={"Content-Type": "text/html"}, body=b"<a href='a'>Start</a>"),
-    "nothing": Odd(404),
-    "no page": Odd(headers={"Content-Type": "application/json"}, body=b"Index of /"),
-    "elsewhere": Odd(302, {"Location": "/index.html"}),
-    "a refusal of GET": Odd(405),
+    "an ordinary page": Reply(headers={"Content-Type": "text/html"}, body=b"<a href='a'>Start</a>"),
+    "nothing": Reply(404),
+    "no page": Reply(headers={"Content-Type": "application/json"}, body=b"Index of /"),
+    "elsewhere": Reply(302, {"Location": "/index.html"}),
+    "405 for GET": Reply(405),
 }
 
 
@@ -747,12 +747,12 @@ PAGES = {
 async def test_other_pages_are_not_listings(name: str) -> None:
     index = b"<title>Index of /</title><a href='index.html'>index.html</a>"
 
-    def respond(method: str, path: str, headers: Mapping[str, str]) -> Odd:
+    def respond(method: str, path: str, headers: Mapping[str, str]) -> Reply:
         if path == "/index.html":
-            return Odd(headers={"Content-Type": "text/html"}, body=index)
+            return Reply(headers={"Content-Type": "text/html"}, body=index)
         return PAGES[name]
 
-    with odd_server(respond) as url:
+    with http_server(respond) as url:
         store = FsspecStore.from_url(url)
         assert store.supports_listing
         for use in (listed(store.list()), listed(store.list_dir("a/b")), store.is_empty("a")):
@@ -769,13 +769,13 @@ async def test_a_listing_that_fails_half_way_is_an_error(proxy: FaultProxy, fold
         (folder / name / "0").write_bytes(DATA)
     store = FsspecStore.from_url(f"{proxy.url}/files/{folder.name}", retries=0)
     page = Answer(200, {"Content-Type": "text/html"}, b"<title>Welcome</title>")
-    for answer, error in (
+    for response, error in (
         (Answer(500), BackendError),
         (Answer(403), AccessDeniedError),
         (page, UnsupportedOperationError),
     ):
-        proxy.plan = lambda method, target, headers, answer=answer: (
-            answer if target.endswith("/e/") else None
+        proxy.plan = lambda method, target, headers, response=response: (
+            response if target.endswith("/e/") else None
         )
         with pytest.raises(error):
             await listed(store.list())
@@ -794,10 +794,10 @@ async def test_a_long_page_in_another_charset() -> None:
     page = f"<h1>Index of /</h1>{links}"
     for charset in ("utf-8", "latin-1", '"utf-16"', "no-such"):
         known = charset.strip('"').replace("no-such", "utf-8")
-        odd = Odd(
+        response = Reply(
             headers={"Content-Type": f"text/html; charset={charset}"}, body=page.encode(known)
         )
-        with odd_server(lambda *_, odd=odd: odd) as url:
+        with http_server(lambda *_, response=response: response) as url:
             store = FsspecStore.from_url(url)
             assert await listed(store.list()) == sorted([*names, "ünï"])
             await store.aclose()

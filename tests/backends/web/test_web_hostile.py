@@ -28,7 +28,7 @@ Respond = Callable[[str, Peer], Awaitable[None]]
 async def server(respond: Respond, *, is_kept: bool = False) -> AsyncIterator[str]:
     """A server with scripted responses; the connection is closed when the script fails.
 
-    Its connections are ended by the store, unless it is told that they are kept.
+    The store closes its connections, unless ``is_kept``.
     """
 
     async def script(peer: Peer) -> None:
@@ -280,7 +280,7 @@ async def test_an_endless_archive_is_read_up_to_a_limit() -> None:
         options = {"s3": {"key": "k", "secret": "s", "endpoint_url": url}}
         with pytest.raises(BackendError):
             await asyncio.to_thread(FsspecStore.from_url, "zip://::s3://bucket/a.zip", options)
-        # What the system holds of a connection, and a busy client, are not this package's.
+        # More than the limit: buffers of the operating system and of a busy client.
         assert sent <= 2 * 256 * MIB
 
 

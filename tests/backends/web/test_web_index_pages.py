@@ -73,7 +73,7 @@ RCLONE = """<!DOCTYPE html><html><head><title>/data/a b</title></head>
 <a class="zip" href="sub/?download=zip"><svg><title>Zip</title></svg></a>
 <span class="name"><a href="./file:name">file:name</a></span><td><size>2</size></td></body></html>
 """
-#: No title that says what it is, but a link up and names.
+#: No title of an index page, but a link to the parent and names.
 NAMELESS = """<body><a href="..">..</a> <a href="sub/">&#128193; sub/</a> 2026-Nov-27 17:49 -
 <a href="zarr.json"><b>zarr.json</b> <small>1.2 KiB</small></a></body>
 """
