@@ -214,11 +214,7 @@ class BackendStore(BackendListing):
     # -- Keys and paths ------------------------------------------------------------------------
 
     async def _run(
-        self,
-        action: str,
-        key: str,
-        operation: Callable[[str, *Ts], Awaitable[T]],
-        *args: *Ts,
+        self, action: str, key: str, operation: Callable[[str, *Ts], Awaitable[T]], *args: *Ts
     ) -> T:
         """Await an operation of the backend on the path of a key, and translate its errors."""
         path = self._base + check_key(key)

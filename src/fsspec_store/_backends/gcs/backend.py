@@ -52,10 +52,7 @@ _GOOGLE_HOST = re.compile(r"(.+\.)?googleapis\.com")
 #: Cloud Storage, "Resumable uploads": chunks are multiples of 256 KiB. "Quotas & limits": an object
 #: has at most 5 TiB, also in one request.
 _PART_LIMITS = PartLimits(
-    "Google Cloud Storage",
-    smallest=256 * 2**10,
-    multiple_of=256 * 2**10,
-    largest_request=5 * 2**40,
+    "Google Cloud Storage", smallest=256 * 2**10, multiple_of=256 * 2**10, largest_request=5 * 2**40
 )
 _ZONAL = re.compile(rb"requires appendable objects|[Zz]onal (objects|buckets) ")
 

@@ -37,8 +37,5 @@ def _raise_unless_gone(error: OSError) -> None:
 
 def remove_temporary(path: str) -> None:
     """Remove a file found by `temporary_files`, unless its folder was replaced by a link."""
-    with (
-        suppress(FileNotFoundError),
-        opened(parent(path), FOLDER_FLAGS | os.O_NOFOLLOW) as folder,
-    ):
+    with suppress(FileNotFoundError), opened(parent(path), FOLDER_FLAGS | os.O_NOFOLLOW) as folder:
         os.unlink(path.rpartition("/")[2], dir_fd=folder)

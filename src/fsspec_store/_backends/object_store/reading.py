@@ -13,13 +13,7 @@ import aiohttp
 
 from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import is_out_of_range, resolve
-from ..._http.content_range import (
-    check_discarded,
-    check_part,
-    is_of_total,
-    part_start,
-    total_size,
-)
+from ..._http.content_range import check_discarded, check_part, is_of_total, part_start, total_size
 from ..._http.large_reads import read_large, read_slice
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
