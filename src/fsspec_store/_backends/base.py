@@ -140,10 +140,7 @@ class Backend(ABC):
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         """Remove objects, in as few requests as possible; raise the error of any of them.
 
-        Parameters
-        ----------
-        limit : int
-            Requests in flight, ``>= 1``.
+        At most ``limit`` requests are in flight.
         """
         await for_each(self.remove, paths, limit=limit)
 
@@ -177,14 +174,8 @@ class Backend(ABC):
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         """Remove every object below a directory. Removal of a page and the next listing overlap.
 
-        The directory itself (a bucket, the store's folder) stays.
-
-        Parameters
-        ----------
-        limit : int
-            Requests in flight, ``>= 1``.
-        is_root : bool
-            Whether the directory is the store's root, which may be a symbolic link.
+        The directory itself (a bucket, the store's folder) stays. At most ``limit`` requests are in
+        flight. The directory may be a symbolic link if it is the store's root (``is_root``).
         """
         await self.remove_pages(
             self.checked_pages(directory, "", recursive=True), directory, limit=limit
@@ -213,22 +204,12 @@ class Backend(ABC):
     async def remove_empty_folders(self, directory: str, root: str) -> None:  # noqa: B027
         """Remove a directory after `remove_below`, and its empty parents.
 
-        Does nothing on services without real directories.
-
-        Parameters
-        ----------
-        directory, root : str
-            Paths that end in ``/``. The store's root and directories with content stay.
+        Both paths end in ``/``. The store's root and directories with content stay. Does nothing on
+        services without real directories.
         """
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
-        """Leftovers of killed writers below a directory, with full paths. The default is none.
-
-        Parameters
-        ----------
-        directory : str
-            See `pages`.
-        """
+        """Leftovers of killed writers below a directory, with full paths. The default is none."""
         nothing: tuple[Leftover, ...] = ()
         for leftover in nothing:
             yield leftover

@@ -93,19 +93,9 @@ def known_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
 
 
 def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> None:
-    """Refuse unknown options of a class and, for a layer, of the filesystem below.
+    """Raise `StorageOptionError` with each unknown option of a class.
 
-    Parameters
-    ----------
-    cls : type
-        The class of a filesystem, a layer or not.
-    options : mapping
-        Arguments of its constructor.
-
-    Raises
-    ------
-    StorageOptionError
-        With each unknown option.
+    For a layer, the options of the filesystem below are checked too.
     """
     if is_fsspec_layer(cls):
         refuse_unknown(

@@ -95,7 +95,7 @@ class BackendStore(BackendListing):
         except RangeNotSatisfiableError as error:
             if request is None:
                 raise self._unexpected_416(key) from error
-            return self._out_of_range_result(key, request, error.size)
+            return await self._read_out_of_range(key, request, error.size)
         except AccessDeniedError as error:
             self._count_as_missing(error)
             return None
@@ -106,16 +106,13 @@ class BackendStore(BackendListing):
         nothing = (
             memoryview(b"")
             if isinstance(request, SuffixByteRequest)
-            else self._out_of_range_result(key, request, None)
+            else await self._read_out_of_range(key, request, None)
         )
         return nothing if await self._size(key) is not None else None
 
     async def _read_out_of_range(
         self, key: str, request: ByteRequest, size: int | None
-    ) -> memoryview | None:
-        return self._out_of_range_result(key, request, size)
-
-    def _out_of_range_result(self, key: str, request: ByteRequest, size: int | None) -> memoryview:
+    ) -> memoryview:
         if self._out_of_range == "empty":
             return memoryview(b"")
         raise out_of_range(key, request, size)

@@ -39,14 +39,9 @@ _API_VERSIONS = ("2021-12-02", "2019-07-07", "2017-11-09")
 
 
 class Account:
-    """Builds the URLs and headers of requests to an account.
+    """Builds the URLs and headers of requests to a blob service.
 
-    Parameters
-    ----------
-    endpoint : str
-        URL of the blob service, without a query and a trailing ``/``.
-    credential : Credential
-        Authorizes requests.
+    The endpoint is its URL without a query and a trailing ``/``.
     """
 
     def __init__(self, endpoint: str, credential: Credential) -> None:

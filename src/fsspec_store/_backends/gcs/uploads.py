@@ -45,14 +45,10 @@ _RANGE = re.compile(r"bytes=0-(\d{1,18})")
 class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
     """One write of one object, given by bucket and name. Its version 0 means: no object."""
 
-    async def run(self, cleanup: Cleanup, *, chunk_bytes: int | None = None) -> bool:
+    async def run(self, cleanup: Cleanup, *, chunk_bytes: int | None) -> bool:
         """Write the value; ``False`` when the condition is not met.
 
-        Parameters
-        ----------
-        chunk_bytes : int, optional
-            Chunk size of a resumable upload, a multiple of 256 KiB; by default the value is
-            uploaded in one request.
+        Without ``chunk_bytes``, a multiple of 256 KiB, it is uploaded in one request.
         """
         if self._data.nbytes < HASH_IN_THREAD_BYTES:
             checksums = checksum_metadata(self._data)

@@ -40,14 +40,9 @@ _VERSION = re.compile(
 async def read(
     methods: Methods, path: str, request: ByteRequest | None
 ) -> bytes | memoryview | None:
-    """Read a value or a part of it; ``None`` if there is no value.
+    """Read a value or a part of it, as `Backend.read`.
 
-    Raises
-    ------
-    RangeNotSatisfiableError
-        When a range or offset starts at or past the end.
-    OSError
-        When the value changed on each try, or the result has a wrong length.
+    Raises ``OSError`` when the value changed on each try, or the result has a wrong length.
     """
     try:
         if methods.quirks.pipelined:

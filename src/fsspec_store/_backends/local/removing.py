@@ -97,19 +97,11 @@ def remove_below(directory: str, *, is_root: bool) -> None:
     """Remove every file below a directory, then its empty folders; links are not followed.
 
     Each folder is locked while its files are removed: no concurrent compare and swap restores one.
+    Raises `FolderLockedError` when another process or thread locks a folder. Another call removes
+    the remaining files.
 
-    Parameters
-    ----------
-    directory : str
-        It stays, and may be missing. A link to a folder is itself removed, unless it is the store's
-        root.
-    is_root : bool
-        Whether it is the store's root.
-
-    Raises
-    ------
-    FolderLockedError
-        When another process or thread locks a folder. Another call removes the remaining files.
+    The directory stays, and may be missing. A link to a folder is itself removed, unless it is the
+    store's root (``is_root``).
     """
     path = directory.rstrip("/") or "/"
     try:

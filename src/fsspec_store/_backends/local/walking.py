@@ -49,16 +49,9 @@ def _walk(
     """Files with their sizes, and (not recursive) folders that contain a file, with ``None``.
 
     A link is followed unless it leads back to a folder above it. Below a link, no folder is entered
-    through two further links: ten folders that link to each other have ten million paths.
-
-    Parameters
-    ----------
-    directory, name_prefix, recursive
-        See `Backend.pages`.
-    above : frozenset of str, optional
-        Real paths of the folders above.
-    behind : set of str, optional
-        Real paths of the targets of links below the first link on the path; extended here.
+    through two further links: ten folders that link to each other have ten million paths. ``above``
+    has the real paths of the folders above. ``behind`` has those of the targets of links below the
+    first link on the path, and is extended here.
     """
     # A list instead of recursion: only one folder is open at any depth.
     waiting = [(directory, above, behind)]

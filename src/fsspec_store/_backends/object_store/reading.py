@@ -35,12 +35,7 @@ Target = TypeVar("Target")
 class ValueReader(ABC, Generic[Target]):
     """Reads the values of one service.
 
-    Parameters
-    ----------
-    slot : callable
-        Returns a slot of the limiter, which a read holds until the value is in memory.
-    parts : Parts
-        Minimum size of a value that is read in parts, and size of a part.
+    ``slot()`` returns a slot of the limiter, which a read holds until the value is in memory.
     """
 
     def __init__(self, slot: Callable[[], Slot], parts: Parts) -> None:
@@ -115,15 +110,8 @@ async def read_requested_range(
     """Read the requested range of a large body, unless it can be read in parts.
 
     Returns the response with the bytes, or with the unread body, and whether the range is the whole
-    body.
-
-    Parameters
-    ----------
-    body : LargeBody
-        Its body. The stream is closed, unless it is left unread.
-    is_pinned : bool
-        Whether the response identifies a version whose parts can be requested. A body that is
-        exactly the requested range is then left unread.
+    body. A body is left unread, and its stream open, if it is exactly the requested range and
+    ``is_pinned``: the response identifies a version whose parts can be requested.
 
     Raises
     ------
@@ -157,13 +145,7 @@ def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[
 
 
 def size_from_range(response: Response[ResponseBody]) -> int:
-    """The size of a value from the response to a request for its first byte.
-
-    Raises
-    ------
-    OSError
-        When the response does not state the size.
-    """
+    """The size in the response to a request for the first byte; ``OSError`` if there is none."""
     body, status = response.body, response.status
     size = body.size if isinstance(body, LargeBody) else len(body)
     if isinstance(body, LargeBody):
