@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from .._core.redaction import hidden, public_text, secret_options
-from .._http.settings import PartLimits
+from .._http.settings import PartLimits, Settings
 from .._runtime.concurrency import for_each
-from .pages import checked_pages, refuse_relative
+from .pages import Page, checked_pages, refuse_relative
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .._core.byte_requests import ByteRequest
     from .._core.failures import Failure
     from .._core.leftovers import Leftover
-    from .._http.settings import Settings
-    from .pages import Page
 
 __all__ = ["Backend"]
 
@@ -37,17 +35,8 @@ class Backend(ABC):
     which `failure` classifies. Methods that return a value return ``None`` for a missing object.
     `remove` ignores it.
 
-    Parameters
-    ----------
-    fs : AbstractFileSystem
-        The filesystem as the user configured it. It is never closed or changed.
-    settings : Settings
-        The store's options for requests.
-
-    Raises
-    ------
-    ValueError
-        When the part size in the settings is outside of the service's limits.
+    The filesystem is as the user configured it, and is never closed or changed. The constructor
+    raises ``ValueError`` when the part size in the settings is outside of the service's limits.
     """
 
     supports_writes: bool = True
@@ -177,9 +166,8 @@ class Backend(ABC):
         The directory itself (a bucket, the store's folder) stays. At most ``limit`` requests are in
         flight. The directory may be a symbolic link if it is the store's root (``is_root``).
         """
-        await self.remove_pages(
-            self.checked_pages(directory, "", recursive=True), directory, limit=limit
-        )
+        pages = self.checked_pages(directory, "", recursive=True)
+        await self.remove_pages(pages, directory, limit=limit)
 
     async def remove_pages(
         self, pages: AsyncGenerator[Page, None], directory: str, *, limit: int

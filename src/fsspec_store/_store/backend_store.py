@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-from .._core.byte_requests import SuffixByteRequest, check_byte_range
+from .._core.byte_requests import ByteRequest, SuffixByteRequest, check_byte_range
 from .._core.failures import RangeNotSatisfiableError
 from .._core.ranges import is_empty_request
 from .._core.redaction import PrivateURL
@@ -22,18 +22,15 @@ from ..errors import (
     VersionMismatchError,
 )
 from .backend_listing import BackendListing
-from .buffer import Buffer, as_view, check_prototype
+from .buffer import Buffer, BufferPrototype, as_view, check_prototype
 from .keys import check_key
-from .partial_writes import WRITE_TRIES, write_parts
+from .partial_writes import WRITE_TRIES, Parts, write_parts
 from .range_reads import out_of_range
 from .store_reading import Versioned
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .._core.byte_requests import ByteRequest
-    from .buffer import BufferPrototype
-    from .partial_writes import Parts
 
 __all__ = ["BackendStore"]
 

@@ -192,11 +192,10 @@ async def _entries(
                 after = entries[before + 1 :] + after
                 directory, name_prefix = only, ""
                 continue
+            if second is not None:
+                entries += _interleave(second, directory, seen)
             for entry in entries:
                 yield entry
-            if second is not None:
-                for entry in _interleave(second, directory, seen):
-                    yield entry
             async for page in pages:
                 for entry in _interleave(page, directory, seen):
                     yield entry

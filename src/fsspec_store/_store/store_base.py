@@ -26,9 +26,6 @@ class StoreBase(ABC):
         Reject writes and deletes.
     """
 
-    _read_only: bool
-    _is_open: bool
-
     def __init__(self, *, read_only: bool = False) -> None:
         self._read_only = read_only
         self._is_open = False

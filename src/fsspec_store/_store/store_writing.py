@@ -5,18 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from .._core.leftovers import ABANDONED_AFTER
+from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
 from .buffer import Buffer
 from .keys import directory_prefix
-from .partial_writes import group_writes, patched
+from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .._core.leftovers import Leftovers
-    from .partial_writes import Parts
 
 __all__ = ["WritableStore"]
 

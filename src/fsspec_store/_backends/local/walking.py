@@ -1,11 +1,14 @@
-"""Listing of files and folders; links are followed, as for reads."""
+"""Listing of files and folders, and of the temporary files that killed writers left."""
 
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..._core.leftovers import TEMPORARY, Leftover
 from ..pages import Page
 from ..temporary_names import is_temporary
 from .paths import is_no_file
@@ -13,13 +16,13 @@ from .paths import is_no_file
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["pages"]
+__all__ = ["pages", "temporary_files"]
 
 
 def pages(
     directory: str, name_prefix: str, recursive: bool, limit: int
 ) -> Generator[Page, None, None]:
-    """List a directory; see `Backend.pages`.
+    """List a directory; see `Backend.pages`. Links are followed, as for reads.
 
     Yields
     ------
@@ -37,6 +40,28 @@ def pages(
             yield Page(objects, prefixes)
             objects, prefixes = [], []
     yield Page(objects, prefixes)
+
+
+def temporary_files(directory: str) -> list[Leftover]:
+    """The files below a directory that have temporary names; ``directory`` ends in ``/``.
+
+    Links to folders are not followed: their targets are outside the store.
+    """
+    found = []
+    for folder, _, names in os.walk(directory, onerror=_raise_unless_gone):
+        for name in names:
+            path = f"{folder.rstrip('/')}/{name}"
+            # It may have been renamed to the value meanwhile.
+            with suppress(FileNotFoundError):
+                if is_temporary(name):
+                    modified = datetime.fromtimestamp(os.lstat(path).st_mtime, UTC)
+                    found.append(Leftover(path, TEMPORARY, modified))
+    return found
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not is_no_file(error):
+        raise error
 
 
 def _walk(

@@ -14,7 +14,7 @@ from ..._http.content_range import (
     requested_part,
     total_size,
 )
-from ..._http.messages import LargeBody, Response
+from ..._http.messages import LargeBody, Response, ResponseBody
 from .reading import ValueReader, is_version, read_requested_range, size_from_range
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
     from ..._http.client import HTTPClient
     from ..._http.large_reads import FetchPart
-    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
 

@@ -14,7 +14,7 @@ import aiohttp
 from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import is_out_of_range, resolve
 from ..._http.content_range import check_discarded, check_part, is_of_total, part_start, total_size
-from ..._http.large_reads import read_large, read_slice
+from ..._http.large_reads import FetchPart, read_large, read_slice
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.large_reads import FetchPart
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
 
