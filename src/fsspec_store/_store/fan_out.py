@@ -146,8 +146,7 @@ class _Listings:
 
     async def _list_below(self, prefix: str, section: _Section) -> None:
         try:
-            pages = self._backend.checked_pages(prefix, "", recursive=True)
-            async with aclosing(pages):
+            async with aclosing(self._backend.checked_pages(prefix, "", recursive=True)) as pages:
                 async for page in pages:
                     await self._add(page, section)
         except _ERRORS as error:

@@ -67,12 +67,8 @@ class WritableStore(ListableStore):
 
     async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
         """Write many values, a bounded number at once."""
-
-        async def set_one(pair: tuple[str, Buffer]) -> None:
-            await self.set(*pair)
-
         self._check_writable()
-        await for_each(set_one, values, limit=self._concurrency)
+        await for_each(lambda pair: self.set(*pair), values, limit=self._concurrency)
 
     async def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
         """Overwrite parts of values. The other bytes of each value stay as they are.

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import aiohttp
 
-from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
+from ..._core.ranges import bounds
 from ..._http.content_range import check_discarded, check_part, is_of_total, part_start, total_size
 from ..._http.large_reads import FetchPart, read_large, read_slice
 from ..._http.messages import LargeBody, Response, ResponseBody
@@ -124,9 +123,7 @@ async def read_requested_range(
     try:
         content_range = headers.get("content-range")
         if not check_part(size, request, status=status, content_range=content_range):
-            if is_out_of_range(request, size):
-                raise RangeNotSatisfiableError(size)
-            start, end = resolve(request, size)
+            start, end = bounds(request, size)
             check_discarded(start)
     except BaseException:
         body.stream.close()

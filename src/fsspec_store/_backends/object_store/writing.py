@@ -140,7 +140,7 @@ class Upload(ABC, Generic[ClientT, ReaderT, TargetT]):
 async def upload_parts(
     put: Callable[[int, memoryview], Awaitable[T]], data: memoryview, part_bytes: int
 ) -> list[T]:
-    """Await ``put(index, part)`` for each part, four at once; return the results in their order."""
+    """Await ``put(index, part)``, index from 0, four at once; return the results in their order."""
     results: dict[int, T] = {}
 
     async def upload(start: int) -> None:
