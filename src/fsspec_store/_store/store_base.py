@@ -7,9 +7,12 @@ The contract is a chain of classes, one module for each step: `StoreBase`, `Read
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ..errors import ReadOnlyError, UnsupportedOperationError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 __all__ = ["StoreBase"]
 
@@ -78,7 +81,12 @@ class StoreBase(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     async def __aenter__(self) -> Self:
