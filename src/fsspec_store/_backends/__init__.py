@@ -33,19 +33,8 @@ _INHERITED = {
 def backend_for(fs: AbstractFileSystem, settings: Settings) -> Backend:
     """The backend of a filesystem.
 
-    Parameters
-    ----------
-    fs : AbstractFileSystem
-        The filesystem as the user configured it.
-    settings : Settings
-        The store's options for requests.
-
-    Raises
-    ------
-    StorageOptionError
-        When the filesystem was configured with an option it cannot use.
-    ValueError
-        When the part size in the settings is outside of the service's limits.
+    Raises `StorageOptionError` when the filesystem was configured with an option it cannot use, and
+    ``ValueError`` when the part size in the settings is outside of the service's limits.
     """
     names = [f"{cls.__module__}.{cls.__qualname__}" for cls in type(fs).__mro__]
     location = _EXACT.get(names[0]) or next(

@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from .._core.redaction import hidden, public_text, secret_options
-from .._http.settings import PartLimits
+from .._http.settings import PartLimits, Settings
 from .._runtime.concurrency import for_each
-from .pages import checked_pages, refuse_relative
+from .pages import Page, checked_pages, refuse_relative
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .._core.byte_requests import ByteRequest
     from .._core.failures import Failure
     from .._core.leftovers import Leftover
-    from .._http.settings import Settings
-    from .pages import Page
 
 __all__ = ["Backend"]
 
@@ -37,17 +35,8 @@ class Backend(ABC):
     which `failure` classifies. Methods that return a value return ``None`` for a missing object.
     `remove` ignores it.
 
-    Parameters
-    ----------
-    fs : AbstractFileSystem
-        The filesystem as the user configured it. It is never closed or changed.
-    settings : Settings
-        The store's options for requests.
-
-    Raises
-    ------
-    ValueError
-        When the part size in the settings is outside of the service's limits.
+    The filesystem is as the user configured it, and is never closed or changed. The constructor
+    raises ``ValueError`` when the part size in the settings is outside of the service's limits.
     """
 
     supports_writes: bool = True
@@ -140,10 +129,7 @@ class Backend(ABC):
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         """Remove objects, in as few requests as possible; raise the error of any of them.
 
-        Parameters
-        ----------
-        limit : int
-            Requests in flight, ``>= 1``.
+        At most ``limit`` requests are in flight.
         """
         await for_each(self.remove, paths, limit=limit)
 
@@ -177,18 +163,11 @@ class Backend(ABC):
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         """Remove every object below a directory. Removal of a page and the next listing overlap.
 
-        The directory itself (a bucket, the store's folder) stays.
-
-        Parameters
-        ----------
-        limit : int
-            Requests in flight, ``>= 1``.
-        is_root : bool
-            Whether the directory is the store's root, which may be a symbolic link.
+        The directory itself (a bucket, the store's folder) stays. At most ``limit`` requests are in
+        flight. The directory may be a symbolic link if it is the store's root (``is_root``).
         """
-        await self.remove_pages(
-            self.checked_pages(directory, "", recursive=True), directory, limit=limit
-        )
+        pages = self.checked_pages(directory, "", recursive=True)
+        await self.remove_pages(pages, directory, limit=limit)
 
     async def remove_pages(
         self, pages: AsyncGenerator[Page, None], directory: str, *, limit: int
@@ -213,22 +192,12 @@ class Backend(ABC):
     async def remove_empty_folders(self, directory: str, root: str) -> None:  # noqa: B027
         """Remove a directory after `remove_below`, and its empty parents.
 
-        Does nothing on services without real directories.
-
-        Parameters
-        ----------
-        directory, root : str
-            Paths that end in ``/``. The store's root and directories with content stay.
+        Both paths end in ``/``. The store's root and directories with content stay. Does nothing on
+        services without real directories.
         """
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
-        """Leftovers of killed writers below a directory, with full paths. The default is none.
-
-        Parameters
-        ----------
-        directory : str
-            See `pages`.
-        """
+        """Leftovers of killed writers below a directory, with full paths. The default is none."""
         nothing: tuple[Leftover, ...] = ()
         for leftover in nothing:
             yield leftover

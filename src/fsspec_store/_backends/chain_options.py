@@ -62,7 +62,7 @@ _IGNORES_UNKNOWN = frozenset({"fsspec.implementations.local", "fsspec.implementa
 
 #: Filesystem class to the module whose ``check_options`` validates its options.
 _OPTION_CHECKS = {
-    "adlfs.spec.AzureBlobFileSystem": "azure.options",
+    "adlfs.spec.AzureBlobFileSystem": "azure.account",
     "fsspec.implementations.http.HTTPFileSystem": "web_client.session",
     "gcsfs.core.GCSFileSystem": "gcs.session",
     "s3fs.core.S3FileSystem": "s3.session",
@@ -71,7 +71,7 @@ _OPTION_CHECKS = {
 
 #: Package to the module that knows its option names, where the constructor fails on a wrong one, or
 #: looks for credentials.
-_NAME_CHECKS = {"adlfs": "azure.options", "gcsfs": "gcs.session", "webdav4": "webdav.session"}
+_NAME_CHECKS = {"adlfs": "azure.account", "gcsfs": "gcs.session", "webdav4": "webdav.session"}
 
 #: Parameters of layers for the protocol and options of the filesystem below.
 _BELOW = (
@@ -93,19 +93,9 @@ def known_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
 
 
 def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> None:
-    """Refuse unknown options of a class and, for a layer, of the filesystem below.
+    """Raise `StorageOptionError` with each unknown option of a class.
 
-    Parameters
-    ----------
-    cls : type
-        The class of a filesystem, a layer or not.
-    options : mapping
-        Arguments of its constructor.
-
-    Raises
-    ------
-    StorageOptionError
-        With each unknown option.
+    For a layer, the options of the filesystem below are checked too.
     """
     if is_fsspec_layer(cls):
         refuse_unknown(

@@ -14,7 +14,9 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ALGORITHMS", "Hash", "crc32", "in_base64", "md5_in_base64"]
+__all__ = ["ALGORITHMS", "Hash", "crc32", "crc32c_in_base64", "in_base64", "md5_in_base64"]
+
+_CRC32C_STEP_BYTES = 4 * 2**20
 
 
 class Hash(Protocol):
@@ -47,6 +49,17 @@ def in_base64(digest: bytes) -> str:
 def md5_in_base64(data: bytes | memoryview) -> str:
     """The MD5, which detects errors of a transfer. It is not used for security."""
     return in_base64(hashlib.md5(data, usedforsecurity=False).digest())
+
+
+def crc32c_in_base64(data: memoryview) -> str | None:
+    """The CRC-32C; ``None`` where no fast implementation is installed."""
+    if "crc32c" not in ALGORITHMS:
+        return None
+    checksum = ALGORITHMS["crc32c"]()
+    # In parts: google-crc32c holds the GIL.
+    for start in range(0, len(data), _CRC32C_STEP_BYTES):
+        checksum.update(data[start : start + _CRC32C_STEP_BYTES])
+    return in_base64(checksum.digest())
 
 
 def _installed(module: str, name: str) -> Any:

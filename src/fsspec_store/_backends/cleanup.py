@@ -35,13 +35,8 @@ class Cleanup:
     ) -> None:
         """Await ``undo()`` for a limited time; its errors are logged.
 
-        Parameters
-        ----------
-        undo : callable
-            Sends the requests. It should not reference large values.
-        error : BaseException, optional
-            The error of the caller. A cancelled caller waits at most `GRACE_SECONDS`. `aclose`
-            awaits the rest.
+        It should not reference large values. A caller whose ``error`` is a cancellation waits at
+        most `GRACE_SECONDS`. `aclose` awaits the rest.
         """
         if isinstance(error, GeneratorExit):
             # A coroutine that is being closed must not await.

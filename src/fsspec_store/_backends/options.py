@@ -28,19 +28,9 @@ def refuse_unknown(
 ) -> None:
     """Refuse unknown options, which would fail at the first request or be ignored silently.
 
-    Parameters
-    ----------
-    message : str
-        Start of the message: "s3fs takes no storage option".
-    given, known : iterable of str
-        Names of options.
-    elsewhere : mapping, optional
-        Unknown names and what to write instead; a table of `option_names`.
-
-    Raises
-    ------
-    StorageOptionError
-        With each unknown option, and the option that was probably meant.
+    Raises `StorageOptionError` with each unknown option, and the option that was probably meant,
+    which may be in ``elsewhere``, a table of `option_names`. The message starts with ``message``:
+    "s3fs takes no storage option".
     """
     hints = []
     for name in sorted(set(given) - known):

@@ -65,11 +65,8 @@ async def pages_by_token(
 ) -> AsyncGenerator[Page, None]:
     """Yield the pages of a listing, and raise when it does not end.
 
-    Parameters
-    ----------
-    fetch : callable
-        Returns the page of a token, and the token of the next page. ``""`` is the token of the
-        first page, and of the page after the last one.
+    ``fetch`` returns the page of a token, and the token of the next page. ``""`` is the token of
+    the first page, and of the page after the last one.
     """
     continuation = Continuation()
     token = ""
@@ -94,24 +91,11 @@ async def checked_pages(
     A service or a cache that ignores the prefix, or the delimiter, lists too much. A page with
     entries inside and outside of the prefix is from such a service: nothing is missing, and the
     entries outside are removed. A page with only entries outside may be the response to another
-    request, and is an error.
+    request: it is an ``OSError`` unless an earlier page had both kinds. So are common prefixes in a
+    recursive listing.
 
-    Parameters
-    ----------
-    pages : AsyncGenerator
-        Returned by `Backend.pages` for the same parameters. Must not be used elsewhere.
-    directory, name_prefix : str
-        See `Backend.pages`.
-    recursive : bool
-        See `Backend.pages`.
-    redactor : callable
-        `Backend.redactor`: a service may list secrets that it received.
-
-    Raises
-    ------
-    OSError
-        For a page with only entries outside of the prefix, unless an earlier page had both kinds,
-        and for common prefixes in a recursive listing.
+    The pages are of `Backend.pages` for the same parameters. They are closed at the end.
+    ``redactor`` is `Backend.redactor`: a service may list secrets that it received.
     """
     prefix = directory + name_prefix
     ignores_prefix = False
@@ -184,10 +168,7 @@ def _one_level(page: Page, directory: str) -> Page:
 def refuse_relative(paths: Sequence[str], directory: str) -> None:
     """Refuse to remove paths that a server or a proxy may resolve to other paths.
 
-    Raises
-    ------
-    OSError
-        For a path with a ``.`` or ``..`` segment below the directory (RFC 3986, section 5.2.4).
+    Raises ``OSError`` for a ``.`` or ``..`` segment below the directory (RFC 3986, section 5.2.4).
     """
     text = "/" + "/\n/".join(paths) + "/"
     if "/./" not in text and "/../" not in text:
@@ -217,16 +198,11 @@ def stated_prefix(body: bytes) -> str:
 
 
 def check_stated_prefix(stated: str, requested: str) -> None:
-    """Refuse a listing that states another prefix than the requested one.
+    """Raise ``OSError`` for a listing whose prefix is not the requested one, or a shorter one.
 
     A cache's response for another request may be incomplete although all its keys start with the
     prefix. A response for a shorter prefix is complete. Services and libraries differ in how often
     they percent-encode the prefix, so both are compared fully decoded.
-
-    Raises
-    ------
-    OSError
-        When the stated prefix is not the requested one, or a shorter one.
     """
     # XML cannot represent all other characters. Services replace or change them.
     is_comparable = requested.isascii() and requested.isprintable()
@@ -258,19 +234,9 @@ class Continuation:
         self._empty = 0
 
     def check(self, token: str, page: Page) -> None:
-        """Raise when the next page would repeat the listing.
+        """Raise ``OSError`` when the listing would repeat, or goes on without a new entry.
 
-        Parameters
-        ----------
-        token : str
-            The service's token for the next page.
-        page : Page
-            The current page.
-
-        Raises
-        ------
-        OSError
-            When the token or the page repeats, or after `MAX_EMPTY_PAGES` without a new entry.
+        ``token`` is the service's token for the page after ``page``.
         """
         self._require_new(hash(("token", token)))
         for path in [*(path for path, _ in page.objects[:1]), *page.folders[:1]]:

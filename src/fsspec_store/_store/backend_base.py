@@ -26,14 +26,8 @@ _READS = ("read", "look for")
 class BackendBase(Store):
     """A store over a backend, under one root path. The options are as of `FsspecStore`.
 
-    Parameters
-    ----------
-    backend : Backend
-        Reads, writes and lists full paths.
-    base : str
-        What precedes a key in its path: the root path and ``/``.
-    url : str
-        URL of the root without any secret, for messages.
+    ``base`` precedes a key in its path: the root path and ``/``. ``url`` is the URL of the root
+    without any secret, for messages.
     """
 
     def __init__(

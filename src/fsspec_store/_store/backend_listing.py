@@ -6,16 +6,14 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from .._backends.pages import refuse_relative
-from .._core.leftovers import ABANDONED_AFTER, is_older
+from .._core.leftovers import ABANDONED_AFTER, Leftover, Leftovers, is_older
 from .backend_base import BackendBase
 from .keys import check_prefix, directory_prefix
-from .listing import batches, children, holds_no_key, total_size
+from .listing import Batch, batches, children, holds_no_key, total_size
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from .._core.leftovers import Leftover, Leftovers
-    from .listing import Batch
 
 __all__ = ["BackendListing"]
 

@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-from .._core.byte_requests import SuffixByteRequest, check_byte_range
+from .._core.byte_requests import ByteRequest, SuffixByteRequest, check_byte_range
 from .._core.failures import RangeNotSatisfiableError
 from .._core.ranges import is_empty_request
 from .._core.redaction import PrivateURL
@@ -22,18 +22,15 @@ from ..errors import (
     VersionMismatchError,
 )
 from .backend_listing import BackendListing
-from .buffer import Buffer, as_view, check_prototype
+from .buffer import Buffer, BufferPrototype, as_view, check_prototype
 from .keys import check_key
-from .partial_writes import WRITE_TRIES, write_parts
+from .partial_writes import WRITE_TRIES, Parts, write_parts
 from .range_reads import out_of_range
 from .store_reading import Versioned
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .._core.byte_requests import ByteRequest
-    from .buffer import BufferPrototype
-    from .partial_writes import Parts
 
 __all__ = ["BackendStore"]
 
@@ -95,7 +92,7 @@ class BackendStore(BackendListing):
         except RangeNotSatisfiableError as error:
             if request is None:
                 raise self._unexpected_416(key) from error
-            return self._out_of_range_result(key, request, error.size)
+            return await self._read_out_of_range(key, request, error.size)
         except AccessDeniedError as error:
             self._count_as_missing(error)
             return None
@@ -106,16 +103,13 @@ class BackendStore(BackendListing):
         nothing = (
             memoryview(b"")
             if isinstance(request, SuffixByteRequest)
-            else self._out_of_range_result(key, request, None)
+            else await self._read_out_of_range(key, request, None)
         )
         return nothing if await self._size(key) is not None else None
 
     async def _read_out_of_range(
         self, key: str, request: ByteRequest, size: int | None
-    ) -> memoryview | None:
-        return self._out_of_range_result(key, request, size)
-
-    def _out_of_range_result(self, key: str, request: ByteRequest, size: int | None) -> memoryview:
+    ) -> memoryview:
         if self._out_of_range == "empty":
             return memoryview(b"")
         raise out_of_range(key, request, size)
@@ -214,11 +208,7 @@ class BackendStore(BackendListing):
     # -- Keys and paths ------------------------------------------------------------------------
 
     async def _run(
-        self,
-        action: str,
-        key: str,
-        operation: Callable[[str, *Ts], Awaitable[T]],
-        *args: *Ts,
+        self, action: str, key: str, operation: Callable[[str, *Ts], Awaitable[T]], *args: *Ts
     ) -> T:
         """Await an operation of the backend on the path of a key, and translate its errors."""
         path = self._base + check_key(key)

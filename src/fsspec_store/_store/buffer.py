@@ -216,19 +216,11 @@ def check_prototype(prototype: Any) -> None:  # numpydoc ignore=PR01
         )
 
 
-def as_view(value: Any) -> memoryview:
+def as_view(value: Any) -> memoryview:  # numpydoc ignore=PR01
     """Any buffer as a one-dimensional ``memoryview`` of bytes. Copies only if not contiguous.
 
-    Parameters
-    ----------
-    value : Buffer or bytes-like
-        An object with ``as_numpy_array()`` (this package's buffers, zarr-python's) or with the
-        buffer protocol.
-
-    Raises
-    ------
-    TypeError
-        When it is neither.
+    Raises ``TypeError`` for an object that has neither ``as_numpy_array()`` (this package's
+    buffers, zarr-python's) nor the buffer protocol.
     """
     to_array = getattr(value, "as_numpy_array", None)
     if callable(to_array):

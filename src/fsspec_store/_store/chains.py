@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,8 +23,6 @@ from .._core.urls import named_options, protocol_of
 from ..errors import StorageOptionError, StoreURLError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from fsspec import AbstractFileSystem
 
 __all__ = ["open_links"]

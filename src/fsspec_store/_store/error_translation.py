@@ -33,35 +33,20 @@ _MISSING_ON_FORBIDDEN = (
 
 
 class Action(NamedTuple):
-    """The action of a store during which an exception is raised.
-
-    Attributes
-    ----------
-    backend : Backend
-        Classifies exceptions of its filesystem.
-    name, key, url : str
-        The action and its key or prefix in a store: "read", "c/0", "s3://bucket".
-    may_be_missing : bool
-        Whether ``missing_on_forbidden=True`` would turn a 403 into a missing key.
-    """
+    """The action of a store on a key or prefix: "read", "c/0", "s3://bucket"."""
 
     backend: Backend
     name: str
     key: str
     url: str
-    may_be_missing: bool = False
+    #: Whether ``missing_on_forbidden=True`` would turn a 403 into a missing key.
+    may_be_missing: bool
 
     def raise_translated(self, error: BaseException, handled: BaseException | None) -> None:
         """Raise this package's error for an exception, which is its cause.
 
         Removes secrets from the exception. Returns if the caller raises the exception unchanged.
-
-        Parameters
-        ----------
-        error : BaseException
-            The exception.
-        handled : BaseException or None
-            The exception that the caller was handling before. It is not changed.
+        ``handled``, which the caller was handling before, is not changed.
         """
         if isinstance(error, StoreError):
             return

@@ -146,8 +146,7 @@ class _Listings:
 
     async def _list_below(self, prefix: str, section: _Section) -> None:
         try:
-            pages = self._backend.checked_pages(prefix, "", recursive=True)
-            async with aclosing(pages):
+            async with aclosing(self._backend.checked_pages(prefix, "", recursive=True)) as pages:
                 async for page in pages:
                     await self._add(page, section)
         except _ERRORS as error:
@@ -192,11 +191,10 @@ async def _entries(
                 after = entries[before + 1 :] + after
                 directory, name_prefix = only, ""
                 continue
+            if second is not None:
+                entries += _interleave(second, directory, seen)
             for entry in entries:
                 yield entry
-            if second is not None:
-                for entry in _interleave(second, directory, seen):
-                    yield entry
             async for page in pages:
                 for entry in _interleave(page, directory, seen):
                     yield entry

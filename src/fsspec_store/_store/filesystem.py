@@ -105,7 +105,9 @@ def from_url(
         _reject_options(url, storage_options)
         return from_upath(url)
     if isinstance(url, os.PathLike):
-        return _from_path(url, options)
+        path = _absolute(url)
+        options.pop("protocol", None)
+        return open_links(["/"], options)[0], path
     if not isinstance(url, str):
         raise TypeError(f"a URL must be a str or a path, got {type(url).__name__}{_advice(url)}")
     outer = sys.exception()
@@ -245,16 +247,6 @@ def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
             what = "a bucket" if BUCKET_PROTOCOLS.intersection([protocol_of(meant)]) else "its URL"
             return f"no such folder; {what} is {public_url(meant)}"
     return "no such folder"
-
-
-def _from_path(
-    path: os.PathLike[Any], options: Mapping[str, Any]
-) -> tuple[AbstractFileSystem, str]:
-    """A local path, which is not parsed."""
-    location = _absolute(path)
-    others = {name: value for name, value in options.items() if name != "protocol"}
-    fs, _ = open_links(["/"], others)
-    return fs, location
 
 
 def _absolute(path: os.PathLike[Any]) -> str:

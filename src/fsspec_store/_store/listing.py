@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from .._backends.base import Backend
-    from .._backends.pages import Page
 
 __all__ = ["Batch", "batches", "children", "holds_no_key", "total_size"]
 
@@ -48,9 +47,13 @@ async def batches(
         pages = prefetched(backend.checked_pages(directory, name_prefix, recursive=True))
     async with aclosing(pages):
         async for page in pages:
-            batch = _batch(page, root)
-            if batch.keys:
-                yield batch
+            keys = [path[root:] for path, _ in page.objects]
+            sizes = [size for _, size in page.objects]
+            if not _are_listable(keys):
+                valid = [index for index, key in enumerate(keys) if is_listable(key)]
+                keys, sizes = [keys[index] for index in valid], [sizes[index] for index in valid]
+            if keys:
+                yield Batch(keys, sizes)
 
 
 async def children(backend: Backend, directory: str) -> AsyncGenerator[Sequence[str], None]:
@@ -110,15 +113,6 @@ async def total_size(
         async for size in found:
             total += size
     return total
-
-
-def _batch(page: Page, root: int) -> Batch:
-    keys = [path[root:] for path, _ in page.objects]
-    sizes = [size for _, size in page.objects]
-    if _are_listable(keys):
-        return Batch(keys, sizes)
-    valid = [index for index, key in enumerate(keys) if is_listable(key)]
-    return Batch([keys[index] for index in valid], [sizes[index] for index in valid])
 
 
 def _are_listable(paths: Sequence[str]) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from .._core.byte_requests import SuffixByteRequest, check_byte_range
-from .._core.coalescing import coalesce, slice_members
+from .._core.byte_requests import ByteRequest, SuffixByteRequest, check_byte_range
+from .._core.coalescing import Fetch, IndexedRequest, coalesce, slice_members
 from .._core.ranges import known_size
 from ..errors import ByteRangeError
 from .keys import check_key
@@ -17,8 +17,6 @@ from .keys import check_key
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from .._core.byte_requests import ByteRequest
-    from .._core.coalescing import Fetch, IndexedRequest
 
 __all__ = [
     "MAX_COALESCED_BYTES",

@@ -29,9 +29,6 @@ class StoreBase(ABC):
         Reject writes and deletes.
     """
 
-    _read_only: bool
-    _is_open: bool
-
     def __init__(self, *, read_only: bool = False) -> None:
         self._read_only = read_only
         self._is_open = False
@@ -96,12 +93,7 @@ class StoreBase(ABC):
         await self._ensure_open()
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
     # -- Read-only mode ------------------------------------------------------------------------

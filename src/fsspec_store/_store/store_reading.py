@@ -6,7 +6,7 @@ from abc import abstractmethod
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from .._core.byte_requests import check_byte_range
+from .._core.byte_requests import ByteRequest, check_byte_range
 from .._runtime.concurrency import for_each, map_unordered
 from ..errors import KeyNotFoundError, UnsupportedOperationError
 from .buffer import DEFAULT_PROTOTYPE, Buffer, BufferPrototype, as_view, check_prototype
@@ -17,7 +17,6 @@ from .store_base import StoreBase
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
-    from .._core.byte_requests import ByteRequest
     from .range_reads import IndexedParts, KeyFetch
 
 __all__ = ["ReadableStore", "Values", "Versioned"]

@@ -5,18 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from .._core.leftovers import ABANDONED_AFTER
+from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
 from .buffer import Buffer
 from .keys import directory_prefix
-from .partial_writes import group_writes, patched
+from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .._core.leftovers import Leftovers
-    from .partial_writes import Parts
 
 __all__ = ["WritableStore"]
 
@@ -69,12 +67,8 @@ class WritableStore(ListableStore):
 
     async def _set_many(self, values: Iterable[tuple[str, Buffer]]) -> None:
         """Write many values, a bounded number at once."""
-
-        async def set_one(pair: tuple[str, Buffer]) -> None:
-            await self.set(*pair)
-
         self._check_writable()
-        await for_each(set_one, values, limit=self._concurrency)
+        await for_each(lambda pair: self.set(*pair), values, limit=self._concurrency)
 
     async def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
         """Overwrite parts of values. The other bytes of each value stay as they are.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from .._core.leftovers import ABANDONED_AFTER
+from .._core.leftovers import ABANDONED_AFTER, Leftover, Leftovers
 from .._runtime.blocking import iterate, run
 from .._runtime.threads import run_in_place
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator, Sequence
 
     from .._core.byte_requests import ByteRequest
-    from .._core.leftovers import Leftover, Leftovers
     from .buffer import Buffer, BufferPrototype
     from .store_reading import Values, Versioned
     from .store_writing import WritableStore

@@ -5,6 +5,7 @@ Sends no requests to the storage service.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import time
@@ -15,19 +16,20 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from ...errors import StorageOptionError
+from ..option_names import ADLFS, AZURE_IDENTITY
+from ..options import refuse_unknown
 from .credentials import Credential, SharedAccessSignature, SharedKey
-from .options import check_options
 from .responses import is_unsupported_version
 from .tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fsspec import AbstractFileSystem
 
     from ..._http.messages import Response
 
-__all__ = ["Account", "account_of"]
+__all__ = ["Account", "account_of", "check_names", "check_options"]
 
 logger = logging.getLogger("fsspec_store.azure")
 
@@ -36,17 +38,14 @@ _ENDPOINT = re.compile(r"https?://[^@?#\s]+")
 #: since 2021-02-12 they support every name. The others are for Azure Stack Hub and emulators:
 #: batches need 2018-11-09, all other requests work with 2017-11-09.
 _API_VERSIONS = ("2021-12-02", "2019-07-07", "2017-11-09")
+#: Options that adlfs passes to fsspec.
+_FSSPEC_OPTIONS = {"batch_size", "listings_expiry_time", "max_paths", "use_listings_cache"}
 
 
 class Account:
-    """Builds the URLs and headers of requests to an account.
+    """Builds the URLs and headers of requests to a blob service.
 
-    Parameters
-    ----------
-    endpoint : str
-        URL of the blob service, without a query and a trailing ``/``.
-    credential : Credential
-        Authorizes requests.
+    The endpoint is its URL without a query and a trailing ``/``.
     """
 
     def __init__(self, endpoint: str, credential: Credential) -> None:
@@ -130,6 +129,27 @@ def account_of(fs: AbstractFileSystem) -> Account:
             "the account's endpoint must be http(s)://host[:port][/account], without a user name"
         )
     return Account(endpoint, _credential(fs, client.credential, query))
+
+
+def check_options(fs: AbstractFileSystem) -> None:
+    """Raise `StorageOptionError` for options that adlfs ignores, or that have no effect."""
+    if fs.location_mode not in ("primary", "secondary"):
+        raise StorageOptionError(
+            f"location_mode must be 'primary' or 'secondary', got {fs.location_mode!r}"
+        )
+    if fs.request_session is not None:
+        raise StorageOptionError(
+            "adlfs ignores request_session, and a session serves only one event loop"
+        )
+    check_names(type(fs), fs.kwargs)
+
+
+def check_names(cls: type[AbstractFileSystem], given: Iterable[str]) -> None:
+    """Raise `StorageOptionError` for names that adlfs ignores."""
+    known = _FSSPEC_OPTIONS | AZURE_IDENTITY
+    if not known.issuperset(given):
+        known |= set(inspect.signature(cls.__init__).parameters)
+        refuse_unknown("adlfs takes no storage option", given, known, ADLFS)
 
 
 def _has_port(url: str) -> bool:

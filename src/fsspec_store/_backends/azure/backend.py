@@ -19,10 +19,10 @@ from ..._core.redaction import request_secrets, secret_options
 from ..._core.versions import is_etag
 from ..._http.parsing import parsed
 from ..._http.responses import http_failure
-from ..._http.settings import PartLimits
+from ..._http.settings import PartLimits, Settings
 from ..base import Backend
 from ..object_store.writing import Condition
-from ..pages import check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
+from ..pages import Page, check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
 from .reading import Reader
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.settings import Settings
-    from ..pages import Page
 
 __all__ = ["AzureBackend"]
 

@@ -63,14 +63,7 @@ class Client:
     ) -> Response[bytes]:
         """As `HTTPClient.once`, signed, with retries; raise `AzureError` for an error response.
 
-        Parameters
-        ----------
-        method : str
-            The request method.
-        path : str
-            Begins with the container; not quoted.
-        query : str, optional
-            Quoted, without ``?``.
+        The path begins with the container and is not quoted. The query is quoted, without ``?``.
         """
         send = partial(self.http.once, method, expect=expect, data=data)
         return await self.sign_and_retry(method, path, query, headers, send, budget=budget)

@@ -65,10 +65,7 @@ class Credential:
 class SharedAccessSignature(Credential):
     """A shared access signature, or an empty one for public data.
 
-    Parameters
-    ----------
-    source : str or AzureSasCredential
-        The signature as a query string. A credential object may change it at any time.
+    The source is a query string, or an ``AzureSasCredential``, which may change it at any time.
     """
 
     def __init__(self, source: Any) -> None:

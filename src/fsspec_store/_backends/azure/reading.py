@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..._core.byte_requests import RangeByteRequest, SuffixByteRequest
+from ..._core.byte_requests import ByteRequest, RangeByteRequest, SuffixByteRequest
 from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import resolve
 from ..._core.versions import is_strong_etag
@@ -16,7 +16,6 @@ from .responses import AzureError, is_folder, is_missing, verify_checksum
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ..._core.byte_requests import ByteRequest
     from ..._http.messages import Response, ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts

@@ -46,14 +46,8 @@ _CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 class AzureUpload(Upload[Client, Reader, str]):
     """One write of one blob, given by its path."""
 
-    async def run(self, *, block_bytes: int | None = None) -> bool:
-        """Write the value; ``False`` when the condition is not met.
-
-        Parameters
-        ----------
-        block_bytes : int, optional
-            Size of the blocks of the upload; by default the value is uploaded in one request.
-        """
+    async def run(self, *, block_bytes: int | None) -> bool:
+        """Write the value, in one request or in blocks; ``False`` when the condition is not met."""
         if block_bytes is not None:
             body = await self._put_blocks(block_bytes)
             try:

@@ -17,11 +17,11 @@ from urllib.parse import urlsplit
 from ..._core.failures import BucketMissingError, Failure
 from ..._http.parsing import parsed
 from ..._http.responses import StatusError, http_failure
-from ..._http.settings import PartLimits
+from ..._http.settings import PartLimits, Settings
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..object_store.writing import Condition
-from ..pages import pages_by_token
+from ..pages import Page, pages_by_token
 from .buckets import GCSBuckets
 from .bulk_delete import GCSBulkDelete
 from .client import USER_AGENT, Client
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.settings import Settings
-    from ..pages import Page
 
 __all__ = ["GCSBackend"]
 
@@ -52,10 +50,7 @@ _GOOGLE_HOST = re.compile(r"(.+\.)?googleapis\.com")
 #: Cloud Storage, "Resumable uploads": chunks are multiples of 256 KiB. "Quotas & limits": an object
 #: has at most 5 TiB, also in one request.
 _PART_LIMITS = PartLimits(
-    "Google Cloud Storage",
-    smallest=256 * 2**10,
-    multiple_of=256 * 2**10,
-    largest_request=5 * 2**40,
+    "Google Cloud Storage", smallest=256 * 2**10, multiple_of=256 * 2**10, largest_request=5 * 2**40
 )
 _ZONAL = re.compile(rb"requires appendable objects|[Zz]onal (objects|buckets) ")
 

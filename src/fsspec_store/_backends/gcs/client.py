@@ -128,8 +128,5 @@ class Client:
             await credentials.refresh(token, began)
 
         return await self.http.send(
-            attempt,
-            slot=slot,
-            refresh=refresh if credentials.can_refresh else None,
-            budget=budget,
+            attempt, slot=slot, refresh=refresh if credentials.can_refresh else None, budget=budget
         )

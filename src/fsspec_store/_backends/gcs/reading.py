@@ -7,27 +7,26 @@ from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import aiohttp
 
-from ..._core.byte_requests import SuffixByteRequest
+from ..._core.byte_requests import ByteRequest, SuffixByteRequest
 from ..._http.content_range import content_length, total_size
-from ..._http.messages import LargeBody, Response
+from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._runtime.threads import in_thread
 from ..object_store.http_reading import HTTPReader
-from .bodies import HASH_IN_THREAD_BYTES
 from .responses import check_is_google, verify_checksum, with_message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ..._core.byte_requests import ByteRequest
-    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
     from .client import Client
 
-__all__ = ["GENERATION", "Reader", "is_generation"]
+__all__ = ["GENERATION", "HASH_IN_THREAD_BYTES", "Reader", "is_generation"]
 
 T = TypeVar("T")
 
+#: Checksums of values of this size and more are computed in a thread, not on the event loop.
+HASH_IN_THREAD_BYTES = 8 * 2**20
 #: The response header with the version of the object.
 GENERATION = "X-Goog-Generation"
 _GENERATION = re.compile("[1-9][0-9]{0,18}")

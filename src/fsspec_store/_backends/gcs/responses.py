@@ -20,9 +20,9 @@ from ..._http.parsing import parse_json
 from ..._http.responses import StatusError, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
+from ..checksums import crc32c_in_base64
 from ..object_store.batches import batch_responses
 from ..pages import Page
-from .bodies import crc32c
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,7 +122,7 @@ def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> Non
     several = getattr(headers, "getall", None)
     found = [headers.get(_HASH_HEADER, "")] if several is None else several(_HASH_HEADER, ())
     match = _CRC32C.search(",".join(found))
-    if match and crc32c(memoryview(body)) not in (match[1], None):
+    if match and crc32c_in_base64(memoryview(body)) not in (match[1], None):
         raise aiohttp.ClientPayloadError("checksum mismatch in the response body")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -15,10 +16,10 @@ from ..._http.parsing import parse_json
 from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
+from ..checksums import crc32c_in_base64, md5_in_base64
 from ..object_store.writing import WRITER, Upload, WriteFailure, failure_of_status
-from .bodies import HASH_IN_THREAD_BYTES, checksum_metadata, multipart_upload
 from .client import Client
-from .reading import Reader
+from .reading import HASH_IN_THREAD_BYTES, Reader
 from .responses import verify_stored
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from ..cleanup import Cleanup
 
-__all__ = ["GCSUpload"]
+__all__ = ["GCSUpload", "checksum_metadata", "multipart_upload"]
 
 #: The service stores multiples of this size ("Resumable uploads").
 _CHUNK_MULTIPLE = 256 * 2**10
@@ -45,14 +46,10 @@ _RANGE = re.compile(r"bytes=0-(\d{1,18})")
 class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
     """One write of one object, given by bucket and name. Its version 0 means: no object."""
 
-    async def run(self, cleanup: Cleanup, *, chunk_bytes: int | None = None) -> bool:
+    async def run(self, cleanup: Cleanup, *, chunk_bytes: int | None) -> bool:
         """Write the value; ``False`` when the condition is not met.
 
-        Parameters
-        ----------
-        chunk_bytes : int, optional
-            Chunk size of a resumable upload, a multiple of 256 KiB; by default the value is
-            uploaded in one request.
+        Without ``chunk_bytes``, a multiple of 256 KiB, it is uploaded in one request.
         """
         if self._data.nbytes < HASH_IN_THREAD_BYTES:
             checksums = checksum_metadata(self._data)
@@ -174,6 +171,24 @@ class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
             return None
         metadata = parse_json(response.body).get("metadata")
         return metadata.get(WRITER) if isinstance(metadata, dict) else None
+
+
+def multipart_upload(metadata: Mapping[str, Any], data: memoryview) -> tuple[Body, str]:
+    """The body of an upload in one request, and its content type."""
+    boundary = secrets.token_hex(16)
+    head = (
+        f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
+        f"{json.dumps(metadata)}\r\n"
+        f"--{boundary}\r\nContent-Type: {metadata['contentType']}\r\n\r\n"
+    )
+    tail = f"\r\n--{boundary}--\r\n"
+    return Body(head.encode(), data, tail.encode()), f"multipart/related; boundary={boundary}"
+
+
+def checksum_metadata(data: memoryview) -> dict[str, str]:
+    """The checksum in an object's metadata; the service rejects other bytes."""
+    value = crc32c_in_base64(data)
+    return {"md5Hash": md5_in_base64(data)} if value is None else {"crc32c": value}
 
 
 async def _cancel(client: Client, session: str) -> None:

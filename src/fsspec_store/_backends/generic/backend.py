@@ -8,13 +8,13 @@ from its copies, and everything else is done on the filesystem below it.
 from __future__ import annotations
 
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.cached import CachingFileSystem
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from ..._core.leftovers import ABANDONED_AFTER, is_older
+from ..._core.leftovers import ABANDONED_AFTER, Leftover, is_older
 from ..base import Backend
 from ..local.backend import LocalBackend
 from ..pages import Page
@@ -31,13 +31,11 @@ from .reading import read
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
-    from typing import Any
 
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.failures import Failure
-    from ..._core.leftovers import Leftover
     from ..._http.settings import Settings
 
 __all__ = ["GenericBackend"]
@@ -127,15 +125,12 @@ class GenericBackend(Backend):
 
     async def remove(self, path: str) -> None:
         try:
-            await self._remove(path)
+            # Checked first: a filesystem may remove a folder at this path. FTP does not, and the
+            # check would list its parent folder.
+            if self._quirks.flat or self._quirks.ftp or await self.size(path) is not None:
+                await self._remove_file(path)
         finally:
             await self._remove_copy(path)
-
-    async def _remove(self, path: str) -> None:
-        # Checked first: a filesystem may remove a folder at this path. FTP does not, and the check
-        # would list its parent folder.
-        if self._quirks.flat or self._quirks.ftp or await self.size(path) is not None:
-            await self._remove_file(path)
 
     async def _remove_file(self, path: str) -> None:
         try:

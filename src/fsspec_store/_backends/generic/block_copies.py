@@ -10,11 +10,11 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..._core.ranges import bounds
 from ..._http.http1.buffer_pool import allocate
-from .copy_folders import NotCopiedError, lock_of
+from .copy_folders import Copy, CopyFolder, NotCopiedError, lock_of
 from .errors import NO_FILE
 from .ftp import read_part
 from .quirks import quirks_of
@@ -23,12 +23,10 @@ from .service_identity import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
 
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
-    from .copy_folders import Copy, CopyFolder
 
 __all__ = ["BlockCopies"]
 

@@ -59,7 +59,7 @@ class _BoundedContent:
         self._seconds = seconds
         self._waited = 0.0
         self._longest = longest
-        self._remaining = longest
+        self._received = 0
 
     async def read(self, n: int = -1) -> bytes:
         """Read at most ``n`` bytes, or the rest of the body."""
@@ -79,11 +79,10 @@ class _BoundedContent:
         piece = await (self._content.readany() if n is None else self._content.read(n))
         # Only the time spent waiting for the server counts.
         self._waited += time.monotonic() - began
-        self._remaining -= len(piece)
-        received = self._longest - self._remaining
-        if self._waited > self._seconds + received / MIN_DOWNLOAD_RATE:
-            raise OSError(str(too_slow(received, self._waited)))
-        if self._remaining < 0:
+        self._received += len(piece)
+        if self._waited > self._seconds + self._received / MIN_DOWNLOAD_RATE:
+            raise OSError(str(too_slow(self._received, self._waited)))
+        if self._received > self._longest:
             if self._is_coded:
                 raise OSError(
                     f"the server sent a compressed body that has more than {self._longest} bytes"

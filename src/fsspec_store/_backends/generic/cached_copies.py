@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fsspec.callbacks import Callback
 from fsspec.compression import compr
-from fsspec.implementations.cached import WholeFileCacheFileSystem
+from fsspec.implementations.cached import CachingFileSystem, WholeFileCacheFileSystem
 from fsspec.utils import infer_compression
 
 from ..._core.ranges import bounds
@@ -29,7 +29,6 @@ from .service_identity import digest_of, identity_of
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
-    from fsspec.implementations.cached import CachingFileSystem
 
     from ..._core.byte_requests import ByteRequest
 

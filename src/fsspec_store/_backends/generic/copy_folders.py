@@ -61,16 +61,10 @@ class Copy:
 
 
 class CopyFolder:
-    """The copies of one value.
+    """The copies of one value, which is identified by a digest.
 
-    Parameters
-    ----------
-    folders : sequence of str
-        The cache folders. Only the last one is writable.
-    digest : str
-        Digest that identifies the value.
-    expiry : float or bool
-        Maximum age of a copy in seconds; false for no limit.
+    Only the last one of the cache folders is writable. ``expiry`` is the maximum age of a copy in
+    seconds; false for no limit.
     """
 
     def __init__(self, folders: Sequence[str], digest: str, expiry: float) -> None:

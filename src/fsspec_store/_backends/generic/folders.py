@@ -76,10 +76,7 @@ async def walk(
 ) -> AsyncGenerator[list[tuple[str, Mapping[str, Any]]], None]:
     """Yield the contents of a folder, and of each folder below it.
 
-    Raises
-    ------
-    OSError
-        For a folder that is more than `_MAX_DEPTH` deep, which indicates a cycle.
+    Raises ``OSError`` for a folder that is more than `_MAX_DEPTH` deep, which indicates a cycle.
     """
     root = directory.rstrip("/")
     waiting = [root]
@@ -123,17 +120,8 @@ async def contains_file(methods: Methods, folder: str) -> bool:
 async def prepare_path(methods: Methods, path: str, error: Exception) -> bool:
     """Make the folders above a value, or remove empty folders at its path, after a failed write.
 
-    Returns
-    -------
-    bool
-        Whether another try may succeed.
-
-    Raises
-    ------
-    Exception
-        The error of the write, if folders are not its cause.
-    OSError
-        When a part of the path is a file, or the path is a folder that contains files.
+    Returns whether another try may succeed. Raises the error of the write if folders are not its
+    cause, and ``OSError`` if a part of the path is a file, or the path a folder with files.
     """
     if methods.quirks.flat or is_broken(error):
         raise error

@@ -74,11 +74,7 @@ def _guard_gcs(gcs: Any) -> None:
 
 _WEB = "fsspec.implementations.http"
 #: Guards by the module of the filesystem's class.
-_GUARDS = {
-    _WEB: _guard_web,
-    "gcsfs.core": _guard_gcs,
-    "s3fs.core": _guard_s3,
-}
+_GUARDS = {_WEB: _guard_web, "gcsfs.core": _guard_gcs, "s3fs.core": _guard_s3}
 
 
 def _services(fs: Any, seen: set[int]) -> Iterator[tuple[str, Any]]:

@@ -47,17 +47,7 @@ class SharedInstance:
 
     @classmethod
     def of(cls, fs: AbstractFileSystem, timeout: float, blocking: bool) -> SharedInstance:
-        """The shared instance for this object.
-
-        Parameters
-        ----------
-        fs : AbstractFileSystem
-            The user's filesystem.
-        timeout : float
-            Timeout of a connection in seconds.
-        blocking : bool
-            Always use the blocking methods.
-        """
+        """The shared instance for this object; ``blocking`` for only its blocking methods."""
         # By identity: equal filesystems may have different connections and file positions.
         key = (id(fs), blocking)
         shared = _shared_instances.get(key)

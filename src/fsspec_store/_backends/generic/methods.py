@@ -9,7 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..._http.retry_policy import TRANSIENT
+from ..._http.retry_policy import TRANSIENT, RetryPolicy
 from ..._runtime.threads import in_thread
 from .errors import is_broken
 from .ftp import read_part
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from ..._http.retry_policy import RetryPolicy
 
 __all__ = ["Methods"]
 

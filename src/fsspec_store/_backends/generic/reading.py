@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from ..._core.byte_requests import RangeByteRequest
+from ..._core.byte_requests import ByteRequest, RangeByteRequest
 from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import bounds
 from .errors import NO_FILE, is_forbidden
@@ -18,7 +18,6 @@ from .lookups import info_of, is_missing, is_reference, size_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..._core.byte_requests import ByteRequest
     from .methods import Methods
 
 __all__ = ["has_version", "read", "requested", "version_in"]
@@ -40,14 +39,9 @@ _VERSION = re.compile(
 async def read(
     methods: Methods, path: str, request: ByteRequest | None
 ) -> bytes | memoryview | None:
-    """Read a value or a part of it; ``None`` if there is no value.
+    """Read a value or a part of it, as `Backend.read`.
 
-    Raises
-    ------
-    RangeNotSatisfiableError
-        When a range or offset starts at or past the end.
-    OSError
-        When the value changed on each try, or the result has a wrong length.
+    Raises ``OSError`` when the value changed on each try, or the result has a wrong length.
     """
     try:
         if methods.quirks.pipelined:

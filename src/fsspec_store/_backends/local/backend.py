@@ -16,11 +16,10 @@ from ..._core.failures import Failure, builtin_failure
 from ..._runtime.threads import in_thread
 from ..base import Backend
 from ..temporary_names import RESERVED_NAME, is_temporary
-from .leftovers import remove_temporary, temporary_files
 from .locks import run_locked
 from .reading import read, read_version, size
-from .removing import remove_below, remove_empty_above
-from .walking import pages
+from .removing import remove_below, remove_empty_above, remove_temporary
+from .walking import pages, temporary_files
 from .writing import Creation, Replacement, TemporaryFile, Write, remove_files
 
 if TYPE_CHECKING:

@@ -119,21 +119,10 @@ def _unlock(descriptor: int) -> None:
 async def run_locked(
     attempt: Callable[[], T], seconds: float, discard: Callable[[], None] | None = None
 ) -> T:
-    """Await ``attempt()``, repeated until the lock that it needs is free.
+    """Run ``attempt()`` in a thread, again as long as it raises `FolderLockedError`.
 
-    Parameters
-    ----------
-    attempt : callable
-        Blocks. Raises `FolderLockedError` when the lock is held.
-    seconds : float
-        Maximum time to wait for the lock.
-    discard : callable, optional
-        Cleans up if the operation fails or is cancelled.
-
-    Raises
-    ------
-    TimeoutError
-        When the lock is not free within this time.
+    Raises ``TimeoutError`` when the lock is not free within this time. ``discard`` cleans up if the
+    operation fails or is cancelled.
     """
     end = time.monotonic() + seconds
     longest = _FIRST_PAUSE

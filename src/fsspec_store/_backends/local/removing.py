@@ -19,7 +19,7 @@ from ..temporary_names import is_temporary
 from .locks import FolderLockedError, shared_lock
 from .paths import FOLDER_FLAGS, is_no_file, opened, parent
 
-__all__ = ["remove_below", "remove_empty", "remove_empty_above"]
+__all__ = ["remove_below", "remove_empty", "remove_empty_above", "remove_temporary"]
 
 #: Maximum number of open descriptors of folders above; others are reopened.
 _MAX_OPEN = 32
@@ -97,19 +97,11 @@ def remove_below(directory: str, *, is_root: bool) -> None:
     """Remove every file below a directory, then its empty folders; links are not followed.
 
     Each folder is locked while its files are removed: no concurrent compare and swap restores one.
+    Raises `FolderLockedError` when another process or thread locks a folder. Another call removes
+    the remaining files.
 
-    Parameters
-    ----------
-    directory : str
-        It stays, and may be missing. A link to a folder is itself removed, unless it is the store's
-        root.
-    is_root : bool
-        Whether it is the store's root.
-
-    Raises
-    ------
-    FolderLockedError
-        When another process or thread locks a folder. Another call removes the remaining files.
+    The directory stays, and may be missing. A link to a folder is itself removed, unless it is the
+    store's root (``is_root``).
     """
     path = directory.rstrip("/") or "/"
     try:
@@ -165,6 +157,12 @@ def remove_empty_above(directory: str, root: str) -> None:
                 pass
         finally:
             descent.close()
+
+
+def remove_temporary(path: str) -> None:
+    """Remove a temporary file, unless its folder was replaced by a link."""
+    with suppress(FileNotFoundError), opened(parent(path), FOLDER_FLAGS | os.O_NOFOLLOW) as folder:
+        os.unlink(path.rpartition("/")[2], dir_fd=folder)
 
 
 def _empty(descent: _Descent, *, with_files: bool) -> None:

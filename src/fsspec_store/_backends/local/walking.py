@@ -1,11 +1,14 @@
-"""Listing of files and folders; links are followed, as for reads."""
+"""Listing of files and folders, and of the temporary files that killed writers left."""
 
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ..._core.leftovers import TEMPORARY, Leftover
 from ..pages import Page
 from ..temporary_names import is_temporary
 from .paths import is_no_file
@@ -13,13 +16,13 @@ from .paths import is_no_file
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-__all__ = ["pages"]
+__all__ = ["pages", "temporary_files"]
 
 
 def pages(
     directory: str, name_prefix: str, recursive: bool, limit: int
 ) -> Generator[Page, None, None]:
-    """List a directory; see `Backend.pages`.
+    """List a directory; see `Backend.pages`. Links are followed, as for reads.
 
     Yields
     ------
@@ -39,6 +42,28 @@ def pages(
     yield Page(objects, prefixes)
 
 
+def temporary_files(directory: str) -> list[Leftover]:
+    """The files below a directory that have temporary names; ``directory`` ends in ``/``.
+
+    Links to folders are not followed: their targets are outside the store.
+    """
+    found = []
+    for folder, _, names in os.walk(directory, onerror=_raise_unless_gone):
+        for name in names:
+            path = f"{folder.rstrip('/')}/{name}"
+            # It may have been renamed to the value meanwhile.
+            with suppress(FileNotFoundError):
+                if is_temporary(name):
+                    modified = datetime.fromtimestamp(os.lstat(path).st_mtime, UTC)
+                    found.append(Leftover(path, TEMPORARY, modified))
+    return found
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not is_no_file(error):
+        raise error
+
+
 def _walk(
     directory: str,
     name_prefix: str,
@@ -49,16 +74,9 @@ def _walk(
     """Files with their sizes, and (not recursive) folders that contain a file, with ``None``.
 
     A link is followed unless it leads back to a folder above it. Below a link, no folder is entered
-    through two further links: ten folders that link to each other have ten million paths.
-
-    Parameters
-    ----------
-    directory, name_prefix, recursive
-        See `Backend.pages`.
-    above : frozenset of str, optional
-        Real paths of the folders above.
-    behind : set of str, optional
-        Real paths of the targets of links below the first link on the path; extended here.
+    through two further links: ten folders that link to each other have ten million paths. ``above``
+    has the real paths of the folders above. ``behind`` has those of the targets of links below the
+    first link on the path, and is extended here.
     """
     # A list instead of recursion: only one folder is open at any depth.
     waiting = [(directory, above, behind)]

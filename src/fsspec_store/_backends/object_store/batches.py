@@ -24,12 +24,7 @@ _STATUS_LINE = re.compile(rb"\S+\s+([0-9]{3})\b")
 def batch_body(requests: Iterable[str], content_id: str = "{}") -> tuple[bytes, str]:
     """The body of a batch, and its content type.
 
-    Parameters
-    ----------
-    requests : iterable of str
-        Each is a request line with the headers.
-    content_id : str, optional
-        Format of the numbers of the requests.
+    A request is a request line with the headers. ``content_id`` formats the number of a request.
     """
     boundary = f"batch_{secrets.token_hex(16)}"
     parts = [

@@ -25,17 +25,11 @@ class BatchesUnsupportedError(Exception):
 
 
 class BulkDelete(ABC):
-    """Deletes values by bucket and name.
+    """Deletes values by bucket and name."""
 
-    Attributes
-    ----------
-    batch_size : int
-        Maximum number of values of one batch.
-    min_batch : int
-        Minimum number of values that are deleted by a batch.
-    """
-
+    #: Maximum number of values of one batch.
     batch_size: int
+    #: Minimum number of values that are deleted by a batch.
     min_batch = 2
     _supports_batches = True
 

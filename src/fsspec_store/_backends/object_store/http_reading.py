@@ -14,7 +14,7 @@ from ..._http.content_range import (
     requested_part,
     total_size,
 )
-from ..._http.messages import LargeBody, Response
+from ..._http.messages import LargeBody, Response, ResponseBody
 from .reading import ValueReader, is_version, read_requested_range, size_from_range
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
     from ..._http.client import HTTPClient
     from ..._http.large_reads import FetchPart
-    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
 
@@ -34,14 +33,9 @@ Target = TypeVar("Target")
 
 
 class HTTPReader(ValueReader[Target]):
-    """Reads the values of one service.
+    """Reads the values of one service."""
 
-    Attributes
-    ----------
-    version_header : str
-        Header of a response with the version of the value.
-    """
-
+    #: Header of a response with the version of the value.
     version_header: ClassVar[str]
 
     def __init__(self, http: HTTPClient, parts: Parts) -> None:
@@ -59,18 +53,8 @@ class HTTPReader(ValueReader[Target]):
     ) -> T:
         """Await ``send(url, headers)``, signed, with retries.
 
-        Parameters
-        ----------
-        target
-            The value.
-        byte_range : str or None
-            The ``Range`` header.
-        version : str or None
-            The version of the value, as in `version_header`; ``None`` for any version.
-        send : callable
-            Sends a GET request.
-        slot : Slot
-            Slot of the request.
+        ``byte_range`` is the ``Range`` header, ``version`` the version of the value, as in
+        `version_header`; ``None`` for any version.
         """
 
     @abstractmethod
@@ -111,13 +95,7 @@ class HTTPReader(ValueReader[Target]):
         )
 
     async def size_by_range(self, target: Target) -> int | None:
-        """The size of a value from the response to a range; ``None`` when it is missing.
-
-        Raises
-        ------
-        OSError
-            When the response states no size.
-        """
+        """The size of a value as in `size_from_range`; ``None`` when it is missing."""
         with self._slot() as slot:
             found = await self._send(target, "bytes=0-0", None, self._http.fetch, slot)
             return None if self._is_missing(found) else size_from_range(found)

@@ -11,16 +11,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 import aiohttp
 
-from ..._core.failures import RangeNotSatisfiableError
-from ..._core.ranges import is_out_of_range, resolve
-from ..._http.content_range import (
-    check_discarded,
-    check_part,
-    is_of_total,
-    part_start,
-    total_size,
-)
-from ..._http.large_reads import read_large, read_slice
+from ..._core.ranges import bounds
+from ..._http.content_range import check_discarded, check_part, is_of_total, part_start, total_size
+from ..._http.large_reads import FetchPart, read_large, read_slice
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
@@ -29,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.large_reads import FetchPart
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
 
@@ -41,12 +33,7 @@ Target = TypeVar("Target")
 class ValueReader(ABC, Generic[Target]):
     """Reads the values of one service.
 
-    Parameters
-    ----------
-    slot : callable
-        Returns a slot of the limiter, which a read holds until the value is in memory.
-    parts : Parts
-        Minimum size of a value that is read in parts, and size of a part.
+    ``slot()`` returns a slot of the limiter, which a read holds until the value is in memory.
     """
 
     def __init__(self, slot: Callable[[], Slot], parts: Parts) -> None:
@@ -121,15 +108,8 @@ async def read_requested_range(
     """Read the requested range of a large body, unless it can be read in parts.
 
     Returns the response with the bytes, or with the unread body, and whether the range is the whole
-    body.
-
-    Parameters
-    ----------
-    body : LargeBody
-        Its body. The stream is closed, unless it is left unread.
-    is_pinned : bool
-        Whether the response identifies a version whose parts can be requested. A body that is
-        exactly the requested range is then left unread.
+    body. A body is left unread, and its stream open, if it is exactly the requested range and
+    ``is_pinned``: the response identifies a version whose parts can be requested.
 
     Raises
     ------
@@ -143,9 +123,7 @@ async def read_requested_range(
     try:
         content_range = headers.get("content-range")
         if not check_part(size, request, status=status, content_range=content_range):
-            if is_out_of_range(request, size):
-                raise RangeNotSatisfiableError(size)
-            start, end = resolve(request, size)
+            start, end = bounds(request, size)
             check_discarded(start)
     except BaseException:
         body.stream.close()
@@ -163,13 +141,7 @@ def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[
 
 
 def size_from_range(response: Response[ResponseBody]) -> int:
-    """The size of a value from the response to a request for its first byte.
-
-    Raises
-    ------
-    OSError
-        When the response does not state the size.
-    """
+    """The size in the response to a request for the first byte; ``OSError`` if there is none."""
     body, status = response.body, response.status
     size = body.size if isinstance(body, LargeBody) else len(body)
     if isinstance(body, LargeBody):

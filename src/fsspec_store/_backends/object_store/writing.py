@@ -68,16 +68,7 @@ def failure_of_status(status: int | None) -> WriteFailure:
 
 
 class Upload(ABC, Generic[ClientT, ReaderT, TargetT]):
-    """One write of one value. A service supplies the requests.
-
-    Attributes
-    ----------
-    budget : Budget
-        Failures that all requests of this write may have together.
-    writer : str or None
-        Identity of this write, to be stored with a replacement: another writer may replace the
-        value by equal bytes. A creation succeeds for all writers of equal bytes.
-    """
+    """One write of one value. A service supplies the requests."""
 
     def __init__(
         self,
@@ -95,7 +86,10 @@ class Upload(ABC, Generic[ClientT, ReaderT, TargetT]):
         self._condition = condition
         self._version = version
         self._may_be_written = False
+        #: Failures that all requests of this write may have together.
         self.budget = Budget()
+        #: Identity of this write, to be stored with a replacement: another writer may replace the
+        #: value by equal bytes. A creation succeeds for all writers of equal bytes.
         self.writer = secrets.token_hex(8) if condition is Condition.REPLACE else None
 
     @abstractmethod
@@ -120,13 +114,10 @@ class Upload(ABC, Generic[ClientT, ReaderT, TargetT]):
             raise
 
     async def _result(self, attempts: Awaitable[T]) -> T | bool:
-        """Await all attempts.
+        """Await all attempts, and return the response of the one that succeeded.
 
-        Returns
-        -------
-        response or bool
-            Of the attempt that succeeded. ``True`` if an earlier attempt of this write has stored
-            the value, ``False`` if the condition is not met.
+        ``True`` if an earlier attempt of this write has stored the value, ``False`` if the
+        condition is not met.
         """
         try:
             return await attempts
@@ -149,13 +140,7 @@ class Upload(ABC, Generic[ClientT, ReaderT, TargetT]):
 async def upload_parts(
     put: Callable[[int, memoryview], Awaitable[T]], data: memoryview, part_bytes: int
 ) -> list[T]:
-    """Upload the parts of a value, four at once, and return the results in their order.
-
-    Parameters
-    ----------
-    put : callable
-        ``await put(index, part)`` uploads a part; the index of the first one is 0.
-    """
+    """Await ``put(index, part)``, index from 0, four at once; return the results in their order."""
     results: dict[int, T] = {}
 
     async def upload(start: int) -> None:
