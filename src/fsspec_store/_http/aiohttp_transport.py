@@ -16,13 +16,12 @@ from .._runtime.loops import Shared
 from .aiohttp_bodies import AiohttpStream, PacedStream, Watchdog, read_body, read_up_to
 from .aiohttp_sessions import Sessions
 from .content_range import content_length
-from .messages import MAX_ERROR_BYTES, BodyTooLongError, LargeBody, Response
+from .messages import MAX_ERROR_BYTES, BodyTooLongError, LargeBody, Request, Response, ResponseBody
 from .responses import retry_decision_of_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
-    from .messages import Request, ResponseBody
     from .retry_policy import RetryPolicy
 
 __all__ = ["AiohttpTransport", "Follow"]

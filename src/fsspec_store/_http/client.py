@@ -20,7 +20,7 @@ from .responses import (
     redacted_response,
     retry_decision_of_error,
 )
-from .retrier import Retrier, Slot
+from .retrier import Budget, Retrier, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .aiohttp_transport import AiohttpTransport
     from .messages import HTTPTransport, MaxBytes, RequestBody, ResponseBody
     from .native_transport import NativeTransport
-    from .retrier import Budget
     from .retry_policy import RetryDecision
     from .settings import Settings
 
@@ -116,11 +115,7 @@ class HTTPClient:
         return Response(response.status, response.headers, bytes(body))
 
     async def fetch(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        max_bytes: MaxBytes = max_control_bytes,
+        self, url: str, headers: Mapping[str, str], *, max_bytes: MaxBytes = max_control_bytes
     ) -> Response[ResponseBody]:
         """Send a GET for a value without retries, and read its body unless that is large.
 

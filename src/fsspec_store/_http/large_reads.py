@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .._core.byte_requests import RangeByteRequest
 from .http1.buffer_pool import allocate
-from .retrier import NoPermitError
+from .retrier import NoPermitError, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .messages import BodyStream
-    from .retrier import Slot
 
 __all__ = ["FetchPart", "read_large", "read_slice"]
 

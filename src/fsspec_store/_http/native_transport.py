@@ -16,10 +16,9 @@ from multidict import CIMultiDict
 from .._runtime.loops import Shared
 from .._runtime.threads import in_thread
 from .http1.pool import DEFAULT_PORTS, Origin, Pool
-from .messages import Expected, Response
+from .messages import Expected, Request, Response, ResponseBody
 
 if TYPE_CHECKING:
-    from .messages import Request, ResponseBody
     from .retry_policy import RetryPolicy
 
 __all__ = ["NativeTransport"]

@@ -21,14 +21,11 @@ import encodings.idna  # noqa: F401
 import os
 import threading
 import weakref
-from collections.abc import Hashable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .forks import free_in_child
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
 
 __all__ = ["PerLoop", "Resources", "Shared", "frozen"]
 

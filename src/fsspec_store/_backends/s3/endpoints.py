@@ -12,7 +12,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from ..._http.http1.pool import DEFAULT_PORTS, Origin
 from .signing import Signer
@@ -21,7 +21,6 @@ from .supported import UnsupportedError, check_filesystem, check_handlers, check
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
-    from urllib.parse import SplitResult
 
 __all__ = ["METHODS", "Endpoint", "discover_endpoint"]
 

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import botocore.exceptions
 
 from ..._http.content_range import stated_size
 from ..._http.messages import BodyTooLongError, LargeBody, Response, ResponseBody
-from ..._http.retry_policy import too_slow
+from ..._http.retry_policy import RetryPolicy, too_slow
 from ..._http.unexpected_responses import unexpected_response
 from . import requests
 from .checksums import ChecksumError
 from .foreign import check_is_value
 from .responses import check_has_length
 from .xml import ListPage, last_name
-
-if TYPE_CHECKING:
-    from ..._http.retry_policy import RetryPolicy
 
 __all__ = ["result_of"]
 

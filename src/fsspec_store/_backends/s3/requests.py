@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from botocore import xform_name
 
-from ..._http.messages import (
-    CONTROL_BYTES,
-    MaxBytes,
-    Response,
-    ResponseBody,
-    max_control_bytes,
-)
+from ..._http.messages import CONTROL_BYTES, MaxBytes, Response, ResponseBody, max_control_bytes
 from .xml import ListPage
 
 if TYPE_CHECKING:

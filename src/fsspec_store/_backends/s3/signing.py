@@ -19,14 +19,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "EMPTY_SHA256",
-    "Credentials",
-    "Signer",
-    "canonical_query",
-    "payload_hash",
-    "quote_key",
-]
+__all__ = ["EMPTY_SHA256", "Credentials", "Signer", "canonical_query", "payload_hash", "quote_key"]
 
 #: `payload_hash` of an empty body.
 EMPTY_SHA256 = hashlib.sha256().hexdigest()
