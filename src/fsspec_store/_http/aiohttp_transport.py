@@ -74,7 +74,13 @@ class AiohttpTransport:
         )
 
     async def send(self, request: Request) -> Response[ResponseBody]:
-        """Send a request; see `fsspec_store._http.messages.HTTPTransport`."""
+        """Send a request, and read the body of the response unless that is large.
+
+        Raises
+        ------
+        aiohttp.ClientError, TimeoutError, OSError
+            When the connection or the transfer failed.
+        """
         return await self.receive(request, partial(_read, request))
 
     async def receive(

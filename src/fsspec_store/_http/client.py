@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from .._core.byte_requests import RangeByteRequest
     from .aiohttp_transport import AiohttpTransport
-    from .messages import HTTPTransport, MaxBytes, RequestBody, ResponseBody
+    from .messages import MaxBytes, ResponseBody
     from .native_transport import NativeTransport
+    from .payloads import Body
     from .retry_policy import RetryDecision
     from .settings import Settings
 
@@ -97,7 +98,7 @@ class HTTPClient:
         headers: Mapping[str, str],
         *,
         expect: Collection[int],
-        data: RequestBody | None = None,
+        data: Body | None = None,
         decode: bool = False,
     ) -> Response[bytes]:
         """Send a request that does not read a value, without retries.
@@ -199,7 +200,7 @@ class HTTPClient:
 
     async def _send(self, request: Request) -> Response[ResponseBody]:
         """Send a request; raise `StatusError` for an unexpected status."""
-        transport: HTTPTransport = self._transport
+        transport: AiohttpTransport | NativeTransport = self._transport
         body = request.body
         size = None if body is None else body.size
         if self._native and not request.decode and (body is None or body.is_contiguous):

@@ -6,13 +6,10 @@ Validates the options. Does not know how a request is sent.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from .retrier import Stats
 from .retry_policy import RetryPolicy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["PartLimits", "Parts", "Settings", "Transport"]
 
@@ -98,7 +95,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.transport not in get_args(Transport):
             raise ValueError(f"transport is 'auto' or 'library', got {self.transport!r}")
-        for name, value in self._sizes():
+        for name in ("large_value_bytes", "part_bytes"):
+            value = getattr(self, name)
+            if value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} is an integer number of bytes, got {value!r}")
             if value < 1:
@@ -152,9 +152,3 @@ class Settings:
             default.above if self.large_value_bytes is None else self.large_value_bytes,
             default.size if self.part_bytes is None else self.part_bytes,
         )
-
-    def _sizes(self) -> Iterator[tuple[str, int]]:
-        for name in ("large_value_bytes", "part_bytes"):
-            value: int | None = getattr(self, name)
-            if value is not None:
-                yield name, value

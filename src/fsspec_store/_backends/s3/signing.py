@@ -65,16 +65,6 @@ class _SigningContext(NamedTuple):
     authorization: str
 
 
-class _HeaderLayout(NamedTuple):
-    """Templates shared by all requests that sign the same header names."""
-
-    #: Sorts header values by the names of their headers.
-    sort: Any
-    canonical: str
-    lines: str
-    names: str
-
-
 class Signer:
     """Signs requests to S3 in one region.
 
@@ -166,7 +156,10 @@ class Signer:
         date = timestamp[:8]
         day = self._day
         if day is None or day[:2] != (date, secret_key):
-            day = self._day = (date, secret_key, self._signing_key(date, secret_key))
+            key = f"AWS4{secret_key}".encode()
+            for part in (date, self.region, "s3", "aws4_request"):
+                key = hmac_digest(key, part.encode(), "sha256")
+            day = self._day = (date, secret_key, key)
         scope = f"{date}/{self.region}/s3/aws4_request"
         # RFC 2104, without `hmac`: copying two hashes takes half the time of a new HMAC.
         key = day[2].ljust(_BLOCK, b"\0")
@@ -177,12 +170,6 @@ class Signer:
             f"authorization: AWS4-HMAC-SHA256 Credential={access_key}/{scope}, SignedHeaders="
         )
         return _SigningContext(second, credentials, timestamp, inner, outer, authorization)
-
-    def _signing_key(self, date: str, secret_key: str) -> bytes:
-        key = f"AWS4{secret_key}".encode()
-        for part in (date, self.region, "s3", "aws4_request"):
-            key = hmac_digest(key, part.encode(), "sha256")
-        return key
 
 
 def quote_key(key: str) -> str:
@@ -212,7 +199,11 @@ def _quoted(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _layout(further: tuple[str, ...], with_token: bool) -> _HeaderLayout:
+def _layout(further: tuple[str, ...], with_token: bool) -> tuple[Any, str, str, str]:
+    """A function that sorts header values by name, and templates for the sorted values.
+
+    The templates are the canonical headers, the header lines, and the names.
+    """
     always = (*_ALWAYS, _TOKEN) if with_token else _ALWAYS
     for name in further:
         if not _HEADER_NAME(name):
@@ -222,12 +213,9 @@ def _layout(further: tuple[str, ...], with_token: bool) -> _HeaderLayout:
     names = (*always, *further)
     order = sorted(range(len(names)), key=names.__getitem__)
     ordered = [names[index] for index in order]
-    return _HeaderLayout(
-        sort=itemgetter(*order),
-        canonical="".join([f"{name}:%s\n" for name in ordered]),
-        lines="".join([f"{name}: %s\r\n" for name in ordered]),
-        names=";".join(ordered),
-    )
+    canonical = "".join([f"{name}:%s\n" for name in ordered])
+    lines = "".join([f"{name}: %s\r\n" for name in ordered])
+    return itemgetter(*order), canonical, lines, ";".join(ordered)
 
 
 def _trimmed(name: str, value: str) -> str:

@@ -43,14 +43,10 @@ _lock = free_in_child(threading.RLock())
 
 
 class InsufficientMemoryError(OSError, MemoryError):
-    """A body does not fit into memory."""
+    """A body does not fit into memory. The argument is its size in bytes."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(f"not enough memory for a body of {size} bytes")
-        self.size = size
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.size,)
+    def __str__(self) -> str:
+        return f"not enough memory for a body of {self.args[0]} bytes"
 
 
 def allocate(size: int) -> memoryview:
