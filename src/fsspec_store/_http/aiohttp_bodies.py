@@ -145,10 +145,7 @@ def _received(response: ClientResponse) -> int:
 async def read_up_to(response: ClientResponse, max_bytes: int) -> bytes:
     """Read a whole body, decoded if the session decodes bodies.
 
-    Raises
-    ------
-    BodyTooLongError
-        When it has more than ``max_bytes`` bytes.
+    Raises `BodyTooLongError` when it has more than ``max_bytes`` bytes.
     """
     pieces = []
     size = 0

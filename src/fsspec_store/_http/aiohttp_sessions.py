@@ -72,10 +72,7 @@ def forget(session: ClientSession) -> None:
 class Sessions:
     """Creates and closes the sessions of a `fsspec_store._runtime.loops.PerLoop`.
 
-    Parameters
-    ----------
-    make : callable
-        Returns a new session for the running loop. Must not hold a reference to the `PerLoop`.
+    ``make`` returns a new session for the running loop. It must not refer to the `PerLoop`.
     """
 
     close_now = staticmethod(close_now)

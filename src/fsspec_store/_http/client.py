@@ -144,17 +144,10 @@ class HTTPClient:
     ) -> None:
         """Read one part of an object into memory, without retries.
 
-        Parameters
-        ----------
-        headers : mapping
-            Request headers, with the range and the condition on the object's version.
-        is_same : callable
-            Returns whether a response with these headers is of that version.
+        The request headers have the range and the condition on the object's version. ``is_same``
+        returns whether a response with these headers is of that version.
 
-        Raises
-        ------
-        ChangedWhileReadError
-            When the object has another version now.
+        Raises `ChangedWhileReadError` when the object has another version now.
         """
         size = sink.nbytes
         response = await self._send(
@@ -186,11 +179,7 @@ class HTTPClient:
         """Send a request with aiohttp, without retries, and read the response with a function.
 
         The parameters are those of `fsspec_store._http.aiohttp_transport.AiohttpTransport.receive`.
-
-        Raises
-        ------
-        StatusError
-            Redacted, when ``read`` raises it.
+        A `StatusError` of ``read`` is redacted.
         """
         try:
             return await self._transport.receive(request, read)

@@ -155,15 +155,10 @@ class Limiter:
 
 @dataclass(slots=True, eq=False)
 class Permit:
-    """The permission to send one request at a time. Two permits are never equal.
-
-    Attributes
-    ----------
-    generation : int
-        Number of times that the limit had been lowered when the permit was granted.
-    """
+    """The permission to send one request at a time. Two permits are never equal."""
 
     loop: asyncio.AbstractEventLoop
+    #: Number of times that the limit had been lowered when the permit was granted.
     generation: int
 
 

@@ -21,13 +21,7 @@ _MIB = 2**20
 
 
 class Parts(NamedTuple):
-    """The threshold and the part size of values that are transferred in parts.
-
-    Attributes
-    ----------
-    above : int
-        Size in bytes above which a value is transferred in parts.
-    """
+    """The size in bytes above which a value is transferred in parts, and that of a part."""
 
     above: int
     size: int
@@ -40,22 +34,15 @@ _WRITES = Parts(above=64 * _MIB, size=16 * _MIB)
 
 @dataclass(frozen=True, slots=True)
 class PartLimits:
-    """Limits of a service on uploads, in bytes.
-
-    Attributes
-    ----------
-    smallest : int, optional
-        Minimum size of a part that is not the last one.
-    multiple_of : int, optional
-        Sizes of parts are multiples of this.
-    most : int, optional
-        Maximum number of parts of one upload; ``None`` for no limit.
-    """
+    """Limits of a service on uploads, in bytes."""
 
     service: str = "the service"
+    #: Minimum size of a part that is not the last one.
     smallest: int = 1
     largest: int | None = None
+    #: Sizes of parts are multiples of this.
     multiple_of: int = 1
+    #: Maximum number of parts of one upload; ``None`` for no limit.
     most: int | None = None
     largest_request: int | None = None
 

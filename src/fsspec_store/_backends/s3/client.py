@@ -48,10 +48,7 @@ _UNDERSTOOD = OUT_OF_RANGE | PRECONDITION_FAILED
 class Client:
     """Sends requests with the settings of one user.
 
-    Raises
-    ------
-    StorageOptionError
-        When the filesystem was given an option it cannot use.
+    Raises `StorageOptionError` when the filesystem was given an option it cannot use.
     """
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
@@ -99,13 +96,7 @@ class Client:
             self._transports.renew(transports)
 
     async def send_once(self, request: Request[T], *, without: frozenset[str] | None = None) -> T:
-        """Send a request in one attempt.
-
-        Parameters
-        ----------
-        without : frozenset of str, optional
-            Optional features to leave out; by default those that the service does not support.
-        """
+        """Send a request in one attempt, without these features or else the unsupported ones."""
         transports = self._transports.get()
         if transports is not self._used:
             # Requests of other clients may have been rejected.

@@ -97,25 +97,17 @@ METHODS: Mapping[str, _Method] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The server, path and signer of one bucket's requests of one method.
-
-    Attributes
-    ----------
-    path : str
-        The quoted path of an object up to its key, or of the bucket.
-    signer : Signer or None
-        ``None`` for anonymous requests.
-    agent : str
-        The ``User-Agent`` header.
-    crc32 : bool
-        Whether uploads carry the CRC-32 of their body.
-    """
+    """The server, path and signer of one bucket's requests of one method."""
 
     origin: Origin
     host: str
+    #: The quoted path of an object up to its key, or of the bucket.
     path: str
+    #: ``None`` for anonymous requests.
     signer: Signer | None
+    #: The ``User-Agent`` header.
     agent: str
+    #: Whether uploads carry the CRC-32 of their body.
     crc32: bool
 
     @property
@@ -134,12 +126,8 @@ async def discover_endpoint(
 ) -> tuple[Endpoint, Any]:
     """The endpoint of a bucket's requests of one method, and the botocore client with credentials.
 
-    Raises
-    ------
-    UnsupportedError
-        When the native transport does not support such requests.
-    Exception
-        Raised by s3fs before it made a request: no credentials, no such profile.
+    Raises `UnsupportedError` when the native transport does not support such requests, and errors
+    of s3fs before it made a request: no credentials, no such profile.
     """
     supported = METHODS[method]
     try:

@@ -34,11 +34,8 @@ _FALLBACK_CODES = frozenset(
 class UnexpectedResponseError(Exception):
     """A response after which s3fs repeats the request; the message states the reason.
 
-    Parameters
-    ----------
-    permanent : bool, optional
-        Whether the next response would be the same: the request went to the wrong endpoint, or its
-        signature was of the wrong kind.
+    It is permanent if the next response would be the same: the request went to the wrong endpoint,
+    or its signature was of the wrong kind.
     """
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:

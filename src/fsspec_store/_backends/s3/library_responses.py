@@ -32,13 +32,7 @@ _READ_BYTES = 2**20
 async def result_of(
     request: requests.Request[Any], response: dict[str, Any], policy: RetryPolicy
 ) -> Any:
-    """The result of a request.
-
-    Raises
-    ------
-    OSError
-        When the response is not from an S3 service.
-    """
+    """The result of a request; raises ``OSError`` when the response is not from an S3 service."""
     match request:
         case requests.GetObject():
             return await _object(response, request, policy)

@@ -58,22 +58,13 @@ _Method: TypeAlias = "Callable[[Target, Any, frozenset[str]], Awaitable[Any]]"
 
 
 class NativeTransport:
-    """Sends the supported requests of one s3fs filesystem on one event loop.
-
-    Attributes
-    ----------
-    targets : dict
-        The target of requests by bucket and method; ``None`` for those that s3fs sends. `discover`
-        adds to it.
-    methods : dict
-        Functions that send one request, by its method. They raise `UnexpectedResponseError` if
-        s3fs has to repeat the request, and the errors that s3fs raises.
-    """
+    """Sends the supported requests of one s3fs filesystem on one event loop."""
 
     def __init__(self, fs: Any, policy: RetryPolicy) -> None:
         self._fs = fs
         self._policy = policy
         self._pool = Pool(timeout=policy.timeout, connect_timeout=policy.connect_timeout)
+        #: By bucket and method; ``None`` for requests that s3fs sends. `discover` adds to it.
         self.targets: dict[tuple[str, str], Target | None] = {}
         self._unexpected: Counter[str] = Counter()
         #: Buckets whose requests s3fs sends.
@@ -82,6 +73,8 @@ class NativeTransport:
         self._moved: dict[str, tuple[UnexpectedResponseError, dict[str, Any]]] = {}
         self._discovering = asyncio.Lock()
         self._tls: ssl.SSLContext | None = None
+        #: They raise `UnexpectedResponseError` if s3fs has to repeat the request, and the errors
+        #: that s3fs raises.
         self.methods: dict[str, _Method] = {
             "get_object": self._get_object,
             "head_object": self._head_object,

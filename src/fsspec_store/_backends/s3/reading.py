@@ -33,13 +33,7 @@ _MISSING: Response[bytes] = Response(404, {}, b"")
 
 
 class Reader(ValueReader[tuple[str, str]]):
-    """Reads objects, given by bucket and key.
-
-    Parameters
-    ----------
-    buckets : Buckets
-        The reader adds buckets that exist.
-    """
+    """Reads objects, given by bucket and key. It adds to the buckets that are known to exist."""
 
     def __init__(self, client: Client, buckets: Buckets, parts: Parts) -> None:
         super().__init__(client.slot, parts)

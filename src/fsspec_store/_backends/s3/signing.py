@@ -69,12 +69,7 @@ class Signer:
     """Signs requests to S3 in one region.
 
     The day's signing key, the timestamp and the header layout are cached, so that a request costs
-    three short hashes. Thread-safe.
-
-    Raises
-    ------
-    ValueError
-        When the region's name is not valid in a header.
+    three short hashes. Thread-safe. Raises ``ValueError`` for a region that is invalid in a header.
     """
 
     def __init__(self, region: str) -> None:
@@ -175,10 +170,7 @@ class Signer:
 def quote_key(key: str) -> str:
     """A key, or bucket and key, quoted for a path: all characters but ``A-Za-z0-9-._~/``.
 
-    Raises
-    ------
-    UnicodeEncodeError
-        For a lone surrogate, which no key can contain.
+    Raises ``UnicodeEncodeError`` for a lone surrogate, which no key can contain.
     """
     return key if _PLAIN_KEY(key) else quote(key, safe="/~")
 

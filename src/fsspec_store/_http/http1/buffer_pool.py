@@ -52,13 +52,9 @@ class InsufficientMemoryError(OSError, MemoryError):
 def allocate(size: int) -> memoryview:
     """Return a writable buffer of this size, with arbitrary contents.
 
-    The buffer is not reused as long as this view, or a view or array made of it, exists.
-
-    Raises
-    ------
-    InsufficientMemoryError
-        When the machine has less memory. Systems that overcommit would allocate it, and kill the
-        process when it is written.
+    The buffer is not reused as long as this view, or a view or array made of it, exists. Raises
+    `InsufficientMemoryError` when the machine has less memory: systems that overcommit would
+    allocate it, and kill the process when it is written.
     """
     if not size:
         return memoryview(bytearray())
