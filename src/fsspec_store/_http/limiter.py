@@ -205,12 +205,11 @@ class _Process:
 
 def _sockets() -> int:
     """A quarter of the files that the process may have open: pools keep idle connections too."""
-    if resource is None:
-        return 4 * MAX_IN_FLIGHT
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return 4 * MAX_IN_FLIGHT
-    return max(soft // 4, 4)
+    if resource is not None:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            return max(soft // 4, 4)
+    return 4 * MAX_IN_FLIGHT
 
 
 _lock = free_in_child(threading.RLock())

@@ -5,7 +5,7 @@ Pure functions, no I/O.
 
 from __future__ import annotations
 
-from http import HTTPStatus
+import http.client
 from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
@@ -56,11 +56,7 @@ def error_of(response: Response[Any], operation: str) -> Exception:
         if not body and status == 400:
             # For example to a HEAD in the wrong region.
             return UnexpectedResponseError("the status 400 without a body", permanent=True)
-        try:
-            phrase = HTTPStatus(status).phrase
-        except ValueError:
-            phrase = ""
-        error = {"Code": str(status), "Message": phrase}
+        error = {"Code": str(status), "Message": http.client.responses.get(status, "")}
     if error.get("Code") in _FALLBACK_CODES:
         return UnexpectedResponseError(f"the error {error['Code']}", permanent=True)
     parsed = {
