@@ -27,6 +27,8 @@ __all__ = [
 
 T_co = TypeVar("T_co", covariant=True)
 
+#: The type of `Expected.on_chunk`, whose documentation has its parameters.
+_OnChunk: TypeAlias = "Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None]"
 #: Returns the maximum size of a body of unknown length, for a status.
 MaxBytes: TypeAlias = "Callable[[int], int]"
 
@@ -69,9 +71,7 @@ class Expected(NamedTuple):
     unread_above: int = CONTROL_BYTES
     max_bytes: MaxBytes = max_control_bytes
     into: memoryview | None = None
-    on_chunk: Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None] | None = (
-        None
-    )
+    on_chunk: _OnChunk | None = None
 
 
 #: A response that is not a value.
