@@ -69,12 +69,8 @@ ByteRequest: TypeAlias = RangeByteRequest | OffsetByteRequest | SuffixByteReques
 def check_byte_range(byte_range: Any) -> ByteRequest | None:
     """Validate a byte request of any package, and convert it to this package's classes.
 
-    Raises
-    ------
-    TypeError
-        When it is not a request, or a bound is not an integer.
-    ValueError
-        When a bound is negative, or ``end < start``.
+    Raises ``TypeError`` when it is not a request, or a bound is not an integer, and ``ValueError``
+    when a bound is negative, or ``end < start``.
     """
     # The hot path: reads of whole values.
     if byte_range is None:

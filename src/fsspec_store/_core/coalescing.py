@@ -41,7 +41,7 @@ def coalesce(
     object, a later offset inside an earlier one, a shorter suffix inside a longer one. The start of
     a suffix is unknown before it is read. So no other request is served from a suffix, and a suffix
     only from a longer one or the whole object. Empty requests, which only test whether the object
-    exists, join any read of it.
+    exists, join any read of it. Each request is a member of exactly one read.
 
     Parameters
     ----------
@@ -55,11 +55,6 @@ def coalesce(
     max_coalesced_bytes : int
         Ranges are merged when together they span at most this many bytes, or when one contains the
         other. A negative number disables merging.
-
-    Returns
-    -------
-    list of Fetch
-        Each request is a member of exactly one.
     """
     if len(requests) == 1:
         return [Fetch(requests[0][1], requests)]
@@ -102,15 +97,8 @@ def slice_members(
 ) -> list[tuple[int, memoryview]]:
     """Views of the bytes of each member of a fetch, with its index.
 
-    Parameters
-    ----------
-    data : memoryview
-        The bytes of the read: fewer than requested when the object ends earlier.
-
-    Returns
-    -------
-    list of (int, memoryview)
-        A view is empty when its request is empty or out of range.
+    The read has fewer bytes than requested when the object ends earlier. A view is empty when its
+    request is empty or out of range.
     """
     # The start of a suffix is unknown. Its members are suffixes, or empty.
     begin = 0

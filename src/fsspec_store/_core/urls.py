@@ -56,14 +56,9 @@ def links_of(text: str) -> list[str]:
     """The links of a URL or chain, outermost first, in fsspec's form.
 
     A ``::`` splits only after the protocol of a layer on another filesystem. Elsewhere it is part
-    of a name: of an access point, an IPv6 address or a folder.
-
-    Raises
-    ------
-    StoreURLError
-        When it is invalid, or a protocol is unknown.
-    ImportError
-        When the library of a protocol before a ``::`` is not installed.
+    of a name: of an access point, an IPv6 address or a folder. Raises `StoreURLError` when it is
+    invalid or a protocol is unknown, and ``ImportError`` when the library of a protocol before a
+    ``::`` is not installed.
     """
     _check_text(text)
     links = []

@@ -11,22 +11,14 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from .large_reads import read_slice
-from .messages import BodyTooLongError
-from .retry_policy import too_slow
+from .messages import BodyStream, BodyTooLongError
+from .retry_policy import RetryPolicy, too_slow
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
-    from .messages import BodyStream
-    from .retry_policy import RetryPolicy
 
-__all__ = [
-    "AiohttpStream",
-    "PacedStream",
-    "Watchdog",
-    "read_body",
-    "read_up_to",
-]
+__all__ = ["AiohttpStream", "PacedStream", "Watchdog", "read_body", "read_up_to"]
 
 #: Smaller bodies are read with ``ClientResponse.read``: joining their few pieces is cheaper.
 _JOINED_BYTES = 2**18
@@ -153,10 +145,7 @@ def _received(response: ClientResponse) -> int:
 async def read_up_to(response: ClientResponse, max_bytes: int) -> bytes:
     """Read a whole body, decoded if the session decodes bodies.
 
-    Raises
-    ------
-    BodyTooLongError
-        When it has more than ``max_bytes`` bytes.
+    Raises `BodyTooLongError` when it has more than ``max_bytes`` bytes.
     """
     pieces = []
     size = 0

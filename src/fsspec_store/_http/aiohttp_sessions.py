@@ -6,7 +6,7 @@ Knows aiohttp. Does not know any service.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .framing import bound_framing
 from .http1.closing import close_without_loop
@@ -54,8 +54,9 @@ def close_now(session: ClientSession) -> None:
         return
     if not connector._loop.is_running():
         # transport.close() would be completed by the loop, which may never run again.
-        for transport in _transports(connector):
-            close_without_loop(transport)
+        idle = [entry[0] for entries in connector._conns.values() for entry in entries]
+        for protocol in {*idle, *connector._acquired}:
+            close_without_loop(protocol.transport)
     # What aiohttp's close() does before it waits for the transports.
     connector._close()  # type: ignore[no-untyped-call, unused-ignore]
 
@@ -72,10 +73,7 @@ def forget(session: ClientSession) -> None:
 class Sessions:
     """Creates and closes the sessions of a `fsspec_store._runtime.loops.PerLoop`.
 
-    Parameters
-    ----------
-    make : callable
-        Returns a new session for the running loop. Must not hold a reference to the `PerLoop`.
+    ``make`` returns a new session for the running loop. It must not refer to the `PerLoop`.
     """
 
     close_now = staticmethod(close_now)
@@ -94,8 +92,3 @@ class Sessions:
         """Close a session, and wait until its connections are closed."""
         end_reading(session)
         await session.close()
-
-
-def _transports(connector: Any) -> list[Any]:
-    idle = [entry[0] for entries in connector._conns.values() for entry in entries]
-    return [protocol.transport for protocol in {*idle, *connector._acquired}]

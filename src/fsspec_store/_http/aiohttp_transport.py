@@ -16,13 +16,12 @@ from .._runtime.loops import Shared
 from .aiohttp_bodies import AiohttpStream, PacedStream, Watchdog, read_body, read_up_to
 from .aiohttp_sessions import Sessions
 from .content_range import content_length
-from .messages import MAX_ERROR_BYTES, BodyTooLongError, LargeBody, Response
+from .messages import MAX_ERROR_BYTES, BodyTooLongError, LargeBody, Request, Response, ResponseBody
 from .responses import retry_decision_of_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
-    from .messages import Request, ResponseBody
     from .retry_policy import RetryPolicy
 
 __all__ = ["AiohttpTransport", "Follow"]
@@ -75,7 +74,13 @@ class AiohttpTransport:
         )
 
     async def send(self, request: Request) -> Response[ResponseBody]:
-        """Send a request; see `fsspec_store._http.messages.HTTPTransport`."""
+        """Send a request, and read the body of the response unless that is large.
+
+        Raises
+        ------
+        aiohttp.ClientError, TimeoutError, OSError
+            When the connection or the transfer failed.
+        """
         return await self.receive(request, partial(_read, request))
 
     async def receive(

@@ -20,16 +20,16 @@ from .responses import (
     redacted_response,
     retry_decision_of_error,
 )
-from .retrier import Retrier, Slot
+from .retrier import Budget, Retrier, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from .._core.byte_requests import RangeByteRequest
     from .aiohttp_transport import AiohttpTransport
-    from .messages import HTTPTransport, MaxBytes, RequestBody, ResponseBody
+    from .messages import MaxBytes, ResponseBody
     from .native_transport import NativeTransport
-    from .retrier import Budget
+    from .payloads import Body
     from .retry_policy import RetryDecision
     from .settings import Settings
 
@@ -98,7 +98,7 @@ class HTTPClient:
         headers: Mapping[str, str],
         *,
         expect: Collection[int],
-        data: RequestBody | None = None,
+        data: Body | None = None,
         decode: bool = False,
     ) -> Response[bytes]:
         """Send a request that does not read a value, without retries.
@@ -116,11 +116,7 @@ class HTTPClient:
         return Response(response.status, response.headers, bytes(body))
 
     async def fetch(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        *,
-        max_bytes: MaxBytes = max_control_bytes,
+        self, url: str, headers: Mapping[str, str], *, max_bytes: MaxBytes = max_control_bytes
     ) -> Response[ResponseBody]:
         """Send a GET for a value without retries, and read its body unless that is large.
 
@@ -148,17 +144,10 @@ class HTTPClient:
     ) -> None:
         """Read one part of an object into memory, without retries.
 
-        Parameters
-        ----------
-        headers : mapping
-            Request headers, with the range and the condition on the object's version.
-        is_same : callable
-            Returns whether a response with these headers is of that version.
+        The request headers have the range and the condition on the object's version. ``is_same``
+        returns whether a response with these headers is of that version.
 
-        Raises
-        ------
-        ChangedWhileReadError
-            When the object has another version now.
+        Raises `ChangedWhileReadError` when the object has another version now.
         """
         size = sink.nbytes
         response = await self._send(
@@ -190,11 +179,7 @@ class HTTPClient:
         """Send a request with aiohttp, without retries, and read the response with a function.
 
         The parameters are those of `fsspec_store._http.aiohttp_transport.AiohttpTransport.receive`.
-
-        Raises
-        ------
-        StatusError
-            Redacted, when ``read`` raises it.
+        A `StatusError` of ``read`` is redacted.
         """
         try:
             return await self._transport.receive(request, read)
@@ -204,7 +189,7 @@ class HTTPClient:
 
     async def _send(self, request: Request) -> Response[ResponseBody]:
         """Send a request; raise `StatusError` for an unexpected status."""
-        transport: HTTPTransport = self._transport
+        transport: AiohttpTransport | NativeTransport = self._transport
         body = request.body
         size = None if body is None else body.size
         if self._native and not request.decode and (body is None or body.is_contiguous):

@@ -133,10 +133,7 @@ def check_part(
 ) -> bool:
     """Check that a part is the requested one; return ``False`` for a whole object.
 
-    Raises
-    ------
-    RangeNotSatisfiableError, aiohttp.ClientPayloadError
-        As `requested_part`.
+    Raises the errors of `requested_part`.
     """
     match = _CONTENT_RANGE.fullmatch(content_range) if content_range else None
     if match is None:
@@ -174,10 +171,7 @@ def max_body_bytes(request: ByteRequest | None, status: int) -> int:
 def check_discarded(before: int | None) -> None:
     """Raise ``OSError`` when more than 64 MiB would be read before a part.
 
-    Parameters
-    ----------
-    before : int or None
-        Number of bytes before the part; ``None`` if the whole object would be read.
+    The number is ``None`` if the whole object would be read.
     """
     if before is None or before > MAX_DISCARDED_BYTES:
         what = "the whole object" if before is None else f"{before} bytes before it"
@@ -218,13 +212,7 @@ def content_length(headers: Mapping[str, str]) -> int | None:
 
 
 def stated_size(value: object, what: str) -> int:
-    """Parse a size that a service states in XML or JSON.
-
-    Raises
-    ------
-    OSError
-        When the value is not a size.
-    """
+    """Parse a size that a service states in XML or JSON; raise ``OSError`` if it is invalid."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if 0 <= value < 10**_MAX_DIGITS else "out of bounds"
     if not isinstance(value, str) or not _SIZE.fullmatch(value):

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .._core.byte_requests import RangeByteRequest
 from .http1.buffer_pool import allocate
-from .retrier import NoPermitError
+from .retrier import NoPermitError, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from .messages import BodyStream
-    from .retrier import Slot
 
 __all__ = ["FetchPart", "read_large", "read_slice"]
 
@@ -67,43 +66,54 @@ async def read_large(
     first : int, optional
         Index in the object of the first byte of the body.
     """
-    left = _Left(size, part_bytes)
+    # The parts that are left to read, by the index of their first byte: those that no request has
+    # taken yet, in sequence, and those whose request failed.
+    left = range(0, size, part_bytes)
+    failed: list[int] = []
     is_read = True
+
+    def take_last() -> int:
+        nonlocal left
+        if failed:
+            return failed.pop()
+        start, left = left[-1], left[:-1]
+        return start
 
     async def fetch_part(start: int, slot: Slot) -> None:
         sink = memory[start : start + part_bytes]
         try:
             await fetch(RangeByteRequest(first + start, first + start + sink.nbytes), sink, slot)
         except NoPermitError:
-            left.put_back(start)
+            failed.append(start)
             raise
 
     async def fetch_from_the_end() -> None:
         # One slot per part, so that waiting small requests get a slot between two parts.
-        while left and (spare := slot.spare()) is not None:
+        while (left or failed) and (spare := slot.spare()) is not None:
             with spare:
                 try:
-                    await fetch_part(left.pop_last(), spare)
+                    await fetch_part(take_last(), spare)
                 except NoPermitError:
                     return
 
     async def read_on(tasks: asyncio.TaskGroup) -> None:
+        nonlocal left
         beside: list[asyncio.Task[None]] = []
-        while left:
+        while left or failed:
             beside = [task for task in beside if not task.done()]
-            for _ in range(min(parts_at_once - len(beside), len(left) - 1)):
+            for _ in range(min(parts_at_once - len(beside), len(left) + len(failed) - 1)):
                 beside.append(tasks.create_task(fetch_from_the_end()))
-            start = left.pop_first() if is_read else None
-            if start is None:
+            if not (is_read and left):
                 stop_reading()
-                await fetch_part(left.pop_last(), slot)
+                await fetch_part(take_last(), slot)
                 continue
+            start, left = left[0], left[1:]
             try:
                 await body.read_into(memory[start : start + part_bytes])
             except Exception:
                 if not slot.body_failed():
                     raise
-                left.put_back(start)
+                failed.append(start)
                 stop_reading()
 
     def stop_reading() -> None:
@@ -115,46 +125,15 @@ async def read_large(
         opened.callback(body.close)
         memory = allocate(size)
         try:
-            while left:
+            while left or failed:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(read_on(tasks))
-                # A part may have been put back after the body was read to its end.
+                # The request for a part may have failed after the body was read to its end.
         except BaseExceptionGroup as group:
             error = _first(group)
             # Keeps the cause of the error, which may be the service's error response.
             raise error from error.__cause__
     return memory
-
-
-class _Left:
-    """The parts that are left to read, by the index of their first byte."""
-
-    def __init__(self, size: int, part_bytes: int) -> None:
-        self._part_bytes = part_bytes
-        self._first = 0
-        self._end = -(-size // part_bytes)
-        self._put_back: list[int] = []
-
-    def __len__(self) -> int:
-        return self._end - self._first + len(self._put_back)
-
-    def pop_first(self) -> int | None:
-        """Take the first part that is left in sequence; ``None`` if there is none."""
-        if self._first == self._end:
-            return None
-        self._first += 1
-        return (self._first - 1) * self._part_bytes
-
-    def pop_last(self) -> int:
-        """Take a part that was put back, or else the last part."""
-        if self._put_back:
-            return self._put_back.pop()
-        self._end -= 1
-        return self._end * self._part_bytes
-
-    def put_back(self, start: int) -> None:
-        """Return a part that was not read."""
-        self._put_back.append(start)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

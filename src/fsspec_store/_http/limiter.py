@@ -40,28 +40,21 @@ class Limiter:
     ----------
     limit : float
         Current maximum number of permits. A lower value takes effect with the next permit.
+    most : int
+        Upper bound of `limit`.
     """
 
     def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
-        self._most = most
+        self.most = most
         self._reset()
 
     def _reset(self) -> None:
-        self.limit = float(min(_START, self._most))
+        self.limit = float(min(_START, self.most))
         self._held: set[Permit] = set()
         self._starting = True
         # Raised when the limit is lowered: throttling of requests sent before that is ignored.
         self._generation = 0
         self._waiting: deque[_Waiter] = deque()
-
-    @property
-    def most(self) -> int:
-        """Upper bound of `limit`."""
-        return self._most
-
-    @most.setter
-    def most(self, most: int) -> None:
-        self._most = most
 
     @property
     def in_flight(self) -> int:
@@ -110,7 +103,7 @@ class Limiter:
             elif succeeded and len(self._held) >= self.limit - 1:
                 # A limit that is not reached does not grow.
                 step = 1.0 if self._starting else 1 / self.limit
-                self.limit = min(self.limit + step, self._most)
+                self.limit = min(self.limit + step, self.most)
             self._drop(permit)
             if self._waiting:
                 self._wake()
@@ -162,15 +155,10 @@ class Limiter:
 
 @dataclass(slots=True, eq=False)
 class Permit:
-    """The permission to send one request at a time. Two permits are never equal.
-
-    Attributes
-    ----------
-    generation : int
-        Number of times that the limit had been lowered when the permit was granted.
-    """
+    """The permission to send one request at a time. Two permits are never equal."""
 
     loop: asyncio.AbstractEventLoop
+    #: Number of times that the limit had been lowered when the permit was granted.
     generation: int
 
 
@@ -217,12 +205,11 @@ class _Process:
 
 def _sockets() -> int:
     """A quarter of the files that the process may have open: pools keep idle connections too."""
-    if resource is None:
-        return 4 * MAX_IN_FLIGHT
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return 4 * MAX_IN_FLIGHT
-    return max(soft // 4, 4)
+    if resource is not None:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY:
+            return max(soft // 4, 4)
+    return 4 * MAX_IN_FLIGHT
 
 
 _lock = free_in_child(threading.RLock())

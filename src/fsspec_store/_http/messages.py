@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeAlias, Type
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
+    from .payloads import Body
+
 __all__ = [
     "CONTROL_BYTES",
     "CONTROL_RESPONSE",
@@ -15,12 +17,9 @@ __all__ = [
     "BodyStream",
     "BodyTooLongError",
     "Expected",
-    "HTTPTransport",
     "LargeBody",
     "MaxBytes",
-    "OnChunk",
     "Request",
-    "RequestBody",
     "Response",
     "ResponseBody",
     "max_control_bytes",
@@ -28,8 +27,8 @@ __all__ = [
 
 T_co = TypeVar("T_co", covariant=True)
 
-#: Called with status and headers. Returns a function that is called with each piece of the body.
-OnChunk: TypeAlias = "Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None]"
+#: The type of `Expected.on_chunk`, whose documentation has its parameters.
+_OnChunk: TypeAlias = "Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None]"
 #: Returns the maximum size of a body of unknown length, for a status.
 MaxBytes: TypeAlias = "Callable[[int], int]"
 
@@ -42,21 +41,6 @@ MAX_ERROR_BYTES = 2**20
 def max_control_bytes(status: int) -> int:
     """The `MaxBytes` of responses that are not values."""
     return CONTROL_BYTES
-
-
-class RequestBody(Protocol):
-    """The body of a request, which can be sent several times. Also a payload for aiohttp."""
-
-    @property
-    def size(self) -> int | None:
-        """Size of the body in bytes, ``None`` if unknown."""
-
-    @property
-    def is_contiguous(self) -> bool:
-        """Whether the body is in one piece of memory, or small enough to be copied to one."""
-
-    def in_one_piece(self) -> memoryview:
-        """The whole body."""
 
 
 class BodyStream(Protocol):
@@ -87,7 +71,7 @@ class Expected(NamedTuple):
     unread_above: int = CONTROL_BYTES
     max_bytes: MaxBytes = max_control_bytes
     into: memoryview | None = None
-    on_chunk: OnChunk | None = None
+    on_chunk: _OnChunk | None = None
 
 
 #: A response that is not a value.
@@ -120,7 +104,7 @@ class Request:
     url: str
     headers: Mapping[str, str]
     expect: Collection[int]
-    body: RequestBody | None = None
+    body: Body | None = None
     decode: bool = False
     unread_above: int = CONTROL_BYTES
     max_bytes: MaxBytes = max_control_bytes
@@ -151,30 +135,7 @@ ResponseBody: TypeAlias = bytes | memoryview | LargeBody
 
 
 class BodyTooLongError(OSError):
-    """A body of unknown length exceeds its maximum size in bytes."""
+    """A body of unknown length exceeds its maximum size in bytes, the argument."""
 
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(f"a body of unknown length has more than {max_bytes} bytes")
-        self.max_bytes = max_bytes
-
-    def __reduce__(self) -> tuple[type[BodyTooLongError], tuple[int]]:
-        return type(self), (self.max_bytes,)
-
-
-class HTTPTransport(Protocol):
-    """Sends requests and receives their responses, without retries."""
-
-    async def send(self, request: Request) -> Response[ResponseBody]:
-        """Send a request, and read the body of the response unless that is large.
-
-        Raises
-        ------
-        aiohttp.ClientError, TimeoutError, OSError
-            When the connection or the transfer failed.
-        """
-
-    def close(self) -> None:
-        """Close all connections. Later requests open new ones."""
-
-    async def aclose(self) -> None:
-        """Close all connections, and wait until those of the running loop are closed."""
+    def __str__(self) -> str:
+        return f"a body of unknown length has more than {self.args[0]} bytes"

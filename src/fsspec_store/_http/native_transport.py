@@ -16,10 +16,9 @@ from multidict import CIMultiDict
 from .._runtime.loops import Shared
 from .._runtime.threads import in_thread
 from .http1.pool import DEFAULT_PORTS, Origin, Pool
-from .messages import Expected, Response
+from .messages import Expected, Request, Response, ResponseBody
 
 if TYPE_CHECKING:
-    from .messages import Request, ResponseBody
     from .retry_policy import RetryPolicy
 
 __all__ = ["NativeTransport"]
@@ -43,7 +42,7 @@ class NativeTransport:
         self._origin: Origin | None = None if self._tls else Origin(*self._address, None)
         times = policy.timeout, policy.connect_timeout
         # One pool for all servers: it stores idle connections by origin.
-        self._pools: Shared[Pool] = Shared(("native", *times), lambda: _Pools(*times))
+        self._pools: Shared[Pool] = Shared(("native", *times), lambda: _Pools(policy))
 
     async def send(self, request: Request) -> Response[ResponseBody]:
         """Send a request whose body is contiguous, and do not decode the response.
@@ -85,21 +84,15 @@ class NativeTransport:
 class _Pools:
     """Creates and closes the pools of a `fsspec_store._runtime.loops.PerLoop`."""
 
-    def __init__(self, timeout: float, connect_timeout: float) -> None:
-        self._times = (timeout, connect_timeout)
+    aclose = staticmethod(Pool.aclose)
+    close_now = staticmethod(Pool.close_now)
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
 
     def make(self) -> Pool:
         """Create a pool for the running loop."""
-        timeout, connect_timeout = self._times
-        return Pool(timeout=timeout, connect_timeout=connect_timeout)
-
-    async def aclose(self, pool: Pool) -> None:
-        """Close a pool, and wait until its connections are closed."""
-        await pool.aclose()
-
-    def close_now(self, pool: Pool) -> None:
-        """Close a pool without awaiting."""
-        pool.close_now()
+        return Pool(timeout=self._policy.timeout, connect_timeout=self._policy.connect_timeout)
 
     def forget(self, pool: Pool) -> None:
         """Do nothing in a forked child: the sockets belong to the parent."""

@@ -49,11 +49,8 @@ async def parsed(parse: Callable[[bytes], T], document: bytes) -> T:
 def parse_xml(document: bytes) -> ElementTree.Element:
     """Parse an XML document and return its root element.
 
-    Raises
-    ------
-    xml.etree.ElementTree.ParseError, LookupError
-        When the document is not XML or has an unknown encoding, has more than 2,000,000 tags, or
-        has 64 KiB without a tag.
+    Raises ``ElementTree.ParseError`` or ``LookupError`` when the document is not XML or has an
+    unknown encoding, has more than 2,000,000 tags, or has 64 KiB without a tag.
     """
     # Each element takes about 200 bytes of memory, and a tag is parsed without interruption.
     pieces = [document[i : i + _PIECE_BYTES] for i in range(0, len(document), _PIECE_BYTES)]
@@ -70,13 +67,7 @@ def parse_xml(document: bytes) -> ElementTree.Element:
 
 
 def parse_json(document: bytes) -> dict[str, Any]:
-    """Parse a JSON object.
-
-    Raises
-    ------
-    OSError
-        When the document is not a JSON object or has more than 16 MiB.
-    """
+    """Parse a JSON object; raise ``OSError`` for another document, or more than 16 MiB."""
     if len(document) > _MAX_JSON_BYTES:
         raise OSError(
             f"the service sent {len(document)} bytes of JSON, and at most {_MAX_JSON_BYTES} are "
@@ -104,12 +95,8 @@ class Part(NamedTuple):
 def parse_multipart(content_type: str, document: bytes) -> list[Part]:
     """Parse the parts of a multipart document (RFC 2046, section 5.1).
 
-    Takes linear time. Python's ``email`` takes quadratic time for some headers.
-
-    Raises
-    ------
-    OSError
-        When the document has more than 4 MiB or 1,000 parts.
+    Takes linear time. Python's ``email`` takes quadratic time for some headers. Raises ``OSError``
+    when the document has more than 4 MiB or 1,000 parts.
     """
     if len(document) > _MAX_MULTIPART_BYTES:
         raise OSError(

@@ -24,6 +24,11 @@ class Body(Payload):
     ----------
     *pieces : bytes or memoryview
         One-dimensional, of single bytes.
+
+    Attributes
+    ----------
+    is_contiguous : bool
+        Whether the body is in one piece of memory, or small enough to be copied to one.
     """
 
     # For aiohttp: the body needs no close.

@@ -10,12 +10,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from .limiter import limiter_for
+from .limiter import Permit, limiter_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from .limiter import Permit
     from .retry_policy import RetryDecision, RetryPolicy
 
 __all__ = ["Budget", "NoPermitError", "Retrier", "Slot", "Stats"]

@@ -54,20 +54,13 @@ _SECONDS = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?")
 
 @dataclass(frozen=True)
 class RetryDecision:
-    """A failed request is sent again, under these conditions.
+    """A failed request is sent again, under these conditions."""
 
-    Attributes
-    ----------
-    throttled : bool, optional
-        Whether the service throttled the request.
-    expired : bool, optional
-        Whether the credentials have expired. They are refreshed before the next attempt.
-    after : float, optional
-        Seconds to wait that the service stated.
-    """
-
+    #: Whether the service throttled the request.
     throttled: bool = False
+    #: Whether the credentials have expired. They are refreshed before the next attempt.
     expired: bool = False
+    #: Seconds to wait that the service stated.
     after: float | None = None
 
 
@@ -125,13 +118,7 @@ class RetryPolicy:
         return self.timeout + sent / _MIN_UPLOAD_RATE + received / MIN_DOWNLOAD_RATE
 
     def wait_before(self, retry: int, decision: RetryDecision, elapsed: float) -> float | None:
-        """Compute the seconds to wait before a retry; ``None`` when no retry is left.
-
-        Parameters
-        ----------
-        retry : int
-            Number of the retry, from 1.
-        """
+        """Compute the seconds to wait before a retry, counted from 1; ``None`` if none is left."""
         if retry > self.retries:
             return None
         max_wait = min(_FIRST_WAIT * 2 ** min(retry - 1, 10), _MAX_WAIT)
@@ -146,12 +133,8 @@ def retry_decision_of_status(status: int, headers: Mapping[str, str]) -> RetryDe
 
     Server errors are transient (RFC 9110, section 15.6: a client treats an unknown 5xx as 500),
     except those that state a permanent condition. Proxies and CDNs define further ones: 520 to 524
-    and 530 are Cloudflare's. All requests of this package can be sent again.
-
-    Parameters
-    ----------
-    headers : mapping
-        Of the response. Names are in lower case or found in any case.
+    and 530 are Cloudflare's. All requests of this package can be sent again. Names of the headers
+    are in lower case or found in any case.
     """
     is_server_error = 500 <= status <= 599 and status not in _PERMANENT_SERVER_ERRORS
     if not is_server_error and status not in _TRANSIENT_CLIENT_ERRORS:

@@ -6,13 +6,10 @@ Validates the options. Does not know how a request is sent.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from .retrier import Stats
 from .retry_policy import RetryPolicy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["PartLimits", "Parts", "Settings", "Transport"]
 
@@ -24,13 +21,7 @@ _MIB = 2**20
 
 
 class Parts(NamedTuple):
-    """The threshold and the part size of values that are transferred in parts.
-
-    Attributes
-    ----------
-    above : int
-        Size in bytes above which a value is transferred in parts.
-    """
+    """The size in bytes above which a value is transferred in parts, and that of a part."""
 
     above: int
     size: int
@@ -43,22 +34,15 @@ _WRITES = Parts(above=64 * _MIB, size=16 * _MIB)
 
 @dataclass(frozen=True, slots=True)
 class PartLimits:
-    """Limits of a service on uploads, in bytes.
-
-    Attributes
-    ----------
-    smallest : int, optional
-        Minimum size of a part that is not the last one.
-    multiple_of : int, optional
-        Sizes of parts are multiples of this.
-    most : int, optional
-        Maximum number of parts of one upload; ``None`` for no limit.
-    """
+    """Limits of a service on uploads, in bytes."""
 
     service: str = "the service"
+    #: Minimum size of a part that is not the last one.
     smallest: int = 1
     largest: int | None = None
+    #: Sizes of parts are multiples of this.
     multiple_of: int = 1
+    #: Maximum number of parts of one upload; ``None`` for no limit.
     most: int | None = None
     largest_request: int | None = None
 
@@ -98,7 +82,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.transport not in get_args(Transport):
             raise ValueError(f"transport is 'auto' or 'library', got {self.transport!r}")
-        for name, value in self._sizes():
+        for name in ("large_value_bytes", "part_bytes"):
+            value = getattr(self, name)
+            if value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} is an integer number of bytes, got {value!r}")
             if value < 1:
@@ -152,9 +139,3 @@ class Settings:
             default.above if self.large_value_bytes is None else self.large_value_bytes,
             default.size if self.part_bytes is None else self.part_bytes,
         )
-
-    def _sizes(self) -> Iterator[tuple[str, int]]:
-        for name in ("large_value_bytes", "part_bytes"):
-            value: int | None = getattr(self, name)
-            if value is not None:
-                yield name, value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
+import http.client
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ class UnexpectedServerError(OSError):
     """The response is not one of the service."""
 
     def __init__(self, service: str, status: int, headers: Mapping[str, str]) -> None:
-        try:
-            phrase = f" {HTTPStatus(status).phrase}"
-        except ValueError:
-            phrase = ""
+        phrase = f" {http.client.responses[status]}" if status in http.client.responses else ""
         media_type = headers.get("content-type", "").partition(";")[0].strip()
         super().__init__(
             f"{unexpected_response(service)}: status {status}{phrase}"

@@ -36,13 +36,9 @@ _MAX_ITEMS = 1000
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on fsspec's loop, and return its result.
 
-    An interruption of the calling thread, as by Ctrl-C, cancels the coroutine.
-
-    Raises
-    ------
-    RuntimeError
-        When called on fsspec's loop itself, which would wait for itself, or while the interpreter
-        shuts down, when the loop's thread no longer runs.
+    An interruption of the calling thread, as by Ctrl-C, cancels the coroutine. Raises
+    ``RuntimeError`` when called on fsspec's loop itself, which would wait for itself, or while the
+    interpreter shuts down, when the loop's thread no longer runs.
     """
     if sys.is_finalizing():
         work.close()
@@ -108,12 +104,7 @@ def iterate(
 ) -> Iterator[T]:
     """Yield the items of an asynchronous generator, fetched in batches of growing size.
 
-    Parameters
-    ----------
-    items : async generator
-        Closed when the iterator is closed.
-    runner : callable, optional
-        Runs a coroutine to its end: `run`, or `fsspec_store._runtime.threads.run_in_place`.
+    The generator is closed when the iterator is closed. The runner is `run` or `run_in_place`.
     """
     size = 1
     # A fetch that was interrupted on another thread may still be ending, and a generator that runs

@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncIterable, Sized
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterator,
-        Awaitable,
-        Callable,
-        Collection,
-        Iterable,
-    )
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Sized,
+)
+from typing import TypeVar
 
 __all__ = ["for_each", "map_unordered", "prefetched"]
 
@@ -144,12 +143,7 @@ async def prefetched(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
 
     While the caller uses an item, the next one is fetched. At most two are in memory. An error of
     the generator is raised after all items before it. Closing cancels and awaits the fetch, and
-    closes the generator.
-
-    Parameters
-    ----------
-    items : AsyncGenerator
-        Must not be used elsewhere. Each item may be fetched in another task.
+    closes the generator. It must not be used elsewhere: each item may be fetched in another task.
     """
     fetch: asyncio.Future[tuple[tuple[T] | BaseException | None]] | None = None
     try:

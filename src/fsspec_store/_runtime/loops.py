@@ -21,14 +21,11 @@ import encodings.idna  # noqa: F401
 import os
 import threading
 import weakref
-from collections.abc import Hashable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .forks import free_in_child
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
 
 __all__ = ["PerLoop", "Resources", "Shared", "frozen"]
 
@@ -55,13 +52,7 @@ class Resources(Protocol[T]):
 
 
 class PerLoop(Generic[T]):
-    """One resource for each event loop.
-
-    Parameters
-    ----------
-    resources : Resources
-        Creates and closes them. Must not refer to this object.
-    """
+    """One resource for each event loop. The `Resources` must not refer to this object."""
 
     def __init__(self, resources: Resources[T]) -> None:
         self._resources = resources
@@ -135,12 +126,7 @@ class PerLoop(Generic[T]):
 class Shared(Generic[T]):
     """One user of the shared resources of a key; has the methods of `PerLoop`.
 
-    Parameters
-    ----------
-    key : hashable
-        Users with equal keys create equal resources.
-    resources : callable
-        Returns the `Resources`; called for the first user only.
+    Users with equal keys create equal resources. ``resources`` is called for the first user only.
     """
 
     def __init__(self, key: Hashable, resources: Callable[[], Resources[T]]) -> None:

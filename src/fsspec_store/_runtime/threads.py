@@ -81,12 +81,7 @@ def run_in_place(work: Coroutine[Any, Any, R]) -> R:
     """Run a coroutine to its end on the calling thread, without an event loop.
 
     Functions that it awaits by `in_thread` run on this thread too, and `pause` sleeps. It must not
-    wait for anything else: a socket, a lock, another task.
-
-    Raises
-    ------
-    RuntimeError
-        When the coroutine waits.
+    wait for anything else: a socket, a lock, another task. Raises ``RuntimeError`` when it does.
     """
     # Set in a copy of the context: an interruption before a reset would leave it set in the thread.
     context = copy_context()

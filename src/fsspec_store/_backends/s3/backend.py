@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from botocore.handlers import VALID_BUCKET
 
-from ..._core.byte_requests import SuffixByteRequest
+from ..._core.byte_requests import ByteRequest, SuffixByteRequest
 from ..._core.failures import Failure, RangeNotSatisfiableError
 from ..._core.versions import is_etag
 from ..._http.content_range import content_length
-from ..._http.settings import PartLimits
+from ..._http.settings import PartLimits, Settings
 from ..base import Backend
 from ..cleanup import Cleanup
 from ..object_store.reading import size_from_range
@@ -49,9 +49,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
-    from ..._core.byte_requests import ByteRequest
     from ..._core.leftovers import Leftover
-    from ..._http.settings import Settings
 
 __all__ = ["S3Backend"]
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import inspect
 import weakref
-from contextlib import nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 from aiobotocore.config import AioConfig
@@ -22,9 +22,6 @@ from ..._http.messages import BodyTooLongError
 from ..._http.retry_policy import RetryPolicy
 from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError
 from .xml import MAX_ERROR_BYTES
-
-if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
 
 __all__ = ["BoundedHTTPSession", "S3Response", "bound_session", "session_config"]
 

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from ..checksums import ALGORITHMS, in_base64
+from ..checksums import ALGORITHMS, Hash, in_base64
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ..checksums import Hash
 
 __all__ = ["CHECKSUM_HEADERS", "ChecksumError", "StatedChecksum", "stated_checksum"]
 

@@ -14,9 +14,9 @@ from ..._core.redaction import hidden
 from ..._http.retrier import Budget, Retrier, Slot
 from ..._runtime.loops import Shared, frozen
 from .error_responses import UnexpectedResponseError
-from .features import CHECKSUM_MODE, OPTIONAL, may_be_unsupported
+from .features import CHECKSUM_MODE, OPTIONAL, Service, may_be_unsupported
 from .library import secrets_of
-from .requests import GetObject
+from .requests import GetObject, Request
 from .responses import (
     OUT_OF_RANGE,
     PRECONDITION_FAILED,
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._http.settings import Settings
-    from .features import Service
     from .native import Target
-    from .requests import Request
     from .transports import Transports
 
 __all__ = ["Client"]
@@ -50,10 +48,7 @@ _UNDERSTOOD = OUT_OF_RANGE | PRECONDITION_FAILED
 class Client:
     """Sends requests with the settings of one user.
 
-    Raises
-    ------
-    StorageOptionError
-        When the filesystem was given an option it cannot use.
+    Raises `StorageOptionError` when the filesystem was given an option it cannot use.
     """
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
@@ -66,8 +61,7 @@ class Client:
         variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         user = (type(fs), frozen(fs.storage_args), frozen(options), frozen(variables))
         self._transports: Shared[Transports] = Shared(
-            ("s3", *user, policy, is_native),
-            lambda: S3Filesystems(fs, policy, is_native=is_native),
+            ("s3", *user, policy, is_native), lambda: S3Filesystems(fs, policy, is_native=is_native)
         )
         self.stats = settings.stats
         self._retrier = Retrier(f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats)
@@ -102,13 +96,7 @@ class Client:
             self._transports.renew(transports)
 
     async def send_once(self, request: Request[T], *, without: frozenset[str] | None = None) -> T:
-        """Send a request in one attempt.
-
-        Parameters
-        ----------
-        without : frozenset of str, optional
-            Optional features to leave out; by default those that the service does not support.
-        """
+        """Send a request in one attempt, without these features or else the unsupported ones."""
         transports = self._transports.get()
         if transports is not self._used:
             # Requests of other clients may have been rejected.

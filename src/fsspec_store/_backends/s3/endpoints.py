@@ -12,7 +12,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from ..._http.http1.pool import DEFAULT_PORTS, Origin
 from .signing import Signer
@@ -21,7 +21,6 @@ from .supported import UnsupportedError, check_filesystem, check_handlers, check
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
-    from urllib.parse import SplitResult
 
 __all__ = ["METHODS", "Endpoint", "discover_endpoint"]
 
@@ -98,25 +97,17 @@ METHODS: Mapping[str, _Method] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """The server, path and signer of one bucket's requests of one method.
-
-    Attributes
-    ----------
-    path : str
-        The quoted path of an object up to its key, or of the bucket.
-    signer : Signer or None
-        ``None`` for anonymous requests.
-    agent : str
-        The ``User-Agent`` header.
-    crc32 : bool
-        Whether uploads carry the CRC-32 of their body.
-    """
+    """The server, path and signer of one bucket's requests of one method."""
 
     origin: Origin
     host: str
+    #: The quoted path of an object up to its key, or of the bucket.
     path: str
+    #: ``None`` for anonymous requests.
     signer: Signer | None
+    #: The ``User-Agent`` header.
     agent: str
+    #: Whether uploads carry the CRC-32 of their body.
     crc32: bool
 
     @property
@@ -135,12 +126,8 @@ async def discover_endpoint(
 ) -> tuple[Endpoint, Any]:
     """The endpoint of a bucket's requests of one method, and the botocore client with credentials.
 
-    Raises
-    ------
-    UnsupportedError
-        When the native transport does not support such requests.
-    Exception
-        Raised by s3fs before it made a request: no credentials, no such profile.
+    Raises `UnsupportedError` when the native transport does not support such requests, and errors
+    of s3fs before it made a request: no credentials, no such profile.
     """
     supported = METHODS[method]
     try:

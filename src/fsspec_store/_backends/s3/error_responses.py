@@ -5,7 +5,7 @@ Pure functions, no I/O.
 
 from __future__ import annotations
 
-from http import HTTPStatus
+import http.client
 from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
@@ -34,11 +34,8 @@ _FALLBACK_CODES = frozenset(
 class UnexpectedResponseError(Exception):
     """A response after which s3fs repeats the request; the message states the reason.
 
-    Parameters
-    ----------
-    permanent : bool, optional
-        Whether the next response would be the same: the request went to the wrong endpoint, or its
-        signature was of the wrong kind.
+    It is permanent if the next response would be the same: the request went to the wrong endpoint,
+    or its signature was of the wrong kind.
     """
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
@@ -59,11 +56,7 @@ def error_of(response: Response[Any], operation: str) -> Exception:
         if not body and status == 400:
             # For example to a HEAD in the wrong region.
             return UnexpectedResponseError("the status 400 without a body", permanent=True)
-        try:
-            phrase = HTTPStatus(status).phrase
-        except ValueError:
-            phrase = ""
-        error = {"Code": str(status), "Message": phrase}
+        error = {"Code": str(status), "Message": http.client.responses.get(status, "")}
     if error.get("Code") in _FALLBACK_CODES:
         return UnexpectedResponseError(f"the error {error['Code']}", permanent=True)
     parsed = {

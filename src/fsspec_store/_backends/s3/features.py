@@ -88,9 +88,7 @@ def may_be_unsupported(error: Exception) -> bool:
     ``SignatureDoesNotMatch`` counts: a proxy that drops or changes a signed header causes it.
     """
     code = error_code(error)
-    if code == "SignatureDoesNotMatch":
-        return True
-    return (
+    return code == "SignatureDoesNotMatch" or (
         error_status(error) in _STATUSES
         and code not in _OTHER_CODES
         and not (code or "").startswith("XMinio")

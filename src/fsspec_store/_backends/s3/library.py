@@ -43,15 +43,10 @@ _PARAMETERS = {
 
 
 class LibraryTransport:
-    """Sends requests by an s3fs filesystem on one event loop.
-
-    Attributes
-    ----------
-    closed : bool
-        Set when the sessions are closed: a request in flight closes the ones that it opens.
-    """
+    """Sends requests by an s3fs filesystem on one event loop."""
 
     def __init__(self, fs: Any, policy: RetryPolicy) -> None:
+        #: Set when the sessions are closed: a request in flight closes the ones that it opens.
         self.closed = False
         self._fs = fs
         self._policy = policy

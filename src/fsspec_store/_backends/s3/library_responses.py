@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import botocore.exceptions
 
 from ..._http.content_range import stated_size
 from ..._http.messages import BodyTooLongError, LargeBody, Response, ResponseBody
-from ..._http.retry_policy import too_slow
+from ..._http.retry_policy import RetryPolicy, too_slow
 from ..._http.unexpected_responses import unexpected_response
 from . import requests
 from .checksums import ChecksumError
 from .foreign import check_is_value
 from .responses import check_has_length
 from .xml import ListPage, last_name
-
-if TYPE_CHECKING:
-    from ..._http.retry_policy import RetryPolicy
 
 __all__ = ["result_of"]
 
@@ -35,13 +32,7 @@ _READ_BYTES = 2**20
 async def result_of(
     request: requests.Request[Any], response: dict[str, Any], policy: RetryPolicy
 ) -> Any:
-    """The result of a request.
-
-    Raises
-    ------
-    OSError
-        When the response is not from an S3 service.
-    """
+    """The result of a request; raises ``OSError`` when the response is not from an S3 service."""
     match request:
         case requests.GetObject():
             return await _object(response, request, policy)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..._http.content_range import content_length
 from ..._http.http1.pool import Pool
-from ..._http.messages import CONTROL_RESPONSE, Expected, LargeBody
+from ..._http.messages import CONTROL_RESPONSE, Expected, LargeBody, Response, ResponseBody
 from ..._http.parsing import parsed
 from ..._http.unexpected_responses import unexpected_response
 from ..._runtime.threads import in_thread
 from ..checksums import crc32
 from ..pages import stated_prefix
 from . import requests
-from .checksums import CHECKSUM_HEADERS, stated_checksum
+from .checksums import CHECKSUM_HEADERS, StatedChecksum, stated_checksum
 from .endpoints import METHODS, Endpoint, discover_endpoint
 from .error_responses import UnexpectedResponseError, error_of
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
@@ -31,16 +31,13 @@ from .foreign import check_is_value
 from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_has_length
 from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
 from .supported import UnsupportedError, tls_context
-from .xml import delete_body, parse_delete, parse_error, parse_list
+from .xml import ListPage, delete_body, parse_delete, parse_error, parse_list
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
-    from ..._http.messages import Response, ResponseBody
     from ..._http.retry_policy import RetryPolicy
-    from .checksums import StatedChecksum
-    from .xml import ListPage
 
 __all__ = ["NativeTransport"]
 
@@ -61,22 +58,13 @@ _Method: TypeAlias = "Callable[[Target, Any, frozenset[str]], Awaitable[Any]]"
 
 
 class NativeTransport:
-    """Sends the supported requests of one s3fs filesystem on one event loop.
-
-    Attributes
-    ----------
-    targets : dict
-        The target of requests by bucket and method; ``None`` for those that s3fs sends. `discover`
-        adds to it.
-    methods : dict
-        Functions that send one request, by its method. They raise `UnexpectedResponseError` if
-        s3fs has to repeat the request, and the errors that s3fs raises.
-    """
+    """Sends the supported requests of one s3fs filesystem on one event loop."""
 
     def __init__(self, fs: Any, policy: RetryPolicy) -> None:
         self._fs = fs
         self._policy = policy
         self._pool = Pool(timeout=policy.timeout, connect_timeout=policy.connect_timeout)
+        #: By bucket and method; ``None`` for requests that s3fs sends. `discover` adds to it.
         self.targets: dict[tuple[str, str], Target | None] = {}
         self._unexpected: Counter[str] = Counter()
         #: Buckets whose requests s3fs sends.
@@ -85,6 +73,8 @@ class NativeTransport:
         self._moved: dict[str, tuple[UnexpectedResponseError, dict[str, Any]]] = {}
         self._discovering = asyncio.Lock()
         self._tls: ssl.SSLContext | None = None
+        #: They raise `UnexpectedResponseError` if s3fs has to repeat the request, and the errors
+        #: that s3fs raises.
         self.methods: dict[str, _Method] = {
             "get_object": self._get_object,
             "head_object": self._head_object,

@@ -9,7 +9,7 @@ import aiohttp
 
 from ..._core.versions import is_strong_etag
 from ..._http.content_range import max_body_bytes, range_header, requested_part
-from ..._http.messages import LargeBody, Response
+from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
 from ..object_store.reading import ValueReader, is_version, read_requested_range
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
     from ..._http.large_reads import FetchPart
-    from ..._http.messages import ResponseBody
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
     from ..object_store.buckets import Buckets
@@ -34,13 +33,7 @@ _MISSING: Response[bytes] = Response(404, {}, b"")
 
 
 class Reader(ValueReader[tuple[str, str]]):
-    """Reads objects, given by bucket and key.
-
-    Parameters
-    ----------
-    buckets : Buckets
-        The reader adds buckets that exist.
-    """
+    """Reads objects, given by bucket and key. It adds to the buckets that are known to exist."""
 
     def __init__(self, client: Client, buckets: Buckets, parts: Parts) -> None:
         super().__init__(client.slot, parts)

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from botocore import xform_name
 
-from ..._http.messages import (
-    CONTROL_BYTES,
-    MaxBytes,
-    Response,
-    ResponseBody,
-    max_control_bytes,
-)
+from ..._http.messages import CONTROL_BYTES, MaxBytes, Response, ResponseBody, max_control_bytes
 from .xml import ListPage
 
 if TYPE_CHECKING:
@@ -104,14 +98,7 @@ class GetObject(Request[Response[ResponseBody]]):
     """Read an object or a range of it.
 
     A response to a request for the whole object is to state its checksum, which is verified unless
-    the body is large.
-
-    Attributes
-    ----------
-    range, if_match : str, optional
-        The headers.
-    unread_above, max_bytes, into
-        As in `fsspec_store._http.messages.Request`.
+    the body is large. The last three fields are as in `fsspec_store._http.messages.Request`.
     """
 
     key: str
@@ -187,10 +174,7 @@ class UploadPart(Request[Part]):
 class CompleteMultipartUpload(Request[None]):
     """Write an object from uploaded parts, if its condition is met.
 
-    Attributes
-    ----------
-    if_none_match, if_match : str, optional
-        The headers: ``*`` for an object that does not exist, or the ETag of the one to replace.
+    The conditions are ``*`` for an object that does not exist, or the ETag of the one to replace.
     """
 
     key: str

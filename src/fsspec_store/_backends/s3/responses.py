@@ -134,11 +134,9 @@ class MissingError(FileNotFoundError):
 class DocumentTooLongError(BodyTooLongError):
     """An XML document is longer than any that S3 sends."""
 
-    def __init__(self, longest: int = MAX_DOCUMENT_BYTES) -> None:
-        super().__init__(longest)
-        self.args = (
-            f"the service sent an XML document of more than {longest} bytes, the maximum size",
-        )
+    def __str__(self) -> str:
+        sent = f"an XML document of more than {MAX_DOCUMENT_BYTES} bytes, the maximum size"
+        return f"the service sent {sent}"
 
 
 def is_empty_etag(etag: str) -> bool:

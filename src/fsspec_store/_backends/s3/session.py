@@ -42,10 +42,7 @@ __all__ = ["S3Filesystems", "check_options", "customer_keys", "endpoint_of"]
 class S3Filesystems:
     """Creates and closes asynchronous copies of a user's s3fs filesystem.
 
-    Parameters
-    ----------
-    policy : RetryPolicy
-        Timeouts of requests. The store retries; retries of s3fs and botocore are disabled.
+    The store retries; retries of s3fs and botocore are disabled.
     """
 
     def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, *, is_native: bool) -> None:
@@ -138,11 +135,9 @@ def customer_keys(fs: AbstractFileSystem) -> set[str]:
 def check_options(fs: AbstractFileSystem) -> None:
     """Check options that s3fs passes on, and that would otherwise fail at the first request.
 
-    Raises
-    ------
-    StorageOptionError
-        For options that neither s3fs nor the aiobotocore session or client accepts, and for an
-        endpoint that is not a URL or has a user name, which libraries would print in their errors.
+    Raises `StorageOptionError` for options that neither s3fs nor the aiobotocore session or client
+    accepts, and for an endpoint that is not a URL or has a user name, which libraries would print
+    in their errors.
     """
     endpoint = endpoint_of(fs)
     if endpoint is not None and not _ENDPOINT.fullmatch(str(endpoint)):

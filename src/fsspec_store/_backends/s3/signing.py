@@ -19,14 +19,7 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = [
-    "EMPTY_SHA256",
-    "Credentials",
-    "Signer",
-    "canonical_query",
-    "payload_hash",
-    "quote_key",
-]
+__all__ = ["EMPTY_SHA256", "Credentials", "Signer", "canonical_query", "payload_hash", "quote_key"]
 
 #: `payload_hash` of an empty body.
 EMPTY_SHA256 = hashlib.sha256().hexdigest()
@@ -72,26 +65,11 @@ class _SigningContext(NamedTuple):
     authorization: str
 
 
-class _HeaderLayout(NamedTuple):
-    """Templates shared by all requests that sign the same header names."""
-
-    #: Sorts header values by the names of their headers.
-    sort: Any
-    canonical: str
-    lines: str
-    names: str
-
-
 class Signer:
     """Signs requests to S3 in one region.
 
     The day's signing key, the timestamp and the header layout are cached, so that a request costs
-    three short hashes. Thread-safe.
-
-    Raises
-    ------
-    ValueError
-        When the region's name is not valid in a header.
+    three short hashes. Thread-safe. Raises ``ValueError`` for a region that is invalid in a header.
     """
 
     def __init__(self, region: str) -> None:
@@ -173,7 +151,10 @@ class Signer:
         date = timestamp[:8]
         day = self._day
         if day is None or day[:2] != (date, secret_key):
-            day = self._day = (date, secret_key, self._signing_key(date, secret_key))
+            key = f"AWS4{secret_key}".encode()
+            for part in (date, self.region, "s3", "aws4_request"):
+                key = hmac_digest(key, part.encode(), "sha256")
+            day = self._day = (date, secret_key, key)
         scope = f"{date}/{self.region}/s3/aws4_request"
         # RFC 2104, without `hmac`: copying two hashes takes half the time of a new HMAC.
         key = day[2].ljust(_BLOCK, b"\0")
@@ -185,20 +166,11 @@ class Signer:
         )
         return _SigningContext(second, credentials, timestamp, inner, outer, authorization)
 
-    def _signing_key(self, date: str, secret_key: str) -> bytes:
-        key = f"AWS4{secret_key}".encode()
-        for part in (date, self.region, "s3", "aws4_request"):
-            key = hmac_digest(key, part.encode(), "sha256")
-        return key
-
 
 def quote_key(key: str) -> str:
     """A key, or bucket and key, quoted for a path: all characters but ``A-Za-z0-9-._~/``.
 
-    Raises
-    ------
-    UnicodeEncodeError
-        For a lone surrogate, which no key can contain.
+    Raises ``UnicodeEncodeError`` for a lone surrogate, which no key can contain.
     """
     return key if _PLAIN_KEY(key) else quote(key, safe="/~")
 
@@ -219,7 +191,11 @@ def _quoted(text: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _layout(further: tuple[str, ...], with_token: bool) -> _HeaderLayout:
+def _layout(further: tuple[str, ...], with_token: bool) -> tuple[Any, str, str, str]:
+    """A function that sorts header values by name, and templates for the sorted values.
+
+    The templates are the canonical headers, the header lines, and the names.
+    """
     always = (*_ALWAYS, _TOKEN) if with_token else _ALWAYS
     for name in further:
         if not _HEADER_NAME(name):
@@ -229,12 +205,9 @@ def _layout(further: tuple[str, ...], with_token: bool) -> _HeaderLayout:
     names = (*always, *further)
     order = sorted(range(len(names)), key=names.__getitem__)
     ordered = [names[index] for index in order]
-    return _HeaderLayout(
-        sort=itemgetter(*order),
-        canonical="".join([f"{name}:%s\n" for name in ordered]),
-        lines="".join([f"{name}: %s\r\n" for name in ordered]),
-        names=";".join(ordered),
-    )
+    canonical = "".join([f"{name}:%s\n" for name in ordered])
+    lines = "".join([f"{name}: %s\r\n" for name in ordered])
+    return itemgetter(*order), canonical, lines, ";".join(ordered)
 
 
 def _trimmed(name: str, value: str) -> str:

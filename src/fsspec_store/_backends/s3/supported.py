@@ -13,22 +13,10 @@ from botocore.httpsession import create_urllib3_context, get_cert_path
 from ..._runtime.threads import in_thread
 from .bounded import BoundedHTTPSession
 
-__all__ = [
-    "UnsupportedError",
-    "check_filesystem",
-    "check_handlers",
-    "check_session",
-    "tls_context",
-]
+__all__ = ["UnsupportedError", "check_filesystem", "check_handlers", "check_session", "tls_context"]
 
 #: Methods by which s3fs builds requests. The native transport would bypass overridden ones.
-_METHODS_OF_S3FS = (
-    "_call_s3",
-    "_filter_kwargs",
-    "_get_s3_method_kwargs",
-    "get_s3",
-    "set_session",
-)
+_METHODS_OF_S3FS = ("_call_s3", "_filter_kwargs", "_get_s3_method_kwargs", "get_s3", "set_session")
 #: Events of botocore in which handlers may change a request.
 _EVENTS = (
     "provide-client-params",

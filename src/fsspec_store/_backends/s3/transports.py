@@ -23,22 +23,7 @@ __all__ = ["Transports"]
 
 
 class Transports:
-    """The transports of one s3fs filesystem on one event loop.
-
-    Parameters
-    ----------
-    rate : LookupRate, optional
-        Limits repeated lookups of credentials; ``None`` if the user's options contain them.
-
-    Attributes
-    ----------
-    credentials_rejected : bool
-        Whether credentials were rejected, or not found.
-    feature_lock : asyncio.Lock
-        Held by the one request that is repeated without an optional feature.
-    other_causes : set
-        Optional features with error codes that are the same without the feature.
-    """
+    """The transports of one s3fs filesystem on one event loop."""
 
     def __init__(
         self, fs: Any, policy: RetryPolicy, *, is_native: bool, rate: LookupRate | None = None
@@ -47,9 +32,13 @@ class Transports:
         self.native = NativeTransport(fs, policy) if is_native else None
         self.library = LibraryTransport(fs, policy)
         self.service: Service | None = None
+        #: Whether credentials were rejected, or not found.
         self.credentials_rejected = False
+        #: Held by the one request that is repeated without an optional feature.
         self.feature_lock = asyncio.Lock()
+        #: Optional features with error codes that are the same without the feature.
         self.other_causes: set[tuple[str, str | None]] = set()
+        #: Limits repeated lookups of credentials; ``None`` if the user's options contain them.
         self._rate = rate
         self._service_lock = asyncio.Lock()
 

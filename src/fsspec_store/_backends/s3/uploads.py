@@ -40,12 +40,9 @@ class S3Upload(Upload[Client, Reader, tuple[str, str]]):
     """One write of one object, given by bucket and key."""
 
     async def run(self, cleanup: Cleanup, *, part_bytes: int | None = None) -> bool:
-        """Write the value; return ``False`` when the condition is not met.
+        """Write the value, in one request or in parts of this size.
 
-        Parameters
-        ----------
-        part_bytes : int, optional
-            Size of the parts of a multipart upload; one request by default.
+        Return ``False`` when the condition is not met.
         """
         if part_bytes is not None:
             return await self._run_parts(cleanup, part_bytes)

@@ -110,10 +110,7 @@ def parse_list(body: bytes) -> ListPage:
     Keys are percent-decoded if the response states it: ``encoding-type=url`` in a request returns
     keys with characters that XML cannot represent, and some services ignore it.
 
-    Raises
-    ------
-    ValueError
-        For a body that is not a page, and for a truncated page without a token for the next.
+    Raises ``ValueError`` for a body that is not a page, and for a truncated page without a token.
     """
     if len(body) <= _MAX_FAST_BYTES:
         try:
@@ -140,10 +137,7 @@ def parse_error(body: bytes) -> dict[str, str]:
 def delete_body(keys: Iterable[str]) -> bytes:
     """The body of a DeleteObjects request whose response names only the keys not deleted.
 
-    Raises
-    ------
-    ValueError
-        For a key with characters that XML cannot represent; the message names the key.
+    Raises ``ValueError``, which names the key, for characters that XML cannot represent.
     """
     objects = [f"<Object><Key>{_escaped(key)}</Key></Object>" for key in keys]
     return (f'<Delete xmlns="{_NAMESPACE}"><Quiet>true</Quiet>{"".join(objects)}</Delete>').encode()
@@ -272,8 +266,8 @@ def _escaped(text: str) -> str:
     return _TO_ESCAPE.sub(lambda match: _ESCAPED.get(match[0]) or f"&#{ord(match[0])};", text)
 
 
-def _document(body: bytes, *names: str) -> Element:
-    """The root element of a document; ValueError unless it has one of `names`."""
+def _document(body: bytes, name: str) -> Element:
+    """The root element of a document; ValueError unless it has this name."""
     # A DTD could define entities that expand to gigabytes. A NUL shows an encoding with more than
     # one byte per ASCII character, in which the search for a DTD finds nothing.
     if b"<!DOCTYPE" in body or b"<!ENTITY" in body or b"\0" in body:
@@ -283,10 +277,10 @@ def _document(body: bytes, *names: str) -> Element:
     except (ElementTree.ParseError, LookupError) as error:
         raise ValueError(f"the response is not XML: {error}") from error
     found = _name(root)
-    if found not in names:
+    if found != name:
         if found == "Error":
             found = f"Error {_fields(root).get('Code', '')}".rstrip()
-        raise ValueError(f"the response is not a {names[0]}, but {found[:60]!r}")
+        raise ValueError(f"the response is not a {name}, but {found[:60]!r}")
     return root
 
 

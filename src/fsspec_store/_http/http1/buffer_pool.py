@@ -43,26 +43,18 @@ _lock = free_in_child(threading.RLock())
 
 
 class InsufficientMemoryError(OSError, MemoryError):
-    """A body does not fit into memory."""
+    """A body does not fit into memory. The argument is its size in bytes."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(f"not enough memory for a body of {size} bytes")
-        self.size = size
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.size,)
+    def __str__(self) -> str:
+        return f"not enough memory for a body of {self.args[0]} bytes"
 
 
 def allocate(size: int) -> memoryview:
     """Return a writable buffer of this size, with arbitrary contents.
 
-    The buffer is not reused as long as this view, or a view or array made of it, exists.
-
-    Raises
-    ------
-    InsufficientMemoryError
-        When the machine has less memory. Systems that overcommit would allocate it, and kill the
-        process when it is written.
+    The buffer is not reused as long as this view, or a view or array made of it, exists. Raises
+    `InsufficientMemoryError` when the machine has less memory: systems that overcommit would
+    allocate it, and kill the process when it is written.
     """
     if not size:
         return memoryview(bytearray())

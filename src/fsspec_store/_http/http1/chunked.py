@@ -20,10 +20,7 @@ _EXTRA_PER_BYTE = 16
 class ChunkedBody:
     """Decodes a chunked body.
 
-    Parameters
-    ----------
-    until_close : bool, optional
-        Whether the body has no chunks instead, and ends when the server closes the connection.
+    With ``until_close`` it has no chunks, and ends when the server closes the connection.
     """
 
     def __init__(self, *, until_close: bool = False) -> None:

@@ -11,12 +11,8 @@ __all__ = ["close_without_loop"]
 def close_without_loop(transport: Any) -> None:
     """Close a transport, and do what asyncio's loop does after that.
 
-    Transports of other loops are aborted, which is enough there.
-
-    Parameters
-    ----------
-    transport : asyncio.Transport or None
-        Of a loop that is stopped or closed, with nothing left to send. ``None`` if it is closed.
+    The loop is stopped or closed, and nothing is left to send; ``None`` is a closed transport.
+    Transports of other loops than asyncio's are aborted, which is enough there.
     """
     inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
     if transport is None or getattr(inner, "_sock", transport) is None:

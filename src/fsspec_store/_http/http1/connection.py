@@ -94,10 +94,7 @@ class Connection(asyncio.BufferedProtocol):
         )
 
     async def request(
-        self,
-        head: bytes,
-        body: memoryview | None = None,
-        expected: Expected = CONTROL_RESPONSE,
+        self, head: bytes, body: memoryview | None = None, expected: Expected = CONTROL_RESPONSE
     ) -> Response[memoryview | None]:
         """Send a request and receive its response.
 

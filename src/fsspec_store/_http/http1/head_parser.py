@@ -31,47 +31,27 @@ class ProtocolError(ConnectionError):
 
 
 class Head(NamedTuple):
-    """The parsed head of a response.
-
-    Attributes
-    ----------
-    headers : dict of str to str
-        Names in lower case; values of repeated names are joined by ``", "``.
-    length : int
-        Size of the body in bytes, `CHUNKED` or `UNTIL_CLOSE`.
-    keeps_open : bool
-        Whether the connection can be used for another request.
-    """
+    """The parsed head of a response."""
 
     status: int
+    #: Names in lower case; values of repeated names are joined by ``", "``.
     headers: dict[str, str]
+    #: Size of the body in bytes, `CHUNKED` or `UNTIL_CLOSE`.
     length: int
+    #: Whether the connection can be used for another request.
     keeps_open: bool
 
 
 def may_become_head(start: bytes) -> bool:
-    """Whether these bytes can be the start of a head; if not, the caller waits for no more bytes.
-
-    Parameters
-    ----------
-    start : bytes
-        From the status line on, without the empty line.
-    """
+    """Whether bytes without an empty line can be the start of a head, so that more are awaited."""
     return start.startswith(_FIRST_BYTES[: len(start)]) and not _BARE_NEWLINE.search(start)
 
 
 def parse_head(head: bytes | memoryview, *, no_body: bool) -> Head:
-    """Parse the head of a response.
+    """Parse the head of a response, to the end of the last header line, without the empty line.
 
-    Parameters
-    ----------
-    head : bytes or memoryview
-        From the status line to the end of the last header line, without the empty line.
-
-    Raises
-    ------
-    ProtocolError
-        When the head is malformed, or the body's length ambiguous (RFC 9112, section 6.3).
+    Raises `ProtocolError` when the head is malformed, or the body's length ambiguous (RFC 9112,
+    section 6.3).
     """
     text = str(head, "latin-1")
     start = _STATUS_LINE.match(text)

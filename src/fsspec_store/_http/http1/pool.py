@@ -34,18 +34,12 @@ _MAX_QUOTED = 80
 
 
 class Origin(NamedTuple):
-    """Address of a server.
+    """Address of a server."""
 
-    Attributes
-    ----------
-    host : str
-        Name or address, without brackets.
-    tls : ssl.SSLContext or None
-        ``None`` for plain HTTP.
-    """
-
+    #: Name or address, without brackets.
     host: str
     port: int
+    #: ``None`` for plain HTTP.
     tls: ssl.SSLContext | None
 
 
