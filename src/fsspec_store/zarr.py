@@ -56,11 +56,11 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     Parameters
     ----------
     transport : {"auto", "library"}, default "auto"
-        What sends requests: the native transport where it supports the configuration, or s3fs (S3)
-        and aiohttp (other services) alone.
+        The native transport where it supports the configuration, or only s3fs (S3) and aiohttp
+        (other services).
     large_value_bytes : int, optional
         Size in bytes above which a value is read and written in parts, ``>= 1``; 32 MiB for reads
-        and 64 MiB for writes when left out. Limits of services as of `fsspec_store.FsspecStore`.
+        and 64 MiB for writes when left out. `fsspec_store.FsspecStore` has the limits of services.
     part_bytes : int, optional
         Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
         5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
@@ -145,7 +145,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         self.sync.set(key, value)
 
     def delete_sync(self, key: str) -> None:
-        """Delete a key, without ``await``. A missing key is no error. As `delete`."""
+        """Delete a key, without ``await``. A missing key is not an error. As `delete`."""
         self.sync.delete(key)
 
     def get_ranges_sync(

@@ -218,7 +218,7 @@ def test_an_archive_that_is_none(tmp_path: Path) -> None:
 async def test_what_is_no_prototype_is_refused_before_anything_is_asked(
     opened: Callable[..., FsspecStore], url: str, given: Any
 ) -> None:
-    said = rf"prototype is a BufferPrototype, got {type(given).__name__}.*byte_range="
+    said = rf"prototype must be a BufferPrototype, got {type(given).__name__}.*byte_range="
     options = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9"}
     store = opened(url, options, retries=0)
     for call in (

@@ -406,7 +406,7 @@ async def test_a_fan_out_below_one_is_an_error(fan_out: int) -> None:
         collect(store.list_sizes(fan_out=fan_out)),
         store.getsize_prefix("", fan_out=fan_out),
     ):
-        with pytest.raises(ValueError, match=rf"fan_out is at least 1, got {fan_out}"):
+        with pytest.raises(ValueError, match=rf"fan_out must be at least 1, got {fan_out}"):
             await use
     assert bucket.requested == []
 

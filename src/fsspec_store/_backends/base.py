@@ -85,7 +85,7 @@ class Backend(ABC):
     async def discover(self, directory: str) -> None:  # noqa: B027
         """Probe the features of the service for a directory, where that needs a request.
 
-        Called when a store is opened. Never raises: after a failure the defaults stay.
+        Called when a store is opened. Never raises: after a failure the defaults apply.
         """
 
     @abstractmethod
@@ -111,8 +111,8 @@ class Backend(ABC):
     async def create(self, path: str, data: memoryview) -> bool:
         """Write the object only if it is missing; return whether this call wrote it.
 
-        An attempt whose response was lost may have written. Then the object is read back, and equal
-        bytes count as written by this call.
+        If the response of an attempt was lost, the object is read back. Equal bytes count as
+        written by this call.
 
         Raises
         ------
@@ -238,11 +238,11 @@ class Backend(ABC):
         await self.remove(leftover.key)
 
     def check_root(self, root: str) -> str | None:
-        """The reason why no store can have this root, ``None`` if it is valid. No I/O."""
+        """Why this root is invalid for a store, ``None`` if it is valid. No I/O."""
         return None
 
     def check_path(self, path: str) -> str | None:
-        """The reason why no object can have this path, ``None`` if it is valid. No I/O."""
+        """Why this path is invalid for an object, ``None`` if it is valid. No I/O."""
         return None
 
     @abstractmethod

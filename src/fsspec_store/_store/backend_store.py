@@ -42,7 +42,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class BackendStore(BackendListing):
-    """The store contract over a backend, under one root path. Parameters as of `BackendBase`."""
+    """The store contract over a backend, under one root path; see `BackendBase`."""
 
     # -- Reading -------------------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ class BackendStore(BackendListing):
             return None
 
     def _count_as_missing(self, error: AccessDeniedError) -> None:
-        """Count a 403 as a missing key where the store is configured so, else raise it."""
+        """Count a 403 as a missing key with ``missing_on_forbidden=True``, else raise it."""
         # A response to invalid credentials does not depend on the key.
         may_be_missing = not isinstance(error, UnauthenticatedError)
         if not (self._missing_on_forbidden and may_be_missing):
@@ -148,7 +148,7 @@ class BackendStore(BackendListing):
 
     async def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
         if if_match is not None and not isinstance(if_match, str):
-            raise TypeError(f"if_match is a version of {key!r}, got {type(if_match).__name__}")
+            raise TypeError(f"if_match must be a version of {key!r}, got {type(if_match).__name__}")
         data = self._bytes_to_write(key, value)
         if if_match is None:
             await self._run("write", key, self._backend.write, data)

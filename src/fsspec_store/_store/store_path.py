@@ -30,7 +30,7 @@ class ByteSetter(ByteGetter, Protocol):
         """Replace the whole value. As `Store.set`."""
 
     async def delete(self) -> None:
-        """Delete the key. A missing key is no error. As `Store.delete`."""
+        """Delete the key. A missing key is not an error. As `Store.delete`."""
 
     async def set_if_not_exists(self, default: Buffer) -> None:
         """Write the value if the key is missing. As `Store.set_if_not_exists`."""

@@ -140,7 +140,7 @@ class SyncStore:
         )
 
     def exists(self, key: str) -> bool:
-        """Whether the key has a value. A prefix of other keys is no key. As `Store.exists`."""
+        """Whether the key has a value. A prefix of other keys is not a key. As `Store.exists`."""
         return self._run_one(self._store.exists(key))
 
     def getsize(self, key: str) -> int:
@@ -175,7 +175,7 @@ class SyncStore:
         run(self._store.set_partial_values(key_start_values))
 
     def delete(self, key: str) -> None:
-        """Delete a key. A missing key is no error. Keys under ``key/`` are not deleted.
+        """Delete a key. A missing key is not an error. Keys under ``key/`` are not deleted.
 
         As `Store.delete`.
         """

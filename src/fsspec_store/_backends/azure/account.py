@@ -109,7 +109,7 @@ def account_of(fs: AbstractFileSystem) -> Account:
 
     adlfs's ``timeout``, ``connection_timeout``, ``read_timeout``, ``max_concurrency`` and
     ``blocksize`` have no effect: the store has options for these. Raises `StorageOptionError` for
-    others that have none, or that contradict each other.
+    options that have no effect, or that contradict each other.
     """
     check_options(fs)
     client = fs.service_client

@@ -71,7 +71,7 @@ class Client:
         items: str = "/o",
         **params: str,
     ) -> str:
-        """The URL of a bucket's objects, or of the object of a name."""
+        """The URL of a bucket's objects, or of the object with this name."""
         url = f"{self.endpoint}{api}/b/{quote(bucket, safe='')}{items}"
         if name is not None:
             url += "/" + quote(name, safe="")

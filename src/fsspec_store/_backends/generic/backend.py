@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 
 __all__ = ["GenericBackend"]
 
-#: Maximum bytes of a name on common file systems, as of FTP and SFTP servers.
+#: Maximum bytes of a name on common file systems, such as those of FTP and SFTP servers.
 _MAX_NAME_BYTES = 255
-#: Maximum number of tries to write if the folder is removed between its creation and the write.
+#: Maximum number of attempts to write if the folder is removed between its creation and the write.
 _FOLDER_TRIES = 10
 
 
@@ -121,7 +121,7 @@ class GenericBackend(Backend):
             except Exception as error:
                 if attempt == _FOLDER_TRIES - 1:
                     raise
-                # Always a second try: the obstacle may have been removed meanwhile.
+                # Always a second attempt: the obstacle may have been removed meanwhile.
                 if not await prepare_path(self._methods, path, error) and attempt > 0:
                     raise
 

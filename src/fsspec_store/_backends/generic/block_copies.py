@@ -36,7 +36,7 @@ __all__ = ["BlockCopies"]
 _BLOCK = 1 << 22
 #: Maximum number of blocks per request.
 _MAX_RUN = 16
-#: Maximum number of tries to copy a value that changes meanwhile.
+#: Maximum number of attempts to copy a value that changes meanwhile.
 _TRIES = 3
 
 

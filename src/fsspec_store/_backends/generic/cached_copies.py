@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedCopies"]
 
-#: Maximum number of tries to copy a value that changes meanwhile.
+#: Maximum number of attempts to copy a value that changes meanwhile.
 _TRIES = 3
 
 
@@ -46,7 +46,7 @@ class CachedCopies:
         self._fs = fs
         #: Whether the filesystem below has compressed values. Copies are not compressed.
         self.compressed = bool(fs.compression)
-        # Without the sizes of the values, values are copied whole.
+        # The sizes of such values are unknown, so they are copied whole.
         has_sizes = not (self.compressed or quirks_of(fs.fs).references)
         self._keeps_blocks = has_sizes and not isinstance(fs, WholeFileCacheFileSystem)
         self._fsspec = FsspecCopies(fs)

@@ -126,7 +126,7 @@ async def prepare_path(methods: Methods, path: str, error: Exception) -> bool:
     Returns
     -------
     bool
-        Whether another try may succeed.
+        Whether another attempt may succeed.
 
     Raises
     ------

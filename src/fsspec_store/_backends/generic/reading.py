@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["has_version", "read", "requested", "version_in"]
 
-#: Maximum number of tries if the value changes while it is read.
+#: Maximum number of attempts if the value changes while it is read.
 _TRIES = 5
 #: Maximum bytes per request of paramiko.
 _CHUNK = 1 << 15
@@ -47,7 +47,7 @@ async def read(
     RangeNotSatisfiableError
         When a range or offset starts at or past the end.
     OSError
-        When the value changed on each try, or the result has a wrong length.
+        When the value changed in each attempt, or the result has a wrong length.
     """
     try:
         if methods.quirks.pipelined:
@@ -122,7 +122,7 @@ async def _read_checked(
 
 
 def requested(data: bytes, start: int, end: int, size: int) -> bytes | memoryview | None:
-    """The requested bytes among those that a filesystem returned; ``None`` if they are not."""
+    """The requested bytes of those that a filesystem returned; ``None`` if they are not in it."""
     if len(data) == end - start:
         return data
     if len(data) == size:

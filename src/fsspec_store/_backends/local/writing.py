@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 #: Errors of file systems without hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-#: Maximum number of tries if another program removes the folder or the file meanwhile.
+#: Maximum number of attempts if another program removes the folder or the file meanwhile.
 _TRIES = 100
 
 # Implemented in C: they open a file and return it in a single step, see `paths`.
@@ -173,7 +173,7 @@ def _create_in_place(path: str, data: memoryview) -> bool:
     """Create a file atomically without hard links; readers may see it before it is complete."""
     made: list[io.FileIO] = []
     try:
-        # A single step, see `paths`: only a file that this call created is removed below.
+        # Opened and stored in a single step (see `paths`): only a file of this call is removed.
         made.extend(map(io.FileIO, (path,), ("xb",)))
         with made[0] as file:
             _write_all(file, data)

@@ -220,7 +220,7 @@ async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: 
 
 
 def supports_parts(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether the object can be read in parts that are surely of one version.
+    """Whether the object can be read in parts that are guaranteed to be of one version.
 
     This needs range support, and a strong ETag: a weak one may stay the same when bytes change
     (RFC 9110, section 8.8.1). Servers such as nginx compute ETags from the time in seconds and the

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-#: Maximum number of tries if an object changes while its end is read in two requests.
+#: Maximum number of attempts if an object changes while its end is read in two requests.
 _TRIES = 3
 #: Responses to HEAD of servers that support only GET; 403 if the URL is signed for GET.
 _HEAD_REJECTED = (405, 501, 403)
@@ -89,7 +89,7 @@ class Reader(ValueReader[_Target]):
         # Some servers state no length for HEAD, or 0 for an object generated on the fly.
         size = await self._size_by_get(path)
         if response is not None and size != 0:
-            # GET states the size, HEAD does not: use only GET from now on.
+            # GET states the size, and HEAD does not: use only GET from now on.
             self._supports_head = False
         return size
 

@@ -150,7 +150,7 @@ class Redirects:
             if url.path + "/" == target.path and method != "PROPFIND":
                 raise DirectoryRedirectError
             if method not in _FOLLOWED:
-                # The body of a write is meant for the server of the store only.
+                # The body of a write must reach only the server of the store.
                 raise OSError(f"{url.origin()} redirects a {method} request, which is not followed")
             url, params = target, None
 
@@ -162,7 +162,7 @@ class Redirects:
         headers: Mapping[str, str],
         common: Mapping[str, Any],
     ) -> aiohttp.ClientResponse:
-        """Send a request to another origin; of the session only the connection pool is used."""
+        """Send a request to another origin. Only the connection pool of the session is used."""
         options = {**self._for_any_host, **common}
         sent = dict(headers)
         if options.get("proxy") is None:
