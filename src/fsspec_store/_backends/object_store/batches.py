@@ -1,4 +1,4 @@
-"""Several requests in one: multipart bodies, as Google Cloud Storage and Azure take them.
+"""Batches: several requests in one multipart body, as Google Cloud Storage and Azure accept them.
 
 Pure functions, no I/O.
 """
@@ -27,9 +27,9 @@ def batch_body(requests: Iterable[str], content_id: str = "{}") -> tuple[bytes, 
     Parameters
     ----------
     requests : iterable of str
-        Each is a request line with the headers.
+        Request line and headers of each request.
     content_id : str, optional
-        Format of the numbers of the requests.
+        Format string of ``Content-ID``, for the number of the request.
     """
     boundary = f"batch_{secrets.token_hex(16)}"
     parts = [

@@ -46,7 +46,7 @@ class ValueReader(ABC, Generic[Target]):
     slot : callable
         Returns a slot of the limiter, which a read holds until the value is in memory.
     parts : Parts
-        Minimum size of a value that is read in parts, and size of a part.
+        Size above which a value is read in parts, and size of a part.
     """
 
     def __init__(self, slot: Callable[[], Slot], parts: Parts) -> None:
@@ -107,7 +107,8 @@ class ValueReader(ABC, Generic[Target]):
                 if verify is not None:
                     await in_thread(verify, memory)
                 return Response(response.status, response.headers, memory)
-        # A single response is of one version. The corrupt part is unknown.
+        # The value has changed, or a part is corrupt, and it is unknown which. A single response is
+        # of one version.
         return await self._get(target, request, slot, allow_large=False)
 
 
@@ -126,7 +127,7 @@ async def read_requested_range(
     Parameters
     ----------
     body : LargeBody
-        Its body. The stream is closed, unless it is left unread.
+        The body of the response. The stream is closed, unless it is left unread.
     is_pinned : bool
         Whether the response identifies a version whose parts can be requested. A body that is
         exactly the requested range is then left unread.
@@ -157,7 +158,7 @@ async def read_requested_range(
 
 
 def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[str, str]], bool]:
-    """Return whether headers are those of a part of this version."""
+    """Return a function that checks whether headers are those of a part of this version."""
     # A service may ignore the condition of a request.
     return lambda headers: headers.get(name) == version and is_of_total(headers, total)
 

@@ -1,4 +1,4 @@
-"""S3 and the services that speak its protocol, as the user's s3fs is configured for them.
+"""S3 and the services that speak its protocol, with the configuration of the user's s3fs.
 
 The backend does not use s3fs's methods for reading and listing: they send a HEAD before a whole
 read and a LIST after a 404, have a directory cache, and read ``?versionId=`` in a key as a version.
@@ -79,7 +79,7 @@ class S3Backend(Backend):
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
         self._client = Client(fs, settings)
-        #: Those of the endpoint, after `_probe_conditions`.
+        #: The conditions of the endpoint, known after `_probe_conditions`.
         self._conditions = Conditions()
         self._buckets = S3Buckets(self._client)
         self._reader = Reader(self._client, self._buckets, settings.reads)

@@ -1,4 +1,4 @@
-"""The S3 client: sends requests by the native transport where it supports them, else by s3fs.
+"""The S3 client: sends requests with the native transport where it supports them, else with s3fs.
 
 A request that the service rejects because of an optional feature is repeated without it. Requests
 are retried, and limited with those of all clients of the service.
@@ -75,7 +75,7 @@ class Client:
 
     @property
     def transports(self) -> Transports:
-        """Those of the running event loop."""
+        """The transports of the running event loop."""
         return self._transports.get()
 
     async def send(self, request: Request[T], budget: Budget | None = None) -> T:
@@ -182,7 +182,7 @@ class Client:
         unsupported: frozenset[str],
         reason: UnexpectedResponseError,
     ) -> T:
-        """Repeat a request by s3fs, in the same attempt, after an unexpected response."""
+        """Repeat a request with s3fs, in the same attempt, after an unexpected response."""
         self.stats.requests += 1
         # It is logged.
         reason.args = (redact_signatures(hidden(str(reason), secrets_of(transports.fs))),)

@@ -1,4 +1,4 @@
-"""The transport of S3 by s3fs: sends the requests that the native transport does not support."""
+"""The s3fs transport: sends the S3 requests that the native transport does not support."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _PARAMETERS = {
 
 
 class LibraryTransport:
-    """Sends requests by an s3fs filesystem on one event loop.
+    """Sends requests with an s3fs filesystem on one event loop.
 
     Attributes
     ----------

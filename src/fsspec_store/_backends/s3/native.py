@@ -1,4 +1,4 @@
-"""The native transport of S3: signs and sends requests as the user's s3fs is configured to.
+"""The native transport of S3: signs and sends requests as the user configured s3fs.
 
 It supports the frequent operations, and the responses that every service sends. s3fs sends the
 requests whose configuration is unsupported, and repeats those whose response is unexpected. A

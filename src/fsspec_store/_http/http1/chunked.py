@@ -1,4 +1,4 @@
-"""Decoder of bodies whose head states no length (RFC 9112, sections 6.3 and 7.1). No I/O."""
+"""Decoder of bodies without a ``Content-Length`` (RFC 9112, sections 6.3 and 7.1). No I/O."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ChunkedBody:
     Parameters
     ----------
     until_close : bool, optional
-        Whether the body has no chunks instead, and ends when the server closes the connection.
+        The body has no chunks, and ends when the server closes the connection.
     """
 
     def __init__(self, *, until_close: bool = False) -> None:
