@@ -137,15 +137,15 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Read a value, or a part of it, without ``await``. As `get`."""
+        """Read a value, or a part of it, without ``await``. See `get`."""
         return self.sync.get(key, prototype, byte_range)
 
     def set_sync(self, key: str, value: Buffer) -> None:
-        """Replace the whole value, without ``await``. As `set`."""
+        """Replace the whole value, without ``await``. See `set`."""
         self.sync.set(key, value)
 
     def delete_sync(self, key: str) -> None:
-        """Delete a key, without ``await``. A missing key is not an error. As `delete`."""
+        """Delete a key, without ``await``. A missing key is not an error. See `delete`."""
         self.sync.delete(key)
 
     def get_ranges_sync(
@@ -160,7 +160,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     ) -> Sequence[tuple[int, Any]]:
         """Read many parts of one value, without ``await``. Nearby parts are fetched together.
 
-        As `get_ranges`, with the parts of all fetches in one list.
+        Like `get_ranges`, with the parts of all fetches in one list.
         """
         batches = self.sync.get_ranges(
             key,

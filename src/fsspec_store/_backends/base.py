@@ -120,18 +120,18 @@ class Backend(ABC):
             When the service ignores the condition. `supports_atomic_create` is false from then on,
             and `create` is not called again.
         """
-        raise NotImplementedError("creating atomically")
+        raise NotImplementedError("the backend cannot create atomically")
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         """The whole object and its version for `replace`, such as an ETag or a generation."""
-        raise NotImplementedError("versions of objects")
+        raise NotImplementedError("the backend has no versions of objects")
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         """Replace the object if it has this version; return whether this call replaced it.
 
         As for `create`, the object is read back after a lost response.
         """
-        raise NotImplementedError("replacing one version of an object")
+        raise NotImplementedError("the backend cannot compare and swap")
 
     @abstractmethod
     async def remove(self, path: str) -> None:

@@ -136,7 +136,7 @@ def check_part(
     Raises
     ------
     RangeNotSatisfiableError, aiohttp.ClientPayloadError
-        As `requested_part`.
+        See `requested_part`.
     """
     match = _CONTENT_RANGE.fullmatch(content_range) if content_range else None
     if match is None:

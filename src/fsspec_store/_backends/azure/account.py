@@ -82,7 +82,7 @@ class Account:
         return headers
 
     def use_older_version(self, rejected: str, response: Response[bytes]) -> bool:
-        """Whether a request is to be repeated with an older version of the API than this one."""
+        """Use an older version of the API if the service rejected this one; return true then."""
         if not is_unsupported_version(response):
             return False
         if self.version == rejected:

@@ -89,14 +89,14 @@ class Client:
         budget: Budget | None = None,
         **options: Unpack[_Options],
     ) -> Response[bytes]:
-        """As `once`, signed, with retries."""
+        """Like `once`, signed, with retries."""
         send = partial(self.once, method, **options)
         return await self.sign_and_retry(url, headers, send, budget=budget)
 
     async def once(
         self, method: str, url: str, headers: Mapping[str, str], **options: Unpack[_Options]
     ) -> Response[bytes]:
-        """As `HTTPClient.once`. An error response has the service's message as its body."""
+        """Like `HTTPClient.once`; the body of an error response is the service's message."""
         return checked(await self.http.once(method, url, headers, **options))
 
     async def sign_and_retry(

@@ -83,7 +83,7 @@ def _status(error: BaseException) -> object:
 
 
 def is_surely_forbidden(error: BaseException) -> bool:
-    """As `is_forbidden`, without the ambiguous replies of FTP."""
+    """Like `is_forbidden`, without the ambiguous replies of FTP."""
     return is_forbidden(error) and not isinstance(error, ftplib.error_perm)
 
 

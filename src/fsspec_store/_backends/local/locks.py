@@ -84,7 +84,7 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
 
 @contextmanager
 def shared_lock(descriptor: int, folder: str) -> Iterator[None]:
-    """As `folder_lock`, for the shared lock of an open folder; its path is only for the error."""
+    """Like `folder_lock`, for the shared lock of an open folder; its path is only for the error."""
     try:
         _lock(descriptor, folder, exclusive=False)
         yield

@@ -135,7 +135,7 @@ async def read_requested_range(
     Raises
     ------
     RangeNotSatisfiableError, aiohttp.ClientPayloadError
-        As `fsspec_store._http.content_range.requested_part`.
+        See `fsspec_store._http.content_range.requested_part`.
     OSError
         When the server ignores the range, and more than 64 MiB precede it.
     """

@@ -276,7 +276,7 @@ class S3Backend(Backend):
         await self._client.aclose()
 
     async def _first_size(self, bucket: str, key: str) -> int | None:
-        """As `size`, from the response to a range of one byte.
+        """Like `size`, from the response to a range of one byte.
 
         Its body states whether the object or the bucket is missing, and its range the size. The
         response to a HEAD has no body, and may lack the size.

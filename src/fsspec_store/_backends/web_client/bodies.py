@@ -46,7 +46,7 @@ __all__ = [
 _MAX_DRAIN = 2**16
 #: Shorter bodies arrive in few chunks: joining them is faster than copying into a buffer.
 _MAX_JOINED = 2**18
-#: ``Date`` and ``Last-Modified`` have a precision of a second, and clocks of files may be late.
+#: ``Date`` and ``Last-Modified`` have a precision of a second, and file times may lag the clock.
 _MIN_AGE_SECONDS = 2
 
 
@@ -251,7 +251,7 @@ def object_size(headers: Mapping[str, str]) -> int | None:
 
 
 async def _extract_unsized(body: Body, request: ByteRequest | None) -> bytes:
-    """As `extract_range`, for a response that does not state the object's size."""
+    """Like `extract_range`, for a response that does not state the object's size."""
     if isinstance(request, SuffixByteRequest):
         part = await body.read(end=MAX_DISCARDED_BYTES + 1)
         if len(part) > MAX_DISCARDED_BYTES:

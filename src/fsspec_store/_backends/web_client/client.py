@@ -89,7 +89,7 @@ class WebClient:
         data: Payload | None = None,
         slot: Slot | None = None,
     ) -> Response[T] | None:
-        """As `once`, with retries."""
+        """Like `once`, with retries."""
         attempt = partial(
             self.once, method, path, accept=accept, receive=receive, headers=headers, data=data
         )

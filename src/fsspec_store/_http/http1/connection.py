@@ -152,7 +152,7 @@ class Connection(asyncio.BufferedProtocol):
         Raises
         ------
         ConnectionError, TimeoutError
-            As `request`.
+            See `request`.
         ValueError
             When ``sink`` has more than `unread` bytes.
         """
