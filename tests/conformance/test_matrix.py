@@ -106,7 +106,7 @@ def test_the_same_run_writes_the_same_page(project: pytest.Pytester) -> None:
     assert page(project) == first
 
 
-def test_what_is_broken_is_said_and_fails_the_run(project: pytest.Pytester) -> None:
+def test_a_broken_rule_is_reported_and_fails_the_run(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_broken="""
         import pytest
@@ -217,7 +217,7 @@ def test_a_page_that_cannot_be_written_is_refused_before_any_test(project: pytes
     result.stderr.fnmatch_lines(["*--conformance-matrix: no such folder: *nowhere"])
 
 
-def test_no_page_is_written_unless_asked_for(project: pytest.Pytester) -> None:
+def test_no_page_is_written_unless_requested(project: pytest.Pytester) -> None:
     result = project.runpytest(*PLUGINS, "test_services.py::TestGood")
     assert result.ret == pytest.ExitCode.OK
     assert "conformance matrix" not in result.stdout.str()

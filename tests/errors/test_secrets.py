@@ -226,7 +226,7 @@ class Telling(MemoryFileSystem):
         raise ConnectionError(f"no connection with {options}")
 
 
-def test_a_filesystem_that_cannot_be_made_tells_nothing() -> None:
+def test_a_filesystem_that_cannot_be_made_shows_no_secret() -> None:
     register_implementation("telling", Telling)
     with pytest.raises(StoreError) as caught:
         FsspecStore.from_url("telling://x", {"password": PASSWORD})
@@ -280,7 +280,7 @@ async def test_what_the_caller_was_handling_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("is_cut", [False, True])
 @pytest.mark.parametrize("place", PLACES)
-async def test_nothing_that_a_service_repeats_is_told(
+async def test_secrets_that_a_service_repeats_are_not_shown(
     place: str, is_cut: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "fsspec_store")

@@ -39,7 +39,7 @@ def test_no_other_transport(url: str, value: Any) -> None:
             opened(url, transport=value)
 
 
-def test_the_option_of_before_says_what_replaces_it() -> None:
+def test_the_former_option_warns_of_its_replacement() -> None:
     for opened in (FsspecStore.from_url, open_store):
         with pytest.warns(DeprecationWarning, match=r"write transport='library' for fast=False"):
             store = opened("s3://bucket/x", fast=False)
