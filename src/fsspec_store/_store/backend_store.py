@@ -227,7 +227,7 @@ class BackendStore(BackendListing):
         problem = self._backend.check_path(path)
         if problem:
             raise InvalidKeyError(
-                f"{self._url} cannot hold the key {key!r}: {problem}", key=key, url=self._url
+                f"{self._url} cannot store the key {key!r}: {problem}", key=key, url=self._url
             )
         self._is_open = True
         handled = sys.exception()
