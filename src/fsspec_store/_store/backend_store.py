@@ -24,7 +24,7 @@ from ..errors import (
 from .backend_listing import BackendListing
 from .buffer import Buffer, as_view, check_prototype
 from .keys import check_key
-from .partial_writes import WRITE_TRIES, write_parts
+from .partial_writes import WRITE_ATTEMPTS, write_parts
 from .range_reads import out_of_range
 from .store_reading import Versioned
 
@@ -197,11 +197,11 @@ class BackendStore(BackendListing):
 
     async def _write_parts(self, item: tuple[str, Parts]) -> None:
         key, parts = item
-        write_here = partial(write_parts, self._backend)
-        if not await self._run("write parts of", key, write_here, parts):
+        write = partial(write_parts, self._backend)
+        if not await self._run("write parts of", key, write, parts):
             raise VersionMismatchError(
-                f"{key!r} in {self._url} was changed by other writers {WRITE_TRIES} times before "
-                "its parts were written",
+                f"{key!r} in {self._url} was changed by other writers {WRITE_ATTEMPTS} times "
+                "before its parts were written",
                 key=key,
                 url=self._url,
             )

@@ -37,7 +37,7 @@ _BLOCK = 1 << 22
 #: Maximum number of blocks per request.
 _MAX_RUN = 16
 #: Maximum number of attempts to copy a value that changes meanwhile.
-_TRIES = 3
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class BlockCopies:
 
     def read(self, request: ByteRequest | None) -> bytes | memoryview:
         """Read from cached blocks; missing blocks are fetched first."""
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             version = self._version()
             if version is None:
                 continue

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["CachedCopies"]
 
 #: Maximum number of attempts to copy a value that changes meanwhile.
-_TRIES = 3
+_ATTEMPTS = 3
 
 
 class CachedCopies:
@@ -61,7 +61,7 @@ class CachedCopies:
         folder = self._folder(path)
         if self._keeps_blocks:
             return BlockCopies(folder, below, path, partial(self._uid, below, path)).read(request)
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             with self._open(folder, below, path) as file:
                 opened = os.fstat(file.fileno())
                 # The copy's size: that of the value may have changed.
@@ -121,7 +121,7 @@ class CachedCopies:
     ) -> BinaryIO:
         """Copy a value and open the copy."""
         self._fs._mkcache()
-        for attempt in range(_TRIES):
+        for attempt in range(_ATTEMPTS):
             if attempt:
                 # Before the value: an outdated version only causes another copy.
                 uid = self._uid(below, path)

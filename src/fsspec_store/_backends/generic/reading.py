@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["has_version", "read", "requested", "version_in"]
 
 #: Maximum number of attempts if the value changes while it is read.
-_TRIES = 5
+_ATTEMPTS = 5
 #: Maximum bytes per request of paramiko.
 _CHUNK = 1 << 15
 
@@ -69,7 +69,7 @@ async def read(
 
 def _read_pipelined(fs: Any, path: str, request: ByteRequest | None) -> bytes:
     """Read a part of a file: all requests are sent before the first response arrives."""
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         with fs.open(path, "rb") as file:
             size = file.stat().st_size
             start, end = bounds(request, size)
@@ -101,7 +101,7 @@ async def _read_checked(
 ) -> bytes | memoryview | None:
     """Read the size, the bytes, and the version before and after."""
     problem = ""
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         info = await info_of(methods, path)
         if info is None or info["type"] != "file":
             return None
