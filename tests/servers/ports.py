@@ -37,7 +37,10 @@ def listener(host: str = LOOPBACK) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with ExitStack() as unsuitable:
         while True:
-            listening = socket.create_server((host, 0), family=family, backlog=_BACKLOG)
+            # asyncio sets TCP_NODELAY only where the protocol is named.
+            listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            listening.bind((host, 0))
+            listening.listen(_BACKLOG)
             port = listening.getsockname()[1]
             if port not in _used:
                 _used.add(port)

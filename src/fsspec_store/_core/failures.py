@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
 
 __all__ = ["BucketMissingError", "Failure", "RangeNotSatisfiableError", "builtin_failure"]
 
@@ -51,8 +50,6 @@ def builtin_failure(error: Exception) -> Failure:
         return Failure.UNSUPPORTED
     if isinstance(error, (OSError, TimeoutError, EOFError)):
         return Failure.BACKEND
-    return Failure.PROGRAM_ERROR if _is_builtin(type(error)) else Failure.BACKEND
-
-
-def _is_builtin(cls: type[Any]) -> bool:
-    return cls.__module__.partition(".")[0] in ("builtins", "asyncio", "fsspec_store")
+    package = type(error).__module__.partition(".")[0]
+    is_builtin = package in ("builtins", "asyncio", "fsspec_store")
+    return Failure.PROGRAM_ERROR if is_builtin else Failure.BACKEND

@@ -185,7 +185,9 @@ class Slot:
         limiter = retrier._limiter
         while True:
             if self._permit is None:
-                self._permit = self._spare_permit() if self._is_spare else await limiter.acquire()
+                self._permit = limiter.try_acquire() if self._is_spare else await limiter.acquire()
+                if self._permit is None:
+                    raise NoPermitError
             # The wait for a permit does not count.
             began = time.monotonic()
             retrier._stats.requests += 1
@@ -215,12 +217,6 @@ class Slot:
             retrier._stats.retries += 1
             budget.count(ended, ended + wait)
             await asyncio.sleep(wait)
-
-    def _spare_permit(self) -> Permit:
-        permit = self._retrier._limiter.try_acquire()
-        if permit is None:
-            raise NoPermitError
-        return permit
 
     def _wait(
         self, decision: RetryDecision | None, refresh: Callable[[], Awaitable[object]] | None

@@ -67,11 +67,7 @@ class AzureUpload(Upload[Client, Reader, str]):
 
     async def _put(self, query: str, headers: Mapping[str, str], body: Body) -> bool:
         """Send the request that writes the blob."""
-        all_headers = {**headers, **await checksum_headers(body.in_one_piece())}
-        if self._condition is Condition.CREATE:
-            all_headers["If-None-Match"] = "*"
-        if self._version is not None and self.writer is not None:
-            all_headers |= {"If-Match": self._version, _WRITER_HEADER: self.writer}
+        all_headers = {**headers, **await checksum_headers(body.in_one_piece()), **self._conditions}
 
         def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
             return self._attempt(
@@ -82,6 +78,14 @@ class AzureUpload(Upload[Client, Reader, str]):
             "PUT", self._target, query, all_headers, attempt, budget=self.budget
         )
         return bool(await self._result(sending))
+
+    @property
+    def _conditions(self) -> dict[str, str]:
+        if self._condition is Condition.CREATE:
+            return {"If-None-Match": "*"}
+        if self._version is None or self.writer is None:
+            return {}
+        return {"If-Match": self._version, _WRITER_HEADER: self.writer}
 
     async def _put_blocks(self, block_bytes: int) -> Body:
         """Upload the blocks, and return the body of the commit (the block list)."""

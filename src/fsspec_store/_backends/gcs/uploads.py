@@ -50,8 +50,6 @@ class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
 
         Parameters
         ----------
-        cleanup : Cleanup
-            Cancels a resumable upload that failed.
         chunk_bytes : int, optional
             Chunk size of a resumable upload, a multiple of 256 KiB; by default the value is
             uploaded in one request.
@@ -157,8 +155,9 @@ class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
         def attempt(url: str, headers: Mapping[str, str]) -> Awaitable[Response[bytes]]:
             return self._attempt(self._client.once(method, url, headers, expect=expect, data=body))
 
-        sending = self._client.sign_and_retry(url, headers, attempt, budget=self.budget)
-        return await self._result(sending)
+        return await self._result(
+            self._client.sign_and_retry(url, headers, attempt, budget=self.budget)
+        )
 
     def _failure(self, error: Exception) -> WriteFailure:
         status = error.response.status if isinstance(error, StatusError) else None

@@ -130,11 +130,9 @@ class HTTPReader(ValueReader[Target]):
             body = found.body
             if not isinstance(body, LargeBody):
                 await self._check(found, body, is_whole=True)
-                body = self._requested(request, found, body)
-                return Response(found.status, found.headers, body)
-            is_pinned = allow_large and self._is_pinnable(
-                found.headers.get(self.version_header, "")
-            )
+                return Response(found.status, found.headers, self._requested(request, found, body))
+            version = found.headers.get(self.version_header, "")
+            is_pinned = allow_large and self._is_pinnable(version)
             found, is_whole = await read_requested_range(found, body, request, is_pinned=is_pinned)
             if not isinstance(found.body, LargeBody):
                 await self._check(found, found.body, is_whole=is_whole)

@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.redaction import hidden
-from ..._http.limiter import MAX_IN_FLIGHT
 from ..._http.retrier import Budget, Retrier, Slot
 from ..._runtime.loops import Shared, frozen
 from .error_responses import UnexpectedResponseError
@@ -63,10 +62,12 @@ class Client:
         options = {
             name: value for name, value in fs.storage_options.items() if name not in _OF_FSSPEC
         }
-        user = (type(fs), frozen(fs.storage_args), frozen(options), frozen(_environment()))
+        # The variables that botocore reads: profiles, files, keys, endpoints.
+        variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        user = (type(fs), frozen(fs.storage_args), frozen(options), frozen(variables))
         self._transports: Shared[Transports] = Shared(
             ("s3", *user, policy, is_native),
-            lambda: S3Filesystems(fs, policy, is_native=is_native, max_connections=MAX_IN_FLIGHT),
+            lambda: S3Filesystems(fs, policy, is_native=is_native),
         )
         self.stats = settings.stats
         self._retrier = Retrier(f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats)
@@ -224,8 +225,3 @@ class Client:
                 return result
         self.stats.requests += 1
         return await self.send_once(request, without=service.unsupported)
-
-
-def _environment() -> dict[str, str]:
-    """The environment variables that botocore reads: profiles, files, keys, endpoints."""
-    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}

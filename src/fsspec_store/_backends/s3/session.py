@@ -18,6 +18,7 @@ from botocore.config import Config
 
 from ..._http.aiohttp_sessions import close_now, end_reading, forget
 from ..._http.credential_lookups import LookupRate
+from ..._http.limiter import MAX_IN_FLIGHT
 from ...errors import StorageOptionError
 from ..option_names import S3FS
 from ..options import endpoint_advice, refuse_unknown
@@ -45,14 +46,9 @@ class S3Filesystems:
     ----------
     policy : RetryPolicy
         Timeouts of requests. The store retries; retries of s3fs and botocore are disabled.
-    max_connections : int
-        Size of a copy's connection pool, unless the user's ``config_kwargs`` set it. With
-        botocore's default of 10 most of a store's concurrent requests would wait for a connection.
     """
 
-    def __init__(
-        self, fs: AbstractFileSystem, policy: RetryPolicy, *, is_native: bool, max_connections: int
-    ) -> None:
+    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, *, is_native: bool) -> None:
         self._fs = fs
         self._policy = policy
         self._is_native = is_native
@@ -60,7 +56,8 @@ class S3Filesystems:
         #: For credentials that are not in the user's options.
         self._rate = None if is_explicit else LookupRate()
         self._own_config: dict[str, Any] = {
-            "max_pool_connections": max_connections,
+            # With botocore's default of 10 most concurrent requests would wait for a connection.
+            "max_pool_connections": MAX_IN_FLIGHT,
             **session_config(),
         }
         if "response_checksum_validation" in Config.OPTION_DEFAULTS:
