@@ -38,7 +38,7 @@ class Cleanup:
         Parameters
         ----------
         undo : callable
-            Sends the clean-up requests. It should not reference large values.
+            Sends the requests. It should not reference large values.
         error : BaseException, optional
             The error of the caller. A cancelled caller waits at most `GRACE_SECONDS`. `aclose`
             awaits the rest.

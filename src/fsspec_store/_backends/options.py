@@ -35,12 +35,12 @@ def refuse_unknown(
     given, known : iterable of str
         Names of options.
     elsewhere : mapping, optional
-        Unknown names and their replacements; a table of `option_names`.
+        Unknown names and what to write instead; a table of `option_names`.
 
     Raises
     ------
     StorageOptionError
-        With each unknown option, and a similar one that is valid.
+        With each unknown option, and the option that was probably meant.
     """
     hints = []
     for name in sorted(set(given) - known):

@@ -31,7 +31,7 @@ class BackendBase(Store):
     backend : Backend
         Reads, writes and lists full paths.
     base : str
-        The start of the path of each key: the root path and ``/``.
+        What precedes a key in its path: the root path and ``/``.
     url : str
         URL of the root without any secret, for messages.
     """

@@ -35,13 +35,13 @@ def multipart_upload(metadata: Mapping[str, Any], data: memoryview) -> tuple[Bod
 
 
 def checksum_metadata(data: memoryview) -> dict[str, str]:
-    """The checksum in an object's metadata, by which the service rejects a corrupt upload."""
+    """The checksum in an object's metadata; the service rejects other bytes."""
     value = crc32c(data)
     return {"md5Hash": md5_in_base64(data)} if value is None else {"crc32c": value}
 
 
 def crc32c(data: memoryview) -> str | None:
-    """The CRC-32C in base64; ``None`` where no fast implementation is installed."""
+    """The CRC-32C in base 64; ``None`` where no fast implementation is installed."""
     if "crc32c" not in ALGORITHMS:
         return None
     checksum = ALGORITHMS["crc32c"]()

@@ -126,7 +126,7 @@ async def prepare_path(methods: Methods, path: str, error: Exception) -> bool:
     Returns
     -------
     bool
-        Whether another attempt may succeed.
+        Whether another try may succeed.
 
     Raises
     ------

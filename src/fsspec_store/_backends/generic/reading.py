@@ -47,7 +47,7 @@ async def read(
     RangeNotSatisfiableError
         When a range or offset starts at or past the end.
     OSError
-        When the value changed in each attempt, or the result has a wrong length.
+        When the value changed on each try, or the result has a wrong length.
     """
     try:
         if methods.quirks.pipelined:

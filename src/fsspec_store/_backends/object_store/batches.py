@@ -27,9 +27,9 @@ def batch_body(requests: Iterable[str], content_id: str = "{}") -> tuple[bytes, 
     Parameters
     ----------
     requests : iterable of str
-        Request line and headers of each request.
+        Each is a request line with the headers.
     content_id : str, optional
-        Format string of ``Content-ID``, for the number of the request.
+        Format of the numbers of the requests.
     """
     boundary = f"batch_{secrets.token_hex(16)}"
     parts = [

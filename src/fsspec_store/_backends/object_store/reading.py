@@ -46,7 +46,7 @@ class ValueReader(ABC, Generic[Target]):
     slot : callable
         Returns a slot of the limiter, which a read holds until the value is in memory.
     parts : Parts
-        Size above which a value is read in parts, and size of a part.
+        Minimum size of a value that is read in parts, and size of a part.
     """
 
     def __init__(self, slot: Callable[[], Slot], parts: Parts) -> None:
@@ -127,7 +127,7 @@ async def read_requested_range(
     Parameters
     ----------
     body : LargeBody
-        The body of the response. The stream is closed, unless it is left unread.
+        Its body. The stream is closed, unless it is left unread.
     is_pinned : bool
         Whether the response identifies a version whose parts can be requested. A body that is
         exactly the requested range is then left unread.
