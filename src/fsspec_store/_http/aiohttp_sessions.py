@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .framing import bound_framing
+from .aiohttp_framing import bound_framing
 from .http1.closing import close_without_loop
 
 if TYPE_CHECKING:

@@ -29,7 +29,6 @@ from .bulk_delete import S3BulkDelete
 from .client import Client
 from .conditions import Conditions, conditions_of
 from .features import LIST_V2
-from .foreign import announces_html
 from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
 from .requests import GetObject, HeadObject, ListObjectsV2, PutObject
@@ -42,6 +41,7 @@ from .responses import (
     redact_signatures,
 )
 from .session import customer_keys
+from .unexpected_responses import announces_html
 from .uploads import S3Upload
 
 if TYPE_CHECKING:

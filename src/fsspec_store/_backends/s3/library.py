@@ -9,8 +9,8 @@ from ..._http.aiohttp_sessions import close_now, without_own_repeats
 from . import requests
 from .bounded import bound_session
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
-from .foreign import not_s3, unreadable
 from .library_responses import result_of
+from .unexpected_responses import not_s3, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
