@@ -136,7 +136,7 @@ def check_part(
     Raises
     ------
     RangeNotSatisfiableError, aiohttp.ClientPayloadError
-        See `requested_part`.
+        As `requested_part`.
     """
     match = _CONTENT_RANGE.fullmatch(content_range) if content_range else None
     if match is None:

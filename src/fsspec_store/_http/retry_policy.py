@@ -63,7 +63,7 @@ class RetryDecision:
     expired : bool, optional
         Whether the credentials have expired. They are refreshed before the next attempt.
     after : float, optional
-        Seconds to wait, from the ``Retry-After`` of the response.
+        Seconds to wait that the service stated.
     """
 
     throttled: bool = False
@@ -151,7 +151,7 @@ def retry_decision_of_status(status: int, headers: Mapping[str, str]) -> RetryDe
     Parameters
     ----------
     headers : mapping
-        Of the response. Names are in lower case, or the mapping ignores case.
+        Of the response. Names are in lower case or found in any case.
     """
     is_server_error = 500 <= status <= 599 and status not in _PERMANENT_SERVER_ERRORS
     if not is_server_error and status not in _TRANSIENT_CLIENT_ERRORS:

@@ -43,7 +43,7 @@ _PARAMETERS = {
 
 
 class LibraryTransport:
-    """Sends requests with an s3fs filesystem on one event loop.
+    """Sends requests by an s3fs filesystem on one event loop.
 
     Attributes
     ----------

@@ -23,7 +23,7 @@ class ChunkedBody:
     Parameters
     ----------
     until_close : bool, optional
-        The body has no chunks, and ends when the server closes the connection.
+        Whether the body has no chunks instead, and ends when the server closes the connection.
     """
 
     def __init__(self, *, until_close: bool = False) -> None:
