@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
-__all__ = ["Sessions", "close_now", "end_reading", "forget", "without_own_repeats"]
+__all__ = ["Sessions", "close_now", "end_reading", "forget", "without_own_retries"]
 
 
-def without_own_repeats(session: ClientSession) -> ClientSession:
+def without_own_retries(session: ClientSession) -> ClientSession:
     """Disable aiohttp's own retries, and return the session.
 
     aiohttp silently sends a PUT again when a keep-alive connection breaks. A conditional write that
@@ -86,7 +86,7 @@ class Sessions:
 
     def make(self) -> ClientSession:
         """Create a session for the running loop."""
-        session = without_own_repeats(self._make())
+        session = without_own_retries(self._make())
         bound_framing(session)
         return session
 

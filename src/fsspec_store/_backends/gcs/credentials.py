@@ -132,7 +132,7 @@ class Credentials:
                 self._refresh(None)
             except Exception as again:
                 self._found.credentials = current
-                self._rate.took(time.monotonic() - began)
+                self._rate.record(time.monotonic() - began)
                 raise error from again
 
     def _refresh(self, rejected: object) -> None:
@@ -147,7 +147,7 @@ class Credentials:
         # Reads the file, or sends a request to the metadata service.
         self._found.connect(method=self._source)
         if self.is_anonymous:
-            self._rate.took(time.monotonic() - began)
+            self._rate.record(time.monotonic() - began)
 
     def _has_source(self) -> bool:
         """Whether the source of the credentials may have new ones."""

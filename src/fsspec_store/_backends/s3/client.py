@@ -99,7 +99,7 @@ class Client:
         """Look up expired credentials again, unless another request has done so."""
         transports = self._transports.get()
         if transports.credentials_rejected:
-            self._transports.renew(transports)
+            self._transports.replace(transports)
 
     async def send_once(self, request: Request[T], *, without: frozenset[str] | None = None) -> T:
         """Send a request in one attempt.
@@ -171,7 +171,7 @@ class Client:
         """
         transports = self._transports.get()
         if transports.credentials_rejected and transports.may_look_up():
-            self._transports.renew(transports)
+            self._transports.replace(transports)
             transports = self._transports.get()
         return transports
 

@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from ..._http.aiohttp_sessions import without_own_repeats
+from ..._http.aiohttp_sessions import without_own_retries
 from ..._http.origins import SCHEMES, origin_of
 from ..._runtime.threads import in_thread
 
@@ -179,7 +179,7 @@ class Redirects:
         cookies = _cookies_of_servers(session.cookie_jar, url)
         if cookies:
             sent["Cookie"] = cookies
-        bare = without_own_repeats(
+        bare = without_own_retries(
             aiohttp.ClientSession(
                 connector=session.connector,
                 connector_owner=False,
