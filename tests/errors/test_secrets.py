@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
+import fsspec
 import pytest
 from conformance.support import buf, listed
 from fsspec import register_implementation
@@ -226,10 +227,17 @@ class Telling(MemoryFileSystem):
         raise ConnectionError(f"no connection with {options}")
 
 
-def test_a_filesystem_that_cannot_be_made_shows_no_secret() -> None:
+@pytest.mark.parametrize("by", ["storage options", "fsspec's configuration"])
+def test_a_filesystem_that_cannot_be_made_shows_no_secret(
+    by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     register_implementation("telling", Telling)
+    options: dict[str, str] | None = {"password": PASSWORD}
+    if by != "storage options":
+        monkeypatch.setitem(fsspec.config.conf, "telling", options)
+        options = None
     with pytest.raises(StoreError) as caught:
-        FsspecStore.from_url("telling://x", {"password": PASSWORD})
+        FsspecStore.from_url("telling://x", options)
     assert "no connection with {'password': '***'}" in str(caught.value)
     assert caught.value.__context__ is not None
     shown = [text for where, text in told(caught.value) if "from_url" not in where]

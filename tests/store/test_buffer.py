@@ -76,6 +76,8 @@ def test_what_has_no_contiguous_bytes_is_an_error() -> None:
         Buffer.from_array_like(np.array([None, "a"]))
     with pytest.raises(ValueError, match="uint8"):
         Buffer(np.zeros(3))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="from_bytes"):
+        Buffer(b"abc")  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         Buffer.from_bytes("text")  # type: ignore[arg-type]
 

@@ -221,7 +221,8 @@ def _check_protocol(protocol: str, text: str, advice: str = "") -> None:
     if protocol in registry or protocol in available_protocols():
         return
     near = difflib.get_close_matches(protocol.lower(), available_protocols(), n=1)
-    _reject_protocol(protocol, text, f"; did you mean {near[0]}://?" if near else advice)
+    advice = f"; did you mean {near[0]}://?" if near else advice
+    _reject_protocol(protocol, text, f": no installed package adds it to fsspec{advice}")
 
 
 def _reject_protocol(protocol: str, text: str, advice: str) -> None:

@@ -43,8 +43,13 @@ class Buffer:
     __slots__ = ("_data",)
 
     def __init__(self, array: ByteArray) -> None:
-        # Strides show shape and contiguity in one comparison, except for less than two bytes.
-        fits = array.strides == (1,) and array.dtype == _BYTE
+        try:
+            # Strides show shape and contiguity in one comparison, except for less than two bytes.
+            fits = array.strides == (1,) and array.dtype == _BYTE
+        except AttributeError:
+            raise TypeError(
+                f"a Buffer holds a NumPy array, got {type(array).__name__}: use Buffer.from_bytes"
+            ) from None
         if not fits and (array.ndim != 1 or array.dtype != _BYTE or not array.flags.c_contiguous):
             raise ValueError(
                 "a Buffer holds one-dimensional contiguous uint8, got "

@@ -73,7 +73,6 @@ _EXTRAS = {
     "az": "azure",
     "http": "http",
     "https": "http",
-    "dav": "webdav",
     "webdav": "webdav",
 }
 
@@ -118,7 +117,9 @@ def from_url(
         raise _missing_library(url, error) from error
     except Exception as error:
         # Some constructors connect, or check a token, and have secrets in their errors.
-        secrets = secret_options(options) | request_secrets(url, {})
+        # fsspec adds the options of its configuration files and environment variables.
+        secrets = secret_options(options) | secret_options(fsspec.config.conf)
+        secrets |= request_secrets(url, {})
         where, text = public_url(url), hidden(public_text(str(error)), secrets)
         cause = error if text == str(error) else None
         # The exception stays the context of the one raised below.
@@ -278,7 +279,7 @@ def _reject_options(location: object, options: Mapping[str, Any] | None) -> None
 def _advice(thing: object) -> str:
     """Advice for an object that was passed as a URL; ``""`` for an unknown type."""
     if isinstance(thing, fsspec.AbstractFileSystem):
-        return "; FsspecStore(fs, path) creates a store on a filesystem"
+        return "; FsspecStore(fs, path), or ZarrStore(fs, path) for zarr, creates a store on it"
     if hasattr(thing, "list_prefix") or hasattr(thing, "store"):
         return ", which is a store or has one: use that store"
     return ""

@@ -12,6 +12,8 @@ from servers import S3Endpoint
 from servers.fault_proxy import Answer, fault_proxy, the_first
 from servers.fixtures import or_skip
 
+from fsspec_store.errors import StorageOptionError
+
 from .own_minio import own_minio, to_loopback
 from .s3_transports import check_transport, make_bucket, opened, options_of, said, use, wire
 
@@ -78,6 +80,17 @@ async def test_the_endpoint_from_the_environment(
     with opened(f"s3://{bucket}/x", options, transport=transport) as store:
         await use(store)
         check_transport(store, transport)
+
+
+async def test_an_invalid_endpoint_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, transport: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "127.0.0.1:9000")
+    with (
+        opened("s3://bucket/x", {"key": "key", "secret": "secret"}, transport=transport) as store,
+        pytest.raises(StorageOptionError, match=r"environment.*: Invalid endpoint: 127.0.0.1:9000"),
+    ):
+        await store.get("a")
 
 
 async def test_an_endpoint_with_a_path(minio_endpoint: S3Endpoint) -> None:

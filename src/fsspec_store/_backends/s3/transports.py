@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 
+from ..._core.redaction import public_text
+from ...errors import StorageOptionError
 from .checksums import ChecksumError
 from .features import Service, service_at
 from .library import LibraryTransport
@@ -60,11 +62,23 @@ class Transports:
         # Older releases of s3fs create a client for each concurrent first call.
         async with self._service_lock:
             if self.service is None:
-                await self.fs.set_session()
+                await self._open_session()
                 meta = getattr(self.fs._s3, "meta", None)
                 endpoint = getattr(meta, "endpoint_url", None)
                 self.service = service_at(endpoint) if endpoint else Service("S3")
         return self.service
+
+    async def _open_session(self) -> None:
+        reason = None
+        try:
+            await self.fs.set_session()
+        except (AttributeError, TypeError, ValueError) as error:
+            reason = public_text(str(error))
+        if reason is not None:
+            # Not in the context of the exception, which may contain secrets.
+            raise StorageOptionError(
+                f"invalid storage option, or setting of the environment or profile: {reason}"
+            )
 
     def translate(self, error: Exception) -> None:
         """Raise another exception for an error of s3fs that is misleading, or record its cause."""
