@@ -23,7 +23,7 @@ test: $(VENV)/.test
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) -m "" $(ARGS)
 
-# Which service keeps which rule, on every server there is here; rewrites the page of the docs.
+# Runs the conformance suite on every installed server, and rewrites docs/conformance.md.
 matrix: $(VENV)/.test
 	$(BIN)/python -m pytest -m "" --conformance-matrix docs/conformance.md tests/backends
 

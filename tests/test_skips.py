@@ -58,7 +58,7 @@ def test_each_reason_is_a_line_with_its_number(
     ]
 
 
-def test_without_skips_nothing_is_said(pytester: pytest.Pytester) -> None:
+def test_without_skips_nothing_is_printed(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_that_runs(): pass")
     done = pytester.runpytest_inprocess(*PLUGINS)
     done.assert_outcomes(passed=1)

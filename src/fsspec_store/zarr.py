@@ -56,11 +56,11 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     Parameters
     ----------
     transport : {"auto", "library"}, default "auto"
-        What sends requests: the native transport where it supports the configuration, or s3fs (S3)
-        and aiohttp (other services) alone.
+        The native transport where it supports the configuration, or only s3fs (S3) and aiohttp
+        (other services).
     large_value_bytes : int, optional
         Size in bytes above which a value is read and written in parts, ``>= 1``; 32 MiB for reads
-        and 64 MiB for writes when left out. Limits of services as of `fsspec_store.FsspecStore`.
+        and 64 MiB for writes when left out. `fsspec_store.FsspecStore` has the limits of services.
     part_bytes : int, optional
         Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
         5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
@@ -137,15 +137,15 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Read a value, or a part of it, without ``await``. As `get`."""
+        """Read a value, or a part of it, without ``await``. See `get`."""
         return self.sync.get(key, prototype, byte_range)
 
     def set_sync(self, key: str, value: Buffer) -> None:
-        """Replace the whole value, without ``await``. As `set`."""
+        """Replace the whole value, without ``await``. See `set`."""
         self.sync.set(key, value)
 
     def delete_sync(self, key: str) -> None:
-        """Delete a key, without ``await``. A missing key is no error. As `delete`."""
+        """Delete a key, without ``await``. A missing key is not an error. See `delete`."""
         self.sync.delete(key)
 
     def get_ranges_sync(
@@ -160,7 +160,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     ) -> Sequence[tuple[int, Any]]:
         """Read many parts of one value, without ``await``. Nearby parts are fetched together.
 
-        As `get_ranges`, with the parts of all fetches in one list.
+        Like `get_ranges`, with the parts of all fetches in one list.
         """
         batches = self.sync.get_ranges(
             key,

@@ -277,7 +277,7 @@ async def test_a_size_that_cannot_be_is_an_error_and_closes_the_connection(
         await closed(server)
 
 
-async def test_no_range_is_out_of_bounds_where_none_was_asked_for(transport: str) -> None:
+async def test_a_416_without_a_range_is_an_error(transport: str) -> None:
     async def answer(peer: Peer, request: Request) -> None:
         peer.writer.write(head(416, Content_Length=0, Content_Range="bytes */5"))
 
@@ -424,7 +424,7 @@ CHUNK = b"100000\r\n" + bytes(MIB) + b"\r\n"
 
 
 @pytest.mark.parametrize("status", [200, 206])
-async def test_a_range_is_answered_within_a_bound(transport: str, status: int) -> None:
+async def test_a_response_to_a_range_has_a_bound(transport: str, status: int) -> None:
     sent = 0
 
     async def answer(peer: Peer, request: Request) -> None:
@@ -473,7 +473,7 @@ async def test_a_page_of_a_listing_has_a_bound(transport: str) -> None:
 
 
 @pytest.mark.parametrize("transport", ["s3", "s3fs"])
-async def test_a_document_of_s3_has_a_bound_and_is_not_asked_for_again(transport: str) -> None:
+async def test_a_document_of_s3_has_a_bound_and_is_not_requested_again(transport: str) -> None:
     entry = "<Contents><Key>k</Key><Size>1</Size></Contents>"
     entries = entry * (9 * MIB // len(entry))
     page = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>"
@@ -507,7 +507,7 @@ async def test_a_long_error_is_not_repeated(transport: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["head", "interim", "body"])
-async def test_a_response_that_trickles_is_given_up(transport: str, where: str) -> None:
+async def test_a_response_below_the_minimum_rate_is_an_error(transport: str, where: str) -> None:
     start, piece = {
         "head": (b"HTTP/1.1 200 OK\r\nETag: ", b"a"),
         "interim": (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),

@@ -212,7 +212,7 @@ def parts_fail(place: Place, fail: Callable[[], Fault | Answer | None]) -> Any:
     ],
     ids=repr,
 )
-async def test_a_large_value_comes_in_parts_of_one_version(
+async def test_a_large_value_is_read_in_parts_of_one_version(
     store: FsspecStore, place: Place, proxy: FaultProxy, request_: Any
 ) -> None:
     expected = {
@@ -242,7 +242,7 @@ async def test_one_request_at_a_time_is_enough(store: FsspecStore, proxy: FaultP
     assert [limiter.in_flight for limiter in found] == [0] * max(len(found), 1)
 
 
-async def test_parts_take_the_place_of_a_first_answer_that_breaks_off(
+async def test_parts_replace_a_first_response_that_breaks_off(
     store: FsspecStore, proxy: FaultProxy
 ) -> None:
     faults = itertools.chain([Fault.TRUNCATED], itertools.repeat(None))
@@ -252,7 +252,7 @@ async def test_parts_take_the_place_of_a_first_answer_that_breaks_off(
 
 
 @pytest.mark.parametrize("fault", [Fault.UNAVAILABLE, Fault.RESET, Fault.TRUNCATED])
-async def test_a_part_that_fails_is_asked_for_again(
+async def test_a_part_that_fails_is_requested_again(
     store: FsspecStore, place: Place, proxy: FaultProxy, fault: Fault
 ) -> None:
     faults = itertools.chain([fault], itertools.repeat(None))
@@ -475,7 +475,7 @@ _NO_PARTS: list[dict[str, str]] = [
 
 
 @pytest.mark.parametrize("headers", _NO_PARTS, ids=repr)
-async def test_a_web_server_that_does_not_vouch_for_parts_is_asked_once(
+async def test_a_web_server_without_support_for_parts_gets_one_request(
     nginx_endpoint: HTTPEndpoint, headers: dict[str, str]
 ) -> None:
     with fault_proxy(nginx_endpoint.url) as proxy:
@@ -521,7 +521,7 @@ async def test_files_of_equal_time_and_size_are_never_mixed(
     ],
     ids=["ignores the range", "ignores the condition", "gives no version", "refuses"],
 )
-async def test_a_web_server_that_does_not_do_as_it_said_is_asked_for_the_whole(
+async def test_a_value_is_read_whole_where_a_part_is_not_as_announced(
     nginx_endpoint: HTTPEndpoint, part: Answer
 ) -> None:
     whole = Answer(200, {"Accept-Ranges": "bytes", "ETag": '"one"'}, DATA)

@@ -193,7 +193,7 @@ async def test_a_cancelled_upload_is_aborted_within_its_time(transport: str) -> 
             await store.aclose()
 
 
-async def test_a_probe_whose_object_is_removed_meanwhile_comes_to_no_wrong_end() -> None:
+async def test_a_probe_whose_object_is_removed_meanwhile_has_no_wrong_result() -> None:
     objects: dict[str, str] = {}
     probes: list[str] = []
 

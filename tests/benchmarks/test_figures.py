@@ -91,7 +91,7 @@ def test_a_table_has_a_line_for_each_candidate() -> None:
     assert max(map(len, lines)) <= 100
 
 
-async def test_work_goes_on_at_once_and_as_often_as_told() -> None:
+async def test_work_runs_concurrently_and_as_often_as_configured() -> None:
     turns: list[int] = []
     at_once = most = 0
 
@@ -146,7 +146,7 @@ def test_answers_are_compared_as_plain_objects() -> None:
 
 
 @pytest.mark.parametrize("scale", [FULL, QUICK])
-def test_the_listed_keys_are_as_many_as_the_titles_say(scale: Scale) -> None:
+def test_the_listed_keys_are_as_many_as_the_titles_state(scale: Scale) -> None:
     keys = contents.listed_keys(scale)
     assert len(set(keys)) == scale.keys
     assert len(contents.listed_children(scale)) == 2 * scale.children

@@ -179,7 +179,7 @@ def test_plots_are_drawn(
     assert [file.read_bytes() for file in draw(found, tmp_path / "new")] == before
 
 
-def test_a_wrong_answer_is_found_out(seaweedfs_endpoint: S3Endpoint, worker: Worker) -> None:
+def test_a_wrong_result_is_detected(seaweedfs_endpoint: S3Endpoint, worker: Worker) -> None:
     place = Place.on(seaweedfs_endpoint)
     with Keeper(place, SCALE) as keeper:
         keeper.fill([OPERATIONS["get-whole"]])
@@ -199,7 +199,7 @@ def test_a_wrong_effect_is_found_out(seaweedfs_endpoint: S3Endpoint) -> None:
             keeper.look(operation)
 
 
-def test_what_fails_in_a_candidate_is_told_and_survived(
+def test_the_failure_of_a_candidate_is_reported_and_not_fatal(
     seaweedfs_endpoint: S3Endpoint, worker: Worker
 ) -> None:
     place = Place.on(seaweedfs_endpoint)

@@ -15,7 +15,7 @@ class DeletingRules(Rules):
         assert not await store.exists("a/b")
         assert await listed(store.list()) == ["a/c"]
 
-    async def test_a_missing_key_is_no_error(self, make_store: MakeStore) -> None:
+    async def test_a_missing_key_is_not_an_error(self, make_store: MakeStore) -> None:
         store = make_store()
         await store.delete("missing")
         await put(store, "a/b")
@@ -23,7 +23,7 @@ class DeletingRules(Rules):
         await store.delete("a/b/missing")
         assert await listed(store.list()) == ["a/b"]
 
-    async def test_delete_never_removes_what_lies_below(self, make_store: MakeStore) -> None:
+    async def test_delete_never_removes_keys_below(self, make_store: MakeStore) -> None:
         store = make_store()
         await put(store, "a/b/c", "a/b/d/e")
         await store.delete("a")

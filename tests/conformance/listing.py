@@ -99,7 +99,7 @@ class ListingRules(Rules):
         assert await listed(store.list()) == ["a", "a/b", "a/c/d"]
         assert await listed(store.list_dir("a")) == ["b", "c"]
 
-    async def test_many_keys_come_once_each(self, make_store: MakeStore) -> None:
+    async def test_many_keys_are_listed_once_each(self, make_store: MakeStore) -> None:
         store = make_store()
         keys = [f"c/{number}" for number in range(self.limits.many)]
         await store._set_many((key, buf(b"xy")) for key in keys)

@@ -1,11 +1,11 @@
-"""A pytest plugin: which service keeps which rule, as one page of Markdown tables.
+"""A pytest plugin: which service meets which rule, as one page of Markdown tables.
 
-Knows how rules are found in a conformance class, what a test's outcome says of its rule, and what
+Knows how rules are found in a conformance class, what a test's outcome means for its rule, and what
 the page looks like. Does not know any rule, service or server.
 
 ``pytest -m "" --conformance-matrix PAGE tests/backends`` writes the page and prints it; without the
 option the plugin does nothing. A column is headed by the name of its test class without ``Test``,
-or by what the class says in ``service``.
+or by the class's ``service``.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from .support import Rules
 OPTION = "--conformance-matrix"
 
 PREAMBLE = """\
-# Which service keeps which rule
+# Rules of the contract, by service
 
 Made by `make matrix`, which runs the conformance suite: change the tests, not this page.
 Every rule of the store's contract is stated once, in `tests/conformance`, and run on every service.
-[limits.md](limits.md) says in words what a service cannot do.
+[limits.md](limits.md) describes what a service cannot do.
 """
 
 LEGEND = """\
-- \N{CHECK MARK} kept
-- \N{CHECK MARK}\N{SUPERSCRIPT ONE} kept, but for cases that the service cannot hold: reason 1
-- \N{EN DASH}\N{SUPERSCRIPT ONE} cannot be kept: reason 1
+- \N{CHECK MARK} met
+- \N{CHECK MARK}\N{SUPERSCRIPT ONE} met, except for cases that the service cannot store: reason 1
+- \N{EN DASH}\N{SUPERSCRIPT ONE} cannot be met: reason 1
 - FAILED broken
-- missing not tried
+- missing not run
 """
 
 
@@ -96,8 +96,8 @@ MISSING = Case(Outcome.MISSING)
 
 
 def case_of(report: pytest.TestReport) -> Case | None:
-    """What one phase of a test says of its case; ``None`` is: nothing yet."""
-    # An expected failure is a rule that is not kept; only `Limits` may say that it cannot be.
+    """The outcome of a case after one phase of its test; ``None``: not known yet."""
+    # An expected failure is a rule that is not met; only `Limits` may state that it cannot be.
     if report.failed or (report.skipped and hasattr(report, "wasxfail")):
         return Case(Outcome.FAILED)
     if report.skipped:
@@ -108,17 +108,17 @@ def case_of(report: pytest.TestReport) -> Case | None:
 
 
 class Mark(Enum):
-    """What a cell says of a rule on a service; the value is how the page counts it."""
+    """The outcome of a rule on a service; the value is its name in the counts of the page."""
 
-    KEPT = "kept"
-    PARTLY = "kept in part"
-    CANNOT = "cannot be kept"
+    MET = "met"
+    PARTLY = "met in part"
+    CANNOT = "cannot be met"
     FAILED = "failed"
     MISSING = "missing"
 
 
 SIGNS = {
-    Mark.KEPT: "\N{CHECK MARK}",
+    Mark.MET: "\N{CHECK MARK}",
     Mark.PARTLY: "\N{CHECK MARK}",
     Mark.CANNOT: "\N{EN DASH}",
     Mark.FAILED: "FAILED",
@@ -139,7 +139,7 @@ def cell_of(cases: Sequence[Case]) -> Cell:
         return Cell(Mark.FAILED)
     if Outcome.MISSING in outcomes or not outcomes:
         return Cell(Mark.MISSING)
-    mark = Mark.KEPT
+    mark = Mark.MET
     if Outcome.CANNOT in outcomes:
         mark = Mark.PARTLY if Outcome.PASSED in outcomes else Mark.CANNOT
     return Cell(mark, tuple(dict.fromkeys(case.reason for case in cases if case.reason)))
@@ -212,7 +212,7 @@ class MatrixPlugin:
         self.ended: dict[str, Case] = {}
         self.page = ""
 
-    # Before anything is deselected: a case that was not run is missing, not kept.
+    # Before anything is deselected: a case that was not run is missing, not met.
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         cls: Any = getattr(item, "cls", None)
         if cls is None or not issubclass(cls, Rules):
@@ -224,12 +224,12 @@ class MatrixPlugin:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         case = case_of(report)
-        # What failed once stays failed, whatever its teardown says.
+        # What failed once stays failed, whatever the outcome of its teardown is.
         if case and self.ended.get(report.nodeid) != Case(Outcome.FAILED):
             self.ended[report.nodeid] = case
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        # A run that was broken off says nothing of the rules it did not reach.
+        # An interrupted run has no result for the rules that it did not reach.
         finished = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
         rules = dict.fromkeys(rule for cls in self.columns for rule in rules_of(cls))
         if finished and rules:
@@ -252,7 +252,7 @@ class MatrixPlugin:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        OPTION, metavar="PAGE", help="write which service keeps which rule to this Markdown file"
+        OPTION, metavar="PAGE", help="write the table of rules and services to this Markdown file"
     )
 
 

@@ -21,7 +21,7 @@ class PartialWriteRules(Rules):
         assert await read(store, "a") == b"01xxw567zz"
         assert await read(store, "b/c") == b"Y123456789"
 
-    async def test_past_the_end_zeros_lie_between(self, make_store: MakeStore) -> None:
+    async def test_a_gap_past_the_end_is_filled_with_zeros(self, make_store: MakeStore) -> None:
         store = make_store()
         await put(store, "a", data=b"012")
         await store.set_partial_values([("a", 5, b"xy")])
@@ -62,7 +62,7 @@ class PartialWriteRules(Rules):
         assert not await store.exists("b")
 
     @pytest.mark.parametrize("part", [("a", 0, "text"), ("a", 0, 7), ("a", 1.5, b"x")], ids=named)
-    async def test_what_is_no_part_is_refused(self, make_store: MakeStore, part: Any) -> None:
+    async def test_an_invalid_part_is_rejected(self, make_store: MakeStore, part: Any) -> None:
         store = make_store()
         with pytest.raises(TypeError):
             await store.set_partial_values([("b", 0, b"x"), part])

@@ -141,7 +141,7 @@ class RangeRules(Rules):
         ],
         ids=named,
     )
-    async def test_what_is_no_request_is_refused(
+    async def test_an_invalid_request_is_rejected(
         self, make_store: MakeStore, request_: Any
     ) -> None:
         store = make_store()

@@ -14,7 +14,7 @@ from .support import MakeStore, Rules, buf, content, put, read
 
 class ReadingRules(Rules):
     @pytest.mark.parametrize("size", [0, 1, 1000, 300_000])
-    async def test_a_value_comes_back_as_it_was_written(
+    async def test_a_value_is_read_as_it_was_written(
         self, make_store: MakeStore, size: int
     ) -> None:
         store = make_store()
@@ -60,7 +60,9 @@ class ReadingRules(Rules):
         with pytest.raises(FileNotFoundError, match="c/404"):
             await make_store().getsize("c/404")
 
-    async def test_the_prototype_says_which_buffer_comes_back(self, make_store: MakeStore) -> None:
+    async def test_the_prototype_determines_the_returned_buffer(
+        self, make_store: MakeStore
+    ) -> None:
         class Mine(Buffer):
             pass
 

@@ -82,7 +82,7 @@ def page(project: pytest.Pytester) -> str:
     return (project.path / "page.md").read_text(encoding="utf-8")
 
 
-def test_what_is_kept_what_is_kept_in_part_and_what_cannot_be(project: pytest.Pytester) -> None:
+def test_rules_are_met_met_in_part_or_cannot_be_met(project: pytest.Pytester) -> None:
     result = run(project)
     assert result.ret == pytest.ExitCode.OK
     text = page(project)
@@ -94,7 +94,7 @@ def test_what_is_kept_what_is_kept_in_part_and_what_cannot_be(project: pytest.Py
     }
     assert "## Big rules\n" in text
     assert text.endswith("1. Tiny: one thing at a time\n2. Tiny, Short: it is short\n")
-    counts = "6 kept, 1 kept in part, 2 cannot be kept, 0 failed, 0 missing."
+    counts = "6 met, 1 met in part, 2 cannot be met, 0 failed, 0 missing."
     assert f"\n3 rules on 3 services: {counts}\n" in text
     assert text in result.stdout.str()
 
@@ -106,7 +106,7 @@ def test_the_same_run_writes_the_same_page(project: pytest.Pytester) -> None:
     assert page(project) == first
 
 
-def test_what_is_broken_is_said_and_fails_the_run(project: pytest.Pytester) -> None:
+def test_a_broken_rule_is_reported_and_fails_the_run(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_broken="""
         import pytest
@@ -144,7 +144,7 @@ def test_what_is_broken_is_said_and_fails_the_run(project: pytest.Pytester) -> N
         "keys are kept": ["✓", *failed],
         "names may be long": ["✓", *failed],
     }
-    assert "2 kept, 0 kept in part, 0 cannot be kept, 10 failed, 0 missing." in page(project)
+    assert "2 met, 0 met in part, 0 cannot be met, 10 failed, 0 missing." in page(project)
 
 
 def test_what_was_not_tried_is_missing(project: pytest.Pytester) -> None:
@@ -217,7 +217,7 @@ def test_a_page_that_cannot_be_written_is_refused_before_any_test(project: pytes
     result.stderr.fnmatch_lines(["*--conformance-matrix: no such folder: *nowhere"])
 
 
-def test_no_page_is_written_unless_asked_for(project: pytest.Pytester) -> None:
+def test_no_page_is_written_unless_requested(project: pytest.Pytester) -> None:
     result = project.runpytest(*PLUGINS, "test_services.py::TestGood")
     assert result.ret == pytest.ExitCode.OK
     assert "conformance matrix" not in result.stdout.str()

@@ -14,7 +14,7 @@ from .support import MakeStore, Rules, buf, put, read, unless
 class VersionRules(Rules):
     of_writing = True
 
-    async def test_it_says_whether_it_can_compare_and_swap(self, make_store: MakeStore) -> None:
+    async def test_it_states_whether_it_can_compare_and_swap(self, make_store: MakeStore) -> None:
         store = make_store()
         assert store.supports_compare_and_swap == (self.limits.compare_and_swap is None)
         if not store.supports_compare_and_swap:
@@ -56,7 +56,7 @@ class VersionRules(Rules):
     @pytest.mark.parametrize(
         "version", ["", "*", "1", '"a', '"a", "b"', 'W/""', "é", '"a\r\nX: y"']
     )
-    async def test_what_is_no_version_replaces_nothing(
+    async def test_an_invalid_version_replaces_nothing(
         self, make_store: MakeStore, version: str
     ) -> None:
         unless(self.limits.compare_and_swap)

@@ -255,7 +255,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_path_object_is_that_path_to_the_letter(
+def test_a_path_object_is_a_literal_path(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -384,7 +384,7 @@ async def test_an_access_point_by_its_arn(transport: str) -> None:
         ("arn:aws:s3::123456789012:accesspoint/x.mrap/y", "s3://arn:aws:s3::123456789012:access"),
     ],
 )
-def test_a_bucket_that_is_a_folder_is_said_where_nothing_is_there(
+def test_the_error_of_a_missing_folder_suggests_a_bucket_or_url(
     given: Any, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -402,7 +402,9 @@ def test_a_bucket_that_is_a_folder_is_said_where_nothing_is_there(
     assert "no such folder" in repr(open_store(tmp_path / "nothing"))
 
 
-def test_a_file_in_a_folders_place_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_file_in_a_folders_place_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data.zarr").write_bytes(b"an archive")
     store = open_store("data.zarr")
@@ -448,7 +450,7 @@ NO_PLACES: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", NO_PLACES)
-def test_what_says_no_place_is_refused(name: str) -> None:
+def test_an_argument_without_a_location_is_rejected(name: str) -> None:
     thing = NO_PLACES[name]()
     with pytest.raises(
         TypeError, match=rf"a URL must be a str or a path, got {type(thing).__name__}"
@@ -466,7 +468,7 @@ def test_what_says_no_place_is_refused(name: str) -> None:
         ("a group", "use that store"),
     ],
 )
-def test_a_refusal_says_what_to_do(name: str, advice: str) -> None:
+def test_the_error_of_a_wrong_argument_has_advice(name: str, advice: str) -> None:
     with pytest.raises(TypeError, match=advice):
         open_store(NO_PLACES[name]())
 
@@ -507,7 +509,7 @@ def test_a_misspelt_option_of_the_store(option: str, advice: str) -> None:
 @pytest.mark.parametrize(
     ("option", "advice"), [("anon", r"storage_options=\{'anon': \.\.\.\}"), ("mode", "read_only")]
 )
-def test_an_option_in_the_wrong_place_is_told_its_own(option: str, advice: str) -> None:
+def test_the_error_of_a_misplaced_option_names_its_place(option: str, advice: str) -> None:
     with pytest.raises(StorageOptionError, match=advice) as caught:
         open_store("s3://bucket/x.zarr", **{option: "hidden"})
     assert "hidden" not in str(caught.value)

@@ -79,7 +79,7 @@ def test_packed_and_compressed_values(place: Place, zarr_format: Any) -> None:
 
 
 @FORMATS
-def test_empty_chunks_are_written_where_asked(place: Place, zarr_format: Any) -> None:
+def test_empty_chunks_are_written_where_requested(place: Place, zarr_format: Any) -> None:
     ds = xr.Dataset({"air": (("y", "x"), np.zeros((4, 6)))})
     fill = "_FillValue" if zarr_format == 2 else "fill_value"
     how: Any = {"encoding": {"air": {"chunks": (2, 3), fill: 0.0}}, "zarr_format": zarr_format}
@@ -135,7 +135,7 @@ def test_a_tree_grows(place: Place, zarr_format: Any) -> None:
         assert float(opened["air"][2, 0, 0]) == -1
 
 
-def test_what_is_opened_is_read_when_it_is_asked_for(place: Place) -> None:
+def test_opened_data_are_read_on_request(place: Place) -> None:
     ds = dataset()
     ds.to_zarr(place.open(), mode="w", encoding={"air": {"chunks": (1, 4, 5)}})
     store = place.open(read_only=True)

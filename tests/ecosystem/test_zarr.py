@@ -113,7 +113,7 @@ def test_a_group_of_a_thousand_members(place: Place) -> None:
 
 
 @pytest.mark.parametrize(("separator", "key"), [("/", "a/1/2"), (".", "a/1.2")])
-def test_chunks_of_format_2_lie_where_the_separator_says(
+def test_keys_of_chunks_of_format_2_have_the_separator(
     place: Place, separator: Any, key: str
 ) -> None:
     array = zarr.create_array(

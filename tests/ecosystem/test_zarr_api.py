@@ -64,7 +64,7 @@ def test_the_asynchronous_api_of_zarr(place: Place, zarr_format: Any) -> None:
 
 
 @FORMATS
-def test_members_are_found_as_deep_as_asked(place: Place, zarr_format: Any) -> None:
+def test_members_are_found_at_the_requested_depth(place: Place, zarr_format: Any) -> None:
     root = zarr.create_group(store=place.open(), zarr_format=zarr_format)
     root.create_array("one/two/a", shape=(2,), dtype="i2")
     root.create_array("b", shape=(2,), dtype="i2")
@@ -171,7 +171,7 @@ RECORDS = np.array(
     ],
     ids=["strings", "fixed strings", "records", "times", "bytes", "complex", "bool", "big endian"],
 )
-def test_every_kind_of_data_comes_back(place: Place, data: Any, zarr_format: Any) -> None:
+def test_every_kind_of_data_round_trips(place: Place, data: Any, zarr_format: Any) -> None:
     zarr.create_array(store=place.open(), name="a", data=data, chunks=(5,), zarr_format=zarr_format)
     found = zarr.open_array(store=place.open(read_only=True), path="a", mode="r")
     # Format 3 keeps the order of bytes in a codec, not in the type.
@@ -185,7 +185,7 @@ def test_every_kind_of_data_comes_back(place: Place, data: Any, zarr_format: Any
 
 @pytest.mark.parametrize("shards", [None, (10, 30)])
 @pytest.mark.parametrize("empty", [False, True])
-def test_empty_chunks_are_written_where_asked(place: Place, shards: Any, empty: bool) -> None:
+def test_empty_chunks_are_written_where_requested(place: Place, shards: Any, empty: bool) -> None:
     array = zarr.create_array(
         store=place.open(), name="a", shape=DATA.shape, chunks=(5, 10), shards=shards, dtype="i4",
         fill_value=0, config={"write_empty_chunks": empty},

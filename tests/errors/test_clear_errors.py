@@ -165,7 +165,9 @@ def test_an_option_of_the_store_that_is_none(option: str, value: Any) -> None:
         ("https", "aiohttp", "http"),
     ],
 )
-def test_a_missing_extra_says_what_to_install(protocol: str, library: str, extra: str) -> None:
+def test_the_error_of_a_missing_extra_names_the_command(
+    protocol: str, library: str, extra: str
+) -> None:
     program = f"""
 import sys
 sys.modules[{library!r}] = None
@@ -184,7 +186,7 @@ except MissingExtraError as error:
     assert f"{protocol}://" in done.stdout
 
 
-def test_the_zarr_flavour_without_zarr_says_what_to_install() -> None:
+def test_the_zarr_flavour_without_zarr_names_the_command() -> None:
     program = """
 import sys
 sys.modules["zarr"] = sys.modules["zarr.abc.store"] = None
@@ -215,10 +217,10 @@ def test_an_archive_that_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["s3://bucket/x", "memory://x", "/nowhere/x"])
 @pytest.mark.parametrize("given", [RangeByteRequest(0, 4), 7, 0, "numpy", "", Buffer])
 @pytest.mark.parametrize("opened", [FsspecStore.from_url, open_store])
-async def test_what_is_no_prototype_is_refused_before_anything_is_asked(
+async def test_an_invalid_prototype_is_rejected_before_any_request(
     opened: Callable[..., FsspecStore], url: str, given: Any
 ) -> None:
-    said = rf"prototype is a BufferPrototype, got {type(given).__name__}.*byte_range="
+    said = rf"prototype must be a BufferPrototype, got {type(given).__name__}.*byte_range="
     options = {"key": "k", "secret": "s", "endpoint_url": "http://127.0.0.1:9"}
     store = opened(url, options, retries=0)
     for call in (
@@ -315,7 +317,7 @@ async def test_a_web_server_in_place_of_s3_has_no_missing_keys(
             assert "does not speak S3" in str(caught.value), name
 
 
-async def test_a_code_is_said_whatever_number_the_bucket_has_in_its_name() -> None:
+async def test_a_code_is_shown_with_any_number_in_the_name_of_the_bucket() -> None:
     async with (
         scripted_s3(lambda asked: Reply(404)) as server,
         FsspecStore.from_url("s3://run-24040/x", server.options(), retries=0) as store,
@@ -441,7 +443,7 @@ async def test_secrets_are_never_shown(moto_endpoint: S3Endpoint) -> None:
     assert "s3cr3t" not in str(web)
 
 
-def test_a_token_that_cannot_be_asked_about_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_that_cannot_be_verified_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     token = "ya29." + "s3cr3t"
     # Newer releases of gcsfs ask Google when it ends, and here nobody answers.

@@ -67,7 +67,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("url", "options", "says"), REFUSED, ids=[f"{url} {[*options]}" for url, options, _ in REFUSED]
 )
-def test_an_option_that_no_link_takes(url: str, options: dict[str, Any], says: str) -> None:
+def test_an_option_that_no_link_accepts(url: str, options: dict[str, Any], says: str) -> None:
     with pytest.raises(StorageOptionError, match=says) as caught:
         FsspecStore.from_url(url, options)
     assert "hidden" not in str(caught.value)

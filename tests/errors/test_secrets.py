@@ -228,7 +228,7 @@ class Telling(MemoryFileSystem):
 
 
 @pytest.mark.parametrize("by", ["storage options", "fsspec's configuration"])
-def test_a_filesystem_that_cannot_be_made_tells_nothing(
+def test_a_filesystem_that_cannot_be_made_shows_no_secret(
     by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     register_implementation("telling", Telling)
@@ -288,7 +288,7 @@ async def test_what_the_caller_was_handling_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("is_cut", [False, True])
 @pytest.mark.parametrize("place", PLACES)
-async def test_nothing_that_a_service_repeats_is_told(
+async def test_secrets_that_a_service_repeats_are_not_shown(
     place: str, is_cut: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "fsspec_store")

@@ -369,7 +369,7 @@ class TestRefusals:
         ],
         ids=str,
     )
-    async def test_of_metadata_say_what_is_not_read(
+    async def test_of_metadata_state_what_is_not_read(
         self, memory: str, fields: dict[str, Any], message: str
     ) -> None:
         create(memory, values((4,), "int32"), chunks=(2,))

@@ -143,7 +143,7 @@ CALLS: dict[str, Callable[[FsspecStore], Any]] = {
 
 
 @pytest.mark.parametrize("name", SERVICES)
-async def test_what_is_listed_beside_what_was_asked_for_is_left_alone(name: str) -> None:
+async def test_entries_outside_of_the_prefix_are_skipped(name: str) -> None:
     async with service(name) as running:
         store = running.store
         # As of a cache that ignores the query: the whole bucket, whatever is asked for.
@@ -173,7 +173,7 @@ async def test_a_key_that_a_page_repeats_is_listed_once(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-async def test_an_answer_to_another_question_is_an_error(name: str) -> None:
+async def test_a_response_to_another_request_is_an_error(name: str) -> None:
     async with service(name) as running:
         running.always("root-2/a/x", "root", "other/x")
         for call in CALLS.values():
@@ -187,7 +187,7 @@ async def test_an_answer_to_another_question_is_an_error(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if name != "Google"])
-async def test_an_answer_that_says_it_is_of_another_prefix_is_an_error(name: str) -> None:
+async def test_a_response_that_states_another_prefix_is_an_error(name: str) -> None:
     async with service(name) as running:
         page, told = running.page, "root/a/x"
 
@@ -221,7 +221,7 @@ async def test_what_may_be_taken_for_another_path_is_not_deleted(name: str) -> N
 
 
 @pytest.mark.parametrize("name", SERVICES)
-async def test_a_listing_that_goes_round_is_an_error(name: str) -> None:
+async def test_a_listing_that_repeats_is_an_error(name: str) -> None:
     async with service(name) as running:
         for call in CALLS.values():
             # By tokens: A, B, A, B, ...
@@ -252,7 +252,7 @@ async def test_a_listing_that_breaks_off_is_an_error(name: str, status: Any) -> 
         assert running.pages >= 12
 
 
-def test_empty_pages_come_to_an_end() -> None:
+def test_empty_pages_are_bounded() -> None:
     continuation = Continuation()
     for number in range(MAX_EMPTY_PAGES - 1):
         continuation.check(f"t{number}", Page([]))
@@ -277,7 +277,7 @@ class Folders(MemoryFileSystem):
         return found * 2 if detail else [each["name"] for each in found]
 
 
-async def test_folders_that_hold_each_other_are_listed_once() -> None:
+async def test_folders_that_link_to_each_other_are_listed_once() -> None:
     fs = Folders()
     fs.root = "/test_folders"
     for key in ("a/1", "b/2", "ab/3", "top"):

@@ -250,7 +250,7 @@ def test_who_waits_hears_of_a_loop_that_stops_holding_permits() -> None:
     assert permits.in_flight == 0
 
 
-def test_a_loop_that_ends_as_its_turn_comes_takes_no_permit_with_it() -> None:
+def test_a_loop_that_ends_before_its_grant_keeps_no_permit() -> None:
     permits = limiter_for("test http://ending loop")
 
     class EndedLoop(asyncio.SelectorEventLoop):

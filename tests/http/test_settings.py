@@ -35,11 +35,11 @@ def test_every_service_takes_both_transports(service: str, transport: str) -> No
 @pytest.mark.parametrize("url", ["s3://bucket/x", "memory://x"])
 def test_no_other_transport(url: str, value: Any) -> None:
     for opened in (FsspecStore.from_url, open_store):
-        with pytest.raises(ValueError, match=r"transport is 'auto' or 'library', got"):
+        with pytest.raises(ValueError, match=r"transport must be 'auto' or 'library', got"):
             opened(url, transport=value)
 
 
-def test_the_option_of_before_says_what_replaces_it() -> None:
+def test_the_former_option_warns_of_its_replacement() -> None:
     for opened in (FsspecStore.from_url, open_store):
         with pytest.warns(DeprecationWarning, match=r"write transport='library' for fast=False"):
             store = opened("s3://bucket/x", fast=False)
@@ -66,8 +66,8 @@ def test_sizes_that_are_not_given_are_the_defaults() -> None:
         ("Google Cloud Storage", "large_value_bytes", 2**43, "at most 5497558138880 on Google"),
         ("Azure", "part_bytes", 4000 * MIB + 1, "at most 4194304000 on Azure"),
         ("Azure", "large_value_bytes", 5000 * MIB + 1, "at most 5242880000 on Azure"),
-        ("web", "part_bytes", 0, "part_bytes is at least 1 byte"),
-        ("memory", "large_value_bytes", -1, "large_value_bytes is at least 1 byte"),
+        ("web", "part_bytes", 0, "part_bytes must be at least 1 byte"),
+        ("memory", "large_value_bytes", -1, "large_value_bytes must be at least 1 byte"),
     ],
 )
 def test_a_size_that_the_service_refuses(
@@ -82,7 +82,7 @@ def test_a_size_that_the_service_refuses(
 @pytest.mark.parametrize("option", ["large_value_bytes", "part_bytes"])
 @pytest.mark.parametrize("value", [True, 1e6, "5 MiB"])
 def test_a_size_is_a_number_of_bytes(option: str, value: Any) -> None:
-    with pytest.raises(TypeError, match=f"{option} is an integer number of bytes"):
+    with pytest.raises(TypeError, match=f"{option} must be an integer number of bytes"):
         open_store("memory://x", **{option: value})
 
 

@@ -42,7 +42,7 @@ def kept() -> dict[str, set[str]]:
     return found
 
 
-def test_every_promise_names_a_test_that_is_there() -> None:
+def test_every_guarantee_names_an_existing_test() -> None:
     assert len(ROWS) > 20
     for row in ROWS:
         assert re.search(r"\.py::", row), row
@@ -51,7 +51,7 @@ def test_every_promise_names_a_test_that_is_there() -> None:
         assert re.search(rf"(def|class) {test}\b", text), f"{file}::{test}"
 
 
-def test_every_promise_says_where_it_holds() -> None:
+def test_every_guarantee_states_where_it_holds() -> None:
     for row in ROWS:
         _promise, *places = cells(row)
         assert len(places) == len(SERVICES), row

@@ -123,7 +123,7 @@ def test_an_interrupted_iterator_raises_the_interruption_once_its_source_is_clos
 
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_an_interruption_of_a_blocking_read_is_raised_wherever_it_comes(tmp_path: Path) -> None:
+def test_an_interruption_of_a_blocking_read_is_raised_at_every_point(tmp_path: Path) -> None:
     store = FsspecStore.from_url(tmp_path).sync
     store.set("a", buf(b"value"))
     ranges = [RangeByteRequest(0, 1), RangeByteRequest(3, 5)]

@@ -162,7 +162,7 @@ def test_files_are_read_and_written_as_the_program_ends(used_before: bool, tmp_p
 
 
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
-def test_it_works_or_says_what_to_do(
+def test_it_works_or_the_error_has_advice(
     minio_endpoint: S3Endpoint, program: str, tmp_path: Path
 ) -> None:
     place = [f"s3://{minio_endpoint.make_bucket()}/x", minio_endpoint.storage_options()]

@@ -35,7 +35,7 @@ class TestFakeGCS(OnFakeGCS, ReadingRules, WritingRules, ListingRules):
             for folder in folders:
                 client.bucket(bucket).blob(f"{root}/{folder}").upload_from_string(b"")
 
-    async def test_a_first_miss_is_one_request_where_the_answer_says_what_is_missing(
+    async def test_a_first_miss_is_one_request_where_the_response_states_what_is_missing(
         self, make_store: MakeStore, proxy: FaultProxy
     ) -> None:
         # As Google words it, as text and as JSON.

@@ -78,9 +78,7 @@ def test_an_array_is_opened_by_its_metadata_and_read_a_request_a_chunk(
     assert asked_for(seen) == {"plain/c/1/0": 1}
 
 
-def test_whoever_does_not_say_which_format_asks_for_both(
-    make_store: MakeStore, proxy: FaultProxy
-) -> None:
+def test_opening_without_a_format_requests_both(make_store: MakeStore, proxy: FaultProxy) -> None:
     store = make_store()
     with counting(proxy, store) as seen:
         zarr.open_array(store=store, path="plain", mode="r")

@@ -40,7 +40,7 @@ async def test_at_most_limit_run_and_items_are_taken_lazily() -> None:
     assert most == 3
 
 
-async def test_results_come_in_completion_order() -> None:
+async def test_results_are_in_completion_order() -> None:
     events = [asyncio.Event() for _ in range(3)]
 
     async def work(item: int) -> int:

@@ -73,12 +73,12 @@ async def test_a_resource_is_replaced_for_all_users() -> None:
     one, two = Shared("renewed", lambda: kind), Shared("renewed", Kind)
     old = one.get()
     two.get()
-    two.renew(old)
+    two.replace(old)
     new = one.get()
     assert new is two.get()
     assert new is not old
     # Whoever comes late with the same complaint gets what is new already.
-    one.renew(old)
+    one.replace(old)
     assert one.get() is new
     assert old == []
     one.close()

@@ -211,13 +211,13 @@ class TestPassing:
             b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold",
         ],
     )
-    async def test_an_answer_comes_back_byte_for_byte(self, answer: bytes) -> None:
+    async def test_a_response_is_forwarded_byte_for_byte(self, answer: bytes) -> None:
         async with scripted(answer, length=len(LAST_GET), hang_up=True) as server:
             with fault_proxy(server.url) as proxy:
                 assert await send(proxy.url, LAST_GET) == answer
         assert proxy.seen[0].status == int(answer[9:12])
 
-    async def test_the_answer_to_a_head_has_no_body_whatever_its_length_says(self) -> None:
+    async def test_the_response_to_a_head_has_no_body_whatever_its_length(self) -> None:
         answer = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"
         async with scripted(answer, length=len(HEAD)) as server:
             with fault_proxy(server.url) as proxy:
@@ -273,7 +273,7 @@ class TestPassing:
         assert targets == [f"/{number}" for number in range(200)]
         assert sorted(seen.target for seen in proxy.seen) == sorted(targets)
 
-    async def test_requests_sent_ahead_are_answered_in_order(self) -> None:
+    async def test_pipelined_requests_get_responses_in_order(self) -> None:
         async with scripted(OK) as server:
             with fault_proxy(server.url) as proxy:
                 reader, writer = await connect(proxy.url)
@@ -299,7 +299,7 @@ class TestConnections:
             b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx",
         ],
     )
-    async def test_the_last_answer_of_a_connection_ends_it(self, answer: bytes) -> None:
+    async def test_the_last_response_of_a_connection_ends_it(self, answer: bytes) -> None:
         async with scripted(answer) as server:
             with fault_proxy(server.url) as proxy:
                 assert await send(proxy.url, GET) == answer
@@ -331,7 +331,7 @@ class TestConnections:
 
     @pytest.mark.parametrize("request_bytes", [GET, PUT])
     @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"])
-    async def test_a_server_that_hangs_up_in_an_answer_is_not_asked_twice(
+    async def test_a_request_is_not_repeated_after_a_broken_response(
         self, request_bytes: bytes, answer: bytes
     ) -> None:
         async with scripted(answer, length=len(request_bytes), hang_up=True) as server:
@@ -412,7 +412,7 @@ class TestConnections:
 
 class TestFaults:
     @pytest.mark.parametrize("request_bytes", [GET, PUT])
-    async def test_an_unavailable_server_is_not_asked(
+    async def test_an_unavailable_server_gets_no_request(
         self, request_bytes: bytes, echo: Echo, proxy: FaultProxy
     ) -> None:
         proxy.plan = always(Fault.UNAVAILABLE)
@@ -442,7 +442,7 @@ class TestFaults:
             (Answer(599), b"HTTP/1.1 599 \r\nContent-Length: 0\r\n\r\n", None),
         ],
     )
-    async def test_a_given_answer_is_given_as_it_is(
+    async def test_a_configured_response_is_sent_unchanged(
         self, answer: Answer, to_get: bytes, to_head: bytes | None, echo: Echo, proxy: FaultProxy
     ) -> None:
         proxy.plan = always(answer)
@@ -453,7 +453,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("request_bytes", [GET, PUT, HEAD])
     @pytest.mark.parametrize(("fault", "asked"), [(Fault.RESET, 0), (Fault.LOST, 1)])
-    async def test_a_reset_comes_before_or_after_the_server_is_asked(
+    async def test_a_reset_is_before_or_after_the_request_to_the_server(
         self, fault: Fault, asked: int, request_bytes: bytes, echo: Echo, proxy: FaultProxy
     ) -> None:
         proxy.plan = always(fault)
@@ -476,7 +476,7 @@ class TestFaults:
             ),
         ],
     )
-    async def test_a_cut_answer_ends_in_order_after_half_its_body(
+    async def test_a_truncated_response_ends_in_order_after_half_its_body(
         self, answer: bytes, cut: bytes
     ) -> None:
         async with scripted(answer) as server:
@@ -494,7 +494,7 @@ class TestFaults:
             b"HTTP/1.0 200 OK\r\n\r\nuntil the connection ends",
         ],
     )
-    async def test_an_answer_that_cannot_be_seen_to_be_cut_is_lost(self, answer: bytes) -> None:
+    async def test_a_response_without_a_detectable_truncation_is_lost(self, answer: bytes) -> None:
         async with scripted(answer, hang_up=True) as server:
             with fault_proxy(server.url) as proxy:
                 proxy.plan = always(Fault.TRUNCATED)
@@ -503,7 +503,7 @@ class TestFaults:
         assert server.got == [GET]
         assert [seen.status for seen in proxy.seen] == [None]
 
-    async def test_a_delayed_answer_is_held_until_the_client_leaves(self) -> None:
+    async def test_a_delayed_response_is_held_until_the_client_leaves(self) -> None:
         async with scripted(OK) as server:
             with fault_proxy(server.url) as proxy:
                 proxy.plan = the_first(1, Fault.DELAYED)
@@ -521,7 +521,7 @@ class TestFaults:
                 await server.ended.acquire()
         assert server.connections == 2
 
-    async def test_latency_holds_each_answer_back(self, echo: Echo) -> None:
+    async def test_latency_delays_each_response(self, echo: Echo) -> None:
         with fault_proxy(echo.url) as slow, fault_proxy(echo.url) as quick:
             slow.latency = 3600
             held = asyncio.create_task(send(slow.url, LAST_GET))
@@ -577,7 +577,7 @@ class TestPlans:
 
 
 class TestCounting:
-    async def test_requests_are_seen_in_the_order_they_come_in(
+    async def test_requests_are_recorded_in_the_order_of_arrival(
         self, proxy: FaultProxy, client: aiohttp.ClientSession
     ) -> None:
         for method, key in [("PUT", "a"), ("GET", "b"), ("DELETE", "a")]:
@@ -591,7 +591,7 @@ class TestCounting:
         ]
         assert proxy.count == 3
 
-    async def test_watching_sees_what_comes_in_meanwhile(self, proxy: FaultProxy) -> None:
+    async def test_watching_sees_requests_that_arrive_meanwhile(self, proxy: FaultProxy) -> None:
         await send(proxy.url, LAST_GET)
         with proxy.watching() as outer:
             await send(proxy.url, LAST_GET)
@@ -687,7 +687,7 @@ class TestS3:
             assert client.get_object(**where)["Body"].read() == b"".join(parts)
         assert [seen.method for seen in s3_proxy.seen] == ["POST", *["PUT"] * 3, "POST", "GET"]
 
-    def test_a_write_whose_answer_is_lost_was_done(
+    def test_a_write_whose_response_is_lost_was_done(
         self, endpoint: S3Endpoint, s3_proxy: FaultProxy
     ) -> None:
         bucket = endpoint.make_bucket()

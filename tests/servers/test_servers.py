@@ -164,7 +164,7 @@ def test_a_wrong_key_is_refused_where_credentials_count(endpoint: S3Endpoint) ->
     assert refusal(stranger) == expected
 
 
-def test_buckets_get_names_of_their_own_or_the_one_asked_for(endpoint: S3Endpoint) -> None:
+def test_buckets_get_unique_names_or_the_requested_one(endpoint: S3Endpoint) -> None:
     first, second = endpoint.make_bucket(), endpoint.make_bucket()
     asked_for = f"asked-{first}"
     assert first != second
@@ -199,7 +199,7 @@ def test_rclone_writes_whatever_the_condition(rclone_endpoint: S3Endpoint) -> No
         assert client.get_object(Bucket=bucket, Key="a")["Body"].read() == b"second"
 
 
-def test_rclone_answers_a_range_with_200_and_the_checksum_of_the_whole(
+def test_rclone_responds_to_a_range_with_200_and_the_checksum_of_the_whole(
     rclone_endpoint: S3Endpoint,
 ) -> None:
     bucket = rclone_endpoint.make_bucket()
@@ -251,7 +251,7 @@ async def test_fake_gcs_stores_what_gcsfs_writes(fake_gcs_endpoint: GCSEndpoint)
         assert client.bucket(bucket).blob("a/b").download_as_bytes() == b"through gcsfs"
 
 
-def test_fake_gcs_is_ready_with_the_bucket_it_was_told(fake_gcs_endpoint: GCSEndpoint) -> None:
+def test_fake_gcs_is_ready_with_the_configured_bucket(fake_gcs_endpoint: GCSEndpoint) -> None:
     bucket = fake_gcs_endpoint.make_bucket()
     with fake_gcs_endpoint.readiness(bucket) as why_not_ready:
         assert why_not_ready() is None
@@ -282,7 +282,7 @@ def text(nginx_endpoint: HTTPEndpoint) -> str:
 RANGE = {"Range": "bytes=2-4"}
 
 
-def test_nginx_answers_a_range_or_ignores_it(nginx_endpoint: HTTPEndpoint, text: str) -> None:
+def test_nginx_honours_a_range_or_ignores_it(nginx_endpoint: HTTPEndpoint, text: str) -> None:
     for url in (nginx_endpoint.url, nginx_endpoint.unlisted_url, nginx_endpoint.gzip_url):
         answer = get(url + text, RANGE)
         assert (answer.status, answer.body) == (206, b"234")
@@ -314,7 +314,7 @@ def test_nginx_asks_who_is_there_or_refuses(nginx_endpoint: HTTPEndpoint, text: 
     assert get(f"{nginx_endpoint.forbidden_url}/missing", known).status == 403
 
 
-def test_nginx_lists_and_serves_ranges_only_as_told(tmp_path: Path) -> None:
+def test_nginx_lists_and_serves_ranges_only_as_configured(tmp_path: Path) -> None:
     (tmp_path / "digits").write_bytes(b"0123456789")
     with or_skip(nginx_server(folder=tmp_path, autoindex=False)) as endpoint:
         assert get(f"{endpoint.url}/").status == 403
@@ -405,7 +405,7 @@ def nothing_installed(
         (missing_nginx, "make nginx"),
     ],
 )
-def test_what_is_missing_is_said_in_one_line(start: Start, command: str) -> None:
+def test_missing_programs_are_reported_in_one_line(start: Start, command: str) -> None:
     with pytest.raises(ServerUnavailable) as missing:
         enter(start)
     assert str(missing.value).endswith(f"; run: {command}")

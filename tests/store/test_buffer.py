@@ -16,7 +16,7 @@ slices = st.slices(200).filter(lambda part: part.step in (None, 1))
 
 
 @given(data)
-def test_bytes_come_out_as_they_went_in(raw: bytes) -> None:
+def test_bytes_round_trip(raw: bytes) -> None:
     for source in (raw, bytearray(raw), memoryview(raw)):
         buffer = Buffer.from_bytes(source)
         assert buffer.to_bytes() == bytes(buffer) == raw

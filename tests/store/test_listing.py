@@ -176,7 +176,7 @@ async def test_a_test_for_one_key_requests_one_page() -> None:
 
 
 @pytest.mark.parametrize("fan_out", [1, 3])
-async def test_leaving_early_cancels_and_awaits_what_is_under_way(fan_out: int) -> None:
+async def test_leaving_early_cancels_and_awaits_requests_in_flight(fan_out: int) -> None:
     bucket = Bucket([f"{folder}/{key}" for folder in "abcd" for key in numbered(9)])
     bucket.hold(("", 1), *((f"{folder}/", 1) for folder in "abcd"))
     before = asyncio.all_tasks()
@@ -233,7 +233,7 @@ def test_a_loop_may_end_in_the_middle_of_a_listing(
     assert caplog.messages == []
 
 
-async def test_an_error_comes_after_all_keys_before_it() -> None:
+async def test_an_error_is_raised_after_all_keys_before_it() -> None:
     bucket = Bucket(numbered(8))
     bucket.broken.add(("", 2))
     found, error = await up_to_error(store_on(bucket).list())
@@ -406,7 +406,7 @@ async def test_a_fan_out_below_one_is_an_error(fan_out: int) -> None:
         collect(store.list_sizes(fan_out=fan_out)),
         store.getsize_prefix("", fan_out=fan_out),
     ):
-        with pytest.raises(ValueError, match=rf"fan_out is at least 1, got {fan_out}"):
+        with pytest.raises(ValueError, match=rf"fan_out must be at least 1, got {fan_out}"):
             await use
     assert bucket.requested == []
 

@@ -214,7 +214,7 @@ def test_a_class_that_zarrs_configuration_names_is_what_reads_return() -> None:
 # -- The way in ------------------------------------------------------------------------------------
 
 
-def test_open_store_takes_what_says_where_the_data_are(tmp_path: Path) -> None:
+def test_open_store_accepts_every_kind_of_location(tmp_path: Path) -> None:
     upath = pytest.importorskip("upath")
     url = f"file://{tmp_path}/a"
     zarr.create_array(store=open_store(url), shape=(4,), dtype="i2")[:] = 7
@@ -250,7 +250,7 @@ def fused() -> Iterator[None]:
 
 @pytest.mark.usefixtures("fused")
 @pytest.mark.parametrize("shards", [None, (40, 40)])
-def test_the_fused_pipeline_has_the_same_answers(make_store: MakeStore, shards: Any) -> None:
+def test_the_fused_pipeline_has_the_same_results(make_store: MakeStore, shards: Any) -> None:
     data = field(100, 70)
     array = zarr.create_array(
         store=make_store(), shape=data.shape, chunks=(20, 20), shards=shards, dtype=data.dtype
@@ -264,7 +264,9 @@ def test_the_fused_pipeline_has_the_same_answers(make_store: MakeStore, shards: 
 
 
 @pytest.mark.parametrize("pipeline", ["BatchedCodecPipeline", "FusedCodecPipeline"])
-def test_parts_of_a_shard_are_merged_as_zarr_is_told(make_store: MakeStore, pipeline: str) -> None:
+def test_parts_of_a_shard_are_merged_as_zarr_is_configured(
+    make_store: MakeStore, pipeline: str
+) -> None:
     gap = "array.sharding_coalesce_max_gap_bytes"
     if zarr.config.get(gap, None) is None or not hasattr(zarr.core.codec_pipeline, pipeline):
         pytest.skip("cannot: this release of zarr merges no ranges, or has no such pipeline")

@@ -74,7 +74,7 @@ class Backend(ABC):
     async def discover(self, directory: str) -> None:  # noqa: B027
         """Probe the features of the service for a directory, where that needs a request.
 
-        Called when a store is opened. Never raises: after a failure the defaults stay.
+        Called when a store is opened. Never raises: after a failure the defaults apply.
         """
 
     @abstractmethod
@@ -100,8 +100,8 @@ class Backend(ABC):
     async def create(self, path: str, data: memoryview) -> bool:
         """Write the object only if it is missing; return whether this call wrote it.
 
-        An attempt whose response was lost may have written. Then the object is read back, and equal
-        bytes count as written by this call.
+        If the response of an attempt was lost, the object is read back. Equal bytes count as
+        written by this call.
 
         Raises
         ------
@@ -109,18 +109,18 @@ class Backend(ABC):
             When the service ignores the condition. `supports_atomic_create` is false from then on,
             and `create` is not called again.
         """
-        raise NotImplementedError("creating atomically")
+        raise NotImplementedError("the backend cannot create atomically")
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         """The whole object and its version for `replace`, such as an ETag or a generation."""
-        raise NotImplementedError("versions of objects")
+        raise NotImplementedError("the backend has no versions of objects")
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         """Replace the object if it has this version; return whether this call replaced it.
 
         As for `create`, the object is read back after a lost response.
         """
-        raise NotImplementedError("replacing one version of an object")
+        raise NotImplementedError("the backend cannot compare and swap")
 
     @abstractmethod
     async def remove(self, path: str) -> None:
@@ -207,11 +207,11 @@ class Backend(ABC):
         await self.remove(leftover.key)
 
     def check_root(self, root: str) -> str | None:
-        """The reason why no store can have this root, ``None`` if it is valid. No I/O."""
+        """Why this root is invalid for a store, ``None`` if it is valid. No I/O."""
         return None
 
     def check_path(self, path: str) -> str | None:
-        """The reason why no object can have this path, ``None`` if it is valid. No I/O."""
+        """Why this path is invalid for an object, ``None`` if it is valid. No I/O."""
         return None
 
     @abstractmethod

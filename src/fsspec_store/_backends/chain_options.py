@@ -138,7 +138,7 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
 def _without_open_arguments(
     cls: type[AbstractFileSystem], protocol: str, options: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The options of the filesystem below among the arguments for ``fsspec.open``."""
+    """The options of the filesystem below, without the arguments for ``fsspec.open``."""
     if "fo" not in named_options(cls) or "path" in named_options(cls):
         # The layer passes all of them to the filesystem.
         return options

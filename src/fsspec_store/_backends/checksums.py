@@ -42,12 +42,12 @@ class _CRC:
 
 
 def in_base64(digest: bytes) -> str:
-    """A digest as in the headers and documents of services."""
+    """A digest in base64, as in headers, XML and JSON."""
     return base64.b64encode(digest).decode()
 
 
 def md5_in_base64(data: bytes | memoryview) -> str:
-    """The MD5, which detects errors of a transfer. It is not used for security."""
+    """The MD5 in base64, which detects corrupt transfers. It is not used for security."""
     return in_base64(hashlib.md5(data, usedforsecurity=False).digest())
 
 

@@ -1,4 +1,4 @@
-"""Names of the options of filesystems, and of other libraries with the option to write instead.
+"""Option names of filesystems; option names of other libraries, and their replacements.
 
 The names of other libraries are compared without case, ``_`` and ``-``.
 """
@@ -25,7 +25,7 @@ def normalized(name: str) -> str:
 
 
 def _table(*rows: tuple[str, str]) -> dict[str, str]:
-    return {normalized(name): meant for names, meant in rows for name in names.split()}
+    return {normalized(name): option for names, option in rows for name in names.split()}
 
 
 #: Parameters of a store, which are not storage options.
@@ -151,7 +151,8 @@ def _names(*rows: str) -> frozenset[str]:
     return frozenset(name for row in rows for name in row.split())
 
 
-#: Options that adlfs passes to ``azure.identity.DefaultAzureCredential``, which checks no names.
+#: Options that adlfs passes to ``azure.identity.DefaultAzureCredential``, which ignores unknown
+#: names.
 AZURE_IDENTITY = _names(
     "additionally_allowed_tenants authority broker_client_id broker_tenant_id",
     "disable_instance_discovery exclude_broker_credential exclude_cli_credential",

@@ -34,8 +34,8 @@ def refuse_unknown(
     """
     hints = []
     for name in sorted(set(given) - known):
-        meant = _meant(name, known, elsewhere or {})
-        hints.append(f"{name!r}" + (f" (did you mean {meant}?)" if meant else ""))
+        suggestion = _suggestion(name, known, elsewhere or {})
+        hints.append(f"{name!r}" + (f" (did you mean {suggestion}?)" if suggestion else ""))
     if hints:
         raise StorageOptionError(f"{message} {', '.join(hints)}")
 
@@ -50,7 +50,7 @@ def endpoint_advice(endpoint: str) -> str:
     return f"; write {'http' if private else 'https'}://{endpoint}"
 
 
-def _meant(name: str, known: Set[str], elsewhere: Mapping[str, str]) -> str:
+def _suggestion(name: str, known: Set[str], elsewhere: Mapping[str, str]) -> str:
     key = normalized(name)
     if key in elsewhere:
         return elsewhere[key]

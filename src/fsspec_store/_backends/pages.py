@@ -51,7 +51,7 @@ class Page(NamedTuple):
 
     A size is ``None`` when the service does not list it. Prefixes have no trailing ``/``. Temporary
     objects (`fsspec_store._backends.temporary_names`) are not keys, but are removed with them.
-    Folders are directories of a service, and objects that represent one.
+    Folders are directories of a service, and objects that represent a directory.
     """
 
     objects: Sequence[tuple[str, int | None]]
@@ -107,8 +107,8 @@ async def checked_pages(
                 if not ignores_prefix:
                     if not (page.objects or page.prefixes or page.temporary):
                         raise OSError(
-                            f"a listing of {prefix!r} returned {others[0]!r}, which does not start "
-                            "with that: the response may belong to another request"
+                            f"a listing of {prefix!r} returned {others[0]!r}, which is outside "
+                            "of that prefix: the response may belong to another request"
                         )
                     ignores_prefix = True
                     clean = redactor()
@@ -204,7 +204,7 @@ def check_stated_prefix(stated: str, requested: str) -> None:
     prefix. A response for a shorter prefix is complete. Services and libraries differ in how often
     they percent-encode the prefix, so both are compared fully decoded.
     """
-    # XML cannot represent all other characters. Services replace or change them.
+    # Only printable ASCII: services replace other characters, which XML may not represent.
     is_comparable = requested.isascii() and requested.isprintable()
     if not stated or stated == requested or not is_comparable:
         return

@@ -10,7 +10,7 @@ __all__ = ["BucketMissingError", "Failure", "RangeNotSatisfiableError", "builtin
 class Failure(enum.Enum):
     """Kind of an exception of a filesystem. A store raises one type of error for each kind."""
 
-    #: 403: access denied. Some services also respond so for missing keys.
+    #: 403: access denied. Some services also send it for missing keys.
     FORBIDDEN = "forbidden"
     #: Missing, invalid or expired credentials.
     UNAUTHENTICATED = "unauthenticated"

@@ -36,7 +36,7 @@ def is_out_of_range(request: ByteRequest | None, size: int) -> bool:
 
 
 def bounds(request: ByteRequest | None, size: int) -> tuple[int, int]:
-    """As `resolve`; raises `RangeNotSatisfiableError` for a request that is out of range."""
+    """Like `resolve`; raises `RangeNotSatisfiableError` for a request that is out of range."""
     if is_out_of_range(request, size):
         raise RangeNotSatisfiableError(size)
     return resolve(request, size)

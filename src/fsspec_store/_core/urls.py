@@ -70,7 +70,7 @@ def links_of(text: str) -> list[str]:
         links.append(head if "://" in head else head + "://")
         rest = tail
     if links and re.fullmatch("[a-z]+", rest):
-        # fsspec takes a single word for a protocol.
+        # fsspec interprets a single word as a protocol.
         _check_protocol(rest, text, f"; for a file of that name write ./{rest}")
         rest += "://"
     if links and not rest:
@@ -121,7 +121,7 @@ def named_options(cls: type[AbstractFileSystem]) -> frozenset[str]:
 
 
 def suggested_url(path: str) -> str | None:
-    """The URL that a relative path was probably meant to be; ``None`` if there is none.
+    """A URL to suggest in place of a relative path; ``None`` if there is none.
 
     It is ``s3://bucket/x`` for ``bucket/x``, ``arn:aws:s3:::bucket/x``, and ``s3:/bucket/x``, to
     which pathlib changes the URL.

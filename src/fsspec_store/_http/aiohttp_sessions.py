@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from .framing import bound_framing
+from .aiohttp_framing import bound_framing
 from .http1.closing import close_without_loop
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
     from aiohttp import ClientSession
 
-__all__ = ["Sessions", "close_now", "end_reading", "forget", "without_own_repeats"]
+__all__ = ["Sessions", "close_now", "end_reading", "forget", "without_own_retries"]
 
 
-def without_own_repeats(session: ClientSession) -> ClientSession:
+def without_own_retries(session: ClientSession) -> ClientSession:
     """Disable aiohttp's own retries, and return the session.
 
     aiohttp silently sends a PUT again when a keep-alive connection breaks. A conditional write that
@@ -84,7 +84,7 @@ class Sessions:
 
     def make(self) -> ClientSession:
         """Create a session for the running loop."""
-        session = without_own_repeats(self._make())
+        session = without_own_retries(self._make())
         bound_framing(session)
         return session
 

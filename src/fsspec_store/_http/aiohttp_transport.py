@@ -1,4 +1,4 @@
-"""The aiohttp transport: requests by aiohttp sessions, one for each event loop.
+"""The aiohttp transport: sends requests with aiohttp sessions, one for each event loop.
 
 Does not know any service: the session, the proxy and the handling of redirects are arguments.
 """
@@ -28,7 +28,7 @@ __all__ = ["AiohttpTransport", "Follow"]
 
 T = TypeVar("T")
 
-#: Sends a request by a session, with these timeouts, and returns its response with an unread body.
+#: Sends a request with a session and these timeouts, and returns its response with an unread body.
 Follow: TypeAlias = (
     "Callable[[aiohttp.ClientSession, Request, aiohttp.ClientTimeout], "
     "Awaitable[aiohttp.ClientResponse]]"

@@ -80,7 +80,7 @@ class HTTPClient:
     ) -> T:
         """Await ``attempt()``, and retry it after transient failures.
 
-        As `fsspec_store._http.retrier.Slot.send`. An attempt that returns an unread body needs a
+        See `fsspec_store._http.retrier.Slot.send`. An attempt that returns an unread body needs a
         ``slot`` from `slot`. Requests of one operation share a ``budget``.
         """
         if slot is not None:

@@ -205,7 +205,7 @@ def content_coding(headers: Mapping[str, str]) -> str:
 def content_length(headers: Mapping[str, str]) -> int | None:
     """The ``Content-Length`` of a response; ``None`` if it is missing or invalid.
 
-    Names of the headers are in lower case or found in any case.
+    Header names are in lower case, or the mapping ignores case.
     """
     value = headers.get("content-length", "")
     return int(value) if _SIZE.fullmatch(value) else None

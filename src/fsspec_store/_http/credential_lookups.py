@@ -32,6 +32,6 @@ class LookupRate:
         self._left -= is_open
         return is_open
 
-    def took(self, seconds: float) -> None:
+    def record(self, seconds: float) -> None:
         """Record the duration of a failed lookup."""
         self._left -= _PAUSE * seconds

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FetchPart", "read_large", "read_slice"]
 
-#: Maximum number of concurrent requests for parts beside the first response.
+#: Maximum number of concurrent requests for parts, in addition to the first response.
 _PARTS_AT_ONCE = 4
 _SKIPPED_BYTES = 2**20
 

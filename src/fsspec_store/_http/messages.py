@@ -115,7 +115,7 @@ class Request:
 class Response(Generic[T_co]):
     """A response: status, headers, and the body, read or parsed.
 
-    The native transport's headers have names in lower case, all others names in any case.
+    Header names are in lower case, or (with aiohttp) the mapping ignores case.
     """
 
     status: int

@@ -52,7 +52,7 @@ class NativeTransport:
         ValueError
             When a header contains a line break.
         ConnectionError, TimeoutError, OSError
-            As `fsspec_store._http.http1.pool.Pool.request`.
+            See `fsspec_store._http.http1.pool.Pool.request`.
         """
         body = None if request.body is None else request.body.in_one_piece()
         target = request.url[len(self._service) :]

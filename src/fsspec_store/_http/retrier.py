@@ -100,7 +100,7 @@ class Retrier:
         refresh: Callable[[], Awaitable[object]] | None = None,
         budget: Budget | None = None,
     ) -> T:
-        """As `Slot.send`, for an attempt that reads the whole response."""
+        """Like `Slot.send`, for an attempt that reads the whole response."""
         # A ``with`` statement would add two calls to each request.
         slot = Slot(self, budget)
         succeeded = False

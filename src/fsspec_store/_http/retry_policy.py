@@ -97,13 +97,13 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if isinstance(self.timeout, bool) or not isinstance(self.timeout, (int, float)):
-            raise TypeError(f"timeout is a number of seconds, got {self.timeout!r}")
+            raise TypeError(f"timeout must be a number of seconds, got {self.timeout!r}")
         if not 0 < self.timeout < float("inf"):
-            raise ValueError(f"timeout is more than 0 seconds, and finite, got {self.timeout!r}")
+            raise ValueError(f"timeout must be finite and more than 0 s, got {self.timeout!r}")
         if isinstance(self.retries, bool) or not isinstance(self.retries, int):
-            raise TypeError(f"retries is an integer, got {self.retries!r}")
+            raise TypeError(f"retries must be an integer, got {self.retries!r}")
         if self.retries < 0:
-            raise ValueError(f"retries is at least 0, got {self.retries!r}")
+            raise ValueError(f"retries must be at least 0, got {self.retries!r}")
 
     @property
     def connect_timeout(self) -> float:

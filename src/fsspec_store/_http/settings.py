@@ -81,15 +81,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.transport not in get_args(Transport):
-            raise ValueError(f"transport is 'auto' or 'library', got {self.transport!r}")
+            raise ValueError(f"transport must be 'auto' or 'library', got {self.transport!r}")
         for name in ("large_value_bytes", "part_bytes"):
             value = getattr(self, name)
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} is an integer number of bytes, got {value!r}")
+                raise TypeError(f"{name} must be an integer number of bytes, got {value!r}")
             if value < 1:
-                raise ValueError(f"{name} is at least 1 byte, got {value}")
+                raise ValueError(f"{name} must be at least 1 byte, got {value}")
 
     @property
     def is_native(self) -> bool:
@@ -112,26 +112,26 @@ class Settings:
         most = limits.largest_request
         if most is not None and (self.large_value_bytes or 0) > most:
             raise ValueError(
-                f"large_value_bytes is at most {most} on {service}, its limit for an upload in one "
-                f"request; got {self.large_value_bytes}"
+                f"large_value_bytes must be at most {most} on {service}, its limit for an upload "
+                f"in one request; got {self.large_value_bytes}"
             )
         size = self.part_bytes
         if size is None:
             return
         if size < limits.smallest:
             raise ValueError(
-                f"part_bytes is at least {limits.smallest} on {service}, its minimum size of a "
-                f"part; got {size}"
+                f"part_bytes must be at least {limits.smallest} on {service}, its minimum size of "
+                f"a part; got {size}"
             )
         if limits.largest is not None and size > limits.largest:
             raise ValueError(
-                f"part_bytes is at most {limits.largest} on {service}, its maximum size of a "
-                f"part; got {size}"
+                f"part_bytes must be at most {limits.largest} on {service}, its maximum size of "
+                f"a part; got {size}"
             )
         if size % limits.multiple_of:
             raise ValueError(
-                f"part_bytes is a multiple of {limits.multiple_of} on {service}, which requires it "
-                f"of the parts of an upload; got {size}"
+                f"part_bytes must be a multiple of {limits.multiple_of} on {service}, which "
+                f"requires it of the parts of an upload; got {size}"
             )
 
     def _parts(self, default: Parts) -> Parts:

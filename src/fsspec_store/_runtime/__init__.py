@@ -1,1 +1,1 @@
-"""Event loops, threads, forks, and how many things run at once."""
+"""Event loops, threads, forks, and bounded concurrency."""

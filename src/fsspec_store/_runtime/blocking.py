@@ -139,6 +139,6 @@ async def _close(items: AsyncGenerator[T, None], lock: _Lock) -> None:
 def _forget_loop() -> None:
     """Make fsspec start a new loop in a forked child, where its thread is gone.
 
-    Older releases of fsspec do not do so themselves.
+    Older releases of fsspec do not reset their loop.
     """
     fsspec.asyn.reset_lock()

@@ -81,7 +81,7 @@ class PerLoop(Generic[T]):
         _close_at_exit(self)
         return entry.resource
 
-    def renew(self, resource: T) -> None:
+    def replace(self, resource: T) -> None:
         """Replace the running loop's resource, unless another call has replaced it already.
 
         The old one may still be in use. It is closed with the loop, or by the next replacement.
@@ -145,9 +145,9 @@ class Shared(Generic[T]):
                 self._is_user = True
         return self._pool.per_loop.get()
 
-    def renew(self, resource: T) -> None:
-        """Replace the running loop's resource for all users; see `PerLoop.renew`."""
-        self._pool.per_loop.renew(resource)
+    def replace(self, resource: T) -> None:
+        """Replace the running loop's resource for all users; see `PerLoop.replace`."""
+        self._pool.per_loop.replace(resource)
 
     def close(self) -> None:
         """Stop using the resources; the last user closes them. May be used again afterwards."""

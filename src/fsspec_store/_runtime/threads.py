@@ -64,8 +64,8 @@ async def in_thread(func: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
             waiter.exception()
         raise
     finally:
-        # They reference the error that is raised here, and it this frame: a reference cycle, which
-        # would keep the arguments alive until the next garbage collection.
+        # They reference the error that is raised here, which references this frame: the cycle would
+        # keep the arguments alive until the next garbage collection.
         del job, waiter
 
 

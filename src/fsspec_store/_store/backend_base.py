@@ -24,7 +24,7 @@ _READS = ("read", "look for")
 
 
 class BackendBase(Store):
-    """A store over a backend, under one root path. The options are as of `FsspecStore`.
+    """A store over a backend, under one root path. The options are those of `FsspecStore`.
 
     ``base`` precedes a key in its path: the root path and ``/``. ``url`` is the URL of the root
     without any secret, for messages.
@@ -44,9 +44,9 @@ class BackendBase(Store):
     ) -> None:
         super().__init__(read_only=read_only)
         if out_of_range not in ("raise", "empty"):
-            raise ValueError(f"out_of_range is 'raise' or 'empty', got {out_of_range!r}")
+            raise ValueError(f"out_of_range must be 'raise' or 'empty', got {out_of_range!r}")
         if max_concurrency is not None and max_concurrency < 1:
-            raise ValueError(f"max_concurrency is at least 1, got {max_concurrency!r}")
+            raise ValueError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
         self._backend = backend
         self._base = base
         self._url = url
@@ -101,7 +101,7 @@ class BackendBase(Store):
     # -- What the operations share --------------------------------------------------------------
 
     def _directory(self, prefix: str) -> str:
-        """The full path of a prefix, ending in ``/``. It marks the store as open."""
+        """The full path of a prefix, ending in ``/``. Also marks the store as open."""
         directory = directory_prefix(prefix)
         self._is_open = True
         path = self._base + directory
@@ -116,7 +116,7 @@ class BackendBase(Store):
             raise error
 
     def _missing_root(self) -> str:
-        """Text for a message when the root of the store does not exist, else ``""``."""
+        """Text for an error message if the root of the store does not exist, else ``""``."""
         return ""
 
     def _action(self, name: str, key: str) -> Action:

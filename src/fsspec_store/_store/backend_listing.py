@@ -22,7 +22,7 @@ class BackendListing(BackendBase):
     """A store over a backend that lists keys, and deletes all keys of a prefix."""
 
     async def list_prefix(self, prefix: str, *, fan_out: int = 1) -> AsyncGenerator[str, None]:
-        # Not by `list_sizes`: each further generator costs as much for a key as its parsing.
+        # Without `list_sizes`: a further generator costs as much for each key as parsing it.
         async with aclosing(self._below(prefix, fan_out=fan_out)) as found:
             async for batch in found:
                 for key in batch.keys:
@@ -60,7 +60,7 @@ class BackendListing(BackendBase):
     ) -> AsyncGenerator[Batch, None]:
         """Keys that start with a prefix, and their sizes; see `listing.batches`."""
         if fan_out < 1:
-            raise ValueError(f"fan_out is at least 1, got {fan_out!r}")
+            raise ValueError(f"fan_out must be at least 1, got {fan_out!r}")
         self._require("listing")
         folder, slash, name_prefix = check_prefix(prefix).rpartition("/")
         directory = self._directory(folder + slash)

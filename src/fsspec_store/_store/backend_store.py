@@ -24,7 +24,7 @@ from ..errors import (
 from .backend_listing import BackendListing
 from .buffer import Buffer, BufferPrototype, as_view, check_prototype
 from .keys import check_key
-from .partial_writes import WRITE_TRIES, Parts, write_parts
+from .partial_writes import WRITE_ATTEMPTS, Parts, write_parts
 from .range_reads import out_of_range
 from .store_reading import Versioned
 
@@ -39,7 +39,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class BackendStore(BackendListing):
-    """The store contract over a backend, under one root path. Parameters as of `BackendBase`."""
+    """The store contract over a backend, under one root path; see `BackendBase`."""
 
     # -- Reading -------------------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class BackendStore(BackendListing):
             return None
 
     def _count_as_missing(self, error: AccessDeniedError) -> None:
-        """Count a 403 as a missing key where the store is configured so, else raise it."""
+        """Count a 403 as a missing key with ``missing_on_forbidden=True``, else raise it."""
         # A response to invalid credentials does not depend on the key.
         may_be_missing = not isinstance(error, UnauthenticatedError)
         if not (self._missing_on_forbidden and may_be_missing):
@@ -142,7 +142,7 @@ class BackendStore(BackendListing):
 
     async def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
         if if_match is not None and not isinstance(if_match, str):
-            raise TypeError(f"if_match is a version of {key!r}, got {type(if_match).__name__}")
+            raise TypeError(f"if_match must be a version of {key!r}, got {type(if_match).__name__}")
         data = self._bytes_to_write(key, value)
         if if_match is None:
             await self._run("write", key, self._backend.write, data)
@@ -191,11 +191,11 @@ class BackendStore(BackendListing):
 
     async def _write_parts(self, item: tuple[str, Parts]) -> None:
         key, parts = item
-        write_here = partial(write_parts, self._backend)
-        if not await self._run("write parts of", key, write_here, parts):
+        write = partial(write_parts, self._backend)
+        if not await self._run("write parts of", key, write, parts):
             raise VersionMismatchError(
-                f"{key!r} in {self._url} was changed by other writers {WRITE_TRIES} times before "
-                "its parts were written",
+                f"{key!r} in {self._url} was changed by other writers {WRITE_ATTEMPTS} times "
+                "before its parts were written",
                 key=key,
                 url=self._url,
             )
@@ -217,7 +217,7 @@ class BackendStore(BackendListing):
         problem = self._backend.check_path(path)
         if problem:
             raise InvalidKeyError(
-                f"{self._url} cannot hold the key {key!r}: {problem}", key=key, url=self._url
+                f"{self._url} cannot store the key {key!r}: {problem}", key=key, url=self._url
             )
         self._is_open = True
         handled = sys.exception()

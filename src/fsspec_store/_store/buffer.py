@@ -64,8 +64,8 @@ class Buffer:
         Parameters
         ----------
         bytes_like : bytes-like
-            ``bytes``, ``bytearray``, ``memoryview``, ... in C order. Of items wider than one byte
-            it takes the raw bytes.
+            ``bytes``, ``bytearray``, ``memoryview``, ... in C order. Items may be wider than one
+            byte: the buffer has their raw bytes.
 
         Returns
         -------
@@ -159,7 +159,7 @@ class Buffer:
 
     def __getitem__(self, index: slice) -> Self:
         if not isinstance(index, slice):
-            raise TypeError(f"a Buffer is sliced, not indexed: got {index!r}")
+            raise TypeError(f"a Buffer supports slices, not indexes: got {index!r}")
         if index.step not in (None, 1):
             raise ValueError(
                 f"a Buffer is contiguous: a slice step of {index.step} is not supported"
@@ -208,11 +208,11 @@ def default_buffer_prototype() -> BufferPrototype:
 
 
 def check_prototype(prototype: Any) -> None:  # numpydoc ignore=PR01
-    """Raise ``TypeError`` for an object that is no prototype."""
+    """Raise ``TypeError`` for an object that is not a prototype."""
     if not hasattr(prototype, "buffer") or not hasattr(prototype.buffer, "from_bytes"):
         raise TypeError(
-            f"prototype is a BufferPrototype, got {type(prototype).__name__}; the bytes to read "
-            "are given as byte_range=..."
+            f"prototype must be a BufferPrototype, got {type(prototype).__name__}; the bytes to "
+            "read are given as byte_range=..."
         )
 
 

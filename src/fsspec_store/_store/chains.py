@@ -46,19 +46,19 @@ def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[Abstra
     Options of a link are a mapping at the link's protocol. All others belong to the outermost link.
     Raises `StorageOptionError` when no link accepts an option.
     """
-    found, flat = _distribute(links, options)
-    outermost = found[-1]
-    is_alone = len(found) == 1 and "fo" not in outermost.options
+    chain, flat = _distribute(links, options)
+    outermost = chain[-1]
+    is_alone = len(chain) == 1 and "fo" not in outermost.options
     if is_alone and any(base.__module__ == "fsspec.archive" for base in outermost.cls.__mro__):
         protocol = outermost.protocol
         raise StoreURLError(
             f"{public_url(links[0])!r} has no archive: write {protocol}://::archive, or "
             f"{protocol}://path/inside::archive"
         )
-    if len(found) > 1 and is_fsspec_layer(outermost.cls):
-        _check_flat(found, flat)
+    if len(chain) > 1 and is_fsspec_layer(outermost.cls):
+        _check_flat(chain, flat)
     below: dict[str, Any] = {}
-    for link in found[:-1]:
+    for link in chain[:-1]:
         below = {
             "target_options": dict(**link.options, **below),
             "target_protocol": link.protocol,
@@ -66,10 +66,10 @@ def open_links(links: Sequence[str], options: Mapping[str, Any]) -> tuple[Abstra
         }
     twice = sorted(outermost.options.keys() & below.keys())
     if twice:
-        names = "::".join(link.protocol for link in reversed(found))
+        names = "::".join(link.protocol for link in reversed(chain))
         raise StorageOptionError(
             f"{', '.join(map(repr, twice))} given with {names}, whose links define it: write the "
-            f"options of the filesystem below as {{{found[-2].protocol!r}: {{...}}}}"
+            f"options of the filesystem below as {{{chain[-2].protocol!r}: {{...}}}}"
         )
     own = {**outermost.options, **below}
     check_options(outermost.cls, own)
@@ -81,7 +81,7 @@ def _distribute(
 ) -> tuple[list[_Link], dict[str, Any]]:
     """Each link with its options, innermost first, and the options without a link's name."""
     options = {name: value for name, value in given.items() if name not in OPEN_ARGUMENTS}
-    found: list[_Link] = []
+    chain: list[_Link] = []
     previous = ""
     for number in range(len(links) - 1, -1, -1):
         link = links[number]
@@ -104,9 +104,9 @@ def _distribute(
         path = cls._strip_protocol(link)
         if "target_protocol" not in merged and _takes_path_below(cls, path):
             path = previous
-        found.append(_Link(protocol, cls, path, merged))
+        chain.append(_Link(protocol, cls, path, merged))
         previous = path
-    return found, options
+    return chain, options
 
 
 def _takes_path_below(cls: type[AbstractFileSystem], path: str) -> bool:
@@ -132,22 +132,22 @@ def _check_of_open(protocol: str, cls: type[AbstractFileSystem], given: Mapping[
             )
 
 
-def _check_flat(found: Sequence[_Link], flat: Mapping[str, Any]) -> None:
+def _check_flat(chain: Sequence[_Link], flat: Mapping[str, Any]) -> None:
     """Raise for options without a link's name that the outermost link does not accept."""
-    outermost = found[-1]
+    outermost = chain[-1]
     known = known_options(outermost.cls)
     elsewhere = {}
     for name in flat.keys() - known:
-        meant = _meant_link(found, name, flat[name])
-        if meant:
-            elsewhere[normalized(name)] = meant
+        suggestion = _similar_option(chain, name, flat[name])
+        if suggestion:
+            elsewhere[normalized(name)] = suggestion
     words = f"{outermost.protocol}:: takes no storage option"
     refuse_unknown(words, flat, known, elsewhere)
 
 
-def _meant_link(found: Sequence[_Link], name: str, value: object) -> str:
+def _similar_option(chain: Sequence[_Link], name: str, value: object) -> str:
     """A similar option of a link below; ``""`` if there is none."""
-    for link in found[:-1]:
+    for link in chain[:-1]:
         module = link.cls.__module__
         table = next((BY_MODULE[start] for start in BY_MODULE if module.startswith(start)), {})
         named = {*named_options(link.cls), *_UNNAMED.get(module, ())}
@@ -156,15 +156,15 @@ def _meant_link(found: Sequence[_Link], name: str, value: object) -> str:
         near = difflib.get_close_matches(name, named, n=1, cutoff=0.7)
         if near:
             return f"{{{link.protocol!r}: {{{near[0]!r}: ...}}}}"
-    return _meant_protocol(found, name) if isinstance(value, Mapping) else ""
+    return _similar_protocol(chain, name) if isinstance(value, Mapping) else ""
 
 
-def _meant_protocol(found: Sequence[_Link], name: str) -> str:
+def _similar_protocol(chain: Sequence[_Link], name: str) -> str:
     """A link whose protocol resembles the name of a mapping of options."""
-    links = [link.protocol for link in reversed(found)]
+    links = [link.protocol for link in reversed(chain)]
     with suppress(ImportError, ValueError):
         cls = get_filesystem_class(name)
-        for link in found:
+        for link in chain:
             if link.cls is cls:
                 return f"{link.protocol!r}, as in the URL"
     near = difflib.get_close_matches(name, links, n=1, cutoff=0.5)

@@ -82,7 +82,7 @@ class Action(NamedTuple):
                 return BucketNotFoundError(f"no such bucket: {text}: {reason}", **location)
             case Failure.CONFLICT:
                 return KeyConflictError(
-                    f"{text}: the backend cannot hold this key beside others: {reason}", **location
+                    f"{text}: the key conflicts with an existing key: {reason}", **location
                 )
             case Failure.UNSUPPORTED:
                 return UnsupportedOperationError(f"{text}: {reason}", **location)

@@ -242,10 +242,10 @@ def missing_folder(fs: AbstractFileSystem, root: str) -> str | None:
         return "a file and not a folder"
     with suppress(OSError):
         above, _, name = root.partition(os.getcwd() + "/")
-        meant = None if above or not name else suggested_url(name)
-        if meant:
-            what = "a bucket" if BUCKET_PROTOCOLS.intersection([protocol_of(meant)]) else "its URL"
-            return f"no such folder; {what} is {public_url(meant)}"
+        url = None if above or not name else suggested_url(name)
+        if url:
+            what = "a bucket" if BUCKET_PROTOCOLS.intersection([protocol_of(url)]) else "its URL"
+            return f"no such folder; {what} is {public_url(url)}"
     return "no such folder"
 
 

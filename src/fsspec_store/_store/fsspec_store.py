@@ -63,21 +63,22 @@ class FsspecStore(BackendStore):
         one service together; it falls when the service throttles.
     timeout : float, default 20
         Maximum time in seconds without a response, for one attempt of a request, ``> 0``.
-        Connecting takes at most 5 s of it. No attempt starts later than twice this after the first.
+        The connect timeout is at most 5 s. No attempt starts when failed attempts and waits have
+        taken twice this time.
     retries : int, default 6
         How often a request is sent again after a transient error, ``>= 0``.
     missing_on_forbidden : bool, optional
-        Treat a 403 response to a read as a missing key: some buckets respond so for missing keys.
+        Treat a 403 response to a read as a missing key: some buckets respond 403 for missing keys.
         `stats.forbidden_as_missing` counts them. Missing, invalid or expired credentials stay an
         error.
     allow_racy_create : bool, optional
         Let `set_if_not_exists` check first and then write where the backend cannot create
         atomically. Without it `set_if_not_exists` raises on such a backend.
     transport : {"auto", "library"}, default "auto"
-        What sends requests to S3, Google Cloud Storage and Azure. "auto": the native transport,
+        The transport of requests to S3, Google Cloud Storage and Azure. "auto": the native one,
         with the filesystem's credentials and settings, where it supports them, and the library
         otherwise; `stats.native` counts its requests. "library": s3fs on S3, aiohttp on the others,
-        for every request. Results are the same. Elsewhere both mean the only transport.
+        for every request. Results are the same. Other filesystems have only one transport.
     large_value_bytes : int, optional
         Size in bytes above which a value is read and written in parts, ``>= 1``; 32 MiB for reads
         and 64 MiB for writes when left out. At most the service's limit for an upload in one

@@ -73,7 +73,7 @@ async def children(backend: Backend, directory: str) -> AsyncGenerator[Sequence[
 
 
 async def holds_no_key(backend: Backend, directory: str, *, root: int) -> bool:
-    """Whether there is no key below a directory; parameters as of `batches`."""
+    """Whether there is no key below a directory; for the parameters see `batches`."""
     # One entry is enough, unless that is a directory marker. Then the listing restarts with full
     # pages: there may be many markers, and some services end a listing at a page of one marker.
     page_size: int | None = 1

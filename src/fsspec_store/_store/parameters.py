@@ -1,4 +1,4 @@
-"""Parameters of stores: a clear error for one that a class does not have, and a former name."""
+"""Parameters of stores: errors for unknown ones, and a former name that is still accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_parameters", "with_current_names"]
 
 
 def check_parameters(cls: type, names: Iterable[str]) -> None:
-    """Raise `StorageOptionError` for a name that is no parameter of the class, with advice.
+    """Raise `StorageOptionError`, with advice, for a name that is not a parameter of the class.
 
     A class that takes any keyword accepts every name.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .._backends.base import Backend
 
-__all__ = ["WRITE_TRIES", "Parts", "group_writes", "patched", "write_parts"]
+__all__ = ["WRITE_ATTEMPTS", "Parts", "group_writes", "patched", "write_parts"]
 
 #: Parts to write into one value: first byte and new bytes.
 Parts: TypeAlias = list[tuple[int, memoryview]]
@@ -27,7 +27,7 @@ Parts: TypeAlias = list[tuple[int, memoryview]]
 _MAX_START = 2**62
 
 #: Attempts to write the parts of one key. Of concurrent writers one succeeds in each round.
-WRITE_TRIES = 200
+WRITE_ATTEMPTS = 200
 
 
 def group_writes(key_start_values: Iterable[tuple[str, int, Any]]) -> dict[str, Parts]:
@@ -68,9 +68,9 @@ def patched(old: memoryview | None, parts: Parts) -> bytearray:
 async def write_parts(backend: Backend, path: str, parts: Parts) -> bool:
     """Read a value, overwrite its parts and write it; again when another writer changed it.
 
-    Returns false when other writers changed the value in each of `WRITE_TRIES` attempts.
+    Returns false when other writers changed the value in each of `WRITE_ATTEMPTS` attempts.
     """
-    for attempt in range(WRITE_TRIES):
+    for attempt in range(WRITE_ATTEMPTS):
         if await _try_to_write(backend, path, parts):
             return True
         # Another writer changed the value. A random delay separates the writers.

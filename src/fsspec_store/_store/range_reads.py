@@ -39,7 +39,7 @@ MAX_GAP_BYTES = 64 * 2**10
 
 # From the same runs: fetches of 8 MiB read 128 MiB in about the time of larger ones, which use more
 # memory. Fetches of 1 MiB took up to four times as long.
-#: Maximum size of a merged fetch, so that several run side by side in little memory.
+#: Maximum size of a merged fetch, so that several run at once in little memory.
 MAX_COALESCED_BYTES = 8 * 2**20
 
 #: A key, and one read of its value.

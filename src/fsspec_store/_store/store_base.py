@@ -1,4 +1,4 @@
-"""What a store is apart from its keys: opening and closing, read-only mode, capability flags.
+"""Opening and closing of stores, read-only mode, and capability flags.
 
 The contract is a chain of classes, one module for each step: `StoreBase`, `ReadableStore`,
 `ListableStore`, `WritableStore`, and `Store`, which adds the methods without ``await``.
@@ -75,7 +75,7 @@ class StoreBase(ABC):
         self._is_open = False
 
     async def aclose(self) -> None:
-        """Close the store and await the end of its connections. As `close`, for async code."""
+        """Like `close`, and wait until the connections are closed."""
         self.close()
 
     def __enter__(self) -> Self:

@@ -19,7 +19,7 @@ class ByteGetter(Protocol):
     async def get(
         self, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Read the value, or a part of it; ``None`` when the key is missing. As `Store.get`."""
+        """Read the value, or a part of it; ``None`` when the key is missing. See `Store.get`."""
 
 
 @runtime_checkable
@@ -27,13 +27,13 @@ class ByteSetter(ByteGetter, Protocol):
     """An object that reads, writes and deletes one value."""
 
     async def set(self, value: Buffer) -> None:
-        """Replace the whole value. As `Store.set`."""
+        """Replace the whole value. See `Store.set`."""
 
     async def delete(self) -> None:
-        """Delete the key. A missing key is no error. As `Store.delete`."""
+        """Delete the key. A missing key is not an error. See `Store.delete`."""
 
     async def set_if_not_exists(self, default: Buffer) -> None:
-        """Write the value if the key is missing. As `Store.set_if_not_exists`."""
+        """Write the value if the key is missing. See `Store.set_if_not_exists`."""
 
 
 class StorePath:
@@ -57,31 +57,31 @@ class StorePath:
     async def get(
         self, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Read the value at this path; ``None`` when the key is missing. As `Store.get`."""
+        """Read the value at this path; ``None`` when the key is missing. See `Store.get`."""
         return await self.store.get(self.path, prototype, byte_range)
 
     async def set(self, value: Buffer) -> None:
-        """Replace the value at this path. As `Store.set`."""
+        """Replace the value at this path. See `Store.set`."""
         await self.store.set(self.path, value)
 
     async def set_if_not_exists(self, default: Buffer) -> None:
-        """Write the value if this path has none. As `Store.set_if_not_exists`."""
+        """Write the value if this path has none. See `Store.set_if_not_exists`."""
         await self.store.set_if_not_exists(self.path, default)
 
     async def delete(self) -> None:
-        """Delete the value at this path. As `Store.delete`."""
+        """Delete the value at this path. See `Store.delete`."""
         await self.store.delete(self.path)
 
     async def delete_dir(self) -> None:
-        """Delete every key under this path. As `Store.delete_dir`."""
+        """Delete every key under this path. See `Store.delete_dir`."""
         await self.store.delete_dir(self.path)
 
     async def exists(self) -> bool:
-        """Whether this path is a key. As `Store.exists`."""
+        """Whether this path is a key. See `Store.exists`."""
         return await self.store.exists(self.path)
 
     async def is_empty(self) -> bool:
-        """Whether there is no key under this path. As `Store.is_empty`."""
+        """Whether there is no key under this path. See `Store.is_empty`."""
         return await self.store.is_empty(self.path)
 
     def __eq__(self, other: object) -> bool:

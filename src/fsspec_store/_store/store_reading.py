@@ -181,7 +181,7 @@ class ReadableStore(StoreBase):
         max_coalesced_bytes : int, optional
             Maximum size of a merged fetch. A single range that is larger is fetched in one piece,
             with the ranges inside it. A negative number disables merging. The default, 8 MiB, is
-            enough for the full speed of a connection, and lets several fetches run side by side.
+            enough for the full speed of a connection, and several fetches can run at once.
 
         Yields
         ------
@@ -198,7 +198,7 @@ class ReadableStore(StoreBase):
         """
         check_key(key)
         if max_concurrency is not None and max_concurrency < 1:
-            raise ValueError(f"max_concurrency is at least 1, got {max_concurrency!r}")
+            raise ValueError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
         make = self._maker(prototype)
         fetches = plan(
             [(key, byte_range) for byte_range in byte_ranges],
@@ -236,7 +236,7 @@ class ReadableStore(StoreBase):
 
     @abstractmethod
     async def exists(self, key: str) -> bool:
-        """Whether the key has a value. A prefix of other keys is no key.
+        """Whether the key has a value. A prefix of other keys is not a key.
 
         Parameters
         ----------

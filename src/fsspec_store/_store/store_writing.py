@@ -100,7 +100,7 @@ class WritableStore(ListableStore):
 
     @abstractmethod
     async def delete(self, key: str) -> None:
-        """Delete a key. A missing key is no error. Keys under ``key/`` are not deleted.
+        """Delete a key. A missing key is not an error. Keys under ``key/`` are not deleted.
 
         Parameters
         ----------
@@ -138,9 +138,9 @@ class WritableStore(ListableStore):
         prefix : str, optional
             ``foo`` and ``foo/`` are the same. The default is the whole store.
         older_than : float, optional
-            Minimum age in seconds: the time since it was begun or written last. Younger ones may
-            belong to a write in progress, in any process or program, which would fail. ``0``
-            removes those as well.
+            Minimum age in seconds, from the start of the upload or the last write of the file.
+            Younger ones may belong to a write in progress, in any process or program, which would
+            fail. ``0`` removes those as well.
 
         Returns
         -------

@@ -67,7 +67,7 @@ class SyncStore:
         prototype: BufferPrototype | None = None,
         byte_range: ByteRequest | None = None,
     ) -> Buffer | None:
-        """Read a value, or a part of it; ``None`` when the key is missing. As `Store.get`.
+        """Read a value, or a part of it; ``None`` when the key is missing. See `Store.get`.
 
         Parameters
         ----------
@@ -84,7 +84,7 @@ class SyncStore:
     def get_version(self, key: str, prototype: BufferPrototype | None = None) -> Versioned | None:
         """Read a value with its version, for ``set(..., if_match=version)``.
 
-        As `Store.get_version`. ``None`` when the key is missing.
+        See `Store.get_version`. ``None`` when the key is missing.
         """
         return self._run_one(self._store.get_version(key, prototype))
 
@@ -98,8 +98,8 @@ class SyncStore:
     ) -> Values:
         """Read parts of many values. Nearby parts of one value are fetched together.
 
-        As `Store.get_partial_values`. The list is in the order of ``key_ranges``, with ``None`` for
-        a missing key.
+        See `Store.get_partial_values`. The list is in the order of ``key_ranges``, with ``None``
+        for a missing key.
         """
         return run(
             self._store.get_partial_values(
@@ -122,8 +122,8 @@ class SyncStore:
     ) -> Iterator[Sequence[tuple[int, Buffer]]]:
         """Read many parts of one value. Nearby parts are fetched together.
 
-        As `Store.get_ranges`. Yields the parts of each fetch: their indexes in ``byte_ranges``, and
-        their bytes.
+        See `Store.get_ranges`. Yields the parts of each fetch: their indexes in ``byte_ranges``,
+        and their bytes.
         """
         return iterate(
             self._store.get_ranges(
@@ -139,13 +139,13 @@ class SyncStore:
         )
 
     def exists(self, key: str) -> bool:
-        """Whether the key has a value. A prefix of other keys is no key. As `Store.exists`."""
+        """Whether the key has a value. A prefix of other keys is not a key. See `Store.exists`."""
         return self._run_one(self._store.exists(key))
 
     def getsize(self, key: str) -> int:
         """Size of a value in bytes; ``FileNotFoundError`` when the key is missing.
 
-        As `Store.getsize`.
+        See `Store.getsize`.
         """
         return self._run_one(self._store.getsize(key))
 
@@ -154,7 +154,7 @@ class SyncStore:
     def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
         """Replace the whole value. Readers see the old value or the new one, never a mixture.
 
-        As `Store.set`. `Buffer.from_bytes` wraps bytes. With ``if_match`` it writes only when the
+        See `Store.set`. `Buffer.from_bytes` wraps bytes. With ``if_match`` it writes only when the
         key still has this version, else it raises `VersionMismatchError`.
         """
         self._run_one(self._store.set(key, value, **_given(if_match=(if_match, None))))
@@ -162,26 +162,26 @@ class SyncStore:
     def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
 
-        As `Store.set_if_not_exists`.
+        See `Store.set_if_not_exists`.
         """
         self._run_one(self._store.set_if_not_exists(key, value))
 
     def set_partial_values(self, key_start_values: Iterable[tuple[str, int, Any]]) -> None:
         """Overwrite parts of values. The other bytes of each value stay as they are.
 
-        As `Store.set_partial_values`. Each part is a key, its first byte, and its new bytes.
+        See `Store.set_partial_values`. Each part is a key, its first byte, and its new bytes.
         """
         run(self._store.set_partial_values(key_start_values))
 
     def delete(self, key: str) -> None:
-        """Delete a key. A missing key is no error. Keys under ``key/`` are not deleted.
+        """Delete a key. A missing key is not an error. Keys under ``key/`` are not deleted.
 
-        As `Store.delete`.
+        See `Store.delete`.
         """
         self._run_one(self._store.delete(key))
 
     def delete_dir(self, prefix: str) -> None:
-        """Delete every key under ``prefix/``; ``""`` is the root. As `Store.delete_dir`."""
+        """Delete every key under ``prefix/``; ``""`` is the root. See `Store.delete_dir`."""
         run(self._store.delete_dir(prefix))
 
     def clear(self) -> None:
@@ -195,28 +195,28 @@ class SyncStore:
         return iterate(self._store.list())
 
     def list_prefix(self, prefix: str, *, fan_out: int = 1) -> Iterator[str]:
-        """Yield every key that starts with the string ``prefix``. As `Store.list_prefix`."""
+        """Yield every key that starts with the string ``prefix``. See `Store.list_prefix`."""
         return iterate(self._store.list_prefix(prefix, **_given(fan_out=(fan_out, 1))))
 
     def list_sizes(self, prefix: str = "", *, fan_out: int = 1) -> Iterator[tuple[str, int | None]]:
         """Yield every key that starts with the string ``prefix``, with the size of its value.
 
-        As `Store.list_sizes`. The size is in bytes, ``None`` when the backend lists none.
+        See `Store.list_sizes`. The size is in bytes, ``None`` when the backend lists none.
         """
         return iterate(self._store.list_sizes(prefix, fan_out=fan_out))
 
     def list_dir(self, prefix: str) -> Iterator[str]:
-        """Yield the names of keys and prefixes directly under ``prefix/``. As `Store.list_dir`."""
+        """Yield the names of keys and prefixes directly under ``prefix/``. See `Store.list_dir`."""
         return iterate(self._store.list_dir(prefix))
 
     def is_empty(self, prefix: str) -> bool:
-        """Whether there is no key under ``prefix/``. As `Store.is_empty`."""
+        """Whether there is no key under ``prefix/``. See `Store.is_empty`."""
         return run(self._store.is_empty(prefix))
 
     def getsize_prefix(self, prefix: str, *, fan_out: int = 1) -> int:
         """Sum of the sizes of all values under ``prefix/``, in bytes.
 
-        As `Store.getsize_prefix`.
+        See `Store.getsize_prefix`.
         """
         return run(self._store.getsize_prefix(prefix, **_given(fan_out=(fan_out, 1))))
 
@@ -225,7 +225,7 @@ class SyncStore:
     def list_leftovers(self, prefix: str = "") -> Iterator[Leftover]:
         """Yield what killed writers left under ``prefix/``; no listing of keys shows it.
 
-        As `Store.list_leftovers`.
+        See `Store.list_leftovers`.
         """
         return iterate(self._store.list_leftovers(prefix))
 
@@ -234,7 +234,7 @@ class SyncStore:
     ) -> Leftovers:
         """Remove what killed writers left under ``prefix/``, and return it.
 
-        As `Store.remove_leftovers`. Leftovers younger than ``older_than`` seconds stay: they may
+        See `Store.remove_leftovers`. Leftovers younger than ``older_than`` seconds stay: they may
         belong to a write in progress.
         """
         return run(self._store.remove_leftovers(prefix, older_than=older_than))

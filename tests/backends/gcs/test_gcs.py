@@ -201,7 +201,7 @@ async def test_a_missing_bucket_is_not_a_missing_key(
         assert len(seen) <= 2
 
 
-async def test_googles_404_says_that_the_object_is_missing(make: Any, proxy: FaultProxy) -> None:
+async def test_googles_404_states_that_the_object_is_missing(make: Any, proxy: FaultProxy) -> None:
     store = make("no-such-bucket/x")
     proxy.plan = to_path("", Answer(404, {}, b"No such object: no-such-bucket/x/a"), times=2)
     with proxy.watching() as seen:

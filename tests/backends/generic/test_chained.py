@@ -267,7 +267,7 @@ async def test_a_local_file_below_a_layer_is_replaced_atomically(
     temporary = ".fsspec-store-0123456789abcdef.tmp"
     file.with_name(temporary).write_bytes(b"half")
     assert await listed(store.list()) == ["a/b"]
-    with pytest.raises(ValueError, match="cannot hold the key"):
+    with pytest.raises(ValueError, match="cannot store the key"):
         await store.set(f"a/{temporary}", buf(b"x"))
     found = await collect(store.list_leftovers())
     assert [leftover.key for leftover in found] == [f"a/{temporary}"]

@@ -141,7 +141,7 @@ class TestMinimal(StoreConformance):
         return make
 
 
-def test_a_store_may_say_no() -> None:
+def test_a_store_may_lack_operations() -> None:
     class Silent(DictStore):
         supports_listing = False
         supports_deletes = False

@@ -117,7 +117,7 @@ def _read_in_child(store: FsspecStore, results: Any) -> None:
         results.put(str(error))
 
 
-async def test_a_forked_child_is_told_that_it_cannot(moto_endpoint: S3Endpoint) -> None:
+async def test_a_forked_child_gets_a_clear_error(moto_endpoint: S3Endpoint) -> None:
     # obstore's threads are gone there, and it would wait for them for ever.
     store = FsspecStore(filesystem(moto_endpoint), moto_endpoint.make_bucket())
     await put(store, "a")

@@ -763,7 +763,9 @@ async def test_other_pages_are_not_listings(name: str) -> None:
             assert not opened.supports_listing
 
 
-async def test_a_listing_that_fails_half_way_is_an_error(proxy: FaultProxy, folder: Path) -> None:
+async def test_a_listing_that_fails_after_some_pages_is_an_error(
+    proxy: FaultProxy, folder: Path
+) -> None:
     for name in "abcdef":
         (folder / name).mkdir()
         (folder / name / "0").write_bytes(DATA)

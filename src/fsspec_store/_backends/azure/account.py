@@ -81,7 +81,7 @@ class Account:
         return headers
 
     def use_older_version(self, rejected: str, response: Response[bytes]) -> bool:
-        """Whether a request is to be repeated with an older version of the API than this one."""
+        """Use an older version of the API if the service rejected this one; return true then."""
         if not is_unsupported_version(response):
             return False
         if self.version == rejected:
@@ -108,7 +108,7 @@ def account_of(fs: AbstractFileSystem) -> Account:
 
     adlfs's ``timeout``, ``connection_timeout``, ``read_timeout``, ``max_concurrency`` and
     ``blocksize`` have no effect: the store has options for these. Raises `StorageOptionError` for
-    others that have none, or that contradict each other.
+    options that have no effect, or that contradict each other.
     """
     check_options(fs)
     client = fs.service_client

@@ -1,4 +1,4 @@
-"""Azure Blob Storage, by its REST API.
+"""Azure Blob Storage, through its REST API.
 
 This package sends its own requests, one per operation: adlfs sends further requests and caches
 directories, and Azure's SDK takes ten times as long to build a request as aiohttp takes to send it.

@@ -61,7 +61,7 @@ class Client:
         data: Body | None = None,
         budget: Budget | None = None,
     ) -> Response[bytes]:
-        """As `HTTPClient.once`, signed, with retries; raise `AzureError` for an error response.
+        """Like `HTTPClient.once`, signed, with retries; raise `AzureError` for an error response.
 
         The path begins with the container and is not quoted. The query is quoted, without ``?``.
         """

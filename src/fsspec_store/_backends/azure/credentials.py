@@ -38,7 +38,7 @@ _SIGNED_HEADERS = (
 
 
 class Credential:
-    """Authorizes requests. This class sends none of them with a header or a signature."""
+    """Authorizes requests. This class adds no header and no signature."""
 
     #: Whether a rejected token can be replaced.
     can_refresh = False
@@ -90,7 +90,7 @@ def _sas_query(signature: str, error: type[Exception]) -> str:
 
 
 class SharedKey(Credential):
-    """The name of an account, and its key in base 64."""
+    """The name of an account, and its key in base64."""
 
     def __init__(self, account: str, key: str) -> None:
         self._account = account

@@ -1,6 +1,6 @@
 """Authorizes requests with tokens of a credential object of the user, and refreshes them.
 
-Does not know which kind of credential object it has: it calls only ``get_token``.
+Calls only ``get_token``, so that every kind of credential object works.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Tokens(Credential):
     """Tokens of a credential object, fetched once for all event loops of the process.
 
     A synchronous object of azure.identity runs in a new thread. An asynchronous one has a session
-    that belongs to one loop: it always runs on the loop of fsspec, as in adlfs. Neither is closed:
-    it belongs to the user.
+    that belongs to one loop: it always runs on the loop of fsspec, as in adlfs. The object is not
+    closed, because it belongs to the user.
     """
 
     can_refresh = True
@@ -139,7 +139,7 @@ class Tokens(Credential):
             except Exception as error:
                 future.set_exception(error)
             except BaseException as error:
-                # SystemExit, for one, would end the process that waits for the token.
+                # A SystemExit, for example, would end the process that waits for the token.
                 future.set_exception(_NoTokenError(f"get_token raised {type(error).__name__}"))
 
         threading.Thread(target=run, name="fsspec-store-token", daemon=True).start()

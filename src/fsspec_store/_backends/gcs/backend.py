@@ -1,4 +1,4 @@
-"""Google Cloud Storage, by its JSON API.
+"""Google Cloud Storage, through its JSON API.
 
 This package sends its own requests: gcsfs sends several per operation, reads from a directory
 cache, retries for minutes, has no timeout, and probes buckets by gRPC first. The gcsfs filesystem

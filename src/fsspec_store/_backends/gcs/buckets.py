@@ -1,4 +1,4 @@
-"""Tells a missing object from a missing bucket by the response, or by a request for the bucket."""
+"""Distinguishes a missing object from a missing bucket, by a request where it is ambiguous."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class GCSBuckets(Buckets):
         self._client = client
 
     async def has_object(self, bucket: str, response: Response[bytes | memoryview]) -> bool:
-        """Whether a response found the object; raise `BucketMissingError` without a bucket."""
+        """Whether the object exists; raise `BucketMissingError` when the bucket is missing."""
         if response.status != 404 or is_missing_object(response):
             self.seen.add(bucket)
         elif is_missing_bucket(response):

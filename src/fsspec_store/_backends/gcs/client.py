@@ -71,7 +71,7 @@ class Client:
         items: str = "/o",
         **params: str,
     ) -> str:
-        """The URL of a bucket's objects, or of the object of a name."""
+        """The URL of a bucket's objects, or of the object with this name."""
         url = f"{self.endpoint}{api}/b/{quote(bucket, safe='')}{items}"
         if name is not None:
             url += "/" + quote(name, safe="")
@@ -89,14 +89,14 @@ class Client:
         budget: Budget | None = None,
         **options: Unpack[_Options],
     ) -> Response[bytes]:
-        """As `once`, signed, with retries."""
+        """Like `once`, signed, with retries."""
         send = partial(self.once, method, **options)
         return await self.sign_and_retry(url, headers, send, budget=budget)
 
     async def once(
         self, method: str, url: str, headers: Mapping[str, str], **options: Unpack[_Options]
     ) -> Response[bytes]:
-        """As `HTTPClient.once`. An error response has the service's message as its body."""
+        """Like `HTTPClient.once`; the body of an error response is the service's message."""
         return checked(await self.http.once(method, url, headers, **options))
 
     async def sign_and_retry(

@@ -72,28 +72,28 @@ class Credentials:
         names = ("token", "_refresh_token", "_client_secret", "_id_token")
         return {text for name in names if isinstance(text := getattr(current, name, None), str)}
 
-    async def sign(self, headers: dict[str, str], operation: float) -> None:
+    async def sign(self, headers: dict[str, str], operation_began: float) -> None:
         """Add the ``Authorization`` header, unless the credentials are anonymous.
 
-        Requests with the same start time of their ``operation`` share one failed lookup.
+        Requests whose operations began at the same time share one failed lookup.
         """
         current = self._found.credentials
         if current is not None and not current.valid:
-            await self.refresh(None, operation)
+            await self.refresh(None, operation_began)
             current = self._found.credentials
         if current is not None:
             current.apply(headers)
 
-    async def refresh(self, rejected: object, operation: float) -> None:
+    async def refresh(self, rejected: object, operation_began: float) -> None:
         """Get a new token, unless there is a valid one other than ``rejected``."""
-        await in_thread(self._refresh_once, rejected, operation, time.monotonic())
+        await in_thread(self._refresh_once, rejected, operation_began, time.monotonic())
 
     def _is_valid(self, rejected: object) -> bool:
         current = self._found.credentials
         return current is not None and current.valid and current.token != rejected
 
-    def _refresh_once(self, rejected: object, operation: float, began: float) -> None:
-        """Get a token, or fail, once for all concurrent operations.
+    def _refresh_once(self, rejected: object, operation_began: float, began: float) -> None:
+        """Get a token once for all concurrent operations; they share a failure too.
 
         A transient failure is shared only with the requests that waited for it. Their operations
         retry.
@@ -102,7 +102,7 @@ class Credentials:
             if self._is_valid(rejected):
                 return
             failure = self._failure
-            if self._ended > (began if failure and retry_decision(failure) else operation):
+            if self._ended > (began if failure and retry_decision(failure) else operation_began):
                 if failure is not None:
                     raise failure.with_traceback(None)
                 if self.is_anonymous:
@@ -132,7 +132,7 @@ class Credentials:
                 self._refresh(None)
             except Exception as again:
                 self._found.credentials = current
-                self._rate.took(time.monotonic() - began)
+                self._rate.record(time.monotonic() - began)
                 raise error from again
 
     def _refresh(self, rejected: object) -> None:
@@ -147,7 +147,7 @@ class Credentials:
         # Reads the file, or sends a request to the metadata service.
         self._found.connect(method=self._source)
         if self.is_anonymous:
-            self._rate.took(time.monotonic() - began)
+            self._rate.record(time.monotonic() - began)
 
     def _has_source(self) -> bool:
         """Whether the source of the credentials may have new ones."""

@@ -1,7 +1,7 @@
 """Interprets responses of Google Cloud Storage's JSON API.
 
-Tells a missing object from a missing bucket, verifies checksums, makes retry decisions. Pure
-functions on responses and exceptions, no I/O.
+Distinguishes a missing object from a missing bucket, verifies checksums, makes retry decisions.
+Pure functions on responses and exceptions, no I/O.
 """
 
 from __future__ import annotations

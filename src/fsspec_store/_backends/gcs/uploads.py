@@ -44,7 +44,7 @@ _RANGE = re.compile(r"bytes=0-(\d{1,18})")
 
 
 class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
-    """One write of one object, given by bucket and name. Its version 0 means: no object."""
+    """One write of one object, given by bucket and name. Version 0: the object must not exist."""
 
     async def run(self, cleanup: Cleanup, *, chunk_bytes: int | None) -> bool:
         """Write the value; ``False`` when the condition is not met.

@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["GenericBackend"]
 
-#: Maximum bytes of a name on common file systems, as of FTP and SFTP servers.
+#: Maximum bytes of a name on common file systems, such as those of FTP and SFTP servers.
 _MAX_NAME_BYTES = 255
-#: Maximum number of tries to write if the folder is removed between its creation and the write.
-_FOLDER_TRIES = 10
+#: Maximum number of attempts to write if the folder is removed between its creation and the write.
+_FOLDER_ATTEMPTS = 10
 
 
 class GenericBackend(Backend):
@@ -109,7 +109,7 @@ class GenericBackend(Backend):
             await self._local.write(path, data)
             return
         content = bytes(data)
-        for attempt in range(_FOLDER_TRIES):
+        for attempt in range(_FOLDER_ATTEMPTS):
             try:
                 if self._quirks.atomic_rename:
                     await self._methods.run(write_and_rename, path, content)
@@ -117,9 +117,9 @@ class GenericBackend(Backend):
                     await self._methods.call("pipe_file", path, content)
                 break
             except Exception as error:
-                if attempt == _FOLDER_TRIES - 1:
+                if attempt == _FOLDER_ATTEMPTS - 1:
                     raise
-                # Always a second try: the obstacle may have been removed meanwhile.
+                # Always a second attempt: the obstacle may have been removed meanwhile.
                 if not await prepare_path(self._methods, path, error) and attempt > 0:
                     raise
 

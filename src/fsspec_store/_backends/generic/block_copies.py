@@ -34,8 +34,8 @@ __all__ = ["BlockCopies"]
 _BLOCK = 1 << 22
 #: Maximum number of blocks per request.
 _MAX_RUN = 16
-#: Maximum number of tries to copy a value that changes meanwhile.
-_TRIES = 3
+#: Maximum number of attempts to copy a value that changes meanwhile.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class BlockCopies:
 
     def read(self, request: ByteRequest | None) -> bytes | memoryview:
         """Read from cached blocks; missing blocks are fetched first."""
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             version = self._version()
             if version is None:
                 continue

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CachedCopies"]
 
-#: Maximum number of tries to copy a value that changes meanwhile.
-_TRIES = 3
+#: Maximum number of attempts to copy a value that changes meanwhile.
+_ATTEMPTS = 3
 
 
 class CachedCopies:
@@ -45,7 +45,7 @@ class CachedCopies:
         self._fs = fs
         #: Whether the filesystem below has compressed values. Copies are not compressed.
         self.compressed = bool(fs.compression)
-        # Without the sizes of the values, values are copied whole.
+        # The sizes of such values are unknown, so they are copied whole.
         has_sizes = not (self.compressed or quirks_of(fs.fs).references)
         self._keeps_blocks = has_sizes and not isinstance(fs, WholeFileCacheFileSystem)
         self._fsspec = FsspecCopies(fs)
@@ -60,7 +60,7 @@ class CachedCopies:
         folder = self._folder(path)
         if self._keeps_blocks:
             return BlockCopies(folder, below, path, partial(self._uid, below, path)).read(request)
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             with self._open(folder, below, path) as file:
                 opened = os.fstat(file.fileno())
                 # The copy's size: that of the value may have changed.
@@ -120,7 +120,7 @@ class CachedCopies:
     ) -> BinaryIO:
         """Copy a value and open the copy."""
         self._fs._mkcache()
-        for attempt in range(_TRIES):
+        for attempt in range(_ATTEMPTS):
             if attempt:
                 # Before the value: an outdated version only causes another copy.
                 uid = self._uid(below, path)

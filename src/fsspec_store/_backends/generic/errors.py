@@ -64,16 +64,16 @@ def is_forbidden(error: BaseException) -> bool:
         return True
     if isinstance(error, ftplib.error_perm):
         return _FTP_FORBIDDEN.match(str(error)) is not None
-    # Of obstore.
+    # An exception of obstore.
     return type(error).__name__ == "PermissionDeniedError" or _is_unauthenticated(error)
 
 
 def _is_unauthenticated(error: BaseException) -> bool:
     """Whether credentials are missing or were rejected."""
     if isinstance(error, ftplib.error_perm):
-        # Not logged in.
+        # FTP: not logged in.
         return re.match(r"530\b", str(error)) is not None
-    # Of obstore and paramiko.
+    # Exceptions of obstore and paramiko.
     names = ("UnauthenticatedError", "AuthenticationException")
     return _status(error) == 401 or type(error).__name__ in names
 
@@ -83,7 +83,7 @@ def _status(error: BaseException) -> object:
 
 
 def is_surely_forbidden(error: BaseException) -> bool:
-    """As `is_forbidden`, without the ambiguous replies of FTP."""
+    """Like `is_forbidden`, without the ambiguous replies of FTP."""
     return is_forbidden(error) and not isinstance(error, ftplib.error_perm)
 
 

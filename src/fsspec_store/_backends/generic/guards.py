@@ -1,7 +1,8 @@
 """Guards for services below another filesystem: no secrets to other origins, and bounded bodies.
 
-The libraries (fsspec's HTTP filesystem, s3fs, gcsfs) send the requests there. On a redirect aiohttp
-sends all headers but ``Authorization`` and ``Cookie``, and the session's headers and credentials.
+Their libraries (fsspec's HTTP filesystem, s3fs, gcsfs) send the requests of such services. On a
+redirect aiohttp sends all headers but ``Authorization`` and ``Cookie``, and the session's headers
+and credentials.
 """
 
 from __future__ import annotations

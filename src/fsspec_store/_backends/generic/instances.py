@@ -90,8 +90,8 @@ class SharedInstance:
 
     def _close_released(self) -> None:
         """Close released connections, now or at the end of a running call."""
-        # Explicitly: a stored traceback keeps the filesystem alive, which disconnects only in
-        # its finalizer.
+        # Closed here: filesystems disconnect only in their finalizer, which never runs while a
+        # stored traceback references them.
         while self._released and self._in_use.acquire(blocking=False):
             try:
                 while self._released:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["has_version", "read", "requested", "version_in"]
 
-#: Maximum number of tries if the value changes while it is read.
-_TRIES = 5
+#: Maximum number of attempts if the value changes while it is read.
+_ATTEMPTS = 5
 #: Maximum bytes per request of paramiko.
 _CHUNK = 1 << 15
 
@@ -63,7 +63,7 @@ async def read(
 
 def _read_pipelined(fs: Any, path: str, request: ByteRequest | None) -> bytes:
     """Read a part of a file: all requests are sent before the first response arrives."""
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         with fs.open(path, "rb") as file:
             size = file.stat().st_size
             start, end = bounds(request, size)
@@ -95,7 +95,7 @@ async def _read_checked(
 ) -> bytes | memoryview | None:
     """Read the size, the bytes, and the version before and after."""
     problem = ""
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         info = await info_of(methods, path)
         if info is None or info["type"] != "file":
             return None
@@ -116,7 +116,7 @@ async def _read_checked(
 
 
 def requested(data: bytes, start: int, end: int, size: int) -> bytes | memoryview | None:
-    """The requested bytes among those that a filesystem returned; ``None`` if they are not."""
+    """The requested bytes of those that a filesystem returned; ``None`` if they are not in it."""
     if len(data) == end - start:
         return data
     if len(data) == size:

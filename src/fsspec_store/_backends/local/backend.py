@@ -43,7 +43,7 @@ _MAX_PATH_BYTES = 4000
 class LocalBackend(Backend):
     """Regular files, by absolute paths."""
 
-    #: A single walk must see all folders above to detect links that lead back to them.
+    #: A listing detects links to folders above only if it lists these folders too.
     fans_out = False
     runs_in_place = True
     hides_missing_keys = False

@@ -29,8 +29,8 @@ __all__ = ["FolderLockedError", "folder_lock", "run_locked", "shared_lock"]
 
 T = TypeVar("T")
 
-#: Pause in seconds before the second try, and the maximum: this package holds a lock for far less,
-#: another program may hold it for any time.
+#: Pause in seconds before the second attempt, and the maximum. This package holds a lock for less,
+#: but another program may hold it for any time.
 _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.025
 
@@ -67,7 +67,7 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
     descriptors: list[int] = []
     try:
         try:
-            # A single step, see `paths`.
+            # Opened and stored in a single step: see `paths`.
             descriptors.extend(map(os.open, (folder,), (FOLDER_FLAGS,)))
             _lock(descriptors[0], folder, exclusive=exclusive)
         except PermissionError:
@@ -84,7 +84,7 @@ def folder_lock(path: str, *, exclusive: bool) -> Iterator[None]:
 
 @contextmanager
 def shared_lock(descriptor: int, folder: str) -> Iterator[None]:
-    """As `folder_lock`, for the shared lock of an open folder; its path is only for the error."""
+    """Like `folder_lock`, for the shared lock of an open folder; its path is only for the error."""
     try:
         _lock(descriptor, folder, exclusive=False)
         yield
@@ -110,7 +110,7 @@ def _lock(descriptor: int, folder: str, *, exclusive: bool) -> None:
 
 
 def _unlock(descriptor: int) -> None:
-    # Explicitly: a child that was forked meanwhile has inherited the descriptor and the lock.
+    # Not released by closing: a child that was forked meanwhile has inherited the descriptor.
     with suppress(OSError):
         if fcntl is not None:
             fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -27,7 +27,7 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
     """Read a file, or a part of it; see `Backend.read`."""
     descriptors: list[int] = []
     try:
-        # A single step, see `paths`.
+        # Opened and stored in a single step: see `paths`.
         descriptors.extend(map(os.open, (path,), (_FLAGS,)))
         descriptor = descriptors[0]
         status = os.fstat(descriptor)

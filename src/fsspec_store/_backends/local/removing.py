@@ -1,4 +1,4 @@
-"""Recursive removal by descriptors, which follows no link that replaces a folder meanwhile.
+"""Recursive removal with descriptors, so that no link that replaces a folder is followed.
 
 Each call resolves a path again: another process could replace a folder by a link, and files outside
 would be removed. A descriptor stays bound to the opened folder (``openat``, ``O_NOFOLLOW``). The

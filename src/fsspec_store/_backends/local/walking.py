@@ -69,19 +69,19 @@ def _walk(
     name_prefix: str,
     recursive: bool,
     above: frozenset[str] = frozenset(),
-    behind: set[str] | None = None,
+    targets: set[str] | None = None,
 ) -> Iterator[tuple[str, int | None]]:
-    """Files with their sizes, and (not recursive) folders that contain a file, with ``None``.
+    """Paths of files with their sizes. If not recursive, also of folders, with ``None``.
 
     A link is followed unless it leads back to a folder above it. Below a link, no folder is entered
     through two further links: ten folders that link to each other have ten million paths. ``above``
-    has the real paths of the folders above. ``behind`` has those of the targets of links below the
-    first link on the path, and is extended here.
+    has the real paths of the folders above. ``targets`` has those of the targets of links below the
+    first link on the path, and is changed in place.
     """
     # A list instead of recursion: only one folder is open at any depth.
-    waiting = [(directory, above, behind)]
-    while waiting:
-        folder, above, behind = waiting.pop()
+    pending = [(directory, above, targets)]
+    while pending:
+        folder, above, targets = pending.pop()
         here = above | {os.path.realpath(folder)}
         for entry in _entries(folder):
             if not entry.name.startswith(name_prefix) or not _is_text(entry.name):
@@ -98,22 +98,22 @@ def _walk(
                 if is_no_file(error):
                     continue
                 raise
-            inside = behind
+            inside = targets
             if entry.is_symlink():
                 target = os.path.realpath(path)
-                if target in here or (behind is not None and target in behind):
+                if target in here or (targets is not None and target in targets):
                     continue
-                inside = set() if behind is None else behind
+                inside = set() if targets is None else targets
                 inside.add(target)
             if recursive:
-                waiting.append((path + "/", here, inside))
+                pending.append((path + "/", here, inside))
             elif next(_walk(path + "/", "", True, here, inside), None) is not None:
                 yield path, None
         name_prefix = ""
 
 
 def _is_text(name: str) -> bool:
-    """Whether a key may have this name: it must be valid UTF-8."""
+    """Whether a name is valid UTF-8, as keys must be."""
     return name.isascii() or name.encode(errors="ignore").decode() == name
 
 

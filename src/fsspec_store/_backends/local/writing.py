@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 #: Errors of file systems without hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
-#: Maximum number of tries if another program removes the folder or the file meanwhile.
-_TRIES = 100
+#: Maximum number of attempts if another program removes the folder or the file meanwhile.
+_ATTEMPTS = 100
 
 # Implemented in C: they open a file and return it in a single step, see `paths`.
 _open_default = partial(os.open, mode=0o666)
@@ -51,7 +51,7 @@ class TemporaryFile(ABC, Generic[T]):
         ``shutil.rmtree`` on the folder, for example, removes the temporary file. After an error
         `discard` must be called.
         """
-        for tries_left in reversed(range(_TRIES)):
+        for attempts_left in reversed(range(_ATTEMPTS)):
             try:
                 result = self._move()
                 self.discard()
@@ -64,7 +64,7 @@ class TemporaryFile(ABC, Generic[T]):
                 os.makedirs(self._folder, exist_ok=True)
             except (FileNotFoundError, FileExistsError):
                 # Removed meanwhile, possibly during makedirs; or a broken link.
-                if not tries_left:
+                if not attempts_left:
                     raise
         reason = "the folder was removed each time it was made"
         raise FileNotFoundError(errno.ENOENT, reason, self._folder)
@@ -134,7 +134,7 @@ class Creation(TemporaryFile[bool]):
     def _move(self) -> bool:
         name = self._name or self._made(None)
         is_emptied = False
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             try:
                 os.link(name, self._path)
                 return True
@@ -173,7 +173,7 @@ def _create_in_place(path: str, data: memoryview) -> bool:
     """Create a file atomically without hard links; readers may see it before it is complete."""
     made: list[io.FileIO] = []
     try:
-        # A single step, see `paths`: only a file that this call created is removed below.
+        # Opened and stored in a single step (see `paths`): only a file of this call is removed.
         made.extend(map(io.FileIO, (path,), ("xb",)))
         with made[0] as file:
             _write_all(file, data)

@@ -1,4 +1,4 @@
-"""Several requests in one: multipart bodies, as Google Cloud Storage and Azure take them.
+"""Batches: several requests in one multipart body, as Google Cloud Storage and Azure accept them.
 
 Pure functions, no I/O.
 """

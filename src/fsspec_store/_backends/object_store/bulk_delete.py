@@ -39,7 +39,7 @@ class BulkDelete(ABC):
 
     @abstractmethod
     async def _delete_batch(self, bucket: str, names: Sequence[str]) -> Iterable[str]:
-        """Delete values by one request, and return the names that are to be deleted one by one.
+        """Delete values with one request; return the names that have to be deleted one by one.
 
         Raises
         ------
@@ -71,7 +71,7 @@ class BulkDelete(ABC):
             remaining = await self._delete_batch(bucket, names)
         except BatchesUnsupportedError as error:
             await for_each(delete, names, limit=limit)
-            # Only now: if the single requests fail too, the batch was not the cause.
+            # Only after the single requests: if they fail too, the batch was not the cause.
             await self._disable_batches(error)
         else:
             await for_each(delete, remaining, limit=limit)

@@ -1,4 +1,4 @@
-"""Reads values by `HTTPClient`. A service supplies the signed request, and checks of responses."""
+"""Reads values with `HTTPClient`. A service supplies the signed request and response checks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class HTTPReader(ValueReader[Target]):
 
     @abstractmethod
     def _is_missing(self, found: Response[ResponseBody]) -> bool:
-        """Whether there is no value, by a response with any expected status."""
+        """Whether a response with an expected status means that the value is missing."""
 
     @abstractmethod
     def _verify(self, headers: Mapping[str, str], body: memoryview) -> None:

@@ -94,7 +94,8 @@ class ValueReader(ABC, Generic[Target]):
                 if verify is not None:
                     await in_thread(verify, memory)
                 return Response(response.status, response.headers, memory)
-        # A single response is of one version. The corrupt part is unknown.
+        # The value has changed, or a part is corrupt, and it is unknown which. A single response is
+        # of one version.
         return await self._get(target, request, slot, allow_large=False)
 
 
@@ -114,7 +115,7 @@ async def read_requested_range(
     Raises
     ------
     RangeNotSatisfiableError, aiohttp.ClientPayloadError
-        As `fsspec_store._http.content_range.requested_part`.
+        See `fsspec_store._http.content_range.requested_part`.
     OSError
         When the server ignores the range, and more than 64 MiB precede it.
     """
@@ -135,7 +136,7 @@ async def read_requested_range(
 
 
 def is_version(name: str, version: str, total: int | None) -> Callable[[Mapping[str, str]], bool]:
-    """Return whether headers are those of a part of this version."""
+    """Return a function that checks whether headers are those of a part of this version."""
     # A service may ignore the condition of a request.
     return lambda headers: headers.get(name) == version and is_of_total(headers, total)
 

@@ -1,4 +1,4 @@
-"""S3 and the services that speak its protocol, as the user's s3fs is configured for them.
+"""S3 and the services that speak its protocol, with the configuration of the user's s3fs.
 
 The backend does not use s3fs's methods for reading and listing: they send a HEAD before a whole
 read and a LIST after a 404, have a directory cache, and read ``?versionId=`` in a key as a version.
@@ -29,7 +29,6 @@ from .bulk_delete import S3BulkDelete
 from .client import Client
 from .conditions import Conditions, conditions_of
 from .features import LIST_V2
-from .foreign import announces_html
 from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
 from .requests import GetObject, HeadObject, ListObjectsV2, PutObject
@@ -42,6 +41,7 @@ from .responses import (
     redact_signatures,
 )
 from .session import customer_keys
+from .unexpected_responses import announces_html
 from .uploads import S3Upload
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class S3Backend(Backend):
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
         self._client = Client(fs, settings)
-        #: Those of the endpoint, after `_probe_conditions`.
+        #: The conditions of the endpoint, known after `_probe_conditions`.
         self._conditions = Conditions()
         self._buckets = S3Buckets(self._client)
         self._reader = Reader(self._client, self._buckets, settings.reads)
@@ -274,7 +274,7 @@ class S3Backend(Backend):
         await self._client.aclose()
 
     async def _first_size(self, bucket: str, key: str) -> int | None:
-        """As `size`, from the response to a range of one byte.
+        """Like `size`, from the response to a range of one byte.
 
         Its body states whether the object or the bucket is missing, and its range the size. The
         response to a HEAD has no body, and may lack the size.

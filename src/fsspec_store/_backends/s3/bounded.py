@@ -17,7 +17,7 @@ from aiobotocore.httpsession import AIOHTTPSession
 
 from ..._core.redaction import public_url
 from ..._http.aiohttp_bodies import Watchdog, read_up_to
-from ..._http.framing import bound_framing
+from ..._http.aiohttp_framing import bound_framing
 from ..._http.messages import BodyTooLongError
 from ..._http.retry_policy import RetryPolicy
 from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError

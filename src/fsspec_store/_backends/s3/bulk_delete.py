@@ -1,4 +1,4 @@
-"""Deletes objects, by DeleteObjects where the service supports it."""
+"""Deletes objects, with DeleteObjects where the service supports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The S3 client: sends requests by the native transport where it supports them, else by s3fs.
+"""The S3 client: sends requests with the native transport where it supports them, else with s3fs.
 
 A request that the service rejects because of an optional feature is repeated without it. Requests
 are retried, and limited with those of all clients of the service.
@@ -70,7 +70,7 @@ class Client:
 
     @property
     def transports(self) -> Transports:
-        """Those of the running event loop."""
+        """The transports of the running event loop."""
         return self._transports.get()
 
     async def send(self, request: Request[T], budget: Budget | None = None) -> T:
@@ -93,7 +93,7 @@ class Client:
         """Look up expired credentials again, unless another request has done so."""
         transports = self._transports.get()
         if transports.credentials_rejected:
-            self._transports.renew(transports)
+            self._transports.replace(transports)
 
     async def send_once(self, request: Request[T], *, without: frozenset[str] | None = None) -> T:
         """Send a request in one attempt, without these features or else the unsupported ones."""
@@ -159,7 +159,7 @@ class Client:
         """
         transports = self._transports.get()
         if transports.credentials_rejected and transports.may_look_up():
-            self._transports.renew(transports)
+            self._transports.replace(transports)
             transports = self._transports.get()
         return transports
 
@@ -171,7 +171,7 @@ class Client:
         unsupported: frozenset[str],
         reason: UnexpectedResponseError,
     ) -> T:
-        """Repeat a request by s3fs, in the same attempt, after an unexpected response."""
+        """Repeat a request with s3fs, in the same attempt, after an unexpected response."""
         self.stats.requests += 1
         # It is logged.
         reason.args = (redact_signatures(hidden(str(reason), secrets_of(transports.fs))),)

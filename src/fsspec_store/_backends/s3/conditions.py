@@ -30,7 +30,7 @@ _AMAZON = re.compile(r"https?://([^/]+\.)?amazonaws\.com(\.cn)?(:\d+)?/?")
 _UNSUPPORTED = frozenset({"NotImplemented", "InvalidArgument", "InvalidRequest", "501", "400"})
 #: Some services respond with these to ``If-Match`` for a missing object.
 _MISSING = frozenset({"NoSuchKey", "404"})
-#: Number of failed probes in a row after which a service is taken to ignore a condition.
+#: Number of failed probes in a row after which a service is assumed to ignore a condition.
 _PROBES = 3
 _NO_VERSION = '"00000000000000000000000000000000"'
 

@@ -1,6 +1,6 @@
-"""The botocore session of s3fs: one credential look-up at a time, shared by all requests.
+"""The botocore session of s3fs: one credential lookup at a time, shared by all requests.
 
-botocore repeats the look-up for every client and, when a provider fails, for every waiting request.
+botocore repeats the lookup for every client and, when a provider fails, for every waiting request.
 All requests of one `Session` share one result. A new session looks up credentials again.
 """
 
@@ -26,13 +26,13 @@ _MANDATORY_REFRESH_SECONDS = 600
 
 
 class Session(aiobotocore.session.AioSession):  # type: ignore[misc]
-    """A session of one event loop whose requests share one credential look-up."""
+    """A session of one event loop whose requests share one credential lookup."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._lookup_lock = asyncio.Lock()
         self._found: tuple[Any] | None = None
-        #: The error of the last look-up, and when it ended.
+        #: The error of the last lookup, and when it ended.
         self._failure: tuple[Exception, float] | None = None
 
     async def get_credentials(self) -> Any:

@@ -53,7 +53,7 @@ _CREDENTIAL = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[\x21-\x7e]+/\d{8}/([^/]+)/s3/aws4_request, ?SignedHeaders=.+"
 )
 _WORD = re.compile(r"[\x21-\x7e]*").fullmatch
-#: Characters of a request line or header that all servers read alike.
+#: Characters of a request line or header that all servers decode identically.
 _PRINTABLE = re.compile(r"[\x20-\x7e]*").fullmatch
 
 

@@ -1,16 +1,16 @@
-"""The transport of S3 by s3fs: sends the requests that the native transport does not support."""
+"""The s3fs transport: sends the S3 requests that the native transport does not support."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..._http.aiohttp_sessions import close_now, without_own_repeats
+from ..._http.aiohttp_sessions import close_now, without_own_retries
 from . import requests
 from .bounded import bound_session
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
-from .foreign import not_s3, unreadable
 from .library_responses import result_of
+from .unexpected_responses import not_s3, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ class LibraryTransport:
         """Send a request once, without the optional features that the service rejects."""
         for session in http_sessions(self._fs):
             # s3fs creates them one by one.
-            bound_session(without_own_repeats(session))
+            bound_session(without_own_retries(session))
         method, params = request.method, self._parameters(request, unsupported)
         if isinstance(request, requests.ListObjectsV2) and LIST_V2 in unsupported:
             method = "list_objects"

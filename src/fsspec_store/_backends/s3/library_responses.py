@@ -19,8 +19,8 @@ from ..._http.retry_policy import RetryPolicy, too_slow
 from ..._http.unexpected_responses import unexpected_response
 from . import requests
 from .checksums import ChecksumError
-from .foreign import check_is_value
 from .responses import check_has_length
+from .unexpected_responses import check_is_value
 from .xml import ListPage, last_name
 
 __all__ = ["result_of"]

@@ -1,4 +1,4 @@
-"""The native transport of S3: signs and sends requests as the user's s3fs is configured to.
+"""The native transport of S3: signs and sends requests as the user configured s3fs.
 
 It supports the frequent operations, and the responses that every service sends. s3fs sends the
 requests whose configuration is unsupported, and repeats those whose response is unexpected. A
@@ -27,10 +27,10 @@ from .checksums import CHECKSUM_HEADERS, StatedChecksum, stated_checksum
 from .endpoints import METHODS, Endpoint, discover_endpoint
 from .error_responses import UnexpectedResponseError, error_of
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
-from .foreign import check_is_value
 from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_has_length
 from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
 from .supported import UnsupportedError, tls_context
+from .unexpected_responses import check_is_value
 from .xml import ListPage, delete_body, parse_delete, parse_error, parse_list
 
 if TYPE_CHECKING:

@@ -43,8 +43,8 @@ class Reader(ValueReader[tuple[str, str]]):
     async def read(
         self, target: tuple[str, str], request: ByteRequest | None = None
     ) -> Response[bytes | memoryview] | None:
-        """As `get`; ``None`` when the object is missing."""
-        # Not by `get`: this path has the fewest calls.
+        """Like `get`; ``None`` when the object is missing."""
+        # Without `get`, which would add calls to each read.
         with self._client.slot() as slot:
             get = partial(self._get_once, target, request, allow_large=True)
             response = await slot.send(get, refresh=self._client.refresh)

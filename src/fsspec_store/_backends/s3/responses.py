@@ -198,7 +198,7 @@ def redact_signatures(text: str) -> str:
 
 
 def retry_decision(error: Exception) -> RetryDecision | None:
-    """Whether and how to retry a request that failed so; ``None`` for permanent errors."""
+    """The retry decision for an error; ``None`` for permanent errors."""
     response = _response(error)
     code = response.get("Error", {}).get("Code")
     if code in _EXPIRED:

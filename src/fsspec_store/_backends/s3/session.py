@@ -50,7 +50,7 @@ class S3Filesystems:
         self._policy = policy
         self._is_native = is_native
         is_explicit = fs.anon or fs.key or "aws_access_key_id" in (fs.client_kwargs or {})
-        #: For credentials that do not come from the user's options.
+        #: For credentials that are not in the user's options.
         self._rate = None if is_explicit else LookupRate()
         self._own_config: dict[str, Any] = {
             # With botocore's default of 10 most concurrent requests would wait for a connection.

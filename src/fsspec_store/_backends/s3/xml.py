@@ -1,7 +1,7 @@
 """Parses and writes the XML of S3: pages of listings, errors and bulk deletes.
 
 Pure functions, no I/O. A document is parsed as a whole or raises ValueError: a truncated one, or
-one with another root, is never taken for a shorter result. Elements are those of the S3 API
+one with another root, is never returned as a shorter result. Elements are those of the S3 API
 Reference, and of services that add to them.
 
 Pages of listings have a fast path. A regular expression that spells out every tag extracts entries

@@ -58,7 +58,7 @@ class WebBackend(Backend):
         return self._listings.supported
 
     def check_root(self, root: str) -> str | None:
-        """Bind the backend to this root; return why no store can be there, or ``None``.
+        """Bind the backend to this root; return why it is invalid, or ``None``.
 
         A path alone does not show where the root ends: both root and key may contain ``?``.
         """

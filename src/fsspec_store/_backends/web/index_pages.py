@@ -179,7 +179,7 @@ def _is_named(name: str, texts: list[str]) -> bool:
 
 
 def _plain_child(href: str) -> tuple[str, bool] | None:
-    """As `_child`, for links that need no resolving."""
+    """Like `_child`, for links that need no resolving."""
     match = _PLAIN.fullmatch(href)
     if match is None:
         return None

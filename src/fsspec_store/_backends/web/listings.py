@@ -26,7 +26,8 @@ __all__ = ["Listings"]
 _MAX_PAGE_BYTES = 64 * 2**20
 #: A longer page is parsed in a thread.
 _LONG_PAGE = 2**16
-#: Statuses that do not show whether the server has index pages: log in, wait, or repeat.
+#: Statuses that do not show whether the server has index pages: missing credentials, throttling,
+#: transient errors.
 _INCONCLUSIVE = (401, 407, 408, 425, 429)
 
 

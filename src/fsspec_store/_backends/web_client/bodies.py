@@ -46,7 +46,7 @@ __all__ = [
 _MAX_DRAIN = 2**16
 #: Shorter bodies arrive in few chunks: joining them is faster than copying into a buffer.
 _MAX_JOINED = 2**18
-#: ``Date`` and ``Last-Modified`` have a precision of a second, and clocks of files may be late.
+#: ``Date`` and ``Last-Modified`` have a precision of a second, and file times may lag the clock.
 _MIN_AGE_SECONDS = 2
 
 
@@ -220,7 +220,7 @@ async def extract_range(body: Body, request: ByteRequest | None, *, may_repeat: 
 
 
 def supports_parts(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether the object can be read in parts that are surely of one version.
+    """Whether the object can be read in parts that are guaranteed to be of one version.
 
     This needs range support, and a strong ETag: a weak one may stay the same when bytes change
     (RFC 9110, section 8.8.1). Servers such as nginx compute ETags from the time in seconds and the
@@ -251,7 +251,7 @@ def object_size(headers: Mapping[str, str]) -> int | None:
 
 
 async def _extract_unsized(body: Body, request: ByteRequest | None) -> bytes:
-    """As `extract_range`, for a response that does not state the object's size."""
+    """Like `extract_range`, for a response that does not state the object's size."""
     if isinstance(request, SuffixByteRequest):
         part = await body.read(end=MAX_DISCARDED_BYTES + 1)
         if len(part) > MAX_DISCARDED_BYTES:

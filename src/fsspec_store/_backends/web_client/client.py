@@ -89,7 +89,7 @@ class WebClient:
         data: Payload | None = None,
         slot: Slot | None = None,
     ) -> Response[T] | None:
-        """As `once`, with retries."""
+        """Like `once`, with retries."""
         attempt = partial(
             self.once, method, path, accept=accept, receive=receive, headers=headers, data=data
         )
@@ -162,7 +162,7 @@ class WebClient:
         await self._client.aclose()
 
     def _reason(self, response: aiohttp.ClientResponse) -> bytes:
-        """Why a request failed. The body is left out: error pages may repeat signatures."""
+        """Why a request failed, without the body: error pages may repeat signatures."""
         reason = response.reason or ""
         if response.status in _ACCESS_DENIED and not self._redirects.is_trusted(response.url):
             reason += (

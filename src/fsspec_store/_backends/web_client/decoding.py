@@ -35,7 +35,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Decode the next bytes, which are not empty, in pieces, which may be."""
+        """Decode the next bytes, at least one, and yield pieces, which may be empty."""
 
     def finish(self) -> None:
         """Raise ``aiohttp.ClientPayloadError`` if the encoded body is incomplete."""

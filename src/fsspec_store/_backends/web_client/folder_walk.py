@@ -55,7 +55,7 @@ async def walk(
     OSError
         When the folders seem to be linked in a cycle.
     """
-    # Depth first: few directories of a deep tree wait.
+    # Depth first: few directories of a deep tree are pending.
     waiting = [_Folder(directory)]
     running: dict[asyncio.Task[Page], _Folder] = {}
     try:

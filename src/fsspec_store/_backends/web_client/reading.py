@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-#: Maximum number of tries if an object changes while its end is read in two requests.
-_TRIES = 3
+#: Maximum number of attempts if an object changes while its end is read in two requests.
+_ATTEMPTS = 3
 #: Responses to HEAD of servers that support only GET; 403 if the URL is signed for GET.
 _HEAD_REJECTED = (405, 501, 403)
 
@@ -89,7 +89,7 @@ class Reader(ValueReader[_Target]):
         # Some servers state no length for HEAD, or 0 for an object generated on the fly.
         size = await self._size_by_get(path)
         if response is not None and size != 0:
-            # GET states the size, HEAD does not: use only GET from now on.
+            # GET states the size, and HEAD does not: use only GET from now on.
             self._supports_head = False
         return size
 
@@ -162,7 +162,7 @@ class Reader(ValueReader[_Target]):
 
         The result is from a single response, which must state the same size.
         """
-        for _ in range(_TRIES):
+        for _ in range(_ATTEMPTS):
             part = RangeByteRequest(*bounds(request, size))
             response = await self.get(_Target(path, may_repeat=False), part)
             if response.status == 404:
@@ -175,7 +175,7 @@ class Reader(ValueReader[_Target]):
                 if now is None:
                     return None
             size = now
-        raise OSError(f"the object changed {_TRIES} times while its end was read")
+        raise OSError(f"the object changed {_ATTEMPTS} times while its end was read")
 
     async def _size_by_get(self, path: str) -> int | None:
         """The size from a request for the first byte, or by counting the bytes of the object."""

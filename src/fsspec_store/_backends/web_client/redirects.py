@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from ..._http.aiohttp_sessions import without_own_repeats
+from ..._http.aiohttp_sessions import without_own_retries
 from ..._http.origins import SCHEMES, origin_of
 from ..._runtime.threads import in_thread
 
@@ -150,7 +150,7 @@ class Redirects:
             if url.path + "/" == target.path and method != "PROPFIND":
                 raise DirectoryRedirectError
             if method not in _FOLLOWED:
-                # The body of a write is meant for the server of the store only.
+                # The body of a write must reach only the server of the store.
                 raise OSError(f"{url.origin()} redirects a {method} request, which is not followed")
             url, params = target, None
 
@@ -162,7 +162,7 @@ class Redirects:
         headers: Mapping[str, str],
         common: Mapping[str, Any],
     ) -> aiohttp.ClientResponse:
-        """Send a request to another origin; of the session only the connection pool is used."""
+        """Send a request to another origin. Only the connection pool of the session is used."""
         options = {**self._for_any_host, **common}
         sent = dict(headers)
         if options.get("proxy") is None:
@@ -179,7 +179,7 @@ class Redirects:
         cookies = _cookies_of_servers(session.cookie_jar, url)
         if cookies:
             sent["Cookie"] = cookies
-        bare = without_own_repeats(
+        bare = without_own_retries(
             aiohttp.ClientSession(
                 connector=session.connector,
                 connector_owner=False,

@@ -1,4 +1,4 @@
-"""Decoder of bodies whose head states no length (RFC 9112, sections 6.3 and 7.1). No I/O."""
+"""Decoder of bodies without a ``Content-Length`` (RFC 9112, sections 6.3 and 7.1). No I/O."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ class Connection(asyncio.BufferedProtocol):
         Raises
         ------
         ConnectionError, TimeoutError
-            As `request`.
+            See `request`.
         ValueError
             When ``sink`` has more than `unread` bytes.
         """
@@ -211,7 +211,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._finish(more=not self.unread)
             return
         if not self._expecting:
-            # Bytes without a request could be taken for the next response.
+            # Bytes without a request could be parsed as the next response.
             self.reusable = False
             # Not now: asyncio's TLS protocol is in the middle of a read.
             self._loop.call_soon(self.abort)
@@ -232,7 +232,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._chunks is not None and head is not None and head.length == UNTIL_CLOSE:
             self._finish_decoded(self._chunks, head)
         else:
-            # Fails here, because the transport would send its write buffer first.
+            # Not in `connection_lost`: the transport sends its write buffer before that.
             self._fail_broken(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -325,7 +325,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._expected.on_chunk is not None:
             self._add_chunk = self._expected.on_chunk(head.status, head.headers)
         if buffered > length:
-            # Bytes after the body could be taken for the next response.
+            # Bytes after the body could be parsed as the next response.
             self.reusable = False
             buffered = length
         if buffered:

@@ -50,6 +50,6 @@ class Deadline:
             return min(self.at, slowest)
         if self.is_slow:
             raise too_slow(received, now - self.began)
-        # A server that sends nothing more has stalled. Bytes until then prove a slow one.
+        # Without further bytes the server has stalled; with some it is too slow.
         self.is_slow = True
         return self.at

@@ -1,7 +1,7 @@
 """Parser for the head of an HTTP/1.1 response: status, headers, length of the body. No I/O.
 
-It rejects every head whose body length is ambiguous: otherwise bytes of one response could be taken
-for the next one on the same connection.
+It rejects every head whose body length is ambiguous: otherwise bytes of one response could be
+parsed as the next one on the same connection.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def parse_head(head: bytes | memoryview, *, no_body: bool) -> Head:
         if coding.lower() != "chunked":
             raise ProtocolError(f"unsupported Transfer-Encoding {coding[:_MAX_QUOTED]!r}")
         if "content-length" in headers:
-            # The rest of the body could be taken for the next response (RFC 9112, section 6.3:
+            # The rest of the body could be parsed as the next response (RFC 9112, section 6.3:
             # "ought to be handled as an error").
             raise ProtocolError("the server sent both Content-Length and Transfer-Encoding")
         # The framing of a chunked HTTP/1.0 response is not reliable (RFC 9112, section 6.1).

@@ -73,7 +73,7 @@ class Pool:
         body: memoryview | None = None,
         expected: Expected = CONTROL_RESPONSE,
     ) -> Response[ResponseBody]:
-        """Send a request and receive its response; parameters as of `Connection.request`.
+        """Send a request and receive its response; for the parameters see `Connection.request`.
 
         Raises
         ------
