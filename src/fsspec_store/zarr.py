@@ -160,7 +160,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     ) -> Sequence[tuple[int, Any]]:
         """Read many parts of one value, without ``await``. Nearby parts are fetched together.
 
-        Like `get_ranges`, with the parts of all fetches in one list.
+        See `get_ranges`. The parts of all fetches are in one list.
         """
         batches = self.sync.get_ranges(
             key,
