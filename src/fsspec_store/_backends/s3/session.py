@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import inspect
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import aiobotocore.session
@@ -28,8 +29,6 @@ from .library import http_sessions
 from .transports import Transports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fsspec import AbstractFileSystem
 
     from ..._http.retry_policy import RetryPolicy
@@ -136,15 +135,25 @@ def check_options(fs: AbstractFileSystem) -> None:
     """Check options that s3fs passes on, and that would otherwise fail at the first request.
 
     Raises `StorageOptionError` for options that neither s3fs nor the aiobotocore session or client
-    accepts, and for an endpoint that is not a URL or has a user name, which libraries would print
-    in their errors.
+    accepts, for credentials that no header can contain, and for an endpoint that is not a URL or
+    has a user name, which libraries would print in their errors.
     """
+    for name in ("client_kwargs", "config_kwargs"):
+        if not isinstance(getattr(fs, name) or {}, Mapping):
+            raise StorageOptionError(f"{name} must be a mapping of options to values")
     endpoint = endpoint_of(fs)
     if endpoint is not None and not _ENDPOINT.fullmatch(str(endpoint)):
         raise StorageOptionError(
             "endpoint_url must be http(s)://host[:port][/path], without a user name or a query; "
             "set credentials as key and secret" + endpoint_advice(str(endpoint))
         )
+    for name in ("key", "secret", "token"):
+        value = getattr(fs, name, None)
+        if value is not None and not (isinstance(value, str) and value.isprintable()):
+            raise StorageOptionError(
+                f"{name} must be text without line breaks and control characters; "
+                f"got {type(value).__name__}"
+            )
     client = set(inspect.signature(botocore.session.Session.create_client).parameters)
     refuse_unknown("client_kwargs has no", fs.client_kwargs or {}, client)
     if fs.config_kwargs:
