@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
+from aiohttp import ClientPayloadError
 from conformance import Limits, StoreConformance
 from conformance.support import MakeStore, content, put, read
 from servers.fault_proxy import Answer, fault_proxy
@@ -109,33 +110,50 @@ def multistatus(*entries: str) -> bytes:
     return f'<d:multistatus xmlns:d="DAV:">{"".join(entries)}</d:multistatus>'.encode()
 
 
+GONE = (
+    "<d:response><d:href>/dav/gone</d:href><d:status>HTTP/1.1 404 Not Found</d:status></d:response>"
+)
+
+
 def test_the_forms_of_a_response_to_propfind() -> None:
     size = "<d:getcontentlength>3</d:getcontentlength>"
     document = multistatus(
         entry("/dav/", prop="<d:resourcetype><d:collection/></d:resourcetype>"),
         entry("https://host/dav//a%20b%25", prop=size),
-        entry("/dav/no-size", prop="<d:resourcetype/>"),
-        "<d:response><d:href>/dav/gone</d:href><d:status>HTTP/1.1 404 Not Found</d:status>"
-        "</d:response>",
+        entry("//dav/no-size", prop="<d:resourcetype/>"),
+        entry("/dav/b/", prop="<d:resourcetype><d:collection/></d:resourcetype>"),
+        GONE,
+        # Neither the collection nor a member of it.
+        *map(entry, ("/dav/b/c", "/other", "/dav/..", "/dav/../x", "/", "/dav2/x")),
     )
-    assert entries_of(document) == [
-        Entry("/dav", is_collection=True, size=None),
-        Entry("/dav/a b%", is_collection=False, size=3),
-        Entry("/dav/no-size", is_collection=False, size=None),
-    ]
+    assert entries_of(document, "/dav/") == {
+        "": Entry(is_collection=True, size=None),
+        "a b%": Entry(is_collection=False, size=3),
+        "no-size": Entry(is_collection=False, size=None),
+        "b": Entry(is_collection=True, size=None),
+    }
+    assert entries_of(multistatus(GONE), "/dav/gone") == {}
 
 
 @pytest.mark.parametrize(
-    ("document", "expected"),
+    ("document", "error", "expected"),
     [
-        (b"<html>", "is not XML"),
-        (b"<html></html>", "does not speak WebDAV"),
-        (multistatus(entry("/dav/a", status="HTTP/1.1 403 Forbidden")), "does not list '/dav/a'"),
+        (b"<a/>junk", ClientPayloadError, "is not XML"),
+        (b"<html>", OSError, "does not speak WebDAV"),
+        (multistatus(entry("/dav", status="HTTP/1.1 403 Forbidden")), OSError, "list '/dav/'"),
+        (multistatus(), OSError, "no entry for '/dav/'"),
+        (
+            multistatus(entry("/"), entry("/dav/a"), entry("/other")),
+            OSError,
+            "no entry for '/dav/'",
+        ),
     ],
 )
-def test_a_response_that_is_no_listing(document: bytes, expected: str) -> None:
-    with pytest.raises(OSError, match=expected):
-        entries_of(document)
+def test_a_response_that_is_no_listing(
+    document: bytes, error: type[Exception], expected: str
+) -> None:
+    with pytest.raises(error, match=expected):
+        entries_of(document, "/dav")
 
 
 async def test_a_failed_write_leaves_no_temporary_file(

@@ -18,6 +18,7 @@ import asyncio
 import re
 import sys
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from math import ceil
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.redaction import public_url
 from ..._http.responses import StatusError, http_failure
+from ..._http.retrier import Budget
 from ..._http.retry_policy import JITTER
 from ..._runtime.concurrency import for_each
 from ..base import Backend
@@ -33,7 +35,7 @@ from ..pages import Page
 from ..temporary_names import RESERVED_NAME, is_temporary, temporary_name
 from ..web_client.folder_walk import walk
 from ..web_client.reading import Reader
-from .client import Client
+from .client import LOCK_SECONDS, Client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -50,7 +52,20 @@ _MAX_NAME_BYTES = 255
 #: Parts of ``DAV`` headers of servers that write a PUT to a temporary file and rename that.
 _WRITES_AT_ONCE = re.compile("<http://apache.org/dav/propset/fs/|nextcloud-")
 _LARGE_BYTES = 2**20
-_MAX_LOCKED_SECONDS = 10.0
+#: Responses of a gateway to a request that its server may still process.
+_OF_GATEWAYS = frozenset({502, 504, *range(520, 525)})
+
+
+@dataclass
+class _Temporary:
+    """A temporary file, and whether it must not be removed.
+
+    The file was moved, or a MOVE without a response may be processed later. Without the file rclone
+    would remove the destination of that MOVE.
+    """
+
+    path: str
+    stays: bool = False
 
 
 class WebDAVBackend(Backend):
@@ -63,7 +78,8 @@ class WebDAVBackend(Backend):
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
         self._client = Client(fs, settings)
-        self._reader = Reader(self._client, settings.reads)
+        # ETags may stay the same when bytes change: a value is never read in parts.
+        self._reader = Reader(self._client, settings.reads._replace(above=sys.maxsize))
         self._cleanup = Cleanup()
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
@@ -76,17 +92,17 @@ class WebDAVBackend(Backend):
             raise
 
     async def size(self, path: str) -> int | None:
-        found = await self._client.entries(path, 0)
-        if not found or found[0].is_collection:
+        found = (await self._client.entries(path, 0)).get("")
+        if found is None or found.is_collection:
             return None
         # The property is optional (section 15.4).
-        return found[0].size if found[0].size is not None else await self._reader.size(path)
+        return found.size if found.size is not None else await self._reader.size(path)
 
     async def write(self, path: str, data: memoryview) -> None:
         if _WRITES_AT_ONCE.search(await self._client.compliance()):
             await self._put(path, data)
         else:
-            await self._put_and_move(path, data, self._move)
+            await self._put_and_move(path, data, partial(self._move, data))
 
     async def create(self, path: str, data: memoryview) -> bool:
         if "2" not in re.split("[ ,]+", await self._client.compliance()):
@@ -121,16 +137,12 @@ class WebDAVBackend(Backend):
     async def _list_folder(self, directory: str) -> Page:
         """The direct children of a directory, with full paths."""
         # Many servers refuse to list all descendants at once (section 9.1).
-        base = self._client.base
-        below = [
-            entry._replace(path=entry.path.removeprefix(base))
-            for entry in await self._client.entries(directory, 1) or ()
-            if entry.path != (base + directory)[:-1]
-        ]
-        files = [(entry.path, entry.size) for entry in below if not entry.is_collection]
+        found = await self._client.entries(directory, 1)
+        below = [(directory + name, entry) for name, entry in found.items() if name]
+        files = [(path, entry.size) for path, entry in below if not entry.is_collection]
         return Page(
             [file for file in files if not is_temporary(file[0])],
-            [entry.path for entry in below if entry.is_collection],
+            [path for path, entry in below if entry.is_collection],
             [path for path, _ in files if is_temporary(path)],
         )
 
@@ -143,21 +155,16 @@ class WebDAVBackend(Backend):
         return True
 
     async def _make_room(self, path: str) -> bool:
-        """Remove an empty collection in the place of a key; ``False`` if the key exists.
-
-        It is renamed first: a file that is written in the meantime is not removed with it.
-        """
+        """Remove an empty collection in the place of a key; ``False`` if the key exists."""
         found = await self._client.is_collection(path)
-        if not found:
-            return found is None
-        if await self._is_empty(path):
-            moved = _beside(path)
-            await self._client.move(f"{path}/", f"{moved}/")
-            if await self._is_empty(moved):
-                await self._client.delete(f"{moved}/")
-                return True
-            await self._client.move(f"{moved}/", f"{path}/")
-        raise IsADirectoryError(f"{path!r} is a collection of the server, with keys below")
+        if found and await self._is_empty(path):
+            # Removes also a file that is written meanwhile. Renaming the collection instead hides
+            # its keys, if the program is killed.
+            await self._client.delete(f"{path}/")
+            return True
+        if found:
+            raise IsADirectoryError(f"{path!r} is a collection of the server, with keys below")
+        return found is None
 
     async def _put(self, path: str, data: memoryview) -> None:
         collection = path.rpartition("/")[0]
@@ -171,53 +178,80 @@ class WebDAVBackend(Backend):
                 raise NotADirectoryError(f"a part of the path of {path!r} is a file")
 
     async def _put_and_move(
-        self, path: str, data: memoryview, move: Callable[[str, str], Awaitable[bool]]
+        self, path: str, data: memoryview, move: Callable[[_Temporary, str], Awaitable[bool]]
     ) -> bool:
         """Write a temporary file, which is removed unless ``move(temporary, path)`` is true."""
-        temporary = _beside(path)
-        is_moved = False
+        temporary = _Temporary(_beside(path))
         try:
-            await self._put(temporary, data)
-            is_moved = await move(temporary, path)
+            await self._put(temporary.path, data)
+            temporary.stays = is_moved = await move(temporary, path)
             return is_moved
         finally:
-            if not is_moved:
-                delete = partial(self._client.delete, temporary)
+            if not temporary.stays:
+                delete = partial(self._client.delete, temporary.path)
                 await self._cleanup.run(delete, sys.exception())
 
-    async def _move(self, source: str, path: str) -> bool:
+    async def _move(self, data: memoryview, temporary: _Temporary, path: str) -> bool:
         """Rename a temporary file, and replace a key, but no collection."""
-        if not await self._client.move(source, path):
+
+        async def replace() -> None:
+            if temporary.stays:
+                if await self._client.is_moved(temporary.path, path):
+                    return
+                # The earlier request, which may be processed later, moves the same value.
+                again = _beside(path)
+                if not await self._client.put_once(again, data):
+                    raise FileNotFoundError(f"the collection of {path!r} was removed")
+                temporary.path = again
+            temporary.stays = True
+            try:
+                await self._client.move_once(temporary.path, path, "T")
+            except StatusError as error:
+                temporary.stays = error.response.status in _OF_GATEWAYS
+                raise
+
+        if not await self._client.move(temporary.path, path):
             await self._make_room(path)
-            await self._client.move(source, path, "T")
+            await self._client.retry(replace)
         return True
 
-    async def _move_locked(self, source: str, path: str) -> bool:
+    async def _move_locked(self, temporary: _Temporary, path: str) -> bool:
         """Rename a temporary file under a lock; ``False`` if the key exists."""
+        source, client = temporary.path, self._client
         lock = _beside(path, blake2b(path.encode(), digest_size=8).hexdigest())
-        seconds = min(self.settings.policy.timeout, _MAX_LOCKED_SECONDS)
+        timeout = self.settings.policy.timeout
+        # The lock expires later, also if the server gives the MOVE no time.
+        seconds = min(timeout, LOCK_SECONDS / 1.5)
         clock = asyncio.get_running_loop().time
+        # After the end of a lock whose response was lost.
         give_up = clock() + 3 * seconds
         while True:
-            token = None
+            token, error = None, None
+            budget = Budget()
+            # No retry starts after the time of the lock.
+            budget.elapsed = 2 * timeout - seconds
             try:
-                # A lock expires later, and one whose response was lost before `give_up`.
                 async with asyncio.timeout(seconds):
-                    token = await self._client.lock(lock, ceil(1.5 * seconds))
-                    if token and await self._client.move(source, path):
+                    token = await client.lock(lock, ceil(1.5 * seconds), budget)
+                    if token and await client.move(source, path, budget):
                         return True
-            except TimeoutError:
-                # The server may have moved the file, with its response lost.
-                if await self._client.is_collection(source) is None:
-                    return True
+            except (FileNotFoundError, TimeoutError) as failed:
+                error = failed
             finally:
                 if token:
-                    unlock = partial(self._client.unlock, lock, token)
+                    unlock = partial(client.unlock, lock, token)
                     await self._cleanup.run(unlock, sys.exception())
             if not await self._make_room(path):
-                return False
+                # An earlier request may have moved the file.
+                return await client.retry(partial(client.is_moved, source, path))
+            if isinstance(error, FileNotFoundError):
+                raise error
             if clock() > give_up:
-                raise TimeoutError("the key is locked by another writer, or the server is too slow")
+                raise TimeoutError(
+                    f"no response to LOCK and MOVE within {seconds:g} s"
+                    if error
+                    else "another writer holds the lock of the key"
+                ) from error
             await asyncio.sleep(JITTER.uniform(0.05, 0.2))
 
     def check_path(self, path: str) -> str | None:
