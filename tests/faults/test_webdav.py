@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 from contextlib import nullcontext
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
-from conformance.support import MakeStore, buf, listed, put, read
+from conformance.support import MakeStore, buf, content, listed, put, read
 from proxied import OnApache, OnRclone, OnWsgidav
 from servers.fault_proxy import Answer, Fault, FaultProxy, Plan, the_first
 from servers.webdav import WebDAVEndpoint
@@ -152,6 +153,18 @@ class TestRclone(OnRclone, LockRules, ResponseRules, WriteFaultConformance):
     protocol = Protocol(
         deletes_by="DELETE", commits=lambda method, target, headers: method == "MOVE"
     )
+
+    async def test_a_large_value_is_read_in_one_request(
+        self, make_store: MakeStore, proxy: FaultProxy, endpoint: WebDAVEndpoint
+    ) -> None:
+        store = make_store(large_value_bytes=1, part_bytes=2**16)
+        data = content(2**20)
+        await put(store, "a", data=data)
+        # As of a server with a strong ETag.
+        os.utime(endpoint.folder / store.path / "a", (1e9, 1e9))
+        with proxy.watching() as seen:
+            assert await read(store, "a") == data
+        assert [each.method for each in seen] == ["GET"]
 
     async def test_a_move_that_does_not_replace_is_an_error(
         self, make_store: MakeStore, proxy: FaultProxy, endpoint: WebDAVEndpoint

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
+from base64 import b64encode
 from collections.abc import Iterator
+from traceback import format_exception
 from typing import Any, ClassVar
+from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import pytest
 from aiohttp import ClientPayloadError
 from conformance import Limits, StoreConformance
-from conformance.support import MakeStore, content, put, read
+from conformance.support import MakeStore, collect, content, put, read
 from servers.fault_proxy import Answer, fault_proxy
 from servers.webdav import WebDAVEndpoint
 
@@ -91,8 +96,11 @@ BASE = "https://cloud.example.org/dav"
         ({"token": "x" * 20}, "did you mean headers="),
         ({"base_url": "cloud.example.org"}, "base_url must be an http or https URL"),
         ({"base_url": f"{BASE}?token=1"}, "and no query"),
+        ({"verify": "/no/ca.pem"}, "verify: no such file or directory: '/no/ca.pem'"),
+        ({"cert": ("/no/c.pem", "/k")}, "cert: no such file or directory: '/no/c.pem'"),
+        ({"headers": {"a": "b\r\nc: d"}}, "headers must be a mapping .* without line breaks"),
     ],
-    ids=["auth", "event_hooks", "token", "base_url", "query"],
+    ids=["auth", "event_hooks", "token", "base_url", "query", "verify", "cert", "headers"],
 )
 def test_options_that_cannot_be_carried_over(options: Any, expected: str) -> None:
     with pytest.raises(StorageOptionError, match=expected):
@@ -154,6 +162,64 @@ def test_a_response_that_is_no_listing(
 ) -> None:
     with pytest.raises(error, match=expected):
         entries_of(document, "/dav")
+
+
+PASSWORD = "pass/w0rd+of&him"
+
+
+@pytest.mark.parametrize("form", ["auth", "userinfo", "proxy"])
+async def test_an_error_contains_no_password(
+    rclone_webdav_endpoint: WebDAVEndpoint, form: str
+) -> None:
+    quoted = quote(PASSWORD, safe="")
+    pair = b64encode(f"anna:{PASSWORD}".encode()).decode()
+    with fault_proxy(rclone_webdav_endpoint.url) as proxy:
+        given = proxy.url.replace("://", f"://anna:{quoted}@")
+        options = {
+            "auth": {"base_url": proxy.url, "auth": ("anna", PASSWORD)},
+            "userinfo": {"base_url": given},
+            "proxy": {"base_url": "http://dav.example.org", "proxy": given},
+        }[form]
+        text = f"HTTP/1.1 500 {escape(PASSWORD)} {quoted} {pair}"
+        proxy.plan = lambda method, target, headers: Answer(
+            207,
+            {},
+            multistatus(f"<d:response><d:href>/a</d:href><d:status>{text}</d:status></d:response>"),
+        )
+        async with FsspecStore.from_url("webdav://a", options) as store:
+            with pytest.raises(BackendError, match=r"does not list.*500 \*\*\*") as caught:
+                await collect(store.list())
+    shown = "".join(format_exception(caught.value))
+    assert not any(secret in shown for secret in (PASSWORD, quoted, pair))
+
+
+@pytest.mark.parametrize("how", ["close", "aclose"])
+async def test_a_request_of_a_store_that_is_closed_is_an_error(
+    rclone_webdav_endpoint: WebDAVEndpoint, how: str
+) -> None:
+    for rounds in range(20):
+        store = FsspecStore.from_url("webdav://closed", rclone_webdav_endpoint.storage_options())
+        writing = asyncio.create_task(put(store, "a"))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await store.aclose() if how == "aclose" else store.close()
+        error = (await asyncio.gather(writing, return_exceptions=True))[0]
+        assert error is None or isinstance(error, RuntimeError), error
+        await store.aclose()
+
+
+@pytest.mark.parametrize(("status", "expected"), [(409, "base_url"), (423, "try again later")])
+async def test_an_error_names_the_server_and_what_to_do(
+    rclone_webdav_endpoint: WebDAVEndpoint, status: int, expected: str
+) -> None:
+    with fault_proxy(rclone_webdav_endpoint.url) as proxy:
+        proxy.plan = lambda method, target, headers: (
+            Answer(status) if method == "PROPFIND" else None
+        )
+        options = dataclasses.replace(rclone_webdav_endpoint, url=proxy.url).storage_options()
+        async with FsspecStore.from_url("webdav://a", options, retries=0) as store:
+            with pytest.raises(BackendError, match=f"{proxy.url}: status {status}.*{expected}"):
+                await store.delete("a")
 
 
 async def test_a_failed_write_leaves_no_temporary_file(

@@ -55,6 +55,13 @@ _LARGE_BYTES = 2**20
 #: Responses of a gateway to a request that its server may still process.
 _OF_GATEWAYS = frozenset({502, 504, *range(520, 525)})
 
+_IS_LOCKED = "; another program holds a lock: try again later"
+_ADVICE = {
+    409: "; a folder above is missing, or is a file: check base_url and the key",
+    423: _IS_LOCKED,
+    424: _IS_LOCKED,
+}
+
 
 @dataclass
 class _Temporary:
@@ -175,7 +182,7 @@ class WebDAVBackend(Backend):
             await self._make_room(path)
             await self._client.make_collection(collection)
             if not await self._client.put(path, data):
-                raise NotADirectoryError(f"a part of the path of {path!r} is a file")
+                raise NotADirectoryError(f"a folder of {path!r} is a file, or base_url is missing")
 
     async def _put_and_move(
         self, path: str, data: memoryview, move: Callable[[_Temporary, str], Awaitable[bool]]
@@ -262,6 +269,13 @@ class WebDAVBackend(Backend):
 
     def failure(self, error: Exception) -> Failure:
         return http_failure(error)
+
+    def reason(self, error: Exception) -> str:
+        status = error.response.status if isinstance(error, StatusError) else 0
+        return f"{self._client.location.url}: {super().reason(error)}{_ADVICE.get(status, '')}"
+
+    def secrets(self) -> set[str]:
+        return super().secrets() | self._client.secrets
 
     def close(self) -> None:
         self._cleanup.close()

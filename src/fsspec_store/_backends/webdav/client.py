@@ -11,6 +11,7 @@ from xml.etree.ElementTree import ParseError
 
 from aiohttp import ClientPayloadError
 
+from ..._core.redaction import request_secrets
 from ..._http.content_range import stated_size
 from ..._http.origins import origin_of
 from ..._http.parsing import parse_xml, parsed
@@ -72,13 +73,15 @@ class Client(WebClient):
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         url, http = check_options(fs)
-        #: Path of the base URL, with ``/`` at its end.
-        self.base = url.path.rstrip("/") + "/"
         self._compliance: str | None = None
         location = Location("", str(url.with_user(None)).rstrip("/"), "")
         service = f"{url.scheme}://{url.host}:{url.port}"
         options = request_options(http)
-        redirects = Redirects(url, {origin_of(url)}, options.pop("headers"), options)
+        headers = options.pop("headers")
+        #: Credentials, which a response may repeat.
+        self.secrets = request_secrets(str(url), headers)
+        self.secrets |= request_secrets(str(options["proxy"]), {})
+        redirects = Redirects(url, {origin_of(url)}, headers, options)
         super().__init__(http, service, location, redirects, settings, _retry_decision)
 
     async def compliance(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import ssl
 from base64 import b64encode
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from ..option_names import WEBDAV4
 from ..options import refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from fsspec import AbstractFileSystem
 
@@ -31,11 +32,17 @@ _KNOWN = {"auth", "base_url", "cert", "cookies", "headers", "proxy", "trust_env"
 _REPLACED = {"chunk_size", "follow_redirects", "limits", "max_redirects", "retry", "timeout"}
 
 
-def check_names(cls: type[Any], given: Iterable[str]) -> None:
-    """Refuse unknown options of webdav4, by name."""
+def check_names(cls: type[Any], given: Mapping[str, Any]) -> None:
+    """Refuse unknown options of webdav4, and files that do not exist."""
     # A class of another package may accept options without naming them.
     if cls.__module__.partition(".")[0] == "webdav4":
         refuse_unknown("a store on WebDAV takes no option", given, _KNOWN | _REPLACED, WEBDAV4)
+    for name in ("verify", "cert"):
+        files = given.get(name)
+        # The third one is a password.
+        for file in files[:2] if isinstance(files, (tuple, list)) else [files]:
+            if isinstance(file, (str, PathLike)) and not Path(file).exists():
+                raise StorageOptionError(f"{name}: no such file or directory: {str(file)!r}")
 
 
 def check_options(fs: AbstractFileSystem) -> tuple[URL, HTTPFileSystem]:
@@ -81,5 +88,5 @@ def _tls(verify: Any, cert: Any) -> ssl.SSLContext:
     else:
         context = ssl.create_default_context(cafile=verify)
     if cert is not None:
-        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+        context.load_cert_chain(*(cert if isinstance(cert, (tuple, list)) else (cert,)))
     return context
