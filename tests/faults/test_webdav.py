@@ -112,7 +112,7 @@ class ResponseRules:
                     lambda: store.clear(),
                     lambda: listed(store.list()),
                 ):
-                    with pytest.raises(BackendError, match="may belong to another request"):
+                    with pytest.raises(BackendError, match="may belong to another path"):
                         await use()
             assert {each.method for each in seen} == {"PROPFIND"}
 

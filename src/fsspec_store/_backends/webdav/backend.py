@@ -1,15 +1,12 @@
 """WebDAV servers, by RFC 4918. webdav4's filesystem supplies the configuration only.
 
-Most servers write a PUT in place: readers see half of a value. A value is therefore written under a
-temporary name beside the key and moved. Apache and Nextcloud do the same for each PUT.
+A value is written under a temporary name and moved: most servers write a PUT in place. A key is
+removed or replaced only after a PROPFIND shows that it is no collection, of which DELETE and MOVE
+remove all that is below.
 
-DELETE and MOVE also apply to a collection with all that is below it (sections 9.6 and 9.9): a key
-is removed or replaced only after a PROPFIND shows that it is a file.
-
-A key is created under an exclusive lock (section 7): servers check ``If-None-Match: *`` and
-``Overwrite: F`` before they write, and two requests at the same time may both succeed. A lock of a
-missing file creates an empty one (section 7.3), so that the locked file is not the key, but has a
-temporary name that follows from the key.
+A key is created under an exclusive lock: servers check ``Overwrite: F`` before they write. A lock
+of a missing file creates an empty one (section 7.3). The locked file is therefore not the key, but
+has a temporary name that follows from the key.
 """
 
 from __future__ import annotations
@@ -24,7 +21,6 @@ from hashlib import blake2b
 from math import ceil
 from typing import TYPE_CHECKING
 
-from ..._core.redaction import public_url
 from ..._http.responses import StatusError, http_failure
 from ..._http.retrier import Budget
 from ..._http.retry_policy import JITTER
@@ -54,21 +50,17 @@ _WRITES_AT_ONCE = re.compile("<http://apache.org/dav/propset/fs/|nextcloud-")
 _LARGE_BYTES = 2**20
 #: Responses of a gateway to a request that its server may still process.
 _OF_GATEWAYS = frozenset({502, 504, *range(520, 525)})
-
-_IS_LOCKED = "; another program holds a lock: try again later"
 _ADVICE = {
     409: "; a folder above is missing, or is a file: check base_url and the key",
-    423: _IS_LOCKED,
-    424: _IS_LOCKED,
+    **dict.fromkeys((423, 424), "; another program holds a lock: try again later"),
 }
 
 
 @dataclass
 class _Temporary:
-    """A temporary file, and whether it must not be removed.
+    """A temporary file, and whether it was moved, or a MOVE of it may be processed later.
 
-    The file was moved, or a MOVE without a response may be processed later. Without the file rclone
-    would remove the destination of that MOVE.
+    If the file is removed then, rclone removes the destination of the MOVE.
     """
 
     path: str
@@ -99,11 +91,11 @@ class WebDAVBackend(Backend):
             raise
 
     async def size(self, path: str) -> int | None:
-        found = (await self._client.entries(path, 0)).get("")
-        if found is None or found.is_collection:
+        found = await self._client.entries(path, 0)
+        if "" not in found:
             return None
         # The property is optional (section 15.4).
-        return found.size if found.size is not None else await self._reader.size(path)
+        return found[""] if found[""] is not None else await self._reader.size(path)
 
     async def write(self, path: str, data: memoryview) -> None:
         if _WRITES_AT_ONCE.search(await self._client.compliance()):
@@ -124,9 +116,9 @@ class WebDAVBackend(Backend):
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         if is_root:
-            page = await self._list_folder(directory)
-            paths = [path for path, _ in page.objects] + [f"{path}/" for path in page.prefixes]
-            await for_each(self._client.delete, [*paths, *page.temporary], limit=limit)
+            found = await self._client.entries(directory, 1)
+            paths = [directory + name for name in found if name.strip("/")]
+            await for_each(self._client.delete, paths, limit=limit)
         elif await self._client.is_collection(directory):
             await self._client.delete(directory)
 
@@ -138,40 +130,32 @@ class WebDAVBackend(Backend):
             name_prefix,
             recursive=recursive,
             list_folder=self._list_folder,
-            url_of=lambda path: public_url(self._client.location.url_of(path)),
+            url_of=self._client.location.url_of,
         )
 
     async def _list_folder(self, directory: str) -> Page:
         """The direct children of a directory, with full paths."""
         # Many servers refuse to list all descendants at once (section 9.1).
         found = await self._client.entries(directory, 1)
-        below = [(directory + name, entry) for name, entry in found.items() if name]
-        files = [(path, entry.size) for path, entry in below if not entry.is_collection]
+        below = [(directory + name, size) for name, size in found.items() if name.strip("/")]
+        files = [each for each in below if not each[0].endswith("/")]
         return Page(
-            [file for file in files if not is_temporary(file[0])],
-            [path for path, entry in below if entry.is_collection],
+            [each for each in files if not is_temporary(each[0])],
+            [path[:-1] for path, _ in below if path.endswith("/")],
             [path for path, _ in files if is_temporary(path)],
         )
-
-    async def _is_empty(self, path: str) -> bool:
-        """Whether there is no file below a collection."""
-        async with aclosing(self.pages(f"{path}/", "", recursive=True)) as pages:
-            async for page in pages:
-                if page.objects or page.temporary:
-                    return False
-        return True
 
     async def _make_room(self, path: str) -> bool:
         """Remove an empty collection in the place of a key; ``False`` if the key exists."""
         found = await self._client.is_collection(path)
-        if found and await self._is_empty(path):
-            # Removes also a file that is written meanwhile. Renaming the collection instead hides
-            # its keys, if the program is killed.
-            await self._client.delete(f"{path}/")
-            return True
         if found:
-            raise IsADirectoryError(f"{path!r} is a collection of the server, with keys below")
-        return found is None
+            async with aclosing(self.pages(f"{path}/", "", recursive=True)) as pages:
+                async for page in pages:
+                    if page.objects or page.temporary:
+                        raise IsADirectoryError(f"{path!r} is a collection, with keys below")
+            # A file that is written meanwhile is lost. Renamed first, it might never be found.
+            await self._client.delete(f"{path}/")
+        return found is not False
 
     async def _put(self, path: str, data: memoryview) -> None:
         collection = path.rpartition("/")[0]
@@ -200,26 +184,33 @@ class WebDAVBackend(Backend):
 
     async def _move(self, data: memoryview, temporary: _Temporary, path: str) -> bool:
         """Rename a temporary file, and replace a key, but no collection."""
+        client = self._client
+        in_doubt = False
 
-        async def replace() -> None:
-            if temporary.stays:
-                if await self._client.is_moved(temporary.path, path):
-                    return
+        async def attempt(overwrite: str) -> bool:
+            nonlocal in_doubt
+            if in_doubt and await client.is_moved(temporary.path, path):
+                return True
+            if in_doubt and overwrite == "T":
                 # The earlier request, which may be processed later, moves the same value.
                 again = _beside(path)
-                if not await self._client.put_once(again, data):
+                if not await client.put_once(again, data):
                     raise FileNotFoundError(f"the collection of {path!r} was removed")
-                temporary.path = again
-            temporary.stays = True
+                temporary.path, in_doubt = again, False
+            was_in_doubt, in_doubt = in_doubt, True
+            temporary.stays = overwrite == "T"
             try:
-                await self._client.move_once(temporary.path, path, "T")
+                is_moved = await client.move(temporary.path, path, overwrite)
             except StatusError as error:
-                temporary.stays = error.response.status in _OF_GATEWAYS
+                in_doubt = was_in_doubt or error.response.status in _OF_GATEWAYS
+                temporary.stays &= in_doubt
                 raise
+            in_doubt = was_in_doubt
+            return is_moved
 
-        if not await self._client.move(temporary.path, path):
+        if not await client.retry(partial(attempt, "F")):
             await self._make_room(path)
-            await self._client.retry(replace)
+            await client.retry(partial(attempt, "T"))
         return True
 
     async def _move_locked(self, temporary: _Temporary, path: str) -> bool:
@@ -227,23 +218,23 @@ class WebDAVBackend(Backend):
         source, client = temporary.path, self._client
         lock = _beside(path, blake2b(path.encode(), digest_size=8).hexdigest())
         timeout = self.settings.policy.timeout
-        # The lock expires later, also if the server gives the MOVE no time.
         seconds = min(timeout, LOCK_SECONDS / 1.5)
         clock = asyncio.get_running_loop().time
-        # After the end of a lock whose response was lost.
         give_up = clock() + 3 * seconds
         while True:
-            token, error = None, None
-            budget = Budget()
-            # No retry starts after the time of the lock.
+            token, budget = None, Budget()
+            problem = "another writer holds the lock of the key"
+            # No retry starts after `seconds`.
             budget.elapsed = 2 * timeout - seconds
             try:
+                # The lock expires later, and one whose response was lost before `give_up`.
                 async with asyncio.timeout(seconds):
                     token = await client.lock(lock, ceil(1.5 * seconds), budget)
-                    if token and await client.move(source, path, budget):
+                    move = partial(client.move, source, path, "F")
+                    if token and await client.retry(move, budget=budget):
                         return True
-            except (FileNotFoundError, TimeoutError) as failed:
-                error = failed
+            except TimeoutError:
+                problem = f"no response within {seconds:g} s"
             finally:
                 if token:
                     unlock = partial(client.unlock, lock, token)
@@ -251,14 +242,8 @@ class WebDAVBackend(Backend):
             if not await self._make_room(path):
                 # An earlier request may have moved the file.
                 return await client.retry(partial(client.is_moved, source, path))
-            if isinstance(error, FileNotFoundError):
-                raise error
             if clock() > give_up:
-                raise TimeoutError(
-                    f"no response to LOCK and MOVE within {seconds:g} s"
-                    if error
-                    else "another writer holds the lock of the key"
-                ) from error
+                raise TimeoutError(problem)
             await asyncio.sleep(JITTER.uniform(0.05, 0.2))
 
     def check_path(self, path: str) -> str | None:

@@ -83,10 +83,9 @@ def _tls(verify: Any, cert: Any) -> ssl.SSLContext:
         context = ssl.create_default_context()
         context.check_hostname = verify
         context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
-    elif Path(verify).is_dir():
-        context = ssl.create_default_context(capath=verify)
     else:
-        context = ssl.create_default_context(cafile=verify)
+        kind = "capath" if Path(verify).is_dir() else "cafile"
+        context = ssl.create_default_context(**{kind: verify})
     if cert is not None:
         context.load_cert_chain(*(cert if isinstance(cert, (tuple, list)) else (cert,)))
     return context
