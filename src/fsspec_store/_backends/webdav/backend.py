@@ -231,12 +231,12 @@ class WebDAVBackend(Backend):
                 async with asyncio.timeout(seconds):
                     token = await client.lock(lock, ceil(1.5 * seconds), budget)
                     move = partial(client.move, source, path, "F")
-                    if token and await client.retry(move, budget=budget):
+                    if token is not None and await client.retry(move, budget=budget):
                         return True
             except TimeoutError:
                 problem = f"no response within {seconds:g} s"
             finally:
-                if token:
+                if token is not None:
                     unlock = partial(client.unlock, lock, token)
                     await self._cleanup.run(unlock, sys.exception())
             if not await self._make_room(path):

@@ -53,27 +53,21 @@ def check_options(fs: AbstractFileSystem) -> tuple[URL, HTTPFileSystem]:
     url = URL(str(options.get("base_url")))
     if url.scheme not in ("http", "https") or not url.host or url.raw_query_string:
         raise StorageOptionError("base_url must be an http or https URL with a host, and no query")
-    more: dict[str, Any] = {
-        "headers": dict(options.get("headers") or {}),
-        "proxy": options.get("proxy"),
-    }
+    headers = dict(options.get("headers") or {})
     auth = options.get("auth")
     if isinstance(auth, (tuple, list)) and len(auth) == 2:
         pair = b64encode(f"{auth[0]}:{auth[1]}".encode()).decode()
-        more["headers"]["Authorization"] = f"Basic {pair}"
+        headers["Authorization"] = f"Basic {pair}"
     elif auth is not None:
         raise StorageOptionError(
             f"auth must be (user, password), got {type(auth).__name__}; for a token write "
             "headers={'Authorization': 'Bearer ...'}"
         )
     verify, cert = options.get("verify", True), options.get("cert")
-    if verify is not True or cert is not None:
-        more["ssl"] = _tls(verify, cert)
+    tls = {} if verify is True and cert is None else {"ssl": _tls(verify, cert)}
     client = {"trust_env": options.get("trust_env", True), "cookies": options.get("cookies")}
-    http = HTTPFileSystem(
-        client_kwargs=client, asynchronous=True, skip_instance_cache=True, encoded=True, **more
-    )
-    return url, http
+    more = {"headers": headers, "proxy": options.get("proxy"), "client_kwargs": client} | tls
+    return url, HTTPFileSystem(asynchronous=True, skip_instance_cache=True, encoded=True, **more)
 
 
 def _tls(verify: Any, cert: Any) -> ssl.SSLContext:
