@@ -184,8 +184,7 @@ class WebDAVBackend(Backend):
 
     async def _move(self, data: memoryview, temporary: _Temporary, path: str) -> bool:
         """Rename a temporary file, and replace a key, but no collection."""
-        client = self._client
-        in_doubt = False
+        client, in_doubt = self._client, False
 
         async def attempt(overwrite: str) -> bool:
             nonlocal in_doubt
@@ -197,16 +196,14 @@ class WebDAVBackend(Backend):
                 if not await client.put_once(again, data):
                     raise FileNotFoundError(f"the collection of {path!r} was removed")
                 temporary.path, in_doubt = again, False
-            was_in_doubt, in_doubt = in_doubt, True
             temporary.stays = overwrite == "T"
             try:
-                is_moved = await client.move(temporary.path, path, overwrite)
-            except StatusError as error:
-                in_doubt = was_in_doubt or error.response.status in _OF_GATEWAYS
+                return await client.move(temporary.path, path, overwrite)
+            except Exception as error:
+                status = error.response.status if isinstance(error, StatusError) else None
+                in_doubt = in_doubt or status is None or status in _OF_GATEWAYS
                 temporary.stays &= in_doubt
                 raise
-            in_doubt = was_in_doubt
-            return is_moved
 
         if not await client.retry(partial(attempt, "F")):
             await self._make_room(path)

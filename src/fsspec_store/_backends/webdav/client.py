@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -50,8 +51,6 @@ _EXCLUSIVE = (
 )
 #: Responses to the release of a lock that is released already.
 _RELEASED = (*_DONE, 400, 403, 409, 412, 423)
-#: wsgidav cuts the decoded destination of a MOVE off at these characters.
-_CUT_OFF = frozenset("?;")
 
 
 class Client(WebClient):
@@ -91,15 +90,14 @@ class Client(WebClient):
 
     async def delete(self, path: str) -> None:
         """Remove a file, or a collection and all below it (section 9.6)."""
-        clock = asyncio.get_running_loop().time
-        give_up = clock() + LOCK_SECONDS
+        # A store whose response to LOCK was lost leaves a lock, which expires.
+        give_up = time.monotonic() + LOCK_SECONDS
         while True:
             try:
                 await self.send("DELETE", path, accept=_DONE, receive=_done)
                 return
             except StatusError as error:
-                # A store whose response to LOCK was lost leaves a lock, which expires.
-                if error.response.status not in _LOCKED or clock() > give_up:
+                if error.response.status not in _LOCKED or time.monotonic() > give_up:
                     raise
             await asyncio.sleep(JITTER.uniform(0.5, 1))
 
@@ -131,7 +129,8 @@ class Client(WebClient):
         response = await self.once("MOVE", source, accept=accept, receive=_done, headers=headers)
         if response is None:
             raise FileNotFoundError(f"the temporary file of {target!r} was removed")
-        if _CUT_OFF.intersection(target) and not await self._entries(target, 0):
+        # wsgidav cuts the destination off at these characters.
+        if {"?", ";"}.intersection(target) and not await self._entries(target, 0):
             raise OSError(f"the server takes {target!r} for another name")
         return response.status in _DONE
 
@@ -190,17 +189,11 @@ def entries_of(document: bytes, path: str) -> dict[str, int | None]:
 
     The name of the path is ``""``. Names of collections end in ``/``. What is missing, and what a
     server lists elsewhere, is left out. A size is ``None`` if it is not stated.
-
-    Raises
-    ------
-    aiohttp.ClientPayloadError
-        When the document breaks off, as of rclone when a listed file is removed.
-    OSError
-        When the response belongs to another path, or states an error.
     """
     try:
         root = parse_xml(document)
     except (ParseError, LookupError) as error:
+        # Also of rclone when a listed file is removed: the request is retried.
         raise ClientPayloadError(f"the response to PROPFIND is not XML: {error}") from None
     own, is_of_path = _path(path), False
     found: dict[str, int | None] = {}
