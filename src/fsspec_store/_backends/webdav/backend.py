@@ -159,13 +159,14 @@ class WebDAVBackend(Backend):
 
     async def _put(self, path: str, data: memoryview) -> None:
         collection = path.rpartition("/")[0]
+        put = partial(self._client.retry, partial(self._client.put, path, data))
         if data.nbytes > _LARGE_BYTES:
             # Without the collection the value is sent twice, or the server closes the connection.
             await self._client.make_collection(collection)
-        if not await self._client.put(path, data):
+        if not await put():
             await self._make_room(path)
             await self._client.make_collection(collection)
-            if not await self._client.put(path, data):
+            if not await put():
                 raise NotADirectoryError(f"a folder of {path!r} is a file, or base_url is missing")
 
     async def _put_and_move(
@@ -193,7 +194,7 @@ class WebDAVBackend(Backend):
             if in_doubt and overwrite == "T":
                 # The earlier request, which may be processed later, moves the same value.
                 again = _beside(path)
-                if not await client.put_once(again, data):
+                if not await client.put(again, data):
                     raise FileNotFoundError(f"the collection of {path!r} was removed")
                 temporary.path, in_doubt = again, False
             temporary.stays = overwrite == "T"

@@ -102,11 +102,7 @@ class Client(WebClient):
             await asyncio.sleep(JITTER.uniform(0.5, 1))
 
     async def put(self, path: str, data: memoryview) -> bool:
-        """Write a file; ``False`` if the collection is missing, or the path is a collection."""
-        return await self.retry(partial(self.put_once, path, data))
-
-    async def put_once(self, path: str, data: memoryview) -> bool:
-        """One attempt of `put`."""
+        """One attempt to write a file; ``False`` if its collection is missing, or it is one."""
         accept, body = (*_DONE, 409), Payload(data)
         response = await self.once("PUT", path, accept=accept, receive=_done, data=body)
         return response is not None and response.status != 409
