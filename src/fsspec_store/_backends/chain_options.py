@@ -111,7 +111,8 @@ def check_options(cls: type[AbstractFileSystem], options: Mapping[str, Any]) -> 
     # Classes of other packages may accept options without naming them.
     module = _NAME_CHECKS.get(cls.__module__.partition(".")[0])
     if module is not None:
-        import_module(f".{module}", __package__).check_names(cls, options.keys() - _COMMON_OPTIONS)
+        own = {name: options[name] for name in options.keys() - _COMMON_OPTIONS}
+        import_module(f".{module}", __package__).check_names(cls, own)
     if not is_layer(cls):
         return
     for protocol_name, options_name in _BELOW:

@@ -120,6 +120,13 @@ class AiohttpTransport:
             if clean is None:
                 raise
             raise clean from None
+        except AssertionError:
+            # aiohttp asserts that a session is open, after it has read netrc.
+            if session.closed:
+                raise RuntimeError(
+                    "the store was closed while this request was under way"
+                ) from None
+            raise
 
     def close(self) -> None:
         """Close all sessions. Later requests open new ones."""

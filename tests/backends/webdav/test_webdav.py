@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
+from base64 import b64encode
 from collections.abc import Iterator
+from traceback import format_exception
 from typing import Any, ClassVar
+from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import pytest
+from aiohttp import ClientPayloadError
 from conformance import Limits, StoreConformance
-from conformance.support import MakeStore, content, put, read
+from conformance.support import MakeStore, collect, content, put, read
 from servers.fault_proxy import Answer, fault_proxy
 from servers.webdav import WebDAVEndpoint
 
 from fsspec_store import FsspecStore
-from fsspec_store._backends.webdav.client import Entry, entries_of
+from fsspec_store._backends.webdav.client import entries_of
 from fsspec_store.errors import BackendError, StorageOptionError
 
 _roots = itertools.count()
@@ -90,8 +96,11 @@ BASE = "https://cloud.example.org/dav"
         ({"token": "x" * 20}, "did you mean headers="),
         ({"base_url": "cloud.example.org"}, "base_url must be an http or https URL"),
         ({"base_url": f"{BASE}?token=1"}, "and no query"),
+        ({"verify": "/no/ca.pem"}, "verify: no such file or directory: '/no/ca.pem'"),
+        ({"cert": ("/no/c.pem", "/k")}, "cert: no such file or directory: '/no/c.pem'"),
+        ({"headers": {"a": "b\r\nc: d"}}, "headers must be a mapping .* without line breaks"),
     ],
-    ids=["auth", "event_hooks", "token", "base_url", "query"],
+    ids=["auth", "event_hooks", "token", "base_url", "query", "verify", "cert", "headers"],
 )
 def test_options_that_cannot_be_carried_over(options: Any, expected: str) -> None:
     with pytest.raises(StorageOptionError, match=expected):
@@ -109,33 +118,102 @@ def multistatus(*entries: str) -> bytes:
     return f'<d:multistatus xmlns:d="DAV:">{"".join(entries)}</d:multistatus>'.encode()
 
 
+GONE = (
+    "<d:response><d:href>/dav/gone</d:href><d:status>HTTP/1.1 404 Not Found</d:status></d:response>"
+)
+
+
 def test_the_forms_of_a_response_to_propfind() -> None:
     size = "<d:getcontentlength>3</d:getcontentlength>"
     document = multistatus(
         entry("/dav/", prop="<d:resourcetype><d:collection/></d:resourcetype>"),
         entry("https://host/dav//a%20b%25", prop=size),
-        entry("/dav/no-size", prop="<d:resourcetype/>"),
-        "<d:response><d:href>/dav/gone</d:href><d:status>HTTP/1.1 404 Not Found</d:status>"
-        "</d:response>",
+        entry("//dav/no-size", prop="<d:resourcetype/>"),
+        entry("/dav/b/", prop="<d:resourcetype><d:collection/></d:resourcetype>"),
+        GONE,
+        # Neither the collection nor a member of it.
+        *map(entry, ("/dav/b/c", "/other", "/dav/..", "/dav/../x", "/", "/dav2/x")),
     )
-    assert entries_of(document) == [
-        Entry("/dav", is_collection=True, size=None),
-        Entry("/dav/a b%", is_collection=False, size=3),
-        Entry("/dav/no-size", is_collection=False, size=None),
-    ]
+    assert entries_of(document, "/dav/") == {"/": None, "a b%": 3, "no-size": None, "b/": None}
+    assert entries_of(multistatus(GONE), "/dav/gone") == {}
 
 
 @pytest.mark.parametrize(
-    ("document", "expected"),
+    ("document", "error", "expected"),
     [
-        (b"<html>", "is not XML"),
-        (b"<html></html>", "does not speak WebDAV"),
-        (multistatus(entry("/dav/a", status="HTTP/1.1 403 Forbidden")), "does not list '/dav/a'"),
+        (b"<a/>junk", ClientPayloadError, "is not XML"),
+        (multistatus(entry("/dav", status="HTTP/1.1 403 Forbidden")), OSError, "list '/dav/'"),
+        (multistatus(), OSError, "it lacks '/dav/'"),
+        (
+            multistatus(entry("/"), entry("/dav/a"), entry("/other")),
+            OSError,
+            "it lacks '/dav/'",
+        ),
     ],
 )
-def test_a_response_that_is_no_listing(document: bytes, expected: str) -> None:
-    with pytest.raises(OSError, match=expected):
-        entries_of(document)
+def test_a_response_that_is_no_listing(
+    document: bytes, error: type[Exception], expected: str
+) -> None:
+    with pytest.raises(error, match=expected):
+        entries_of(document, "/dav")
+
+
+PASSWORD = "pass/w0rd+of&him"
+
+
+@pytest.mark.parametrize("form", ["auth", "userinfo", "proxy"])
+async def test_an_error_contains_no_password(
+    rclone_webdav_endpoint: WebDAVEndpoint, form: str
+) -> None:
+    quoted = quote(PASSWORD, safe="")
+    pair = b64encode(f"anna:{PASSWORD}".encode()).decode()
+    with fault_proxy(rclone_webdav_endpoint.url) as proxy:
+        given = proxy.url.replace("://", f"://anna:{quoted}@")
+        options = {
+            "auth": {"base_url": proxy.url, "auth": ("anna", PASSWORD)},
+            "userinfo": {"base_url": given},
+            "proxy": {"base_url": "http://dav.example.org", "proxy": given},
+        }[form]
+        text = f"HTTP/1.1 500 {escape(PASSWORD)} {quoted} {pair}"
+        proxy.plan = lambda method, target, headers: Answer(
+            207,
+            {},
+            multistatus(f"<d:response><d:href>/a</d:href><d:status>{text}</d:status></d:response>"),
+        )
+        async with FsspecStore.from_url("webdav://a", options) as store:
+            with pytest.raises(BackendError, match=r"does not list.*500 \*\*\*") as caught:
+                await collect(store.list())
+    shown = "".join(format_exception(caught.value))
+    assert not any(secret in shown for secret in (PASSWORD, quoted, pair))
+
+
+@pytest.mark.parametrize("how", ["close", "aclose"])
+async def test_a_request_of_a_store_that_is_closed_is_an_error(
+    rclone_webdav_endpoint: WebDAVEndpoint, how: str
+) -> None:
+    for rounds in range(20):
+        store = FsspecStore.from_url("webdav://closed", rclone_webdav_endpoint.storage_options())
+        writing = asyncio.create_task(put(store, "a"))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await store.aclose() if how == "aclose" else store.close()
+        error = (await asyncio.gather(writing, return_exceptions=True))[0]
+        assert error is None or isinstance(error, RuntimeError), error
+        await store.aclose()
+
+
+@pytest.mark.parametrize(("status", "expected"), [(409, "base_url"), (423, "try again later")])
+async def test_an_error_names_the_server_and_what_to_do(
+    rclone_webdav_endpoint: WebDAVEndpoint, status: int, expected: str
+) -> None:
+    with fault_proxy(rclone_webdav_endpoint.url) as proxy:
+        proxy.plan = lambda method, target, headers: (
+            Answer(status) if method == "PROPFIND" else None
+        )
+        options = dataclasses.replace(rclone_webdav_endpoint, url=proxy.url).storage_options()
+        async with FsspecStore.from_url("webdav://a", options, retries=0) as store:
+            with pytest.raises(BackendError, match=f"{proxy.url}: status {status}.*{expected}"):
+                await store.delete("a")
 
 
 async def test_a_failed_write_leaves_no_temporary_file(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import RangeByteRequest
     from ..._http.payloads import Body as Payload
-    from ..._http.retrier import Slot
+    from ..._http.retrier import Budget, Slot
     from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
     from .redirects import Redirects
@@ -95,9 +95,15 @@ class WebClient:
         )
         return await self.retry(attempt, slot=slot)
 
-    async def retry(self, attempt: Callable[[], Awaitable[T]], *, slot: Slot | None = None) -> T:
+    async def retry(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        *,
+        slot: Slot | None = None,
+        budget: Budget | None = None,
+    ) -> T:
         """Await ``attempt()``, with retries; see `HTTPClient.send`."""
-        return await self._client.send(attempt, slot=slot)
+        return await self._client.send(attempt, slot=slot, budget=budget)
 
     async def once(
         self,

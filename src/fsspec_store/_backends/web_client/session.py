@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -84,12 +85,15 @@ def request_options(fs: AbstractFileSystem) -> dict[str, Any]:
 def _headers(options: Mapping[str, Any]) -> CIMultiDict[str]:
     try:
         headers = CIMultiDict(options.get("headers") or {})
-        if all(isinstance(value, str) for value in headers.values()):
+        # A value with a line break could add a header.
+        if not any(re.search("[\r\n\0]", text) for item in headers.items() for text in item):
             return headers
     except (TypeError, ValueError):
         pass
     # Without their text, which may be a secret.
-    raise StorageOptionError("headers must be a mapping of str to str") from None
+    raise StorageOptionError(
+        "headers must be a mapping of str to str, without line breaks"
+    ) from None
 
 
 def make_session(fs: AbstractFileSystem) -> aiohttp.ClientSession:

@@ -1,15 +1,12 @@
 """WebDAV servers, by RFC 4918. webdav4's filesystem supplies the configuration only.
 
-Most servers write a PUT in place: readers see half of a value. A value is therefore written under a
-temporary name beside the key and moved. Apache and Nextcloud do the same for each PUT.
+A value is written under a temporary name and moved: most servers write a PUT in place. A key is
+removed or replaced only after a PROPFIND shows that it is no collection, of which DELETE and MOVE
+remove all that is below.
 
-DELETE and MOVE also apply to a collection with all that is below it (sections 9.6 and 9.9): a key
-is removed or replaced only after a PROPFIND shows that it is a file.
-
-A key is created under an exclusive lock (section 7): servers check ``If-None-Match: *`` and
-``Overwrite: F`` before they write, and two requests at the same time may both succeed. A lock of a
-missing file creates an empty one (section 7.3), so that the locked file is not the key, but has a
-temporary name that follows from the key.
+A key is created under an exclusive lock: servers check ``Overwrite: F`` before they write. A lock
+of a missing file creates an empty one (section 7.3). The locked file is therefore not the key, but
+has a temporary name that follows from the key.
 """
 
 from __future__ import annotations
@@ -18,13 +15,14 @@ import asyncio
 import re
 import sys
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from math import ceil
 from typing import TYPE_CHECKING
 
-from ..._core.redaction import public_url
 from ..._http.responses import StatusError, http_failure
+from ..._http.retrier import Budget
 from ..._http.retry_policy import JITTER
 from ..._runtime.concurrency import for_each
 from ..base import Backend
@@ -33,7 +31,7 @@ from ..pages import Page
 from ..temporary_names import RESERVED_NAME, is_temporary, temporary_name
 from ..web_client.folder_walk import walk
 from ..web_client.reading import Reader
-from .client import Client
+from .client import LOCK_SECONDS, Client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -50,7 +48,23 @@ _MAX_NAME_BYTES = 255
 #: Parts of ``DAV`` headers of servers that write a PUT to a temporary file and rename that.
 _WRITES_AT_ONCE = re.compile("<http://apache.org/dav/propset/fs/|nextcloud-")
 _LARGE_BYTES = 2**20
-_MAX_LOCKED_SECONDS = 10.0
+#: Responses of a gateway to a request that its server may still process.
+_OF_GATEWAYS = frozenset({502, 504, *range(520, 525)})
+_ADVICE = {
+    409: "; a folder above is missing, or is a file: check base_url and the key",
+    **dict.fromkeys((423, 424), "; another program holds a lock: try again later"),
+}
+
+
+@dataclass
+class _Temporary:
+    """A temporary file, and whether it was moved, or a MOVE of it may be processed later.
+
+    If the file is removed then, rclone removes the destination of the MOVE.
+    """
+
+    path: str
+    stays: bool = False
 
 
 class WebDAVBackend(Backend):
@@ -63,7 +77,8 @@ class WebDAVBackend(Backend):
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
         self._client = Client(fs, settings)
-        self._reader = Reader(self._client, settings.reads)
+        # ETags may stay the same when bytes change: a value is never read in parts.
+        self._reader = Reader(self._client, settings.reads._replace(above=sys.maxsize))
         self._cleanup = Cleanup()
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
@@ -77,16 +92,16 @@ class WebDAVBackend(Backend):
 
     async def size(self, path: str) -> int | None:
         found = await self._client.entries(path, 0)
-        if not found or found[0].is_collection:
+        if "" not in found:
             return None
         # The property is optional (section 15.4).
-        return found[0].size if found[0].size is not None else await self._reader.size(path)
+        return found[""] if found[""] is not None else await self._reader.size(path)
 
     async def write(self, path: str, data: memoryview) -> None:
         if _WRITES_AT_ONCE.search(await self._client.compliance()):
             await self._put(path, data)
         else:
-            await self._put_and_move(path, data, self._move)
+            await self._put_and_move(path, data, partial(self._move, data))
 
     async def create(self, path: str, data: memoryview) -> bool:
         if "2" not in re.split("[ ,]+", await self._client.compliance()):
@@ -101,9 +116,9 @@ class WebDAVBackend(Backend):
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         if is_root:
-            page = await self._list_folder(directory)
-            paths = [path for path, _ in page.objects] + [f"{path}/" for path in page.prefixes]
-            await for_each(self._client.delete, [*paths, *page.temporary], limit=limit)
+            found = await self._client.entries(directory, 1)
+            paths = [directory + name for name in found if name.strip("/")]
+            await for_each(self._client.delete, paths, limit=limit)
         elif await self._client.is_collection(directory):
             await self._client.delete(directory)
 
@@ -115,109 +130,118 @@ class WebDAVBackend(Backend):
             name_prefix,
             recursive=recursive,
             list_folder=self._list_folder,
-            url_of=lambda path: public_url(self._client.location.url_of(path)),
+            url_of=self._client.location.url_of,
         )
 
     async def _list_folder(self, directory: str) -> Page:
         """The direct children of a directory, with full paths."""
         # Many servers refuse to list all descendants at once (section 9.1).
-        base = self._client.base
-        below = [
-            entry._replace(path=entry.path.removeprefix(base))
-            for entry in await self._client.entries(directory, 1) or ()
-            if entry.path != (base + directory)[:-1]
-        ]
-        files = [(entry.path, entry.size) for entry in below if not entry.is_collection]
+        found = await self._client.entries(directory, 1)
+        below = [(directory + name, size) for name, size in found.items() if name.strip("/")]
+        files = [each for each in below if not each[0].endswith("/")]
         return Page(
-            [file for file in files if not is_temporary(file[0])],
-            [entry.path for entry in below if entry.is_collection],
+            [each for each in files if not is_temporary(each[0])],
+            [path[:-1] for path, _ in below if path.endswith("/")],
             [path for path, _ in files if is_temporary(path)],
         )
 
-    async def _is_empty(self, path: str) -> bool:
-        """Whether there is no file below a collection."""
-        async with aclosing(self.pages(f"{path}/", "", recursive=True)) as pages:
-            async for page in pages:
-                if page.objects or page.temporary:
-                    return False
-        return True
-
     async def _make_room(self, path: str) -> bool:
-        """Remove an empty collection in the place of a key; ``False`` if the key exists.
-
-        It is renamed first: a file that is written in the meantime is not removed with it.
-        """
+        """Remove an empty collection in the place of a key; ``False`` if the key exists."""
         found = await self._client.is_collection(path)
-        if not found:
-            return found is None
-        if await self._is_empty(path):
-            moved = _beside(path)
-            await self._client.move(f"{path}/", f"{moved}/")
-            if await self._is_empty(moved):
-                await self._client.delete(f"{moved}/")
-                return True
-            await self._client.move(f"{moved}/", f"{path}/")
-        raise IsADirectoryError(f"{path!r} is a collection of the server, with keys below")
+        if found:
+            async with aclosing(self.pages(f"{path}/", "", recursive=True)) as pages:
+                async for page in pages:
+                    if page.objects or page.temporary:
+                        raise IsADirectoryError(f"{path!r} is a collection, with keys below")
+            # A file that is written meanwhile is lost. Renamed first, it might never be found.
+            await self._client.delete(f"{path}/")
+        return found is not False
 
     async def _put(self, path: str, data: memoryview) -> None:
         collection = path.rpartition("/")[0]
+        put = partial(self._client.retry, partial(self._client.put, path, data))
         if data.nbytes > _LARGE_BYTES:
             # Without the collection the value is sent twice, or the server closes the connection.
             await self._client.make_collection(collection)
-        if not await self._client.put(path, data):
+        if not await put():
             await self._make_room(path)
             await self._client.make_collection(collection)
-            if not await self._client.put(path, data):
-                raise NotADirectoryError(f"a part of the path of {path!r} is a file")
+            if not await put():
+                raise NotADirectoryError(f"a folder of {path!r} is a file, or base_url is missing")
 
     async def _put_and_move(
-        self, path: str, data: memoryview, move: Callable[[str, str], Awaitable[bool]]
+        self, path: str, data: memoryview, move: Callable[[_Temporary, str], Awaitable[bool]]
     ) -> bool:
         """Write a temporary file, which is removed unless ``move(temporary, path)`` is true."""
-        temporary = _beside(path)
-        is_moved = False
+        temporary = _Temporary(_beside(path))
         try:
-            await self._put(temporary, data)
-            is_moved = await move(temporary, path)
+            await self._put(temporary.path, data)
+            temporary.stays = is_moved = await move(temporary, path)
             return is_moved
         finally:
-            if not is_moved:
-                delete = partial(self._client.delete, temporary)
+            if not temporary.stays:
+                delete = partial(self._client.delete, temporary.path)
                 await self._cleanup.run(delete, sys.exception())
 
-    async def _move(self, source: str, path: str) -> bool:
+    async def _move(self, data: memoryview, temporary: _Temporary, path: str) -> bool:
         """Rename a temporary file, and replace a key, but no collection."""
-        if not await self._client.move(source, path):
+        client, in_doubt = self._client, False
+
+        async def attempt(overwrite: str) -> bool:
+            nonlocal in_doubt
+            if in_doubt and await client.is_moved(temporary.path, path):
+                return True
+            if in_doubt and overwrite == "T":
+                # The earlier request, which may be processed later, moves the same value.
+                again = _beside(path)
+                if not await client.put(again, data):
+                    raise FileNotFoundError(f"the collection of {path!r} was removed")
+                temporary.path, in_doubt = again, False
+            temporary.stays = overwrite == "T"
+            try:
+                return await client.move(temporary.path, path, overwrite)
+            except Exception as error:
+                status = error.response.status if isinstance(error, StatusError) else None
+                in_doubt = in_doubt or status is None or status in _OF_GATEWAYS
+                temporary.stays &= in_doubt
+                raise
+
+        if not await client.retry(partial(attempt, "F")):
             await self._make_room(path)
-            await self._client.move(source, path, "T")
+            await client.retry(partial(attempt, "T"))
         return True
 
-    async def _move_locked(self, source: str, path: str) -> bool:
+    async def _move_locked(self, temporary: _Temporary, path: str) -> bool:
         """Rename a temporary file under a lock; ``False`` if the key exists."""
+        source, client = temporary.path, self._client
         lock = _beside(path, blake2b(path.encode(), digest_size=8).hexdigest())
-        seconds = min(self.settings.policy.timeout, _MAX_LOCKED_SECONDS)
+        timeout = self.settings.policy.timeout
+        seconds = min(timeout, LOCK_SECONDS / 1.5)
         clock = asyncio.get_running_loop().time
         give_up = clock() + 3 * seconds
         while True:
-            token = None
+            token, budget = None, Budget()
+            problem = "another writer holds the lock of the key"
+            # No retry starts after `seconds`.
+            budget.elapsed = 2 * timeout - seconds
             try:
-                # A lock expires later, and one whose response was lost before `give_up`.
+                # The lock expires later, and one whose response was lost before `give_up`.
                 async with asyncio.timeout(seconds):
-                    token = await self._client.lock(lock, ceil(1.5 * seconds))
-                    if token and await self._client.move(source, path):
+                    token = await client.lock(lock, ceil(1.5 * seconds), budget)
+                    move = partial(client.move, source, path, "F")
+                    if token is not None and await client.retry(move, budget=budget):
                         return True
             except TimeoutError:
-                # The server may have moved the file, with its response lost.
-                if await self._client.is_collection(source) is None:
-                    return True
+                problem = f"no response within {seconds:g} s"
             finally:
-                if token:
-                    unlock = partial(self._client.unlock, lock, token)
+                if token is not None:
+                    unlock = partial(client.unlock, lock, token)
                     await self._cleanup.run(unlock, sys.exception())
             if not await self._make_room(path):
-                return False
+                # An earlier request may have moved the file.
+                return await client.retry(partial(client.is_moved, source, path))
             if clock() > give_up:
-                raise TimeoutError("the key is locked by another writer, or the server is too slow")
+                raise TimeoutError(problem)
             await asyncio.sleep(JITTER.uniform(0.05, 0.2))
 
     def check_path(self, path: str) -> str | None:
@@ -228,6 +252,13 @@ class WebDAVBackend(Backend):
 
     def failure(self, error: Exception) -> Failure:
         return http_failure(error)
+
+    def reason(self, error: Exception) -> str:
+        status = error.response.status if isinstance(error, StatusError) else 0
+        return f"{self._client.location.url}: {super().reason(error)}{_ADVICE.get(status, '')}"
+
+    def secrets(self) -> set[str]:
+        return super().secrets() | self._client.secrets
 
     def close(self) -> None:
         self._cleanup.close()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import time
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 from xml.etree.ElementTree import ParseError
 
+from aiohttp import ClientPayloadError
+
+from ..._core.redaction import request_secrets
 from ..._http.content_range import stated_size
 from ..._http.origins import origin_of
 from ..._http.parsing import parse_xml, parsed
 from ..._http.payloads import Body as Payload
 from ..._http.responses import StatusError, retry_decision_of_error
-from ..._http.retry_policy import TRANSIENT
+from ..._http.retry_policy import JITTER, TRANSIENT
+from ..._http.unexpected_responses import UnexpectedServerError, unexpected_response
 from ..web_client.bodies import Body
 from ..web_client.client import Location, WebClient
 from ..web_client.redirects import Redirects
@@ -21,16 +27,19 @@ from ..web_client.session import request_options
 from .session import check_options
 
 if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
     from fsspec import AbstractFileSystem
 
+    from ..._http.retrier import Budget
     from ..._http.retry_policy import RetryDecision
     from ..._http.settings import Settings
 
-__all__ = ["Client", "Entry", "entries_of"]
+__all__ = ["LOCK_SECONDS", "Client", "entries_of"]
 
+#: Maximum lifetime of a store's lock.
+LOCK_SECONDS = 15
 _DONE = (200, 201, 204)
+#: Statuses of a locked file, also of one below a collection.
+_LOCKED = (207, 423, 424)
 _XML = {"Content-Type": "application/xml; charset=utf-8"}
 _PROPFIND = (
     b'<?xml version="1.0" encoding="utf-8"?>'
@@ -42,17 +51,6 @@ _EXCLUSIVE = (
 )
 #: Responses to the release of a lock that is released already.
 _RELEASED = (*_DONE, 400, 403, 409, 412, 423)
-#: wsgidav cuts the decoded destination of a MOVE off at these characters.
-_CUT_OFF = frozenset("?;")
-
-
-class Entry(NamedTuple):
-    """A file or a collection: the path of its URL, decoded, without ``/`` at its end."""
-
-    path: str
-    is_collection: bool
-    #: In bytes; ``None`` for collections, and where the server does not state it.
-    size: int | None
 
 
 class Client(WebClient):
@@ -60,138 +58,170 @@ class Client(WebClient):
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         url, http = check_options(fs)
-        #: Path of the base URL, with ``/`` at its end.
-        self.base = url.path.rstrip("/") + "/"
-        self._compliance: str | None = None
+        self._compliance = ""
         location = Location("", str(url.with_user(None)).rstrip("/"), "")
         service = f"{url.scheme}://{url.host}:{url.port}"
         options = request_options(http)
-        redirects = Redirects(url, {origin_of(url)}, options.pop("headers"), options)
+        headers = options.pop("headers")
+        #: Credentials, which a response may repeat.
+        self.secrets = request_secrets(str(url), headers)
+        self.secrets |= request_secrets(str(options["proxy"]), {})
+        redirects = Redirects(url, {origin_of(url)}, headers, options)
         super().__init__(http, service, location, redirects, settings, _retry_decision)
 
     async def compliance(self) -> str:
         """The ``DAV`` header of the server, which may be repeated; requested once."""
-        if self._compliance is None:
+        if not self._compliance:
             response = await self.send("OPTIONS", "", accept=_DONE, receive=Body.drain)
             headers = response.headers.items() if response else ()
             self._compliance = ", ".join(value for name, value in headers if name.lower() == "dav")
+            if not self._compliance:
+                raise OSError(f"{unexpected_response('WebDAV')}: check base_url")
         return self._compliance
 
-    async def entries(self, path: str, depth: int) -> list[Entry] | None:
-        """A file or collection and, with depth 1, its members; ``None`` if it is missing."""
-        return await self.retry(lambda: self._entries(path, depth))
+    async def entries(self, path: str, depth: int) -> dict[str, int | None]:
+        """The sizes of a path and, with depth 1, of its members; see `entries_of`."""
+        return await self.retry(partial(self._entries, path, depth))
 
     async def is_collection(self, path: str) -> bool | None:
         """Whether a path is a collection; ``None`` if nothing is there."""
         found = await self.entries(path, 0)
-        return found[0].is_collection if found else None
+        return "/" in found if found else None
 
     async def delete(self, path: str) -> None:
         """Remove a file, or a collection and all below it (section 9.6)."""
-        await self.send("DELETE", path, accept=_DONE, receive=Body.drain)
+        # A store whose response to LOCK was lost leaves a lock, which expires.
+        give_up = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                await self.send("DELETE", path, accept=_DONE, receive=_done)
+                return
+            except StatusError as error:
+                if error.response.status not in _LOCKED or time.monotonic() > give_up:
+                    raise
+            await asyncio.sleep(JITTER.uniform(0.5, 1))
 
     async def put(self, path: str, data: memoryview) -> bool:
-        """Write a file; ``False`` if the collection is missing, or the path is a collection."""
+        """One attempt to write a file; ``False`` if its collection is missing, or it is one."""
         accept, body = (*_DONE, 409), Payload(data)
-        response = await self.send("PUT", path, accept=accept, receive=Body.drain, data=body)
+        response = await self.once("PUT", path, accept=accept, receive=_done, data=body)
         return response is not None and response.status != 409
 
     async def make_collection(self, path: str) -> None:
         """Make a collection and the ones above it, unless they exist (section 9.3.1)."""
         # 405: it exists. 403: another writer makes it at the same time, or a PUT is denied as well.
         accept = (*_DONE, 403, 405, 409)
-        make = partial(self.send, "MKCOL", f"{path}/", accept=accept, receive=Body.drain)
+        make = partial(self.send, "MKCOL", f"{path}/", accept=accept, receive=_done)
         response = await make() if path else None
         if path and (response is None or response.status == 409):
             await self.make_collection(path.rpartition("/")[0])
             await make()
 
-    async def move(self, source: str, target: str, overwrite: str = "F") -> bool:
-        """Rename a file or collection (section 9.9); ``False`` if the target exists."""
+    async def move(self, source: str, target: str, overwrite: str) -> bool:
+        """One attempt to rename a file (section 9.9); ``False`` if the target exists."""
         headers = {"Destination": self.location.url_of(target), "Overwrite": overwrite}
-        is_sent = False
+        # 404: an earlier attempt has moved the file.
+        accept = (*_DONE, 404, 412) if overwrite == "F" else _DONE
+        response = await self.once("MOVE", source, accept=accept, receive=_done, headers=headers)
+        if response is None:
+            raise FileNotFoundError(f"the temporary file of {target!r} was removed")
+        # wsgidav cuts the destination off at these characters.
+        if {"?", ";"}.intersection(target) and not await self._entries(target, 0):
+            raise OSError(f"the server takes {target!r} for another name")
+        return response.status in _DONE
 
-        async def attempt() -> bool:
-            nonlocal is_sent
-            # An earlier attempt has moved it. Without the source some servers remove the target.
-            if is_sent and await self._entries(source, 0) is None:
-                return True
-            is_sent = True
-            response = await self.once(
-                "MOVE", source, accept=(*_DONE, 412), receive=Body.drain, headers=headers
-            )
-            if response is None:
-                raise FileNotFoundError(f"the temporary file of {target!r} was removed")
-            if _CUT_OFF.intersection(target) and not await self._entries(target, 0):
-                raise OSError(f"the server takes {target!r} for another name")
-            return response.status != 412
+    async def is_moved(self, source: str, target: str) -> bool:
+        """Whether an earlier request has moved a temporary file; part of other attempts."""
+        if await self._entries(source, 0):
+            return False
+        if await self._entries(target, 0):
+            return True
+        raise FileNotFoundError(f"the temporary file of {target!r} was removed")
 
-        return await self.retry(attempt)
-
-    async def lock(self, path: str, seconds: int) -> str | None:
+    async def lock(self, path: str, seconds: int, budget: Budget) -> str | None:
         """Lock a path and return the token (section 9.10); ``None`` if it is locked."""
         headers = _XML | {"Depth": "0", "Timeout": f"Second-{seconds}"}
-        accept, body = (200, 201, 423), Payload(_EXCLUSIVE)
-        response = await self.send(
-            "LOCK", path, accept=accept, receive=Body.drain, headers=headers, data=body
-        )
+        accept, data = (200, 201, 423), Payload(_EXCLUSIVE)
+        attempt = partial(self.once, "LOCK", path, headers=headers, data=data)
+        response = await self.retry(partial(attempt, accept=accept, receive=_done), budget=budget)
         return None if response is None else response.headers.get("Lock-Token")
 
     async def unlock(self, path: str, token: str) -> None:
         """Remove the file of a lock, and release the lock."""
         # Some servers keep the lock of a file that is removed, and some create no file.
         for method, headers in ("DELETE", {"If": f"({token})"}), ("UNLOCK", {"Lock-Token": token}):
-            await self.send(method, path, accept=_RELEASED, receive=Body.drain, headers=headers)
+            await self.send(method, path, accept=_RELEASED, receive=_done, headers=headers)
 
-    async def _entries(self, path: str, depth: int) -> list[Entry] | None:
+    async def _entries(self, path: str, depth: int) -> dict[str, int | None]:
         """One attempt of `entries`; also part of other attempts, which hold a permit."""
-        headers, body = _XML | {"Depth": str(depth)}, Payload(_PROPFIND)
+        headers, data = _XML | {"Depth": str(depth)}, Payload(_PROPFIND)
         try:
             response = await self.once(
-                "PROPFIND", path, accept=(207,), receive=Body.read, headers=headers, data=body
+                "PROPFIND", path, accept=(207,), receive=_listing, headers=headers, data=data
             )
         except StatusError as error:
             # Apache, for a path below a file. The closest parent that exists shows whether it is.
-            parent = path.rpartition("/")[0]
-            if error.response.status == 400 and parent:
-                above = await self._entries(parent, 0)
-                if not above or not above[0].is_collection:
-                    return None
+            above = path.rpartition("/")[0]
+            if error.response.status == 400 and above and "/" not in await self._entries(above, 0):
+                return {}
             raise
-        return None if response is None else await parsed(entries_of, response.body)
+        return response.body if response else {}
 
 
-def entries_of(document: bytes) -> list[Entry]:
-    """Parse the response to PROPFIND; ``OSError`` if it is none, or states an error."""
+async def _listing(body: Body) -> dict[str, int | None]:
+    return await parsed(partial(entries_of, path=body.url.raw_path), await body.read())
+
+
+async def _done(body: Body) -> None:
+    """Read a response without a result; ``OSError`` for a page of a proxy, which has status 200."""
+    is_page = "html" in body.headers.get("Content-Type", "")
+    if body.status == 200 and is_page and await body.read(end=1):
+        raise UnexpectedServerError("WebDAV", body.status, body.headers)
+    await body.drain()
+
+
+def entries_of(document: bytes, path: str) -> dict[str, int | None]:
+    """Parse the response to PROPFIND: sizes of a path and its direct members, by name.
+
+    The name of the path is ``""``. Names of collections end in ``/``. What is missing, and what a
+    server lists elsewhere, is left out. A size is ``None`` if it is not stated.
+    """
     try:
         root = parse_xml(document)
     except (ParseError, LookupError) as error:
-        raise OSError(f"the response to PROPFIND is not XML: {error}") from None
-    if root.tag != "{DAV:}multistatus":
-        raise OSError("unexpected response: the server does not speak WebDAV")
-    found = map(_entry, root.iter("{DAV:}response"))
-    return [entry for entry in found if entry is not None]
+        # Also of rclone when a listed file is removed: the request is retried.
+        raise ClientPayloadError(f"the response to PROPFIND is not XML: {error}") from None
+    own, is_of_path = _path(path), False
+    found: dict[str, int | None] = {}
+    for response in root.iter("{DAV:}response"):
+        href = _path(response.findtext("{DAV:}href", ""))
+        name = href.removeprefix(own)[:-1]
+        if not href.startswith(own) or "/" in name or name in (".", ".."):
+            continue
+        is_of_path |= not name
+        status = response.findtext("{DAV:}status", "no status")
+        if any(" 200" in (each.text or "") for each in response.iter("{DAV:}status")):
+            if response.find(".//{DAV:}resourcetype/{DAV:}collection") is not None:
+                found[f"{name}/"] = None
+            else:
+                size = response.findtext(".//{DAV:}getcontentlength")
+                found[name] = stated_size(size, "getcontentlength") if size else None
+        elif " 404" not in status:
+            raise OSError(f"the server does not list {href!r} ({status})")
+    if not is_of_path:
+        raise OSError(f"the response to PROPFIND may belong to another path: it lacks {own!r}")
+    return found
 
 
-def _entry(response: Element) -> Entry | None:
-    """The entry of one response; ``None`` if it is missing meanwhile."""
-    # An absolute URL or a path (RFC 4918, section 8.3). Some servers double slashes.
-    href = urlsplit(response.findtext("{DAV:}href", "").strip())
-    path = re.sub("/{2,}", "/", unquote(href.path)).rstrip("/")
-    for propstat in response.iter("{DAV:}propstat"):
-        if " 200" in propstat.findtext("{DAV:}status", ""):
-            if propstat.find("{DAV:}prop/{DAV:}resourcetype/{DAV:}collection") is not None:
-                return Entry(path, is_collection=True, size=None)
-            size = propstat.findtext("{DAV:}prop/{DAV:}getcontentlength")
-            return Entry(path, False, stated_size(size, "getcontentlength") if size else None)
-    status = response.findtext("{DAV:}status", "no status")
-    if " 404" in status:
-        return None
-    raise OSError(f"the server does not list {path!r} ({status})")
+def _path(url: str) -> str:
+    """The decoded path of a URL or a path (section 8.3), with ``/`` at its end."""
+    path = re.sub("^https?://[^/]*", "", url.strip(), flags=re.IGNORECASE)
+    # Some servers double slashes.
+    return re.sub("/{2,}", "/", unquote(path) + "/")
 
 
 def _retry_decision(error: Exception) -> RetryDecision | None:
-    # Another writer holds a lock for a short time, of a file or below a collection.
-    if isinstance(error, StatusError) and error.response.status in (207, 423, 424):
+    # Another writer holds a lock for a short time.
+    if isinstance(error, StatusError) and error.response.status in _LOCKED:
         return TRANSIENT
     return retry_decision_of_error(error)

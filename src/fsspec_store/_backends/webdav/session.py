@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import ssl
 from base64 import b64encode
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from ..option_names import WEBDAV4
 from ..options import refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
 
     from fsspec import AbstractFileSystem
 
@@ -31,11 +32,17 @@ _KNOWN = {"auth", "base_url", "cert", "cookies", "headers", "proxy", "trust_env"
 _REPLACED = {"chunk_size", "follow_redirects", "limits", "max_redirects", "retry", "timeout"}
 
 
-def check_names(cls: type[Any], given: Iterable[str]) -> None:
-    """Refuse unknown options of webdav4, by name."""
+def check_names(cls: type[Any], given: Mapping[str, Any]) -> None:
+    """Refuse unknown options of webdav4, and files that do not exist."""
     # A class of another package may accept options without naming them.
     if cls.__module__.partition(".")[0] == "webdav4":
         refuse_unknown("a store on WebDAV takes no option", given, _KNOWN | _REPLACED, WEBDAV4)
+    for name in ("verify", "cert"):
+        files = given.get(name)
+        # The third one is a password.
+        for file in files[:2] if isinstance(files, (tuple, list)) else [files]:
+            if isinstance(file, (str, PathLike)) and not Path(file).exists():
+                raise StorageOptionError(f"{name}: no such file or directory: {str(file)!r}")
 
 
 def check_options(fs: AbstractFileSystem) -> tuple[URL, HTTPFileSystem]:
@@ -46,27 +53,21 @@ def check_options(fs: AbstractFileSystem) -> tuple[URL, HTTPFileSystem]:
     url = URL(str(options.get("base_url")))
     if url.scheme not in ("http", "https") or not url.host or url.raw_query_string:
         raise StorageOptionError("base_url must be an http or https URL with a host, and no query")
-    more: dict[str, Any] = {
-        "headers": dict(options.get("headers") or {}),
-        "proxy": options.get("proxy"),
-    }
+    headers = dict(options.get("headers") or {})
     auth = options.get("auth")
     if isinstance(auth, (tuple, list)) and len(auth) == 2:
         pair = b64encode(f"{auth[0]}:{auth[1]}".encode()).decode()
-        more["headers"]["Authorization"] = f"Basic {pair}"
+        headers["Authorization"] = f"Basic {pair}"
     elif auth is not None:
         raise StorageOptionError(
             f"auth must be (user, password), got {type(auth).__name__}; for a token write "
             "headers={'Authorization': 'Bearer ...'}"
         )
     verify, cert = options.get("verify", True), options.get("cert")
-    if verify is not True or cert is not None:
-        more["ssl"] = _tls(verify, cert)
+    tls = {} if verify is True and cert is None else {"ssl": _tls(verify, cert)}
     client = {"trust_env": options.get("trust_env", True), "cookies": options.get("cookies")}
-    http = HTTPFileSystem(
-        client_kwargs=client, asynchronous=True, skip_instance_cache=True, encoded=True, **more
-    )
-    return url, http
+    more = {"headers": headers, "proxy": options.get("proxy"), "client_kwargs": client} | tls
+    return url, HTTPFileSystem(asynchronous=True, skip_instance_cache=True, encoded=True, **more)
 
 
 def _tls(verify: Any, cert: Any) -> ssl.SSLContext:
@@ -76,10 +77,9 @@ def _tls(verify: Any, cert: Any) -> ssl.SSLContext:
         context = ssl.create_default_context()
         context.check_hostname = verify
         context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
-    elif Path(verify).is_dir():
-        context = ssl.create_default_context(capath=verify)
     else:
-        context = ssl.create_default_context(cafile=verify)
+        kind = "capath" if Path(verify).is_dir() else "cafile"
+        context = ssl.create_default_context(**{kind: verify})
     if cert is not None:
-        context.load_cert_chain(*((cert,) if isinstance(cert, str) else cert))
+        context.load_cert_chain(*(cert if isinstance(cert, (tuple, list)) else (cert,)))
     return context
