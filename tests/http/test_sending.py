@@ -117,12 +117,12 @@ async def test_expired_credentials_are_refreshed_once(make_retrier: Callable[...
 
 async def test_the_wait_for_a_permit_does_not_count(service: str) -> None:
     stats = Stats()
-    retrier = Retrier(service, RetryPolicy(0.05, 3), classify, stats)
+    retrier = Retrier(service, RetryPolicy(0.3, 3), classify, stats)
     limiter = limiter_for(service)
     held = [await limiter.acquire() for _ in range(16)]
     sending = asyncio.create_task(retrier.send(failing(Transient())))
     # Longer than failures may take.
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.8)
     for permit in held:
         limiter.release(permit)
     assert await sending == "result"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from .large_reads import read_slice
 from .messages import BodyStream, BodyTooLongError
+from .parallel_reads import read_slice
 from .retry_policy import RetryPolicy, too_slow
 
 if TYPE_CHECKING:

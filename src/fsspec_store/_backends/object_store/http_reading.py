@@ -15,14 +15,14 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.messages import LargeBody, Response, ResponseBody
-from .reading import ValueReader, is_version, read_requested_range, size_from_range
+from .versioned_reads import ValueReader, is_version, read_requested_range, size_from_range
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
     from ..._http.client import HTTPClient
-    from ..._http.large_reads import FetchPart
+    from ..._http.parallel_reads import FetchPart
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
 

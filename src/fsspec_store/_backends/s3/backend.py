@@ -20,7 +20,7 @@ from ..._http.content_range import content_length
 from ..._http.settings import PartLimits, Settings
 from ..base import Backend
 from ..cleanup import Cleanup
-from ..object_store.reading import size_from_range
+from ..object_store.versioned_reads import size_from_range
 from ..object_store.writing import Condition
 from ..pages import Continuation, Page, check_stated_prefix
 from ..temporary_names import RESERVED_NAME, is_temporary

@@ -12,7 +12,7 @@ from ..._http.content_range import max_body_bytes, range_header, requested_part
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
-from ..object_store.reading import ValueReader, is_version, read_requested_range
+from ..object_store.versioned_reads import ValueReader, is_version, read_requested_range
 from .checksums import stated_checksum
 from .requests import GetObject
 from .responses import error_code, is_part_rejected
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest, RangeByteRequest
-    from ..._http.large_reads import FetchPart
+    from ..._http.parallel_reads import FetchPart
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
     from ..object_store.buckets import Buckets

@@ -21,15 +21,15 @@ from ..._http.content_range import (
 )
 from ..._http.messages import LargeBody, Response
 from ..._http.responses import ChangedWhileReadError, StatusError, retry_decision_of_error
-from ..object_store.reading import ValueReader, is_version
+from ..object_store.versioned_reads import ValueReader, is_version
 from .bodies import Body, RangeIgnoredError, extract_range, object_size, supports_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..._core.byte_requests import ByteRequest
-    from ..._http.large_reads import FetchPart
     from ..._http.messages import ResponseBody
+    from ..._http.parallel_reads import FetchPart
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
     from .client import WebClient

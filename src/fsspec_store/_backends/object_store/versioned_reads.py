@@ -13,8 +13,8 @@ import aiohttp
 
 from ..._core.ranges import bounds
 from ..._http.content_range import check_discarded, check_part, is_of_total, part_start, total_size
-from ..._http.large_reads import FetchPart, read_large, read_slice
 from ..._http.messages import LargeBody, Response, ResponseBody
+from ..._http.parallel_reads import FetchPart, read_large, read_slice
 from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
 

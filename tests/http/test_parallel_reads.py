@@ -16,8 +16,8 @@ from servers.scripted import Peer, nothing_left, scripted_server
 from fsspec_store._core.byte_requests import RangeByteRequest
 from fsspec_store._http.http1.buffer_pool import InsufficientMemoryError
 from fsspec_store._http.http1.pool import Origin, Pool
-from fsspec_store._http.large_reads import read_large, read_slice
 from fsspec_store._http.messages import Expected
+from fsspec_store._http.parallel_reads import read_large, read_slice
 from fsspec_store._http.retrier import NoPermitError
 
 
