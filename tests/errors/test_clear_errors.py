@@ -104,6 +104,7 @@ def test_a_url_is_text(url: Any) -> None:
         ("s3://bucket", {"client_kwargs": ["abc"]}, "client_kwargs must be a mapping"),
         ("s3://bucket", {"key": "key\n", "secret": "s"}, "key must be text without line breaks"),
         ("s3://bucket", {"key": "k", "secret": 5}, "secret must be text .* got int"),
+        ("s3://bucket", {"key": "k", "secret": "s", "token": "a\nb"}, "token must be text"),
         ("gs://bucket", {"token": "anon", "credentials": "x"}, "'credentials' .did you mean 'tok"),
         ("gs://bucket", {"token": "anon", "project_id": "x"}, "did you mean 'project'"),
         ("abfs://container", {"account": "x"}, "'account' .did you mean 'account_name'"),

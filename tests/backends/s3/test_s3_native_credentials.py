@@ -323,7 +323,7 @@ async def test_a_wrong_secret_is_the_same_error_by_both_transports(
 
 
 @pytest.mark.parametrize("name", ["key", "token"])
-@pytest.mark.parametrize("value", ["with space", "line\nbreak", "\u00fcnicode", "a/slash"])
+@pytest.mark.parametrize("value", ["with space", "\u00fcnicode", "a/slash"])
 async def test_unusual_credentials_have_the_same_result_by_both_transports(
     minio_endpoint: S3Endpoint, name: str, value: str
 ) -> None:
