@@ -40,21 +40,28 @@ class Limiter:
     ----------
     limit : float
         Current maximum number of permits. A lower value takes effect with the next permit.
-    most : int
-        Upper bound of `limit`.
     """
 
     def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
-        self.most = most
+        self._most = most
         self._reset()
 
     def _reset(self) -> None:
-        self.limit = float(min(_START, self.most))
+        self.limit = float(min(_START, self._most))
         self._held: set[Permit] = set()
         self._starting = True
         # Raised when the limit is lowered: throttling of requests sent before that is ignored.
         self._generation = 0
         self._waiting: deque[_Waiter] = deque()
+
+    @property
+    def most(self) -> int:
+        """Upper bound of `limit`."""
+        return self._most
+
+    @most.setter
+    def most(self, most: int) -> None:
+        self._most = most
 
     @property
     def in_flight(self) -> int:
@@ -103,7 +110,7 @@ class Limiter:
             elif succeeded and len(self._held) >= self.limit - 1:
                 # A limit that is not reached does not grow.
                 step = 1.0 if self._starting else 1 / self.limit
-                self.limit = min(self.limit + step, self.most)
+                self.limit = min(self.limit + step, self._most)
             self._drop(permit)
             if self._waiting:
                 self._wake()
