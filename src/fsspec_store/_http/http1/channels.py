@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ssl
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ class TLSChannel:
         self._tls = context.wrap_bio(
             self._incoming, self._outgoing, server_hostname=host, session=session
         )
+        # With a buffer it returns the number of bytes.
+        self._read = cast("Callable[[int, memoryview], int]", self._tls.read)
         # Whether the server has ended its stream (RFC 8446, section 6.1, "close_notify").
         self._is_at_end = False
         # Encrypted bytes that the socket has not accepted.
@@ -130,24 +131,23 @@ class TLSChannel:
             self._incoming.write(data)
 
     def receive(self, buffer: memoryview) -> int:
-        # With a buffer it returns the number of bytes.
-        read = cast("Callable[[int, memoryview], int]", self._tls.read)
-        incoming = self._incoming
-        size, filled = len(buffer), 0
+        incoming, size = self._incoming, len(buffer)
         while True:
-            with suppress(ssl.SSLWantReadError):
-                while True:
+            filled = 0
+            # No ``suppress``, which costs as much as a small record.
+            try:
+                while incoming.pending or self._tls.pending():
                     # One record, or what is left of it.
-                    count = read(size - filled, buffer[filled:] if filled else buffer)
-                    filled += count
+                    count = self._read(size - filled, buffer[filled:] if filled else buffer)
                     if not count:
                         self._is_at_end = True
                         return filled
+                    filled += count
                     if filled == size:
                         return filled
-                    if not (incoming.pending or self._tls.pending()):
-                        return filled
-            if filled:
+            except ssl.SSLWantReadError:
+                pass
+            if filled or self._is_at_end:
                 return filled
             count = self.sock.recv_into(_scratch.memory)
             if not count:

@@ -221,7 +221,7 @@ class Connection:
             if self._add_chunk is not None:
                 self._add_chunk(self._sink[start : self._received])
             if self._received == self._sink.nbytes:
-                self._finish_body()
+                self._finish_body(cast("SocketTransport", self.transport))
             return
         if not self._expecting:
             # Bytes without a request could be parsed as the next response.
@@ -289,7 +289,7 @@ class Connection:
 
         def end(error: Exception | None) -> None:
             if error is None:
-                self._finish_body()
+                self._finish_body(transport)
             elif isinstance(error, EOFError):
                 self.eof_received()
                 transport.abort()
@@ -388,14 +388,18 @@ class Connection:
                 add_chunk(body)
         self._finish(more=more)
 
-    def _finish_body(self) -> None:
+    def _finish_body(self, transport: SocketTransport) -> None:
         """All bytes of the memory are received."""
         self._sink = None
-        if self.transport is not None:
-            if self.unread:
-                self.transport.pause_reading()
-            else:
-                self.transport.resume_reading()
+        if self.unread:
+            transport.pause_reading()
+        elif transport.transferring is not None:
+            self._expecting = False
+            transport.resume_reading()
+            # Bytes after the body close the connection.
+            transport.read()
+            self._finish()
+            return
         self._finish(more=not self.unread)
 
     def _consume(self, size: int) -> None:
