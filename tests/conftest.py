@@ -16,27 +16,33 @@ pytest_plugins = ["conformance.matrix", "seeds", "skips"]
 from servers.fault_proxy import FaultProxy, fault_proxy  # noqa: E402
 from servers.fixtures import (  # noqa: E402
     apache_endpoint,
+    authority,
     azurite_endpoint,
     fake_gcs_endpoint,
     minio_endpoint,
+    minio_tls_endpoint,
     moto_endpoint,
     nginx_endpoint,
     rclone_endpoint,
     rclone_webdav_endpoint,
     seaweedfs_endpoint,
+    seaweedfs_tls_endpoint,
     wsgidav_endpoint,
 )
 
 __all__ = [
     "apache_endpoint",
+    "authority",
     "azurite_endpoint",
     "fake_gcs_endpoint",
     "minio_endpoint",
+    "minio_tls_endpoint",
     "moto_endpoint",
     "nginx_endpoint",
     "rclone_endpoint",
     "rclone_webdav_endpoint",
     "seaweedfs_endpoint",
+    "seaweedfs_tls_endpoint",
     "wsgidav_endpoint",
 ]
 
