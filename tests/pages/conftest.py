@@ -12,7 +12,7 @@ from backends.s3.own_minio import make_certificates, own_minio
 from servers import GCSEndpoint
 from servers.azure_identity import machine_identity
 from servers.azurite import AzureEndpoint, azurite_server
-from servers.certificates import make_certificate
+from servers.certificates import Authority
 from servers.fault_proxy import FaultProxy, fault_proxy
 from servers.fixtures import or_skip
 from servers.ftp import FTPEndpoint, ftp_server
@@ -53,10 +53,9 @@ def google_gate(fake_gcs_endpoint: GCSEndpoint) -> Iterator[tuple[GoogleAccounts
 
 
 @pytest.fixture(scope="session")
-def secure_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureEndpoint]:
+def secure_azurite(authority: Authority) -> Iterator[AzureEndpoint]:
     """An Azurite with TLS, which takes tokens for that reason."""
-    certificate = make_certificate(tmp_path_factory.mktemp("azurite"))
-    with or_skip(azurite_server(certificate.file)) as endpoint:
+    with or_skip(azurite_server(authority.certificate())) as endpoint:
         yield endpoint
 
 
