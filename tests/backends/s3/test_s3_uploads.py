@@ -7,12 +7,15 @@ import hashlib
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.config import Config
-from conformance.support import buf, content
+from conformance.support import buf, content, read
+from servers import S3Endpoint
 from servers.certificates import Authority
+from servers.fault_proxy import Damage, fault_proxy, the_first
 from servers.scripted_s3 import Asked, Reply, ScriptedS3, error, scripted_s3
 
 from fsspec_store import FsspecStore
@@ -173,3 +176,23 @@ async def test_a_body_that_differs_from_its_hash_is_not_a_missing_feature() -> N
         assert len(server.seen) == 2
         for request in server.seen:
             check_body(request, is_signed=True)
+
+
+async def test_a_service_verifies_the_checksum_of_an_unsigned_body(
+    endpoint: S3Endpoint, authority: Authority
+) -> None:
+    data = content(100_000)
+    url = f"s3://{endpoint.make_bucket()}/x"
+    with fault_proxy(endpoint.url, authority.certificate().server_context()) as proxy:
+        storage = replace(endpoint, url=proxy.url, ca=authority.ca).storage_options()
+        async with FsspecStore.from_url(url, storage, retries=1) as store:
+            proxy.plan = the_first(1, Damage.REQUEST, method="PUT")
+            await store.set("a", buf(data))
+            assert await read(store, "a") == data
+            proxy.plan = lambda method, target, headers: Damage.REQUEST
+            with pytest.raises(BackendError, match=r"BadDigest|ChecksumMismatch"):
+                await store.set("b", buf(data))
+            assert await store.get("b") is None
+        uploads = [request for request in proxy.seen if request.method == "PUT"]
+        assert [request.status for request in uploads] == [400, 200, 400, 400]
+        assert {request.headers["x-amz-content-sha256"] for request in uploads} == {UNSIGNED}
