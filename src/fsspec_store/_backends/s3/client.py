@@ -119,7 +119,9 @@ class Client:
                 except UnexpectedResponseError as reason:
                     return await self._fall_back(transports, target, request, unsupported, reason)
             except OSError as error:
-                if without is None and request.method in OPTIONAL and may_be_unsupported(error):
+                over_tls = service.endpoint.startswith("https:")
+                is_optional = without is None and request.method in OPTIONAL
+                if is_optional and may_be_unsupported(error, over_tls=over_tls):
                     return await self._send_without(transports, service, request, error)
                 raise
         except Exception as error:
