@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import os
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any
 
 import pytest
 from conformance.support import content, read
+from servers import S3Endpoint
 from servers.fault_proxy import Fault, FaultProxy, fault_proxy, no_faults
 
 from fsspec_store import RangeByteRequest, StoreError
@@ -137,3 +143,46 @@ def test_event_loops_share_the_memory(place: Place) -> None:
     for thread in threads:
         thread.join(60)
     assert done == [True] * 3
+
+
+_PROGRAM = """
+import asyncio, json, sys
+from fsspec_store import FsspecStore
+
+def kilobytes(name):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+async def main(url, options, count, keep):
+    async with FsspecStore.from_url(url, options, read_memory_bytes=256 * 2**20) as store:
+        await store.get("small")
+        before = kilobytes("VmRSS")
+        async def size(_):
+            value = await store.get("value")
+            if keep:
+                kept.append(value)
+            return len(value)
+        kept = []
+        sizes = await asyncio.gather(*map(size, range(count)))
+        print(json.dumps([sum(sizes), (kilobytes("VmHWM") - before) * 1024]))
+
+asyncio.run(main(*json.loads(sys.argv[1])))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="the system has no /proc")
+@pytest.mark.parametrize("keep", [False, True])
+def test_64_reads_of_100_mib(minio_endpoint: S3Endpoint, keep: bool) -> None:
+    bucket, size, count = minio_endpoint.make_bucket(), 100 * MIB, 64
+    with closing(minio_endpoint.client()) as client:
+        client.put_object(Bucket=bucket, Key="value", Body=bytes(size))
+        client.put_object(Bucket=bucket, Key="small", Body=bytes(300_000))
+    given = json.dumps([f"s3://{bucket}", minio_endpoint.storage_options(), count, keep])
+    program = [sys.executable, "-c", _PROGRAM, given]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stderr == ""
+    read_bytes, grown = json.loads(done.stdout)
+    assert read_bytes == count * size
+    results = count * size if keep else 0
+    assert grown < results + 256 * MIB + MORE
