@@ -66,6 +66,8 @@ class Settings:
         and 64 MiB for writes when left out.
     part_bytes : int, optional
         Size of one part in bytes, ``>= 1``; 8 MiB for reads and 16 MiB for writes when left out.
+    read_memory_bytes : int, optional
+        Bound of the memory of values that the process is receiving, ``>= 1``; see `BodyMemory`.
 
     Raises
     ------
@@ -78,11 +80,12 @@ class Settings:
     transport: Transport = "auto"
     large_value_bytes: int | None = None
     part_bytes: int | None = None
+    read_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.transport not in get_args(Transport):
             raise ValueError(f"transport must be 'auto' or 'library', got {self.transport!r}")
-        for name in ("large_value_bytes", "part_bytes"):
+        for name in ("large_value_bytes", "part_bytes", "read_memory_bytes"):
             value = getattr(self, name)
             if value is None:
                 continue

@@ -88,6 +88,11 @@ class FsspecStore(BackendStore):
         Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
         5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
         Uploads take larger parts where a value would need more than 10,000 (S3) or 50,000 (Azure).
+    read_memory_bytes : int, optional
+        Bound in bytes of the memory of values that the process is receiving, ``>= 1``: a read of
+        this store waits if it would exceed it, and a value that is larger is received alone. 512
+        MiB, or an eighth of the machine's memory if that is less, when left out. Values that reads
+        have returned do not count. For S3, Google Cloud Storage, Azure and web servers.
 
     Raises
     ------
@@ -114,6 +119,7 @@ class FsspecStore(BackendStore):
         transport: Transport = "auto",
         large_value_bytes: int | None = None,
         part_bytes: int | None = None,
+        read_memory_bytes: int | None = None,
     ) -> None:
         self._given = (fs, path)
         self._options: dict[str, Any] = {
@@ -126,9 +132,12 @@ class FsspecStore(BackendStore):
             "transport": transport,
             "large_value_bytes": large_value_bytes,
             "part_bytes": part_bytes,
+            "read_memory_bytes": read_memory_bytes,
         }
         policy = RetryPolicy(timeout, retries)
-        settings = Settings(policy, Stats(), transport, large_value_bytes, part_bytes)
+        settings = Settings(
+            policy, Stats(), transport, large_value_bytes, part_bytes, read_memory_bytes
+        )
         inner, self._root = root_path(fs, path)
         if inner is fs and type(fs) is LocalFileSystem:
             # The working folder may differ where the store is created again.

@@ -64,7 +64,10 @@ class Client:
             ("s3", *user, policy, is_native), lambda: S3Filesystems(fs, policy, is_native=is_native)
         )
         self.stats = settings.stats
-        self._retrier = Retrier(f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats)
+        service = f"s3 {endpoint_of(fs)}"
+        self._retrier = Retrier(
+            service, policy, retry_decision, self.stats, settings.read_memory_bytes
+        )
         #: The transports of the last request, ``None`` before the first one.
         self._used: Transports | None = None
 

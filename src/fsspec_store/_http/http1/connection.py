@@ -144,6 +144,8 @@ class Connection:
         finally:
             self._waiter = self._add_chunk = None
             self._expected = CONTROL_RESPONSE
+            # Its exception refers to this frame, and so to all callers: they would be freed late.
+            del waiter
         if body is not None and transport.get_write_buffer_size():
             # The response arrived before the request was sent: its rest would precede the next one.
             self.reusable = False
@@ -186,6 +188,7 @@ class Connection:
             raise
         finally:
             self._waiter = self._sink = None
+            del waiter
 
     def abort(self) -> None:
         """Close the connection at once."""
@@ -347,6 +350,7 @@ class Connection:
             self._finish()
             return
         if into is None:
+            self._expected.reserve(length)
             # Small bodies need no pool.
             into = allocate(length) if length > _READ_BYTES else memoryview(bytearray(length))
         self._body = body = into
