@@ -67,6 +67,9 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     read_memory_bytes : int, optional
         Bound in bytes of the memory of values that the process is receiving, ``>= 1``; 512 MiB, or
         an eighth of the machine's memory if that is less, when left out.
+    hedge : bool or float, default False
+        Request slow reads again on another connection, and use the first response: up to 5 % more
+        reads with ``True``, or this share of them, ``0 <= hedge <= 1``.
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         large_value_bytes: int | None = None,
         part_bytes: int | None = None,
         read_memory_bytes: int | None = None,
+        hedge: bool | float = False,
     ) -> None:
         super().__init__(
             fs,
@@ -100,6 +104,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
             large_value_bytes=large_value_bytes,
             part_bytes=part_bytes,
             read_memory_bytes=read_memory_bytes,
+            hedge=hedge,
         )
 
     @property

@@ -8,8 +8,9 @@ import pytest
 
 from fsspec_store._http.body_memory import body_memory
 from fsspec_store._http.limiter import limiter_for
-from fsspec_store._http.retrier import Budget, NoPermitError, Retrier, Slot, Stats
+from fsspec_store._http.retrier import Budget, NoPermitError, Retrier, Slot
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, RetryPolicy
+from fsspec_store._http.stats import Stats
 
 _services = itertools.count()
 MIB = 2**20

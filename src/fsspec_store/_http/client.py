@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from .._core.byte_requests import RangeByteRequest
     from .aiohttp_transport import AiohttpTransport
+    from .hedging import Read
     from .messages import MaxBytes, Reserve, ResponseBody
     from .native_transport import NativeTransport
     from .payloads import Body
@@ -76,7 +77,12 @@ class HTTPClient:
         self._stats = settings.stats
         self._large_bytes = settings.reads.above
         self._retrier = Retrier(
-            service, settings.policy, classify, settings.stats, settings.read_memory_bytes
+            service,
+            settings.policy,
+            classify,
+            settings.stats,
+            settings.read_memory_bytes,
+            settings.hedge_share,
         )
 
     async def send(
@@ -86,15 +92,17 @@ class HTTPClient:
         slot: Slot | None = None,
         refresh: Callable[[], Awaitable[object]] | None = None,
         budget: Budget | None = None,
+        read: Read | None = None,
     ) -> T:
         """Await ``attempt()``, and retry it after transient failures.
 
         See `fsspec_store._http.retrier.Slot.send`. An attempt that returns an unread body needs a
-        ``slot`` from `slot`. Requests of one operation share a ``budget``.
+        ``slot`` from `slot`. Requests of one operation share a ``budget``. ``read`` is what the
+        attempt reads, if it may be requested again when the response is slow.
         """
         if slot is not None:
             return await slot.send(attempt, refresh=refresh)
-        return await self._retrier.send(attempt, refresh=refresh, budget=budget)
+        return await self._retrier.send(attempt, refresh=refresh, budget=budget, read=read)
 
     def slot(self) -> Slot:
         """Return a slot for a request whose body is read after its attempt: a context manager."""

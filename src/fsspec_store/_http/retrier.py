@@ -7,49 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from .body_memory import MemoryInUseError, Reservation, body_memory, default_bound
+from .hedged_attempt import HedgedAttempt
+from .hedging import Hedging
 from .limiter import Permit, limiter_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from .hedging import Read
     from .retry_policy import RetryDecision, RetryPolicy
+    from .stats import Stats
 
-__all__ = ["Budget", "NoPermitError", "Retrier", "Slot", "Stats"]
+__all__ = ["Budget", "NoPermitError", "Retrier", "Slot"]
 
 T = TypeVar("T")
 
 #: The limiters bound the memory of smaller bodies.
 _MIN_RESERVED_BYTES = 256 * 2**10
-
-
-@dataclass
-class Stats:
-    """Counters of a store's requests since the store was made.
-
-    Attributes
-    ----------
-    requests : int
-        Attempts sent to the service, retries included. Calls of blocking filesystems and of the
-        local disk are not counted.
-    native : int
-        Attempts that the native transport sent, as opposed to s3fs and aiohttp.
-    retries : int
-        Attempts after a failed one.
-    throttled : int
-        Responses by which the service throttled requests.
-    forbidden_as_missing : int
-        403 responses that ``missing_on_forbidden`` counted as missing keys.
-    """
-
-    requests: int = 0
-    native: int = 0
-    retries: int = 0
-    throttled: int = 0
-    forbidden_as_missing: int = 0
 
 
 class NoPermitError(Exception):
@@ -85,6 +62,8 @@ class Retrier:
         Returns the retry decision of an exception, ``None`` for a permanent failure.
     memory_bytes : int, optional
         Bound of `BodyMemory` for reads.
+    hedge : float, optional
+        Maximum number of slow reads that are requested again, per successful read.
     """
 
     def __init__(
@@ -94,12 +73,14 @@ class Retrier:
         classify: Callable[[Exception], RetryDecision | None],
         stats: Stats,
         memory_bytes: int | None = None,
+        hedge: float = 0.0,
     ) -> None:
         self.policy = policy
         self.memory_bytes = default_bound() if memory_bytes is None else memory_bytes
         self._limiter = limiter_for(service)
         self._classify = classify
         self._stats = stats
+        self._hedging = Hedging(hedge) if hedge else None
 
     async def send(
         self,
@@ -107,10 +88,12 @@ class Retrier:
         *,
         refresh: Callable[[], Awaitable[object]] | None = None,
         budget: Budget | None = None,
+        read: Read | None = None,
     ) -> T:
         """Like `Slot.send`, for an attempt that reads the whole response."""
         # A ``with`` statement would add two calls to each request.
         slot = Slot(self, budget)
+        slot.read = read
         succeeded = False
         try:
             result = await slot.send(attempt, refresh=refresh)
@@ -134,9 +117,15 @@ class Slot:
     permit : Permit, optional
         Permit of a spare slot, which never waits for another one. Two requests that each hold a
         slot and wait for another would block each other.
+
+    Attributes
+    ----------
+    read : Read or None
+        What the next `send` reads, if it may be requested twice at the same time when the response
+        is slow. Set it where each attempt reads into its own memory.
     """
 
-    __slots__ = ("_budget", "_is_spare", "_memory", "_needed", "_permit", "_retrier")
+    __slots__ = ("_budget", "_is_spare", "_memory", "_needed", "_permit", "_retrier", "read")
 
     def __init__(
         self, retrier: Retrier, budget: Budget | None = None, permit: Permit | None = None
@@ -148,6 +137,7 @@ class Slot:
         self._memory: Reservation | None = None
         # Size of the body that waits for memory.
         self._needed = 0
+        self.read: Read | None = None
 
     def __enter__(self) -> Slot:
         return self
@@ -217,6 +207,8 @@ class Slot:
         """
         retrier, budget = self._retrier, self._budget
         limiter = retrier._limiter
+        read, self.read = self.read, None
+        hedging = retrier._hedging
         while True:
             if self._needed:
                 self._memory = await body_memory.acquire(self._needed, retrier.memory_bytes)
@@ -229,7 +221,11 @@ class Slot:
             began = time.monotonic()
             retrier._stats.requests += 1
             try:
-                return await attempt()
+                if read is None or hedging is None:
+                    return await attempt()
+                return await HedgedAttempt(
+                    attempt, read, hedging, limiter, retrier._classify, retrier._stats
+                ).send()
             except MemoryInUseError:
                 # Wait after this block: the exception refers to the response.
                 if self._permit is not None:
@@ -239,6 +235,8 @@ class Slot:
             except Exception as error:
                 decision = retrier._classify(error)
                 throttled = decision is not None and decision.throttled
+                if hedging is not None and decision is not None:
+                    hedging.failed(throttled=throttled)
                 retrier._stats.throttled += throttled
                 if self._permit is not None:
                     limiter.release(self._permit, throttled=throttled)

@@ -12,9 +12,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from .._backends import backend_for
 from .._core.redaction import public_url
-from .._http.retrier import Stats
 from .._http.retry_policy import RetryPolicy
 from .._http.settings import Settings, Transport
+from .._http.stats import Stats
 from ..errors import StoreURLError
 from .backend_store import BackendStore
 from .filesystem import (
@@ -93,6 +93,12 @@ class FsspecStore(BackendStore):
         this store waits if it would exceed it, and a value that is larger is received alone. 512
         MiB, or an eighth of the machine's memory if that is less, when left out. Values that reads
         have returned do not count. For S3, Google Cloud Storage, Azure and web servers.
+    hedge : bool or float, default False
+        Request a read again on another connection when it takes longer than 95 % of the recent
+        reads of its kind and size, and use the first response: up to 5 % more reads with ``True``,
+        or this share of them, ``0 <= hedge <= 1``. Not while the service throttles or fails, or
+        when many reads are slow at once. `stats.hedges` counts them. For S3, Google Cloud Storage,
+        Azure, web servers and WebDAV; without effect on other filesystems.
 
     Raises
     ------
@@ -120,6 +126,7 @@ class FsspecStore(BackendStore):
         large_value_bytes: int | None = None,
         part_bytes: int | None = None,
         read_memory_bytes: int | None = None,
+        hedge: bool | float = False,
     ) -> None:
         self._given = (fs, path)
         self._options: dict[str, Any] = {
@@ -133,10 +140,11 @@ class FsspecStore(BackendStore):
             "large_value_bytes": large_value_bytes,
             "part_bytes": part_bytes,
             "read_memory_bytes": read_memory_bytes,
+            "hedge": hedge,
         }
         policy = RetryPolicy(timeout, retries)
         settings = Settings(
-            policy, Stats(), transport, large_value_bytes, part_bytes, read_memory_bytes
+            policy, Stats(), transport, large_value_bytes, part_bytes, read_memory_bytes, hedge
         )
         inner, self._root = root_path(fs, path)
         if inner is fs and type(fs) is LocalFileSystem:

@@ -13,6 +13,7 @@ import aiohttp
 
 from ..._core.ranges import bounds
 from ..._http.content_range import check_discarded, check_part, is_of_total, part_start, total_size
+from ..._http.hedging import WHOLE
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.parallel_reads import FetchPart, read_large, read_slice
 from ..._http.responses import ChangedWhileReadError
@@ -46,6 +47,7 @@ class ValueReader(ABC, Generic[Target]):
     ) -> Response[bytes | memoryview]:
         """The response with the requested bytes, from one request or several."""
         with self._slot() as slot:
+            slot.read = request or WHOLE
             response = await self._get(target, request, slot, allow_large=True)
             if isinstance(response.body, LargeBody):
                 response = await self._get_large(target, request, slot, response, response.body)

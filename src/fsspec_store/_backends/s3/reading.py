@@ -9,6 +9,7 @@ import aiohttp
 
 from ..._core.versions import is_strong_etag
 from ..._http.content_range import max_body_bytes, range_header, requested_part
+from ..._http.hedging import WHOLE
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
@@ -46,6 +47,7 @@ class Reader(ValueReader[tuple[str, str]]):
         """Like `get`; ``None`` when the object is missing."""
         # Without `get`, which would add calls to each read.
         with self._client.slot() as slot:
+            slot.read = request or WHOLE
             get = partial(self._get_once, target, request, slot, allow_large=True)
             response = await slot.send(get, refresh=self._client.refresh)
             if isinstance(response.body, LargeBody):
