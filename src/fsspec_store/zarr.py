@@ -70,6 +70,9 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     hedge : bool or float, default False
         Request slow reads again on another connection, and use the first response: up to 5 % more
         reads with ``True``, or this share of them, ``0 <= hedge <= 1``.
+    io_threads : int, optional
+        Number of threads that transfer values of 256 KiB and more, ``>= 1``; one for each core, and
+        2 to 8, when left out.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         part_bytes: int | None = None,
         read_memory_bytes: int | None = None,
         hedge: bool | float = False,
+        io_threads: int | None = None,
     ) -> None:
         super().__init__(
             fs,
@@ -105,6 +109,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
             part_bytes=part_bytes,
             read_memory_bytes=read_memory_bytes,
             hedge=hedge,
+            io_threads=io_threads,
         )
 
     @property
