@@ -166,6 +166,7 @@ class NativeTransport:
                 request.into,
                 # Some services state the checksum of the whole object with a range.
                 on_chunk if request.range is None else None,
+                request.reserve,
             ),
         )
         status, received = response.status, response.headers
