@@ -16,12 +16,14 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from servers import S3Endpoint
+from servers.certificates import make_certificate
 from servers.ports import listener
 from servers.process import Launch, running
 
@@ -43,7 +45,7 @@ async def main() -> None:
     parser.add_argument("--only", choices=PLACES)
     arguments = parser.parse_args()
     heads = [f"{head:>7}" for head in ("p50", "p99", "p99.9", "most")]
-    print(f"{'':28}  ticks", *heads, *heads, "(of its CPU time)")
+    print(f"{'':36}  ticks", *heads, *heads, "(of its CPU time)")
     show("idle", await delays(asyncio.sleep(1)))
     for place, options in PLACES.items():
         if arguments.only in (None, place):
@@ -66,7 +68,7 @@ async def measure(place: str, options: Any, keys: int, rounds: int) -> None:
                     show(f"{place} {name}", found)
         async with FsspecStore.from_url(f"{url}/data", storage_options) as store:
             show(f"{place} delete_dir", await delays(store.delete_dir("c")))
-            if place == "S3":
+            if url.startswith("s3:"):
                 value = Buffer.from_bytes(bytes(_LARGE))
                 await store.set("large", value)
                 found = [each for _ in range(rounds) for each in await delays(read_many(store))]
@@ -104,7 +106,7 @@ async def delays(work: Awaitable[object]) -> list[tuple[float, float]]:
 
 
 def show(name: str, found: list[tuple[float, float]]) -> None:
-    print(f"{name:28} {len(found):6}", end="")
+    print(f"{name:36} {len(found):6}", end="")
     for figures in zip(*found, strict=True):
         ordered = sorted(figures)
         for part in (0.5, 0.99, 0.999, 1):
@@ -145,13 +147,18 @@ ZARR_LISTINGS: dict[str, Operation] = {"list (zarr)": list_all}
 
 
 @contextmanager
-def s3() -> Iterator[tuple[str, dict[str, Any]]]:
+def s3(*, tls: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     @contextmanager
     def prepare(folder: Path) -> Iterator[Launch[S3Endpoint]]:
         with listener() as free:
             port = free.getsockname()[1]
-        endpoint = S3Endpoint.about_to_start("cheap", port)
         command = [sys.executable, "-m", "benchmarks.cheap_server", "--port", str(port)]
+        ca = None
+        if tls:
+            certificate = make_certificate(folder)
+            ca = certificate.ca
+            command += ["--certificate", str(certificate.file)]
+        endpoint = S3Endpoint.about_to_start("cheap", port, ca)
         with endpoint.readiness() as why_not_ready:
             yield Launch(command, {"PYTHONPATH": str(_ROOT)}, endpoint, why_not_ready)
 
@@ -170,7 +177,12 @@ def memory() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "memory://fairness", {}
 
 
-PLACES = {"S3": s3, "local": local, "memory": memory}
+PLACES = {
+    "S3 over TLS": partial(s3, tls=True),
+    "S3": partial(s3, tls=False),
+    "local": local,
+    "memory": memory,
+}
 
 if __name__ == "__main__":
     asyncio.run(main())
