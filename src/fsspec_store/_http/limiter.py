@@ -40,6 +40,8 @@ class Limiter:
     ----------
     limit : float
         Current maximum number of permits. A lower value takes effect with the next permit.
+    most_in_flight : int
+        Maximum number of permits that were held at one time.
     """
 
     def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
@@ -48,6 +50,7 @@ class Limiter:
 
     def _reset(self) -> None:
         self.limit = float(min(_START, self._most))
+        self.most_in_flight = 0
         self._held: set[Permit] = set()
         self._starting = True
         # Raised when the limit is lowered: throttling of requests sent before that is ignored.
@@ -125,6 +128,8 @@ class Limiter:
             return None
         permit = Permit(loop, self._generation)
         self._held.add(permit)
+        if len(self._held) > self.most_in_flight:
+            self.most_in_flight = len(self._held)
         _all.in_flight += 1
         return permit
 
