@@ -13,12 +13,11 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers.certificates import Certificate, make_certificate
 from servers.scripted import (
-    Certificate,
     Peer,
     Script,
     ScriptedServer,
-    make_certificate,
     narrow,
     nothing_left,
     scripted_server,

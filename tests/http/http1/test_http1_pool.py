@@ -16,13 +16,12 @@ from typing import Any
 
 import pytest
 import uvloop
+from servers.certificates import Certificate, make_certificate
 from servers.ports import LOOPBACK
 from servers.scripted import (
-    Certificate,
     Peer,
     Script,
     ScriptedServer,
-    make_certificate,
     nothing_left,
     scripted_server,
 )
