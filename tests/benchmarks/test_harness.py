@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from benchmarks.candidates import CANDIDATES, OBSTORE, THIS, ZARR_FSSPEC, ZARR_O
 from benchmarks.catalogue import OPERATIONS
 from benchmarks.document import document
 from benchmarks.keeper import Keeper, WrongEffectError
+from benchmarks.markdown import filled
 from benchmarks.places import Place, place_on
 from benchmarks.results import Comparison
 from benchmarks.rounds import Settings, absent, compare
@@ -157,6 +159,22 @@ def test_the_document_has_its_fields(place: Place, comparisons: list[Comparison]
         assert f'"{told}' not in text
 
 
+def test_the_tables_of_the_documentation_are_written(
+    place: Place, comparisons: list[Comparison]
+) -> None:
+    found = json.loads(
+        json.dumps(document("cheap", place, SETTINGS, comparisons, absent(place, SETTINGS)))
+    )
+    names = set()
+    for file in ("README.md", "docs/performance.md"):
+        text = filled((ROOT / file).read_text(), [found, {**found, "server": "other"}])
+        assert filled(text, [found]).count("<!-- figures:") == text.count("<!-- figures:")
+        for name, table in re.findall(r"<!-- figures: (\w+) -->\n(.*?)\n<!--", text, re.DOTALL):
+            names.add(name)
+            assert table.count("\n") >= {"conditions": 0, "large": 5}.get(name, 8), name
+    assert names == {"conditions", "summary", "rates", "cpu", "large", "servers", "goals"}
+
+
 def check_fields(operation: dict[str, Any]) -> None:
     assert set(operation["ratios"]) == set(operation["candidates"]) - {THIS}
     for ratio in operation["ratios"].values():
@@ -252,6 +270,18 @@ def test_the_command_refuses_what_makes_no_sense(
         main(wrong)
     assert ended.value.code == 2
     assert f"argument {wrong[0]}" in capsys.readouterr().err
+
+
+def test_the_ceiling_is_measured() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.ceiling", "--seconds", "0.01"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("recv_into, threads") == 6
 
 
 def test_a_long_listing_is_measured() -> None:
