@@ -5,7 +5,7 @@ Most are used in annotations.
 
 from ._core.byte_requests import ByteRequest
 from ._core.leftovers import Leftover
-from ._http.retrier import Stats
+from ._http.stats import Stats
 from ._store.store_path import ByteGetter, ByteSetter, set_or_delete
 from ._store.store_reading import Values, Versioned
 

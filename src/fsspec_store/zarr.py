@@ -64,6 +64,12 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     part_bytes : int, optional
         Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
         5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
+    read_memory_bytes : int, optional
+        Bound in bytes of the memory of values that the process is receiving, ``>= 1``; 512 MiB, or
+        an eighth of the machine's memory if that is less, when left out.
+    hedge : bool or float, default False
+        Request slow reads again on another connection, and use the first response: up to 5 % more
+        reads with ``True``, or this share of them, ``0 <= hedge <= 1``.
     """
 
     def __init__(
@@ -81,6 +87,8 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         transport: Transport = "auto",
         large_value_bytes: int | None = None,
         part_bytes: int | None = None,
+        read_memory_bytes: int | None = None,
+        hedge: bool | float = False,
     ) -> None:
         super().__init__(
             fs,
@@ -95,6 +103,8 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
             transport=transport,
             large_value_bytes=large_value_bytes,
             part_bytes=part_bytes,
+            read_memory_bytes=read_memory_bytes,
+            hedge=hedge,
         )
 
     @property

@@ -15,9 +15,9 @@ from fsspec_store._http.client import HTTPClient
 from fsspec_store._http.messages import BodyTooLongError, LargeBody, Request
 from fsspec_store._http.native_transport import NativeTransport
 from fsspec_store._http.responses import ChangedWhileReadError, StatusError
-from fsspec_store._http.retrier import Stats
 from fsspec_store._http.retry_policy import RetryPolicy
 from fsspec_store._http.settings import Settings
+from fsspec_store._http.stats import Stats
 
 POLICY = RetryPolicy(timeout=5, retries=1)
 

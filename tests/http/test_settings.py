@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ def test_sizes_that_are_not_given_are_the_defaults() -> None:
         ("Azure", "large_value_bytes", 5000 * MIB + 1, "at most 5242880000 on Azure"),
         ("web", "part_bytes", 0, "part_bytes must be at least 1 byte"),
         ("memory", "large_value_bytes", -1, "large_value_bytes must be at least 1 byte"),
+        ("web", "read_memory_bytes", 0, "read_memory_bytes must be at least 1 byte"),
     ],
 )
 def test_a_size_that_the_service_refuses(
@@ -79,7 +81,7 @@ def test_a_size_that_the_service_refuses(
     assert str(caught.value).startswith(option)
 
 
-@pytest.mark.parametrize("option", ["large_value_bytes", "part_bytes"])
+@pytest.mark.parametrize("option", ["large_value_bytes", "part_bytes", "read_memory_bytes"])
 @pytest.mark.parametrize("value", [True, 1e6, "5 MiB"])
 def test_a_size_is_a_number_of_bytes(option: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"{option} must be an integer number of bytes"):
@@ -116,3 +118,27 @@ def test_a_copy_of_a_store_has_its_options(tmp_path: Path) -> None:
     assert core.with_read_only(True).with_read_only(False) == core
     assert open_store(core) == open_store(tmp_path, **options)
     assert isinstance(open_store(core), ZarrStore)
+
+
+# -- Hedges ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("hedge", "share"), [(False, 0.0), (True, 0.05), (0.02, 0.02), (1, 1.0)])
+def test_hedge_is_a_share_of_the_requests(hedge: float, share: float) -> None:
+    assert Settings(hedge=hedge).hedge_share == share
+    for url in ("s3://bucket/x", "memory://x"):
+        store = open_store(url, hedge=hedge)
+        assert pickle.loads(pickle.dumps(store)) == store
+        assert store != open_store(url, hedge=0.5)
+
+
+@pytest.mark.parametrize("hedge", [-0.1, 1.1, 5, float("nan")])
+def test_no_other_share(hedge: float) -> None:
+    with pytest.raises(ValueError, match=r"hedge must be a share of requests from 0 to 1, got"):
+        open_store("memory://x", hedge=hedge)
+
+
+@pytest.mark.parametrize("hedge", ["5%", None, [0.05]])
+def test_a_share_is_a_number(hedge: Any) -> None:
+    with pytest.raises(TypeError, match=r"hedge must be a boolean or a number, got"):
+        open_store("memory://x", hedge=hedge)

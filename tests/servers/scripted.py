@@ -61,9 +61,8 @@ class Peer:
             pass
 
 
-def narrow(transport: asyncio.BaseTransport) -> None:
+def narrow(socket: Any) -> None:
     """Has the system hold little of what is on its way; on loopback it takes tens of MB."""
-    socket = transport.get_extra_info("socket")
     for option in (SO_RCVBUF, SO_SNDBUF):
         socket.setsockopt(SOL_SOCKET, option, 2**15)
 
@@ -107,7 +106,7 @@ async def scripted_server(
         peer = Peer(reader, writer)
         served.peers.append(peer)
         if is_narrow:
-            narrow(writer.transport)
+            narrow(writer.get_extra_info("socket"))
         served._tasks.add(asyncio.create_task(run(peer)))
 
     server = await asyncio.start_server(connected, sock=listener(host), ssl=tls)

@@ -13,7 +13,14 @@ import aiohttp
 
 from .content_range import requested_part
 from .http1.head_parser import ProtocolError
-from .messages import CONTROL_BYTES, LargeBody, Request, Response, max_control_bytes
+from .messages import (
+    CONTROL_BYTES,
+    LargeBody,
+    Request,
+    Response,
+    max_control_bytes,
+    reserve_nothing,
+)
 from .responses import (
     ChangedWhileReadError,
     StatusError,
@@ -27,7 +34,8 @@ if TYPE_CHECKING:
 
     from .._core.byte_requests import RangeByteRequest
     from .aiohttp_transport import AiohttpTransport
-    from .messages import MaxBytes, ResponseBody
+    from .hedging import Read
+    from .messages import MaxBytes, Reserve, ResponseBody
     from .native_transport import NativeTransport
     from .payloads import Body
     from .retry_policy import RetryDecision
@@ -68,7 +76,14 @@ class HTTPClient:
         self._policy = settings.policy
         self._stats = settings.stats
         self._large_bytes = settings.reads.above
-        self._retrier = Retrier(service, settings.policy, classify, settings.stats)
+        self._retrier = Retrier(
+            service,
+            settings.policy,
+            classify,
+            settings.stats,
+            settings.read_memory_bytes,
+            settings.hedge_share,
+        )
 
     async def send(
         self,
@@ -77,15 +92,17 @@ class HTTPClient:
         slot: Slot | None = None,
         refresh: Callable[[], Awaitable[object]] | None = None,
         budget: Budget | None = None,
+        read: Read | None = None,
     ) -> T:
         """Await ``attempt()``, and retry it after transient failures.
 
         See `fsspec_store._http.retrier.Slot.send`. An attempt that returns an unread body needs a
-        ``slot`` from `slot`. Requests of one operation share a ``budget``.
+        ``slot`` from `slot`. Requests of one operation share a ``budget``. ``read`` is what the
+        attempt reads, if it may be requested again when the response is slow.
         """
         if slot is not None:
             return await slot.send(attempt, refresh=refresh)
-        return await self._retrier.send(attempt, refresh=refresh, budget=budget)
+        return await self._retrier.send(attempt, refresh=refresh, budget=budget, read=read)
 
     def slot(self) -> Slot:
         """Return a slot for a request whose body is read after its attempt: a context manager."""
@@ -116,7 +133,12 @@ class HTTPClient:
         return Response(response.status, response.headers, bytes(body))
 
     async def fetch(
-        self, url: str, headers: Mapping[str, str], *, max_bytes: MaxBytes = max_control_bytes
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        max_bytes: MaxBytes = max_control_bytes,
+        reserve: Reserve = reserve_nothing,
     ) -> Response[ResponseBody]:
         """Send a GET for a value without retries, and read its body unless that is large.
 
@@ -127,9 +149,14 @@ class HTTPClient:
             object or the part is larger than the threshold in the settings. Otherwise with the
             body, not decoded.
         """
-        unread_above = self._large_bytes
         request = Request(
-            "GET", url, headers, _READ_STATUSES, unread_above=unread_above, max_bytes=max_bytes
+            "GET",
+            url,
+            headers,
+            _READ_STATUSES,
+            unread_above=self._large_bytes,
+            max_bytes=max_bytes,
+            reserve=reserve,
         )
         return await self._send(request)
 

@@ -66,7 +66,13 @@ class NativeTransport:
             # In a thread, because it reads the files of trusted certificates.
             self._origin = Origin(*self._address, await in_thread(_tls_context))
         is_head = request.method == "HEAD"
-        expected = Expected(is_head, request.unread_above, request.max_bytes, request.into)
+        expected = Expected(
+            is_head,
+            request.unread_above,
+            request.max_bytes,
+            request.into,
+            reserve=request.reserve,
+        )
         response = await self._pools.get().request(
             self._origin, head.encode("latin-1"), body, expected
         )

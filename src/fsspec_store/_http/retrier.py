@@ -7,45 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from .body_memory import MemoryInUseError, Reservation, body_memory, default_bound
+from .hedged_attempt import HedgedAttempt
+from .hedging import Hedging
 from .limiter import Permit, limiter_for
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from .hedging import Read
     from .retry_policy import RetryDecision, RetryPolicy
+    from .stats import Stats
 
-__all__ = ["Budget", "NoPermitError", "Retrier", "Slot", "Stats"]
+__all__ = ["Budget", "NoPermitError", "Retrier", "Slot"]
 
 T = TypeVar("T")
 
-
-@dataclass
-class Stats:
-    """Counters of a store's requests since the store was made.
-
-    Attributes
-    ----------
-    requests : int
-        Attempts sent to the service, retries included. Calls of blocking filesystems and of the
-        local disk are not counted.
-    native : int
-        Attempts that the native transport sent, as opposed to s3fs and aiohttp.
-    retries : int
-        Attempts after a failed one.
-    throttled : int
-        Responses by which the service throttled requests.
-    forbidden_as_missing : int
-        403 responses that ``missing_on_forbidden`` counted as missing keys.
-    """
-
-    requests: int = 0
-    native: int = 0
-    retries: int = 0
-    throttled: int = 0
-    forbidden_as_missing: int = 0
+#: The limiters bound the memory of smaller bodies.
+_MIN_RESERVED_BYTES = 256 * 2**10
 
 
 class NoPermitError(Exception):
@@ -79,6 +60,10 @@ class Retrier:
         Scheme, host and port of the endpoint. Requests to it share a limit.
     classify : callable
         Returns the retry decision of an exception, ``None`` for a permanent failure.
+    memory_bytes : int, optional
+        Bound of `BodyMemory` for reads.
+    hedge : float, optional
+        Maximum number of slow reads that are requested again, per successful read.
     """
 
     def __init__(
@@ -87,11 +72,15 @@ class Retrier:
         policy: RetryPolicy,
         classify: Callable[[Exception], RetryDecision | None],
         stats: Stats,
+        memory_bytes: int | None = None,
+        hedge: float = 0.0,
     ) -> None:
         self.policy = policy
+        self.memory_bytes = default_bound() if memory_bytes is None else memory_bytes
         self._limiter = limiter_for(service)
         self._classify = classify
         self._stats = stats
+        self._hedging = Hedging(hedge) if hedge else None
 
     async def send(
         self,
@@ -99,10 +88,12 @@ class Retrier:
         *,
         refresh: Callable[[], Awaitable[object]] | None = None,
         budget: Budget | None = None,
+        read: Read | None = None,
     ) -> T:
         """Like `Slot.send`, for an attempt that reads the whole response."""
         # A ``with`` statement would add two calls to each request.
         slot = Slot(self, budget)
+        slot.read = read
         succeeded = False
         try:
             result = await slot.send(attempt, refresh=refresh)
@@ -118,16 +109,23 @@ class Slot:
 
     A context manager. The permit is taken at the first attempt and held until the block is left, so
     that a body that is read within the block counts as in flight. A value that is read again in the
-    same slot, after a mismatch of its checksum for example, has no further retries.
+    same slot, after a mismatch of its checksum for example, has no further retries. The memory that
+    is reserved for the value is released with the permit.
 
     Parameters
     ----------
     permit : Permit, optional
         Permit of a spare slot, which never waits for another one. Two requests that each hold a
         slot and wait for another would block each other.
+
+    Attributes
+    ----------
+    read : Read or None
+        What the next `send` reads, if it may be requested twice at the same time when the response
+        is slow. Set it where each attempt reads into its own memory.
     """
 
-    __slots__ = ("_budget", "_is_spare", "_permit", "_retrier")
+    __slots__ = ("_budget", "_is_spare", "_memory", "_needed", "_permit", "_retrier", "read")
 
     def __init__(
         self, retrier: Retrier, budget: Budget | None = None, permit: Permit | None = None
@@ -136,6 +134,10 @@ class Slot:
         self._budget = Budget() if budget is None else budget
         self._permit = permit
         self._is_spare = permit is not None
+        self._memory: Reservation | None = None
+        # Size of the body that waits for memory.
+        self._needed = 0
+        self.read: Read | None = None
 
     def __enter__(self) -> Slot:
         return self
@@ -144,6 +146,29 @@ class Slot:
         if self._permit is not None:
             self._retrier._limiter.release(self._permit, succeeded=exc_type is None)
             self._permit = None
+        self._release_memory()
+
+    def reserve(self, size: int) -> None:
+        """Reserve memory for the body of the value, within an attempt.
+
+        Raises `MemoryInUseError` if other values use the memory. The attempt closes the response,
+        and `send` repeats it with the memory.
+        """
+        held = 0 if self._memory is None else self._memory.size
+        if size <= held or size < _MIN_RESERVED_BYTES:
+            return
+        assert self._permit is not None
+        self._release_memory()
+        bound, loop = self._retrier.memory_bytes, self._permit.loop
+        self._memory = body_memory.try_acquire(size, bound, loop)
+        if self._memory is None:
+            self._needed = size
+            raise MemoryInUseError
+
+    def _release_memory(self) -> None:
+        if self._memory is not None:
+            body_memory.release(self._memory)
+            self._memory = None
 
     def spare(self) -> Slot | None:
         """A slot with the same budget, if a permit is free now. The caller enters it at once."""
@@ -182,7 +207,12 @@ class Slot:
         """
         retrier, budget = self._retrier, self._budget
         limiter = retrier._limiter
+        read, self.read = self.read, None
+        hedging = retrier._hedging
         while True:
+            if self._needed:
+                self._memory = await body_memory.acquire(self._needed, retrier.memory_bytes)
+                self._needed = 0
             if self._permit is None:
                 self._permit = limiter.try_acquire() if self._is_spare else await limiter.acquire()
                 if self._permit is None:
@@ -191,10 +221,22 @@ class Slot:
             began = time.monotonic()
             retrier._stats.requests += 1
             try:
-                return await attempt()
+                if read is None or hedging is None:
+                    return await attempt()
+                return await HedgedAttempt(
+                    attempt, read, hedging, limiter, retrier._classify, retrier._stats
+                ).send()
+            except MemoryInUseError:
+                # Wait after this block: the exception refers to the response.
+                if self._permit is not None:
+                    limiter.release(self._permit)
+                    self._permit = None
+                continue
             except Exception as error:
                 decision = retrier._classify(error)
                 throttled = decision is not None and decision.throttled
+                if hedging is not None and decision is not None:
+                    hedging.failed(throttled=throttled)
                 retrier._stats.throttled += throttled
                 if self._permit is not None:
                     limiter.release(self._permit, throttled=throttled)

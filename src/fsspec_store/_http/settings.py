@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from .retrier import Stats
+from .hedging import DEFAULT_SHARE
 from .retry_policy import RetryPolicy
+from .stats import Stats
 
 __all__ = ["PartLimits", "Parts", "Settings", "Transport"]
 
@@ -66,6 +67,11 @@ class Settings:
         and 64 MiB for writes when left out.
     part_bytes : int, optional
         Size of one part in bytes, ``>= 1``; 8 MiB for reads and 16 MiB for writes when left out.
+    read_memory_bytes : int, optional
+        Bound of the memory of values that the process is receiving, ``>= 1``; see `BodyMemory`.
+    hedge : bool or float, optional
+        Whether slow reads are requested again, or the maximum share of these additional requests,
+        ``0 <= hedge <= 1``.
 
     Raises
     ------
@@ -78,11 +84,13 @@ class Settings:
     transport: Transport = "auto"
     large_value_bytes: int | None = None
     part_bytes: int | None = None
+    read_memory_bytes: int | None = None
+    hedge: bool | float = False
 
     def __post_init__(self) -> None:
         if self.transport not in get_args(Transport):
             raise ValueError(f"transport must be 'auto' or 'library', got {self.transport!r}")
-        for name in ("large_value_bytes", "part_bytes"):
+        for name in ("large_value_bytes", "part_bytes", "read_memory_bytes"):
             value = getattr(self, name)
             if value is None:
                 continue
@@ -90,11 +98,20 @@ class Settings:
                 raise TypeError(f"{name} must be an integer number of bytes, got {value!r}")
             if value < 1:
                 raise ValueError(f"{name} must be at least 1 byte, got {value}")
+        if not isinstance(self.hedge, (bool, int, float)):
+            raise TypeError(f"hedge must be a boolean or a number, got {self.hedge!r}")
+        if not 0 <= self.hedge <= 1:
+            raise ValueError(f"hedge must be a share of requests from 0 to 1, got {self.hedge!r}")
 
     @property
     def is_native(self) -> bool:
         """Whether the native transport may send requests."""
         return self.transport == "auto"
+
+    @property
+    def hedge_share(self) -> float:
+        """Maximum number of slow reads that are requested again, per successful read."""
+        return DEFAULT_SHARE if self.hedge is True else float(self.hedge)
 
     @property
     def reads(self) -> Parts:

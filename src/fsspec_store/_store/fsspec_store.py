@@ -12,9 +12,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from .._backends import backend_for
 from .._core.redaction import public_url
-from .._http.retrier import Stats
 from .._http.retry_policy import RetryPolicy
 from .._http.settings import Settings, Transport
+from .._http.stats import Stats
 from ..errors import StoreURLError
 from .backend_store import BackendStore
 from .filesystem import (
@@ -88,6 +88,17 @@ class FsspecStore(BackendStore):
         Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
         5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
         Uploads take larger parts where a value would need more than 10,000 (S3) or 50,000 (Azure).
+    read_memory_bytes : int, optional
+        Bound in bytes of the memory of values that the process is receiving, ``>= 1``: a read of
+        this store waits if it would exceed it, and a value that is larger is received alone. 512
+        MiB, or an eighth of the machine's memory if that is less, when left out. Values that reads
+        have returned do not count. For S3, Google Cloud Storage, Azure and web servers.
+    hedge : bool or float, default False
+        Request a read again on another connection when it takes longer than 95 % of the recent
+        reads of its kind and size, and use the first response: up to 5 % more reads with ``True``,
+        or this share of them, ``0 <= hedge <= 1``. Not while the service throttles or fails, or
+        when many reads are slow at once. `stats.hedges` counts them. For S3, Google Cloud Storage,
+        Azure, web servers and WebDAV; without effect on other filesystems.
 
     Raises
     ------
@@ -114,6 +125,8 @@ class FsspecStore(BackendStore):
         transport: Transport = "auto",
         large_value_bytes: int | None = None,
         part_bytes: int | None = None,
+        read_memory_bytes: int | None = None,
+        hedge: bool | float = False,
     ) -> None:
         self._given = (fs, path)
         self._options: dict[str, Any] = {
@@ -126,9 +139,13 @@ class FsspecStore(BackendStore):
             "transport": transport,
             "large_value_bytes": large_value_bytes,
             "part_bytes": part_bytes,
+            "read_memory_bytes": read_memory_bytes,
+            "hedge": hedge,
         }
         policy = RetryPolicy(timeout, retries)
-        settings = Settings(policy, Stats(), transport, large_value_bytes, part_bytes)
+        settings = Settings(
+            policy, Stats(), transport, large_value_bytes, part_bytes, read_memory_bytes, hedge
+        )
         inner, self._root = root_path(fs, path)
         if inner is fs and type(fs) is LocalFileSystem:
             # The working folder may differ where the store is created again.

@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 from fsspec_store._backends.azure.account import account_of
 from fsspec_store._backends.azure.credentials import SharedKey
 from fsspec_store._backends.azure.tokens import Tokens
-from fsspec_store._http.retrier import Retrier, Stats
+from fsspec_store._http.retrier import Retrier
 from fsspec_store._http.retry_policy import TRANSIENT, RetryPolicy
+from fsspec_store._http.stats import Stats
 from fsspec_store.errors import StorageOptionError
 
 KEY = base64.b64encode(b"secret" * 5).decode()

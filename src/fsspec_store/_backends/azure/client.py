@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
+    from ..._http.hedging import Read
     from ..._http.payloads import Body
     from ..._http.retrier import Budget, Slot
     from ..._http.settings import Settings
@@ -60,13 +61,16 @@ class Client:
         headers: Mapping[str, str] = _NO_HEADERS,
         data: Body | None = None,
         budget: Budget | None = None,
+        read: Read | None = None,
     ) -> Response[bytes]:
         """Like `HTTPClient.once`, signed, with retries; raise `AzureError` for an error response.
 
         The path begins with the container and is not quoted. The query is quoted, without ``?``.
         """
         send = partial(self.http.once, method, expect=expect, data=data)
-        return await self.sign_and_retry(method, path, query, headers, send, budget=budget)
+        return await self.sign_and_retry(
+            method, path, query, headers, send, budget=budget, read=read
+        )
 
     async def sign_and_retry(
         self,
@@ -77,6 +81,7 @@ class Client:
         send: Callable[[str, Mapping[str, str]], Awaitable[T]],
         slot: Slot | None = None,
         budget: Budget | None = None,
+        read: Read | None = None,
     ) -> T:
         """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
         account, credential = self.account, self.account.credential
@@ -111,6 +116,7 @@ class Client:
                 slot=slot,
                 refresh=refresh if credential.can_refresh else None,
                 budget=budget,
+                read=read,
             )
         except StatusError as error:
             translated = AzureError(error.response)

@@ -9,6 +9,7 @@ from ..._core.failures import RangeNotSatisfiableError
 from ..._core.ranges import resolve
 from ..._core.versions import is_strong_etag
 from ..._http.content_range import content_length, total_size
+from ..._http.hedging import HEAD
 from ..._http.unexpected_responses import UnexpectedServerError
 from ..object_store.http_reading import HTTPReader
 from .responses import AzureError, is_folder, is_missing, verify_checksum
@@ -121,7 +122,7 @@ class Reader(HTTPReader[tuple[str, str | None]]):
 
     async def properties(self, path: str) -> tuple[int, str] | None:
         """Size and ETag of a blob; ``None`` when it is missing."""
-        response = await self._client.request("HEAD", path, expect={200, 404})
+        response = await self._client.request("HEAD", path, expect={200, 404}, read=HEAD)
         if is_missing(response):
             return None
         etag = _etag(response)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..._core.failures import BucketMissingError, Failure
+from ..._http.hedging import HEAD
 from ..._http.parsing import parsed
 from ..._http.responses import StatusError, http_failure
 from ..._http.settings import PartLimits, Settings
@@ -92,7 +93,7 @@ class GCSBackend(Backend):
     async def size(self, path: str) -> int | None:
         bucket, name = _split(path)
         url = self._client.url(bucket, name, fields="size,crc32c")
-        response = await self._client.request("GET", url, expect=(200, 404))
+        response = await self._client.request("GET", url, expect=(200, 404), read=HEAD)
         if not await self._buckets.has_object(bucket, response):
             return None
         size = object_size(response.body)

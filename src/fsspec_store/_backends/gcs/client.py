@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
+    from ..._http.hedging import Read
     from ..._http.messages import Response
     from ..._http.payloads import Body
     from ..._http.retrier import Budget, Slot
@@ -87,11 +88,12 @@ class Client:
         *,
         headers: Mapping[str, str] = _NO_HEADERS,
         budget: Budget | None = None,
+        read: Read | None = None,
         **options: Unpack[_Options],
     ) -> Response[bytes]:
         """Like `once`, signed, with retries."""
         send = partial(self.once, method, **options)
-        return await self.sign_and_retry(url, headers, send, budget=budget)
+        return await self.sign_and_retry(url, headers, send, budget=budget, read=read)
 
     async def once(
         self, method: str, url: str, headers: Mapping[str, str], **options: Unpack[_Options]
@@ -106,6 +108,7 @@ class Client:
         send: Callable[[str, Mapping[str, str]], Awaitable[T]],
         slot: Slot | None = None,
         budget: Budget | None = None,
+        read: Read | None = None,
     ) -> T:
         """Await ``send(url, headers)``, signed, with retries; see `HTTPClient.send`."""
         credentials, began = self.credentials, time.monotonic()
@@ -128,5 +131,9 @@ class Client:
             await credentials.refresh(token, began)
 
         return await self.http.send(
-            attempt, slot=slot, refresh=refresh if credentials.can_refresh else None, budget=budget
+            attempt,
+            slot=slot,
+            refresh=refresh if credentials.can_refresh else None,
+            budget=budget,
+            read=read,
         )

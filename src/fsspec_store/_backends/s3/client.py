@@ -11,12 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.redaction import hidden
+from ..._http.hedging import HEAD
 from ..._http.retrier import Budget, Retrier, Slot
 from ..._runtime.loops import Shared, frozen
 from .error_responses import UnexpectedResponseError
 from .features import CHECKSUM_MODE, OPTIONAL, Service, may_be_unsupported
 from .library import secrets_of
-from .requests import GetObject, Request
+from .requests import GetObject, HeadObject, Request
 from .responses import (
     OUT_OF_RANGE,
     PRECONDITION_FAILED,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
 
+    from ..._http.hedging import Read
     from ..._http.settings import Settings
     from .native import Target
     from .transports import Transports
@@ -64,7 +66,14 @@ class Client:
             ("s3", *user, policy, is_native), lambda: S3Filesystems(fs, policy, is_native=is_native)
         )
         self.stats = settings.stats
-        self._retrier = Retrier(f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats)
+        self._retrier = Retrier(
+            f"s3 {endpoint_of(fs)}",
+            policy,
+            retry_decision,
+            self.stats,
+            settings.read_memory_bytes,
+            settings.hedge_share,
+        )
         #: The transports of the last request, ``None`` before the first one.
         self._used: Transports | None = None
 
@@ -75,13 +84,19 @@ class Client:
 
     async def send(self, request: Request[T], budget: Budget | None = None) -> T:
         """Send a request until it succeeds, fails permanently, or the budget is used up."""
-        return await self.retry(partial(self.send_once, request), budget)
+        read: Read | None = HEAD if isinstance(request, HeadObject) else None
+        return await self.retry(partial(self.send_once, request), budget, read)
 
-    async def retry(self, attempt: Callable[[], Awaitable[T]], budget: Budget | None = None) -> T:
+    async def retry(
+        self,
+        attempt: Callable[[], Awaitable[T]],
+        budget: Budget | None = None,
+        read: Read | None = None,
+    ) -> T:
         """Await ``attempt()`` as `send` does."""
         if self._used is not None and self._used.credentials_rejected:
             self._replace_rejected()
-        return await self._retrier.send(attempt, refresh=self.refresh, budget=budget)
+        return await self._retrier.send(attempt, refresh=self.refresh, budget=budget, read=read)
 
     def slot(self) -> Slot:
         """A slot for a request whose body is read after the attempt."""
@@ -119,7 +134,9 @@ class Client:
                 except UnexpectedResponseError as reason:
                     return await self._fall_back(transports, target, request, unsupported, reason)
             except OSError as error:
-                if without is None and request.method in OPTIONAL and may_be_unsupported(error):
+                over_tls = service.endpoint.startswith("https:")
+                is_optional = without is None and request.method in OPTIONAL
+                if is_optional and may_be_unsupported(error, over_tls=over_tls):
                     return await self._send_without(transports, service, request, error)
                 raise
         except Exception as error:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
+from ..._http.hedging import HEAD
 from ..._http.messages import Request, Response
 from ..._http.origins import TRUSTED_HOSTS, origin_of
 from ..._http.responses import ChangedWhileReadError, StatusError, retry_decision_of_error
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import RangeByteRequest
+    from ..._http.hedging import Read
     from ..._http.payloads import Body as Payload
     from ..._http.retrier import Budget, Slot
     from ..._http.retry_policy import RetryDecision
@@ -93,7 +95,7 @@ class WebClient:
         attempt = partial(
             self.once, method, path, accept=accept, receive=receive, headers=headers, data=data
         )
-        return await self.retry(attempt, slot=slot)
+        return await self.retry(attempt, slot=slot, read=HEAD if method == "HEAD" else None)
 
     async def retry(
         self,
@@ -101,9 +103,10 @@ class WebClient:
         *,
         slot: Slot | None = None,
         budget: Budget | None = None,
+        read: Read | None = None,
     ) -> T:
         """Await ``attempt()``, with retries; see `HTTPClient.send`."""
-        return await self._client.send(attempt, slot=slot, budget=budget)
+        return await self._client.send(attempt, slot=slot, budget=budget, read=read)
 
     async def once(
         self,

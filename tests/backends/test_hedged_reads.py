@@ -1,0 +1,126 @@
+"""Slow reads are requested again, on each service that is reached by HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from conformance.support import MakeStore, read
+from proxied import OnApache, OnAzurite, OnFakeGCS, OnMinIO, OnNginx
+from servers.fault_proxy import Fault, FaultProxy
+
+from fsspec_store import FsspecStore, RangeByteRequest
+from fsspec_store._http.limiter import _limiters as limiters
+
+DATA = bytes(range(256))
+RANGE = RangeByteRequest(10, 20)
+
+
+async def _size(store: FsspecStore) -> bytes:
+    return b"%d" % await store.getsize("key")
+
+
+async def _whole(store: FsspecStore) -> bytes | None:
+    return await read(store, "key")
+
+
+async def _range(store: FsspecStore) -> bytes | None:
+    return await read(store, "key", RANGE)
+
+
+READS = {"whole": (_whole, DATA), "range": (_range, DATA[10:20]), "size": (_size, b"256")}
+
+
+class HedgedReads:
+    """Rules for one service."""
+
+    #: The reads whose requests are hedged.
+    reads = tuple(READS)
+
+    fill: Callable[..., Awaitable[None]]
+
+    async def warm_store(self, make_store: MakeStore, **options: Any) -> FsspecStore:
+        """A store that has observed enough reads of each kind."""
+        await self.fill(make_store, {"key": DATA})
+        store = make_store(hedge=1.0, **options)
+        for name in self.reads:
+            get, expected = READS[name]
+            for _ in range(6):
+                assert await asyncio.gather(*[get(store) for _ in range(10)]) == [expected] * 10
+        # Alone they are faster: without many slow ones among the last reads, hedges are granted.
+        for _ in range(20):
+            assert await _whole(store) == DATA
+        return store
+
+    async def test_a_response_that_never_arrives(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        store = await self.warm_store(make_store)
+        for name in self.reads:
+            get, expected = READS[name]
+            delayed = iter([Fault.DELAYED])
+            won = store.stats.hedges_won
+            with proxy.watching() as seen:
+                proxy.plan = lambda *_, delayed=delayed: next(delayed, None)
+                assert await get(store) == expected
+            assert len(seen) == 2
+            assert seen[0].method == seen[1].method
+            assert seen[0].target == seen[1].target
+            assert seen[0].status is None
+            assert store.stats.hedges_won == won + 1
+        assert store.stats.retries == 0
+        # The losers end in the next rounds of the loop.
+        await asyncio.sleep(0.01)
+        assert [limiter.in_flight for limiter in limiters.values() if limiter.in_flight] == []
+
+    async def test_a_hedge_that_breaks_off(self, make_store: MakeStore, proxy: FaultProxy) -> None:
+        store = await self.warm_store(make_store, timeout=2)
+        # The first response never arrives, that of the hedge lacks half of its body.
+        faults = iter([Fault.DELAYED, Fault.TRUNCATED])
+        with proxy.watching() as seen:
+            proxy.plan = lambda *_: next(faults, None)
+            assert await _whole(store) == DATA
+        assert [request.fault for request in seen] == [Fault.DELAYED, Fault.TRUNCATED, None]
+        assert store.stats.retries == 1
+
+    async def test_a_cancelled_read_leaves_no_request(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        store = await self.warm_store(make_store)
+        proxy.plan = lambda *_: Fault.DELAYED
+        hedges = store.stats.hedges
+        reading = asyncio.create_task(_whole(store))
+        while store.stats.hedges == hedges:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        await asyncio.sleep(0.01)
+        assert [limiter.in_flight for limiter in limiters.values() if limiter.in_flight] == []
+
+
+class TestMinIO(OnMinIO, HedgedReads):
+    pass
+
+
+class TestMinIOByS3fs(OnMinIO, HedgedReads):
+    transport = "library"
+
+
+class TestFakeGCS(OnFakeGCS, HedgedReads):
+    pass
+
+
+class TestAzurite(OnAzurite, HedgedReads):
+    pass
+
+
+class TestNginx(OnNginx, HedgedReads):
+    pass
+
+
+class TestApache(OnApache, HedgedReads):
+    # Sizes are PROPFIND requests.
+    reads = ("whole", "range")
