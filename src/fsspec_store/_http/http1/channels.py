@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
@@ -115,16 +116,22 @@ class TLSChannel:
         ConnectionError
             When the server closes the connection.
         """
+        is_done = False
         while True:
             try:
                 self._tls.do_handshake()
-                return
+                is_done = True
             except ssl.SSLWantReadError:
                 pass
-            finally:
-                # Also the alert that tells the server about a rejected certificate.
-                if self._outgoing.pending:
+            except ssl.SSLError:
+                # The alert that tells the server about a rejected certificate.
+                with suppress(OSError):
                     await loop.sock_sendall(self.sock, self._outgoing.read())
+                raise
+            if self._outgoing.pending:
+                await loop.sock_sendall(self.sock, self._outgoing.read())
+            if is_done:
+                return
             data = await loop.sock_recv(self.sock, _HANDSHAKE_BYTES)
             if not data:
                 raise ConnectionResetError("the server closed the connection in the TLS handshake")
