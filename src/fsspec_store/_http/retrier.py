@@ -145,7 +145,8 @@ class Slot:
         if self._permit is not None:
             self._retrier._limiter.release(self._permit, succeeded=exc_type is None)
             self._permit = None
-        self._release_memory()
+        if self._memory is not None:
+            self._release_memory()
 
     def reserve(self, size: int) -> None:
         """Reserve memory for the body of the value, within an attempt.
