@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fsspec_store._http.body_memory import body_memory
+from fsspec_store._http.body_memory import MemoryInUseError, body_memory
 from fsspec_store._http.limiter import limiter_for
 from fsspec_store._http.retrier import Budget, NoPermitError, Retrier, Slot
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, RetryPolicy
@@ -276,6 +276,32 @@ async def test_memory_is_released_when_a_read_fails(make_retrier: Callable[..., 
     with pytest.raises(KeyError):
         await read()
     assert body_memory.reserved == 0
+
+
+async def test_a_late_response_reserves_nothing(make_retrier: Callable[..., tuple]) -> None:
+    retrier, _ = make_retrier()
+    with Slot(retrier) as slot:
+        await slot.send(failing())
+    with pytest.raises(MemoryInUseError):
+        slot.reserve(MIB)
+    assert body_memory.reserved == 0
+
+
+async def test_memory_that_another_request_of_the_slot_lacks_is_not_awaited(
+    make_retrier: Callable[..., tuple],
+) -> None:
+    retrier, _ = make_retrier()
+    held = await body_memory.acquire(MIB, MIB)
+
+    async def attempt() -> None:
+        with pytest.raises(MemoryInUseError):
+            slot.reserve(2**40)
+
+    with Slot(retrier) as slot:
+        await slot.send(attempt)
+        assert await slot.send(failing()) == "result"
+    assert body_memory.reserved == MIB
+    body_memory.release(held)
 
 
 async def test_a_value_that_grows_waits_without_its_memory(service: str) -> None:

@@ -24,7 +24,7 @@ _DEFAULT_PART = 8
 
 
 class MemoryInUseError(MemoryError):
-    """A body has to wait until other values are complete."""
+    """A body has to wait until other values are complete. The argument is its size in bytes."""
 
 
 @dataclass(slots=True, eq=False)

@@ -126,7 +126,7 @@ class Slot:
         is slow. Set it where each attempt reads into its own memory.
     """
 
-    __slots__ = ("_budget", "_is_spare", "_memory", "_needed", "_permit", "_retrier", "read")
+    __slots__ = ("_budget", "_is_spare", "_memory", "_permit", "_retrier", "read")
 
     def __init__(
         self, retrier: Retrier, budget: Budget | None = None, permit: Permit | None = None
@@ -136,8 +136,6 @@ class Slot:
         self._permit = permit
         self._is_spare = permit is not None
         self._memory: Reservation | None = None
-        # Size of the body that waits for memory.
-        self._needed = 0
         self.read: Read | None = None
 
     def __enter__(self) -> Slot:
@@ -147,7 +145,8 @@ class Slot:
         if self._permit is not None:
             self._retrier._limiter.release(self._permit, succeeded=exc_type is None)
             self._permit = None
-        self._release_memory()
+        if self._memory is not None:
+            self._release_memory()
 
     def reserve(self, size: int) -> None:
         """Reserve memory for the body of the value, within an attempt.
@@ -158,13 +157,13 @@ class Slot:
         held = 0 if self._memory is None else self._memory.size
         if size <= held or size < _MIN_RESERVED_BYTES:
             return
-        assert self._permit is not None
         self._release_memory()
-        bound, loop = self._retrier.memory_bytes, self._permit.loop
-        self._memory = body_memory.try_acquire(size, bound, loop)
+        # Without a permit the response is of a hedge that is no longer used.
+        if self._permit is not None:
+            bound, loop = self._retrier.memory_bytes, self._permit.loop
+            self._memory = body_memory.try_acquire(size, bound, loop)
         if self._memory is None:
-            self._needed = size
-            raise MemoryInUseError
+            raise MemoryInUseError(size)
 
     def _release_memory(self) -> None:
         if self._memory is not None:
@@ -210,10 +209,12 @@ class Slot:
         limiter, stats = retrier._limiter, retrier._stats
         read, self.read = self.read, None
         hedging = retrier._hedging
+        # Size of the body that waits for memory.
+        needed = 0
         while True:
-            if self._needed:
-                self._memory = await body_memory.acquire(self._needed, retrier.memory_bytes)
-                self._needed = 0
+            if needed:
+                self._memory = await body_memory.acquire(needed, retrier.memory_bytes)
+                needed = 0
             if self._permit is None:
                 self._permit = limiter.try_acquire() if self._is_spare else await limiter.acquire()
                 if self._permit is None:
@@ -232,8 +233,10 @@ class Slot:
                     ).send()
                 stats.response_seconds += time.monotonic() - began
                 return result
-            except MemoryInUseError:
+            except MemoryInUseError as error:
                 # Wait after this block: the exception refers to the response.
+                needed = error.args[0]
+                self._release_memory()
                 if self._permit is not None:
                     limiter.release(self._permit)
                     self._permit = None

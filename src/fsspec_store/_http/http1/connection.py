@@ -361,9 +361,12 @@ class Connection:
             self._finish()
             return
         if into is None:
-            self._expected.reserve(length)
             # Small bodies need no pool.
-            into = allocate(length) if length > _READ_BYTES else memoryview(bytearray(length))
+            if length <= _READ_BYTES:
+                into = memoryview(bytearray(length))
+            else:
+                self._expected.reserve(length)
+                into = allocate(length)
         self._body = body = into
         if self._expected.on_chunk is not None:
             self._add_chunk = self._expected.on_chunk(head.status, head.headers)
