@@ -1,26 +1,26 @@
-"""Who is compared: how each opens a store at a place, and what it calls each operation.
+"""Who is compared: how each opens a store at a place, by the options of its own users.
 
-A candidate is called as its own users call it, through one thin layer that is as deep for each.
 Does not know which operations are run, nor how they are measured. Libraries are imported when a
 candidate that needs them is opened.
 """
-
-# What the methods do is said once, by `Subject`.
-# ruff: noqa: D102
 
 from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.places import REGION, AzureEndpoint, GCSEndpoint, S3Endpoint
+from benchmarks.subjects import ObstoreSubject, Subject, ZarrSubject
+from benchmarks.transfer_clients import CRTSubject, S3dlioSubject
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable
 
     from obstore.store import ClientConfig
 
+    from benchmarks.operation import Operation
     from benchmarks.places import Place
 
 THIS = "fsspec-store"
@@ -28,165 +28,8 @@ BY_LIBRARY = "fsspec-store-library"
 ZARR_FSSPEC = "zarr-fsspec"
 ZARR_OBJECT = "zarr-object"
 OBSTORE = "obstore"
-
-
-class Subject(Protocol):
-    """A store of one candidate, as the operations see it."""
-
-    store: Any
-    """The candidate's own object."""
-
-    def supports(self, method: str) -> bool:
-        """Whether it has a method that not every release of its library has."""
-
-    def value(self, data: bytes) -> Any:
-        """What `set` takes for some bytes."""
-
-    def get(self, key: str) -> Awaitable[Any]:
-        """A whole value; None when the key is missing."""
-
-    def get_range(self, key: str, start: int, end: int) -> Awaitable[Any]:
-        """A part of a value."""
-
-    def get_partial_values(
-        self, key: str, ranges: Sequence[tuple[int, int]]
-    ) -> Awaitable[Sequence[Any]]:
-        """Parts of a value, in order, by the call that takes pairs of key and range."""
-
-    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Awaitable[Sequence[Any]]:
-        """Parts of a value, in order, by the call that is for one key."""
-
-    def exists(self, key: str) -> Awaitable[bool]:
-        """Whether there is such a key."""
-
-    def set(self, key: str, value: Any) -> Awaitable[Any]:
-        """Write a value, see `value`."""
-
-    def list_all(self) -> Awaitable[list[str]]:
-        """All keys."""
-
-    def list_dir(self, prefix: str) -> Awaitable[list[str]]:
-        """Names of the keys and folders directly in a folder."""
-
-    def getsize_prefix(self, prefix: str) -> Awaitable[int]:
-        """Bytes below a folder."""
-
-    def delete_dir(self, prefix: str) -> Awaitable[None]:
-        """Delete what is below a folder."""
-
-
-class ZarrSubject:
-    """A `zarr.abc.store.Store`, called as zarr calls it."""
-
-    def __init__(self, store: Any) -> None:
-        from zarr.abc.store import RangeByteRequest
-        from zarr.core.buffer import default_buffer_prototype
-
-        self.store = store
-        self._prototype = default_buffer_prototype()
-        self._range = RangeByteRequest
-
-    def supports(self, method: str) -> bool:
-        return hasattr(self.store, method)
-
-    def value(self, data: bytes) -> Any:
-        return self._prototype.buffer.from_bytes(data)
-
-    def get(self, key: str) -> Any:
-        return self.store.get(key, self._prototype)
-
-    def get_range(self, key: str, start: int, end: int) -> Any:
-        return self.store.get(key, self._prototype, self._range(start, end))
-
-    def get_partial_values(self, key: str, ranges: Sequence[tuple[int, int]]) -> Any:
-        asked = [(key, self._range(*bounds)) for bounds in ranges]
-        return self.store.get_partial_values(self._prototype, asked)
-
-    async def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[Any]:
-        asked = [self._range(*bounds) for bounds in ranges]
-        found: list[Any] = [None] * len(asked)
-        async for batch in self.store.get_ranges(key, asked, prototype=self._prototype):
-            for place, data in batch:
-                found[place] = data
-        return found
-
-    def exists(self, key: str) -> Any:
-        return self.store.exists(key)
-
-    def set(self, key: str, value: Any) -> Any:
-        return self.store.set(key, value)
-
-    async def list_all(self) -> list[str]:
-        return [key async for key in self.store.list()]
-
-    async def list_dir(self, prefix: str) -> list[str]:
-        return [name async for name in self.store.list_dir(prefix)]
-
-    def getsize_prefix(self, prefix: str) -> Any:
-        return self.store.getsize_prefix(prefix)
-
-    def delete_dir(self, prefix: str) -> Any:
-        return self.store.delete_dir(prefix)
-
-
-class ObstoreSubject:
-    """A store of obstore, by its asynchronous functions."""
-
-    def __init__(self, store: Any) -> None:
-        import obstore
-
-        self.store = store
-        self._obstore = obstore
-
-    def supports(self, method: str) -> bool:
-        return True
-
-    def value(self, data: bytes) -> Any:
-        return data
-
-    async def get(self, key: str) -> Any:
-        try:
-            found = await self._obstore.get_async(self.store, key)
-        except FileNotFoundError:
-            return None
-        return await found.bytes_async()
-
-    def get_range(self, key: str, start: int, end: int) -> Any:
-        return self._obstore.get_range_async(self.store, key, start=start, end=end)
-
-    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> Any:
-        starts, ends = [start for start, _ in ranges], [end for _, end in ranges]
-        return self._obstore.get_ranges_async(self.store, key, starts=starts, ends=ends)
-
-    get_partial_values = get_ranges
-
-    async def exists(self, key: str) -> bool:
-        try:
-            await self._obstore.head_async(self.store, key)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def set(self, key: str, value: Any) -> Any:
-        return self._obstore.put_async(self.store, key, value)
-
-    async def list_all(self) -> list[str]:
-        return [entry["path"] for entry in await self._below("")]
-
-    async def list_dir(self, prefix: str) -> list[str]:
-        found = await self._obstore.list_with_delimiter_async(self.store, prefix)
-        paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
-        return [path[len(prefix) + 1 :] for path in paths]
-
-    async def getsize_prefix(self, prefix: str) -> int:
-        return sum(entry["size"] for entry in await self._below(prefix))
-
-    async def delete_dir(self, prefix: str) -> None:
-        paths = [entry["path"] for entry in await self._below(prefix)]
-        await self._obstore.delete_async(self.store, paths)
-
-    def _below(self, prefix: str) -> Any:
-        return self._obstore.list(self.store, prefix or None).collect_async()
+CRT = "awscrt"
+S3DLIO = "s3dlio"
 
 
 @dataclass(frozen=True)
@@ -203,12 +46,19 @@ class Candidate:
         Why it cannot take part at a place; None when it can.
     is_zarr_store
         Whether zarr takes its store.
+    only_large
+        Whether it takes part in reads and writes of large values alone.
     """
 
     title: str
     open: Callable[[Place], Subject]
     why_not: Callable[[Place], str | None]
     is_zarr_store: bool = True
+    only_large: bool = False
+
+    def takes_part(self, operation: Operation) -> bool:
+        """Whether an operation is one that it is compared at."""
+        return operation.is_large if self.only_large else True
 
 
 def _this(place: Place, **options: Any) -> Subject:
@@ -242,6 +92,8 @@ def _obstore(place: Place) -> Any:
 
     endpoint = place.endpoint
     client: ClientConfig = {"allow_http": True}
+    if place.ca is not None:
+        client["root_certificate"] = place.ca.read_bytes()
     if isinstance(endpoint, AzureEndpoint):
         return AzureStore(
             container_name=place.bucket,
@@ -270,6 +122,16 @@ def _zarr_object(place: Place) -> Subject:
     return ZarrSubject(ObjectStore(_obstore(place)))
 
 
+def _crt(place: Place) -> Subject:
+    assert isinstance(place.endpoint, S3Endpoint)
+    return CRTSubject(place, place.endpoint)
+
+
+def _s3dlio(place: Place) -> Subject:
+    assert isinstance(place.endpoint, S3Endpoint)
+    return S3dlioSubject(place, place.endpoint)
+
+
 def _always(place: Place) -> None:
     return None
 
@@ -288,6 +150,15 @@ def _no_xml(place: Place) -> str | None:
     return None
 
 
+def _s3_library(name: str) -> Callable[[Place], str | None]:
+    def why_not(place: Place) -> str | None:
+        if not isinstance(place.endpoint, S3Endpoint):
+            return "it is compared on S3 alone"
+        return None if find_spec(name) else "it is not installed"
+
+    return why_not
+
+
 CANDIDATES = {
     THIS: Candidate("fsspec-store", _this, _always),
     BY_LIBRARY: Candidate(
@@ -299,5 +170,9 @@ CANDIDATES = {
     ZARR_OBJECT: Candidate("zarr ObjectStore", _zarr_object, _no_xml),
     OBSTORE: Candidate(
         "obstore", lambda place: ObstoreSubject(_obstore(place)), _no_xml, is_zarr_store=False
+    ),
+    CRT: Candidate("awscrt", _crt, _s3_library("awscrt"), is_zarr_store=False, only_large=True),
+    S3DLIO: Candidate(
+        "s3dlio", _s3dlio, _s3_library("s3dlio"), is_zarr_store=False, only_large=True
     ),
 }

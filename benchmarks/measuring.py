@@ -35,6 +35,8 @@ class Sample:
         From the first call to the end of the last.
     cpu_seconds
         Of this process, all its threads, user and system.
+    loop_seconds
+        The part of it on the thread of the event loop on which the store runs.
     grown_bytes
         By how much the memory at its highest was more than at the start; None where the system
         does not tell.
@@ -43,11 +45,19 @@ class Sample:
     calls: int
     seconds: float
     cpu_seconds: float
+    loop_seconds: float
     grown_bytes: int | None
 
 
-async def measured(work: Callable[[], Awaitable[int]], *, from_little: bool = False) -> Sample:
-    """Does the work, which answers how many calls it was, and says what it cost.
+async def measured(
+    work: Callable[[], Awaitable[int]],
+    loop_seconds: Callable[[], Awaitable[float]],
+    *,
+    from_little: bool = False,
+) -> Sample:
+    """Measure some work, which returns its number of calls.
+
+    `loop_seconds` returns the CPU time of the event loop's thread so far.
 
     With `from_little`, memory that earlier work freed is given back first: a process that keeps it
     for later would seem to need none. What it has to get anew costs it time, so times of such work
@@ -57,11 +67,18 @@ async def measured(work: Callable[[], Awaitable[int]], *, from_little: bool = Fa
         _give_back()
     can_tell = _reset_peak()
     memory = _memory("VmRSS") if can_tell else 0
+    loop = await loop_seconds()
     cpu, began = _cpu_seconds(), time.perf_counter()
     calls = await work()
     seconds, cpu = time.perf_counter() - began, _cpu_seconds() - cpu
+    loop = await loop_seconds() - loop
     grown = max(0, _memory("VmHWM") - memory) if can_tell else None
-    return Sample(calls, seconds, cpu, grown)
+    return Sample(calls, seconds, cpu, loop, grown)
+
+
+async def seconds_of_this_loop() -> float:
+    """CPU time of the thread of the running event loop."""
+    return time.thread_time()
 
 
 async def drive(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from benchmarks.scale import Scale
 
 if TYPE_CHECKING:
-    from benchmarks.candidates import Subject
+    from benchmarks.subjects import Subject
 
 #: How often an operation is called while its answers are checked, when it is run for some seconds.
 CHECKED_CALLS = 3
@@ -67,6 +67,8 @@ class Operation:
         No more rounds than this, for operations that take long.
     method
         A method of zarr's `Store` which early releases do not have, where it needs one.
+    is_large
+        Whether it reads or writes whole values of 4 MiB and more.
     writes_much
         Whether a run of it writes hundreds of megabytes.
     """
@@ -84,6 +86,7 @@ class Operation:
     most_rounds: int | None = None
     effect: Effect | None = None
     method: str = ""
+    is_large: bool = False
     writes_much: bool = False
 
     def title_at(self, scale: Scale) -> str:

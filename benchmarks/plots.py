@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 #: Okabe and Ito's palette (2008), told apart by readers of every kind of colour vision.
-_COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7")
-_MARKERS = "osD^vP"
+_COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#000000")
+_MARKERS = "osD^vPX"
 
 _STYLE: Any = {
     "font.size": 9,
@@ -215,4 +215,6 @@ def _plain_numbers(axis: Axis, form: str, at: tuple[int, ...]) -> None:
 
 def _conditions(document: dict[str, Any], run: dict[str, Any]) -> str:
     distance = f"{run['latency_ms']:g} ms added" if run["latency_ms"] else "no latency added"
-    return f"{document['server']}, {distance}, {document['cpus']} cores, {document['date']}"
+    protocol = "TLS" if document["tls"] else "plain HTTP"
+    where = f"{document['server']}, {protocol}, {distance}"
+    return f"{where}, {document['cpus']} cores, {document['date']}"

@@ -49,12 +49,15 @@ class Figures:
         The round before them, which began with little memory.
     amount
         How much one call is, in the operation's unit.
+    gil_left
+        The share of the GIL that a round of its own left to other threads.
     """
 
     requests_per_call: float
     amount: float
     samples: list[Sample] = field(default_factory=list)
     warming: Sample | None = None
+    gil_left: float | None = None
 
     @property
     def rates(self) -> list[float]:
@@ -65,6 +68,16 @@ class Figures:
     def cpu_us(self) -> list[float]:
         """Microseconds of the client's CPU for each unit, for each round."""
         return [sample.cpu_seconds * 1e6 / (sample.calls * self.amount) for sample in self.samples]
+
+    @property
+    def loop_us(self) -> list[float]:
+        """The part of `cpu_us` on the event loop's thread, for each round."""
+        return [sample.loop_seconds * 1e6 / (sample.calls * self.amount) for sample in self.samples]
+
+    @property
+    def loop_shares(self) -> list[float]:
+        """The share of the time for which the event loop's thread was busy, for each round."""
+        return [sample.loop_seconds / sample.seconds for sample in self.samples]
 
     @property
     def grown_bytes(self) -> int | None:
@@ -105,12 +118,12 @@ class Comparison:
         return statistics.median(mine) / statistics.median(theirs)
 
     def cpu_ratio_of_medians(self, candidate: str, peer: str) -> float | None:
-        """The median of the peer's CPU, as a multiple of the candidate's."""
+        """The median of the candidate's CPU, as a multiple of the peer's."""
         if not self._both(candidate, peer):
             return None
         mine, theirs = self.figures[candidate].cpu_us, self.figures[peer].cpu_us
         # The kernel counts CPU in steps: no CPU at all is less than one of them.
-        return statistics.median(theirs) / max(statistics.median(mine), 1e-3)
+        return statistics.median(mine) / max(statistics.median(theirs), 1e-3)
 
     def _both(self, *names: str) -> bool:
         return all(name in self.figures and self.figures[name].samples for name in names)
@@ -134,9 +147,13 @@ class Comparison:
 
 def _plain_figures(figures: Figures) -> dict[str, Any]:
     rates, cpu = Spread.of(figures.rates), Spread.of(figures.cpu_us)
+    loop, busy = Spread.of(figures.loop_us), Spread.of(figures.loop_shares)
     return {
         "per_second": {**_rounded(rates), "rounds": _all_rounded(figures.rates)},
         "cpu_us_per_unit": {**_rounded(cpu), "rounds": _all_rounded(figures.cpu_us)},
+        "loop_us_per_unit": {**_rounded(loop), "rounds": _all_rounded(figures.loop_us)},
+        "loop_busy_share": _digits(busy.median),
+        "gil_left_share": figures.gil_left and _digits(figures.gil_left),
         "requests_per_call": round(figures.requests_per_call, 3),
         "units_per_call": figures.amount,
         "peak_growth_bytes": figures.grown_bytes,

@@ -6,20 +6,20 @@ is shown.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.candidates import CANDIDATES, THIS
 from benchmarks.catalogue import OPERATIONS
+from benchmarks.cores import shares, starting_on
 from benchmarks.keeper import Keeper, WrongEffectError
-from benchmarks.places import fault_proxy
 from benchmarks.results import Comparison, Figures
 from benchmarks.scale import FULL, Scale
 from benchmarks.worker import CandidateError, Run, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from benchmarks.operation import Operation
     from benchmarks.places import FaultProxy, Place
@@ -29,6 +29,9 @@ _PATIENCE = 90.0
 
 #: How long small operations warm up, in seconds, and no longer than a round.
 _WARMING = 0.25
+
+#: How long small operations run beside a thread that counts, in seconds: at most a round.
+_COUNTING = 0.25
 
 
 @dataclass(frozen=True)
@@ -92,24 +95,21 @@ def compare(
         of the operation, and the comparison says why.
     """
     with ExitStack() as stack:
-        proxy = stack.enter_context(fault_proxy(place.endpoint.url))
+        proxy = stack.enter_context(place.proxy())
         keeper = stack.enter_context(Keeper(place, settings.scale))
         operations = [OPERATIONS[name] for name in settings.operations]
         keeper.fill(operations)
-        missing = absent(place, settings)
-        workers = {
-            name: stack.enter_context(Worker(name, settings.scale))
-            for name in settings.candidates
-            if name not in missing
-        }
-        run = _Run(place, settings, proxy, keeper, workers)
-        checked = [run.checked(operation) for operation in operations]
+        run = _Run(place, settings, proxy, keeper)
+        with run.running():
+            checked = [run.checked(operation) for operation in operations]
         done = []
         for latency in settings.latencies:
-            for operation, (requests, left_out) in zip(operations, checked, strict=True):
-                comparison = run.compared(operation, latency, requests, left_out)
-                done.append(comparison)
-                tell(comparison)
+            # New processes, because the address of a server is that of the process in s3dlio.
+            with run.running():
+                for operation, (requests, left_out) in zip(operations, checked, strict=True):
+                    comparison = run.compared(operation, latency, requests, left_out)
+                    done.append(comparison)
+                    tell(comparison)
         return done
 
 
@@ -119,7 +119,20 @@ class _Run:
     settings: Settings
     proxy: FaultProxy
     keeper: Keeper
-    workers: Mapping[str, Worker]
+    workers: dict[str, Worker] = field(default_factory=dict)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """The processes of the candidates run inside of the block."""
+        missing = absent(self.place, self.settings)
+        with ExitStack() as stack:
+            with starting_on(shares()[1]):
+                self.workers = {
+                    name: stack.enter_context(Worker(name, self.settings.scale))
+                    for name in self.settings.candidates
+                    if name not in missing
+                }
+            yield
 
     def checked(self, operation: Operation) -> tuple[dict[str, float], dict[str, str]]:
         """Requests per call of who is right at an operation, and why the others are not."""
@@ -127,6 +140,8 @@ class _Run:
         left_out: dict[str, str] = {}
         through = self.place.through(self.proxy.url)
         for name, worker in self.workers.items():
+            if not CANDIDATES[name].takes_part(operation):
+                continue
             reason = _unfit(operation, name, self.place)
             if reason is not None:
                 left_out[name] = reason
@@ -188,8 +203,20 @@ class _Run:
                 else:
                     spent[name] += sample.seconds
                     figures.samples.append(sample)
+        for name in list(comparison.figures):
+            comparison.figures[name].gil_left = self._gil_left(name, operation, place)
         self.proxy.latency = 0.0
         return comparison
+
+    def _gil_left(self, name: str, operation: Operation, place: Place) -> float | None:
+        """Measured in a round of its own, whose rate is not counted."""
+        request = self._request(operation, place, warming=False)
+        request = replace(request, seconds=min(self.settings.seconds, _COUNTING))
+        self.keeper.prepare(operation)
+        try:
+            return self.workers[name].gil_left(request)
+        except CandidateError:
+            return None
 
     def _request(self, operation: Operation, place: Place, *, warming: bool) -> Run:
         settings = self.settings

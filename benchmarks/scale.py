@@ -54,7 +54,10 @@ class Scale:
     """MiB of the one very large value."""
 
     chunks: int = 2_000
-    """Chunks of the array that is read and written."""
+    """Chunks of 16 KiB of the array that is read and written."""
+
+    large_chunks: int = 200
+    """Chunks of 4 MiB of the array that is read."""
 
     shards: int = 16
     """Shards of 1 MiB in the sharded array."""
@@ -75,6 +78,7 @@ QUICK = Scale(
     deleted=100,
     huge_mib=16,
     chunks=200,
+    large_chunks=10,
     shards=4,
     slices=16,
     arrays=20,

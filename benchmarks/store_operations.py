@@ -14,8 +14,8 @@ from benchmarks.operation import CHECKED_CALLS, Effect, Operation
 from benchmarks.scale import MIB
 
 if TYPE_CHECKING:
-    from benchmarks.candidates import Subject
     from benchmarks.scale import Scale
+    from benchmarks.subjects import Subject
 
 _small = cache(contents.small_written)
 _large = cache(contents.large_written)
@@ -69,6 +69,7 @@ STORE_OPERATIONS = (
         lambda scale, turn: contents.large(contents.large_key(turn, scale)),
         lambda subject, scale, turn: subject.get(contents.large_key(turn, scale)),
         at_once=_LARGE_AT_ONCE,
+        is_large=True,
     ),
     Operation(
         "ranges",
@@ -137,6 +138,7 @@ STORE_OPERATIONS = (
             "new-large",
             lambda scale: {f"new-large/{turn}": _large() for turn in range(scale.large_writes)},
         ),
+        is_large=True,
         writes_much=True,
     ),
     Operation(
@@ -193,6 +195,7 @@ STORE_OPERATIONS = (
         calls=lambda scale: 1,
         at_once=1,
         most_rounds=3,
+        is_large=True,
     ),
     Operation(
         "set-huge",
@@ -206,6 +209,7 @@ STORE_OPERATIONS = (
         at_once=1,
         most_rounds=3,
         effect=Effect(HUGE_WRITTEN, lambda scale: {f"{HUGE_WRITTEN}/0": _huge(scale)}),
+        is_large=True,
         writes_much=True,
     ),
 )

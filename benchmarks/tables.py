@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from benchmarks.goals import Outcome
     from benchmarks.results import Comparison, Figures
 
-_COLUMNS = "{:33}{:>10}{:>26}{:>11}{:>11}{:>9}"
-_WIDTH = 100
+_COLUMNS = "{:33}{:>10}{:>20}{:>21}{:>9}{:>8}{:>6}{:>9}{:>9}"
+_WIDTH = 125
 
 
 def heading(latency_ms: float) -> str:
     """What stands above the comparisons of one latency."""
     where = f"{latency_ms:g} ms" if latency_ms else "none"
-    names = _COLUMNS.format(
-        f"latency added: {where}", "a second", "fsspec-store is", "CPU us", "requests", "peak MB"
-    )
-    below = _COLUMNS.format("", "(median)", "(quartiles)", "each", "a call", "more")
+    what = ("a second", "", "fsspec-store is", "CPU us", "loop us", "GIL", "requests", "peak MB")
+    units = ("(median)", "(least-most)", "(quartiles)", "each", "each", "left", "a call", "more")
+    names = _COLUMNS.format(f"latency added: {where}", *what)
+    below = _COLUMNS.format("", *units)
     return "\n".join([rule(), names, below, rule()])
 
 
@@ -63,10 +63,10 @@ def goals(found: Iterable[Outcome]) -> Iterator[str]:
     found = list(found)
     for outcome in found:
         goal = outcome.goal
-        measure = "" if goal.of == "rate" else f" ({goal.of})"
+        peer = f"x {CANDIDATES[goal.peer].title}" if goal.peer else ""
         yield (
-            f"{'reached' if outcome.reached else 'MISSED':9}{outcome.title + measure:42}"
-            f"{outcome.ratio:7.2f}x {CANDIDATES[goal.peer].title}, goal {goal.at_least:g}x"
+            f"{'reached' if outcome.reached else 'MISSED':9}{outcome.title}, {goal.of}: "
+            f"{outcome.figure:.2f}{peer}, goal {'<' if goal.of != 'rate' else '>'}= {goal.bound:g}"
         )
     yield f"{sum(outcome.reached for outcome in found)} of {len(found)} goals reached"
 
@@ -78,8 +78,11 @@ def _line(comparison: Comparison, name: str, figures: Figures) -> str:
     return _COLUMNS.format(
         f"  {CANDIDATES[name].title}",
         _number(median(figures.rates)),
+        f"({_number(min(figures.rates))}-{_number(max(figures.rates))})",
         times,
         _number(median(figures.cpu_us)),
+        _number(median(figures.loop_us)),
+        "?" if figures.gil_left is None else f"{figures.gil_left:.0%}",
         f"{figures.requests_per_call:,.2f}",
         "?" if grown is None else f"{grown / 1e6:.1f}",
     )

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from benchmarks.candidates import CANDIDATES, Subject
+from benchmarks.candidates import CANDIDATES
 from benchmarks.catalogue import OPERATIONS
-from benchmarks.measuring import Sample, drive, measured
+from benchmarks.gil import gil_left
+from benchmarks.measuring import Sample, drive, measured, seconds_of_this_loop
 from benchmarks.operation import CHECKED_CALLS, Operation, plain
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from benchmarks.places import Place
     from benchmarks.scale import Scale
+    from benchmarks.subjects import Subject
 
 #: Longer than anything takes here, and an end to waiting for something that hangs.
 _SECONDS = 600.0
@@ -67,6 +69,13 @@ class Run:
 
 
 @dataclass(frozen=True)
+class LeaveGIL:
+    """Call an operation for a round, and measure the share of the GIL that it leaves."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
 class Failed:
     """It could not be done."""
 
@@ -101,6 +110,10 @@ class Worker:
     def run(self, request: Run) -> Sample:
         """Call an operation for a round."""
         return self._ask(request, Sample)
+
+    def gil_left(self, request: Run) -> float:
+        """Call an operation for a round; the share of the GIL that it leaves to other threads."""
+        return self._ask(LeaveGIL(request), float)
 
     def _ask(self, request: object, kind: type[Reply]) -> Reply:
         try:
@@ -156,22 +169,25 @@ class _Candidate:
                 reply = Failed(_reason(error))
             pipe.send(reply)
 
-    async def _answer(self, request: Open | Check | Run) -> object:
-        operation = OPERATIONS[request.operation]
-        subject = await self._subject(operation, request.place)
+    async def _answer(self, request: Open | Check | Run | LeaveGIL) -> object:
+        of = request.run if isinstance(request, LeaveGIL) else request
+        operation = OPERATIONS[of.operation]
+        subject = await self._subject(operation, of.place)
         match request:
             case Open():
                 return True
             case Check():
                 return await self._check(operation, subject)
             case Run():
-                call = partial(self._call, operation, subject)
-                return await measured(
-                    lambda: drive(
-                        call, calls=request.calls, seconds=request.seconds, at_once=request.at_once
-                    ),
-                    from_little=request.from_little,
-                )
+                clock = _seconds_of_zarr if operation.blocking else seconds_of_this_loop
+                work = partial(self._drive, request, operation, subject)
+                return await measured(work, clock, from_little=request.from_little)
+            case LeaveGIL():
+                return await gil_left(partial(self._drive, request.run, operation, subject))
+
+    async def _drive(self, run: Run, operation: Operation, subject: Subject) -> int:
+        call = partial(self._call, operation, subject)
+        return await drive(call, calls=run.calls, seconds=run.seconds, at_once=run.at_once)
 
     async def _check(self, operation: Operation, subject: Subject) -> Checked:
         if operation.method and not subject.supports(operation.method):
@@ -210,6 +226,13 @@ def _look(subject: Subject) -> None:
         await subject.get("missing")
 
     sync(look())
+
+
+async def _seconds_of_zarr() -> float:
+    """CPU time of the thread of zarr's event loop."""
+    from zarr.core.sync import sync
+
+    return await asyncio.to_thread(lambda: sync(seconds_of_this_loop()))
 
 
 def _reason(error: BaseException) -> str:

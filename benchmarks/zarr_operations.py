@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import contents
-from benchmarks.contents import ARRAYS, CHUNKED, DATASET, GROUP, SHARDED, WRITTEN
+from benchmarks.contents import (
+    ARRAYS,
+    CHUNKED,
+    DATASET,
+    GROUP,
+    LARGE_CHUNKED,
+    SHARDED,
+    WRITTEN,
+)
 from benchmarks.operation import Effect, Operation
-from benchmarks.scale import CHUNK, SHARD
+from benchmarks.scale import CHUNK, LARGE, SHARD
 
 if TYPE_CHECKING:
     import xarray
@@ -30,6 +38,12 @@ def _read_array(store: Any, scale: Scale, turn: int) -> Any:
     import zarr
 
     return zarr.open_array(store, path=CHUNKED, mode="r")[:]
+
+
+def _read_large_array(store: Any, scale: Scale, turn: int) -> Any:
+    import zarr
+
+    return zarr.open_array(store, path=LARGE_CHUNKED, mode="r")[:]
 
 
 def _write_array(store: Any, scale: Scale, turn: int) -> None:
@@ -78,6 +92,11 @@ def make_arrays(store: Any, scale: Scale) -> None:
         size = scale.chunks * CHUNK
         array = zarr.create_array(store, name=name, shape=(size,), chunks=(CHUNK,), **as_it_is)
         array[:] = contents.chunked(scale, name)
+    large = contents.large_chunked(scale)
+    array = zarr.create_array(
+        store, name=LARGE_CHUNKED, shape=large.shape, chunks=(LARGE,), **as_it_is
+    )
+    array[:] = large
     data = contents.sharded(scale)
     array = zarr.create_array(
         store,
@@ -115,6 +134,17 @@ ZARR_OPERATIONS = (
         unit="chunk",
         amount=lambda scale: scale.chunks,
         calls=lambda scale: 1,
+    ),
+    Operation(
+        "read-large-array",
+        "zarr: read {large_chunks} chunks of 4 MiB",
+        ARRAYS,
+        lambda scale, turn: contents.large_chunked(scale).tobytes(),
+        blocking=_read_large_array,
+        unit="chunk",
+        amount=lambda scale: scale.large_chunks,
+        calls=lambda scale: 1,
+        most_rounds=3,
     ),
     Operation(
         "write-array",

@@ -13,30 +13,37 @@ from botocore.loaders import JSONFileLoader
 pytest.register_assert_rewrite("conformance", "pages.reader", "servers")
 pytest_plugins = ["conformance.matrix", "seeds", "skips"]
 
+from servers.certificates import Authority  # noqa: E402
 from servers.fault_proxy import FaultProxy, fault_proxy  # noqa: E402
 from servers.fixtures import (  # noqa: E402
     apache_endpoint,
+    authority,
     azurite_endpoint,
     fake_gcs_endpoint,
     minio_endpoint,
+    minio_tls_endpoint,
     moto_endpoint,
     nginx_endpoint,
     rclone_endpoint,
     rclone_webdav_endpoint,
     seaweedfs_endpoint,
+    seaweedfs_tls_endpoint,
     wsgidav_endpoint,
 )
 
 __all__ = [
     "apache_endpoint",
+    "authority",
     "azurite_endpoint",
     "fake_gcs_endpoint",
     "minio_endpoint",
+    "minio_tls_endpoint",
     "moto_endpoint",
     "nginx_endpoint",
     "rclone_endpoint",
     "rclone_webdav_endpoint",
     "seaweedfs_endpoint",
+    "seaweedfs_tls_endpoint",
     "wsgidav_endpoint",
 ]
 
@@ -44,6 +51,14 @@ __all__ = [
 # This package's stores share that by themselves; other libraries', and chained ones, do not.
 _read_description = functools.cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, path: _read_description(path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trusted_authority(authority: Authority) -> Iterator[None]:
+    """Makes Python trust servers with TLS; the native transport reads the variable once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(authority.ca))
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

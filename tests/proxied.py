@@ -20,7 +20,8 @@ from conformance.support import MakeStore, buf
 from gcsfs.core import GCSFileSystem
 from servers import GCSEndpoint, HTTPEndpoint, S3Endpoint
 from servers.azurite import AzureEndpoint
-from servers.fault_proxy import FaultProxy
+from servers.certificates import Authority
+from servers.fault_proxy import FaultProxy, fault_proxy
 from servers.webdav import WebDAVEndpoint
 
 from fsspec_store import FsspecStore
@@ -58,9 +59,12 @@ class OnServer:
 
 
 class OnS3(OnServer):
+    #: The certificate that clients of the proxy have to trust.
+    ca: Path | None = None
+
     @pytest.fixture
     def make_store(self, endpoint: S3Endpoint, proxy: FaultProxy) -> Iterator[Any]:
-        options = dataclasses.replace(endpoint, url=proxy.url).storage_options()
+        options = dataclasses.replace(endpoint, url=proxy.url, ca=self.ca).storage_options()
         root = f"s3://{_bucket(endpoint)}/{next(_places)}"
         with closing_all(
             lambda **more: FsspecStore.from_url(root, options, **self.options(more))
@@ -78,6 +82,16 @@ class OnMinIO(OnS3):
     @pytest.fixture
     def endpoint(self, minio_endpoint: S3Endpoint) -> S3Endpoint:
         return minio_endpoint
+
+
+class OnMinIOOverTLS(OnMinIO):
+    """The proxy has a certificate; the server behind it does not."""
+
+    @pytest.fixture
+    def proxy(self, endpoint: S3Endpoint, authority: Authority) -> Iterator[FaultProxy]:
+        self.ca = authority.ca
+        with fault_proxy(endpoint.url, authority.certificate().server_context()) as running:
+            yield running
 
 
 class OnMoto(OnS3):

@@ -77,9 +77,15 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     part_bytes : int, optional
         Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
         5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
+    read_memory_bytes : int, optional
+        Bound in bytes of the memory of values that the process is receiving, ``>= 1``; 512 MiB, or
+        an eighth of the machine's memory if that is less, when left out.
     hedge : bool or float, default False
         Request slow reads again on another connection, and use the first response: up to 5 % more
         reads with ``True``, or this share of them, ``0 <= hedge <= 1``.
+    io_threads : int, optional
+        Number of threads that transfer values of 256 KiB and more, ``>= 1``; one for each core, and
+        2 to 8, when left out.
     """
 
     def __init__(
@@ -97,7 +103,9 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         transport: Transport = "auto",
         large_value_bytes: int | None = None,
         part_bytes: int | None = None,
+        read_memory_bytes: int | None = None,
         hedge: bool | float = False,
+        io_threads: int | None = None,
     ) -> None:
         super().__init__(
             fs,
@@ -112,7 +120,9 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
             transport=transport,
             large_value_bytes=large_value_bytes,
             part_bytes=part_bytes,
+            read_memory_bytes=read_memory_bytes,
             hedge=hedge,
+            io_threads=io_threads,
         )
         self.stats.review, self.stats.review_at = _review, _REVIEW_AT
 

@@ -9,15 +9,16 @@ import pytest
 from benchmarks import contents, tables
 from benchmarks.candidates import CANDIDATES, OBSTORE, THIS, ZARR_FSSPEC, ZARR_OBJECT
 from benchmarks.catalogue import OPERATIONS
-from benchmarks.goals import GOALS, outcomes
-from benchmarks.measuring import Sample, drive, measured
+from benchmarks.gil import gil_left
+from benchmarks.goals import HTTP_GOALS, TLS_GOALS, outcomes
+from benchmarks.measuring import Sample, drive, measured, seconds_of_this_loop
 from benchmarks.operation import plain
 from benchmarks.results import Comparison, Figures, Spread
 from benchmarks.scale import FULL, LARGE, QUICK, Scale
 
 
 def figures(*seconds: float, cpu: float = 0.001, amount: float = 1) -> Figures:
-    samples = [Sample(10, each, cpu, 1000 * turn) for turn, each in enumerate(seconds)]
+    samples = [Sample(10, each, cpu, cpu / 4, 1000 * turn) for turn, each in enumerate(seconds)]
     return Figures(1.0, amount, samples)
 
 
@@ -31,8 +32,10 @@ def test_rates_are_of_units() -> None:
     found = figures(2.0, 5.0, amount=100)
     assert found.rates == [500, 200]
     assert found.cpu_us == [1, 1]
+    assert found.loop_us == [0.25, 0.25]
+    assert found.loop_shares == [0.000125, 0.00005]
     assert found.grown_bytes == 1000
-    found.warming = Sample(1, 1, 1, 5000)
+    found.warming = Sample(1, 1, 1, 1, 5000)
     assert found.grown_bytes == 5000
 
 
@@ -59,25 +62,42 @@ def test_goals_are_reached_or_missed() -> None:
     near = comparison(
         this=figures(1, cpu=0.002),
         fsspec=figures(8),
-        rust=figures(1.2),
-        bare=figures(9, cpu=0.003),
+        rust=figures(1.1, cpu=0.003),
+        bare=figures(9, cpu=0.004),
     )
     far = comparison(latency_ms=5, this=figures(9), fsspec=figures(1))
-    found = {(one.goal.peer, one.goal.of): one for one in outcomes([far, near])}
-    reached = {key: (one.reached, one.ratio) for key, one in found.items()}
-    assert reached == {
+    assert _reached([far, near], tls=True) == {
         (ZARR_FSSPEC, "rate"): (True, 8),
-        (ZARR_OBJECT, "rate"): (False, pytest.approx(1.2)),
-        (OBSTORE, "CPU"): (True, 1.5),
+        (ZARR_OBJECT, "rate"): (False, pytest.approx(1.1)),
+        (ZARR_OBJECT, "CPU"): (True, pytest.approx(2 / 3)),
     }
-    lines = list(tables.goals(found.values()))
+    assert _reached([far, near], tls=False)[OBSTORE, "CPU"] == (True, 0.5)
+    lines = list(tables.goals(outcomes([near], tls=True)))
     assert [line.split()[0] for line in lines] == ["reached", "MISSED", "reached", "2"]
 
 
+def test_goals_bound_the_thread_of_the_event_loop() -> None:
+    # 10 calls with 4 ms on the loop's thread, in 1 s and 0.1 s.
+    slow, fast = figures(1, cpu=0.016), figures(0.1, cpu=0.016)
+    assert _reached([comparison("get-4m", this=slow)], tls=True) == {("", "loop ms"): (True, 0.4)}
+    found = _reached([comparison("get-huge", this=slow)], tls=True)
+    assert found == {("", "loop %"): (True, pytest.approx(0.4))}
+    found = _reached([comparison("get-huge", this=fast)], tls=True)
+    assert found == {("", "loop %"): (False, pytest.approx(4))}
+
+
+def _reached(
+    comparisons: list[Comparison], *, tls: bool
+) -> dict[tuple[str, str], tuple[bool, float]]:
+    found = outcomes(comparisons, tls=tls)
+    return {(one.goal.peer, one.goal.of): (one.reached, one.figure) for one in found}
+
+
 def test_goals_are_of_what_there_is() -> None:
-    assert {goal.operation for goal in GOALS} <= set(OPERATIONS)
-    assert {goal.peer for goal in GOALS} <= set(CANDIDATES)
-    assert len({(goal.operation, goal.peer, goal.of) for goal in GOALS}) == len(GOALS)
+    for goals in (HTTP_GOALS, TLS_GOALS):
+        assert {goal.operation for goal in goals} <= set(OPERATIONS)
+        assert {goal.peer for goal in goals} <= {*CANDIDATES, ""}
+        assert len({(goal.operation, goal.peer, goal.of) for goal in goals}) == len(goals)
 
 
 def test_a_table_has_a_line_for_each_candidate() -> None:
@@ -88,7 +108,7 @@ def test_a_table_has_a_line_for_each_candidate() -> None:
     assert [line.split()[0] for line in lines[1:]] == ["fsspec-store", "zarr", "obstore"]
     assert "2.00x (2.00-2.00)" in lines[2]
     assert lines[3].endswith("left out: it is tired")
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 125
 
 
 async def test_work_runs_concurrently_and_as_often_as_configured() -> None:
@@ -131,11 +151,19 @@ async def test_cpu_and_memory_are_of_the_work() -> None:
         kept.append(b"x" * (64 << 20))
         return 7
 
-    sample = await measured(work, from_little=True)
+    sample = await measured(work, seconds_of_this_loop, from_little=True)
     assert sample.calls == 7
     assert sample.seconds > 0
+    assert sample.loop_seconds >= 0
     assert sample.cpu_seconds >= 0
     assert sample.grown_bytes is None or sample.grown_bytes >= 60 << 20
+
+
+async def test_work_in_python_leaves_less_of_the_gil_than_waiting() -> None:
+    async def compute() -> None:
+        await asyncio.to_thread(sum, iter(range(3_000_000)))
+
+    assert await gil_left(lambda: asyncio.sleep(0.1)) > await gil_left(compute) > 0
 
 
 def test_answers_are_compared_as_plain_objects() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from benchmarks.candidates import CANDIDATES, OBSTORE, THIS, ZARR_FSSPEC, ZARR_O
 from benchmarks.catalogue import OPERATIONS
 from benchmarks.document import document
 from benchmarks.keeper import Keeper, WrongEffectError
-from benchmarks.places import Place
+from benchmarks.markdown import filled
+from benchmarks.places import Place, place_on
 from benchmarks.results import Comparison
 from benchmarks.rounds import Settings, absent, compare
 from benchmarks.scale import Scale
@@ -37,6 +39,7 @@ SCALE = Scale(
     deleted=5,
     huge_mib=9,
     chunks=5,
+    large_chunks=2,
     shards=2,
     slices=2,
     arrays=3,
@@ -45,8 +48,10 @@ SETTINGS = Settings(rounds=1, seconds=0.02, at_once=2, scale=SCALE)
 
 
 @pytest.fixture(scope="module")
-def place(seaweedfs_endpoint: S3Endpoint) -> Place:
-    return Place.on(seaweedfs_endpoint)
+def place() -> Iterator[Place]:
+    """On the benchmarks' own server, with TLS."""
+    with place_on("cheap") as place:
+        yield place
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +79,7 @@ def worker() -> Iterator[Worker]:
 
 
 def expected_to_miss(operation: str) -> set[str]:
-    """Who cannot take part: bare obstore where zarr is used, old zarr where a method is newer."""
+    """Bare obstore where zarr is used, early releases of zarr where a method is newer."""
     zarr_store = pytest.importorskip("zarr.abc.store").Store
     missing = {OBSTORE} if OPERATIONS[operation].blocking else set()
     method = OPERATIONS[operation].method
@@ -92,7 +97,8 @@ def test_every_candidate_is_right_at_every_operation(
     for one in comparisons:
         missing = expected_to_miss(one.operation)
         assert set(one.left_out) == missing, one.left_out
-        assert set(one.figures) == present - missing
+        expected = {n for n in present if CANDIDATES[n].takes_part(OPERATIONS[one.operation])}
+        assert set(one.figures) == expected - missing
 
 
 def test_every_round_is_measured(comparisons: list[Comparison]) -> None:
@@ -101,6 +107,7 @@ def test_every_round_is_measured(comparisons: list[Comparison]) -> None:
             assert len(figures.samples) == SETTINGS.rounds
             assert all(sample.calls >= 1 for sample in figures.samples)
             assert all(rate > 0 for rate in figures.rates)
+            assert figures.gil_left is not None
 
 
 def test_a_latency_is_a_run_of_its_own(far: list[Comparison], far_settings: Settings) -> None:
@@ -133,7 +140,8 @@ def test_memory_is_measured(comparisons: list[Comparison]) -> None:
 
 
 def test_the_document_has_its_fields(place: Place, comparisons: list[Comparison]) -> None:
-    found = document("seaweedfs", SETTINGS, comparisons, absent(place, SETTINGS))
+    found = document("cheap", place, SETTINGS, comparisons, absent(place, SETTINGS))
+    assert found["tls"] is True
     text = json.dumps(found)
     assert json.loads(text) == found
     assert {"format", "date", "server", "python", "cpus", "packages", "settings"} <= set(found)
@@ -151,6 +159,22 @@ def test_the_document_has_its_fields(place: Place, comparisons: list[Comparison]
         assert f'"{told}' not in text
 
 
+def test_the_tables_of_the_documentation_are_written(
+    place: Place, comparisons: list[Comparison]
+) -> None:
+    found = json.loads(
+        json.dumps(document("cheap", place, SETTINGS, comparisons, absent(place, SETTINGS)))
+    )
+    names = set()
+    for file in ("README.md", "docs/performance.md"):
+        text = filled((ROOT / file).read_text(), [found, {**found, "server": "other"}])
+        assert filled(text, [found]).count("<!-- figures:") == text.count("<!-- figures:")
+        for name, table in re.findall(r"<!-- figures: (\w+) -->\n(.*?)\n<!--", text, re.DOTALL):
+            names.add(name)
+            assert table.count("\n") >= {"conditions": 0, "large": 5}.get(name, 8), name
+    assert names == {"conditions", "summary", "rates", "cpu", "large", "servers", "goals"}
+
+
 def check_fields(operation: dict[str, Any]) -> None:
     assert set(operation["ratios"]) == set(operation["candidates"]) - {THIS}
     for ratio in operation["ratios"].values():
@@ -159,6 +183,9 @@ def check_fields(operation: dict[str, Any]) -> None:
     for figures in operation["candidates"].values():
         assert len(figures["per_second"]["rounds"]) == SETTINGS.rounds
         assert len(figures["cpu_us_per_unit"]["rounds"]) == SETTINGS.rounds
+        assert len(figures["loop_us_per_unit"]["rounds"]) == SETTINGS.rounds
+        assert figures["loop_busy_share"] >= 0
+        assert figures["gil_left_share"] > 0
         assert figures["requests_per_call"] > 0
         assert figures["units_per_call"] > 0
         assert "peak_growth_bytes" in figures
@@ -170,7 +197,7 @@ def test_plots_are_drawn(
     pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install matplotlib")
     from benchmarks.plots import draw
 
-    found = document("seaweedfs", far_settings, far, absent(place, far_settings))
+    found = document("seaweedfs", place, far_settings, far, absent(place, far_settings))
     files = draw(found, tmp_path / "new")
     assert [file.name for file in files] == ["throughput.svg", "cpu.svg", "latency.svg"]
     for file in files:
@@ -243,6 +270,18 @@ def test_the_command_refuses_what_makes_no_sense(
         main(wrong)
     assert ended.value.code == 2
     assert f"argument {wrong[0]}" in capsys.readouterr().err
+
+
+def test_the_ceiling_is_measured() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.ceiling", "--seconds", "0.01"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("recv_into, threads") == 6
 
 
 def test_a_long_listing_is_measured() -> None:

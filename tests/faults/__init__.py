@@ -20,6 +20,8 @@ from .writing import PartsRules, ReplacingRules, WritingRules  # noqa: E402
 __all__ = [
     "CredentialRules",
     "FaultConformance",
+    "LargeReadingRules",
+    "PartsRules",
     "Protocol",
     "ReadFaultConformance",
     "Rotating",

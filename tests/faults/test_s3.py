@@ -6,13 +6,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from proxied import OnMinIO, OnSeaweedFS
+from proxied import OnMinIO, OnMinIOOverTLS, OnSeaweedFS
 from servers import S3Endpoint
 from servers.fault_proxy import Answer, FaultProxy
 
 from fsspec_store import FsspecStore
 
-from . import CredentialRules, FaultConformance, Protocol, Rotating
+from . import (
+    CredentialRules,
+    FaultConformance,
+    LargeReadingRules,
+    PartsRules,
+    Protocol,
+    Rotating,
+    WriteFaultConformance,
+)
 
 CODES = {
     400: "InvalidRequest",
@@ -89,6 +97,10 @@ class TestMinIO(OnMinIO, FaultConformance, CredentialRules):
 
 class TestMinIOByS3fs(TestMinIO):
     transport = "library"
+
+
+class TestMinIOOverTLS(OnMinIOOverTLS, WriteFaultConformance, LargeReadingRules, PartsRules):
+    protocol = PROTOCOL
 
 
 @pytest.mark.slow

@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
+from fsspec_store._http.body_memory import body_memory
 from fsspec_store._http.limiter import limiter_for
 from fsspec_store._http.retrier import Budget, NoPermitError, Retrier, Slot
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, RetryPolicy
 from fsspec_store._http.stats import Stats
 
 _services = itertools.count()
+MIB = 2**20
 
 
 class Transient(Exception):
@@ -216,6 +218,86 @@ async def test_a_body_that_breaks_off_counts_as_a_failure(
         assert await slot.send(failing(Transient())) == "result"
         assert slot.body_failed()
         assert not slot.body_failed()
+
+
+async def test_a_slot_waits_for_memory_without_a_permit(service: str) -> None:
+    stats = Stats()
+    retrier = Retrier(service, RetryPolicy(5, 0), classify, stats, memory_bytes=MIB)
+    limiter = limiter_for(service)
+
+    async def read() -> str:
+        with Slot(retrier) as slot:
+            return await slot.send(lambda: attempt(slot))
+
+    async def attempt(slot: Slot) -> str:
+        slot.reserve(MIB)
+        # The same bytes, in a later attempt.
+        slot.reserve(MIB)
+        return "result"
+
+    held = await body_memory.acquire(1, MIB)
+    reading = [asyncio.create_task(read()) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert stats.requests == 3
+    assert limiter.in_flight == 0
+    reading[1].cancel()
+    body_memory.release(held)
+    assert await reading[0] == await reading[2] == "result"
+    # Neither a retry nor a failure.
+    assert stats == Stats(requests=5)
+    assert body_memory.reserved == limiter.in_flight == 0
+
+
+async def test_a_small_body_needs_no_memory(make_retrier: Callable[..., tuple]) -> None:
+    retrier, _ = make_retrier()
+    held = await body_memory.acquire(1, 1)
+    with Slot(retrier) as slot:
+
+        async def attempt() -> None:
+            slot.reserve(MIB // 4 - 1)
+
+        await slot.send(attempt)
+    body_memory.release(held)
+
+
+async def test_memory_is_released_when_a_read_fails(make_retrier: Callable[..., tuple]) -> None:
+    retrier, _ = make_retrier()
+
+    async def read() -> None:
+        with Slot(retrier) as slot:
+            await slot.send(lambda: attempt(slot))
+
+    async def attempt(slot: Slot) -> None:
+        slot.reserve(MIB)
+        slot.reserve(2 * MIB)
+        assert body_memory.reserved == 2 * MIB
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        await read()
+    assert body_memory.reserved == 0
+
+
+async def test_a_value_that_grows_waits_without_its_memory(service: str) -> None:
+    retrier = Retrier(service, RetryPolicy(5, 0), classify, Stats(), memory_bytes=3 * MIB)
+    held = await body_memory.acquire(MIB, MIB)
+    sizes = iter([2 * MIB, 3 * MIB])
+    size = 0
+
+    async def attempt() -> None:
+        nonlocal size
+        slot.reserve(size := next(sizes, size))
+        slot.reserve(size := next(sizes, size))
+
+    with Slot(retrier) as slot:
+        sending = asyncio.create_task(slot.send(attempt))
+        await asyncio.sleep(0)
+        assert size == 3 * MIB
+        assert body_memory.reserved == MIB
+        body_memory.release(held)
+        await sending
+        assert body_memory.reserved == 3 * MIB
+    assert body_memory.reserved == 0
 
 
 async def test_concurrent_requests_share_a_budget(make_retrier: Callable[..., tuple]) -> None:

@@ -69,6 +69,8 @@ def test_sizes_that_are_not_given_are_the_defaults() -> None:
         ("Azure", "large_value_bytes", 5000 * MIB + 1, "at most 5242880000 on Azure"),
         ("web", "part_bytes", 0, "part_bytes must be at least 1 byte"),
         ("memory", "large_value_bytes", -1, "large_value_bytes must be at least 1 byte"),
+        ("web", "read_memory_bytes", 0, "read_memory_bytes must be at least 1 byte"),
+        ("S3", "io_threads", 0, "io_threads must be at least 1, got 0"),
     ],
 )
 def test_a_size_that_the_service_refuses(
@@ -80,11 +82,13 @@ def test_a_size_that_the_service_refuses(
     assert str(caught.value).startswith(option)
 
 
-@pytest.mark.parametrize("option", ["large_value_bytes", "part_bytes"])
+@pytest.mark.parametrize("option", ["large_value_bytes", "part_bytes", "read_memory_bytes"])
 @pytest.mark.parametrize("value", [True, 1e6, "5 MiB"])
 def test_a_size_is_a_number_of_bytes(option: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"{option} must be an integer number of bytes"):
         open_store("memory://x", **{option: value})
+    with pytest.raises(TypeError, match="io_threads must be an integer number, got"):
+        open_store("memory://x", io_threads=value)
 
 
 @pytest.mark.parametrize(

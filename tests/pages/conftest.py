@@ -12,11 +12,11 @@ from backends.s3.own_minio import make_certificates, own_minio
 from servers import GCSEndpoint
 from servers.azure_identity import machine_identity
 from servers.azurite import AzureEndpoint, azurite_server
+from servers.certificates import Authority
 from servers.fault_proxy import FaultProxy, fault_proxy
 from servers.fixtures import or_skip
 from servers.ftp import FTPEndpoint, ftp_server
 from servers.google_accounts import GoogleAccounts, google_accounts
-from servers.scripted import make_certificate
 from servers.sftp import SFTPEndpoint, sftp_server
 
 from pages.places.s3 import KMS_KEY, REGION, Service
@@ -25,11 +25,10 @@ from pages.places.s3 import KMS_KEY, REGION, Service
 @pytest.fixture(scope="session")
 def secure_minio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A MinIO with TLS by an authority of its own, a region, and a key that encrypts."""
-    certificates = tmp_path_factory.mktemp("certificates")
-    make_certificates(certificates, "public")
+    [certificate] = make_certificates(tmp_path_factory.mktemp("certificates"), "public")
     settings = {"MINIO_SITE_REGION": REGION, "MINIO_KMS_SECRET_KEY": KMS_KEY}
-    with or_skip(own_minio(settings, certificates)) as endpoint:
-        yield Service(endpoint, REGION, certificates / "authority.crt")
+    with or_skip(own_minio(settings, certificate)) as endpoint:
+        yield Service(endpoint, REGION, certificate.ca)
 
 
 @pytest.fixture(scope="session")
@@ -54,10 +53,9 @@ def google_gate(fake_gcs_endpoint: GCSEndpoint) -> Iterator[tuple[GoogleAccounts
 
 
 @pytest.fixture(scope="session")
-def secure_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureEndpoint]:
+def secure_azurite(authority: Authority) -> Iterator[AzureEndpoint]:
     """An Azurite with TLS, which takes tokens for that reason."""
-    certificate = make_certificate(tmp_path_factory.mktemp("azurite"))
-    with or_skip(azurite_server(certificate.file)) as endpoint:
+    with or_skip(azurite_server(authority.certificate())) as endpoint:
         yield endpoint
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from servers.certificates import Certificate
 from servers.errors import ServerUnavailable
 from servers.ports import LOOPBACK, port_block
 from servers.process import Launch, running
@@ -33,8 +34,8 @@ class AzureEndpoint:
     url: str
     account: str
     key: str = field(repr=False)
-    #: By which it speaks TLS, if it does.
-    certificate: Path | None = None
+    #: The certificate that clients have to trust; ``None`` without TLS.
+    ca: Path | None = None
 
     @property
     def connection_string(self) -> str:
@@ -61,7 +62,7 @@ class AzureEndpoint:
             connection_timeout=5,
             read_timeout=30,
             use_env_settings=False,
-            connection_verify=True if self.certificate is None else str(self.certificate),
+            connection_verify=True if self.ca is None else str(self.ca),
         )
 
     def make_container(self, name: str | None = None) -> str:
@@ -93,16 +94,15 @@ class AzureEndpoint:
 
 @contextmanager
 def azurite_server(
-    certificate: Path | None = None, *, installed: Path = INSTALLED
+    tls: Certificate | None = None, *, installed: Path = INSTALLED
 ) -> Iterator[AzureEndpoint]:
     """Runs Azurite, with an account of its own, until the block is left.
 
-    With `certificate`, a file that holds the key as well, it speaks TLS, and lets in who comes with
-    a token that has not ended, whoever signed it.
+    With `tls` it accepts every token that has not expired, whoever signed it.
     """
     program = _find_azurite(installed)
     _need_client()
-    with running("azurite", partial(_launch, program, certificate)) as endpoint:
+    with running("azurite", partial(_launch, program, tls)) as endpoint:
         yield endpoint
 
 
@@ -127,18 +127,15 @@ def _need_client() -> None:
 
 
 @contextmanager
-def _launch(
-    program: str, certificate: Path | None, folder: Path
-) -> Iterator[Launch[AzureEndpoint]]:
+def _launch(program: str, tls: Certificate | None, folder: Path) -> Iterator[Launch[AzureEndpoint]]:
     with port_block() as port:
         account = f"test{secrets.token_hex(8)}"
         endpoint = AzureEndpoint(
-            url=f"{'https' if certificate else 'http'}://{LOOPBACK}:{port}/{account}",
+            url=f"{'https' if tls else 'http'}://{LOOPBACK}:{port}/{account}",
             account=account,
             key=base64.b64encode(secrets.token_bytes(32)).decode(),
-            certificate=certificate,
+            ca=tls and tls.ca,
         )
-        tls = ["--cert", str(certificate), "--key", str(certificate), "--oauth", "basic"]
         with endpoint.readiness() as why_not_ready:
             yield Launch(
                 command=[
@@ -154,9 +151,15 @@ def _launch(
                     "--skipApiVersionCheck",
                     "--silent",
                     "--disableTelemetry",
-                    *(tls if certificate else ()),
+                    *_tls_arguments(tls),
                 ],
                 environment={"AZURITE_ACCOUNTS": f"{account}:{endpoint.key}"},
                 served=endpoint,
                 why_not_ready=why_not_ready,
             )
+
+
+def _tls_arguments(tls: Certificate | None) -> list[str]:
+    if tls is None:
+        return []
+    return ["--cert", str(tls.file), "--key", str(tls.key), "--oauth", "basic"]

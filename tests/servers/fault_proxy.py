@@ -11,6 +11,7 @@ import asyncio
 import enum
 import itertools
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -148,12 +149,21 @@ class FaultProxy:
         Seconds by which each answer is held back; may be changed at any time too.
     """
 
-    def __init__(self, upstream: str, port: int) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        upstream_tls: ssl.SSLContext | None = None,
+    ) -> None:
         address = urlsplit(upstream)
-        if address.scheme != "http" or address.hostname is None or address.port is None:
-            raise ValueError(f"upstream must be http://HOST:PORT, got {upstream!r}")
-        self._upstream = (address.hostname, address.port)
-        self.url = address._replace(netloc=f"{LOOPBACK}:{port}").geturl()
+        expected = "http" if upstream_tls is None else "https"
+        if address.scheme != expected or address.hostname is None or address.port is None:
+            raise ValueError(f"upstream must be {expected}://HOST:PORT, got {upstream!r}")
+        self._upstream = (address.hostname, address.port, upstream_tls)
+        scheme = "http" if tls is None else "https"
+        self.url = address._replace(scheme=scheme, netloc=f"{LOOPBACK}:{port}").geturl()
+        self._tls = tls
         self.seen: list[Seen] = []
         self.plan: Plan = no_faults
         self.latency = 0.0
@@ -180,7 +190,9 @@ class FaultProxy:
         """Listens until what it gives to `started` is called."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        server = await asyncio.start_server(self._converse, sock=listening, limit=_STREAM_LIMIT)
+        server = await asyncio.start_server(
+            self._converse, sock=listening, limit=_STREAM_LIMIT, ssl=self._tls
+        )
         started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
         await stop.wait()
         server.close()
@@ -268,15 +280,20 @@ class FaultProxy:
 
 
 @contextmanager
-def fault_proxy(upstream: str) -> Iterator[FaultProxy]:
+def fault_proxy(
+    upstream: str,
+    tls: ssl.SSLContext | None = None,
+    upstream_tls: ssl.SSLContext | None = None,
+) -> Iterator[FaultProxy]:
     """Runs a proxy before `upstream` (`http://HOST:PORT`) on a free port until the block is left.
 
     What its plan raised is raised again at the end. A path in `upstream` is one the clients are
-    to use, and is in the proxy's own `url` too; nothing is added to what they ask for.
+    to use, and is in the proxy's own `url` too; nothing is added to what they ask for. With `tls`
+    its clients use https. With `upstream_tls` it uses https to `upstream`.
     """
     listening = listener()
     try:
-        proxy = FaultProxy(upstream, listening.getsockname()[1])
+        proxy = FaultProxy(upstream, listening.getsockname()[1], tls, upstream_tls)
     except ValueError:
         listening.close()
         raise
@@ -328,8 +345,9 @@ class _Reply(NamedTuple):
 class _Line:
     """One client's connection to the server: made when needed, kept while the server keeps it."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self._address = (host, port)
+        self._tls = tls
         self._ends: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, request: _Request) -> _Reply:
@@ -345,7 +363,9 @@ class _Line:
         if self._ends is not None and (self._ends[0].at_eof() or self._ends[1].is_closing()):
             self.close()
         if self._ends is None:
-            self._ends = await asyncio.open_connection(*self._address, limit=_STREAM_LIMIT)
+            self._ends = await asyncio.open_connection(
+                *self._address, limit=_STREAM_LIMIT, ssl=self._tls
+            )
         return self._ends
 
     def close(self) -> None:

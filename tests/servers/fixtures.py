@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 
 from servers.azurite import AzureEndpoint, azurite_server
+from servers.certificates import Authority
 from servers.errors import ServerUnavailable
 from servers.fake_gcs import GCSEndpoint, fake_gcs_server
 from servers.minio import minio_server
@@ -23,6 +24,12 @@ from servers.seaweedfs import seaweedfs_server
 from servers.webdav import WebDAVEndpoint, apache_server, rclone_webdav_server, wsgidav_server
 
 Endpoint = TypeVar("Endpoint")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """It signs the certificates of all servers with TLS."""
+    return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +45,20 @@ def seaweedfs_endpoint() -> Iterator[S3Endpoint]:
 
 
 @pytest.fixture(scope="session")
+def seaweedfs_tls_endpoint(authority: Authority) -> Iterator[S3Endpoint]:
+    with or_skip(seaweedfs_server(authority.certificate())) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
 def minio_endpoint() -> Iterator[S3Endpoint]:
     with or_skip(minio_server()) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def minio_tls_endpoint(authority: Authority) -> Iterator[S3Endpoint]:
+    with or_skip(minio_server(tls=authority.certificate())) as endpoint:
         yield endpoint
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from servers.certificates import Certificate
 from servers.errors import ServerStartError, ServerUnavailable
 from servers.ports import LOOPBACK, port_block
 from servers.process import Launch, running, wait_until_ready
@@ -24,17 +25,18 @@ BUILT = Path(__file__).resolve().parents[2] / ".tools" / "bin" / "minio"
 
 
 @contextmanager
-def minio_server(built: Path = BUILT) -> Iterator[S3Endpoint]:
+def minio_server(built: Path = BUILT, *, tls: Certificate | None = None) -> Iterator[S3Endpoint]:
     """The MinIO named in the environment, or one run until the block is left.
 
     The one named in the environment is neither stopped nor cleaned: the buckets of the tests stay.
+    With `tls` it is always a new one.
     """
     url = os.environ.get(_GIVEN)
-    if url:
+    if url and tls is None:
         yield _given(url)
         return
     program = find_minio(built)
-    with running("minio", partial(launch_minio, program)) as endpoint:
+    with running("minio", partial(launch_minio, program, tls)) as endpoint:
         yield endpoint
 
 
@@ -69,10 +71,12 @@ def find_minio(built: Path = BUILT) -> str:
 
 
 @contextmanager
-def launch_minio(program: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
+def launch_minio(
+    program: str, tls: Certificate | None, folder: Path
+) -> Iterator[Launch[S3Endpoint]]:
     """How it is started in a folder, with a port and credentials of its own."""
     with port_block() as port:
-        endpoint = S3Endpoint.about_to_start("minio", port)
+        endpoint = S3Endpoint.about_to_start("minio", port, tls and tls.ca)
         with endpoint.readiness() as why_not_ready:
             yield Launch(
                 command=[
@@ -81,6 +85,7 @@ def launch_minio(program: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
                     str(folder / "data"),
                     "--address",
                     f"{LOOPBACK}:{port}",
+                    *_tls_arguments(tls, folder),
                 ],
                 environment={
                     "MINIO_ROOT_USER": endpoint.key,
@@ -93,3 +98,15 @@ def launch_minio(program: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
                 served=endpoint,
                 why_not_ready=why_not_ready,
             )
+
+
+def _tls_arguments(tls: Certificate | None, folder: Path) -> list[str]:
+    if tls is None:
+        return []
+    assert tls.key is not None
+    # MinIO requires these names.
+    certificates = folder / "certificates"
+    certificates.mkdir()
+    shutil.copy(tls.file, certificates / "public.crt")
+    shutil.copy(tls.key, certificates / "private.key")
+    return ["--certs-dir", str(certificates)]

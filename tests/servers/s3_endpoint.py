@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -39,25 +40,31 @@ class S3Endpoint:
     key: str
     secret: str = field(repr=False)
     enforces_credentials: bool
+    #: The certificate that clients have to trust; ``None`` without TLS.
+    ca: Path | None = None
 
     @classmethod
-    def about_to_start(cls, name: str, port: int) -> "S3Endpoint":
+    def about_to_start(cls, name: str, port: int, ca: Path | None = None) -> "S3Endpoint":
         """A server of our own on `port`, with a key pair that nobody else has."""
         return cls(
             name=name,
-            url=f"http://{LOOPBACK}:{port}",
+            url=f"{'http' if ca is None else 'https'}://{LOOPBACK}:{port}",
             key=f"key-{secrets.token_hex(8)}",
             secret=secrets.token_hex(20),
             enforces_credentials=True,
+            ca=ca,
         )
 
     def storage_options(self) -> dict[str, Any]:
         """What s3fs needs to reach this server."""
+        client = {"region_name": REGION}
+        if self.ca is not None:
+            client["verify"] = str(self.ca)
         return {
             "key": self.key,
             "secret": self.secret,
             "endpoint_url": self.url,
-            "client_kwargs": {"region_name": REGION},
+            "client_kwargs": client,
         }
 
     def client(self) -> Any:
@@ -70,6 +77,7 @@ class S3Endpoint:
             endpoint_url=self.url,
             aws_access_key_id=self.key,
             aws_secret_access_key=self.secret,
+            verify=None if self.ca is None else str(self.ca),
             config=_ONE_TRY,
         )
 

@@ -1,25 +1,17 @@
 """A server on the test's own event loop that sends exactly the bytes a test tells it to.
 
-Knows sockets, where a request ends, and certificates. Does not know what an answer is.
+Knows sockets and where a request ends. Does not know what an answer is.
 """
 
 import asyncio
 import gc
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
 from socket import SO_LINGER, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Any
-
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from servers.ports import LOOPBACK, listener
 
@@ -69,9 +61,8 @@ class Peer:
             pass
 
 
-def narrow(transport: asyncio.BaseTransport) -> None:
+def narrow(socket: Any) -> None:
     """Has the system hold little of what is on its way; on loopback it takes tens of MB."""
-    socket = transport.get_extra_info("socket")
     for option in (SO_RCVBUF, SO_SNDBUF):
         socket.setsockopt(SOL_SOCKET, option, 2**15)
 
@@ -115,7 +106,7 @@ async def scripted_server(
         peer = Peer(reader, writer)
         served.peers.append(peer)
         if is_narrow:
-            narrow(writer.transport)
+            narrow(writer.get_extra_info("socket"))
         served._tasks.add(asyncio.create_task(run(peer)))
 
     server = await asyncio.start_server(connected, sock=listener(host), ssl=tls)
@@ -152,53 +143,3 @@ async def nothing_left() -> AsyncIterator[None]:
     gc.collect()
     assert said == []
     assert not left
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """A server's, signed by itself."""
-
-    file: Path
-
-    def server_context(self) -> ssl.SSLContext:
-        """For the server."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.file)
-        return context
-
-    def client_context(self) -> ssl.SSLContext:
-        """For a client that trusts it."""
-        return ssl.create_default_context(cafile=self.file)
-
-
-def make_certificate(folder: Path, names: Iterable[str] = (LOOPBACK, "localhost")) -> Certificate:
-    """Writes a certificate for hosts of these names or addresses, good for a day."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([_general_name(n) for n in names]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    file = folder / "certificate.pem"
-    file.write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(pem)
-    )
-    return Certificate(file)
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from servers.certificates import Certificate
 from servers.scripted import Peer, scripted_server
 
 
@@ -55,11 +58,15 @@ class ScriptedS3:
     """Where it listens, and what it was asked."""
 
     url: str = ""
+    #: The certificate that clients have to trust, if it speaks TLS.
+    ca: Path | None = None
     seen: list[Asked] = field(default_factory=list)
 
     def options(self, **more: Any) -> dict[str, Any]:
         """Storage options by which it is reached."""
-        client = {"region_name": "us-east-1"}
+        client: dict[str, Any] = {"region_name": "us-east-1"}
+        if self.ca is not None:
+            client["verify"] = str(self.ca)
         return {
             "key": "key",
             "secret": "secret",
@@ -70,9 +77,11 @@ class ScriptedS3:
 
 
 @asynccontextmanager
-async def scripted_s3(answer: Answering) -> AsyncIterator[ScriptedS3]:
+async def scripted_s3(
+    answer: Answering, *, tls: Certificate | None = None
+) -> AsyncIterator[ScriptedS3]:
     """Runs a server that answers by a function."""
-    served = ScriptedS3()
+    served = ScriptedS3(ca=tls and tls.ca)
 
     async def script(peer: Peer) -> None:
         while True:
@@ -87,11 +96,26 @@ async def scripted_s3(answer: Answering) -> AsyncIterator[ScriptedS3]:
             headers = {name.lower(): text.strip() for name, _, text in pairs}
             if "expect" in headers:
                 await peer.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-            body = await peer.reader.readexactly(int(headers.get("content-length", 0)))
+            if "transfer-encoding" in headers:
+                body = await _read_chunks(peer.reader)
+            else:
+                body = await peer.reader.readexactly(int(headers.get("content-length", 0)))
             asked = Asked(method, path, query, headers, body)
             served.seen.append(asked)
             await peer.send(answer(asked).written(method))
 
-    async with scripted_server(script) as server:
-        served.url = f"http://{server.host}:{server.port}"
+    context = tls and tls.server_context()
+    async with scripted_server(script, tls=context) as server:
+        scheme = "http" if tls is None else "https"
+        served.url = f"{scheme}://{server.host}:{server.port}"
         yield served
+
+
+async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
+    """A body in chunks, without trailers."""
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += await reader.readexactly(size)
+        await reader.readline()
+    await reader.readline()
+    return body

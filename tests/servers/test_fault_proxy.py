@@ -18,6 +18,7 @@ from aiohttp import web
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 from servers import S3Endpoint
+from servers.certificates import Authority
 from servers.fault_proxy import (
     Answer,
     Fault,
@@ -719,3 +720,53 @@ class TestS3:
         ):
             client.get_object(Bucket="any-bucket", Key="k")
         assert expired.value.response["Error"]["Code"] == "ExpiredToken"
+
+
+class TestTLS:
+    @pytest.fixture
+    def proxy(self, echo: Echo, authority: Authority) -> Iterator[FaultProxy]:
+        with fault_proxy(echo.url, authority.certificate().server_context()) as running:
+            yield running
+
+    async def test_bodies_pass_whole(
+        self, proxy: FaultProxy, client: aiohttp.ClientSession, authority: Authority
+    ) -> None:
+        trusting = authority.client_context()
+        body = bytes(range(256)) * (1 << 14)
+        async with client.put(f"{proxy.url}/k", data=BytesIO(body), ssl=trusting) as response:
+            answer = await response.json()
+        assert answer["digest"] == hashlib.sha256(body).hexdigest()
+        async with client.get(f"{proxy.url}/?chunked", ssl=trusting) as response:
+            assert await response.read() == b"".join(PARTS)
+        assert urlsplit(proxy.url).scheme == "https"
+
+    async def test_a_client_without_the_authority_is_not_served(
+        self, proxy: FaultProxy, client: aiohttp.ClientSession
+    ) -> None:
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await client.get(f"{proxy.url}/k")
+        assert proxy.seen == []
+
+    async def test_faults_are_those_without_tls(
+        self, proxy: FaultProxy, authority: Authority
+    ) -> None:
+        async def response() -> bytes:
+            address = urlsplit(proxy.url)
+            reader, writer = await asyncio.open_connection(
+                address.hostname, address.port, ssl=authority.client_context()
+            )
+            try:
+                writer.write(LAST_GET)
+                return await reader.read()
+            finally:
+                writer.transport.abort()
+
+        whole = await response()
+        proxy.plan = always(Fault.TRUNCATED)
+        cut = await response()
+        assert whole.startswith(cut)
+        assert 0 < len(cut) < len(whole)
+        for fault in (Fault.RESET, Fault.LOST):
+            proxy.plan = always(fault)
+            with pytest.raises(ConnectionResetError):
+                await response()

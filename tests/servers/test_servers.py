@@ -35,6 +35,7 @@ from servers import (
     rclone_server,
     seaweedfs_server,
 )
+from servers.certificates import Authority
 from servers.fixtures import or_skip
 from servers.ports import ports_of
 
@@ -57,9 +58,22 @@ def nginx_on_an_empty_folder(**options: Any) -> Iterator[HTTPEndpoint]:
 NOT_S3: list[Start] = [azurite_server, fake_gcs_server, nginx_on_an_empty_folder]
 
 
-@pytest.fixture(scope="module", params=ALL, ids=lambda start: start.__name__)
-def endpoint(request: pytest.FixtureRequest) -> Iterator[S3Endpoint]:
-    with or_skip(request.param()) as running:
+def seaweedfs_server_with_tls(authority: Authority) -> AbstractContextManager[S3Endpoint]:
+    return seaweedfs_server(authority.certificate())
+
+
+def minio_server_with_tls(authority: Authority) -> AbstractContextManager[S3Endpoint]:
+    return minio_server(tls=authority.certificate())
+
+
+WITH_TLS = [seaweedfs_server_with_tls, minio_server_with_tls]
+
+
+@pytest.fixture(scope="module", params=[*ALL, *WITH_TLS], ids=lambda start: start.__name__)
+def endpoint(request: pytest.FixtureRequest, authority: Authority) -> Iterator[S3Endpoint]:
+    start = request.param
+    with or_skip(start(authority) if start in WITH_TLS else start()) as running:
+        assert running.url.startswith("https:" if start in WITH_TLS else "http:")
         yield running
 
 
@@ -177,6 +191,11 @@ def test_buckets_get_unique_names_or_the_requested_one(endpoint: S3Endpoint) -> 
 def test_the_secret_is_not_in_the_repr(endpoint: S3Endpoint) -> None:
     assert endpoint.url in repr(endpoint)
     assert endpoint.secret not in repr(endpoint)
+
+
+def test_a_server_with_tls_is_verified(minio_tls_endpoint: S3Endpoint) -> None:
+    with replace(minio_tls_endpoint, ca=None).readiness() as why_not_ready:
+        assert "CERTIFICATE_VERIFY_FAILED" in str(why_not_ready())
 
 
 @pytest.mark.usefixtures("no_given_minio")

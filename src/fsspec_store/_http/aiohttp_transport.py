@@ -171,6 +171,8 @@ async def _read(request: Request, response: aiohttp.ClientResponse) -> ResponseB
     if sink is not None and status == 206 and size == sink.nbytes:
         await AiohttpStream(response).read_into(sink)
         return sink
+    if size is not None:
+        request.reserve(size)
     return await read_body(response, size, request.max_bytes(status))
 
 

@@ -13,7 +13,14 @@ import aiohttp
 
 from .content_range import requested_part
 from .http1.head_parser import ProtocolError
-from .messages import CONTROL_BYTES, LargeBody, Request, Response, max_control_bytes
+from .messages import (
+    CONTROL_BYTES,
+    LargeBody,
+    Request,
+    Response,
+    max_control_bytes,
+    reserve_nothing,
+)
 from .responses import (
     ChangedWhileReadError,
     StatusError,
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
     from .._core.byte_requests import RangeByteRequest
     from .aiohttp_transport import AiohttpTransport
     from .hedging import Read
-    from .messages import MaxBytes, ResponseBody
+    from .messages import MaxBytes, Reserve, ResponseBody
     from .native_transport import NativeTransport
     from .payloads import Body
     from .retry_policy import RetryDecision
@@ -70,7 +77,12 @@ class HTTPClient:
         self._stats = settings.stats
         self._large_bytes = settings.reads.above
         self._retrier = Retrier(
-            service, settings.policy, classify, settings.stats, settings.hedge_share
+            service,
+            settings.policy,
+            classify,
+            settings.stats,
+            settings.read_memory_bytes,
+            settings.hedge_share,
         )
 
     async def send(
@@ -121,7 +133,12 @@ class HTTPClient:
         return Response(response.status, response.headers, bytes(body))
 
     async def fetch(
-        self, url: str, headers: Mapping[str, str], *, max_bytes: MaxBytes = max_control_bytes
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        max_bytes: MaxBytes = max_control_bytes,
+        reserve: Reserve = reserve_nothing,
     ) -> Response[ResponseBody]:
         """Send a GET for a value without retries, and read its body unless that is large.
 
@@ -132,9 +149,14 @@ class HTTPClient:
             object or the part is larger than the threshold in the settings. Otherwise with the
             body, not decoded.
         """
-        unread_above = self._large_bytes
         request = Request(
-            "GET", url, headers, _READ_STATUSES, unread_above=unread_above, max_bytes=max_bytes
+            "GET",
+            url,
+            headers,
+            _READ_STATUSES,
+            unread_above=self._large_bytes,
+            max_bytes=max_bytes,
+            reserve=reserve,
         )
         return await self._send(request)
 

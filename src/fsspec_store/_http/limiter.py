@@ -9,14 +9,12 @@ part of the files that the process may have open. Does not know what a request i
 from __future__ import annotations
 
 import asyncio
-import threading
-import weakref
-from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
 
-from .._runtime.forks import free_in_child, in_child
+from .._runtime.forks import in_child
+from . import permits
+from .permits import Permits, lock
 
 try:
     import resource
@@ -29,11 +27,17 @@ __all__ = ["MAX_IN_FLIGHT", "Limiter", "Permit", "limiter_for"]
 MAX_IN_FLIGHT = 128
 _START = 16
 _MIN = 1
-#: Interval in seconds at which permits of stopped loops are released while requests wait.
-_CHECK_SECONDS = 1.0
 
 
-class Limiter:
+@dataclass(slots=True, eq=False)
+class Permit(permits.Permit):
+    """The permission to send one request at a time."""
+
+    #: Number of times that the limit had been lowered when the permit was granted.
+    generation: int
+
+
+class Limiter(Permits[Permit]):
     """Grants a number of permits that follows what the service accepts.
 
     Attributes
@@ -46,16 +50,15 @@ class Limiter:
 
     def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
         self._most = most
-        self._reset()
+        super().__init__()
 
     def _reset(self) -> None:
+        super()._reset()
         self.limit = float(min(_START, self._most))
         self.most_in_flight = 0
-        self._held: set[Permit] = set()
         self._starting = True
         # Raised when the limit is lowered: throttling of requests sent before that is ignored.
         self._generation = 0
-        self._waiting: deque[_Waiter] = deque()
 
     @property
     def most(self) -> int:
@@ -73,37 +76,20 @@ class Limiter:
 
     async def acquire(self) -> Permit:
         """Wait for a permit. The caller returns it with `release`."""
-        loop = asyncio.get_running_loop()
-        with _lock:
-            permit = None if self._waiting else self._take(loop)
-            if permit is None:
-                # Afterwards there is room only if no request waits whose loop runs.
-                _release_stopped()
-                permit = self._take(loop)
-            if permit is not None:
-                return permit
-            waiter = _Waiter(loop, loop.create_future())
-            self._waiting.append(waiter)
-            _check_later(loop)
-        try:
-            return await waiter.permit
-        except BaseException:
-            with _lock, suppress(ValueError):
-                self._waiting.remove(waiter)
-            if waiter.permit.done() and not waiter.permit.cancelled():
-                # Granted at the same time: another request can have it.
-                self.release(waiter.permit.result())
-            raise
+        permit = self.try_acquire()
+        if permit is None:
+            permit = await self._wait(partial(self._take, asyncio.get_running_loop()))
+        return permit
 
     def try_acquire(self) -> Permit | None:
         """A permit if one is free and no request waits for it; ``None`` otherwise."""
         loop = asyncio.get_running_loop()
-        with _lock:
+        with lock:
             return None if self._waiting else self._take(loop)
 
     def release(self, permit: Permit, *, throttled: bool = False, succeeded: bool = False) -> None:
         """Return a permit, with the outcome of its last request."""
-        with _lock:
+        with lock:
             if throttled:
                 # Counts once for all requests that were in flight when the service throttled.
                 if permit.generation == self._generation:
@@ -138,74 +124,6 @@ class Limiter:
             self._held.remove(permit)
             _all.in_flight -= 1
 
-    def _wake(self) -> None:
-        """Grant permits to the requests that wait, as long as there is room."""
-        skipped = []
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if waiter.loop.is_running():
-                permit = self._take(waiter.loop)
-                if permit is None:
-                    skipped.append(waiter)
-                    break
-                try:
-                    waiter.loop.call_soon_threadsafe(self._grant, waiter, permit)
-                except RuntimeError:
-                    # The thread of the loop has closed it meanwhile.
-                    self._drop(permit)
-            elif not waiter.loop.is_closed():
-                # It may run again.
-                skipped.append(waiter)
-        self._waiting.extendleft(reversed(skipped))
-
-    def _grant(self, waiter: _Waiter, permit: Permit) -> None:
-        if waiter.permit.done():
-            self.release(permit)
-        else:
-            waiter.permit.set_result(permit)
-
-
-@dataclass(slots=True, eq=False)
-class Permit:
-    """The permission to send one request at a time. Two permits are never equal."""
-
-    loop: asyncio.AbstractEventLoop
-    #: Number of times that the limit had been lowered when the permit was granted.
-    generation: int
-
-
-class _Waiter(NamedTuple):
-    loop: asyncio.AbstractEventLoop
-    permit: asyncio.Future[Permit]
-
-
-def _release_stopped() -> None:
-    """Release the permits of loops that have stopped: their requests make no progress."""
-    for limiter in _limiters.values():
-        for permit in [held for held in limiter._held if not held.loop.is_running()]:
-            limiter._drop(permit)
-        limiter._wake()
-
-
-def _check_later(loop: asyncio.AbstractEventLoop) -> None:
-    """Release the permits of stopped loops at intervals, as long as a request waits on a loop.
-
-    A loop that stops does not call anything here.
-    """
-    if loop not in _checking:
-        _checking.add(loop)
-        loop.call_later(_CHECK_SECONDS, _check, loop)
-
-
-def _check(loop: asyncio.AbstractEventLoop) -> None:
-    with _lock:
-        _checking.discard(loop)
-        _release_stopped()
-        if any(
-            waiter.loop is loop for limiter in _limiters.values() for waiter in limiter._waiting
-        ):
-            _check_later(loop)
-
 
 class _Process:
     """The limit that all limiters of the process share: its number of sockets."""
@@ -224,15 +142,13 @@ def _sockets() -> int:
     return 4 * MAX_IN_FLIGHT
 
 
-_lock = free_in_child(threading.RLock())
 _all = _Process()
 _limiters: dict[str, Limiter] = {}
-_checking: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
 
 def limiter_for(service: str) -> Limiter:
     """The limiter of a service, shared by the whole process."""
-    with _lock:
+    with lock:
         limiter = _limiters.get(service)
         if limiter is None:
             limiter = _limiters[service] = Limiter(min(MAX_IN_FLIGHT, _all.most))
@@ -241,8 +157,5 @@ def limiter_for(service: str) -> Limiter:
 
 @in_child
 def _reset_in_child() -> None:
-    # The requests in flight belong to the parent.
     global _all
     _all = _Process()
-    for limiter in _limiters.values():
-        limiter._reset()

@@ -20,9 +20,11 @@ __all__ = [
     "LargeBody",
     "MaxBytes",
     "Request",
+    "Reserve",
     "Response",
     "ResponseBody",
     "max_control_bytes",
+    "reserve_nothing",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -31,6 +33,8 @@ T_co = TypeVar("T_co", covariant=True)
 _OnChunk: TypeAlias = "Callable[[int, Mapping[str, str]], Callable[[memoryview], object] | None]"
 #: Returns the maximum size of a body of unknown length, for a status.
 MaxBytes: TypeAlias = "Callable[[int], int]"
+#: Called with the size of a body before memory is allocated for it. It may raise.
+Reserve: TypeAlias = "Callable[[int], object]"
 
 #: Maximum size of a body that is not a value: a page of a listing, a batch response.
 CONTROL_BYTES = 64 * 2**20
@@ -41,6 +45,10 @@ MAX_ERROR_BYTES = 2**20
 def max_control_bytes(status: int) -> int:
     """The `MaxBytes` of responses that are not values."""
     return CONTROL_BYTES
+
+
+def reserve_nothing(size: int) -> None:
+    """The `Reserve` of responses that are not values, and of parts of reserved values."""
 
 
 class BodyStream(Protocol):
@@ -63,7 +71,7 @@ class Expected(NamedTuple):
     on_chunk : callable or None
         Called with status and headers. If it returns a function, that is called with each piece of
         the body that is received with the response. It must be fast and not raise.
-    unread_above, max_bytes, into
+    unread_above, max_bytes, into, reserve
         As in `Request`.
     """
 
@@ -72,6 +80,7 @@ class Expected(NamedTuple):
     max_bytes: MaxBytes = max_control_bytes
     into: memoryview | None = None
     on_chunk: _OnChunk | None = None
+    reserve: Reserve = reserve_nothing
 
 
 #: A response that is not a value.
@@ -98,6 +107,8 @@ class Request:
         Returns, for the status of a success, the maximum size of a body of unknown length.
     into : memoryview or None
         Memory for the body of a 206 of exactly this size. Other bodies are read into new memory.
+    reserve : callable
+        Called before a body of known size is read into new memory. It may raise.
     """
 
     method: str
@@ -109,6 +120,7 @@ class Request:
     unread_above: int = CONTROL_BYTES
     max_bytes: MaxBytes = max_control_bytes
     into: memoryview | None = None
+    reserve: Reserve = reserve_nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from .body_memory import MemoryInUseError, Reservation, body_memory, default_bound
 from .hedged_attempt import HedgedAttempt
 from .hedging import Hedging
 from .limiter import Permit, limiter_for
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "NoPermitError", "Retrier", "Slot"]
 
 T = TypeVar("T")
+
+#: The limiters bound the memory of smaller bodies.
+_MIN_RESERVED_BYTES = 256 * 2**10
 
 
 class NoPermitError(Exception):
@@ -56,6 +60,8 @@ class Retrier:
         Scheme, host and port of the endpoint. Requests to it share a limit.
     classify : callable
         Returns the retry decision of an exception, ``None`` for a permanent failure.
+    memory_bytes : int, optional
+        Bound of `BodyMemory` for reads.
     hedge : float, optional
         Maximum number of slow reads that are requested again, per successful read.
     """
@@ -66,9 +72,11 @@ class Retrier:
         policy: RetryPolicy,
         classify: Callable[[Exception], RetryDecision | None],
         stats: Stats,
+        memory_bytes: int | None = None,
         hedge: float = 0.0,
     ) -> None:
         self.policy = policy
+        self.memory_bytes = default_bound() if memory_bytes is None else memory_bytes
         self._limiter = limiter_for(service)
         self._classify = classify
         self._stats = stats
@@ -102,7 +110,8 @@ class Slot:
 
     A context manager. The permit is taken at the first attempt and held until the block is left, so
     that a body that is read within the block counts as in flight. A value that is read again in the
-    same slot, after a mismatch of its checksum for example, has no further retries.
+    same slot, after a mismatch of its checksum for example, has no further retries. The memory that
+    is reserved for the value is released with the permit.
 
     Parameters
     ----------
@@ -117,7 +126,7 @@ class Slot:
         is slow. Set it where each attempt reads into its own memory.
     """
 
-    __slots__ = ("_budget", "_is_spare", "_permit", "_retrier", "read")
+    __slots__ = ("_budget", "_is_spare", "_memory", "_needed", "_permit", "_retrier", "read")
 
     def __init__(
         self, retrier: Retrier, budget: Budget | None = None, permit: Permit | None = None
@@ -126,6 +135,9 @@ class Slot:
         self._budget = Budget() if budget is None else budget
         self._permit = permit
         self._is_spare = permit is not None
+        self._memory: Reservation | None = None
+        # Size of the body that waits for memory.
+        self._needed = 0
         self.read: Read | None = None
 
     def __enter__(self) -> Slot:
@@ -135,6 +147,29 @@ class Slot:
         if self._permit is not None:
             self._retrier._limiter.release(self._permit, succeeded=exc_type is None)
             self._permit = None
+        self._release_memory()
+
+    def reserve(self, size: int) -> None:
+        """Reserve memory for the body of the value, within an attempt.
+
+        Raises `MemoryInUseError` if other values use the memory. The attempt closes the response,
+        and `send` repeats it with the memory.
+        """
+        held = 0 if self._memory is None else self._memory.size
+        if size <= held or size < _MIN_RESERVED_BYTES:
+            return
+        assert self._permit is not None
+        self._release_memory()
+        bound, loop = self._retrier.memory_bytes, self._permit.loop
+        self._memory = body_memory.try_acquire(size, bound, loop)
+        if self._memory is None:
+            self._needed = size
+            raise MemoryInUseError
+
+    def _release_memory(self) -> None:
+        if self._memory is not None:
+            body_memory.release(self._memory)
+            self._memory = None
 
     def spare(self) -> Slot | None:
         """A slot with the same budget, if a permit is free now. The caller enters it at once."""
@@ -176,6 +211,9 @@ class Slot:
         read, self.read = self.read, None
         hedging = retrier._hedging
         while True:
+            if self._needed:
+                self._memory = await body_memory.acquire(self._needed, retrier.memory_bytes)
+                self._needed = 0
             if self._permit is None:
                 self._permit = limiter.try_acquire() if self._is_spare else await limiter.acquire()
                 if self._permit is None:
@@ -194,6 +232,12 @@ class Slot:
                     ).send()
                 stats.response_seconds += time.monotonic() - began
                 return result
+            except MemoryInUseError:
+                # Wait after this block: the exception refers to the response.
+                if self._permit is not None:
+                    limiter.release(self._permit)
+                    self._permit = None
+                continue
             except Exception as error:
                 decision = retrier._classify(error)
                 throttled = decision is not None and decision.throttled

@@ -88,12 +88,21 @@ class FsspecStore(BackendStore):
         Size of one part in bytes; 8 MiB for reads and 16 MiB for writes when left out. 5 MiB to
         5 GiB on S3, at most 4000 MiB on Azure, a multiple of 256 KiB on Google Cloud Storage.
         Uploads take larger parts where a value would need more than 10,000 (S3) or 50,000 (Azure).
+    read_memory_bytes : int, optional
+        Bound in bytes of the memory of values that the process is receiving, ``>= 1``: a read of
+        this store waits if it would exceed it, and a value that is larger is received alone. 512
+        MiB, or an eighth of the machine's memory if that is less, when left out. Values that reads
+        have returned do not count. For S3, Google Cloud Storage, Azure and web servers.
     hedge : bool or float, default False
         Request a read again on another connection when it takes longer than 95 % of the recent
         reads of its kind and size, and use the first response: up to 5 % more reads with ``True``,
         or this share of them, ``0 <= hedge <= 1``. Not while the service throttles or fails, or
         when many reads are slow at once. `stats.hedges` counts them. For S3, Google Cloud Storage,
         Azure, web servers and WebDAV; without effect on other filesystems.
+    io_threads : int, optional
+        Number of threads that transfer values of 256 KiB and more while the event loop does other
+        work, ``>= 1``; one for each core, and 2 to 8, when left out. Stores with the same number
+        share them. For S3, Google Cloud Storage and Azure.
 
     Raises
     ------
@@ -120,7 +129,9 @@ class FsspecStore(BackendStore):
         transport: Transport = "auto",
         large_value_bytes: int | None = None,
         part_bytes: int | None = None,
+        read_memory_bytes: int | None = None,
         hedge: bool | float = False,
+        io_threads: int | None = None,
     ) -> None:
         self._given = (fs, path)
         self._options: dict[str, Any] = {
@@ -133,10 +144,21 @@ class FsspecStore(BackendStore):
             "transport": transport,
             "large_value_bytes": large_value_bytes,
             "part_bytes": part_bytes,
+            "read_memory_bytes": read_memory_bytes,
             "hedge": hedge,
+            "io_threads": io_threads,
         }
         policy = RetryPolicy(timeout, retries)
-        settings = Settings(policy, Stats(), transport, large_value_bytes, part_bytes, hedge)
+        settings = Settings(
+            policy,
+            Stats(),
+            transport,
+            large_value_bytes,
+            part_bytes,
+            read_memory_bytes,
+            hedge,
+            io_threads,
+        )
         inner, self._root = root_path(fs, path)
         if inner is fs and type(fs) is LocalFileSystem:
             # The working folder may differ where the store is created again.

@@ -27,3 +27,14 @@ class TestMinIOByS3fs(TestMinIO):
     limits = dataclasses.replace(TestMinIO.limits, examples=10, many=150)
     service = "MinIO, by s3fs"
     transport = "library"
+
+
+class TestMinIOOverTLS(TestMinIO):
+    """The same results over TLS."""
+
+    limits = dataclasses.replace(TestMinIO.limits, examples=10, many=150)
+    service = "MinIO, over TLS"
+
+    @pytest.fixture
+    def endpoint(self, minio_tls_endpoint: S3Endpoint) -> S3Endpoint:
+        return minio_tls_endpoint

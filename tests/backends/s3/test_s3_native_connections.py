@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import shutil
 import ssl
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
-import botocore.session
 import pytest
 from conformance.support import put, read
 from servers import S3Endpoint
+from servers.certificates import Certificate
 from servers.fault_proxy import fault_proxy
 from servers.fixtures import or_skip
 
@@ -31,51 +31,35 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with certificates of a private authority, a server and a client."""
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> list[Certificate]:
+    """Certificates of a server and a client, by a private authority."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is missing, which makes certificates")
-    folder = tmp_path_factory.mktemp("certificates")
-    make_certificates(folder, "public", "client")
-    return folder
+    return make_certificates(tmp_path_factory.mktemp("certificates"), "public", "client")
 
 
 @pytest.fixture(scope="module")
-def tls_endpoint(certificates: Path) -> Iterator[S3Endpoint]:
+def tls_endpoint(certificates: list[Certificate]) -> Iterator[S3Endpoint]:
     """A MinIO with TLS and a certificate of a private authority."""
-    with or_skip(own_minio(certificates=certificates)) as endpoint:
+    with or_skip(own_minio(tls=certificates[0])) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="module")
-def tls_bucket(tls_endpoint: S3Endpoint, certificates: Path) -> str:
-    client = botocore.session.Session().create_client(
-        "s3",
-        region_name="us-east-1",
-        endpoint_url=tls_endpoint.url,
-        aws_access_key_id=tls_endpoint.key,
-        aws_secret_access_key=tls_endpoint.secret,
-        verify=str(certificates / "authority.crt"),
-    )
-    with closing(client):
-        client.create_bucket(Bucket="over-tls")
-    return "over-tls"
+def tls_bucket(tls_endpoint: S3Endpoint) -> str:
+    return tls_endpoint.make_bucket()
 
 
 @pytest.mark.parametrize("by", ["option", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
 async def test_a_private_certificate_authority(
     tls_endpoint: S3Endpoint,
     tls_bucket: str,
-    certificates: Path,
     monkeypatch: pytest.MonkeyPatch,
     by: str,
 ) -> None:
-    authority = str(certificates / "authority.crt")
+    options = options_of(tls_endpoint)
     if by != "option":
-        monkeypatch.setenv(by, authority)
-    options = options_of(
-        tls_endpoint, client_kwargs={"verify": authority} if by == "option" else {}
-    )
+        monkeypatch.setenv(by, options["client_kwargs"].pop("verify"))
     async with store_of(f"s3://{tls_bucket}/{by}", options) as store:
         await use(store)
         check_transport(store, "auto")
@@ -91,7 +75,8 @@ async def test_verification_is_disabled(tls_endpoint: S3Endpoint, tls_bucket: st
 async def test_an_untrusted_server_is_an_error_at_once(
     tls_endpoint: S3Endpoint, transport: str
 ) -> None:
-    async with store_of("s3://bucket/x", options_of(tls_endpoint), transport=transport) as store:
+    options = options_of(dataclasses.replace(tls_endpoint, ca=None))
+    async with store_of("s3://bucket/x", options, transport=transport) as store:
         for call in (store.get("a"), put(store, "a")):
             with pytest.raises(BackendError, match="certificate verify failed"):
                 await call
@@ -99,13 +84,9 @@ async def test_an_untrusted_server_is_an_error_at_once(
         assert store.stats.native == (2 if transport == "auto" else 0)
 
 
-async def test_a_certificate_for_another_name_is_an_error(
-    tls_endpoint: S3Endpoint, certificates: Path
-) -> None:
+async def test_a_certificate_for_another_name_is_an_error(tls_endpoint: S3Endpoint) -> None:
     options = options_of(
-        tls_endpoint,
-        endpoint_url=tls_endpoint.url.replace("127.0.0.1", "localhost"),
-        client_kwargs={"verify": str(certificates / "authority.crt")},
+        tls_endpoint, endpoint_url=tls_endpoint.url.replace("127.0.0.1", "localhost")
     )
     async with store_of("s3://bucket/x", options) as store:
         with pytest.raises(BackendError, match="localhost"):
@@ -132,11 +113,12 @@ async def test_a_server_without_tls_is_an_error(minio_endpoint: S3Endpoint, tran
         assert store.stats.requests == 1
 
 
-async def test_a_client_certificate_is_sent(minio_endpoint: S3Endpoint, certificates: Path) -> None:
-    client, server_certificate = certificates / "client.crt", certificates / "public.crt"
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_verify_locations(certificates / "authority.crt")
-    context.load_cert_chain(server_certificate, server_certificate.with_suffix(".key"))
+async def test_a_client_certificate_is_sent(
+    minio_endpoint: S3Endpoint, certificates: list[Certificate]
+) -> None:
+    public, client = certificates
+    context = public.server_context()
+    context.load_verify_locations(public.ca)
     context.verify_mode = ssl.CERT_REQUIRED
     shown = []
 
@@ -154,8 +136,8 @@ async def test_a_client_certificate_is_sent(minio_endpoint: S3Endpoint, certific
     options = options_of(
         minio_endpoint,
         endpoint_url=f"https://127.0.0.1:{port}",
-        client_kwargs={"verify": str(certificates / "authority.crt")},
-        config_kwargs={"client_cert": (str(client), str(client.with_suffix(".key")))},
+        client_kwargs={"verify": str(public.ca)},
+        config_kwargs={"client_cert": (str(client.file), str(client.key))},
     )
     async with store_of("s3://bucket/x", options, retries=0) as store:
         assert await read(store, "a") == b"ok"

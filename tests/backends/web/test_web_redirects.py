@@ -14,7 +14,8 @@ from typing import Any
 import aiohttp
 import pytest
 from conformance.support import read
-from servers.scripted import Certificate, Peer, make_certificate, scripted_server
+from servers.certificates import Certificate, make_certificate
+from servers.scripted import Peer, scripted_server
 
 from fsspec_store import FsspecStore
 from fsspec_store.errors import AccessDeniedError, BackendError, StorageOptionError

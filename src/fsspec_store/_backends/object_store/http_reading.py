@@ -104,14 +104,17 @@ class HTTPReader(ValueReader[Target]):
         self, target: Target, request: ByteRequest | None, slot: Slot, *, allow_large: bool
     ) -> Response[ResponseBody]:
         async def fetch(url: str, headers: Mapping[str, str]) -> Response[ResponseBody]:
-            found = await self._http.fetch(url, headers, max_bytes=partial(max_body_bytes, request))
+            max_bytes = partial(max_body_bytes, request)
+            found = await self._http.fetch(url, headers, max_bytes=max_bytes, reserve=slot.reserve)
             body = found.body
             if not isinstance(body, LargeBody):
                 await self._check(found, body, is_whole=True)
                 return Response(found.status, found.headers, self._requested(request, found, body))
             version = found.headers.get(self.version_header, "")
             is_pinned = allow_large and self._is_pinnable(version)
-            found, is_whole = await read_requested_range(found, body, request, is_pinned=is_pinned)
+            found, is_whole = await read_requested_range(
+                found, body, request, slot.reserve, is_pinned=is_pinned
+            )
             if not isinstance(found.body, LargeBody):
                 await self._check(found, found.body, is_whole=is_whole)
             return found

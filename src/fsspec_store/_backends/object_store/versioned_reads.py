@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ..._core.byte_requests import ByteRequest
+    from ..._http.messages import Reserve
     from ..._http.retrier import Slot
     from ..._http.settings import Parts
 
@@ -96,6 +97,8 @@ class ValueReader(ABC, Generic[Target]):
                 if verify is not None:
                     await in_thread(verify, memory)
                 return Response(response.status, response.headers, memory)
+            # It is read again, in the memory that is reserved.
+            del memory
         # The value has changed, or a part is corrupt, and it is unknown which. A single response is
         # of one version.
         return await self._get(target, request, slot, allow_large=False)
@@ -105,6 +108,7 @@ async def read_requested_range(
     response: Response[ResponseBody],
     body: LargeBody,
     request: ByteRequest | None,
+    reserve: Reserve,
     *,
     is_pinned: bool,
 ) -> tuple[Response[ResponseBody], bool]:
@@ -120,6 +124,8 @@ async def read_requested_range(
         See `fsspec_store._http.content_range.requested_part`.
     OSError
         When the server ignores the range, and more than 64 MiB precede it.
+    MemoryInUseError
+        When ``reserve`` raises it, called with the size of the range.
     """
     status, headers, size = response.status, response.headers, body.size
     start, end = 0, size
@@ -128,6 +134,7 @@ async def read_requested_range(
         if not check_part(size, request, status=status, content_range=content_range):
             start, end = bounds(request, size)
             check_discarded(start)
+        reserve(end - start)
     except BaseException:
         body.stream.close()
         raise

@@ -54,7 +54,7 @@ class Client:
     """
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
-        policy, is_native = settings.policy, settings.is_native
+        policy, threads = settings.policy, settings.native_threads
         check_options(fs)
         options = {
             name: value for name, value in fs.storage_options.items() if name not in _OF_FSSPEC
@@ -63,11 +63,16 @@ class Client:
         variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         user = (type(fs), frozen(fs.storage_args), frozen(options), frozen(variables))
         self._transports: Shared[Transports] = Shared(
-            ("s3", *user, policy, is_native), lambda: S3Filesystems(fs, policy, is_native=is_native)
+            ("s3", *user, policy, threads), lambda: S3Filesystems(fs, policy, threads)
         )
         self.stats = settings.stats
         self._retrier = Retrier(
-            f"s3 {endpoint_of(fs)}", policy, retry_decision, self.stats, settings.hedge_share
+            f"s3 {endpoint_of(fs)}",
+            policy,
+            retry_decision,
+            self.stats,
+            settings.read_memory_bytes,
+            settings.hedge_share,
         )
         #: The transports of the last request, ``None`` before the first one.
         self._used: Transports | None = None
@@ -129,7 +134,9 @@ class Client:
                 except UnexpectedResponseError as reason:
                     return await self._fall_back(transports, target, request, unsupported, reason)
             except OSError as error:
-                if without is None and request.method in OPTIONAL and may_be_unsupported(error):
+                over_tls = service.endpoint.startswith("https:")
+                is_optional = without is None and request.method in OPTIONAL
+                if is_optional and may_be_unsupported(error, over_tls=over_tls):
                     return await self._send_without(transports, service, request, error)
                 raise
         except Exception as error:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from dataclasses import dataclass
+import ssl
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from ..._http.http1.pool import DEFAULT_PORTS, Origin
-from .signing import Signer
+from .signing import UNSIGNED_PAYLOAD, Signer
 from .supported import UnsupportedError, check_filesystem, check_handlers, check_session
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
 __all__ = ["METHODS", "Endpoint", "discover_endpoint"]
@@ -49,6 +49,8 @@ _TRAILER = {
     "x-amz-sdk-checksum-algorithm": "CRC32",
     "x-amz-trailer": _CRC32,
 }
+#: Values of ``x-amz-content-sha256`` for a body that the signature does not cover.
+_UNSIGNED = frozenset({UNSIGNED_PAYLOAD, "STREAMING-UNSIGNED-PAYLOAD-TRAILER"})
 _CREDENTIAL = re.compile(
     r"AWS4-HMAC-SHA256 Credential=[\x21-\x7e]+/\d{8}/([^/]+)/s3/aws4_request, ?SignedHeaders=.+"
 )
@@ -109,6 +111,9 @@ class Endpoint:
     agent: str
     #: Whether uploads carry the CRC-32 of their body.
     crc32: bool
+    #: Whether the signature of such uploads does not cover the body: over TLS, as in botocore, if
+    #: certificates are verified.
+    unsigned: bool
 
     @property
     def location(self) -> tuple[Origin, str, str, str | None]:
@@ -135,7 +140,12 @@ async def discover_endpoint(
         request, client, name = await _sample(fs, bucket, method, supported)
         check_session(client._endpoint.http_session, request.url)
         context = await tls() if request.url.startswith("https:") else None
-        return _endpoint(request, supported, name, context), client
+        endpoint = _endpoint(request, supported, name, context)
+        # botocore ignores this option where it sends a checksum in a trailer.
+        is_signed = (client.meta.config.s3 or {}).get("payload_signing_enabled")
+        if is_signed or (context is not None and context.verify_mode is ssl.CERT_NONE):
+            endpoint = replace(endpoint, unsigned=False)
+        return endpoint, client
     except (AttributeError, KeyError) as error:
         # Private attributes of s3fs or botocore are missing.
         raise UnsupportedError(f"this release of botocore is not supported: {error}") from error
@@ -205,6 +215,7 @@ def _endpoint(request: Any, supported: _Method, name: str, tls: ssl.SSLContext |
         signer,
         agent,
         _CRC32 in headers or headers.get("x-amz-trailer") == _CRC32,
+        headers.get("x-amz-content-sha256") in _UNSIGNED,
     )
 
 

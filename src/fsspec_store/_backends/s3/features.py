@@ -37,7 +37,7 @@ logger = logging.getLogger("fsspec_store.s3")
 
 #: The request header that makes the service return the object's checksum.
 CHECKSUM_MODE = "x-amz-checksum-mode"
-#: The request headers with the checksum of an upload.
+#: The request headers with the checksum of an upload. Without them its signature covers the body.
 CHECKSUMS = "x-amz-checksum-*"
 BULK_DELETE = "DeleteObjects"
 LIST_V2 = "ListObjectsV2"
@@ -52,7 +52,7 @@ OPTIONAL = {
 }
 _FALLBACKS = {
     CHECKSUM_MODE: "values are read without verifying the checksums that the service has",
-    CHECKSUMS: "uploads are sent without a CRC-32",
+    CHECKSUMS: "uploads are sent with the SHA-256 of their body, and without a CRC-32",
     BULK_DELETE: "keys are deleted one by one",
     LIST_V2: "keys are listed by ListObjects, version 1",
 }
@@ -82,12 +82,15 @@ class Service:
             )
 
 
-def may_be_unsupported(error: Exception) -> bool:
+def may_be_unsupported(error: Exception, *, over_tls: bool = False) -> bool:
     """Whether an error may mean that an optional feature of the request is unsupported.
 
-    ``SignatureDoesNotMatch`` counts: a proxy that drops or changes a signed header causes it.
+    ``SignatureDoesNotMatch`` counts: a proxy that drops or changes a signed header causes it. Over
+    TLS ``XAmzContentSHA256Mismatch`` counts: the service does not support ``UNSIGNED-PAYLOAD``.
     """
     code = error_code(error)
+    if code == "XAmzContentSHA256Mismatch":
+        return over_tls
     return code == "SignatureDoesNotMatch" or (
         error_status(error) in _STATUSES
         and code not in _OTHER_CODES

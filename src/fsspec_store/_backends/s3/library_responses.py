@@ -136,6 +136,8 @@ async def _read(
     length = response.get("ContentLength")
     if length is not None and length > request.unread_above:
         return Response(status, headers, LargeBody(stream, length))
+    if length is not None and request.into is None:
+        request.reserve(length)
     max_bytes = request.max_bytes(status) if length is None else length
     data: bytes | memoryview = await stream.read_up_to(max_bytes)
     if length not in (len(data), None):

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ..._http.content_range import content_length
 from ..._http.http1.pool import Pool
@@ -28,7 +28,14 @@ from .endpoints import METHODS, Endpoint, discover_endpoint
 from .error_responses import UnexpectedResponseError, error_of
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
 from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_has_length
-from .signing import EMPTY_SHA256, Credentials, canonical_query, payload_hash, quote_key
+from .signing import (
+    EMPTY_SHA256,
+    UNSIGNED_PAYLOAD,
+    Credentials,
+    canonical_query,
+    payload_hash,
+    quote_key,
+)
 from .supported import UnsupportedError, tls_context
 from .unexpected_responses import check_is_value
 from .xml import ListPage, delete_body, parse_delete, parse_error, parse_list
@@ -41,10 +48,12 @@ if TYPE_CHECKING:
 
 __all__ = ["NativeTransport"]
 
+T = TypeVar("T")
+
 logger = logging.getLogger("fsspec_store.s3")
 
-#: Checksums of longer bodies are computed in a thread.
-_CHECKED_HERE_BYTES = 2**20
+#: Checksums of longer bodies are computed in a thread, which takes 25 us of the event loop.
+_CHECKED_HERE_BYTES = 2**18
 #: Number of unexpected responses for a bucket after which s3fs sends all of its requests.
 _MAX_UNEXPECTED = 3
 
@@ -60,10 +69,12 @@ _Method: TypeAlias = "Callable[[Target, Any, frozenset[str]], Awaitable[Any]]"
 class NativeTransport:
     """Sends the supported requests of one s3fs filesystem on one event loop."""
 
-    def __init__(self, fs: Any, policy: RetryPolicy) -> None:
+    def __init__(self, fs: Any, policy: RetryPolicy, threads: int) -> None:
         self._fs = fs
         self._policy = policy
-        self._pool = Pool(timeout=policy.timeout, connect_timeout=policy.connect_timeout)
+        self._pool = Pool(
+            timeout=policy.timeout, connect_timeout=policy.connect_timeout, threads=threads
+        )
         #: By bucket and method; ``None`` for requests that s3fs sends. `discover` adds to it.
         self.targets: dict[tuple[str, str], Target | None] = {}
         self._unexpected: Counter[str] = Counter()
@@ -157,6 +168,7 @@ class NativeTransport:
                 request.into,
                 # Some services state the checksum of the whole object with a range.
                 on_chunk if request.range is None else None,
+                request.reserve,
             ),
         )
         status, received = response.status, response.headers
@@ -212,15 +224,23 @@ class NativeTransport:
         unsupported: frozenset[str],
     ) -> str:
         """Send a body, add its checksum to the headers, and return the ETag."""
-        body = request.body
-        if target[0].crc32 and CHECKSUMS not in unsupported:
-            is_small = body.nbytes <= _CHECKED_HERE_BYTES
-            checksum: int = crc32(body) if is_small else await in_thread(crc32, body)
+        body, endpoint = request.body, target[0]
+        digest = None
+        if endpoint.crc32 and CHECKSUMS not in unsupported:
+            checksum = await _computed(crc32, body)
             headers[_CRC32] = base64.b64encode(checksum.to_bytes(4, "big")).decode()
+            digest = UNSIGNED_PAYLOAD if endpoint.unsigned else None
         # A connection's own timeout begins when the body is sent.
         async with asyncio.timeout(self._policy.transfer_timeout(body.nbytes)):
             response = await self._send(
-                target, operation, "PUT", request.key, query, headers=headers, body=body
+                target,
+                operation,
+                "PUT",
+                request.key,
+                query,
+                headers=headers,
+                body=body,
+                digest=digest,
             )
         etag = response.headers.get("etag", "")
         if not etag and response.body:
@@ -292,9 +312,13 @@ class NativeTransport:
         *,
         headers: Mapping[str, str] = {},
         body: memoryview | None = None,
+        digest: str | None = None,
         expected: Expected = CONTROL_RESPONSE,
     ) -> Response[ResponseBody]:
-        """Sign and send a request, and raise for an error response."""
+        """Sign and send a request, and raise for an error response.
+
+        The signature covers this digest, by default that of the body.
+        """
         endpoint, client = target
         length = "" if body is None else f"content-length: {body.nbytes}\r\n"
         path = endpoint.path + quote_key(key)
@@ -302,12 +326,8 @@ class NativeTransport:
             lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
             signed = f"host: {endpoint.host}\r\n{lines}"
         else:
-            if body is None:
-                digest = EMPTY_SHA256
-            elif body.nbytes <= _CHECKED_HERE_BYTES:
-                digest = payload_hash(body)
-            else:
-                digest = await in_thread(payload_hash, body)
+            if digest is None:
+                digest = EMPTY_SHA256 if body is None else await _computed(payload_hash, body)
             # For each request: the provider may refresh them at any time.
             found = await client._request_signer._credentials.get_frozen_credentials()
             credentials = Credentials(found.access_key, found.secret_key, found.token)
@@ -364,6 +384,12 @@ class NativeTransport:
         if self._tls is None:
             self._tls = await tls_context(self._fs)
         return self._tls
+
+
+async def _computed(checksum: Callable[[memoryview], T], body: memoryview) -> T:
+    """The checksum of a body."""
+    is_small = body.nbytes <= _CHECKED_HERE_BYTES
+    return checksum(body) if is_small else await in_thread(checksum, body)
 
 
 def _document(response: Response[ResponseBody]) -> bytes:

@@ -48,7 +48,7 @@ class Reader(ValueReader[tuple[str, str]]):
         # Without `get`, which would add calls to each read.
         with self._client.slot() as slot:
             slot.read = request or WHOLE
-            get = partial(self._get_once, target, request, allow_large=True)
+            get = partial(self._get_once, target, request, slot, allow_large=True)
             response = await slot.send(get, refresh=self._client.refresh)
             if isinstance(response.body, LargeBody):
                 response = await self._get_large(target, request, slot, response, response.body)
@@ -65,11 +65,11 @@ class Reader(ValueReader[tuple[str, str]]):
     async def _get(
         self, target: tuple[str, str], request: ByteRequest | None, slot: Slot, *, allow_large: bool
     ) -> Response[ResponseBody]:
-        get = partial(self._get_once, target, request, allow_large=allow_large)
+        get = partial(self._get_once, target, request, slot, allow_large=allow_large)
         return await slot.send(get, refresh=self._client.refresh)
 
     async def _get_once(
-        self, target: tuple[str, str], request: ByteRequest | None, *, allow_large: bool
+        self, target: tuple[str, str], request: ByteRequest | None, slot: Slot, *, allow_large: bool
     ) -> Response[ResponseBody]:
         bucket, key = target
         get = GetObject(
@@ -78,6 +78,7 @@ class Reader(ValueReader[tuple[str, str]]):
             range=None if request is None else range_header(request),
             unread_above=self._parts.above,
             max_bytes=partial(max_body_bytes, request),
+            reserve=slot.reserve,
         )
         try:
             response = await self._client.send_once(get)
@@ -89,7 +90,7 @@ class Reader(ValueReader[tuple[str, str]]):
         if isinstance(body, LargeBody):
             is_pinned = allow_large and is_strong_etag(headers.get("etag", ""))
             response, is_whole = await read_requested_range(
-                response, body, request, is_pinned=is_pinned
+                response, body, request, slot.reserve, is_pinned=is_pinned
             )
             verify = self._checksum(response) if is_whole else None
             if verify is not None and isinstance(response.body, memoryview):

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar
 
 from botocore import xform_name
 
-from ..._http.messages import CONTROL_BYTES, MaxBytes, Response, ResponseBody, max_control_bytes
+from ..._http.messages import (
+    CONTROL_BYTES,
+    MaxBytes,
+    Reserve,
+    Response,
+    ResponseBody,
+    max_control_bytes,
+    reserve_nothing,
+)
 from .xml import ListPage
 
 if TYPE_CHECKING:
@@ -98,7 +106,7 @@ class GetObject(Request[Response[ResponseBody]]):
     """Read an object or a range of it.
 
     A response to a request for the whole object is to state its checksum, which is verified unless
-    the body is large. The last three fields are as in `fsspec_store._http.messages.Request`.
+    the body is large. The last four fields are as in `fsspec_store._http.messages.Request`.
     """
 
     key: str
@@ -107,6 +115,7 @@ class GetObject(Request[Response[ResponseBody]]):
     unread_above: int = CONTROL_BYTES
     max_bytes: MaxBytes = max_control_bytes
     into: memoryview | None = None
+    reserve: Reserve = reserve_nothing
 
 
 @dataclass(frozen=True, slots=True)

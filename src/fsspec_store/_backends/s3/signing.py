@@ -19,10 +19,20 @@ from urllib.parse import quote
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["EMPTY_SHA256", "Credentials", "Signer", "canonical_query", "payload_hash", "quote_key"]
+__all__ = [
+    "EMPTY_SHA256",
+    "UNSIGNED_PAYLOAD",
+    "Credentials",
+    "Signer",
+    "canonical_query",
+    "payload_hash",
+    "quote_key",
+]
 
 #: `payload_hash` of an empty body.
 EMPTY_SHA256 = hashlib.sha256().hexdigest()
+#: In place of `payload_hash`: the signature does not cover the body.
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9\-._~/]*").fullmatch
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9\-._~]*").fullmatch
@@ -98,7 +108,7 @@ class Signer:
         host : str
             The ``Host`` header: with the port, unless it is the scheme's default.
         payload_hash : str
-            Result of `payload_hash`, or a constant that S3 accepts instead.
+            Result of `payload_hash`, or `UNSIGNED_PAYLOAD`.
         now : float, optional
             Seconds since 1970; the current time by default.
 

@@ -115,6 +115,7 @@ class Reader(ValueReader[_Target]):
             else:
                 # Checked before the body is read: a wrong part may have any number of bytes.
                 check_part(size, request, status=status, content_range=content_range)
+                slot.reserve(size)
                 if allow_large and size > self._large_bytes and supports_parts(status, headers):
                     return LargeBody(body, size)
                 data = await body.read_sized(size)

@@ -22,7 +22,7 @@ from ..._runtime.forks import free_in_child
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["InsufficientMemoryError", "allocate"]
+__all__ = ["InsufficientMemoryError", "allocate", "memory_limit"]
 
 #: Minimum size of a pooled buffer. Smaller ones are fast to allocate.
 _MIN_POOLED_BYTES = 256 * 2**10
@@ -72,7 +72,7 @@ def allocate(size: int) -> memoryview:
 
 
 def _allocate(size: int) -> NDArray[Any]:
-    if size > _MAX_IDLE_BYTES and size > _memory_limit():
+    if size > _MAX_IDLE_BYTES and size > memory_limit():
         raise InsufficientMemoryError(size)
     try:
         return np.empty(size, dtype=np.uint8)
@@ -81,7 +81,7 @@ def _allocate(size: int) -> NDArray[Any]:
 
 
 @cache
-def _memory_limit() -> int:
+def memory_limit() -> int:
     """Bytes of memory and swap space of the machine or container; a large number if unknown."""
     found = [sys.maxsize]
     with suppress(AttributeError, ValueError, OSError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from aiohappyeyeballs import start_connection
 
 from ..messages import CONTROL_RESPONSE, Expected, LargeBody, Response, ResponseBody
-from .closing import close_without_loop
+from .channels import Channel, PlainChannel, TLSChannel
 from .connection import Connection
 
 if TYPE_CHECKING:
@@ -48,21 +48,31 @@ class Pool:
 
     Parameters
     ----------
+    threads : int, optional
+        Number of threads that transfer large bodies, ``>= 1``.
     idle_timeout : float, optional
         Seconds after which an idle connection is closed. Many servers close theirs after 20 s or
         more, and a request on a connection that is being closed has to be sent again.
     """
 
     def __init__(
-        self, *, timeout: float, connect_timeout: float, idle_timeout: float = _IDLE_SECONDS
+        self,
+        *,
+        timeout: float,
+        connect_timeout: float,
+        idle_timeout: float = _IDLE_SECONDS,
+        threads: int = 2,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._threads = threads
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._idle_timeout = idle_timeout
         #: With the time at which each was released, oldest first.
         self._idle: dict[Origin, list[tuple[float, Connection]]] = {}
         self._all: set[Connection] = set()
+        #: The last channel to each origin, for its TLS session.
+        self._channels: dict[Origin, TLSChannel] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -134,7 +144,7 @@ class Pool:
             return
         for connection in self._forget_all():
             # An abort would be completed by the loop, which may never run again.
-            close_without_loop(connection.transport)
+            connection.close_without_loop()
 
     def _close(self) -> None:
         for connection in self._forget_all():
@@ -154,16 +164,16 @@ class Pool:
         try:
             async with asyncio.timeout(self._connect_timeout):
                 # By aiohappyeyeballs: asyncio leaks sockets when a connect is cancelled.
-                _, connection = await self._loop.create_connection(
-                    lambda: Connection(self._loop, self._timeout),
-                    sock=await start_connection(
-                        await self._addresses(origin),
-                        happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
-                        loop=self._loop,
-                    ),
-                    ssl=origin.tls,
-                    server_hostname=None if origin.tls is None else origin.host,
+                sock = await start_connection(
+                    await self._addresses(origin),
+                    happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
+                    loop=self._loop,
                 )
+                try:
+                    channel = await self._open_channel(origin, sock)
+                except BaseException:
+                    sock.close()
+                    raise
         except ssl.SSLError:
             # Not a ConnectionError: the failure is permanent.
             raise
@@ -177,10 +187,23 @@ class Pool:
             # For example a label of more than 63 characters.
             raise OSError(f"{origin.host[:_MAX_QUOTED]!r} is not a valid host name") from error
         if self._closed:
-            connection.abort()
+            sock.close()
             self._check_open()
+        connection = Connection(self._loop, channel, self._timeout, self._threads)
         self._all.add(connection)
         return connection
+
+    async def _open_channel(self, origin: Origin, sock: socket.socket) -> Channel:
+        # A request is one or two writes, and each is to be sent at once.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        if origin.tls is None:
+            return PlainChannel(sock)
+        earlier = self._channels.get(origin)
+        session = None if earlier is None else earlier.session
+        channel = TLSChannel(sock, origin.tls, origin.host, session)
+        await channel.handshake(self._loop)
+        self._channels[origin] = channel
+        return channel
 
     async def _addresses(self, origin: Origin) -> Sequence[AddrInfoType]:
         try:

@@ -1,0 +1,52 @@
+"""Threads with an event loop each, which transfer large bodies for the loops of callers.
+
+Does not know what a body is. A forked child, which has no threads, starts its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from .forks import free_in_child, in_child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["default_count", "next_loop"]
+
+_MAX_DEFAULT = 8
+
+_lock = free_in_child(threading.Lock())
+#: The loops of the threads in turn, by their number.
+_groups: dict[int, Iterator[asyncio.AbstractEventLoop]] = {}
+
+
+def default_count() -> int:
+    """One thread for each core that this process may use, and at least two."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(max(cores or 1, 2), _MAX_DEFAULT)
+
+
+def next_loop(count: int) -> asyncio.AbstractEventLoop:
+    """Return the loop of one of ``count`` threads, each in turn. They are shared by the process."""
+    with _lock:
+        loops = _groups.get(count)
+        if loops is None:
+            loops = _groups[count] = itertools.cycle([_start() for _ in range(count)])
+        return next(loops)
+
+
+def _start() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="fsspec-store-io", daemon=True)
+    thread.start()
+    return loop
+
+
+@in_child
+def _forget_threads() -> None:
+    _groups.clear()
