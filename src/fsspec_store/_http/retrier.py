@@ -153,12 +153,15 @@ class Slot:
         """Reserve memory for the body of the value, within an attempt.
 
         Raises `MemoryInUseError` if other values use the memory. The attempt closes the response,
-        and `send` repeats it with the memory.
+        and `send` repeats it with the memory. A read and its hedge share one reservation: hedges
+        are few, and the memory of one of them is soon free.
         """
         held = 0 if self._memory is None else self._memory.size
         if size <= held or size < _MIN_RESERVED_BYTES:
             return
-        assert self._permit is not None
+        if self._permit is None:
+            # Of a hedge that is being cancelled, after the end of the read.
+            raise MemoryInUseError
         self._release_memory()
         bound, loop = self._retrier.memory_bytes, self._permit.loop
         self._memory = body_memory.try_acquire(size, bound, loop)
@@ -230,6 +233,8 @@ class Slot:
                     result = await HedgedAttempt(
                         attempt, read, hedging, limiter, retrier._classify, stats
                     ).send()
+                    # A hedge without memory is not repeated.
+                    self._needed = 0
                 stats.response_seconds += time.monotonic() - began
                 return result
             except MemoryInUseError:
