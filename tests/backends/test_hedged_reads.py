@@ -12,6 +12,7 @@ from proxied import OnApache, OnAzurite, OnFakeGCS, OnMinIO, OnNginx
 from servers.fault_proxy import Fault, FaultProxy
 
 from fsspec_store import FsspecStore, RangeByteRequest
+from fsspec_store._http.body_memory import body_memory
 from fsspec_store._http.limiter import _limiters as limiters
 
 DATA = bytes(range(256))
@@ -74,6 +75,18 @@ class HedgedReads:
         # The losers end in the next rounds of the loop.
         await asyncio.sleep(0.01)
         assert [limiter.in_flight for limiter in limiters.values() if limiter.in_flight] == []
+
+    async def test_a_value_whose_memory_is_bounded(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        store = await self.warm_store(make_store, read_memory_bytes=2**20)
+        large = DATA * 2**12
+        await self.fill(make_store, {"large": large})
+        delayed = iter([Fault.DELAYED])
+        proxy.plan = lambda *_: next(delayed, None)
+        assert await read(store, "large") == large
+        assert store.stats.hedges_won > 0
+        assert body_memory.reserved == 0
 
     async def test_a_hedge_that_breaks_off(self, make_store: MakeStore, proxy: FaultProxy) -> None:
         store = await self.warm_store(make_store, timeout=2)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fsspec_store._http.body_memory import MemoryInUseError, body_memory
 from fsspec_store._http.hedging import HEAD, WHOLE
 from fsspec_store._http.limiter import Limiter, limiter_for
 from fsspec_store._http.messages import LargeBody, Response
@@ -320,6 +321,54 @@ async def test_the_unread_body_of_the_hedge_is_closed_unless_it_is_the_result() 
         assert (await reading).body.stream is first
         await asyncio.sleep(0)
         assert (first.is_open, hedge.is_open) == (True, False)
+
+
+async def test_a_read_and_its_hedge_share_the_reserved_memory() -> None:
+    async with warm_service() as service:
+        requests = Requests()
+        size = 2**20
+        with Slot(service.retrier) as slot:
+            slot.read = HEAD
+            reading = asyncio.create_task(slot.send(requests))
+            first, hedge = await requests.wait(2)
+            slot.reserve(size)
+            slot.reserve(size)
+            assert body_memory.reserved == size
+            hedge.set_result("hedge")
+            assert await reading == "hedge"
+            assert body_memory.reserved == size
+        assert body_memory.reserved == 0
+        # The head of a response to the cancelled request arrives.
+        with pytest.raises(MemoryInUseError):
+            slot.reserve(size)
+        assert body_memory.reserved == 0
+        assert first.cancelled()
+
+
+async def test_a_hedge_without_memory_is_not_the_result() -> None:
+    async with warm_service() as service:
+        requests = Requests()
+        bound = service.retrier.memory_bytes
+        held = await body_memory.acquire(bound, bound)
+        with Slot(service.retrier) as slot:
+            slot.read = HEAD
+            reading = asyncio.create_task(slot.send(requests))
+            first, hedge = await requests.wait(2)
+            with pytest.raises(MemoryInUseError) as error:
+                slot.reserve(2**20)
+            hedge.set_exception(error.value)
+            await asyncio.sleep(0)
+            body_memory.release(held)
+            slot.reserve(2**20)
+            first.set_result("first")
+            assert await reading == "first"
+
+            async def attempt() -> int:
+                return body_memory.reserved
+
+            # The next request of the slot does not reserve memory once more.
+            assert await slot.send(attempt) == 2**20
+        assert body_memory.reserved == 0
 
 
 async def test_large_bodies_are_observed_by_their_size() -> None:

@@ -152,7 +152,8 @@ class Slot:
         """Reserve memory for the body of the value, within an attempt.
 
         Raises `MemoryInUseError` if other values use the memory. The attempt closes the response,
-        and `send` repeats it with the memory.
+        and `send` repeats it with the memory. A read and its hedge share one reservation: hedges
+        are few, and the memory of one of them is soon free.
         """
         held = 0 if self._memory is None else self._memory.size
         if size <= held or size < _MIN_RESERVED_BYTES:
