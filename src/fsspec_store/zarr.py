@@ -5,11 +5,14 @@ The only module of the package that imports zarr.
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 try:
     from zarr.abc.store import Store as ZarrBase
     from zarr.core.buffer import cpu, default_buffer_prototype
+    from zarr.core.config import config
 except ImportError as error:
     from .errors import MissingExtraError
 
@@ -29,9 +32,19 @@ if TYPE_CHECKING:
 
     from ._core.byte_requests import ByteRequest
     from ._http.settings import Transport
+    from ._http.stats import Stats
     from ._store.buffer import Buffer, BufferPrototype
 
 __all__ = ["ZarrBuffer", "ZarrStore", "open_store"]
+
+logger = logging.getLogger(__name__)
+
+#: Number of requests of a store after which it checks their times.
+_REVIEW_AT = 300
+#: A service is far away if its requests take longer.
+_FAR_SECONDS = 0.02
+#: zarr's default number of concurrent requests.
+_DEFAULT_CONCURRENCY = 10
 
 
 class ZarrBuffer(cpu.Buffer):
@@ -70,6 +83,9 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
     hedge : bool or float, default False
         Request slow reads again on another connection, and use the first response: up to 5 % more
         reads with ``True``, or this share of them, ``0 <= hedge <= 1``.
+    io_threads : int, optional
+        Number of threads that transfer values of 256 KiB and more, ``>= 1``; one for each core, and
+        2 to 8, when left out.
     """
 
     def __init__(
@@ -89,6 +105,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         part_bytes: int | None = None,
         read_memory_bytes: int | None = None,
         hedge: bool | float = False,
+        io_threads: int | None = None,
     ) -> None:
         super().__init__(
             fs,
@@ -105,7 +122,9 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
             part_bytes=part_bytes,
             read_memory_bytes=read_memory_bytes,
             hedge=hedge,
+            io_threads=io_threads,
         )
+        self.stats.review, self.stats.review_at = _review, _REVIEW_AT
 
     @property
     # zarr's annotation is `Literal[False]`: jedi completes nothing on a store with such a property.
@@ -228,6 +247,23 @@ def open_store(
         given with a ``UPath``, a mapper or a store, which have their own.
     """
     return ZarrStore._at_location(url, storage_options, read_only=read_only, **options)
+
+
+def _review(stats: Stats) -> None:
+    """Log a hint if zarr's number of concurrent requests limits the rate."""
+    is_limited = stats.most_in_flight == config.get("async.concurrency") == _DEFAULT_CONCURRENCY
+    if is_limited and stats.mean_response_seconds > _FAR_SECONDS:
+        _log_hint()
+
+
+@cache
+def _log_hint() -> None:
+    """Log the hint, once per process."""
+    logger.info(
+        "the service is far away (store.stats.mean_response_seconds), and zarr has at most %d "
+        "requests in flight: zarr.config.set({'async.concurrency': 128}) is faster",
+        _DEFAULT_CONCURRENCY,
+    )
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,6 @@
 """Requests are sent only to servers with a valid certificate.
 
-aiohttp sends those to web servers, the native transport all others.
+aiohttp sends those to web and WebDAV servers, the native transport all others.
 """
 
 from __future__ import annotations
@@ -55,7 +55,15 @@ def on_azure(url: str, ca: Path) -> FsspecStore:
     return FsspecStore.from_url("az://container/x", {"connection_string": connection})
 
 
-@pytest.fixture(params=[on_s3, on_web, on_gcs, on_azure], ids=["s3", "web", "gcs", "azure"])
+def on_webdav(url: str, ca: Path) -> FsspecStore:
+    context = ssl.create_default_context(cafile=ca)
+    return FsspecStore.from_url("webdav://x", {"base_url": url, "verify": context})
+
+
+PLACES = [on_s3, on_gcs, on_azure, on_web, on_webdav]
+
+
+@pytest.fixture(params=PLACES, ids=lambda make: make.__name__)
 def make_store(request: pytest.FixtureRequest) -> MakeStore:
     make: MakeStore = request.param
     return make
@@ -73,8 +81,8 @@ async def serving(tls: ssl.SSLContext) -> AsyncIterator[ScriptedServer]:
 
 
 def check_native(store: FsspecStore) -> None:
-    is_web = store.url.startswith("https:")
-    assert store.stats.native == (0 if is_web else store.stats.requests)
+    by_aiohttp = store.url.startswith(("https:", "webdav:"))
+    assert store.stats.native == (0 if by_aiohttp else store.stats.requests)
 
 
 async def check_refused(
@@ -142,7 +150,7 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(
     await check_refused(make_store, tls, authority.ca, "unable to get local issuer certificate")
 
 
-@pytest.mark.parametrize("make_store", [on_s3, on_gcs, on_azure], ids=["s3", "gcs", "azure"])
+@pytest.mark.parametrize("make_store", PLACES[:3], ids=lambda make: make.__name__)
 async def test_an_old_version_of_tls_is_refused(
     make_store: MakeStore, authority: Authority
 ) -> None:

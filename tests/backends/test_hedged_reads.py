@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -99,6 +99,35 @@ class HedgedReads:
             await reading
         await asyncio.sleep(0.01)
         assert [limiter.in_flight for limiter in limiters.values() if limiter.in_flight] == []
+
+    async def test_a_few_responses_that_never_arrive(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        await self.fill(make_store, {"key": DATA})
+        store = make_store(hedge=True, timeout=20)
+        requests = [RangeByteRequest(start % 200, start % 200 + 50) for start in range(400)]
+        # Their first request. The others earn hedges.
+        late = {f"bytes={start}-{start + 49}" for start in (110, 120, 130)}
+
+        def plan(method: str, target: str, headers: Mapping[str, str]) -> Fault | None:
+            found = late & {headers.get("range"), headers.get("x-ms-range")}
+            late.difference_update(found)
+            return Fault.DELAYED if found else None
+
+        proxy.plan = plan
+        ten = asyncio.Semaphore(10)
+
+        async def get(request: RangeByteRequest) -> bool:
+            async with ten:
+                found = await read(store, "key", request)
+                return found == DATA[request.start : request.end]
+
+        with proxy.watching() as seen:
+            assert await asyncio.gather(*map(get, requests)) == [True] * 400
+        assert not late
+        # A hedge may be cancelled while its connection is opened.
+        assert 403 <= len(seen) <= 400 + store.stats.hedges + store.stats.retries
+        assert store.stats.hedges <= 0.05 * 400
 
 
 class TestMinIO(OnMinIO, HedgedReads):

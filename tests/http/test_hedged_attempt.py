@@ -59,7 +59,7 @@ class Service:
         self.stats = Stats()
         name = f"hedged {next(_services)}"
         self.limiter: Limiter = limiter_for(name)
-        self.retrier = Retrier(name, RetryPolicy(5, 3), classify, self.stats, hedge)
+        self.retrier = Retrier(name, RetryPolicy(5, 3), classify, self.stats, hedge=hedge)
 
     async def warm(self, reads: int = 100) -> None:
         async def attempt() -> None:

@@ -48,12 +48,12 @@ async def server(answer: Callable[[str], bytes]) -> AsyncIterator[str]:
 
 
 def transports(url: str) -> list[NativeTransport | AiohttpTransport]:
-    return [NativeTransport(url, POLICY), AiohttpTransport(aiohttp.ClientSession, url, POLICY)]
+    return [NativeTransport(url, POLICY, 2), AiohttpTransport(aiohttp.ClientSession, url, POLICY)]
 
 
 def client(url: str, *, is_native: bool = True) -> tuple[HTTPClient, Stats]:
     settings = Settings(POLICY)
-    native = NativeTransport(url, POLICY) if is_native else None
+    native = NativeTransport(url, POLICY, 2) if is_native else None
     transport = AiohttpTransport(aiohttp.ClientSession, url, POLICY)
     return HTTPClient(url, settings, transport, native), settings.stats
 
@@ -77,7 +77,7 @@ async def test_a_request_is_sent_exactly_as_given() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nX-B: c", "a\nX-B: c", "a\rX-B: c"])
 async def test_a_line_break_in_a_header_is_an_error(value: str) -> None:
-    native = NativeTransport("http://127.0.0.1:9", POLICY)
+    native = NativeTransport("http://127.0.0.1:9", POLICY, 2)
     with pytest.raises(ValueError, match="line break"):
         await native.send(Request("GET", "http://127.0.0.1:9/", {"X-A": value}, {200}))
     await native.aclose()

@@ -132,6 +132,39 @@ async def test_the_wait_for_a_permit_does_not_count(service: str) -> None:
     assert stats == Stats(requests=2, retries=1)
 
 
+async def test_the_times_of_successful_attempts_are_summed(
+    make_retrier: Callable[..., tuple], service: str
+) -> None:
+    retrier, stats = make_retrier()
+    assert (stats.mean_response_seconds, stats.most_in_flight) == (0.0, 0)
+    release = asyncio.Event()
+
+    async def attempt() -> None:
+        await release.wait()
+
+    sending = [asyncio.create_task(retrier.send(attempt)) for _ in range(3)]
+    await asyncio.sleep(0)
+    release.set()
+    await asyncio.gather(*sending)
+    assert stats.most_in_flight == 3
+    assert stats.response_seconds > 0
+    assert stats.mean_response_seconds == stats.response_seconds / 3
+    # Failed attempts have no response.
+    before = stats.response_seconds
+    with pytest.raises(KeyError):
+        await retrier.send(failing(KeyError()))
+    assert stats.response_seconds == before
+
+
+async def test_the_statistics_are_reviewed_once(make_retrier: Callable[..., tuple]) -> None:
+    retrier, stats = make_retrier()
+    reviewed = []
+    stats.review, stats.review_at = reviewed.append, 3
+    for _ in range(6):
+        await retrier.send(failing())
+    assert reviewed == [stats]
+
+
 # -- Slots -------------------------------------------------------------------------------------
 
 

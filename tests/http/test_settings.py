@@ -70,6 +70,7 @@ def test_sizes_that_are_not_given_are_the_defaults() -> None:
         ("web", "part_bytes", 0, "part_bytes must be at least 1 byte"),
         ("memory", "large_value_bytes", -1, "large_value_bytes must be at least 1 byte"),
         ("web", "read_memory_bytes", 0, "read_memory_bytes must be at least 1 byte"),
+        ("S3", "io_threads", 0, "io_threads must be at least 1, got 0"),
     ],
 )
 def test_a_size_that_the_service_refuses(
@@ -86,6 +87,8 @@ def test_a_size_that_the_service_refuses(
 def test_a_size_is_a_number_of_bytes(option: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"{option} must be an integer number of bytes"):
         open_store("memory://x", **{option: value})
+    with pytest.raises(TypeError, match="io_threads must be an integer number, got"):
+        open_store("memory://x", io_threads=value)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,14 @@ class Answer:
     body: bytes = b""
 
 
-Plan = Callable[[str, str, Mapping[str, str]], Fault | Damage | Answer | None]
+@dataclass(frozen=True)
+class Late:
+    """The server's answer, held back by a number of seconds."""
+
+    seconds: float
+
+
+Plan = Callable[[str, str, Mapping[str, str]], Fault | Damage | Answer | Late | None]
 """Method, target and headers (names in lower case) of a request to what shall befall it.
 
 It is asked once for each request, in the order they come in, on the proxy's thread.
@@ -93,7 +100,7 @@ class Seen:
     target: str
     # Signatures and tokens are in here, and a failed assertion prints what it compared.
     headers: Mapping[str, str] = field(repr=False)
-    fault: Fault | Damage | Answer | None
+    fault: Fault | Damage | Answer | Late | None
     status: int | None = None
     """None as long as no answer has been sent, and for ever when none will be."""
 
@@ -115,11 +122,13 @@ def every_nth(n: int, faults: Sequence[Fault | Answer], seed: int = 0) -> Plan:
     return plan
 
 
-def the_first(n: int, fault: Fault | Damage | Answer, *, method: str | None = None) -> Plan:
+def the_first(n: int, fault: Fault | Damage | Answer | Late, *, method: str | None = None) -> Plan:
     """The first `n` requests meet `fault`, or the first `n` of one method."""
     left = itertools.repeat(fault, n)
 
-    def plan(asked: str, target: str, headers: Mapping[str, str]) -> Fault | Damage | Answer | None:
+    def plan(
+        asked: str, target: str, headers: Mapping[str, str]
+    ) -> Fault | Damage | Answer | Late | None:
         return next(left, None) if method in (None, asked) else None
 
     return plan
@@ -258,8 +267,9 @@ class FaultProxy:
             while await reader.read(_STREAM_LIMIT):
                 pass
             return False
-        if self.latency:
-            await asyncio.sleep(self.latency)
+        latency = self.latency + (seen.fault.seconds if isinstance(seen.fault, Late) else 0)
+        if latency:
+            await asyncio.sleep(latency)
         # First, so that whoever has the answer finds the status.
         seen.status = reply.status
         # Not `writelines`: in early releases of Python 3.12 and 3.13 it never gets done with an

@@ -23,6 +23,7 @@ from servers.fault_proxy import (
     Answer,
     Fault,
     FaultProxy,
+    Late,
     Plan,
     Seen,
     every_nth,
@@ -534,6 +535,15 @@ class TestFaults:
         with fault_proxy(echo.url) as slow:
             slow.latency = 0.001
             assert b"200 OK" in await send(slow.url, LAST_GET)
+
+    async def test_one_response_is_late(self, echo: Echo, proxy: FaultProxy) -> None:
+        proxy.plan = the_first(1, Late(3600))
+        held = asyncio.create_task(send(proxy.url, LAST_GET))
+        await echo.arrived.acquire()
+        assert b"200 OK" in await send(proxy.url, LAST_GET)
+        assert not held.done()
+        assert [seen.status for seen in proxy.seen] == [None, 200]
+        held.cancel()
 
 
 class TestPlans:

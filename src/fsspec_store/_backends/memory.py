@@ -7,6 +7,7 @@ below it at the same time.
 from __future__ import annotations
 
 import threading
+from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.memory import MemoryFile
@@ -15,6 +16,7 @@ from .._core.failures import Failure, builtin_failure
 from .._core.ranges import bounds
 from .._core.versions import content_version
 from .._runtime.forks import free_in_child
+from .._runtime.threads import pause
 from .base import Backend
 from .pages import Page
 
@@ -97,8 +99,18 @@ class MemoryBackend(Backend):
         prefixes: list[str] = []
         seen: set[str] = set()
         # A snapshot: other threads may write during the listing.
-        for path, file in sorted(self.fs.store.items()):
-            if not path.startswith(directory + name_prefix):
+        paths = list(self.fs.store)
+        runs: list[list[str]] = []
+        # Other tasks of the loop run between two parts.
+        for start in range(0, len(paths), _PAGE_SIZE):
+            await pause(0)
+            part = paths[start : start + _PAGE_SIZE]
+            runs.append(sorted(path for path in part if path.startswith(directory + name_prefix)))
+        for number, path in enumerate(merge(*runs), start=1):
+            if number % _PAGE_SIZE == 0:
+                await pause(0)
+            file = self.fs.store.get(path)
+            if file is None:
                 continue
             name, below, _ = path[len(directory) :].partition("/")
             if not below or recursive:

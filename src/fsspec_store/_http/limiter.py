@@ -44,6 +44,8 @@ class Limiter(Permits[Permit]):
     ----------
     limit : float
         Current maximum number of permits. A lower value takes effect with the next permit.
+    most_in_flight : int
+        Maximum number of permits that were held at one time.
     """
 
     def __init__(self, most: int = MAX_IN_FLIGHT) -> None:
@@ -53,6 +55,7 @@ class Limiter(Permits[Permit]):
     def _reset(self) -> None:
         super()._reset()
         self.limit = float(min(_START, self._most))
+        self.most_in_flight = 0
         self._starting = True
         # Raised when the limit is lowered: throttling of requests sent before that is ignored.
         self._generation = 0
@@ -111,6 +114,8 @@ class Limiter(Permits[Permit]):
             return None
         permit = Permit(loop, self._generation)
         self._held.add(permit)
+        if len(self._held) > self.most_in_flight:
+            self.most_in_flight = len(self._held)
         _all.in_flight += 1
         return permit
 

@@ -31,18 +31,20 @@ class NativeTransport:
     ----------
     service : str
         URL of the server: scheme, host and port, in ASCII.
+    threads : int
+        Number of threads that transfer large bodies.
     """
 
-    def __init__(self, service: str, policy: RetryPolicy) -> None:
+    def __init__(self, service: str, policy: RetryPolicy, threads: int) -> None:
         parts = urlsplit(service)
         self._service = service
         self._host = parts.netloc
         self._address = (parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
         self._tls = parts.scheme == "https"
         self._origin: Origin | None = None if self._tls else Origin(*self._address, None)
-        times = policy.timeout, policy.connect_timeout
+        key = "native", policy.timeout, policy.connect_timeout, threads
         # One pool for all servers: it stores idle connections by origin.
-        self._pools: Shared[Pool] = Shared(("native", *times), lambda: _Pools(policy))
+        self._pools: Shared[Pool] = Shared(key, lambda: _Pools(policy, threads))
 
     async def send(self, request: Request) -> Response[ResponseBody]:
         """Send a request whose body is contiguous, and do not decode the response.
@@ -93,12 +95,17 @@ class _Pools:
     aclose = staticmethod(Pool.aclose)
     close_now = staticmethod(Pool.close_now)
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, threads: int) -> None:
         self._policy = policy
+        self._threads = threads
 
     def make(self) -> Pool:
         """Create a pool for the running loop."""
-        return Pool(timeout=self._policy.timeout, connect_timeout=self._policy.connect_timeout)
+        return Pool(
+            timeout=self._policy.timeout,
+            connect_timeout=self._policy.connect_timeout,
+            threads=self._threads,
+        )
 
     def forget(self, pool: Pool) -> None:
         """Do nothing in a forked child: the sockets belong to the parent."""

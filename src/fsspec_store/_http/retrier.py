@@ -80,6 +80,7 @@ class Retrier:
         self._limiter = limiter_for(service)
         self._classify = classify
         self._stats = stats
+        stats.limiter = self._limiter
         self._hedging = Hedging(hedge) if hedge else None
 
     async def send(
@@ -206,7 +207,7 @@ class Slot:
             The exception of the last attempt, with a note if there were several.
         """
         retrier, budget = self._retrier, self._budget
-        limiter = retrier._limiter
+        limiter, stats = retrier._limiter, retrier._stats
         read, self.read = self.read, None
         hedging = retrier._hedging
         while True:
@@ -219,13 +220,18 @@ class Slot:
                     raise NoPermitError
             # The wait for a permit does not count.
             began = time.monotonic()
-            retrier._stats.requests += 1
+            stats.requests += 1
+            if stats.requests == stats.review_at and stats.review is not None:
+                stats.review(stats)
             try:
                 if read is None or hedging is None:
-                    return await attempt()
-                return await HedgedAttempt(
-                    attempt, read, hedging, limiter, retrier._classify, retrier._stats
-                ).send()
+                    result = await attempt()
+                else:
+                    result = await HedgedAttempt(
+                        attempt, read, hedging, limiter, retrier._classify, stats
+                    ).send()
+                stats.response_seconds += time.monotonic() - began
+                return result
             except MemoryInUseError:
                 # Wait after this block: the exception refers to the response.
                 if self._permit is not None:
@@ -237,7 +243,7 @@ class Slot:
                 throttled = decision is not None and decision.throttled
                 if hedging is not None and decision is not None:
                     hedging.failed(throttled=throttled)
-                retrier._stats.throttled += throttled
+                stats.throttled += throttled
                 if self._permit is not None:
                     limiter.release(self._permit, throttled=throttled)
                     self._permit = None
@@ -255,7 +261,7 @@ class Slot:
                 assert refresh is not None
                 await refresh()
                 refresh = None
-            retrier._stats.retries += 1
+            stats.retries += 1
             budget.count(ended, ended + wait)
             await asyncio.sleep(wait)
 

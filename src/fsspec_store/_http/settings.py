@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
+from .._runtime.io_threads import default_count
 from .hedging import DEFAULT_SHARE
 from .retry_policy import RetryPolicy
 from .stats import Stats
@@ -72,6 +73,9 @@ class Settings:
     hedge : bool or float, optional
         Whether slow reads are requested again, or the maximum share of these additional requests,
         ``0 <= hedge <= 1``.
+    io_threads : int, optional
+        Number of threads that transfer large bodies of the native transport, ``>= 1``; one for each
+        core, and 2 to 8, when left out.
 
     Raises
     ------
@@ -86,27 +90,31 @@ class Settings:
     part_bytes: int | None = None
     read_memory_bytes: int | None = None
     hedge: bool | float = False
+    io_threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.transport not in get_args(Transport):
             raise ValueError(f"transport must be 'auto' or 'library', got {self.transport!r}")
-        for name in ("large_value_bytes", "part_bytes", "read_memory_bytes"):
+        for name in ("large_value_bytes", "part_bytes", "read_memory_bytes", "io_threads"):
             value = getattr(self, name)
             if value is None:
                 continue
+            of_bytes = "" if name == "io_threads" else " of bytes"
             if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} must be an integer number of bytes, got {value!r}")
+                raise TypeError(f"{name} must be an integer number{of_bytes}, got {value!r}")
             if value < 1:
-                raise ValueError(f"{name} must be at least 1 byte, got {value}")
+                raise ValueError(f"{name} must be at least 1{of_bytes and ' byte'}, got {value}")
         if not isinstance(self.hedge, (bool, int, float)):
             raise TypeError(f"hedge must be a boolean or a number, got {self.hedge!r}")
         if not 0 <= self.hedge <= 1:
             raise ValueError(f"hedge must be a share of requests from 0 to 1, got {self.hedge!r}")
 
     @property
-    def is_native(self) -> bool:
-        """Whether the native transport may send requests."""
-        return self.transport == "auto"
+    def native_threads(self) -> int | None:
+        """Number of threads of the native transport; ``None`` if it must not send requests."""
+        if self.transport != "auto":
+            return None
+        return default_count() if self.io_threads is None else self.io_threads
 
     @property
     def hedge_share(self) -> float:

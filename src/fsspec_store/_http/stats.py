@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .limiter import Limiter
 
 __all__ = ["Stats"]
 
@@ -28,6 +34,14 @@ class Stats:
         Slow reads that were requested again before their response arrived (option ``hedge``).
     hedges_won : int
         Hedges whose response was the result of the read.
+    response_seconds : float
+        Total time of the successful attempts, from sending the request to the result.
+    limiter : Limiter or None
+        The limiter of the service.
+    review : callable or None
+        Called with this object once, when ``review_at`` requests were sent.
+    review_at : int
+        Number of requests after which `review` is called; 0 for never.
     """
 
     requests: int = 0
@@ -37,3 +51,17 @@ class Stats:
     forbidden_as_missing: int = 0
     hedges: int = 0
     hedges_won: int = 0
+    response_seconds: float = field(default=0.0, repr=False, compare=False)
+    limiter: Limiter | None = field(default=None, repr=False, compare=False)
+    review: Callable[[Stats], object] | None = field(default=None, repr=False, compare=False)
+    review_at: int = field(default=0, repr=False, compare=False)
+
+    @property
+    def mean_response_seconds(self) -> float:
+        """Mean time of a request in seconds."""
+        return self.response_seconds / max(self.requests, 1)
+
+    @property
+    def most_in_flight(self) -> int:
+        """Maximum number of requests that the process had in flight to the service at one time."""
+        return 0 if self.limiter is None else self.limiter.most_in_flight

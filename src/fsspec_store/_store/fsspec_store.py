@@ -99,6 +99,10 @@ class FsspecStore(BackendStore):
         or this share of them, ``0 <= hedge <= 1``. Not while the service throttles or fails, or
         when many reads are slow at once. `stats.hedges` counts them. For S3, Google Cloud Storage,
         Azure, web servers and WebDAV; without effect on other filesystems.
+    io_threads : int, optional
+        Number of threads that transfer values of 256 KiB and more while the event loop does other
+        work, ``>= 1``; one for each core, and 2 to 8, when left out. Stores with the same number
+        share them. For S3, Google Cloud Storage and Azure.
 
     Raises
     ------
@@ -127,6 +131,7 @@ class FsspecStore(BackendStore):
         part_bytes: int | None = None,
         read_memory_bytes: int | None = None,
         hedge: bool | float = False,
+        io_threads: int | None = None,
     ) -> None:
         self._given = (fs, path)
         self._options: dict[str, Any] = {
@@ -141,10 +146,18 @@ class FsspecStore(BackendStore):
             "part_bytes": part_bytes,
             "read_memory_bytes": read_memory_bytes,
             "hedge": hedge,
+            "io_threads": io_threads,
         }
         policy = RetryPolicy(timeout, retries)
         settings = Settings(
-            policy, Stats(), transport, large_value_bytes, part_bytes, read_memory_bytes, hedge
+            policy,
+            Stats(),
+            transport,
+            large_value_bytes,
+            part_bytes,
+            read_memory_bytes,
+            hedge,
+            io_threads,
         )
         inner, self._root = root_path(fs, path)
         if inner is fs and type(fs) is LocalFileSystem:

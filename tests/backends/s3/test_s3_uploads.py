@@ -128,6 +128,16 @@ async def test_a_body_is_signed_as_configured(
         assert store.stats.native == 1
 
 
+async def test_a_body_is_signed_where_certificates_are_not_verified(authority: Authority) -> None:
+    async with scripted_s3(upload, tls=authority.certificate()) as server:
+        client = {"region_name": "us-east-1", "verify": False}
+        storage = server.options(client_kwargs=client)
+        async with FsspecStore.from_url("s3://bucket/x", storage, retries=0) as store:
+            await store.set("a", buf(b"value"))
+            check_body(server.seen[0], is_signed=True)
+            assert store.stats.native == 1
+
+
 UNSUPPORTED = [
     error(400, "InvalidArgument"),
     error(501, "NotImplemented"),

@@ -20,6 +20,7 @@ from fsspec_store._backends.s3.xml import (
     _fast_page,
     _parsed_page,
     delete_body,
+    is_missing_key,
     parse_delete,
     parse_error,
     parse_list,
@@ -566,6 +567,19 @@ def test_a_body_that_is_not_a_delete_result_is_an_error(body: bytes, reason: str
         parse_delete(body)
 
 
+PIECES_OF_ERRORS = [
+    "<Key>a/b c</Key>",
+    "<Message>The specified key does not exist.</Message>",
+    "\n  <RequestId></RequestId>",
+    "<Key>&amp;</Key>",
+    "<Resource><Key>x</Key></Resource>",
+    "<!-- comment -->",
+    "<Key>a</Kex>",
+    "</Key>",
+    "text",
+]
+
+
 def test_all_elements_of_an_error_are_parsed() -> None:
     minio = (
         b'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>InvalidRange</Code><Message>The '
@@ -584,6 +598,23 @@ def test_all_elements_of_an_error_are_parsed() -> None:
         "ActualObjectSize": "3",
         "RangeRequested": "10--1",
     }
+
+
+@given(st.lists(st.sampled_from(PIECES_OF_ERRORS), max_size=8))
+def test_a_missing_key_is_found_as_the_xml_parser_finds_it(pieces: list[str]) -> None:
+    inside = "<Code>NoSuchKey</Code>" + "".join(pieces)
+    for body in (
+        f"<Error>{inside}</Error>",
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error {NAMESPACE}>{inside}</Error>\n',
+        f"<Error>{inside}",
+        f"<error>{inside}</error>",
+    ):
+        found = is_missing_key(body.encode())
+        if found:
+            assert parse_error(body.encode())["Code"] == "NoSuchKey"
+        # Every service sends elements without nested ones.
+        is_flat = all(piece in PIECES_OF_ERRORS[:3] for piece in pieces)
+        assert found or not (is_flat and body.rstrip().endswith("</Error>"))
 
 
 def test_errors_show_no_credentials_or_signatures() -> None:

@@ -368,6 +368,23 @@ async def test_a_valid_certificate(host: str, certificate: Certificate) -> None:
         assert len(server.peers) == 1
 
 
+@pytest.mark.parametrize("tickets", [0, 2])
+async def test_later_connections_resume_the_tls_session_if_the_server_offers_it(
+    tickets: int, certificate: Certificate
+) -> None:
+    class WithTickets(Certificate):
+        def server_context(self) -> ssl.SSLContext:
+            context = super().server_context()
+            context.num_tickets = tickets
+            return context
+
+    async with serving(tls=WithTickets(certificate.file)) as (pool, origin, server):
+        await get(pool, origin)
+        await asyncio.gather(*(get(pool, origin) for _ in range(4)))
+        ends = [peer.writer.get_extra_info("ssl_object") for peer in server.peers]
+        assert [end.session_reused for end in ends] == [False] + [tickets > 0] * 3
+
+
 async def test_an_invalid_certificate(certificate: Certificate, tmp_path: Path) -> None:
     others = make_certificate(tmp_path, ["other.invalid"])
     async with serving(tls=certificate) as (pool, origin, _):

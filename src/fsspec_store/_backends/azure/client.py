@@ -44,8 +44,8 @@ class Client:
         self.account = account_of(fs)
         service = self.account.service
         native = None
-        if settings.is_native and self.account.proxy is None and service.isascii():
-            native = NativeTransport(service, settings.policy)
+        if settings.native_threads and self.account.proxy is None and service.isascii():
+            native = NativeTransport(service, settings.policy, settings.native_threads)
         transport = AiohttpTransport(
             _new_session, "azure", settings.policy, proxy=self.account.proxy
         )

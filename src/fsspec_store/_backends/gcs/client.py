@@ -58,8 +58,8 @@ class Client:
         self.service = "/".join(self.endpoint.split("/", 3)[:3])
         share = ("gcs", frozen(fs.storage_options), self.endpoint)
         native = None
-        if settings.is_native and supports_native(fs):
-            native = NativeTransport(self.service, settings.policy)
+        if settings.native_threads and supports_native(fs):
+            native = NativeTransport(self.service, settings.policy, settings.native_threads)
         transport = AiohttpTransport(session_maker(fs), share, settings.policy)
         self.http = HTTPClient(self.service, settings, transport, native, retry_decision)
 

@@ -54,7 +54,7 @@ class Client:
     """
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
-        policy, is_native = settings.policy, settings.is_native
+        policy, threads = settings.policy, settings.native_threads
         check_options(fs)
         options = {
             name: value for name, value in fs.storage_options.items() if name not in _OF_FSSPEC
@@ -63,7 +63,7 @@ class Client:
         variables = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         user = (type(fs), frozen(fs.storage_args), frozen(options), frozen(variables))
         self._transports: Shared[Transports] = Shared(
-            ("s3", *user, policy, is_native), lambda: S3Filesystems(fs, policy, is_native=is_native)
+            ("s3", *user, policy, threads), lambda: S3Filesystems(fs, policy, threads)
         )
         self.stats = settings.stats
         self._retrier = Retrier(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import ssl
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -19,7 +20,6 @@ from .signing import UNSIGNED_PAYLOAD, Signer
 from .supported import UnsupportedError, check_filesystem, check_handlers, check_session
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Awaitable, Callable, Mapping
 
 __all__ = ["METHODS", "Endpoint", "discover_endpoint"]
@@ -111,7 +111,8 @@ class Endpoint:
     agent: str
     #: Whether uploads carry the CRC-32 of their body.
     crc32: bool
-    #: Whether the signature of such uploads does not cover the body: over TLS, as in botocore.
+    #: Whether the signature of such uploads does not cover the body: over TLS, as in botocore, if
+    #: certificates are verified.
     unsigned: bool
 
     @property
@@ -140,8 +141,9 @@ async def discover_endpoint(
         check_session(client._endpoint.http_session, request.url)
         context = await tls() if request.url.startswith("https:") else None
         endpoint = _endpoint(request, supported, name, context)
-        if (client.meta.config.s3 or {}).get("payload_signing_enabled"):
-            # botocore ignores this option where it sends a checksum in a trailer.
+        # botocore ignores this option where it sends a checksum in a trailer.
+        is_signed = (client.meta.config.s3 or {}).get("payload_signing_enabled")
+        if is_signed or (context is not None and context.verify_mode is ssl.CERT_NONE):
             endpoint = replace(endpoint, unsigned=False)
         return endpoint, client
     except (AttributeError, KeyError) as error:

@@ -12,7 +12,7 @@ import botocore.exceptions
 from s3fs.errors import translate_boto_error
 
 from .responses import MissingError
-from .xml import parse_error
+from .xml import is_missing_key, parse_error
 
 if TYPE_CHECKING:
     from ..._http.messages import Response
@@ -29,6 +29,9 @@ _FALLBACK_CODES = frozenset(
         "TemporaryRedirect",
     }
 )
+
+
+_MISSING_KEY = {"Code": "NoSuchKey", "Message": "The specified key does not exist."}
 
 
 class UnexpectedResponseError(Exception):
@@ -49,7 +52,8 @@ def error_of(response: Response[Any], operation: str) -> Exception:
     if 300 <= status < 400:
         return UnexpectedResponseError(f"the status {status}", permanent=True)
     body = bytes(response.body)
-    error = parse_error(body)
+    is_missing = status == 404 and is_missing_key(body)
+    error = _MISSING_KEY if is_missing else parse_error(body)
     if not error:
         if body and status < 500 and status != 429:
             return UnexpectedResponseError(f"the status {status} without an S3 error body")

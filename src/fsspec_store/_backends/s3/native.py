@@ -69,10 +69,12 @@ _Method: TypeAlias = "Callable[[Target, Any, frozenset[str]], Awaitable[Any]]"
 class NativeTransport:
     """Sends the supported requests of one s3fs filesystem on one event loop."""
 
-    def __init__(self, fs: Any, policy: RetryPolicy) -> None:
+    def __init__(self, fs: Any, policy: RetryPolicy, threads: int) -> None:
         self._fs = fs
         self._policy = policy
-        self._pool = Pool(timeout=policy.timeout, connect_timeout=policy.connect_timeout)
+        self._pool = Pool(
+            timeout=policy.timeout, connect_timeout=policy.connect_timeout, threads=threads
+        )
         #: By bucket and method; ``None`` for requests that s3fs sends. `discover` adds to it.
         self.targets: dict[tuple[str, str], Target | None] = {}
         self._unexpected: Counter[str] = Counter()

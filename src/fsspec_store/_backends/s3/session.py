@@ -41,13 +41,14 @@ __all__ = ["S3Filesystems", "check_options", "customer_keys", "endpoint_of"]
 class S3Filesystems:
     """Creates and closes asynchronous copies of a user's s3fs filesystem.
 
-    The store retries; retries of s3fs and botocore are disabled.
+    The store retries; retries of s3fs and botocore are disabled. For ``threads`` see
+    `fsspec_store._http.settings.Settings.native_threads`.
     """
 
-    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, *, is_native: bool) -> None:
+    def __init__(self, fs: AbstractFileSystem, policy: RetryPolicy, threads: int | None) -> None:
         self._fs = fs
         self._policy = policy
-        self._is_native = is_native
+        self._threads = threads
         is_explicit = fs.anon or fs.key or "aws_access_key_id" in (fs.client_kwargs or {})
         #: For credentials that are not in the user's options.
         self._rate = None if is_explicit else LookupRate()
@@ -79,7 +80,7 @@ class S3Filesystems:
         fs = type(self._fs)(*self._fs.storage_args, **options)
         # The number of attempts of a request.
         fs.retries = 1
-        return Transports(fs, self._policy, is_native=self._is_native, rate=self._rate)
+        return Transports(fs, self._policy, self._threads, self._rate)
 
     async def aclose(self, transports: Transports) -> None:
         """Close the sessions of `transports`, and wait until their connections are closed."""

@@ -26,10 +26,10 @@ class Transports:
     """The transports of one s3fs filesystem on one event loop."""
 
     def __init__(
-        self, fs: Any, policy: RetryPolicy, *, is_native: bool, rate: LookupRate | None = None
+        self, fs: Any, policy: RetryPolicy, threads: int | None, rate: LookupRate | None = None
     ) -> None:
         self.fs = fs
-        self.native = NativeTransport(fs, policy) if is_native else None
+        self.native = None if threads is None else NativeTransport(fs, policy, threads)
         self.library = LibraryTransport(fs, policy)
         self.service: Service | None = None
         #: Whether credentials were rejected, or not found.

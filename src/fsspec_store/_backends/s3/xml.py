@@ -26,6 +26,7 @@ __all__ = [
     "MAX_ERROR_BYTES",
     "ListPage",
     "delete_body",
+    "is_missing_key",
     "last_name",
     "parse_delete",
     "parse_error",
@@ -79,6 +80,10 @@ MAX_ERROR_BYTES = 64 * 2**10
 _MAX_FAST_BYTES = 8 * 2**20
 
 _SIZE = re.compile("[0-9]{1,19}").fullmatch
+_MISSING_KEY = re.compile(
+    rb'(?:<\?xml version="1\.0" encoding="UTF-8"\?>\s*)?<Error(?: xmlns="[^"<>&\0]*")?>\s*'
+    rb"<Code>NoSuchKey</Code>(?:\s*<([A-Za-z]+)>[^<>&\0]*</\1>)*\s*</Error>\s*"
+).fullmatch
 #: Elements of errors that may repeat credentials or signatures of a request.
 _SECRET = re.compile(
     "accesskey|authorization|canonical|credential|sign|token", re.IGNORECASE
@@ -119,6 +124,14 @@ def parse_list(body: bytes) -> ListPage:
             # The page has another form, or is invalid.
             pass
     return _parsed_page(body)
+
+
+def is_missing_key(body: bytes) -> bool:
+    """Whether a body is an error ``NoSuchKey`` without nested elements, as services send it.
+
+    False for other forms of the same error. `parse_error` takes ten times as long.
+    """
+    return len(body) <= MAX_ERROR_BYTES and _MISSING_KEY(body) is not None
 
 
 def parse_error(body: bytes) -> dict[str, str]:

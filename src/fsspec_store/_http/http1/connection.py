@@ -168,19 +168,17 @@ class Connection:
         if sink.nbytes > self.unread:
             raise ValueError(f"{self.unread} bytes of the body are left, not {sink.nbytes}")
         transport = self.transport
-        buffered = min(self._filled, sink.nbytes)
-        if buffered:
-            sink[:buffered] = self._view[:buffered]
-            self._consume(buffered)
-        self.unread -= buffered
-        if buffered == sink.nbytes:
-            return
-        if transport is None:
+        first = bytes(self._view[: min(self._filled, sink.nbytes)])
+        if len(first) < sink.nbytes and transport is None:
             raise ConnectionResetError("the server closed the connection within a body")
-        self._sink, self._received = sink, buffered
-        self.unread -= sink.nbytes - buffered
+        self._consume(len(first))
+        self.unread -= sink.nbytes
+        if transport is None or len(first) == sink.nbytes:
+            sink[:] = first
+            return
+        self._sink = sink
         waiter = self._expect()
-        self._receive_body(transport)
+        self._receive_body(transport, first)
         try:
             await waiter
         except BaseException:
@@ -283,12 +281,15 @@ class Connection:
         if self._sending_ended is not None and not self._sending_ended.done():
             self._sending_ended.set_result(None)
 
-    def _receive_body(self, transport: SocketTransport) -> None:
-        """Receive the rest of the body: large ones by a thread."""
-        sink = cast("memoryview", self._sink)[self._received :]
-        if sink.nbytes < _THREAD_BYTES or transport.get_write_buffer_size():
+    def _receive_body(self, transport: SocketTransport, first: bytes | memoryview) -> None:
+        """Receive the body after its first bytes: large ones by a thread."""
+        sink = cast("memoryview", self._sink)
+        if sink.nbytes - len(first) < _THREAD_BYTES or transport.get_write_buffer_size():
+            self._received = len(first)
+            self._fill(sink, first)
             transport.resume_reading()
             return
+        self._received = 0
 
         def end(error: Exception | None) -> None:
             if error is None:
@@ -299,7 +300,17 @@ class Connection:
             else:
                 transport.abort(error)
 
-        transport.transfer(Receiving(transport.channel, self._threads, end, sink, self._add_chunk))
+        # The thread copies the first bytes too: the system clears memory when it is first used.
+        receiving = Receiving(
+            transport.channel, self._threads, end, sink, self._add_chunk, bytes(first)
+        )
+        transport.transfer(receiving)
+
+    def _fill(self, sink: memoryview, first: bytes | memoryview) -> None:
+        """Copy the first bytes of a body."""
+        sink[: len(first)] = first
+        if first and self._add_chunk is not None:
+            self._add_chunk(sink[: len(first)])
 
     # -- Receiving -----------------------------------------------------------------------------
 
@@ -360,15 +371,13 @@ class Connection:
             # Bytes after the body could be parsed as the next response.
             self.reusable = False
             buffered = length
-        if buffered:
-            body[:buffered] = self._view[start : start + buffered]
-            if self._add_chunk is not None:
-                self._add_chunk(body[:buffered])
+        first = self._view[start : start + buffered]
         if buffered == length:
+            self._fill(body, first)
             self._finish(more=self._filled == _READ_BYTES)
         else:
-            self._sink, self._received = body, buffered
-            self._receive_body(cast("SocketTransport", self.transport))
+            self._sink = body
+            self._receive_body(cast("SocketTransport", self.transport), first)
         self._filled = 0
 
     def _decode_chunks(self, chunks: ChunkedBody, head: Head) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from aiohappyeyeballs import start_connection
 
-from ..._runtime.io_threads import default_count
 from ..messages import CONTROL_RESPONSE, Expected, LargeBody, Response, ResponseBody
 from .channels import Channel, PlainChannel, TLSChannel
 from .connection import Connection
@@ -50,7 +49,7 @@ class Pool:
     Parameters
     ----------
     threads : int, optional
-        Number of threads that transfer large bodies, ``>= 1``; by default one for each core.
+        Number of threads that transfer large bodies, ``>= 1``.
     idle_timeout : float, optional
         Seconds after which an idle connection is closed. Many servers close theirs after 20 s or
         more, and a request on a connection that is being closed has to be sent again.
@@ -62,10 +61,10 @@ class Pool:
         timeout: float,
         connect_timeout: float,
         idle_timeout: float = _IDLE_SECONDS,
-        threads: int | None = None,
+        threads: int = 2,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._threads = default_count() if threads is None else threads
+        self._threads = threads
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._idle_timeout = idle_timeout

@@ -126,6 +126,8 @@ class Receiving(Transfer):
     ----------
     add_chunk : callable or None
         Called in the thread with each piece of memory that is filled.
+    first : bytes
+        Bytes of the body that are already received.
     """
 
     def __init__(
@@ -135,19 +137,26 @@ class Receiving(Transfer):
         on_end: Callable[[Exception | None], object],
         memory: memoryview,
         add_chunk: Callable[[memoryview], object] | None = None,
+        first: bytes = b"",
     ) -> None:
         super().__init__(channel, threads, on_end)
         self._memory = memory
         self._add_chunk = add_chunk
+        self._first = first
 
     def _register(self) -> None:
         self._loop.add_reader(self._fd, self._continue)
 
     def _step(self) -> bool:
         start = self.count
-        count = self._channel.receive(self._memory[start : start + _STEP_BYTES])
-        if not count:
-            raise EOFError
+        if self._first:
+            count = len(self._first)
+            self._memory[:count] = self._first
+            self._first = b""
+        else:
+            count = self._channel.receive(self._memory[start : start + _STEP_BYTES])
+            if not count:
+                raise EOFError
         if self._add_chunk is not None:
             self._add_chunk(self._memory[start : start + count])
         self.count = start + count

@@ -1,0 +1,189 @@
+"""Bodies that a thread receives and sends: the same bytes, and an end at once when cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fsspec_store._http.http1.channels import PlainChannel
+from fsspec_store._http.http1.transfers import Receiving, Sending, Transfer
+
+MIB = 2**20
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, peers = socket.socketpair()
+    ours.setblocking(False)
+    with ours, peers:
+        yield ours, peers
+
+
+class Ended(asyncio.Event):
+    """Set at the end of a transfer, with its error."""
+
+    error: Exception | None = None
+
+    def __call__(self, error: Exception | None) -> None:
+        self.error = error
+        self.set()
+
+
+def receiving(
+    sock: socket.socket, memory: bytearray, ended: Ended, seen: list[bytes] | None = None
+) -> Receiving:
+    add = None if seen is None else lambda piece: seen.append(bytes(piece))
+    transfer = Receiving(PlainChannel(sock), 2, ended, memoryview(memory), add)
+    transfer.start()
+    return transfer
+
+
+@settings(max_examples=20)
+@given(st.lists(st.binary(min_size=1, max_size=300_000), min_size=1, max_size=5))
+async def test_a_body_is_received_in_order_and_each_piece_is_seen(pieces: list[bytes]) -> None:
+    ours, peers = socket.socketpair()
+    ours.setblocking(False)
+    with ours, peers:
+        body, seen, ended = b"".join(pieces), list[bytes](), Ended()
+        memory = bytearray(len(body))
+        transfer = receiving(ours, memory, ended, seen)
+        await asyncio.to_thread(lambda: [peers.sendall(piece) for piece in pieces])
+        await ended.wait()
+        assert (ended.error, transfer.count) == (None, len(body))
+        assert bytes(memory) == b"".join(seen) == body
+
+
+async def test_bytes_after_the_body_are_left_in_the_socket(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peers = pair
+    peers.sendall(b"x" * 1000 + b"next")
+    memory, ended = bytearray(1000), Ended()
+    receiving(ours, memory, ended)
+    await ended.wait()
+    assert ours.recv(100) == b"next"
+
+
+async def test_the_end_of_the_stream_is_an_error(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peers = pair
+    memory, ended = bytearray(1000), Ended()
+    peers.sendall(b"x" * 999)
+    peers.close()
+    transfer = receiving(ours, memory, ended)
+    await ended.wait()
+    assert isinstance(ended.error, EOFError)
+    assert transfer.count == 999
+
+
+async def test_no_memory_is_written_after_a_cancellation(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peers = pair
+    memory, ended, has_begun = bytearray(64 * MIB), Ended(), threading.Event()
+    transfer = Receiving(
+        PlainChannel(ours), 2, ended, memoryview(memory), lambda piece: has_begun.set()
+    )
+    transfer.start()
+    feeding = threading.Thread(target=send_all, args=(peers, bytes(len(memory))))
+    feeding.start()
+    await asyncio.to_thread(has_begun.wait)
+    transfer.cancel()
+    before = transfer.count
+    memory[:] = b"y" * len(memory)
+    # Ends when the thread of the transfer has closed the socket.
+    await asyncio.to_thread(feeding.join)
+    assert transfer.count == before < len(memory)
+    assert memory.count(b"y") == len(memory)
+    assert ours.fileno() == -1
+    assert not ended.is_set()
+
+
+def send_all(sock: socket.socket, data: bytes) -> None:
+    try:
+        sock.sendall(data)
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("is_started", [False, True])
+@pytest.mark.parametrize("kind", ["receiving", "sending"])
+async def test_a_cancelled_transfer_that_waits_closes_its_socket(
+    pair: tuple[socket.socket, socket.socket], kind: str, is_started: bool
+) -> None:
+    ours, peers = pair
+    ended = Ended()
+    transfer: Transfer
+    if kind == "receiving":
+        transfer = Receiving(PlainChannel(ours), 2, ended, memoryview(bytearray(10)))
+    else:
+        transfer = Sending(PlainChannel(ours), 2, ended, [memoryview(bytes(64 * MIB))])
+    transfer.start()
+    if is_started and kind == "sending":
+        await asyncio.to_thread(peers.recv, 1)
+    transfer.cancel()
+    while await asyncio.to_thread(peers.recv, MIB):
+        pass
+    assert not ended.is_set()
+
+
+async def test_a_body_is_sent_until_the_server_sends_something(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peers = pair
+    ended = Ended()
+    body = bytes(range(256)) * (32 * MIB // 256)
+    sending = Sending(PlainChannel(ours), 2, ended, [memoryview(b"head"), memoryview(body)])
+    sending.start()
+    received = await asyncio.to_thread(receive, peers, MIB)
+    peers.sendall(b"early")
+    await ended.wait()
+    assert ended.error is None
+    assert not sending.is_complete
+    assert ours.recv(10) == b"early"
+    ended.clear()
+    sending.start()
+    received += await asyncio.to_thread(receive, peers, len(body) + 4 - MIB)
+    await ended.wait()
+    assert sending.is_complete
+    assert received == b"head" + body
+
+
+def receive(sock: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        data += sock.recv(size - len(data))
+    return bytes(data)
+
+
+async def test_many_bodies_at_once_in_two_threads() -> None:
+    names: set[str] = set()
+    pairs = [socket.socketpair() for _ in range(50)]
+    ends: list[Ended] = []
+    memories: list[bytearray] = []
+
+    def seen(piece: Any) -> None:
+        names.add(str(threading.get_ident()))
+
+    for ours, _ in pairs:
+        ours.setblocking(False)
+        memories.append(bytearray(1000))
+        ends.append(Ended())
+        Receiving(PlainChannel(ours), 2, ends[-1], memoryview(memories[-1]), seen).start()
+    # In another order than they were started.
+    for number, (_, peers) in reversed(list(enumerate(pairs))):
+        peers.sendall(bytes([number]) * 1000)
+    await asyncio.gather(*(ended.wait() for ended in ends))
+    assert memories == [bytearray([number]) * 1000 for number in range(len(pairs))]
+    assert len(names) == 2
+    for both in pairs:
+        for sock in both:
+            sock.close()
