@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = _settings(given)
     shown: set[float] = set()
 
-    def tell(comparison: Comparison) -> None:
+    def show(comparison: Comparison) -> None:
         if comparison.latency_ms not in shown:
             shown.add(comparison.latency_ms)
             print(tables.heading(comparison.latency_ms))
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             missing = absent(place, settings)
             for line in tables.absentees(missing):
                 print(line)
-            comparisons = compare(place, settings, tell)
+            comparisons = compare(place, settings, show)
     except ServerUnavailable as error:
         print(error, file=sys.stderr)
         return 1
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.json:
         given.json.write_text(json.dumps(found, indent=1) + "\n")
     if given.plots:
-        # Only those who want plots need matplotlib.
+        # matplotlib is needed for plots alone.
         from benchmarks.plots import draw
 
         draw(found, given.plots)
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_latencies,
         default=(0.0,),
         metavar="MS,...",
-        help="milliseconds added to each answer; 0 is without the proxy that adds them (default)",
+        help="milliseconds added to each response; 0 is without the proxy that adds them (default)",
     )
     add("--rounds", type=_positive(int), help="default: 5, or 3 with --quick")
     add(
@@ -97,13 +97,17 @@ def _parser() -> argparse.ArgumentParser:
         "--at-once",
         type=_positive(int),
         default=32,
-        help="small operations under way at any time; default: %(default)s",
+        help="concurrent small operations; default: %(default)s",
     )
     add("--only", nargs="+", choices=OPERATIONS, metavar="NAME", help=_names(OPERATIONS))
     add("--candidates", nargs="+", choices=CANDIDATES, metavar="NAME", help=_names(CANDIDATES))
     add("--json", type=Path, metavar="FILE", help="write all figures there")
     add("--plots", type=Path, metavar="FOLDER", help="draw plots there, which needs matplotlib")
-    add("--quick", action="store_true", help="less of everything, in two minutes")
+    add(
+        "--quick",
+        action="store_true",
+        help="smaller workloads and fewer rounds, in about three minutes",
+    )
     return parser
 
 

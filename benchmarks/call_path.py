@@ -1,4 +1,4 @@
-"""The way of one warm operation through the package: calls, files, and switches between files.
+"""The path of one warm operation through the package: calls, files, and switches between files.
 
 ``python -m benchmarks.call_path`` prints a line for each operation on S3 by the native transport;
 ``--trace get`` prints the calls of one.
@@ -87,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve() -> Iterator[str]:
-    """A server that answers as S3 does, by its URL."""
+    """A server that responds as S3 does, by its URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)

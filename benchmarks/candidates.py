@@ -1,4 +1,4 @@
-"""Who is compared: how each opens a store at a place, by the options of its own users.
+"""The candidates: how each opens a store at a place, by the options that its users set.
 
 Does not know which operations are run, nor how they are measured. Libraries are imported when a
 candidate that needs them is opened.
@@ -76,7 +76,7 @@ def _zarr_fsspec(place: Place) -> Subject:
         "asynchronous": True,
         # A filesystem's sessions belong to one event loop, and a process of a run has two.
         "skip_instance_cache": True,
-        # A listing that is answered from memory is not what is measured here.
+        # Cached listings are not measured.
         "use_listings_cache": False,
     }
     if isinstance(place.endpoint, GCSEndpoint):

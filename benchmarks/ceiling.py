@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import socket
 import ssl
@@ -19,7 +20,9 @@ import threading
 import time
 import zlib
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -29,7 +32,7 @@ from benchmarks.scale import LARGE, MIB
 from fsspec_store._backends.checksums import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from servers.certificates import Certificate
 
@@ -37,32 +40,52 @@ if TYPE_CHECKING:
 
 _THREADS = (1, 2, 4)
 _RECORD = 16 * 1024
-_COLUMNS = "{:45}{:>10}{:>22}"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Reads or steps of 4 MiB each."""
+
+    name: str
+    seconds: float
+    cpu_seconds: float
+    count: int
+
+    def as_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "name": self.name,
+            "mib_per_second": round(self.count * LARGE / MIB / self.seconds),
+            "cpu_ms_each": round(self.cpu_seconds * 1000 / self.count, 2),
+        }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ceiling", description=__doc__)
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
-    seconds = parser.parse_args().seconds
-    print(_COLUMNS.format("one core", "MiB/s", "CPU ms each 4 MiB"))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    given = parser.parse_args()
+    print(f"{'':45}{'MiB/s':>10}{'CPU ms each 4 MiB':>22}")
+    rows = []
+    for found in _measured(given.seconds):
+        row = found.as_plain()
+        print(f"{row['name']:45}{row['mib_per_second']:10,}{row['cpu_ms_each']:22.2f}", flush=True)
+        rows.append(row)
+    if given.json:
+        given.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _measured(seconds: float) -> Iterator[Measured]:
     for name, step in _steps().items():
-        print(_line(name, *_repeated(step, seconds)), flush=True)
+        yield Measured(name, *_repeated(step, seconds))
     for plain in (False, True):
         with place_on("cheap", plain=plain) as place:
-            print(_COLUMNS.format("plain HTTP" if plain else "TLS", "MiB/s", "CPU ms each 4 MiB"))
             if place.certificate is not None:
-                print(
-                    _line("decryption in memory", *_decrypted(place.certificate, seconds)),
-                    flush=True,
-                )
+                found = _decrypted(place.certificate, seconds)
+                yield Measured("TLS, decryption in memory", *found)
             for threads in _THREADS:
-                name = f"recv_into, threads: {threads}"
-                print(_line(name, *_read(place, threads, seconds)), flush=True)
-
-
-def _line(name: str, seconds: float, cpu_seconds: float, count: int) -> str:
-    rate = count * LARGE / MIB / seconds
-    return _COLUMNS.format(f"  {name}", f"{rate:,.0f}", f"{cpu_seconds * 1000 / count:.2f}")
+                name = f"{'plain' if plain else 'TLS'}, recv_into in {threads} threads"
+                yield Measured(name, *_read(place, threads, seconds))
 
 
 def _steps() -> dict[str, Callable[[], object]]:

@@ -1,7 +1,7 @@
-"""What lies in the bucket of a run: keys, and the bytes under them.
+"""The contents of the bucket of a run: keys and values.
 
-Pure functions. Whoever fills the bucket and whoever checks an answer ask here, so that an answer is
-compared with what was meant to be there and not with what somebody else read.
+Pure functions, which fill the bucket and check results: a result is compared with the expected
+bytes, and not with those that another client read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from benchmarks.scale import Scale
 
-#: The roots of the stores: what is listed has one of its own, so that a listing is of it alone.
+#: The roots of the stores. The listed keys have a separate one, so that a listing has no others.
 VALUES = "values"
 LISTED = "listed"
 ARRAYS = "arrays"

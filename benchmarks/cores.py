@@ -1,4 +1,4 @@
-"""Which CPU cores a server and its clients use, where the system can tell processes apart."""
+"""Which CPU cores a server and its clients use, where the system can restrict a process to some."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A thread counts in pure Python, first alone and then during the work. What it counts during the
 work, as a share of what it counts alone in the same time, is what the work leaves. The time for
-which the thread waits for a CPU core is subtracted, where the system tells it.
+which the thread waits for a CPU core is subtracted, on systems that state it.
 """
 
 from __future__ import annotations
@@ -52,10 +52,12 @@ class _Counter(threading.Thread):
 
     def run(self) -> None:
         count = 0
-        began = time.perf_counter() - _seconds_without_core()
+        began, waited = time.perf_counter(), _seconds_without_core()
         while not self.is_done:
             count += 1
-        self.rate = count / (time.perf_counter() - _seconds_without_core() - began)
+        # In this order, so that no wait outside of the measured time is subtracted.
+        waited = _seconds_without_core() - waited
+        self.rate = count / (time.perf_counter() - began - waited)
 
 
 def _seconds_without_core() -> float:

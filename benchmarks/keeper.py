@@ -1,7 +1,7 @@
-"""Fills the bucket before a run, and looks at what the candidates did to it.
+"""Fills the bucket before a run, and checks what the candidates write and delete.
 
-Works beside the candidates, in the process that commands them, with a store of this package. Its
-work is not measured.
+It runs in the process that commands the candidates, with a store of this package. Its work is not
+measured.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class WrongEffectError(Exception):
-    """What is in the bucket is not what an operation was to leave there."""
+    """An operation left other keys or values in the bucket than expected."""
 
 
 class Keeper:
@@ -71,7 +71,7 @@ class Keeper:
         if effect is not None:
             found = self._runner.run(self._found(operation.root, effect))
             if found != effect.after(self._scale):
-                raise WrongEffectError(f"{operation.name} left something else than it was to")
+                raise WrongEffectError(f"{operation.name} left other keys or values than expected")
 
     async def _found(self, root: str, effect: Effect) -> Mapping[str, bytes]:
         store, found = self._stores[root], {}

@@ -1,14 +1,14 @@
-"""List a prefix of very many keys: when the first key comes, and how much memory it takes.
+"""List a prefix of very many keys: the time of the first key, and how much memory it takes.
 
     python benchmarks/long_listing.py [--keys 200000] [--rounds 3] [--latency 50]
 
 Starts a SeaweedFS server, writes the keys, and lists them in fresh processes, this store and s3fs's
-own ``_find`` taking turns. Prints, for each, the share of the whole time after which the first key
-came, the growth of the process's memory, and the ratio of their times.
+``_find`` taking turns. Prints, for each, the share of the whole time until the
+first key, the growth of the process's memory, and the ratio of their times.
 
-Then lists them as if from far away, each answer held back by the latency: page after page, with the
-next page asked for while a program uses this one, and with common prefixes side by side. Prints how
-many times as long page after page takes.
+Then lists them with latency added to each response: page after page, with the next page requested
+while a program uses this one, and with common prefixes at the same time. Prints how many times
+as long page after page takes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--list", choices=LISTERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.list:
-        # A child: where and how come by standard input, so that no secret is on a command line.
+        # A child. Options are in standard input, so that no command line has a secret.
         print(json.dumps(asyncio.run(measured(LISTERS[arguments.list], **json.load(sys.stdin)))))
         return
     with seaweedfs_server() as server:
@@ -127,7 +127,7 @@ async def with_s3fs(store: FsspecStore, fs: S3FileSystem) -> Any:
 async def from_far_away(
     server: S3Endpoint, place: dict[str, Any], latency: float, rounds: int
 ) -> dict[str, list[float]]:
-    """Seconds that each way of listing takes, by its name."""
+    """Seconds that each kind of listing takes, by its name."""
     times: dict[str, list[float]] = {}
     with fault_proxy(server.url) as proxy:
         options = server.storage_options() | {"endpoint_url": proxy.url}
@@ -158,12 +158,12 @@ async def keys(store: FsspecStore, use: float, fan_out: int = 1) -> None:
             await asyncio.sleep(use)
 
 
-#: What each is compared with, and how it lists. "Used" is: for as long as a page takes to come.
+#: The listing that each is compared with, and its function. "Used": for as long as a page takes.
 FROM_FAR_AWAY: dict[str, tuple[str, Any]] = {
     "used, page by page": ("used, page by page", pages),
-    "used, the next page asked for ahead": ("used, page by page", keys),
+    "used, the next page requested ahead": ("used, page by page", keys),
     "page by page": ("page by page", lambda store, _: pages(store, 0)),
-    "the next page asked for ahead": ("page by page", lambda store, _: keys(store, 0)),
+    "the next page requested ahead": ("page by page", lambda store, _: keys(store, 0)),
     "fan_out=8": ("page by page", lambda store, _: keys(store, 0, 8)),
     "getsize_prefix, fan_out=8": (
         "page by page",

@@ -1,10 +1,10 @@
 """Writes the figures of runs into the tables of README.md and docs/performance.md.
 
-    python -m benchmarks.markdown cheap.json seaweedfs.json
+    python -m benchmarks.markdown cheap.json seaweedfs.json --ceiling ceiling.json
 
-The arguments are documents of `python -m benchmarks --json`. The tables are of the first one, and
-`servers` compares it with the others. A table is between two lines of the Markdown file:
-``<!-- figures: NAME -->`` and ``<!-- figures: end -->``.
+The files are of `python -m benchmarks --json` and `python -m benchmarks.ceiling --json`. The tables
+are of the first one, and `servers` compares it with the others. A table is between two lines of the
+Markdown file: ``<!-- figures: NAME -->`` and ``<!-- figures: end -->``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from benchmarks.candidates import CRT, OBSTORE, S3DLIO, THIS, ZARR_FSSPEC, ZARR_OBJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _ROOT = Path(__file__).parents[1]
 _FILES = (_ROOT / "README.md", _ROOT / "docs" / "performance.md")
@@ -55,15 +55,17 @@ Document: TypeAlias = dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.markdown", description=__doc__)
     parser.add_argument("documents", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("--ceiling", type=Path, required=True, metavar="FILE")
     given = parser.parse_args(arguments)
     documents = [json.loads(file.read_text()) for file in given.documents]
+    rows = json.loads(given.ceiling.read_text())
     for file in _FILES:
-        file.write_text(filled(file.read_text(), documents))
+        file.write_text(filled(file.read_text(), documents, rows))
 
 
-def filled(text: str, documents: Sequence[Document]) -> str:
-    """A Markdown text with its tables."""
-    tables = {
+def filled(text: str, documents: Sequence[Document], rows: Sequence[dict[str, Any]]) -> str:
+    """A Markdown text with its tables. `rows` are of `benchmarks.ceiling`."""
+    tables: dict[str, Callable[[], Iterable[str]]] = {
         "conditions": lambda: [conditions(documents[0])],
         "summary": lambda: summary(documents[0]),
         "rates": lambda: rates(documents[0]),
@@ -71,10 +73,11 @@ def filled(text: str, documents: Sequence[Document]) -> str:
         "large": lambda: large(documents[0]),
         "servers": lambda: servers(documents),
         "goals": lambda: goals(documents[0]),
+        "ceiling": lambda: ceiling(rows),
     }
 
     def table(found: re.Match[str]) -> str:
-        return "\n".join([found[1], *tables[found[2]](), found[3]])
+        return "\n".join([found[1], "", *tables[found[2]](), "", found[3]])
 
     return _TABLE.sub(table, text)
 
@@ -152,6 +155,13 @@ def goals(document: Document) -> Iterator[str]:
         bound = f"{'at least' if of == 'rate' else 'at most'} {goal['bound']:g}"
         title = f"{goal['title']}: {of} {f'beside {peer}' if peer else ''}".rstrip()
         yield _row(title, bound, f"{goal['figure']:.3g}", "" if goal["reached"] else "missed")
+
+
+def ceiling(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """The steps of a read of 4 MiB without a library."""
+    yield from _head("", "MiB a second", "CPU, ms each 4 MiB")
+    for row in rows:
+        yield _row(row["name"], f"{row['mib_per_second']:,}", f"{row['cpu_ms_each']:.2f}")
 
 
 def _operations(document: Document, names: Sequence[str] = ()) -> Iterable[dict[str, Any]]:

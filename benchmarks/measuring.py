@@ -1,6 +1,6 @@
 """What a piece of work costs the process that does it: time, CPU, memory.
 
-Knows the clock and the kernel's books. Does not know what the work is.
+By the clock and the statistics of the kernel.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Sample:
         The part of it on the thread of the event loop on which the store runs.
     grown_bytes
         By how much the memory at its highest was more than at the start; None where the system
-        does not tell.
+        does not state it.
     """
 
     calls: int
@@ -59,12 +59,12 @@ async def measured(
 
     `loop_seconds` returns the CPU time of the event loop's thread so far.
 
-    With `from_little`, memory that earlier work freed is given back first: a process that keeps it
-    for later would seem to need none. What it has to get anew costs it time, so times of such work
-    are not comparable.
+    With `from_little`, memory that earlier work freed is returned to the system first: a process
+    that keeps it would seem to need none. Times of such work are not comparable, because getting
+    memory takes time.
     """
     if from_little:
-        _give_back()
+        _release_memory()
     can_tell = _reset_peak()
     memory = _memory("VmRSS") if can_tell else 0
     loop = await loop_seconds()
@@ -84,9 +84,9 @@ async def seconds_of_this_loop() -> float:
 async def drive(
     call: Callable[[int], Awaitable[object]], *, calls: int | None, seconds: float, at_once: int
 ) -> int:
-    """Calls with 0, 1, 2, ..., some at once: so many times, or, for None, for so many seconds.
+    """Call with 0, 1, 2, ..., several at once: `calls` times, or for some seconds if it is None.
 
-    Returns how often it called.
+    Returns the number of calls.
     """
     turns = itertools.count() if calls is None else iter(range(calls))
     deadline = time.perf_counter() + seconds
@@ -111,9 +111,9 @@ def _cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _give_back() -> None:
+def _release_memory() -> None:
     gc.collect()
-    # GNU libc's own; others have nothing like it.
+    # Only GNU libc has it.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -133,4 +133,4 @@ def _memory(name: str) -> int:
     for line in _STATUS.read_text().splitlines():
         if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
-    raise ValueError(f"the kernel does not tell {name}")
+    raise ValueError(f"the kernel does not state {name}")

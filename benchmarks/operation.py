@@ -1,6 +1,6 @@
-"""What one operation is: what is called, what it has to answer, and what it leaves in the bucket.
+"""One operation: its call, the expected result, and what it leaves in the bucket.
 
-Does not know any operation, see `store_operations` and `zarr_operations`, nor who is called.
+The operations are in `store_operations` and `zarr_operations`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.scale import Scale
 if TYPE_CHECKING:
     from benchmarks.subjects import Subject
 
-#: How often an operation is called while its answers are checked, when it is run for some seconds.
+#: Number of checked calls of an operation that is run for some seconds.
 CHECKED_CALLS = 3
 
 Call: TypeAlias = "Callable[[Subject, Scale, int], Awaitable[Any]]"
@@ -23,14 +23,14 @@ BlockingCall: TypeAlias = Callable[[Any, Scale, int], Any]
 
 @dataclass(frozen=True)
 class Effect:
-    """What an operation finds below a folder, and what it leaves there.
+    """The keys below a folder before an operation, and after it.
 
     Attributes
     ----------
     folder
-        Nobody else's, in the root of the operation.
+        In the root of the operation, and used by no other.
     before
-        Keys that are written anew before each round, and before the check.
+        Keys that are written before each round, and before the check.
     after
         Keys and values that are there after the check, and no others.
     """
@@ -47,7 +47,7 @@ class Operation:
     Attributes
     ----------
     name
-        By which it is asked for.
+        Its name on the command line.
     title
         What tables and plots call it; fields in braces are of the run's scale.
     root
@@ -56,13 +56,13 @@ class Operation:
         One of the two: an operation on a store, or a function that uses zarr on one, with the
         scale and the number of the call. The others are called through zarr alone.
     expected
-        The answer to a call, of plain objects.
+        The result of a call, as plain objects.
     unit, amount
         What is counted, and how much of it one call is.
     calls
         How many calls a round makes; None for as many as its seconds allow.
     at_once
-        Calls under way at any time; None for the run's own number.
+        Concurrent calls; None for the number of the run.
     most_rounds
         No more rounds than this, for operations that take long.
     method
@@ -101,12 +101,12 @@ class _Grouped(dict[str, int]):
         return f"{super().__getitem__(name):,}"
 
 
-def plain(answer: Any) -> Any:
-    """An answer as plain objects, names in order: the same for each candidate that is right."""
-    if answer is None or isinstance(answer, bool | int | str | bytes | tuple):
-        return answer
-    if isinstance(answer, list):
-        parts = [plain(part) for part in answer]
+def plain(result: Any) -> Any:
+    """A result as plain objects, names in order: equal for all candidates with correct results."""
+    if result is None or isinstance(result, bool | int | str | bytes | tuple):
+        return result
+    if isinstance(result, list):
+        parts = [plain(part) for part in result]
         return sorted(parts) if all(isinstance(part, str) for part in parts) else parts
-    to_bytes = getattr(answer, "to_bytes", None) or getattr(answer, "tobytes", None)
-    return to_bytes() if to_bytes else bytes(answer)
+    to_bytes = getattr(result, "to_bytes", None) or getattr(result, "tobytes", None)
+    return to_bytes() if to_bytes else bytes(result)

@@ -1,7 +1,4 @@
-"""The servers a run may start, and where on one of them a store is.
-
-Knows the servers of the tests. Does not know how a library is told of a place, see `candidates`.
-"""
+"""The servers that a run can start, and places of stores on them."""
 
 from __future__ import annotations
 
@@ -50,7 +47,7 @@ __all__ = [
 
 Endpoint: TypeAlias = S3Endpoint | AzureEndpoint | GCSEndpoint
 
-#: How to start each server that speaks TLS, by the name it is asked for.
+#: How to start each server that supports TLS, by its name on the command line.
 _WITH_TLS: dict[str, Callable[[Certificate | None], AbstractContextManager[Endpoint]]] = {
     "seaweedfs": seaweedfs_server,
     "minio": lambda tls: minio_server(tls=tls),
@@ -93,7 +90,7 @@ class Place:
         return replace(self, root=root)
 
     def through(self, url: str) -> Place:
-        """The same place by way of a proxy."""
+        """The same place through a proxy."""
         return replace(self, endpoint=replace(self.endpoint, url=url))
 
     def proxy(self) -> AbstractContextManager[FaultProxy]:
@@ -106,11 +103,11 @@ class Place:
     @property
     def ca(self) -> Path | None:
         """The certificate that a client has to trust; None without TLS."""
-        return self.certificate and self.certificate.ca
+        return None if self.certificate is None else self.certificate.ca
 
     @property
     def url(self) -> str:
-        """The URL by which fsspec knows it."""
+        """Its URL for fsspec."""
         protocol = {S3Endpoint: "s3", AzureEndpoint: "abfs", GCSEndpoint: "gs"}
         return f"{protocol[type(self.endpoint)]}://{self.bucket}/{self.root}"
 
@@ -118,7 +115,7 @@ class Place:
     def keeps_what_was_overwritten(self) -> bool:
         """Whether writing again and again fills the server's memory.
 
-        Azurite keeps what nobody can read any more for ten minutes, in a bounded memory.
+        Azurite keeps overwritten values for ten minutes, in a bounded memory.
         """
         return isinstance(self.endpoint, AzureEndpoint)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-#: Okabe and Ito's palette (2008), told apart by readers of every kind of colour vision.
+#: Okabe and Ito's palette (2008), distinct for readers of every kind of colour vision.
 _COLOURS = ("#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#000000")
 _MARKERS = "osD^vPX"
 

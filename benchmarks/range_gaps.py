@@ -2,13 +2,13 @@
 
     python benchmarks/range_gaps.py [--server seaweedfs] [--rounds 5] [--latency 0 5 50]
 
-Starts a server, far away where a latency (milliseconds) is asked for, and reads ranges of a value
-with equal gaps between them: each by a request of its own, as many at once as the store keeps in
+Starts a server, with a latency (milliseconds) if one is given, and reads ranges of a value
+with equal gaps between them: each by a separate request, as many at once as the store keeps in
 flight, and merged, in turns. Prints milliseconds a call, the fastest of the rounds, and how many
 times faster merged is: above 1 a gap is worth fetching. A second table bounds what a fetch spans.
 
 A small range by itself costs SeaweedFS the reading of megabytes around it, unless it has just read
-them: what it says of gaps beyond 128 KiB flatters merging. MinIO reads about what is asked for.
+them, so its figures of gaps beyond 128 KiB favour merging. MinIO reads about the requested bytes.
 The proxy that adds the latency carries less than a straight connection on the same machine, though
 more than most machines get from a bucket.
 """
@@ -56,27 +56,27 @@ def spread(count: int, size: int, gap: int) -> list[RangeByteRequest]:
     return [RangeByteRequest(start, start + size) for start in starts]
 
 
-async def seconds(store: FsspecStore, asked: list[RangeByteRequest], gap: int, span: int) -> float:
+async def seconds(store: FsspecStore, ranges: list[RangeByteRequest], gap: int, span: int) -> float:
     """How long one call takes."""
     begin = time.perf_counter()
-    parts = store.get_ranges(KEY, asked, max_gap_bytes=gap, max_coalesced_bytes=span)
+    parts = store.get_ranges(KEY, ranges, max_gap_bytes=gap, max_coalesced_bytes=span)
     count = 0
     async for batch in parts:
         count += len(batch)
     took = time.perf_counter() - begin
-    if count != len(asked):
-        raise AssertionError(f"{count} of {len(asked)} ranges came")
+    if count != len(ranges):
+        raise AssertionError(f"{count} of {len(ranges)} ranges are read")
     return took
 
 
 async def fastest(
-    store: FsspecStore, asked: list[RangeByteRequest], bounds: list[tuple[int, int]], rounds: int
+    store: FsspecStore, ranges: list[RangeByteRequest], bounds: list[tuple[int, int]], rounds: int
 ) -> list[float]:
     """Milliseconds a call with each pair of bounds, which take turns."""
     took: list[list[float]] = [[] for _ in bounds]
     for turn in range(rounds + 1):
         for times, (gap, span) in zip(took, bounds, strict=True):
-            measured = await seconds(store, asked, gap, span)
+            measured = await seconds(store, ranges, gap, span)
             # The first round warms up connections and the server.
             if turn:
                 times.append(measured * 1000)
@@ -120,7 +120,7 @@ def _run_proxy(upstream: str, latency: float, pipe: Connection) -> None:
 
 @contextmanager
 def far_away(endpoint: S3Endpoint, milliseconds: float) -> Iterator[S3Endpoint]:
-    """The server behind a proxy, which has a process of its own so as not to slow the client."""
+    """The server behind a proxy, in a separate process, which does not slow the client."""
     if not milliseconds:
         yield endpoint
         return

@@ -1,4 +1,4 @@
-"""What was measured of one operation, and what the numbers say of one candidate beside another.
+"""The figures of one operation, and the ratios of one candidate to another.
 
 Pure: no clock, no process, no file.
 """
@@ -50,7 +50,7 @@ class Figures:
     amount
         How much one call is, in the operation's unit.
     gil_left
-        The share of the GIL that a round of its own left to other threads.
+        The share of the GIL that a separate round left to other threads.
     """
 
     requests_per_call: float
@@ -81,7 +81,7 @@ class Figures:
 
     @property
     def grown_bytes(self) -> int | None:
-        """The most by which memory grew in a round; None where the system does not tell."""
+        """The most by which memory grew in a round; None where the system does not state it."""
         all_samples = [*self.samples, *([self.warming] if self.warming else [])]
         grown = [sample.grown_bytes for sample in all_samples if sample.grown_bytes is not None]
         return max(grown, default=None)
@@ -177,5 +177,5 @@ def _all_rounded(numbers: Sequence[float]) -> list[float]:
 
 
 def _digits(number: float) -> float:
-    """Four digits, which is more than any figure here is good for."""
+    """Four digits, which is more than the precision of any figure here."""
     return float(f"{number:.4g}")

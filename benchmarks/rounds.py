@@ -1,7 +1,6 @@
-"""The run itself: answers checked and requests counted, then rounds in which candidates take turns.
+"""The run: results checked and requests counted, then rounds in which candidates take turns.
 
-Knows the order of things. Does not know what an operation does, what a candidate is, or how either
-is shown.
+Does not know what an operation does, nor how figures are shown.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from benchmarks.operation import Operation
     from benchmarks.places import FaultProxy, Place
 
-#: Seconds that one candidate's rounds of one operation may take before it sits out the others.
-_PATIENCE = 90.0
+#: Seconds that one candidate's rounds of one operation may take before it skips the others.
+_PATIENCE = 30.0
 
 #: How long small operations warm up, in seconds, and no longer than a round.
 _WARMING = 0.25
@@ -43,13 +42,13 @@ class Settings:
     operations, candidates
         Names, in the order of the tables.
     latencies
-        Milliseconds by which the proxy holds back each answer; 0 is without the proxy.
+        Milliseconds that the proxy adds to each response; 0 is without the proxy.
     rounds
         In each of which every candidate has its turn.
     seconds
         That a round of small operations lasts.
     at_once
-        Small operations under way at any time.
+        Concurrent small operations.
     scale
         How much there is to read, write and list.
     """
@@ -70,18 +69,18 @@ def absent(place: Place, settings: Settings) -> dict[str, str]:
 
 
 def compare(
-    place: Place, settings: Settings, tell: Callable[[Comparison], None] = lambda one: None
+    place: Place, settings: Settings, on_comparison: Callable[[Comparison], None] = lambda one: None
 ) -> list[Comparison]:
     """Compare the candidates at a place, a bucket that is the run's own.
 
     Parameters
     ----------
-    place
+    place : Place
         On a server that runs.
-    settings
+    settings : Settings
         What to compare.
-    tell
-        Gets each comparison as soon as it is done.
+    on_comparison : callable
+        Called with each comparison as soon as it is done.
 
     Returns
     -------
@@ -91,8 +90,8 @@ def compare(
     Raises
     ------
     CandidateError, WrongEffectError
-        When this package's own store does not do what it is to do. Any other candidate is left out
-        of the operation, and the comparison says why.
+        When the result of this package's store is wrong. Any other candidate is left out
+        of the operation, and the comparison has the reason.
     """
     with ExitStack() as stack:
         proxy = stack.enter_context(place.proxy())
@@ -109,7 +108,7 @@ def compare(
                 for operation, (requests, left_out) in zip(operations, checked, strict=True):
                     comparison = run.compared(operation, latency, requests, left_out)
                     done.append(comparison)
-                    tell(comparison)
+                    on_comparison(comparison)
         return done
 
 
@@ -135,7 +134,7 @@ class _Run:
             yield
 
     def checked(self, operation: Operation) -> tuple[dict[str, float], dict[str, str]]:
-        """Requests per call of who is right at an operation, and why the others are not."""
+        """Requests per call of the candidates with correct results, and why others are left out."""
         right: dict[str, float] = {}
         left_out: dict[str, str] = {}
         through = self.place.through(self.proxy.url)
@@ -209,7 +208,7 @@ class _Run:
         return comparison
 
     def _gil_left(self, name: str, operation: Operation, place: Place) -> float | None:
-        """Measured in a round of its own, whose rate is not counted."""
+        """The figure of a separate round, whose rate is not counted."""
         request = self._request(operation, place, warming=False)
         request = replace(request, seconds=min(self.settings.seconds, _COUNTING))
         self.keeper.prepare(operation)
@@ -238,7 +237,7 @@ class _Run:
 
 
 def _unfit(operation: Operation, candidate: str, place: Place) -> str | None:
-    """Why an operation is not for a candidate, or for nobody, at a place."""
+    """Why a candidate cannot perform an operation at a place; None if it can."""
     if operation.blocking is not None and not CANDIDATES[candidate].is_zarr_store:
         return "it is no store for zarr"
     if operation.writes_much and place.keeps_what_was_overwritten:
@@ -247,6 +246,6 @@ def _unfit(operation: Operation, candidate: str, place: Place) -> str | None:
 
 
 def _rotated(names: list[str], number: int) -> list[str]:
-    """Another one first in each round."""
+    """The names, starting with another one in each round."""
     first = number % len(names) if names else 0
     return names[first:] + names[:first]

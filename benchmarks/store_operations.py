@@ -21,7 +21,7 @@ _small = cache(contents.small_written)
 _large = cache(contents.large_written)
 _huge = cache(contents.huge)
 
-#: Values of 4 MiB under way at once, so that they do not fill the memory.
+#: Concurrent values of 4 MiB: more would fill the memory.
 _LARGE_AT_ONCE = 8
 
 #: A part of a value of 16 KiB, neither at its beginning nor at its end.
@@ -171,6 +171,7 @@ STORE_OPERATIONS = (
         amount=lambda scale: scale.keys,
         calls=lambda scale: 1,
         at_once=1,
+        most_rounds=3,
     ),
     Operation(
         "delete-dir",

@@ -3,7 +3,7 @@
 Does not know how a store is opened, see `candidates`, nor which operations are run.
 """
 
-# What the methods do is said once, by `Subject`.
+# The methods are documented in `Subject`.
 # ruff: noqa: D102
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ class Subject(Protocol):
     """A store of one candidate, as the operations see it."""
 
     store: Any
-    """The candidate's own object."""
+    """The object of the candidate's library."""
 
     def supports(self, method: str) -> bool:
-        """Whether it has a method that not every release of its library has."""
+        """Whether the installed release of its library has a method."""
 
     def value(self, data: bytes) -> Any:
-        """What `set` takes for some bytes."""
+        """The argument of `set` for some bytes."""
 
     def get(self, key: str) -> Awaitable[Any]:
         """A whole value; None when the key is missing."""
@@ -44,7 +44,7 @@ class Subject(Protocol):
         """Whether there is such a key."""
 
     def set(self, key: str, value: Any) -> Awaitable[Any]:
-        """Write a value, see `value`."""
+        """Write a result of `value`."""
 
     def list_all(self) -> Awaitable[list[str]]:
         """All keys."""
@@ -83,15 +83,15 @@ class ZarrSubject:
         return self.store.get(key, self._prototype, self._range(start, end))
 
     def get_partial_values(self, key: str, ranges: Sequence[tuple[int, int]]) -> Any:
-        asked = [(key, self._range(*bounds)) for bounds in ranges]
-        return self.store.get_partial_values(self._prototype, asked)
+        requests = [(key, self._range(*bounds)) for bounds in ranges]
+        return self.store.get_partial_values(self._prototype, requests)
 
     async def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[Any]:
-        asked = [self._range(*bounds) for bounds in ranges]
-        found: list[Any] = [None] * len(asked)
-        async for batch in self.store.get_ranges(key, asked, prototype=self._prototype):
-            for place, data in batch:
-                found[place] = data
+        requests = [self._range(*bounds) for bounds in ranges]
+        found: list[Any] = [None] * len(requests)
+        async for batch in self.store.get_ranges(key, requests, prototype=self._prototype):
+            for index, data in batch:
+                found[index] = data
         return found
 
     def exists(self, key: str) -> Any:

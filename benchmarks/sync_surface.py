@@ -1,17 +1,17 @@
-"""Whether zarr's fused pipeline is better served by our blocking methods or by the others.
+"""Whether zarr's fused pipeline is faster by this store's blocking methods or by the others.
 
     python benchmarks/sync_surface.py [--rounds 5] [--places memory files s3] [--threads 10]
 
-Reads and writes arrays by zarr's `FusedCodecPipeline` on one store in two ways, in turns: awaiting,
-which is what zarr does where a store does not say `_supports_sync_io`, with ten chunks under way at
-once; and by the blocking methods on threads of zarr's. Prints milliseconds of awaiting, the fastest
-of the rounds, and how many times faster than that blocking is: above 1 it wins. S3 is SeaweedFS,
-straight and at a distance.
+Reads and writes arrays by zarr's `FusedCodecPipeline` on one store, in turns by awaiting, ten
+concurrent chunks, as zarr does where a store does not have `_supports_sync_io`, and by the
+blocking methods in zarr's threads. Prints milliseconds of awaiting, the fastest round, and the
+multiple of the time of blocking: above 1 blocking is faster. S3 is SeaweedFS, directly and with
+latency.
 
-zarr takes a thread a core unless it is told otherwise, and its pool grows but never shrinks: a
-number of threads needs a process of its own to be measured in, so it is one a run.
+zarr takes a thread a core unless it is configured, and its pool grows but never shrinks: each
+number of threads is measured in a separate process, so it is one a run.
 
-Chunks are not compressed: what is measured is the way to the bytes.
+Chunks are not compressed: codecs are not measured.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ KIB, MIB = 2**10, 2**20
 #: Bytes of a chunk, and how many there are in an array.
 ARRAYS = ((16 * KIB, 512), (1 * MIB, 64))
 CHUNKS_A_SHARD = 16
-#: Added to each answer of the server of `s3 far`.
+#: Added to each response of the server of `s3 far`.
 LATENCY_SECONDS = 0.01
 PLACES = ("memory", "files", "s3", "s3 far")
 
 
-class Told(ZarrStore):
-    """A store that says of itself what it is told to."""
+class ConfiguredStore(ZarrStore):
+    """A store that blocks if it is configured to."""
 
     blocks = False
 
@@ -57,7 +57,7 @@ class Told(ZarrStore):
 
 
 @contextmanager
-def store_at(place: str) -> Iterator[Told]:
+def store_at(place: str) -> Iterator[ConfiguredStore]:
     """A store in an empty place."""
     with ExitStack() as stack:
         if place == "memory":
@@ -71,11 +71,13 @@ def store_at(place: str) -> Iterator[Told]:
                 far = stack.enter_context(fault_proxy(server.url))
                 far.latency = LATENCY_SECONDS
                 options["endpoint_url"] = far.url
-        with Told.from_url(url, options) as store:
+        with ConfiguredStore.from_url(url, options) as store:
             yield store
 
 
-def work_on(store: Told, chunk: int, count: int, sharded: bool) -> dict[str, Callable[[], Any]]:
+def work_on(
+    store: ConfiguredStore, chunk: int, count: int, sharded: bool
+) -> dict[str, Callable[[], Any]]:
     """What is done with an array, by name."""
     array = zarr.create_array(
         store=store,
@@ -105,7 +107,7 @@ def work_on(store: Told, chunk: int, count: int, sharded: bool) -> dict[str, Cal
     return {"write": write, "read": read, "read a fourth of the chunks": read_some}
 
 
-def seconds(store: Told, work: Callable[[], Any], blocks: bool) -> float:
+def seconds(store: ConfiguredStore, work: Callable[[], Any], blocks: bool) -> float:
     """How long it takes once."""
     store.blocks = blocks
     begun = time.perf_counter()
@@ -118,19 +120,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--places", nargs="+", choices=PLACES, default=PLACES)
     parser.add_argument("--threads", type=int, help="zarr's own number, a thread a core, if none")
-    asked = parser.parse_args()
+    given = parser.parse_args()
     zarr.config.set({"codec_pipeline.path": "zarr.core.codec_pipeline.FusedCodecPipeline"})
-    zarr.config.set({"codec_pipeline.max_workers": asked.threads})
+    zarr.config.set({"codec_pipeline.max_workers": given.threads})
     print("| place | chunks | work | ms, awaiting | blocking |")
     print("| --- | --- | --- | ---: | ---: |")
-    for place in asked.places:
+    for place in given.places:
         with store_at(place) as store:
             for chunk, count in ARRAYS:
                 for sharded in (False, True):
                     shown = f"{count} of {chunk // KIB} KiB{', sharded' * sharded}"
                     for name, work in work_on(store, chunk, count, sharded).items():
                         awaiting, blocking = [], []
-                        for _ in range(asked.rounds):
+                        for _ in range(given.rounds):
                             awaiting.append(seconds(store, work, False))
                             blocking.append(seconds(store, work, True))
                         took, ratio = min(awaiting) * 1e3, min(awaiting) / min(blocking)

@@ -1,6 +1,6 @@
 """Clients that are made for large values: AWS's CRT and s3dlio. They only read and write."""
 
-# What the methods do is said once, by `Subject`.
+# The methods are documented in `Subject`.
 # ruff: noqa: D102
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _TransferSubject:
-    """What a client that only reads and writes whole values cannot do."""
+    """A client that only reads and writes whole values."""
 
     store: Any
 

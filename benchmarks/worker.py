@@ -1,7 +1,7 @@
-"""One candidate in a process of its own, that does what it is told through a pipe and nothing else.
+"""One candidate in a separate process, which performs the requests that it receives by a pipe.
 
-A process of its own makes CPU and memory the candidate's alone. Everything it is told, credentials
-too, comes through the pipe, so no command line shows them. Does not know that there are others.
+CPU and memory of the process are those of the candidate. Credentials are sent by the pipe, so that
+no command line shows them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
     from benchmarks.scale import Scale
     from benchmarks.subjects import Subject
 
-#: Longer than anything takes here, and an end to waiting for something that hangs.
+#: Timeout of a request in seconds, longer than every operation takes.
 _SECONDS = 600.0
+
+#: Least time in which the GIL is observed, where an operation can be repeated.
+_COUNTED_SECONDS = 0.1
 
 Reply = TypeVar("Reply")
 
@@ -42,7 +46,7 @@ class Open:
 
 @dataclass(frozen=True)
 class Check:
-    """Call an operation and compare its answers with what is in the bucket."""
+    """Call an operation and compare its results with the contents of the bucket."""
 
     operation: str
     place: Place
@@ -50,14 +54,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Checked:
-    """All answers were right."""
+    """All results were correct."""
 
     calls: int
 
 
 @dataclass(frozen=True)
 class Run:
-    """Call an operation for a round, and say what it cost."""
+    """Call an operation for a round, and measure it."""
 
     operation: str
     place: Place
@@ -77,17 +81,17 @@ class LeaveGIL:
 
 @dataclass(frozen=True)
 class Failed:
-    """It could not be done."""
+    """The request failed."""
 
     reason: str
 
 
 class CandidateError(Exception):
-    """A candidate could not do what it was told, or answered wrongly."""
+    """A request failed, or a result was wrong."""
 
 
 class Worker:
-    """The process of one candidate, from the side of whoever commands it."""
+    """The process of one candidate, for the process that commands it."""
 
     def __init__(self, candidate: str, scale: Scale) -> None:
         self._candidate = candidate
@@ -101,27 +105,27 @@ class Worker:
 
     def open(self, operation: str, place: Place) -> None:
         """Open the store of an operation, and connect it."""
-        self._ask(Open(operation, place), bool)
+        self._send(Open(operation, place), bool)
 
     def check(self, operation: str, place: Place) -> Checked:
-        """Call an operation; a `CandidateError` when an answer is wrong."""
-        return self._ask(Check(operation, place), Checked)
+        """Call an operation; a `CandidateError` when a result is wrong."""
+        return self._send(Check(operation, place), Checked)
 
     def run(self, request: Run) -> Sample:
         """Call an operation for a round."""
-        return self._ask(request, Sample)
+        return self._send(request, Sample)
 
     def gil_left(self, request: Run) -> float:
         """Call an operation for a round; the share of the GIL that it leaves to other threads."""
-        return self._ask(LeaveGIL(request), float)
+        return self._send(LeaveGIL(request), float)
 
-    def _ask(self, request: object, kind: type[Reply]) -> Reply:
+    def _send(self, request: object, kind: type[Reply]) -> Reply:
         try:
             self._pipe.send(request)
             if not self._pipe.poll(_SECONDS):
-                # Its answer, should it come, would be taken for that to another request.
+                # A late reply must not be taken for the reply to another request.
                 self._process.kill()
-                raise CandidateError(f"{self._candidate} did not answer within {_SECONDS:g} s")
+                raise CandidateError(f"{self._candidate} did not reply within {_SECONDS:g} s")
             reply = self._pipe.recv()
         except (EOFError, OSError) as error:
             raise CandidateError(f"the process of {self._candidate} has ended") from error
@@ -134,7 +138,7 @@ class Worker:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # The end of the pipe is the end of the process; one that hangs is not waited for.
+        # The process ends with the pipe, and is killed if it does not.
         self._pipe.close()
         self._process.join(timeout=5)
         self._process.kill()
@@ -143,12 +147,12 @@ class Worker:
 
 def _serve(pipe: Connection, candidate: str, scale: Scale) -> None:
     asyncio.run(_Candidate(candidate, scale).serve(pipe))
-    # There is no common way to close the libraries' sessions, and some complain of open ones.
+    # The libraries' sessions are closed differently, and some log a warning for open ones.
     os._exit(0)
 
 
 class _Candidate:
-    """The other side: a candidate's stores, and what is done with them."""
+    """A candidate's stores, in its process."""
 
     def __init__(self, name: str, scale: Scale) -> None:
         self._open = CANDIDATES[name].open
@@ -158,18 +162,18 @@ class _Candidate:
     async def serve(self, pipe: Connection) -> None:
         while True:
             try:
-                # On a thread, so that the loop sees connections that a server closes meanwhile.
+                # In a thread, so that the loop observes connections that a server closes meanwhile.
                 request = await asyncio.to_thread(pipe.recv)
             except EOFError:
                 return
             reply: object
             try:
-                reply = await self._answer(request)
+                reply = await self._perform(request)
             except Exception as error:
                 reply = Failed(_reason(error))
             pipe.send(reply)
 
-    async def _answer(self, request: Open | Check | Run | LeaveGIL) -> object:
+    async def _perform(self, request: Open | Check | Run | LeaveGIL) -> object:
         of = request.run if isinstance(request, LeaveGIL) else request
         operation = OPERATIONS[of.operation]
         subject = await self._subject(operation, of.place)
@@ -183,38 +187,46 @@ class _Candidate:
                 work = partial(self._drive, request, operation, subject)
                 return await measured(work, clock, from_little=request.from_little)
             case LeaveGIL():
-                return await gil_left(partial(self._drive, request.run, operation, subject))
+                return await gil_left(partial(self._drive_on, request.run, operation, subject))
 
     async def _drive(self, run: Run, operation: Operation, subject: Subject) -> int:
         call = partial(self._call, operation, subject)
         return await drive(call, calls=run.calls, seconds=run.seconds, at_once=run.at_once)
 
+    async def _drive_on(self, run: Run, operation: Operation, subject: Subject) -> None:
+        """Rounds for long enough to count beside them; one where it changes what it finds."""
+        until = time.perf_counter() + _COUNTED_SECONDS
+        while True:
+            await self._drive(run, operation, subject)
+            if operation.effect or time.perf_counter() > until:
+                return
+
     async def _check(self, operation: Operation, subject: Subject) -> Checked:
         if operation.method and not subject.supports(operation.method):
             raise CandidateError(f"this release has no {operation.method}")
         calls = operation.calls(self._scale) if operation.calls else CHECKED_CALLS
-        answers = [await self._call(operation, subject, turn) for turn in range(calls)]
-        for turn, answer in enumerate(answers):
-            if plain(answer) != operation.expected(self._scale, turn):
-                raise CandidateError("wrong answer")
+        results = [await self._call(operation, subject, turn) for turn in range(calls)]
+        for turn, result in enumerate(results):
+            if plain(result) != operation.expected(self._scale, turn):
+                raise CandidateError("wrong result")
         return Checked(calls)
 
     async def _call(self, operation: Operation, subject: Subject, turn: int) -> Any:
         if operation.call is not None:
-            answer = await operation.call(subject, self._scale, turn)
-            # What writing answers is each library's own.
-            return None if operation.effect else answer
+            result = await operation.call(subject, self._scale, turn)
+            # The result of a write differs between the libraries.
+            return None if operation.effect else result
         assert operation.blocking is not None
         return await asyncio.to_thread(operation.blocking, subject.store, self._scale, turn)
 
     async def _subject(self, operation: Operation, place: Place) -> Subject:
-        """The store of an operation's root; on zarr's own event loop another than on this one."""
+        """The store of an operation's root, one for this event loop and one for zarr's."""
         on_zarr = operation.blocking is not None
         at = place.below(operation.root)
         subject = self._subjects.get((at, on_zarr))
         if subject is None:
             subject = self._subjects[at, on_zarr] = self._open(at)
-            # What a store asks once is asked here: connections, and whether there is a bucket.
+            # Connects, and sends the requests that a store sends once.
             await (asyncio.to_thread(_look, subject) if on_zarr else subject.get("missing"))
         return subject
 

@@ -34,9 +34,8 @@ def cheap_server(threads: int, tls: Certificate | None = None) -> Iterator[S3End
 @contextmanager
 def _launch(threads: int, tls: Certificate | None, folder: Path) -> Iterator[Launch[S3Endpoint]]:
     with port_block() as port:
-        endpoint = replace(
-            S3Endpoint.about_to_start("cheap", port, tls and tls.ca), enforces_credentials=False
-        )
+        ca = None if tls is None else tls.ca
+        endpoint = replace(S3Endpoint.about_to_start("cheap", port, ca), enforces_credentials=False)
         command = [sys.executable, "-m", "benchmarks.cheap_server", f"--port={port}"]
         command += [f"--threads={threads}"]
         if tls is not None:

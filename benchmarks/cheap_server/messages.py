@@ -8,6 +8,8 @@ from typing import TypeAlias
 #: A body in pieces, so that values of several parts are not copied.
 Pieces: TypeAlias = tuple[memoryview, ...]
 
+COMMON_HEADERS = {"x-amz-request-id": "0A1B2C3D4E5F6071", "Server": "cheap-s3"}
+
 _REASONS = {
     100: "Continue",
     200: "OK",

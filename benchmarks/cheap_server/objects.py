@@ -13,25 +13,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote
+from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import escape, unescape
 
 from benchmarks.cheap_server.bodies import aws_chunked
-from benchmarks.cheap_server.messages import Response, response
+from benchmarks.cheap_server.documents import deleted, error, listing, xml
+from benchmarks.cheap_server.messages import COMMON_HEADERS, Response, response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from benchmarks.cheap_server.messages import Pieces, Request
 
-_COMMON = {"x-amz-request-id": "0A1B2C3D4E5F6071", "Server": "cheap-s3"}
-_XML = {**_COMMON, "Content-Type": "application/xml"}
 _CRC32 = "x-amz-checksum-crc32"
-_NAMESPACE = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _KEY = re.compile(r"<Key>([^<]*)</Key>")
 _PART = re.compile(r"<PartNumber>(\d+)</PartNumber>")
-_PAGE_KEYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +43,7 @@ class _Object:
 
     def headers(self, *, with_checksum: bool) -> dict[str, str]:
         headers = {
-            **_COMMON,
+            **COMMON_HEADERS,
             "Last-Modified": format_datetime(self.modified, usegmt=True),
             "ETag": self.etag,
             "Accept-Ranges": "bytes",
@@ -78,14 +75,14 @@ class Objects:
         """Perform an operation."""
         name, _, key = request.path[1:].partition("/")
         if not name:
-            return _xml(f"<ListAllMyBucketsResult {_NAMESPACE}/>")
+            return xml("ListAllMyBucketsResult")
         bucket = self._buckets.get(name)
         query = request.query
         if bucket is None:
             if request.method == "PUT" and not key:
                 self._buckets[name] = _Bucket()
-                return response(200, _COMMON)
-            return _error(404, "NoSuchBucket", request)
+                return response(200, COMMON_HEADERS)
+            return error(404, "NoSuchBucket", request)
         if not key:
             return self._of_bucket(bucket, request)
         key = unquote(key) if "%" in key else key
@@ -100,11 +97,11 @@ class Objects:
                 return self._multipart(bucket, key, request)
             case "DELETE" if "uploadId=" in query:
                 self._uploads.pop(dict(parse_qsl(query))["uploadId"], None)
-                return response(204, _COMMON)
+                return response(204, COMMON_HEADERS)
             case "DELETE":
                 self._delete(bucket, [key])
-                return response(204, _COMMON)
-        return _error(501, "NotImplemented", request)
+                return response(204, COMMON_HEADERS)
+        return error(501, "NotImplemented", request)
 
     def _of_bucket(self, bucket: _Bucket, request: Request) -> Response:
         query = request.query
@@ -112,29 +109,28 @@ class Objects:
             text = str(request.body, "utf-8")
             keys = [unescape(key, {"&quot;": '"'}) for key in _KEY.findall(text)]
             self._delete(bucket, keys)
-            deleted = "" if "<Quiet>true" in text else _deleted(keys)
-            return _xml(f"<DeleteResult {_NAMESPACE}>{deleted}</DeleteResult>")
+            return xml("DeleteResult", "" if "<Quiet>true" in text else deleted(keys))
         if request.method == "GET" and "list-type=2" in query:
             with self._lock:
                 page = bucket.pages.get(query)
                 if page is None:
-                    page = bucket.pages[query] = _page(bucket, query)
+                    page = bucket.pages[query] = listing(bucket.objects, query)
             return page
         if request.method == "GET" and query.startswith("location"):
-            return _xml(f"<LocationConstraint {_NAMESPACE}/>")
+            return xml("LocationConstraint")
         if request.method == "HEAD":
-            return response(200, {**_COMMON, "x-amz-bucket-region": "us-east-1"})
+            return response(200, {**COMMON_HEADERS, "x-amz-bucket-region": "us-east-1"})
         if request.method == "PUT":
-            return response(200, _COMMON)
-        return _error(501, "NotImplemented", request)
+            return response(200, COMMON_HEADERS)
+        return error(501, "NotImplemented", request)
 
     def _get(self, bucket: _Bucket, key: str, request: Request) -> Response:
         found = bucket.objects.get(key)
         if found is None:
-            return _error(404, "NoSuchKey", request)
+            return error(404, "NoSuchKey", request)
         headers = request.headers
         if headers.get("if-match", found.etag) not in ("*", found.etag):
-            return _error(412, "PreconditionFailed", request)
+            return error(412, "PreconditionFailed", request)
         if headers.get("if-none-match") in ("*", found.etag):
             return response(304, {"ETag": found.etag})
         with_checksum = "x-amz-checksum-mode" in headers
@@ -166,44 +162,44 @@ class Objects:
         with self._lock:
             old = bucket.objects.get(key)
             if "if-none-match" in headers and old is not None:
-                return _error(412, "PreconditionFailed", request)
+                return error(412, "PreconditionFailed", request)
             if "if-match" in headers:
                 if old is None:
-                    return _error(404, "NoSuchKey", request)
+                    return error(404, "NoSuchKey", request)
                 if headers["if-match"] != old.etag:
-                    return _error(412, "PreconditionFailed", request)
+                    return error(412, "PreconditionFailed", request)
             bucket.objects[key] = new
             bucket.pages.clear()
         stated = {_CRC32: checksum} if checksum else {}
         if request.method == "POST":
-            return _xml(
-                f"<CompleteMultipartUploadResult {_NAMESPACE}><Key>{escape(key)}</Key>"
-                f"<ETag>{escape(new.etag)}</ETag></CompleteMultipartUploadResult>"
+            return xml(
+                "CompleteMultipartUploadResult",
+                f"<Key>{escape(key)}</Key><ETag>{escape(new.etag)}</ETag>",
             )
-        return response(200, {**_COMMON, "ETag": new.etag, **stated})
+        return response(200, {**COMMON_HEADERS, "ETag": new.etag, **stated})
 
     def _put_part(self, request: Request) -> Response:
         query = dict(parse_qsl(request.query))
         parts = self._uploads.get(query["uploadId"])
         if parts is None:
-            return _error(404, "NoSuchUpload", request)
+            return error(404, "NoSuchUpload", request)
         body, checksum = _decoded(request)
         parts[int(query["partNumber"])] = body
         stated = {_CRC32: checksum} if checksum else {}
-        return response(200, {**_COMMON, "ETag": self._etag(), **stated})
+        return response(200, {**COMMON_HEADERS, "ETag": self._etag(), **stated})
 
     def _multipart(self, bucket: _Bucket, key: str, request: Request) -> Response:
         query = dict(parse_qsl(request.query, keep_blank_values=True))
         if "uploads" in query:
             name = f"upload-{next(self._numbers)}"
             self._uploads[name] = {}
-            return _xml(
-                f"<InitiateMultipartUploadResult {_NAMESPACE}><Key>{escape(key)}</Key>"
-                f"<UploadId>{name}</UploadId></InitiateMultipartUploadResult>"
+            return xml(
+                "InitiateMultipartUploadResult",
+                f"<Key>{escape(key)}</Key><UploadId>{name}</UploadId>",
             )
         parts = self._uploads.pop(query.get("uploadId", ""), None)
         if parts is None:
-            return _error(404, "NoSuchUpload", request)
+            return error(404, "NoSuchUpload", request)
         numbers = map(int, _PART.findall(str(request.body, "utf-8")))
         body = tuple(piece for number in numbers for piece in parts[number])
         return self._store(bucket, key, body, "", request)
@@ -227,7 +223,7 @@ def _range(found: _Object, text: str, request: Request) -> Response:
     else:
         start, end = max(0, size - int(last or 0)), size
     if start >= end:
-        return _error(416, "InvalidRange", request, {"Content-Range": f"bytes */{size}"})
+        return error(416, "InvalidRange", request, {"Content-Range": f"bytes */{size}"})
     headers = found.headers(with_checksum=False)
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     return response(206, headers, _cut(found.body, start, end))
@@ -250,58 +246,3 @@ def _decoded(request: Request) -> tuple[Pieces, str]:
         pieces, trailers = aws_chunked(request.body)
         return pieces, trailers.get(_CRC32, "")
     return (request.body,), request.headers.get(_CRC32, "")
-
-
-def _page(bucket: _Bucket, text: str) -> Response:
-    """A page of a listing (ListObjectsV2)."""
-    query = dict(parse_qsl(text, keep_blank_values=True))
-    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    after = query.get("continuation-token", query.get("start-after", ""))
-    limit = min(_PAGE_KEYS, int(query.get("max-keys", _PAGE_KEYS)))
-    written = quote if query.get("encoding-type") == "url" else escape
-    entries: list[str] = []
-    last = more = ""
-    for key in sorted(key for key in bucket.objects if key.startswith(prefix) and key > after):
-        cut = key.find(delimiter, len(prefix)) if delimiter else -1
-        name = key if cut < 0 else key[: cut + len(delimiter)]
-        if name in (last, after):
-            continue
-        if len(entries) == limit:
-            more = last
-            break
-        last = name
-        if cut >= 0:
-            entries.append(f"<CommonPrefixes><Prefix>{written(name)}</Prefix></CommonPrefixes>")
-            continue
-        one = bucket.objects[key]
-        entries.append(
-            f"<Contents><Key>{written(key)}</Key><LastModified>{one.modified:%Y-%m-%dT%H:%M:%S}.000Z"
-            f"</LastModified><ETag>{escape(one.etag)}</ETag><Size>{one.size}</Size>"
-            "<StorageClass>STANDARD</StorageClass></Contents>"
-        )
-    token = f"<NextContinuationToken>{escape(more)}</NextContinuationToken>" if more else ""
-    encoding = "<EncodingType>url</EncodingType>" if written is quote else ""
-    return _xml(
-        f"<ListBucketResult {_NAMESPACE}><Name>bucket</Name><Prefix>{written(prefix)}</Prefix>"
-        f"<KeyCount>{len(entries)}</KeyCount><MaxKeys>{limit}</MaxKeys>{encoding}"
-        f"<IsTruncated>{'true' if more else 'false'}</IsTruncated>{token}"
-        f"{''.join(entries)}</ListBucketResult>"
-    )
-
-
-def _deleted(keys: Iterable[str]) -> str:
-    return "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
-
-
-def _xml(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode()
-    return response(status, {**_XML, **(headers or {})}, (memoryview(body),))
-
-
-def _error(
-    status: int, code: str, request: Request, headers: dict[str, str] | None = None
-) -> Response:
-    if request.method == "HEAD":
-        return response(status, {**_XML, **(headers or {})})
-    text = f"<Error><Code>{code}</Code><Message>{code}</Message><RequestId>0</RequestId></Error>"
-    return _xml(text, status, headers)

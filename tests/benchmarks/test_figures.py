@@ -102,12 +102,12 @@ def test_goals_are_of_what_there_is() -> None:
 
 def test_a_table_has_a_line_for_each_candidate() -> None:
     one = comparison(this=figures(1), fsspec=figures(2))
-    one.left_out[OBSTORE] = "it is tired"
+    one.left_out[OBSTORE] = "no server"
     lines = tables.block(one).splitlines()
     assert lines[0] == "get-whole, operations"
     assert [line.split()[0] for line in lines[1:]] == ["fsspec-store", "zarr", "obstore"]
     assert "2.00x (2.00-2.00)" in lines[2]
-    assert lines[3].endswith("left out: it is tired")
+    assert lines[3].endswith("left out: no server")
     assert max(map(len, lines)) <= 125
 
 

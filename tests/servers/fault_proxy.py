@@ -467,5 +467,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     # An error here means that the connection has ended already.
     with suppress(OSError):
         connection = writer.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        # With TLS there is none any more when the client has reset the connection.
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     writer.transport.abort()
