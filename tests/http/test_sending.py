@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fsspec_store._http.body_memory import body_memory
+from fsspec_store._http.body_memory import MemoryInUseError, body_memory
 from fsspec_store._http.limiter import limiter_for
 from fsspec_store._http.retrier import Budget, NoPermitError, Retrier, Slot
 from fsspec_store._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision, RetryPolicy
@@ -297,6 +297,34 @@ async def test_a_value_that_grows_waits_without_its_memory(service: str) -> None
         body_memory.release(held)
         await sending
         assert body_memory.reserved == 3 * MIB
+    assert body_memory.reserved == 0
+
+
+async def test_a_hedge_without_memory_leaves_its_read_what_it_reserves(service: str) -> None:
+    retrier = Retrier(service, RetryPolicy(5, 1), classify, Stats(), memory_bytes=2 * MIB)
+    held = await body_memory.acquire(2 * MIB, 2 * MIB)
+    attempts = 0
+
+    async def attempt() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 1:
+            return
+        with pytest.raises(MemoryInUseError):
+            # By the hedge.
+            slot.reserve(2 * MIB)
+        body_memory.release(held)
+        slot.reserve(2 * MIB)
+        raise Transient
+
+    with Slot(retrier) as slot:
+        await asyncio.wait_for(slot.send(attempt), 10)
+        assert attempts == 2
+        assert body_memory.reserved == 2 * MIB
+    assert body_memory.reserved == 0
+    with pytest.raises(MemoryInUseError):
+        # By a hedge that is cancelled after the end of the read.
+        slot.reserve(2 * MIB)
     assert body_memory.reserved == 0
 
 

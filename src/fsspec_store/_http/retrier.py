@@ -158,12 +158,15 @@ class Slot:
         held = 0 if self._memory is None else self._memory.size
         if size <= held or size < _MIN_RESERVED_BYTES:
             return
-        assert self._permit is not None
+        if self._permit is None:
+            # The read has ended: this is a hedge that is being cancelled.
+            raise MemoryInUseError
         self._release_memory()
         bound, loop = self._retrier.memory_bytes, self._permit.loop
         self._memory = body_memory.try_acquire(size, bound, loop)
+        # A hedge may have failed to reserve memory before.
+        self._needed = 0 if self._memory is not None else size
         if self._memory is None:
-            self._needed = size
             raise MemoryInUseError
 
     def _release_memory(self) -> None:
