@@ -326,6 +326,34 @@ async def test_a_value_that_grows_waits_without_its_memory(service: str) -> None
     assert body_memory.reserved == 0
 
 
+async def test_a_hedge_without_memory_leaves_its_read_what_it_reserves(service: str) -> None:
+    retrier = Retrier(service, RetryPolicy(5, 1), classify, Stats(), memory_bytes=2 * MIB)
+    held = await body_memory.acquire(2 * MIB, 2 * MIB)
+    attempts = 0
+
+    async def attempt() -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 1:
+            return
+        with pytest.raises(MemoryInUseError):
+            # By the hedge.
+            slot.reserve(2 * MIB)
+        body_memory.release(held)
+        slot.reserve(2 * MIB)
+        raise Transient
+
+    with Slot(retrier) as slot:
+        await asyncio.wait_for(slot.send(attempt), 10)
+        assert attempts == 2
+        assert body_memory.reserved == 2 * MIB
+    assert body_memory.reserved == 0
+    with pytest.raises(MemoryInUseError):
+        # By a hedge that is cancelled after the end of the read.
+        slot.reserve(2 * MIB)
+    assert body_memory.reserved == 0
+
+
 async def test_concurrent_requests_share_a_budget(make_retrier: Callable[..., tuple]) -> None:
     retrier, stats = make_retrier(retries=2)
     budget = Budget()

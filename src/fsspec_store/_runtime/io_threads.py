@@ -6,23 +6,19 @@ Does not know what a body is. A forked child, which has no threads, starts its o
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import threading
-from typing import TYPE_CHECKING
+from collections import deque
 
 from .forks import free_in_child, in_child
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["default_count", "next_loop"]
 
 _MAX_DEFAULT = 8
 
 _lock = free_in_child(threading.Lock())
-#: The loops of the threads in turn, by their number.
-_groups: dict[int, Iterator[asyncio.AbstractEventLoop]] = {}
+#: The loops of the threads that run, by the number of threads; the last used one is the first.
+_groups: dict[int, deque[asyncio.AbstractEventLoop]] = {}
 
 
 def default_count() -> int:
@@ -32,18 +28,26 @@ def default_count() -> int:
 
 
 def next_loop(count: int) -> asyncio.AbstractEventLoop:
-    """Return the loop of one of ``count`` threads, each in turn. They are shared by the process."""
+    """Return the loop of one of ``count`` threads, each in turn. They are shared by the process.
+
+    Raises ``RuntimeError`` if the thread does not run yet, and the system starts no more threads.
+    """
     with _lock:
-        loops = _groups.get(count)
-        if loops is None:
-            loops = _groups[count] = itertools.cycle([_start() for _ in range(count)])
-        return next(loops)
+        loops = _groups.setdefault(count, deque())
+        if len(loops) < count:
+            loops.append(_start())
+        loops.rotate()
+        return loops[0]
 
 
 def _start() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="fsspec-store-io", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        loop.close()
+        raise
     return loop
 
 

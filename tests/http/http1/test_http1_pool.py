@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import uvloop
 from servers.certificates import Certificate, make_certificate
@@ -183,6 +185,27 @@ async def test_a_failed_request_closes_its_connection() -> None:
         assert len(server.peers) == 2
 
 
+async def test_a_body_that_breaks_off_is_freed_without_the_garbage_collector() -> None:
+    size = len(LONG_BODY)
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(response(LONG_BODY).replace(b" 200 ", b" 206 ")[:-1])
+
+    async with serving(script) as (pool, origin, _):
+        memory, is_freed = np.empty(size, dtype=np.uint8), asyncio.Event()
+        # A thread that refers to the memory may end later than the request.
+        weakref.finalize(memory, asyncio.get_running_loop().call_soon_threadsafe, is_freed.set)
+        gc.disable()
+        try:
+            with pytest.raises(ConnectionResetError):
+                await pool.request(origin, REQUEST, None, Expected(into=memory.data))
+            del memory
+            await asyncio.wait_for(is_freed.wait(), 10)
+        finally:
+            gc.enable()
+
+
 async def test_an_unexpected_response_is_not_returned() -> None:
     async def script(peer: Peer) -> None:
         number = len(server.peers)
@@ -235,6 +258,38 @@ async def test_a_stream_closed_during_a_read_closes_its_connection() -> None:
         with pytest.raises(ConnectionResetError):
             await reading
         assert len(server.peers) == 2
+
+
+async def test_a_stream_of_a_pool_that_was_closed_is_not_read(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    memory = memoryview(bytearray(len(LONG_BODY)))
+    async with serving(threads=1) as (pool, origin, server):
+        stream = (await ask_long(pool, origin)).stream
+        pool.close_now()
+        with pytest.raises(ConnectionResetError):
+            await stream.read_into(memory)
+        # The thread has nothing to report.
+        pool = Pool(timeout=20.0, connect_timeout=5.0, threads=1)
+        await (await ask_long(pool, origin)).stream.read_into(memory)
+        await pool.aclose()
+        assert len(server.peers) == 2
+    assert caplog.records == []
+
+
+async def test_a_read_fails_if_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    # No other test has threads in this number.
+    async with serving(threads=7) as (pool, origin, server):
+        stream = (await ask_long(pool, origin)).stream
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            with pytest.raises(ConnectionResetError) as caught:
+                await stream.read_into(memoryview(bytearray(len(LONG_BODY))))
+        assert isinstance(caught.value.__cause__, RuntimeError)
+        await server.done()
 
 
 # -- Connecting --------------------------------------------------------------------------------

@@ -187,3 +187,66 @@ async def test_many_bodies_at_once_in_two_threads() -> None:
     for both in pairs:
         for sock in both:
             sock.close()
+
+
+@pytest.mark.parametrize("error", [MemoryError(), KeyError()], ids=repr)
+async def test_an_error_in_the_thread_ends_the_transfer(
+    pair: tuple[socket.socket, socket.socket], error: Exception
+) -> None:
+    ours, peers = pair
+    peers.sendall(b"x" * 1000)
+    ended, calls = Ended(), list[int]()
+
+    def add(piece: memoryview) -> None:
+        calls.append(len(piece))
+        raise error
+
+    Receiving(PlainChannel(ours), 2, ended, memoryview(bytearray(2000)), add).start()
+    await ended.wait()
+    assert ended.error is error
+    assert calls == [1000]
+
+
+async def test_a_transfer_can_be_cancelled_within_its_step(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peers = pair
+    ended = Ended()
+    # As by the garbage collector, which runs in any thread.
+    transfer = Receiving(
+        PlainChannel(ours), 2, ended, memoryview(bytearray(2000)), lambda _: transfer.cancel()
+    )
+    transfer.start()
+    peers.sendall(b"x" * 1000)
+    assert await asyncio.to_thread(peers.recv, 1) == b""
+    assert not ended.is_set()
+
+
+class FastChannel(PlainChannel):
+    """Always has received one byte."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.receive = lambda *_: 1
+
+
+async def test_a_transfer_that_never_waits_leaves_its_thread_to_others(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peers = pair
+    peers.sendall(b"x")
+    endless, has_begun = Ended(), threading.Event()
+    fast = Receiving(
+        FastChannel(ours), 1, endless, memoryview(bytearray(2**30)), lambda _: has_begun.set()
+    )
+    fast.start()
+    await asyncio.to_thread(has_begun.wait)
+    others, their_peers = socket.socketpair()
+    with others, their_peers:
+        others.setblocking(False)
+        their_peers.sendall(b"y" * 1000)
+        ended = Ended()
+        Receiving(PlainChannel(others), 1, ended, memoryview(bytearray(1000))).start()
+        await ended.wait()
+    assert not endless.is_set()
+    fast.cancel()

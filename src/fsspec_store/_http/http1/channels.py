@@ -154,15 +154,15 @@ class TLSChannel:
                         return filled
             except ssl.SSLWantReadError:
                 pass
+            if self._outgoing.pending:
+                # A message of TLS itself, such as the start of a renegotiation.
+                self._flush()
             if filled or self._is_at_end:
                 return filled
             count = self.sock.recv_into(_scratch.memory)
             if not count:
                 return 0
             incoming.write(_scratch.memory[:count])
-            if self._outgoing.pending:
-                # A response of TLS itself, such as a change of keys.
-                self._flush()
 
     def send(self, data: bytes | memoryview) -> int:
         if self._unsent:

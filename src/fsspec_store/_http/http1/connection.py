@@ -261,10 +261,13 @@ class Connection:
 
         def end(error: Exception | None) -> None:
             nonlocal is_open
-            # The server may have sent a response before it closed the connection.
             is_open = error is None
-            transport.resume_reading()
-            transport.read()
+            if error is None or isinstance(error, OSError):
+                # The server may have sent a response before it closed the connection.
+                transport.resume_reading()
+                transport.read()
+            else:
+                transport.abort(error)
             self._wake_writer()
 
         sending = Sending(transport.channel, self._threads, end, pieces)

@@ -66,6 +66,7 @@ class SocketTransport:
             return
         if self._backlog or self.channel.has_output:
             self._backlog.append(memoryview(data))
+            self._loop.add_writer(self._fd, self._write_on)
             return
         try:
             sent = self.channel.send(data)
@@ -104,9 +105,16 @@ class SocketTransport:
 
     def transfer(self, transfer: Transfer) -> None:
         """Start a transfer by another thread, which has the socket until `resume_reading`."""
+        if self._closed:
+            return
         self.pause_reading()
-        self.transferring = transfer
-        transfer.start()
+        try:
+            transfer.start()
+        except RuntimeError as error:
+            # The system starts no more threads.
+            self.abort(error)
+        else:
+            self.transferring = transfer
 
     def close_without_loop(self) -> None:
         """Close the socket, without a callback."""
@@ -130,7 +138,7 @@ class SocketTransport:
                 count = channel.receive(callbacks.get_buffer())
             except BlockingIOError:
                 return
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 self.abort(error)
                 return
             if not count:

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from ..._runtime.forks import free_in_child
 from ..._runtime.io_threads import next_loop
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ __all__ = ["Receiving", "Sending", "Transfer"]
 
 #: Maximum size of one step: its checksum is computed while it is in the CPU's cache.
 _STEP_BYTES = 256 * 2**10
+#: Number of steps after which other transfers of the thread have their turn.
+_STEPS = 16
 
 
 class Transfer(ABC):
@@ -53,8 +56,8 @@ class Transfer(ABC):
         self._threads = threads
         self._on_end = on_end
         self._fd = channel.sock.fileno()
-        # Held during each step.
-        self._lock = threading.Lock()
+        # Held during each step. Reentrant: the garbage collector may cancel a transfer in its step.
+        self._lock = free_in_child(threading.RLock())
 
     def start(self) -> None:
         """Start the transfer, or continue a `Sending` that was interrupted."""
@@ -79,7 +82,10 @@ class Transfer(ABC):
             self._continue()
 
     def _continue(self) -> None:
-        while True:
+        steps = 0
+        # The selector reports the socket again, but not bytes that the channel has received.
+        while steps < _STEPS or self._channel.has_input:
+            steps += 1
             with self._lock:
                 if self._is_cancelled:
                     return
@@ -89,13 +95,16 @@ class Transfer(ABC):
                         continue
                 except BlockingIOError:
                     return
-                except (OSError, EOFError) as raised:
+                except Exception as raised:
+                    # Otherwise the request would wait until its timeout.
                     error = raised
                 self._unregister()
                 self._has_ended = True
             # The caller's loop may be closed. Then it has closed its connections.
             with suppress(RuntimeError):
                 self._caller.call_soon_threadsafe(self._end, error)
+            # It refers to this frame, and so to the memory: a reference cycle.
+            del error
             return
 
     def _end(self, error: Exception | None) -> None:
