@@ -79,13 +79,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--server", choices=SERVERS, default="seaweedfs", help="default: %(default)s")
-    add("--plain", action="store_true", help="HTTP, and not HTTPS, which the emulators lack")
+    add("--plain", action="store_true", help="plain HTTP; azurite and fake-gcs have nothing else")
     add(
         "--latency",
         type=_latencies,
         default=(0.0,),
         metavar="MS,...",
-        help="milliseconds added to each answer; 0 is without the proxy that adds them (default)",
+        help="milliseconds added to each response; 0 is without the proxy that adds them (default)",
     )
     add("--rounds", type=_positive(int), help="default: 5, or 3 with --quick")
     add(
