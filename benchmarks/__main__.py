@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--server", choices=SERVERS, default="seaweedfs", help="default: %(default)s")
-    add("--plain", action="store_true", help="HTTP, and not HTTPS, which the emulators lack")
+    add("--plain", action="store_true", help="plain HTTP; azurite and fake-gcs have nothing else")
     add(
         "--latency",
         type=_latencies,

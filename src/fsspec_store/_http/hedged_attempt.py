@@ -25,7 +25,7 @@ __all__ = ["HedgedAttempt"]
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("fsspec_store.hedging")
 
 
 class HedgedAttempt(Generic[T]):

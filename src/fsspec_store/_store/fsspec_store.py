@@ -92,7 +92,7 @@ class FsspecStore(BackendStore):
         Bound in bytes of the memory of values that the process is receiving, ``>= 1``: a read of
         this store waits if it would exceed it, and a value that is larger is received alone. 512
         MiB, or an eighth of the machine's memory if that is less, when left out. Values that reads
-        have returned do not count. For S3, Google Cloud Storage, Azure and web servers.
+        have returned do not count. For S3, Google Cloud Storage, Azure, web servers and WebDAV.
     hedge : bool or float, default False
         Request a read again on another connection when it takes longer than 95 % of the recent
         reads of its kind and size, and use the first response: up to 5 % more reads with ``True``,
