@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import zarr
-from servers.scripted import Certificate, make_certificate
+from servers.certificates import Certificate, make_certificate
 
 from fsspec_store import FsspecStore
 from fsspec_store.zarr import open_store
@@ -168,7 +168,7 @@ def options(port: int, certificate: Certificate | None) -> dict[str, Any]:
     """Storage options for the server."""
     client: dict[str, Any] = {"region_name": "us-east-1"}
     if certificate:
-        client["verify"] = certificate.file
+        client["verify"] = str(certificate.ca)
     return {
         "key": "key",
         "secret": "secret",
