@@ -168,7 +168,7 @@ def options(port: int, certificate: Certificate | None) -> dict[str, Any]:
     """Storage options for the server."""
     client: dict[str, Any] = {"region_name": "us-east-1"}
     if certificate:
-        client["verify"] = certificate.file
+        client["verify"] = str(certificate.ca)
     return {
         "key": "key",
         "secret": "secret",

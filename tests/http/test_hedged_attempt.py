@@ -33,7 +33,7 @@ def classify(error: Exception) -> RetryDecision | None:
 
 
 class Requests:
-    """An attempt whose calls end when the test says so."""
+    """An attempt whose calls end when the test sets their responses."""
 
     def __init__(self) -> None:
         self.sent: list[asyncio.Future[Any]] = []

@@ -80,7 +80,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Late:
-    """The server's answer, held back by a number of seconds."""
+    """The server's response is sent this number of seconds later."""
 
     seconds: float
 
