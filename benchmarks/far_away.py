@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import zarr
-from servers.scripted import Certificate, make_certificate
+from servers.certificates import Certificate, make_certificate
 
 from fsspec_store import FsspecStore
 from fsspec_store.zarr import open_store

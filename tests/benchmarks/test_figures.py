@@ -108,7 +108,7 @@ def test_a_table_has_a_line_for_each_candidate() -> None:
     assert [line.split()[0] for line in lines[1:]] == ["fsspec-store", "zarr", "obstore"]
     assert "2.00x (2.00-2.00)" in lines[2]
     assert lines[3].endswith("left out: no server")
-    assert max(map(len, lines)) <= 125
+    assert max(map(len, lines)) <= 131
 
 
 async def test_work_runs_concurrently_and_as_often_as_configured() -> None:
