@@ -163,7 +163,7 @@ async def test_work_in_python_leaves_less_of_the_gil_than_waiting() -> None:
     async def compute() -> None:
         await asyncio.to_thread(sum, iter(range(3_000_000)))
 
-    assert await gil_left(lambda: asyncio.sleep(0.1)) > await gil_left(compute) > 0
+    assert await gil_left(lambda: asyncio.sleep(0.1), 0.1) > await gil_left(compute, 0.1) > 0
 
 
 def test_answers_are_compared_as_plain_objects() -> None:
