@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 #: The thread counts alone several times, because other processes disturb it.
 _ALONE_ROUNDS = 3
-_ALONE_SECONDS = 0.04
 
 
-async def gil_left(work: Callable[[], Awaitable[object]]) -> float:
+async def gil_left(work: Callable[[], Awaitable[object]], alone_seconds: float) -> float:
     """The share of the GIL that the work leaves: 1 is all of it."""
     with on_all_cores():
         alone = [
-            await _count_during(lambda: asyncio.sleep(_ALONE_SECONDS)) for _ in range(_ALONE_ROUNDS)
+            await _count_during(lambda: asyncio.sleep(alone_seconds / _ALONE_ROUNDS))
+            for _ in range(_ALONE_ROUNDS)
         ]
         return min(1.0, await _count_during(work) / max(alone))
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from benchmarks.goals import Outcome
     from benchmarks.results import Comparison, Figures
 
-_COLUMNS = "{:33}{:>10}{:>20}{:>21}{:>9}{:>8}{:>6}{:>9}{:>9}"
-_WIDTH = 125
+_COLUMNS = "{:33}{:>10}{:>20}{:>25}{:>9}{:>8}{:>6}{:>11}{:>9}"
+_WIDTH = 131
 
 
 def heading(latency_ms: float) -> str:

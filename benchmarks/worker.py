@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 #: Timeout of a request in seconds, longer than every operation takes.
 _SECONDS = 600.0
 
-#: Least time in which the GIL is observed, where an operation can be repeated.
-_COUNTED_SECONDS = 0.1
-
 Reply = TypeVar("Reply")
 
 
@@ -187,7 +184,8 @@ class _Candidate:
                 work = partial(self._drive, request, operation, subject)
                 return await measured(work, clock, from_little=request.from_little)
             case LeaveGIL():
-                return await gil_left(partial(self._drive_on, request.run, operation, subject))
+                work = partial(self._drive_on, request.run, operation, subject)
+                return await gil_left(work, request.run.seconds)
 
     async def _drive(self, run: Run, operation: Operation, subject: Subject) -> int:
         call = partial(self._call, operation, subject)
@@ -195,7 +193,7 @@ class _Candidate:
 
     async def _drive_on(self, run: Run, operation: Operation, subject: Subject) -> None:
         """Rounds for long enough to count beside them; one where it changes what it finds."""
-        until = time.perf_counter() + _COUNTED_SECONDS
+        until = time.perf_counter() + run.seconds
         while True:
             await self._drive(run, operation, subject)
             if operation.effect or time.perf_counter() > until:
