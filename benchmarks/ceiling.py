@@ -114,7 +114,7 @@ def _steps() -> dict[str, Callable[[], object]]:
 def _repeated(step: Callable[[], object], seconds: float) -> tuple[float, float, int]:
     step()
     count, cpu, began = 0, time.process_time(), time.perf_counter()
-    while time.perf_counter() - began < seconds:
+    while not count or time.perf_counter() - began < seconds:
         step()
         count += 1
     return time.perf_counter() - began, time.process_time() - cpu, count
@@ -160,7 +160,7 @@ def _read(place: Place, threads: int, seconds: float) -> tuple[float, float, int
 
     def keep_reading(connection: _Connection) -> None:
         count = 0
-        while time.perf_counter() < until:
+        while not count or time.perf_counter() < until:
             connection.send(f"GET {target} HTTP/1.1\r\n\r\n")
             count += 1
         counts.append(count)
