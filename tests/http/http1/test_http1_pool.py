@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -13,6 +14,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 from typing import Any
 
 import numpy as np
@@ -438,6 +440,42 @@ async def test_later_connections_resume_the_tls_session_if_the_server_offers_it(
         await asyncio.gather(*(get(pool, origin) for _ in range(4)))
         ends = [peer.writer.get_extra_info("ssl_object") for peer in server.peers]
         assert [end.session_reused for end in ends] == [False] + [tickets > 0] * 3
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+async def test_a_server_that_negotiates_tls_1_2_again_before_its_response(
+    certificate: Certificate,
+) -> None:
+    command = ["s_server", "-accept", f"{LOOPBACK}:0", "-cert", str(certificate.file)]
+    server = await asyncio.create_subprocess_exec(
+        "openssl", *command, "-tls1_2", "-msg", stdin=PIPE, stdout=PIPE, stderr=STDOUT
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+
+    async def line(containing: bytes) -> bytes:
+        assert server.stdout is not None
+        while containing not in (found := await server.stdout.readline()):
+            assert found
+        return found
+
+    pool = Pool(timeout=20.0, connect_timeout=5.0)
+    try:
+        port = int((await line(b"ACCEPT")).rpartition(b":")[2])
+        origin = Origin(LOOPBACK, port, certificate.client_context())
+        asking = asyncio.create_task(get(pool, origin))
+        await line(b"host: test")
+        # A command of openssl.
+        server.stdin.write(b"r\n")
+        await asyncio.wait_for(line(b"ClientHello"), 10)
+        server.stdin.write(response(b"ok"))
+        server.stdin.write_eof()
+        await asking
+    finally:
+        await pool.aclose()
+        if server.returncode is None:
+            server.kill()
+        await server.communicate()
 
 
 async def test_an_invalid_certificate(certificate: Certificate, tmp_path: Path) -> None:
