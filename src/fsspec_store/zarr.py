@@ -260,10 +260,8 @@ def _review(stats: Stats) -> None:
 def _log_hint() -> None:
     """Log the hint, once per process."""
     logger.info(
-        "requests take more than %.0f ms (store.stats.mean_response_seconds), and zarr has at most "
-        "%d in flight: if the service is far away, zarr.config.set({'async.concurrency': 128}) is "
-        "faster",
-        1000 * _FAR_SECONDS,
+        "the service is far away (store.stats.mean_response_seconds), and zarr has at most %d "
+        "requests in flight: zarr.config.set({'async.concurrency': 128}) is faster",
         _DEFAULT_CONCURRENCY,
     )
 

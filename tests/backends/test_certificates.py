@@ -150,6 +150,13 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(
     await check_refused(make_store, tls, authority.ca, "unable to get local issuer certificate")
 
 
+async def test_a_missing_file_of_an_authority_is_not_retried(tmp_path: Path) -> None:
+    async with on_s3(f"https://{LOOPBACK}:1", tmp_path / "missing.pem") as store:
+        with pytest.raises(BackendError, match="No such file or directory"):
+            await store.get("a")
+        assert store.stats.retries == 0
+
+
 @pytest.mark.parametrize("make_store", PLACES[:3], ids=lambda make: make.__name__)
 async def test_an_old_version_of_tls_is_refused(
     make_store: MakeStore, authority: Authority

@@ -114,6 +114,8 @@ _PERMANENT_ERRORS: tuple[type[Exception], ...] = (
     aiohttp.ClientSSLError,
     aiohttp.InvalidURL,
     BodyTooLongError,
+    # Within an `HTTPClientError`: the file of ``verify`` is missing.
+    FileNotFoundError,
 )
 #: Maximum size of an XML document in bytes. Each is parsed as a whole, by botocore on the event
 #: loop. A page of 1,000 keys of 1,024 characters, each of them quoted, has 4 MiB.

@@ -98,7 +98,7 @@ class SocketTransport:
             self._loop.call_soon(self.read)
 
     def abort(self, error: Exception | None = None) -> None:
-        """Close the socket. The connection is told in the next round of the loop."""
+        """Close the socket. The loop calls `Callbacks.connection_lost` in its next round."""
         if not self._closed:
             self.close_without_loop()
             self._loop.call_soon(self._callbacks.connection_lost, error)
