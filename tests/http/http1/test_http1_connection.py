@@ -852,6 +852,33 @@ async def test_a_response_before_the_request_is_sent(size: int) -> None:
         done.set()
 
 
+class UnsentChannel(PlainChannel):
+    """Has accepted bytes that are not sent, such as a message of TLS itself."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.has_output = True
+        self.send = self._send
+
+    def _send(self, data: bytes | memoryview) -> int:
+        self.has_output = False
+        return self.sock.send(data)
+
+
+async def test_a_request_on_a_connection_with_unsent_bytes_is_sent() -> None:
+    loop = asyncio.get_running_loop()
+    ours, peers = socket.socketpair()
+    ours.setblocking(False)
+    peers.setblocking(False)
+    connection = Connection(loop, UnsentChannel(ours), PATIENT, threads=2)
+    with peers:
+        asking = asyncio.create_task(ask(connection))
+        assert await asyncio.wait_for(loop.sock_recv(peers, 1000), 10) == REQUEST
+        await loop.sock_sendall(peers, response(b"ok"))
+        assert body_of(await asking) == b"ok"
+        connection.abort()
+
+
 # -- Streams -----------------------------------------------------------------------------------
 
 
