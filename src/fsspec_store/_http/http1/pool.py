@@ -71,8 +71,10 @@ class Pool:
         #: With the time at which each was released, oldest first.
         self._idle: dict[Origin, list[tuple[float, Connection]]] = {}
         self._all: set[Connection] = set()
-        #: The last channel to each origin, for its TLS session.
-        self._channels: dict[Origin, TLSChannel] = {}
+        #: Of the last connection to each origin with a response.
+        self._sessions: dict[Origin, ssl.SSLSession | None] = {}
+        #: Of connections without a response. Their session is read when no thread uses them.
+        self._channels: dict[Connection, TLSChannel] = {}
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -108,6 +110,8 @@ class Pool:
         except BaseException:
             self.drop(connection)
             raise
+        if connection in self._channels:
+            self._sessions[origin] = self._channels.pop(connection).session
         if response.body is None:
             large = LargeBody(Stream(self, origin, connection), connection.unread)
             return Response(response.status, response.headers, large)
@@ -130,6 +134,7 @@ class Pool:
         """Close a connection and forget it."""
         connection.abort()
         self._all.discard(connection)
+        self._channels.pop(connection, None)
 
     async def aclose(self) -> None:
         """Close all connections, and wait until they are closed."""
@@ -156,6 +161,7 @@ class Pool:
             self._sweeper.cancel()
             self._sweeper = None
         self._idle.clear()
+        self._channels.clear()
         connections, self._all = self._all, set()
         return connections
 
@@ -191,6 +197,8 @@ class Pool:
             self._check_open()
         connection = Connection(self._loop, channel, self._timeout, self._threads)
         self._all.add(connection)
+        if isinstance(channel, TLSChannel):
+            self._channels[connection] = channel
         return connection
 
     async def _open_channel(self, origin: Origin, sock: socket.socket) -> Channel:
@@ -198,11 +206,8 @@ class Pool:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         if origin.tls is None:
             return PlainChannel(sock)
-        earlier = self._channels.get(origin)
-        session = None if earlier is None else earlier.session
-        channel = TLSChannel(sock, origin.tls, origin.host, session)
+        channel = TLSChannel(sock, origin.tls, origin.host, self._sessions.get(origin))
         await channel.handshake(self._loop)
-        self._channels[origin] = channel
         return channel
 
     async def _addresses(self, origin: Origin) -> Sequence[AddrInfoType]:
