@@ -85,7 +85,7 @@ class ZarrStore(FsspecStore, ZarrBase):  # type: ignore[misc]
         reads with ``True``, or this share of them, ``0 <= hedge <= 1``.
     io_threads : int, optional
         Number of threads that transfer values of 256 KiB and more, ``>= 1``; one for each core, and
-        2 to 8, when left out.
+        at most 8, when left out.
     """
 
     def __init__(

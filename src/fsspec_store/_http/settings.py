@@ -75,7 +75,7 @@ class Settings:
         ``0 <= hedge <= 1``.
     io_threads : int, optional
         Number of threads that transfer large bodies of the native transport, ``>= 1``; one for each
-        core, and 2 to 8, when left out.
+        core, and at most 8, when left out.
 
     Raises
     ------

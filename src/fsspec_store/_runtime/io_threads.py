@@ -22,9 +22,9 @@ _groups: dict[int, deque[asyncio.AbstractEventLoop]] = {}
 
 
 def default_count() -> int:
-    """One thread for each core that this process may use, and at least two."""
+    """One thread for each core that this process may use, and at most eight."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(max(cores or 1, 2), _MAX_DEFAULT)
+    return min(cores or 1, _MAX_DEFAULT)
 
 
 def next_loop(count: int) -> asyncio.AbstractEventLoop:

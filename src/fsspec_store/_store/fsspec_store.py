@@ -101,7 +101,7 @@ class FsspecStore(BackendStore):
         Azure, web servers and WebDAV; without effect on other filesystems.
     io_threads : int, optional
         Number of threads that transfer values of 256 KiB and more while the event loop does other
-        work, ``>= 1``; one for each core, and 2 to 8, when left out. Stores with the same number
+        work, ``>= 1``; one for each core, and at most 8, when left out. Stores with the same number
         share them. For S3, Google Cloud Storage and Azure.
 
     Raises
