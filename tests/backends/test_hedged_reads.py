@@ -22,16 +22,16 @@ DATA = bytes(range(256))
 RANGE = RangeByteRequest(10, 20)
 
 
-async def _size(store: FsspecStore) -> bytes:
-    return b"%d" % await store.getsize("key")
+async def _size(store: FsspecStore, key: str = "key") -> bytes:
+    return b"%d" % await store.getsize(key)
 
 
-async def _whole(store: FsspecStore) -> bytes | None:
-    return await read(store, "key")
+async def _whole(store: FsspecStore, key: str = "key") -> bytes | None:
+    return await read(store, key)
 
 
-async def _range(store: FsspecStore) -> bytes | None:
-    return await read(store, "key", RANGE)
+async def _range(store: FsspecStore, key: str = "key") -> bytes | None:
+    return await read(store, key, RANGE)
 
 
 def of_key(faults: Iterator[Fault]) -> Callable[[str, str, object], Fault | None]:
@@ -59,13 +59,17 @@ class HedgedReads:
     fill: Callable[..., Awaitable[None]]
 
     async def warm_store(self, make_store: MakeStore, **options: Any) -> FsspecStore:
-        """A store that has observed enough reads of each kind."""
+        """A store that has observed enough reads of each kind.
+
+        Of another key: cancelled hedges of these reads may arrive at the proxy later.
+        """
         await self.fill(make_store, {"key": DATA, "other": DATA})
         store = make_store(hedge=1.0, **options)
         for name in self.reads:
             get, expected = READS[name]
             for _ in range(6):
-                assert await asyncio.gather(*[get(store) for _ in range(10)]) == [expected] * 10
+                found = await asyncio.gather(*[get(store, "other") for _ in range(10)])
+                assert found == [expected] * 10
         return store
 
     async def test_a_response_that_never_arrives(
@@ -105,7 +109,9 @@ class HedgedReads:
             proxy.plan = of_key(iter([Fault.DELAYED, Fault.TRUNCATED]))
             assert await beside_others(store, _whole(store)) == DATA
         faults = [request.fault for request in seen if "key" in request.target]
-        assert faults == [Fault.DELAYED, Fault.TRUNCATED, None]
+        # The second attempt may be hedged too.
+        assert faults[:2] == [Fault.DELAYED, Fault.TRUNCATED]
+        assert set(faults[2:]) == {None}
         assert store.stats.retries == 1
 
     async def test_a_cancelled_read_leaves_no_request(
@@ -165,18 +171,22 @@ class TestMinIO(OnMinIO, HedgedReads):
     pass
 
 
+@pytest.mark.slow
 class TestMinIOByS3fs(OnMinIO, HedgedReads):
     transport = "library"
 
 
+@pytest.mark.slow
 class TestFakeGCS(OnFakeGCS, HedgedReads):
     pass
 
 
+@pytest.mark.slow
 class TestAzurite(OnAzurite, HedgedReads):
     pass
 
 
+@pytest.mark.slow
 class TestNginx(OnNginx, HedgedReads):
     pass
 

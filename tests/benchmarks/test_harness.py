@@ -88,6 +88,7 @@ def expected_to_miss(operation: str) -> set[str]:
     return missing
 
 
+@pytest.mark.slow
 def test_every_candidate_is_right_at_every_operation(
     place: Place, comparisons: list[Comparison]
 ) -> None:
@@ -101,6 +102,7 @@ def test_every_candidate_is_right_at_every_operation(
         assert set(one.figures) == expected - missing
 
 
+@pytest.mark.slow
 def test_every_round_is_measured(comparisons: list[Comparison]) -> None:
     for one in comparisons:
         for figures in one.figures.values():
@@ -119,6 +121,7 @@ def test_a_latency_is_a_run_of_its_own(far: list[Comparison], far_settings: Sett
     assert rounds == {far_settings.rounds} == {2}
 
 
+@pytest.mark.slow
 def test_requests_are_counted(comparisons: list[Comparison]) -> None:
     requests = {one.operation: one.figures for one in comparisons}
     for name in ("get-whole", "get-range", "exists", "get-missing", "set-small"):
@@ -129,6 +132,7 @@ def test_requests_are_counted(comparisons: list[Comparison]) -> None:
     assert requests["read-array"][ZARR_OBJECT].requests_per_call >= SCALE.chunks + 1
 
 
+@pytest.mark.slow
 def test_memory_is_measured(comparisons: list[Comparison]) -> None:
     grown = {one.operation: one.figures[THIS].grown_bytes for one in comparisons}
     if platform.system() != "Linux":
@@ -139,6 +143,7 @@ def test_memory_is_measured(comparisons: list[Comparison]) -> None:
     assert huge > SCALE.huge_mib * 2**20 / 2
 
 
+@pytest.mark.slow
 def test_the_document_has_its_fields(place: Place, comparisons: list[Comparison]) -> None:
     found = document("cheap", place, SETTINGS, comparisons, absent(place, SETTINGS))
     assert found["tls"] is True
@@ -159,6 +164,7 @@ def test_the_document_has_its_fields(place: Place, comparisons: list[Comparison]
         assert f'"{secret}' not in text
 
 
+@pytest.mark.slow
 def test_the_tables_of_the_documentation_are_written(
     place: Place, comparisons: list[Comparison]
 ) -> None:

@@ -99,6 +99,7 @@ class TestMinIOByS3fs(TestMinIO):
     transport = "library"
 
 
+@pytest.mark.slow
 class TestMinIOOverTLS(OnMinIOOverTLS, WriteFaultConformance, LargeReadingRules, PartsRules):
     protocol = PROTOCOL
 
