@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,6 +60,25 @@ async def test_a_body_is_received_in_order_and_each_piece_is_seen(pieces: list[b
         await ended.wait()
         assert (ended.error, transfer.count) == (None, len(body))
         assert bytes(memory) == b"".join(seen) == body
+
+
+async def test_an_ended_transfer_holds_no_memory(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, peers = pair
+    memory, ended = np.empty(1000, np.uint8), Ended()
+    gone = weakref.ref(memory)
+    transfer = Receiving(PlainChannel(ours), 2, ended, memory.data, seen_by_nobody)
+    del memory
+    transfer.start()
+    peers.sendall(b"x" * 1000)
+    await ended.wait()
+    assert gone() is None
+    assert transfer.count == 1000
+
+
+def seen_by_nobody(piece: memoryview) -> None:
+    """A checksum that is not computed."""
 
 
 async def test_bytes_after_the_body_are_left_in_the_socket(

@@ -156,6 +156,12 @@ class Receiving(Transfer):
     def _register(self) -> None:
         self._loop.add_reader(self._fd, self._continue)
 
+    def _unregister(self) -> None:
+        super()._unregister()
+        # The caller may release it at once, while this thread runs a little longer.
+        self._memory = memoryview(b"")
+        self._add_chunk = None
+
     def _step(self) -> bool:
         start = self.count
         if self._first:
