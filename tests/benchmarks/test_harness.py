@@ -179,7 +179,8 @@ def test_the_tables_of_the_documentation_are_written(
         assert text.count("<!-- figures:") == before.count("<!-- figures:")
         for name, table in re.findall(r"<!-- figures: (\w+) -->\n(.*?)\n<!--", text, re.DOTALL):
             names.add(name)
-            assert table.count("\n") >= {"conditions": 0, "large": 4}.get(name, 8), name
+            # Without the clients for large values their table has a head only.
+            assert table.count("\n") >= {"conditions": 0, "large": 3}.get(name, 8), name
     assert names == {
         "conditions",
         "summary",
