@@ -85,11 +85,20 @@ async def warm_service(hedge: float = 1.0) -> AsyncIterator[Service]:
     assert service.limiter.in_flight == 0
 
 
-async def test_the_hedge_of_a_slow_read_is_its_result() -> None:
+@asynccontextmanager
+async def hedged_read() -> AsyncIterator[
+    tuple[Service, asyncio.Task[Any], asyncio.Future[Any], asyncio.Future[Any]]
+]:
+    """A service, a slow read of it, the first request of the read, and its hedge."""
     async with warm_service() as service:
         requests = Requests()
         read = service.send(requests)
         first, hedge = await requests.wait(2)
+        yield service, read, first, hedge
+
+
+async def test_the_hedge_of_a_slow_read_is_its_result() -> None:
+    async with hedged_read() as (service, read, first, hedge):
         assert service.limiter.in_flight == 2
         hedge.set_result("hedge")
         assert await read == "hedge"
@@ -98,10 +107,7 @@ async def test_the_hedge_of_a_slow_read_is_its_result() -> None:
 
 
 async def test_the_first_response_cancels_the_hedge() -> None:
-    async with warm_service() as service:
-        requests = Requests()
-        read = service.send(requests)
-        first, hedge = await requests.wait(2)
+    async with hedged_read() as (service, read, first, hedge):
         first.set_result("first")
         assert await read == "first"
         await asyncio.sleep(0)
@@ -127,10 +133,7 @@ async def test_fast_reads_are_not_hedged() -> None:
 
 
 async def test_the_hedge_is_awaited_when_the_first_request_fails() -> None:
-    async with warm_service() as service:
-        requests = Requests()
-        read = service.send(requests)
-        first, hedge = await requests.wait(2)
+    async with hedged_read() as (service, read, first, hedge):
         first.set_exception(Transient())
         await asyncio.sleep(0)
         assert not read.done()
@@ -154,10 +157,7 @@ async def test_two_failures_are_one_retry(order: tuple[int, int]) -> None:
 
 
 async def test_a_permanent_failure_of_the_first_request_cancels_the_hedge() -> None:
-    async with warm_service() as service:
-        requests = Requests()
-        read = service.send(requests)
-        first, hedge = await requests.wait(2)
+    async with hedged_read() as (_, read, first, hedge):
         first.set_exception(KeyError("missing"))
         with pytest.raises(KeyError, match="missing"):
             await read
@@ -208,10 +208,7 @@ async def test_throttling_cancels_the_hedge_and_stops_further_ones() -> None:
 
 
 async def test_a_cancelled_read_cancels_both_requests() -> None:
-    async with warm_service() as service:
-        requests = Requests()
-        read = service.send(requests)
-        first, hedge = await requests.wait(2)
+    async with hedged_read() as (_, read, first, hedge):
         read.cancel()
         with pytest.raises(asyncio.CancelledError):
             await read
@@ -221,10 +218,7 @@ async def test_a_cancelled_read_cancels_both_requests() -> None:
 
 
 async def test_a_cancelled_read_whose_first_request_has_failed() -> None:
-    async with warm_service() as service:
-        requests = Requests()
-        read = service.send(requests)
-        first, hedge = await requests.wait(2)
+    async with hedged_read() as (_, read, first, hedge):
         first.set_exception(Transient())
         await asyncio.sleep(0)
         read.cancel()

@@ -43,9 +43,9 @@ class Client:
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         self.account = account_of(fs)
         service = self.account.service
-        native = None
-        if settings.native_threads and self.account.proxy is None and service.isascii():
-            native = NativeTransport(service, settings.policy, settings.native_threads)
+        native, threads = None, settings.native_threads
+        if threads is not None and self.account.proxy is None and service.isascii():
+            native = NativeTransport(service, settings.policy, threads)
         transport = AiohttpTransport(
             _new_session, "azure", settings.policy, proxy=self.account.proxy
         )

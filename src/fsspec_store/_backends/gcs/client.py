@@ -57,9 +57,9 @@ class Client:
         #: Scheme and host, the scope of the limiter.
         self.service = "/".join(self.endpoint.split("/", 3)[:3])
         share = ("gcs", frozen(fs.storage_options), self.endpoint)
-        native = None
-        if settings.native_threads and supports_native(fs):
-            native = NativeTransport(self.service, settings.policy, settings.native_threads)
+        native, threads = None, settings.native_threads
+        if threads is not None and supports_native(fs):
+            native = NativeTransport(self.service, settings.policy, threads)
         transport = AiohttpTransport(session_maker(fs), share, settings.policy)
         self.http = HTTPClient(self.service, settings, transport, native, retry_decision)
 
