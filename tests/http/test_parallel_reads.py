@@ -441,7 +441,7 @@ async def test_over_sockets_with_a_first_response_that_breaks_off(breaks_at: int
                 peer.writer.write(part)
 
     async with scripted_server(script) as server:
-        pool = Pool(timeout=20.0, connect_timeout=5.0)
+        pool = Pool(timeout=20.0, connect_timeout=5.0, threads=2)
         origin = Origin(server.host, server.port, None)
 
         async def ask(header: str, **options: Any) -> Any:

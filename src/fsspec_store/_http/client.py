@@ -81,8 +81,8 @@ class HTTPClient:
             settings.policy,
             classify,
             settings.stats,
-            settings.read_memory_bytes,
-            settings.hedge_share,
+            memory_bytes=settings.read_memory_bytes,
+            hedge=settings.hedge_share,
         )
 
     async def send(

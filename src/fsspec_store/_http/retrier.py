@@ -72,6 +72,7 @@ class Retrier:
         policy: RetryPolicy,
         classify: Callable[[Exception], RetryDecision | None],
         stats: Stats,
+        *,
         memory_bytes: int | None = None,
         hedge: float = 0.0,
     ) -> None:

@@ -14,7 +14,6 @@ from .._backends import backend_for
 from .._core.redaction import public_url
 from .._http.retry_policy import RetryPolicy
 from .._http.settings import Settings, Transport
-from .._http.stats import Stats
 from ..errors import StoreURLError
 from .backend_store import BackendStore
 from .filesystem import (
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fsspec import AbstractFileSystem
+
+    from .._http.stats import Stats
 
 __all__ = ["FsspecStore"]
 
@@ -148,16 +149,14 @@ class FsspecStore(BackendStore):
             "hedge": hedge,
             "io_threads": io_threads,
         }
-        policy = RetryPolicy(timeout, retries)
         settings = Settings(
-            policy,
-            Stats(),
-            transport,
-            large_value_bytes,
-            part_bytes,
-            read_memory_bytes,
-            hedge,
-            io_threads,
+            RetryPolicy(timeout, retries),
+            transport=transport,
+            large_value_bytes=large_value_bytes,
+            part_bytes=part_bytes,
+            read_memory_bytes=read_memory_bytes,
+            hedge=hedge,
+            io_threads=io_threads,
         )
         inner, self._root = root_path(fs, path)
         if inner is fs and type(fs) is LocalFileSystem:

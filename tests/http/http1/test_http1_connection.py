@@ -67,7 +67,7 @@ async def connected(
         channel: Channel = PlainChannel(sock)
         if tls is not None:
             channel = TLSChannel(sock, tls.client_context(), server.host)
-            await channel.handshake(loop)
+            await channel.handshake()
         if is_narrow:
             narrow(sock)
         connection = Connection(loop, channel, patience, threads=2)

@@ -89,7 +89,7 @@ async def serving(
     """A server and a pool of connections to it. Checks that no task or socket is left."""
     async with nothing_left():
         context = None if tls is None else tls.server_context()
-        pool = Pool(**{"timeout": 20.0, "connect_timeout": 5.0, **options})
+        pool = Pool(**{"timeout": 20.0, "connect_timeout": 5.0, "threads": 2, **options})
         async with scripted_server(script, tls=context, host=host) as server:
             client = None if tls is None else tls.client_context()
             yield pool, Origin(host, server.port, client), server
@@ -385,7 +385,7 @@ async def test_the_first_address_that_accepts_is_used(
             monkeypatch.setattr(loop, "getaddrinfo", resolving(addresses))
             await get(pool, origin._replace(host="many.invalid", port=len(addresses)))
             await pool.aclose()
-            pool = Pool(timeout=20.0, connect_timeout=5.0)
+            pool = Pool(timeout=20.0, connect_timeout=5.0, threads=2)
         assert len(server.peers) == 4
         await server.done()
         monkeypatch.setattr(loop, "getaddrinfo", resolving([refused, refused]))
@@ -459,7 +459,7 @@ async def test_a_server_that_negotiates_tls_1_2_again_before_its_response(
             assert found
         return found
 
-    pool = Pool(timeout=20.0, connect_timeout=5.0)
+    pool = Pool(timeout=20.0, connect_timeout=5.0, threads=2)
     try:
         port = int((await line(b"ACCEPT")).rpartition(b":")[2])
         origin = Origin(LOOPBACK, port, certificate.client_context())
@@ -512,6 +512,24 @@ async def test_a_server_that_breaks_off_or_stalls_in_the_tls_handshake(
     async with serving(Peer.closed, connect_timeout=0.2) as (pool, origin, server):
         with pytest.raises(TimeoutError, match="no connection to"):
             await get(pool, origin._replace(tls=certificate.client_context()))
+        await server.done()
+
+
+async def test_a_cancelled_tls_handshake_closes_its_socket(certificate: Certificate) -> None:
+    has_hello = asyncio.Event()
+
+    async def silent(peer: Peer) -> None:
+        await peer.reader.read(1)
+        has_hello.set()
+        while await peer.reader.read(2**16):
+            pass
+
+    async with serving(silent) as (pool, origin, server):
+        waiting = asyncio.create_task(get(pool, origin._replace(tls=certificate.client_context())))
+        await has_hello.wait()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
         await server.done()
 
 
@@ -606,7 +624,7 @@ async def use(pool: Pool, origin: Origin) -> Stream:
 
 
 async def make_pool() -> Pool:
-    return Pool(timeout=20.0, connect_timeout=5.0)
+    return Pool(timeout=20.0, connect_timeout=5.0, threads=2)
 
 
 WHILE_IT_RUNS = ["aclose", "in the loop", "loop runs again"]
@@ -706,7 +724,7 @@ class Pools:
     """As the native transport does."""
 
     def make(self) -> Pool:
-        return Pool(timeout=20.0, connect_timeout=5.0)
+        return Pool(timeout=20.0, connect_timeout=5.0, threads=2)
 
     async def aclose(self, pool: Pool) -> None:
         await pool.aclose()

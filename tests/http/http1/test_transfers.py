@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsspec_store._http.http1.channels import PlainChannel
+from fsspec_store._http.http1.sink import Sink
 from fsspec_store._http.http1.transfers import Receiving, Sending, Transfer
 
 MIB = 2**20
@@ -40,11 +41,11 @@ class Ended(asyncio.Event):
 
 def receiving(
     sock: socket.socket, memory: bytearray, ended: Ended, seen: list[bytes] | None = None
-) -> Receiving:
+) -> Sink:
     add = None if seen is None else lambda piece: seen.append(bytes(piece))
-    transfer = Receiving(PlainChannel(sock), 2, ended, memoryview(memory), add)
-    transfer.start()
-    return transfer
+    sink = Sink(memoryview(memory), add)
+    Receiving(PlainChannel(sock), 2, ended, sink).start()
+    return sink
 
 
 @settings(max_examples=20)
@@ -55,10 +56,10 @@ async def test_a_body_is_received_in_order_and_each_piece_is_seen(pieces: list[b
     with ours, peers:
         body, seen, ended = b"".join(pieces), list[bytes](), Ended()
         memory = bytearray(len(body))
-        transfer = receiving(ours, memory, ended, seen)
+        sink = receiving(ours, memory, ended, seen)
         await asyncio.to_thread(lambda: [peers.sendall(piece) for piece in pieces])
         await ended.wait()
-        assert (ended.error, transfer.count) == (None, len(body))
+        assert (ended.error, sink.count) == (None, len(body))
         assert bytes(memory) == b"".join(seen) == body
 
 
@@ -68,13 +69,14 @@ async def test_an_ended_transfer_holds_no_memory(
     ours, peers = pair
     memory, ended = np.empty(1000, np.uint8), Ended()
     gone = weakref.ref(memory)
-    transfer = Receiving(PlainChannel(ours), 2, ended, memory.data, seen_by_nobody)
+    sink = Sink(memory.data, seen_by_nobody)
+    transfer = Receiving(PlainChannel(ours), 2, ended, sink)
     del memory
     transfer.start()
     peers.sendall(b"x" * 1000)
     await ended.wait()
     assert gone() is None
-    assert transfer.count == 1000
+    assert sink.count == 1000
 
 
 def seen_by_nobody(piece: memoryview) -> None:
@@ -99,10 +101,10 @@ async def test_the_end_of_the_stream_is_an_error(
     memory, ended = bytearray(1000), Ended()
     peers.sendall(b"x" * 999)
     peers.close()
-    transfer = receiving(ours, memory, ended)
+    sink = receiving(ours, memory, ended)
     await ended.wait()
     assert isinstance(ended.error, EOFError)
-    assert transfer.count == 999
+    assert sink.count == 999
 
 
 async def test_no_memory_is_written_after_a_cancellation(
@@ -110,19 +112,18 @@ async def test_no_memory_is_written_after_a_cancellation(
 ) -> None:
     ours, peers = pair
     memory, ended, has_begun = bytearray(64 * MIB), Ended(), threading.Event()
-    transfer = Receiving(
-        PlainChannel(ours), 2, ended, memoryview(memory), lambda piece: has_begun.set()
-    )
+    sink = Sink(memoryview(memory), lambda piece: has_begun.set())
+    transfer = Receiving(PlainChannel(ours), 2, ended, sink)
     transfer.start()
     feeding = threading.Thread(target=send_all, args=(peers, bytes(len(memory))))
     feeding.start()
     await asyncio.to_thread(has_begun.wait)
     transfer.cancel()
-    before = transfer.count
+    before = sink.count
     memory[:] = b"y" * len(memory)
     # Ends when the thread of the transfer has closed the socket.
     await asyncio.to_thread(feeding.join)
-    assert transfer.count == before < len(memory)
+    assert sink.count == before < len(memory)
     assert memory.count(b"y") == len(memory)
     assert ours.fileno() == -1
     assert not ended.is_set()
@@ -144,7 +145,7 @@ async def test_a_cancelled_transfer_that_waits_closes_its_socket(
     ended = Ended()
     transfer: Transfer
     if kind == "receiving":
-        transfer = Receiving(PlainChannel(ours), 2, ended, memoryview(bytearray(10)))
+        transfer = Receiving(PlainChannel(ours), 2, ended, Sink(memoryview(bytearray(10))))
     else:
         transfer = Sending(PlainChannel(ours), 2, ended, [memoryview(bytes(64 * MIB))])
     transfer.start()
@@ -198,7 +199,7 @@ async def test_many_bodies_at_once_in_two_threads() -> None:
         ours.setblocking(False)
         memories.append(bytearray(1000))
         ends.append(Ended())
-        Receiving(PlainChannel(ours), 2, ends[-1], memoryview(memories[-1]), seen).start()
+        Receiving(PlainChannel(ours), 2, ends[-1], Sink(memoryview(memories[-1]), seen)).start()
     # In another order than they were started.
     for number, (_, peers) in reversed(list(enumerate(pairs))):
         peers.sendall(bytes([number]) * 1000)
@@ -222,7 +223,7 @@ async def test_an_error_in_the_thread_ends_the_transfer(
         calls.append(len(piece))
         raise error
 
-    Receiving(PlainChannel(ours), 2, ended, memoryview(bytearray(2000)), add).start()
+    Receiving(PlainChannel(ours), 2, ended, Sink(memoryview(bytearray(2000)), add)).start()
     await ended.wait()
     assert ended.error is error
     assert calls == [1000]
@@ -234,9 +235,8 @@ async def test_a_transfer_can_be_cancelled_within_its_step(
     ours, peers = pair
     ended = Ended()
     # As by the garbage collector, which runs in any thread.
-    transfer = Receiving(
-        PlainChannel(ours), 2, ended, memoryview(bytearray(2000)), lambda _: transfer.cancel()
-    )
+    sink = Sink(memoryview(bytearray(2000)), lambda _: transfer.cancel())
+    transfer = Receiving(PlainChannel(ours), 2, ended, sink)
     transfer.start()
     peers.sendall(b"x" * 1000)
     assert await asyncio.to_thread(peers.recv, 1) == b""
@@ -257,9 +257,8 @@ async def test_a_transfer_that_never_waits_leaves_its_thread_to_others(
     ours, peers = pair
     peers.sendall(b"x")
     endless, has_begun = Ended(), threading.Event()
-    fast = Receiving(
-        FastChannel(ours), 1, endless, memoryview(bytearray(2**30)), lambda _: has_begun.set()
-    )
+    sink = Sink(memoryview(bytearray(2**30)), lambda _: has_begun.set())
+    fast = Receiving(FastChannel(ours), 1, endless, sink)
     fast.start()
     await asyncio.to_thread(has_begun.wait)
     others, their_peers = socket.socketpair()
@@ -267,7 +266,7 @@ async def test_a_transfer_that_never_waits_leaves_its_thread_to_others(
         others.setblocking(False)
         their_peers.sendall(b"y" * 1000)
         ended = Ended()
-        Receiving(PlainChannel(others), 1, ended, memoryview(bytearray(1000))).start()
+        Receiving(PlainChannel(others), 1, ended, Sink(memoryview(bytearray(1000)))).start()
         await ended.wait()
     assert not endless.is_set()
     fast.cancel()

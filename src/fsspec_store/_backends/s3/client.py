@@ -71,8 +71,8 @@ class Client:
             policy,
             retry_decision,
             self.stats,
-            settings.read_memory_bytes,
-            settings.hedge_share,
+            memory_bytes=settings.read_memory_bytes,
+            hedge=settings.hedge_share,
         )
         #: The transports of the last request, ``None`` before the first one.
         self._used: Transports | None = None

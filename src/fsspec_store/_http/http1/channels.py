@@ -6,13 +6,13 @@ call receives many records, and a body is decrypted into its final memory.
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
 
 if TYPE_CHECKING:
-    import asyncio
     import socket
     from collections.abc import Callable
 
@@ -106,7 +106,7 @@ class TLSChannel:
     def has_output(self) -> bool:
         return bool(self._unsent)
 
-    async def handshake(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def handshake(self) -> None:
         """Negotiate keys, and verify the certificate.
 
         Raises
@@ -116,6 +116,7 @@ class TLSChannel:
         ConnectionError
             When the server closes the connection.
         """
+        loop = asyncio.get_running_loop()
         is_done = False
         while True:
             try:

@@ -19,14 +19,14 @@ from ..messages import (
 )
 from .buffer_pool import allocate
 from .chunked import ChunkedBody
-from .deadline import Deadline
 from .head_parser import UNTIL_CLOSE, Head, ProtocolError, may_become_head, parse_head
+from .response_timer import ResponseTimer
+from .sink import Sink
 from .socket_transport import SocketTransport
 from .transfers import Receiving, Sending
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
 
     from .channels import Channel
 
@@ -60,6 +60,7 @@ class Connection:
         self._loop = loop
         self._timeout = timeout
         self._threads = threads
+        self._timer = ResponseTimer(loop, timeout, self._observe, self._finish)
         #: False if the current request is the last one.
         self.reusable = True
         # Whether bytes of a response are expected now.
@@ -72,20 +73,14 @@ class Connection:
         self._waiter: asyncio.Future[None] | None = None
         self._expected = CONTROL_RESPONSE
         self._interim = 0
-        self._add_chunk: Callable[[memoryview], object] | None = None
         self._head: Head | None = None
         self._chunks: ChunkedBody | None = None
         self._body: memoryview | None = None
-        # Memory that the body is received into, and the number of bytes received.
-        self._sink: memoryview | None = None
-        self._received = 0
+        # Where the rest of the body is received.
+        self._sink: Sink | None = None
         #: Bytes of the body that are left for `Connection.read_into`.
         self.unread = 0
         self._sending_ended: asyncio.Future[None] | None = None
-        # Size of the transport's write buffer at the last check.
-        self._unsent = 0
-        self._deadline = Deadline(0.0, 0.0, timeout)
-        self._timer: asyncio.TimerHandle | None = None
         #: ``None`` when the connection is closed.
         self.transport: SocketTransport | None = SocketTransport(loop, channel, self)
 
@@ -124,8 +119,6 @@ class Connection:
         self._head = self._chunks = self._body = self._sink = None
         self._expected = expected
         self._interim = 0
-        self._add_chunk = None
-        self._unsent = 0
         waiter = self._expect()
         try:
             if body is None:
@@ -142,7 +135,7 @@ class Connection:
             self._cancel(waiter)
             raise
         finally:
-            self._waiter = self._add_chunk = None
+            self._waiter = None
             self._expected = CONTROL_RESPONSE
             # Its exception refers to this frame, and so to all callers: they would be freed late.
             del waiter
@@ -176,9 +169,9 @@ class Connection:
         if transport is None or len(first) == sink.nbytes:
             sink[:] = first
             return
-        self._sink = sink
+        self._sink = Sink(sink)
         waiter = self._expect()
-        self._receive_body(transport, first)
+        self._receive_body(transport, self._sink, sink.nbytes, first)
         try:
             await waiter
         except BaseException:
@@ -191,9 +184,7 @@ class Connection:
     def abort(self) -> None:
         """Close the connection at once."""
         self.reusable = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.stop()
         if self.transport is not None:
             self.transport.abort()
 
@@ -210,25 +201,20 @@ class Connection:
     def get_buffer(self) -> memoryview:
         """Return memory for the next bytes: of a body, or for heads and chunks."""
         if self._sink is not None:
-            return self._sink[self._received :]
+            return self._sink.room()
         return self._view[self._filled :] if self._filled else self._view
 
-    def buffer_updated(self, nbytes: int) -> None:
+    def buffer_updated(self, nbytes: int) -> bool:
         """Process bytes that were received into the memory of `get_buffer`."""
-        self._deadline.at = self._loop.time() + self._timeout
+        self._timer.deadline.at = self._loop.time() + self._timeout
         if self._sink is not None:
-            start = self._received
-            self._received += nbytes
-            if self._add_chunk is not None:
-                self._add_chunk(self._sink[start : self._received])
-            if self._received == self._sink.nbytes:
+            if self._sink.added(nbytes):
                 self._finish_body(cast("SocketTransport", self.transport))
-            return
+            return not self._expecting
         if not self._expecting:
             # Bytes without a request could be parsed as the next response.
-            self.reusable = False
             self.abort()
-            return
+            return False
         self._filled += nbytes
         try:
             self._parse_buffer()
@@ -236,6 +222,7 @@ class Connection:
             # The transport may read again at once, and needs room in the buffer.
             self._filled = 0
             self._finish(error)
+        return not self._expecting
 
     def eof_received(self) -> None:
         """Process the end of the stream, which is the end of some bodies."""
@@ -278,21 +265,20 @@ class Connection:
         self._sending_ended = None
         if not sending.is_complete:
             self.reusable = False
-        self._deadline.restart(self._loop.time())
+        self._timer.deadline.restart(self._loop.time())
 
     def _wake_writer(self) -> None:
         if self._sending_ended is not None and not self._sending_ended.done():
             self._sending_ended.set_result(None)
 
-    def _receive_body(self, transport: SocketTransport, first: bytes | memoryview) -> None:
-        """Receive the body after its first bytes: large ones by a thread."""
-        sink = cast("memoryview", self._sink)
-        if sink.nbytes - len(first) < _THREAD_BYTES or transport.get_write_buffer_size():
-            self._received = len(first)
-            self._fill(sink, first)
+    def _receive_body(
+        self, transport: SocketTransport, sink: Sink, size: int, first: bytes | memoryview
+    ) -> None:
+        """Receive a body of this size after its first bytes: large ones by a thread."""
+        if size - len(first) < _THREAD_BYTES or transport.get_write_buffer_size():
+            sink.copy(first)
             transport.resume_reading()
             return
-        self._received = 0
 
         def end(error: Exception | None) -> None:
             if error is None:
@@ -304,16 +290,8 @@ class Connection:
                 transport.abort(error)
 
         # The thread copies the first bytes too: the system clears memory when it is first used.
-        receiving = Receiving(
-            transport.channel, self._threads, end, sink, self._add_chunk, bytes(first)
-        )
+        receiving = Receiving(transport.channel, self._threads, end, sink, bytes(first))
         transport.transfer(receiving)
-
-    def _fill(self, sink: memoryview, first: bytes | memoryview) -> None:
-        """Copy the first bytes of a body."""
-        sink[: len(first)] = first
-        if first and self._add_chunk is not None:
-            self._add_chunk(sink[: len(first)])
 
     # -- Receiving -----------------------------------------------------------------------------
 
@@ -371,19 +349,19 @@ class Connection:
                 self._expected.reserve(length)
                 into = allocate(length)
         self._body = body = into
-        if self._expected.on_chunk is not None:
-            self._add_chunk = self._expected.on_chunk(head.status, head.headers)
-        if buffered > length:
-            # Bytes after the body could be parsed as the next response.
-            self.reusable = False
-            buffered = length
-        first = self._view[start : start + buffered]
-        if buffered == length:
-            self._fill(body, first)
-            self._finish(more=self._filled == _READ_BYTES)
+        on_chunk = self._expected.on_chunk
+        add_chunk = None if on_chunk is None else on_chunk(head.status, head.headers)
+        if buffered < length:
+            self._sink = sink = Sink(body, add_chunk)
+            first = self._view[start : self._filled]
+            self._receive_body(cast("SocketTransport", self.transport), sink, length, first)
         else:
-            self._sink = body
-            self._receive_body(cast("SocketTransport", self.transport), first)
+            # Bytes after the body could be parsed as the next response.
+            self.reusable &= buffered == length
+            body[:] = self._view[start : start + length]
+            if add_chunk is not None:
+                add_chunk(body)
+            self._finish()
         self._filled = 0
 
     def _decode_chunks(self, chunks: ChunkedBody, head: Head) -> None:
@@ -397,15 +375,15 @@ class Connection:
         if chunks.done:
             if consumed < len(data):
                 self.reusable = False
-            self._finish_decoded(chunks, head, more=len(data) == _READ_BYTES)
+            self._finish_decoded(chunks, head)
 
-    def _finish_decoded(self, chunks: ChunkedBody, head: Head, *, more: bool = False) -> None:
+    def _finish_decoded(self, chunks: ChunkedBody, head: Head) -> None:
         self._body = body = memoryview(chunks.data)
         if self._expected.on_chunk is not None:
             add_chunk = self._expected.on_chunk(head.status, head.headers)
             if add_chunk is not None:
                 add_chunk(body)
-        self._finish(more=more)
+        self._finish()
 
     def _finish_body(self, transport: SocketTransport) -> None:
         """All bytes of the memory are received."""
@@ -417,9 +395,7 @@ class Connection:
             transport.resume_reading()
             # Bytes after the body close the connection.
             transport.read()
-            self._finish()
-            return
-        self._finish(more=not self.unread)
+        self._finish()
 
     def _consume(self, size: int) -> None:
         """Remove bytes from the start of the buffer."""
@@ -428,22 +404,16 @@ class Connection:
             self._buffer[:left] = self._buffer[size : self._filled]
         self._filled = left
 
-    def _finish(self, error: Exception | None = None, *, more: bool = False) -> None:
-        """Wake the call: all expected bytes are received, or an error occurred.
-
-        With ``more``, the socket may hold bytes after the body. The next round of the loop receives
-        them, and so closes the connection, before another request can be sent.
-        """
+    def _finish(self, error: Exception | None = None) -> None:
+        """Wake the call: all expected bytes are received, or an error occurred."""
         self._expecting = False
-        if more:
-            self._loop.call_soon(self._finish)
-            return
         if self._waiter is not None and not self._waiter.done():
             if error is None:
                 self._waiter.set_result(None)
             else:
                 self._waiter.set_exception(error)
-        self._wake_writer()
+        if self._sending_ended is not None:
+            self._wake_writer()
 
     def _fail_broken(self, cause: Exception | None) -> None:
         if self._expecting:
@@ -455,6 +425,8 @@ class Connection:
     def _cancel(self, waiter: asyncio.Future[None]) -> None:
         """Close the connection after a failed or cancelled request."""
         self._expecting = False
+        # This object is part of reference cycles, and so exists longer.
+        self._body = self._chunks = self._sink = None
         self.abort()
         if waiter.done() and not waiter.cancelled():
             # Mark the exception as retrieved: the task may be cancelled at the same time.
@@ -466,39 +438,16 @@ class Connection:
         """Start to wait for bytes of a response. Returns the future that `_finish` sets."""
         self._expecting = True
         self._waiter = waiter = self._loop.create_future()
-        now = self._loop.time()
-        self._deadline = Deadline(now, now + self._timeout, self._timeout)
-        # A running timer is reused, because setting one costs more than reading the clock.
-        if self._timer is None and self.transport is not None:
-            self._timer = self._loop.call_at(self._deadline.at, self._check_time)
+        if self.transport is not None:
+            self._timer.start()
         return waiter
 
-    def _check_time(self) -> None:
-        self._timer = None
+    def _observe(self) -> tuple[SocketTransport | None, int] | None:
         if self._waiter is None or self._waiter.done():
-            return
-        now = self._loop.time()
-        transport = self.transport
-        unsent = 0 if transport is None else transport.get_write_buffer_size()
-        transfer = None if transport is None else transport.transferring
-        if unsent < self._unsent:
-            # The server still receives the request.
-            self._deadline.restart(now)
-        self._unsent = unsent
-        received = 0 if self._chunks is None else len(self._chunks.data)
+            return None
         if self._sink is not None:
-            received = self._received
-        if isinstance(transfer, Receiving):
-            received += transfer.count
-            self._deadline.at = transfer.progressed_at + self._timeout
-        elif transfer is not None:
-            self._deadline.restart(transfer.progressed_at)
-        try:
-            next_check = self._deadline.check(now, received)
-        except TimeoutError as error:
-            self._finish(error)
-        else:
-            self._timer = self._loop.call_at(next_check, self._check_time)
+            return self.transport, self._sink.count
+        return self.transport, 0 if self._chunks is None else len(self._chunks.data)
 
 
 def _check_control_bytes(status: int, size: int) -> None:

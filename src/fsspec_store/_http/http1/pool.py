@@ -15,6 +15,7 @@ from aiohappyeyeballs import start_connection
 from ..messages import CONTROL_RESPONSE, Expected, LargeBody, Response, ResponseBody
 from .channels import Channel, PlainChannel, TLSChannel
 from .connection import Connection
+from .handshakes import open_tls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +49,8 @@ class Pool:
 
     Parameters
     ----------
-    threads : int, optional
-        Number of threads that transfer large bodies, ``>= 1``.
+    threads : int
+        Number of threads that make TLS handshakes and transfer large bodies, ``>= 1``.
     idle_timeout : float, optional
         Seconds after which an idle connection is closed. Many servers close theirs after 20 s or
         more, and a request on a connection that is being closed has to be sent again.
@@ -60,8 +61,8 @@ class Pool:
         *,
         timeout: float,
         connect_timeout: float,
+        threads: int,
         idle_timeout: float = _IDLE_SECONDS,
-        threads: int = 2,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._threads = threads
@@ -175,11 +176,7 @@ class Pool:
                     happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
                     loop=self._loop,
                 )
-                try:
-                    channel = await self._open_channel(origin, sock)
-                except BaseException:
-                    sock.close()
-                    raise
+                channel = await self._open_channel(origin, sock)
         except ssl.SSLError:
             # Not a ConnectionError: the failure is permanent.
             raise
@@ -206,9 +203,8 @@ class Pool:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         if origin.tls is None:
             return PlainChannel(sock)
-        channel = TLSChannel(sock, origin.tls, origin.host, self._sessions.get(origin))
-        await channel.handshake(self._loop)
-        return channel
+        session = self._sessions.get(origin)
+        return await open_tls(sock, origin.tls, origin.host, session, self._threads)
 
     async def _addresses(self, origin: Origin) -> Sequence[AddrInfoType]:
         try:

@@ -25,8 +25,8 @@ class Callbacks(Protocol):
     def get_buffer(self) -> memoryview:
         """Return memory for the next bytes."""
 
-    def buffer_updated(self, nbytes: int) -> None:
-        """Process bytes that were received."""
+    def buffer_updated(self, nbytes: int) -> bool:
+        """Process bytes that were received, and return whether no further ones are expected."""
 
     def eof_received(self) -> None:
         """Process the end of the stream. The transport is closed afterwards."""
@@ -134,8 +134,9 @@ class SocketTransport:
         """Receive the bytes that have arrived."""
         channel, callbacks = self.channel, self._callbacks
         while self._reads:
+            buffer = callbacks.get_buffer()
             try:
-                count = channel.receive(callbacks.get_buffer())
+                count = channel.receive(buffer)
             except BlockingIOError:
                 return
             except (OSError, MemoryError) as error:
@@ -145,9 +146,12 @@ class SocketTransport:
                 callbacks.eof_received()
                 self.abort()
                 return
-            callbacks.buffer_updated(count)
-            # Not of a channel that another thread uses now.
-            if not (self._reads and channel.has_input):
+            is_complete = callbacks.buffer_updated(count)
+            if not self._reads:
+                # Another thread may use the channel now.
+                return
+            # Bytes after a response have to close the connection before its next request.
+            if not (channel.has_input or (is_complete and count == len(buffer))):
                 return
 
     def _write_on(self) -> None:

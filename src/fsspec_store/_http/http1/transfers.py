@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from .channels import Channel
+    from .sink import Sink
 
 __all__ = ["Receiving", "Sending", "Transfer"]
 
@@ -42,8 +43,6 @@ class Transfer(ABC):
 
     Attributes
     ----------
-    count : int
-        Number of bytes that are transferred.
     progressed_at : float
         Time of the last progress, by ``time.monotonic``.
     """
@@ -51,7 +50,6 @@ class Transfer(ABC):
     def __init__(
         self, channel: Channel, threads: int, on_end: Callable[[Exception | None], object]
     ) -> None:
-        self.count = 0
         self._channel = channel
         self._threads = threads
         self._on_end = on_end
@@ -133,8 +131,6 @@ class Receiving(Transfer):
 
     Parameters
     ----------
-    add_chunk : callable or None
-        Called in the thread with each piece of memory that is filled.
     first : bytes
         Bytes of the body that are already received.
     """
@@ -144,13 +140,11 @@ class Receiving(Transfer):
         channel: Channel,
         threads: int,
         on_end: Callable[[Exception | None], object],
-        memory: memoryview,
-        add_chunk: Callable[[memoryview], object] | None = None,
+        sink: Sink,
         first: bytes = b"",
     ) -> None:
         super().__init__(channel, threads, on_end)
-        self._memory = memory
-        self._add_chunk = add_chunk
+        self._sink = sink
         self._first = first
 
     def _register(self) -> None:
@@ -158,25 +152,20 @@ class Receiving(Transfer):
 
     def _unregister(self) -> None:
         super()._unregister()
-        # The caller may release it at once, while this thread runs a little longer.
-        self._memory = memoryview(b"")
-        self._add_chunk = None
+        # The caller may release the memory at once, while this thread runs a little longer.
+        self._sink.release()
 
     def _step(self) -> bool:
-        start = self.count
         if self._first:
-            count = len(self._first)
-            self._memory[:count] = self._first
+            is_full = self._sink.copy(self._first)
             self._first = b""
         else:
-            count = self._channel.receive(self._memory[start : start + _STEP_BYTES])
+            count = self._channel.receive(self._sink.room(_STEP_BYTES))
             if not count:
                 raise EOFError
-        if self._add_chunk is not None:
-            self._add_chunk(self._memory[start : start + count])
-        self.count = start + count
+            is_full = self._sink.added(count)
         self.progressed_at = time.monotonic()
-        return self.count == len(self._memory)
+        return is_full
 
 
 class Sending(Transfer):
@@ -215,7 +204,6 @@ class Sending(Transfer):
             return not self._channel.has_output
         piece = self._pieces[0]
         sent = self._channel.send(piece[:_STEP_BYTES])
-        self.count += sent
         self.progressed_at = time.monotonic()
         if sent == len(piece):
             self._pieces.pop(0)
