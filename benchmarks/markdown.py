@@ -1,9 +1,10 @@
 """Writes the figures of runs into the tables of README.md and docs/performance.md.
 
-    python -m benchmarks.markdown cheap.json seaweedfs.json --ceiling ceiling.json
+    python -m benchmarks.markdown cheap.json newer.json seaweedfs.json --ceiling ceiling.json
 
 The files are of `python -m benchmarks --json` and `python -m benchmarks.ceiling --json`. The tables
-are of the first one, and `servers` compares it with the others. A table is between two lines of the
+are of the first one. `runs` compares it with the others, which may be of other servers or of
+another OpenSSL, and so does `goals` if the server is the same. A table is between two lines of the
 Markdown file: ``<!-- figures: NAME -->`` and ``<!-- figures: end -->``.
 """
 
@@ -71,8 +72,8 @@ def filled(text: str, documents: Sequence[Document], rows: Sequence[dict[str, An
         "rates": lambda: rates(documents[0]),
         "cpu": lambda: cpu(documents[0]),
         "large": lambda: large(documents[0]),
-        "servers": lambda: servers(documents),
-        "goals": lambda: goals(documents[0]),
+        "runs": lambda: runs(documents),
+        "goals": lambda: goals(documents),
         "ceiling": lambda: ceiling(rows),
     }
 
@@ -137,24 +138,35 @@ def large(document: Document) -> Iterator[str]:
             yield _row(_title(one), _number(rate), *(_times(one, peer) for peer in _LARGE))
 
 
-def servers(documents: Sequence[Document]) -> Iterator[str]:
-    """All operations: this store's rate as a multiple of `ObjectStore`'s, on each server."""
-    names = [f"{one['server']}{'' if one['tls'] else ', HTTP'}" for one in documents]
-    yield from _head(f"times {_NAMES[ZARR_OBJECT]}", *names)
+def runs(documents: Sequence[Document]) -> Iterator[str]:
+    """All operations: this store's rate as a multiple of `ObjectStore`'s, in each run."""
+    yield from _head(f"times {_NAMES[ZARR_OBJECT]}", *map(_run, documents))
     others = [{one["operation"]: one for one in _operations(document)} for document in documents]
     for one in _operations(documents[0]):
         found = (other.get(one["operation"]) for other in others)
         yield _row(_title(one), *("" if of is None else _times(of, ZARR_OBJECT) for of in found))
 
 
-def goals(document: Document) -> Iterator[str]:
-    """Each goal, its figure, and whether it is reached."""
-    yield from _head("goal", "bound", "figure", "")
-    for goal in document["goals"]:
+def goals(documents: Sequence[Document]) -> Iterator[str]:
+    """Each goal, and its figure in each run on the server of the first one."""
+    same = [one for one in documents if one["server"] == documents[0]["server"]]
+    yield from _head("goal", "bound", *map(_run, same))
+    for goal, *others in zip(*(one["goals"] for one in same), strict=True):
         of, peer = goal["of"], _NAMES.get(goal["peer"], "")
         bound = f"{'at least' if of == 'rate' else 'at most'} {goal['bound']:g}"
         title = f"{goal['title']}: {of} {f'beside {peer}' if peer else ''}".rstrip()
-        yield _row(title, bound, f"{goal['figure']:.3g}", "" if goal["reached"] else "missed")
+        yield _row(title, bound, *map(_figure, (goal, *others)))
+
+
+def _run(document: Document) -> str:
+    """What differs between runs."""
+    # "OpenSSL 3.0.19 27 Jan 2026"
+    transport = " ".join(document["openssl"].split()[:2]) if document["tls"] else "plain HTTP"
+    return f"{document['server']}, {transport}"
+
+
+def _figure(goal: dict[str, Any]) -> str:
+    return f"{goal['figure']:.3g}{'' if goal['reached'] else ', missed'}"
 
 
 def ceiling(rows: Iterable[dict[str, Any]]) -> Iterator[str]:

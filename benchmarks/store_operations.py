@@ -79,7 +79,7 @@ STORE_OPERATIONS = (
         _ranges,
         unit="range",
         amount=lambda scale: scale.ranges,
-        at_once=1,
+        at_once=_LARGE_AT_ONCE,
     ),
     Operation(
         "ranges-of-key",
@@ -89,7 +89,7 @@ STORE_OPERATIONS = (
         _coalesced_ranges,
         unit="range",
         amount=lambda scale: scale.ranges,
-        at_once=1,
+        at_once=_LARGE_AT_ONCE,
         method="get_ranges",
     ),
     Operation(

@@ -187,7 +187,7 @@ def test_the_tables_of_the_documentation_are_written(
         "rates",
         "cpu",
         "large",
-        "servers",
+        "runs",
         "goals",
         "ceiling",
     }

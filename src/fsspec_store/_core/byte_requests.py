@@ -72,9 +72,13 @@ def check_byte_range(byte_range: Any) -> ByteRequest | None:
     Raises ``TypeError`` when it is not a request, or a bound is not an integer, and ``ValueError``
     when a bound is negative, or ``end < start``.
     """
-    # The hot path: reads of whole values.
+    # The hot paths: whole values, and ranges, which are not created again.
     if byte_range is None:
         return None
+    if type(byte_range) is RangeByteRequest:
+        start, end = byte_range.start, byte_range.end
+        if type(start) is int and type(end) is int and 0 <= start <= end <= _MAX_OFFSET:
+            return byte_range
     if hasattr(byte_range, "start") and hasattr(byte_range, "end"):
         start, end = _bound(byte_range.start, byte_range), _bound(byte_range.end, byte_range)
         if end < start:

@@ -107,8 +107,13 @@ def slice_members(
     elif isinstance(fetched, OffsetByteRequest):
         begin = fetched.offset
     parts = []
+    size = begin + len(data)
     for index, request in members:
-        start, end = resolve(request, begin + len(data))
+        if isinstance(request, RangeByteRequest) and begin <= request.start <= request.end <= size:
+            # The hot path.
+            start, end = request.start, request.end
+        else:
+            start, end = resolve(request, size)
         parts.append((index, data[max(start - begin, 0) : max(end - begin, 0)]))
     return parts
 
