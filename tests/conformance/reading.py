@@ -13,13 +13,11 @@ from .support import MakeStore, Rules, buf, content, put, read
 
 
 class ReadingRules(Rules):
-    @pytest.mark.parametrize("size", [0, 1, 1000, 300_000])
-    async def test_a_value_is_read_as_it_was_written(
-        self, make_store: MakeStore, size: int
-    ) -> None:
+    async def test_a_value_is_read_as_it_was_written(self, make_store: MakeStore) -> None:
         store = make_store()
-        await store.set("c/0", buf(content(size)))
-        assert await read(store, "c/0") == content(size)
+        for size in (1000, 0, 1, 300_000):
+            await store.set("c/0", buf(content(size)))
+            assert await read(store, "c/0") == content(size)
 
     async def test_a_missing_key_is_none(self, make_store: MakeStore) -> None:
         store = make_store()

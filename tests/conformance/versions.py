@@ -53,17 +53,13 @@ class VersionRules(Rules):
         await store.set("a", buf(b"third"), if_match=(await store.get_version("a")).version)
         assert await read(store, "a") == b"third"
 
-    @pytest.mark.parametrize(
-        "version", ["", "*", "1", '"a', '"a", "b"', 'W/""', "é", '"a\r\nX: y"']
-    )
-    async def test_an_invalid_version_replaces_nothing(
-        self, make_store: MakeStore, version: str
-    ) -> None:
+    async def test_an_invalid_version_replaces_nothing(self, make_store: MakeStore) -> None:
         unless(self.limits.compare_and_swap)
         store = make_store()
         await put(store, "a")
-        with pytest.raises(VersionMismatchError):
-            await store.set("a", buf(b"new"), if_match=version)
+        for version in ("", "*", "1", '"a', '"a", "b"', 'W/""', "é", '"a\r\nX: y"'):
+            with pytest.raises(VersionMismatchError):
+                await store.set("a", buf(b"new"), if_match=version)
         for number in (1, b"1"):
             with pytest.raises(TypeError, match="if_match"):
                 await store.set("a", buf(b"new"), if_match=number)

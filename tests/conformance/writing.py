@@ -10,7 +10,7 @@ import pytest
 
 from fsspec_store import Buffer
 
-from .support import MakeStore, Rules, buf, content, named, put, read, unless
+from .support import MakeStore, Rules, buf, content, put, read, unless
 
 
 class WritingRules(Rules):
@@ -23,17 +23,14 @@ class WritingRules(Rules):
         assert await read(store, "a") == b"short"
         assert await store.getsize("a") == 5
 
-    @pytest.mark.parametrize(
-        "value", [b"bytes", bytearray(b"x"), memoryview(b"x"), "text", 0, None, [1, 2]], ids=named
-    )
-    async def test_a_value_that_is_not_a_buffer_is_refused(
-        self, make_store: MakeStore, value: Any
-    ) -> None:
+    async def test_a_value_that_is_not_a_buffer_is_refused(self, make_store: MakeStore) -> None:
         store = make_store()
-        with pytest.raises(TypeError, match=f"'c/0'.*{type(value).__name__}"):
-            await store.set("c/0", value)
-        with pytest.raises(TypeError, match=f"'c/0'.*{type(value).__name__}"):
-            await store.set_if_not_exists("c/0", value)
+        values: list[Any] = [b"bytes", bytearray(b"x"), memoryview(b"x"), "text", 0, None, [1, 2]]
+        for value in values:
+            with pytest.raises(TypeError, match=f"'c/0'.*{type(value).__name__}"):
+                await store.set("c/0", value)
+            with pytest.raises(TypeError, match=f"'c/0'.*{type(value).__name__}"):
+                await store.set_if_not_exists("c/0", value)
         assert not await store.exists("c/0")
 
     async def test_any_kind_of_buffer_is_written(self, make_store: MakeStore) -> None:
