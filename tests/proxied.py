@@ -11,7 +11,6 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ from servers import GCSEndpoint, HTTPEndpoint, S3Endpoint
 from servers.azurite import AzureEndpoint
 from servers.certificates import Authority
 from servers.fault_proxy import FaultProxy, fault_proxy
+from servers.roots import new_root
 from servers.webdav import WebDAVEndpoint
 
 from fsspec_store import FsspecStore
@@ -36,11 +36,6 @@ def closing_all(make: Callable[..., S]) -> Iterator[Callable[..., S]]:
     """A function that makes stores, which are closed at the end."""
     with ExitStack() as made:
         yield lambda **options: made.enter_context(closing(make(**options)))
-
-
-@cache
-def _bucket(endpoint: S3Endpoint) -> str:
-    return endpoint.make_bucket()
 
 
 class OnServer:
@@ -65,7 +60,7 @@ class OnS3(OnServer):
     @pytest.fixture
     def make_store(self, endpoint: S3Endpoint, proxy: FaultProxy) -> Iterator[Any]:
         options = dataclasses.replace(endpoint, url=proxy.url, ca=self.ca).storage_options()
-        root = f"s3://{_bucket(endpoint)}/{next(_places)}"
+        root = f"s3://{new_root(endpoint)}"
         with closing_all(
             lambda **more: FsspecStore.from_url(root, options, **self.options(more))
         ) as make:

@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from functools import cache
 from typing import Any
 
 import pytest
 from conformance import StoreConformance
-from servers.azurite import AzureEndpoint
+from servers.roots import new_root
 
 from fsspec_store import FsspecStore
-
-_roots = itertools.count()
-
-
-@cache
-def bucket_of(endpoint: Any) -> str:
-    """The bucket for all tests of a server."""
-    if isinstance(endpoint, AzureEndpoint):
-        return endpoint.make_container()
-    bucket: str = endpoint.make_bucket()
-    return bucket
-
-
-def new_root(endpoint: Any) -> str:
-    """The bucket and a new prefix."""
-    return f"{bucket_of(endpoint)}/{next(_roots)}"
 
 
 class OnBucket(StoreConformance):

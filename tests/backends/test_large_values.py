@@ -1,4 +1,4 @@
-"""Values of more than 32 MiB: read in parts at the same time, and never put together of two."""
+"""Large values: read in parts at the same time, and never put together of two."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from fsspec_store._http.limiter import _limiters as limiters
 from .places import SERVICES, Place, s3
 
 MIB = 2**20
-SIZE = 40 * MIB + 12345
+SIZE = 20 * MIB + 12345
+#: Options of stores: the parts of uploads to S3 have at least 5 MiB.
+PARTS = {"large_value_bytes": 16 * MIB, "part_bytes": 5 * MIB}
 #: What is kept beside a value at most, in bytes: what is on its way, and modules of a first use.
 BOUND = 12 * MIB
 
@@ -57,7 +59,7 @@ def proxy(place: Place) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 async def store(place: Place, proxy: FaultProxy) -> Any:
-    async with place.open(proxy.url) as store:
+    async with place.open(proxy.url, **PARTS) as store:
         # What a store finds out at first is not counted here.
         await store.exists("a")
         yield store
@@ -69,16 +71,16 @@ async def test_when_and_in_which_parts_is_an_option(place: Place, proxy: FaultPr
         with proxy.watching() as seen:
             assert await read(store, "a") == DATA
         assert [request.method for request in seen] == ["GET"]
-    async with place.open(proxy.url, large_value_bytes=20 * MIB, part_bytes=10 * MIB) as store:
+    async with place.open(proxy.url, large_value_bytes=10 * MIB, part_bytes=5 * MIB) as store:
         with proxy.watching() as seen:
-            assert await read(store, "a", RangeByteRequest(0, 20 * MIB)) == DATA[: 20 * MIB]
+            assert await read(store, "a", RangeByteRequest(0, 10 * MIB)) == DATA[: 10 * MIB]
         assert not any(place.pin(request) for request in seen)
         with proxy.watching() as seen:
             assert await read(store, "a") == DATA
         wanted = [range_of(request) for request in seen if place.pin(request)]
         # Four parts and 12345 bytes, of which the first response brings at least one.
         assert 0 < len(wanted) <= 4
-        assert {end - start for start, end in wanted} <= {10 * MIB, SIZE % (10 * MIB)}
+        assert {end - start for start, end in wanted} <= {5 * MIB, SIZE % (5 * MIB)}
 
 
 def range_of(seen: Seen) -> tuple[int, int]:
@@ -230,7 +232,7 @@ async def test_a_server_that_ignores_conditions(rclone_endpoint: S3Endpoint) -> 
     whole = RangeByteRequest(0, SIZE)
     old, new = (bytes([letter]) * SIZE for letter in b"AB")
     with fault_proxy(place.server) as proxy:
-        async with place.open(proxy.url) as store:
+        async with place.open(proxy.url, **PARTS) as store:
             place.put("a", old)
             with proxy.watching() as seen:
                 assert await read(store, "a", whole) == old
@@ -267,7 +269,7 @@ async def test_a_cancelled_read_leaves_nothing_behind(
 
 
 async def test_a_large_value_is_in_memory_once(place: Place) -> None:
-    async with place.open(place.server) as store:
+    async with place.open(place.server, **PARTS) as store:
         await read(store, "a", RangeByteRequest(0, 1))
         tracemalloc.start()
         try:
@@ -376,7 +378,7 @@ async def test_a_web_server_without_support_for_parts_gets_one_request(
 ) -> None:
     with fault_proxy(nginx_endpoint.url) as proxy:
         proxy.plan = lambda *_: Answer(200, headers, DATA)
-        async with FsspecStore.from_url(proxy.url) as store:
+        async with FsspecStore.from_url(proxy.url, **PARTS) as store:
             await store.exists("a")
             with proxy.watching() as seen:
                 assert await read(store, "a") == DATA
@@ -401,7 +403,7 @@ async def test_files_of_equal_time_and_size_are_never_mixed(
             os.replace(folder / "next", folder / "a")
 
     with fault_proxy(nginx_endpoint.url) as proxy:
-        async with FsspecStore.from_url(f"{proxy.url}/{folder.name}") as store:
+        async with FsspecStore.from_url(f"{proxy.url}/{folder.name}", **PARTS) as store:
             proxy.plan = replace
             assert await read(store, "a") == b"A" * SIZE
             assert await read(store, "a") == b"B" * SIZE
@@ -423,5 +425,5 @@ async def test_a_value_is_read_whole_where_a_part_is_not_as_announced(
     whole = Answer(200, {"Accept-Ranges": "bytes", "ETag": '"one"'}, DATA)
     with fault_proxy(nginx_endpoint.url) as proxy:
         proxy.plan = lambda method, target, headers: part if "range" in headers else whole
-        async with FsspecStore.from_url(proxy.url) as store:
+        async with FsspecStore.from_url(proxy.url, **PARTS) as store:
             assert await read(store, "a") == DATA

@@ -81,6 +81,11 @@ class S3Endpoint:
             config=_ONE_TRY,
         )
 
+    @cache  # noqa: B019 - as long as the tests: making a client takes longer than its request.
+    def shared_client(self) -> Any:
+        """A client as of `client`, which all tests share and none closes."""
+        return self.client()
+
     def make_bucket(self, name: str | None = None) -> str:
         """Makes a bucket, with a name nobody else uses unless one is given, and returns its name.
 
@@ -88,8 +93,7 @@ class S3Endpoint:
         bucket twice.
         """
         bucket = f"test-{uuid4().hex}" if name is None else name
-        with closing(self.client()) as client:
-            client.create_bucket(Bucket=bucket)
+        self.shared_client().create_bucket(Bucket=bucket)
         return bucket
 
     @contextmanager

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 from servers import AzureEndpoint, GCSEndpoint, S3Endpoint
+from servers.roots import new_root
 from zarr.abc.store import Store
 from zarr.core.buffer import cpu
 from zarr.testing.stateful import ZarrHierarchyStateMachine, ZarrStoreStateMachine
@@ -130,18 +131,18 @@ class OnS3(OwnRules):
     def store_kwargs(self, endpoint: S3Endpoint) -> dict[str, Any]:
         self.endpoint = endpoint
         fs = fsspec.filesystem("s3", skip_instance_cache=True, **endpoint.storage_options())
-        return {"fs": fs, "path": f"{endpoint.make_bucket()}/root"}
+        return {"fs": fs, "path": new_root(endpoint)}
 
     def put(self, path: str, data: bytes) -> None:
         bucket, _, key = path.partition("/")
-        with closing(self.endpoint.client()) as client:
-            client.put_object(Bucket=bucket, Key=key, Body=data)
+        self.endpoint.shared_client().put_object(Bucket=bucket, Key=key, Body=data)
 
     def read(self, path: str) -> bytes:
         bucket, _, key = path.partition("/")
-        with closing(self.endpoint.client()) as client:
-            found: bytes = client.get_object(Bucket=bucket, Key=key)["Body"].read()
-            return found
+        found: bytes = (
+            self.endpoint.shared_client().get_object(Bucket=bucket, Key=key)["Body"].read()
+        )
+        return found
 
 
 class TestSeaweedFS(OnS3):

@@ -19,6 +19,7 @@ from conformance import Limits
 from conformance.support import buf, content, listed, put, read
 from servers.azurite import AzureEndpoint
 from servers.fault_proxy import Fault, FaultProxy, fault_proxy, the_first
+from servers.roots import bucket_of, new_root
 
 from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
 from fsspec_store._backends.azure.uploads import checksum_headers
@@ -33,7 +34,7 @@ from fsspec_store.errors import (
     VersionMismatchError,
 )
 
-from ..on_bucket import OnBucket, bucket_of, new_root
+from ..on_bucket import OnBucket
 
 
 class TestAzurite(OnBucket):

@@ -25,6 +25,7 @@ from gcsfs.core import GCSFileSystem
 from google_api import GoogleFileSystem, batch_response, error_response
 from servers import GCSEndpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, Plan, fault_proxy, the_first
+from servers.roots import bucket_of, new_root
 
 from fsspec_store import FsspecStore, RangeByteRequest
 from fsspec_store.errors import (
@@ -38,7 +39,7 @@ from fsspec_store.errors import (
     VersionMismatchError,
 )
 
-from ..on_bucket import OnBucket, bucket_of, new_root
+from ..on_bucket import OnBucket
 
 
 class TestFakeGCS(OnBucket):

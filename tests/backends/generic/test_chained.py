@@ -19,6 +19,7 @@ from forking import in_forked_child
 from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from servers import S3Endpoint
+from servers.roots import new_root
 
 from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
 from fsspec_store.errors import AccessDeniedError, BackendError
@@ -53,7 +54,7 @@ class TestFilecacheOnS3(StoreConformance):
 
     @pytest.fixture
     def make_store(self, moto_endpoint: S3Endpoint, tmp_path: Path) -> Iterator[Any]:
-        root = f"{moto_endpoint.make_bucket()}/{uuid.uuid4()}"
+        root = new_root(moto_endpoint)
         options = {
             "s3": moto_endpoint.storage_options(),
             "filecache": {"cache_storage": str(tmp_path / "copies"), "check_files": True},
@@ -74,8 +75,8 @@ class TestFilecacheOnS3(StoreConformance):
 @pytest.fixture
 def plain(moto_endpoint: S3Endpoint) -> Iterator[FsspecStore]:
     """A store without the layer, on the same root."""
-    bucket = moto_endpoint.make_bucket()
-    store = FsspecStore.from_url(f"s3://{bucket}/x", moto_endpoint.storage_options())
+    url = f"s3://{new_root(moto_endpoint)}"
+    store = FsspecStore.from_url(url, moto_endpoint.storage_options())
     yield store
     store.close()
 

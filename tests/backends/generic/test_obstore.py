@@ -12,6 +12,7 @@ import pytest
 from conformance import Limits, StoreConformance
 from conformance.support import listed, put, read
 from servers import S3Endpoint
+from servers.roots import new_root
 
 from fsspec_store import FsspecStore, RangeByteRequest, SuffixByteRequest
 from fsspec_store.errors import (
@@ -56,7 +57,7 @@ class TestObstoreS3(StoreConformance):
 
     @pytest.fixture
     def root(self, moto_endpoint: S3Endpoint) -> str:
-        return f"{moto_endpoint.make_bucket()}/{uuid.uuid4()}"
+        return new_root(moto_endpoint)
 
     @pytest.fixture
     def make_store(self, fs: Any, root: str) -> Iterator[Any]:
