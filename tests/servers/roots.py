@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from servers.azurite import AzureEndpoint
+from servers.fake_gcs import GCSEndpoint
 
 _roots = itertools.count()
 
@@ -19,5 +20,8 @@ def bucket_of(endpoint: Any) -> str:
 
 
 def new_root(endpoint: Any) -> str:
-    """The bucket and a new prefix."""
-    return f"{bucket_of(endpoint)}/{next(_roots)}"
+    """A new prefix of the bucket."""
+    # fake-gcs-server searches all of a bucket, in memory, for a value.
+    is_new = isinstance(endpoint, GCSEndpoint)
+    bucket = endpoint.make_bucket() if is_new else bucket_of(endpoint)
+    return f"{bucket}/{next(_roots)}"
