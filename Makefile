@@ -12,13 +12,17 @@ ARGS ?=
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
+# Where the environment turns byte code off, each worker and each program of a test compiles anew what
+# it imports: 4 s in a worker.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Most tests wait for a server: more of them than cores, each file's on servers of their own.
 PARALLEL := -n 4 --dist loadfile
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
-# The tests marked `slow` as well. `HYPOTHESIS_PROFILE=random make test-all` selects a new seed, and
+# The tests marked `slow` as well, among them the further rules of variants (tests/variants.py). `HYPOTHESIS_PROFILE=random make test-all` selects a new seed, and
 # prints it.
 test-all: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) -m "" $(ARGS)

@@ -11,7 +11,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 
 pytest.register_assert_rewrite("conformance", "pages.reader", "servers")
-pytest_plugins = ["conformance.matrix", "seeds", "skips"]
+pytest_plugins = ["conformance.matrix", "order", "seeds", "skips", "variants"]
 
 from servers.certificates import Authority  # noqa: E402
 from servers.fault_proxy import FaultProxy, fault_proxy  # noqa: E402

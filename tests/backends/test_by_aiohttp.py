@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import pytest
+from conformance import TRANSPORT_RULES
 from conformance.support import listed, put, read
 
 from fsspec_store import RangeByteRequest
@@ -42,8 +43,10 @@ class ByAiohttp:
 class TestFakeGCSByAiohttp(ByAiohttp, test_gcs.TestFakeGCS):
     limits = dataclasses.replace(test_gcs.TestFakeGCS.limits, examples=10, many=150)
     service = "fake-gcs-server, by aiohttp"
+    fast_rules = (*TRANSPORT_RULES, ByAiohttp)
 
 
 class TestAzuriteByAiohttp(ByAiohttp, test_azurite.TestAzurite):
     limits = dataclasses.replace(test_azurite.TestAzurite.limits, examples=10, many=150)
     service = "Azurite, by aiohttp"
+    fast_rules = (*TRANSPORT_RULES, ByAiohttp)

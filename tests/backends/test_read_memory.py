@@ -35,7 +35,17 @@ BOUND = 24 * MIB
 MORE = (32 + 16) * MIB
 
 
-@pytest.fixture(scope="module", params=[*SERVICES, "s3 by s3fs"])
+#: The other services of these transports run in the slow tests: all share the retrier's slots.
+FAST = ("s3", "s3 by s3fs", "google by aiohttp", "web")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[] if name in FAST else pytest.mark.slow)
+        for name in (*SERVICES, "s3 by s3fs")
+    ],
+)
 def place(request: pytest.FixtureRequest) -> Place:
     by_s3fs = {"s3 by s3fs": ("minio_endpoint", partial(s3, transport="library"))}
     fixture, make = {**SERVICES, **by_s3fs}[request.param]

@@ -255,6 +255,7 @@ def test_the_failure_of_a_candidate_is_reported_and_not_fatal(
     assert worker.check("exists-missing", place).calls == 3
 
 
+@pytest.mark.slow
 def test_the_command_writes_its_document(tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(file)]
@@ -302,6 +303,7 @@ def test_the_ceiling_is_measured() -> None:
     assert done.stdout.count("recv_into in ") == 6
 
 
+@pytest.mark.slow
 def test_a_long_listing_is_measured() -> None:
     done = subprocess.run(
         [sys.executable, "benchmarks/long_listing.py", "--keys", "50", "--rounds", "1"],

@@ -18,7 +18,11 @@ from .support import Limits, MakeStore
 from .versions import VersionRules
 from .writing import WritingRules
 
-__all__ = ["Limits", "MakeStore", "StoreConformance"]
+__all__ = ["TRANSPORT_RULES", "Limits", "MakeStore", "StoreConformance"]
+
+#: The rules that use a transport in different ways: a value, a part, a condition, a page, an error.
+TRANSPORT_RULES = (ReadingRules, RangeRules, WritingRules, CreatingRules, VersionRules)
+TRANSPORT_RULES += (DeletingRules, ListingRules)
 
 
 class StoreConformance(

@@ -24,8 +24,10 @@ __all__ = [
     "PartsRules",
     "Protocol",
     "ReadFaultConformance",
+    "ReadingRules",
     "Rotating",
     "WriteFaultConformance",
+    "WritingRules",
 ]
 
 

@@ -119,7 +119,7 @@ class ReadingRules(Rules):
     async def test_a_server_that_never_responds_is_a_clear_error(
         self, make_store: MakeStore, proxy: FaultProxy
     ) -> None:
-        store = make_store(timeout=2, retries=1)
+        store = make_store(timeout=0.5, retries=1)
         proxy.plan = always(Fault.DELAYED)
         with pytest.raises(BackendError, match=r"cannot read 'a' in .*tried 2 times in"):
             await store.get("a")

@@ -10,13 +10,15 @@ from random import Random
 from typing import Any
 
 import pytest
+from seeds import PROFILE
 from servers.fault_proxy import Answer, Fault, FaultProxy, every_nth, fault_proxy, no_faults
 
 from fsspec_store import FsspecStore
 
 from .workload import Worker
 
-OPERATIONS = 2000
+#: More where each run has other faults.
+OPERATIONS = 1000 if PROFILE == "fixed" else 2000
 WORKERS = 20
 #: Seconds until a delayed answer counts as lost.
 TIMEOUT = 1.0

@@ -18,8 +18,10 @@ from . import (
     LargeReadingRules,
     PartsRules,
     Protocol,
+    ReadingRules,
     Rotating,
     WriteFaultConformance,
+    WritingRules,
 )
 
 CODES = {
@@ -97,6 +99,7 @@ class TestMinIO(OnMinIO, FaultConformance, CredentialRules):
 
 class TestMinIOByS3fs(TestMinIO):
     transport = "library"
+    fast_rules = (ReadingRules, WritingRules, CredentialRules)
 
 
 @pytest.mark.slow

@@ -3,7 +3,9 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from conformance import Limits
+from conformance import TRANSPORT_RULES, Limits
+from conformance.keys import KeyRules
+from conformance.lifecycle import LifecycleRules
 from servers import S3Endpoint
 
 from .s3_conformance import S3Conformance
@@ -26,6 +28,7 @@ class TestMinIOByS3fs(TestMinIO):
 
     limits = dataclasses.replace(TestMinIO.limits, examples=10, many=150)
     service = "MinIO, by s3fs"
+    fast_rules = (*TRANSPORT_RULES, KeyRules, LifecycleRules, S3Conformance)
     transport = "library"
 
 
@@ -34,6 +37,7 @@ class TestMinIOOverTLS(TestMinIO):
 
     limits = dataclasses.replace(TestMinIO.limits, examples=10, many=150)
     service = "MinIO, over TLS"
+    fast_rules = (*TRANSPORT_RULES, S3Conformance)
 
     @pytest.fixture
     def endpoint(self, minio_tls_endpoint: S3Endpoint) -> S3Endpoint:
