@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-#: The longest one first.
+#: The longest one first, slow tests included.
 LONGEST = (
+    "backends/s3/test_moto.py",
+    "pages/test_pages.py",
+    "benchmarks/test_harness.py",
     "backends/s3/test_minio.py",
     "faults/test_s3.py",
     "faults/test_webdav.py",
@@ -34,7 +37,6 @@ LONGEST = (
     "backends/test_by_aiohttp.py",
     "zarr_flavour/test_zarrs_own_rules.py",
     "backends/test_read_memory.py",
-    "benchmarks/test_harness.py",
     "backends/gcs/test_gcs.py",
     "ecosystem/test_dask_workers.py",
     "backends/s3/test_seaweedfs.py",

@@ -5,11 +5,12 @@ Does not know S3, credentials, or which servers there are.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -118,7 +119,9 @@ def _child(launch: Launch[Served], folder: Path, log: Path) -> Iterator[subproce
     try:
         yield process
     finally:
-        process.kill()
+        # The whole group, since Apache's and nginx's children outlive a parent that is killed.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -94,6 +94,25 @@ def test_a_program_does_not_see_the_settings_of_the_developer(
         assert "TMPDIR" in seen.read_text().split()
 
 
+@pytest.mark.skipif(not Path("/proc").exists(), reason="the system has no /proc")
+def test_the_children_of_a_program_end_with_it(temporary: Path) -> None:
+    wait = "import time; time.sleep(60)"
+    program = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {wait!r}])"
+
+    def why_not_ready() -> str | None:
+        (folder,) = temporary.iterdir()
+        return None if len(running_in(folder)) == 2 else "not yet"
+
+    with running("parent", preparing(program, why_not_ready=why_not_ready)):
+        (folder,) = temporary.iterdir()
+        processes = running_in(folder)
+        assert len(processes) == 2
+    deadline = time.monotonic() + 10
+    while any(map(is_running, processes)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not any(map(is_running, processes))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
 def test_a_program_ends_when_its_tests_are_killed(tmp_path: Path) -> None:
     tests = f"""
@@ -118,6 +137,14 @@ with running("orphan", preparing(program, why_not_ready=lambda: None)):
     while running_in(folder) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not running_in(folder)
+
+
+def is_running(process: str) -> bool:
+    try:
+        (Path("/proc") / process / "cwd").readlink()
+    except OSError:  # Gone, or a zombie.
+        return False
+    return True
 
 
 def running_in(folder: Path) -> list[str]:
