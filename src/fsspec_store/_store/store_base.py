@@ -187,6 +187,11 @@ class StoreBase(ABC):
         return _CONCURRENCY
 
     @property
+    def reads_locally(self) -> bool:
+        """Whether reads need no network, as on memory and local files."""
+        return self._runs_in_place
+
+    @property
     def _runs_in_place(self) -> bool:
         """Whether an operation on one key runs without an event loop: it never awaits a socket."""
         return False
