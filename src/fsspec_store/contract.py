@@ -6,6 +6,7 @@ Most are used in annotations.
 from ._core.byte_requests import ByteRequest
 from ._core.leftovers import Leftover
 from ._http.stats import Stats
+from ._store.entries import Entry
 from ._store.store_path import ByteGetter, ByteSetter, set_or_delete
 from ._store.store_reading import Values, Versioned
 
@@ -13,6 +14,7 @@ __all__ = [
     "ByteGetter",
     "ByteRequest",
     "ByteSetter",
+    "Entry",
     "Leftover",
     "Stats",
     "Values",

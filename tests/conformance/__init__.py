@@ -7,6 +7,7 @@ each with a reason; those tests are skipped with it.
 
 from .creating import CreatingRules
 from .deleting import DeletingRules
+from .entries import EntryRules
 from .keys import KeyRules
 from .lifecycle import LifecycleRules
 from .listing import ListingRules
@@ -35,6 +36,7 @@ class StoreConformance(
     VersionRules,
     DeletingRules,
     ListingRules,
+    EntryRules,
     KeyRules,
     LifecycleRules,
 ):

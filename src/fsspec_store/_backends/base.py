@@ -48,6 +48,9 @@ class Backend(ABC):
     supports_replace: bool = True
     #: Whether concurrent listings of common prefixes may be faster than one listing.
     fans_out: ClassVar[bool] = True
+    #: Whether listings are in the order of the UTF-8 bytes of paths; ``None`` if it is unknown.
+    #: `fsspec_store._store.entry_listing` updates it.
+    lists_in_order: bool | None = False
     #: Default number of requests that one call of a store has in flight.
     default_concurrency: ClassVar[int] = 64
     #: Whether the service may respond 403 to a read of a missing key.
@@ -159,6 +162,35 @@ class Backend(ABC):
         return checked_pages(
             pages, directory, name_prefix, recursive=recursive, redactor=self.redactor
         )
+
+    def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        """Like recursive `pages`, with the details that the service lists.
+
+        Where the service supports it, and always if `lists_in_order` is ``None``, the listing
+        begins at or after the path ``start_after`` in the service's own order.
+        """
+        return self.pages(directory, name_prefix, recursive=True, page_size=page_size)
+
+    def checked_detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        """Like `detailed_pages`, with checked entries; see `fsspec_store._backends.pages`."""
+        pages = self.detailed_pages(
+            directory, name_prefix, start_after=start_after, page_size=page_size
+        )
+        return checked_pages(pages, directory, name_prefix, recursive=True, redactor=self.redactor)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         """Remove every object below a directory. Removal of a page and the next listing overlap.

@@ -7,6 +7,7 @@ below it at the same time.
 from __future__ import annotations
 
 import threading
+from contextlib import aclosing
 from heapq import merge
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from .._core.versions import content_version
 from .._runtime.forks import free_in_child
 from .._runtime.threads import pause
 from .base import Backend
-from .pages import Page
+from .pages import Details, Page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -39,6 +40,7 @@ class MemoryBackend(Backend):
     #: Each partial listing would scan the whole dictionary.
     fans_out = False
     runs_in_place = True
+    lists_in_order = True
 
     fs: Any
 
@@ -122,6 +124,23 @@ class MemoryBackend(Backend):
                 yield Page(objects, prefixes)
                 objects, prefixes = [], []
         yield Page(objects, prefixes)
+
+    async def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        pages = self.pages(directory, name_prefix, recursive=True, page_size=page_size)
+        async with aclosing(pages):
+            async for page in pages:
+                files = {path: self.fs.store.get(path) for path, _ in page.objects}
+                details = {
+                    path: Details(file.modified) for path, file in files.items() if file is not None
+                }
+                yield page._replace(details=details)
 
     def failure(self, error: Exception) -> Failure:
         return builtin_failure(error)

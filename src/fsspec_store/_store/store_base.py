@@ -168,6 +168,15 @@ class StoreBase(ABC):
         return False
 
     @property
+    def lists_in_order(self) -> bool:
+        """Whether the service lists keys in the order of their UTF-8 bytes, as far as known.
+
+        `list_entries` is in this order on every store. Where the flag is false, it sorts the
+        entries before it yields the first one.
+        """
+        return False
+
+    @property
     def supports_consolidated_metadata(self) -> bool:
         """Whether readers may keep consolidated metadata in this store."""
         return True

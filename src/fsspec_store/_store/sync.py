@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from .._core.byte_requests import ByteRequest
     from .buffer import Buffer, BufferPrototype
+    from .entries import Entry
     from .store_reading import Values, Versioned
     from .store_writing import WritableStore
 
@@ -204,6 +205,14 @@ class SyncStore:
         See `Store.list_sizes`. The size is in bytes, ``None`` when the backend lists none.
         """
         return iterate(self._store.list_sizes(prefix, fan_out=fan_out))
+
+    def list_entries(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[Entry]:
+        """Yield what the service lists of each key, in the order of the keys' UTF-8 bytes.
+
+        See `Store.list_entries`. ``start_after`` is a key, or any text in the order of keys: only
+        keys after it are yielded.
+        """
+        return iterate(self._store.list_entries(prefix, start_after=start_after))
 
     def list_dir(self, prefix: str) -> Iterator[str]:
         """Yield the names of keys and prefixes directly under ``prefix/``. See `Store.list_dir`."""

@@ -55,6 +55,8 @@ class AzureBackend(Backend):
     """Blobs of containers, by paths such as ``container/prefix/name``."""
 
     part_limits = _PART_LIMITS
+    #: "List Blobs", of a flat namespace.
+    lists_in_order = True
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
@@ -109,6 +111,33 @@ class AzureBackend(Backend):
     def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
+        return self._pages(directory, name_prefix, recursive, page_size, details=False)
+
+    async def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        pages = self._pages(directory, name_prefix, True, page_size, details=True)
+        async with aclosing(pages):
+            async for page in pages:
+                # A hierarchical namespace lists a directory, and all below it, before "a-" etc.
+                if page.folders:
+                    self.lists_in_order = False
+                yield page
+
+    def _pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        recursive: bool,
+        page_size: int | None,
+        *,
+        details: bool,
+    ) -> AsyncGenerator[Page, None]:
         container, prefix = _split(directory)
         prefix += name_prefix
         query = f"restype=container&comp=list&include=metadata&prefix={quoted(prefix)}"
@@ -120,7 +149,8 @@ class AzureBackend(Backend):
         async def fetch(marker: str) -> tuple[Page, str]:
             page_query = query + (f"&marker={quoted(marker)}" if marker else first)
             response = await self._client.request("GET", container, page_query, expect={200})
-            found = await parsed(partial(listing, container), response.body)
+            parse = partial(listing, container, details=details)
+            found = await parsed(parse, response.body)
             check_stated_prefix(stated_prefix(response.body), prefix)
             return found
 

@@ -60,6 +60,7 @@ class GCSBackend(Backend):
     """Objects of Google Cloud Storage, by paths such as ``bucket/prefix/name``."""
 
     part_limits = _PART_LIMITS
+    lists_in_order = None
     fs: Any
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
@@ -122,14 +123,32 @@ class GCSBackend(Backend):
     def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        bucket, prefix = _split(directory)
+        delimiter = {} if recursive else {"delimiter": "/"}
+        return self._pages(directory + name_prefix, page_size, "name,size", **delimiter)
+
+    def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        # The object with this name is listed too.
+        start = {"startOffset": _split(start_after)[1]} if start_after else {}
+        fields = "name,size,updated,generation,md5Hash,crc32c"
+        return self._pages(directory + name_prefix, page_size, fields, **start)
+
+    def _pages(
+        self, path: str, page_size: int | None, fields: str, **options: str
+    ) -> AsyncGenerator[Page, None]:
+        bucket, prefix = _split(path)
         params = {
-            "prefix": prefix + name_prefix,
+            "prefix": prefix,
             "maxResults": str(page_size or _PAGE_SIZE),
-            "fields": "items(name,size),prefixes,nextPageToken",
+            "fields": f"items({fields}),prefixes,nextPageToken",
+            **options,
         }
-        if not recursive:
-            params["delimiter"] = "/"
 
         async def fetch(token: str) -> tuple[Page, str]:
             response = await self._client.request(
@@ -142,7 +161,8 @@ class GCSBackend(Backend):
             if response.status == 404:
                 raise BucketMissingError(bucket)
             self._buckets.seen.add(bucket)
-            return await parsed(partial(listing, bucket), response.body)
+            parse = partial(listing, bucket, details="updated" in fields)
+            return await parsed(parse, response.body)
 
         return pages_by_token(fetch)
 

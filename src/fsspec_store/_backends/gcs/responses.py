@@ -21,8 +21,9 @@ from ..._http.responses import StatusError, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
 from ..checksums import crc32c_in_base64
+from ..listed_details import digest, iso_time
 from ..object_store.batches import batch_responses
-from ..pages import Page
+from ..pages import Details, Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -136,8 +137,10 @@ def object_size(document: bytes) -> int | None:
     return size if size or found.get("crc32c") == _EMPTY_CRC32C else None
 
 
-def listing(bucket: str, document: bytes) -> tuple[Page, str]:
+def listing(bucket: str, document: bytes, *, details: bool = False) -> tuple[Page, str]:
     """The page of a bucket's listing, and the token of the next one, ``""`` on the last one.
+
+    The page has details if they were requested.
 
     Raises ``OSError`` when a name, a size or the page token is invalid.
     """
@@ -157,7 +160,20 @@ def listing(bucket: str, document: bytes) -> tuple[Page, str]:
         [(f"{bucket}/{item['name']}", _size(item, repr(item["name"]))) for item in items],
         [f"{bucket}/{prefix.removesuffix('/')}" for prefix in prefixes],
     )
+    if details:
+        page = page._replace(details={f"{bucket}/{item['name']}": _details(item) for item in items})
     return page, token
+
+
+def _details(item: Mapping[str, Any]) -> Details:
+    texts = {name: text for name, text in item.items() if isinstance(text, str)}
+    digests = {"md5": digest(texts.get("md5Hash"), 16), "crc32c": digest(texts.get("crc32c"), 4)}
+    generation = texts.get("generation", "")
+    return Details(
+        iso_time(texts.get("updated")),
+        generation if generation.isdecimal() else None,
+        {name: found for name, found in digests.items() if found is not None},
+    )
 
 
 def _size(item: Mapping[str, Any], what: str) -> int | None:

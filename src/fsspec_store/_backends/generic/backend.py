@@ -17,13 +17,13 @@ from fsspec.implementations.local import LocalFileSystem
 from ..._core.leftovers import ABANDONED_AFTER, Leftover, is_older
 from ..base import Backend
 from ..local.backend import LocalBackend
-from ..pages import Page
+from ..pages import Details, Page
 from ..temporary_names import RESERVED_NAME, is_temporary
 from .atomic_write import write_and_rename
 from .cached_copies import CachedCopies
 from .copy_folders import NotCopiedError
 from .errors import NO_FILE, failure_of
-from .folders import contains_file, prepare_path, prune, temporary_files, walk
+from .folders import contains_file, modified, prepare_path, prune, temporary_files, walk
 from .guards import is_on_web
 from .lookups import info_of, is_missing, is_size_known, size_of
 from .methods import Methods
@@ -183,6 +183,22 @@ class GenericBackend(Backend):
                 ]
                 yield Page(objects, prefixes)
                 return
+
+    async def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        async with aclosing(walk(self._methods, directory, name_prefix)) as folders:
+            async for found in folders:
+                files = [(path, info) for path, info in found if info["type"] == "file"]
+                yield Page(
+                    [(path, self._listed_size(path, info)) for path, info in files],
+                    details={path: Details(modified(info)) for path, info in files},
+                )
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
         if self._local is not None:

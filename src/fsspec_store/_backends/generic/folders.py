@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from .methods import Methods
 
-__all__ = ["contains_file", "prepare_path", "prune", "temporary_files", "walk"]
+__all__ = ["contains_file", "modified", "prepare_path", "prune", "temporary_files", "walk"]
 
 #: Maximum depth below the listed folder: keys of 1,024 bytes cannot be deeper.
 _MAX_DEPTH = 512
@@ -60,10 +60,14 @@ async def _children(
     return [(path, info) for (path, _), info in found.items()]
 
 
-def _modified(info: Mapping[str, Any]) -> datetime | None:
-    """Modification time as listed by SFTP or FTP (RFC 3659, section 7.5.3)."""
-    if isinstance(found := info.get("mtime"), datetime):
-        return found
+def modified(info: Mapping[str, Any]) -> datetime | None:
+    """Modification time as listed by SFTP or FTP (RFC 3659, section 7.5.3).
+
+    fsspec does not specify a field for it. Other filesystems list other times in ``mtime``.
+    """
+    found = info.get("mtime")
+    if isinstance(found, datetime) and found.tzinfo is not None:
+        return found.astimezone(UTC)
     with suppress(ValueError):
         return datetime.strptime(f"{info.get('modify', '')}"[:14], "%Y%m%d%H%M%S").replace(
             tzinfo=UTC
@@ -105,7 +109,7 @@ async def temporary_files(methods: Methods, folder: str) -> AsyncGenerator[Lefto
         async for found in folders:
             for path, info in found:
                 if info["type"] == "file" and is_temporary(path):
-                    yield Leftover(path, TEMPORARY, _modified(info))
+                    yield Leftover(path, TEMPORARY, modified(info))
 
 
 async def contains_file(methods: Methods, folder: str) -> bool:

@@ -73,6 +73,8 @@ class S3Backend(Backend):
     """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
     part_limits = _PART_LIMITS
+    #: SeaweedFS, and Amazon's directory buckets, list in another order than S3's other buckets.
+    lists_in_order = None
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
@@ -169,12 +171,32 @@ class S3Backend(Backend):
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         await self._bulk_delete.delete_many(map(self._split, paths), limit=limit)
 
-    async def pages(
+    def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
         bucket, prefix = self._split(directory)
-        begin = prefix + name_prefix
-        request = ListObjectsV2(bucket, begin, None if recursive else "/", page_size)
+        delimiter = None if recursive else "/"
+        request = ListObjectsV2(bucket, prefix + name_prefix, delimiter, page_size)
+        return self._pages(request, prefix)
+
+    def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        bucket, prefix = self._split(directory)
+        after = self._split(start_after)[1] or None
+        request = ListObjectsV2(
+            bucket, prefix + name_prefix, None, page_size, start_after=after, details=True
+        )
+        return self._pages(request, prefix)
+
+    async def _pages(self, request: ListObjectsV2, prefix: str) -> AsyncGenerator[Page, None]:
+        """The pages of a listing below a directory, with the key ``prefix``."""
+        bucket, begin = request.bucket, request.prefix
         continuation = Continuation()
         while True:
             try:
@@ -199,10 +221,14 @@ class S3Backend(Backend):
             if len(page.objects) < len(objects):
                 temporary = [f"{bucket}/{key}" for key, _ in objects if is_temporary(key)]
                 page = page._replace(temporary=temporary)
+            if request.details:
+                details = {f"{bucket}/{key}": each for key, each in listed.details.items()}
+                page = page._replace(details=details)
             yield page
             if listed.next_token is not None:
                 continuation.check(listed.next_token, page)
-                request = replace(request, token=listed.next_token)
+                # In version 1 both are the marker.
+                request = replace(request, token=listed.next_token, start_after=None)
                 continue
             last = listed.objects[-1][0] if len(listed.objects) >= _PAGE_KEYS else ""
             if not last.endswith("/"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -17,6 +18,8 @@ from ..._http.content_range import stated_size
 from ..._http.messages import BodyTooLongError, LargeBody, Response, ResponseBody
 from ..._http.retry_policy import RetryPolicy, too_slow
 from ..._http.unexpected_responses import unexpected_response
+from ..listed_details import etag
+from ..pages import Details
 from . import requests
 from .checksums import ChecksumError
 from .responses import check_has_length
@@ -51,7 +54,7 @@ async def result_of(
                 raise ConnectionError(unexpected_response("S3"))
             return response.get("Errors", [])
         case requests.ListObjectsV2():
-            return _page(response)
+            return _page(response, details=request.details)
         case requests.CreateMultipartUpload():
             _require(response, "UploadId")
             return requests.MultipartUpload(response["UploadId"], response.get("ChecksumAlgorithm"))
@@ -165,7 +168,7 @@ def _require(response: dict[str, Any], element: str) -> None:
         raise ConnectionError(unexpected_response("S3"))
 
 
-def _page(response: dict[str, Any]) -> ListPage:
+def _page(response: dict[str, Any], *, details: bool) -> ListPage:
     if "IsTruncated" not in response:
         raise OSError(f"{unexpected_response('S3')}: no listing")
     try:
@@ -190,7 +193,20 @@ def _page(response: dict[str, Any]) -> ListPage:
             next_token = last_name(objects, prefixes)
         if not next_token:
             raise OSError("the listing is truncated, and has no token for the next page")
-    return ListPage(objects, prefixes, next_token, is_version_1, response.get("Prefix", ""))
+    found = {}
+    if details:
+        found = {
+            item["Key"]: Details(_in_utc(item.get("LastModified")), etag(item.get("ETag")))
+            for item in response.get("Contents", ())
+        }
+    prefix = response.get("Prefix", "")
+    return ListPage(objects, prefixes, next_token, is_version_1, prefix, found)
+
+
+def _in_utc(modified: object) -> datetime | None:
+    if isinstance(modified, datetime) and modified.tzinfo is not None:
+        return modified.astimezone(UTC)
+    return None
 
 
 def _uploads_page(response: dict[str, Any]) -> requests.UploadsPage:

@@ -12,6 +12,7 @@ import base64
 import hashlib
 import logging
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ..._http.content_range import content_length
@@ -297,7 +298,7 @@ class NativeTransport:
         response = await self._send(target, "ListObjectsV2", "GET", "", canonical_query(query))
         body = _document(response)
         try:
-            page = await parsed(parse_list, body)
+            page = await parsed(partial(parse_list, details=request.details), body)
         except ValueError as error:
             raise UnexpectedResponseError(str(error)) from None
         return page._replace(prefix=stated_prefix(body))

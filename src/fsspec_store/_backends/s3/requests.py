@@ -152,13 +152,17 @@ class DeleteObjects(Request[list[dict[str, str]]]):
 
 @dataclass(frozen=True, slots=True)
 class ListObjectsV2(Request[ListPage]):
-    """List keys that start with a prefix, after a token or a key, and common prefixes."""
+    """List keys that start with a prefix, after a token or a key, and common prefixes.
+
+    With ``details``, the page has what the service lists besides the sizes.
+    """
 
     prefix: str
     delimiter: str | None = None
     max_keys: int | None = None
     token: str | None = None
     start_after: str | None = None
+    details: bool = False
 
 
 @dataclass(frozen=True, slots=True)
