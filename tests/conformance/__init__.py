@@ -5,6 +5,7 @@ stores with the parameters of `MakeStore`. The attribute `limits` names what a s
 each with a reason; those tests are skipped with it.
 """
 
+from .copying import CopyRules
 from .creating import CreatingRules
 from .deleting import DeletingRules
 from .entries import EntryRules
@@ -32,6 +33,7 @@ class StoreConformance(
     ManyRules,
     WritingRules,
     CreatingRules,
+    CopyRules,
     PartialWriteRules,
     VersionRules,
     DeletingRules,

@@ -9,10 +9,11 @@ from conformance.support import MakeStore
 from proxied import OnAzurite
 from servers.azurite import AzureEndpoint
 
+from .copying import CopyingRules
 from .rules import ListingRules, Protocol, ReadingRules, WritingRules
 
 
-class TestAzurite(OnAzurite, ReadingRules, WritingRules, ListingRules):
+class TestAzurite(OnAzurite, ReadingRules, WritingRules, ListingRules, CopyingRules):
     protocol = Protocol(
         page_keys=5000,
         page_size="maxresults",

@@ -68,6 +68,20 @@ class Backend(ABC):
         self.settings = settings
         self._writes = settings.writes
 
+    @property
+    def service(self) -> tuple[object, ...]:
+        """The service, its options and credentials: equal for backends with the same objects."""
+        fs = self.fs
+        # fs == fs would compare fsspec's tokens, which contain the process and the thread.
+        options = {
+            name: value
+            for name, value in fs.storage_options.items()
+            if name not in ("asynchronous", "loop", "skip_instance_cache")
+        }
+        # An in-memory filesystem without the global store shares its keys with no other.
+        own = id(fs) if getattr(fs, "global_store", True) is False else None
+        return type(fs), fs.storage_args, options, own
+
     def _part_bytes(self, size: int) -> int | None:
         """Size of the parts of an upload; ``None`` for a value that one request writes."""
         if size <= self._writes.above:
@@ -124,6 +138,21 @@ class Backend(ABC):
         As for `create`, the object is read back after a lost response.
         """
         raise NotImplementedError("the backend cannot compare and swap")
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        """Replace the object by a copy of another one, whose bytes stay on the service.
+
+        ``source_path`` is a path of a backend with an equal `service`, and differs from ``path``.
+        Return ``False`` when there is no object at it. A repeated call has the same effect.
+
+        Raises
+        ------
+        VersionChangedError
+            When the source has another version than ``version``. Nothing is written.
+        NotImplementedError
+            When the service cannot copy this object. Nothing is written.
+        """
+        raise NotImplementedError("the backend cannot copy on the service")
 
     @abstractmethod
     async def remove(self, path: str) -> None:

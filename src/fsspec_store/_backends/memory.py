@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.memory import MemoryFile
 
-from .._core.failures import Failure, builtin_failure
+from .._core.failures import Failure, VersionChangedError, builtin_failure
 from .._core.ranges import bounds
 from .._core.versions import content_version
 from .._runtime.forks import free_in_child
@@ -84,6 +84,15 @@ class MemoryBackend(Backend):
                 return False
             self.fs.store[path] = file
             return True
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        data = await self.read(source_path, None)
+        if data is None:
+            return False
+        if version is not None and content_version(data) != version:
+            raise VersionChangedError
+        await self.write(path, memoryview(data))
+        return True
 
     async def remove(self, path: str) -> None:
         await self.remove_many([path], limit=1)

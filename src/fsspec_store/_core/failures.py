@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["BucketMissingError", "Failure", "RangeNotSatisfiableError", "builtin_failure"]
+__all__ = [
+    "BucketMissingError",
+    "Failure",
+    "RangeNotSatisfiableError",
+    "VersionChangedError",
+    "builtin_failure",
+]
 
 
 class Failure(enum.Enum):
@@ -38,6 +44,10 @@ class RangeNotSatisfiableError(Exception):
 
 class BucketMissingError(Exception):
     """The bucket of an object does not exist."""
+
+
+class VersionChangedError(Exception):
+    """The object exists, and has another version than the expected one."""
 
 
 def builtin_failure(error: Exception) -> Failure:

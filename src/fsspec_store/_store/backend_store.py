@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from .._core.byte_requests import ByteRequest, SuffixByteRequest, check_byte_range
-from .._core.failures import RangeNotSatisfiableError
+from .._core.failures import RangeNotSatisfiableError, VersionChangedError
 from .._core.ranges import is_empty_request
 from .._core.redaction import PrivateURL
 from ..errors import (
@@ -23,10 +23,11 @@ from ..errors import (
 )
 from .backend_listing import BackendListing
 from .buffer import Buffer, BufferPrototype, as_view, check_prototype
+from .copying import key_not_found, value_to_copy, version_mismatch
 from .keys import check_key
 from .partial_writes import WRITE_ATTEMPTS, Parts, write_parts
 from .range_reads import out_of_range
-from .store_reading import Versioned
+from .store_reading import ReadableStore, Versioned
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -200,6 +201,36 @@ class BackendStore(BackendListing):
                 url=self._url,
             )
 
+    async def _copy_on_service(
+        self, source: ReadableStore, key: str, to: str, version: str | None
+    ) -> bool:
+        path, backend = self._path(to), self._backend
+        if not isinstance(source, BackendStore) or source._backend.service != backend.service:
+            return False
+        if source._path(key) == path:
+            if version is None:
+                await source.getsize(key)
+            else:
+                await value_to_copy(source, key, version)
+            return True
+
+        async def copy(path: str, source_path: str) -> bool | None:
+            try:
+                return await backend.copy(source_path, path, version)
+            except NotImplementedError:
+                return None
+
+        async def copy_path(source_path: str) -> bool | None:
+            return await self._run(f"copy {key!r} in {source} to", to, copy, source_path)
+
+        try:
+            is_copied = await source._run("copy", key, copy_path)
+        except VersionChangedError as error:
+            raise version_mismatch(source, key, str(version)) from error
+        if is_copied is False:
+            raise key_not_found(source, key)
+        return is_copied is not None
+
     async def delete(self, key: str) -> None:
         self._check_writable()
         self._require("deletes")
@@ -211,6 +242,17 @@ class BackendStore(BackendListing):
         self, action: str, key: str, operation: Callable[[str, *Ts], Awaitable[T]], *args: *Ts
     ) -> T:
         """Await an operation of the backend on the path of a key, and translate its errors."""
+        path = self._path(key)
+        self._is_open = True
+        handled = sys.exception()
+        try:
+            return await operation(path, *args)
+        except BaseException as error:
+            self._action(action, key).raise_translated(error, handled)
+            raise
+
+    def _path(self, key: str) -> str:
+        """The path of a key, if it is valid."""
         path = self._base + check_key(key)
         if self._backend.has_secret_paths:
             path = PrivateURL(path)
@@ -219,13 +261,7 @@ class BackendStore(BackendListing):
             raise InvalidKeyError(
                 f"{self._url} cannot store the key {key!r}: {problem}", key=key, url=self._url
             )
-        self._is_open = True
-        handled = sys.exception()
-        try:
-            return await operation(path, *args)
-        except BaseException as error:
-            self._action(action, key).raise_translated(error, handled)
-            raise
+        return path
 
     def _bytes_to_write(self, key: str, value: Buffer) -> memoryview:
         """The bytes of a write, if the store can write."""

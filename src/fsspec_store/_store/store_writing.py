@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
 from .buffer import Buffer
-from .keys import directory_prefix
+from .copying import value_to_copy
+from .keys import check_key, directory_prefix
 from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .store_reading import ReadableStore
 
 __all__ = ["WritableStore"]
 
@@ -97,6 +99,54 @@ class WritableStore(ListableStore):
         """Write the parts of one key."""
         key, parts = item
         await self.set(key, Buffer.from_bytes(patched(await self._read(key, None), parts)))
+
+    async def copy_from(
+        self,
+        source: ReadableStore,
+        key: str,
+        to: str | None = None,
+        *,
+        version: str | None = None,
+    ) -> None:
+        """Copy a value of a store to this one. It replaces the value of the target key, as `set`.
+
+        If both stores are on the same service, with equal options and credentials, the service
+        copies the value, with its metadata: S3, Google Cloud Storage, Azure, local files and
+        memory. Elsewhere this store reads the whole value and writes it. A copy of a key to itself
+        changes nothing.
+
+        Parameters
+        ----------
+        source : Store
+            The store of the value. It may be this one.
+        key : str
+            The key in ``source``.
+        to : str, optional
+            The key in this store. The default is ``key``.
+        version : str, optional
+            Copy only when the value has this version, as `get_version` returned it.
+
+        Raises
+        ------
+        KeyNotFoundError
+            When the key is missing.
+        VersionMismatchError
+            When the value has another version than ``version``. Nothing is written.
+        """
+        check_key(key)
+        target = key if to is None else check_key(to)
+        if version is not None and not isinstance(version, str):
+            raise TypeError(f"version must be one of {key!r}, got {type(version).__name__}")
+        self._check_writable()
+        self._require("writes")
+        if not await self._copy_on_service(source, key, target, version):
+            await self.set(target, await value_to_copy(source, key, version))
+
+    async def _copy_on_service(
+        self, source: ReadableStore, key: str, to: str, version: str | None
+    ) -> bool:
+        """Like `copy_from`; ``False`` if the bytes have to pass through the client."""
+        return False
 
     @abstractmethod
     async def delete(self, key: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .._core.byte_requests import ByteRequest
     from .buffer import Buffer, BufferPrototype
     from .entries import Entry
-    from .store_reading import Values, Versioned
+    from .store_reading import ReadableStore, Values, Versioned
     from .store_writing import WritableStore
 
 __all__ = ["SyncStore"]
@@ -173,6 +173,33 @@ class SyncStore:
         See `Store.set_partial_values`. Each part is a key, its first byte, and its new bytes.
         """
         run(self._store.set_partial_values(key_start_values))
+
+    def copy_from(
+        self,
+        source: ReadableStore,
+        key: str,
+        to: str | None = None,
+        *,
+        version: str | None = None,
+    ) -> None:
+        """Copy a value of a store to this one, on the service where that is possible.
+
+        See `Store.copy_from`.
+
+        Parameters
+        ----------
+        source : Store
+            The store of the value, not its ``sync``.
+        key : str
+            The key in ``source``.
+        to : str, optional
+            The key in this store. The default is ``key``.
+        version : str, optional
+            Copy only when the value has this version.
+        """
+        copying = self._store.copy_from(source, key, to, version=version)
+        in_place = self._in_place and source._runs_in_place
+        (run_in_place if in_place else run)(copying)
 
     def delete(self, key: str) -> None:
         """Delete a key. A missing key is not an error. Keys under ``key/`` are not deleted.

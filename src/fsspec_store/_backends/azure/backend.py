@@ -25,6 +25,7 @@ from ..object_store.writing import Condition
 from ..pages import Page, check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
+from .copies import copy_blob
 from .reading import Reader
 from .responses import AzureError, listing
 from .uploads import MAX_PUT_BYTES, AzureUpload
@@ -85,6 +86,9 @@ class AzureBackend(Backend):
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         # "*" means any version, and "" no condition.
         return is_etag(version) and await self._put(path, data, Condition.REPLACE, version)
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        return await copy_blob(self._client, self._reader, source_path, path, version)
 
     async def remove(self, path: str) -> None:
         await self._bulk_delete.delete(*_split(path))

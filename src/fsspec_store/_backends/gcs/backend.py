@@ -26,8 +26,16 @@ from ..pages import Page, pages_by_token
 from .buckets import GCSBuckets
 from .bulk_delete import GCSBulkDelete
 from .client import USER_AGENT, Client
+from .copies import check_generation, rewrite
 from .reading import GENERATION, Reader, is_generation
-from .responses import CREDENTIAL_ERRORS, is_missing_bucket, listing, object_size, retry_decision
+from .responses import (
+    CREDENTIAL_ERRORS,
+    is_ambiguous_404,
+    is_missing_bucket,
+    listing,
+    object_size,
+    retry_decision,
+)
 from .uploads import GCSUpload
 
 if TYPE_CHECKING:
@@ -113,6 +121,20 @@ class GCSBackend(Backend):
         if not is_generation(version):
             return False
         return await self._put(path, data, Condition.REPLACE, version)
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        source, target = _split(source_path), _split(path)
+        if version is not None and not self._supports_resumable:
+            # Emulators ignore the condition of the copy.
+            await check_generation(self._client, source, version)
+        response = await rewrite(self._client, source, target, version)
+        if is_ambiguous_404(response):
+            # The response does not state which of the two buckets is missing, if any.
+            await self._buckets.require(target[0])
+        is_copied = await self._buckets.has_object(source[0], response)
+        if is_copied:
+            self._buckets.seen.add(target[0])
+        return is_copied
 
     async def remove(self, path: str) -> None:
         await self._bulk_delete.delete(*_split(path))

@@ -16,6 +16,7 @@ from ..._core.failures import Failure, builtin_failure
 from ..._runtime.threads import in_thread
 from ..base import Backend
 from ..temporary_names import RESERVED_NAME, is_temporary
+from .copying import Copy, SourceMissingError
 from .locks import run_locked
 from .reading import read, read_version, size
 from .removing import remove_below, remove_empty_above, remove_temporary
@@ -72,6 +73,13 @@ class LocalBackend(Backend):
         except NotImplementedError:
             self.supports_replace = False
             raise
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        try:
+            await self._run(Copy(source_path, path, version))
+        except SourceMissingError:
+            return False
+        return True
 
     async def remove(self, path: str) -> None:
         await self.remove_many([path], limit=1)

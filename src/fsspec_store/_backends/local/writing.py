@@ -87,10 +87,14 @@ class TemporaryFile(ABC, Generic[T]):
         """
         self._name = name = f"{self._folder}/{temporary_name()}"
         with io.FileIO(name, "xb", opener=_open_default if old is None else _open_private) as file:
-            _write_all(file, self._data)
+            self._fill(file)
             if old is not None:
                 copy_attributes(file.fileno(), self._path, old)
         return name
+
+    def _fill(self, file: io.FileIO) -> None:
+        """Write the value to the temporary file."""
+        _write_all(file, self._data)
 
 
 class Write(TemporaryFile[None]):

@@ -28,6 +28,7 @@ from .buckets import S3Buckets
 from .bulk_delete import S3BulkDelete
 from .client import Client
 from .conditions import Conditions, conditions_of
+from .copies import S3Copies
 from .features import LIST_V2
 from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
@@ -36,6 +37,7 @@ from .responses import (
     OUT_OF_RANGE,
     error_code,
     error_details,
+    error_status,
     failure_of,
     is_empty_etag,
     redact_signatures,
@@ -85,6 +87,7 @@ class S3Backend(Backend):
         self._reader = Reader(self._client, self._buckets, settings.reads)
         self._bulk_delete = S3BulkDelete(self._client)
         self._cleanup = Cleanup()
+        self._copies = S3Copies(self._client, self._reader, self._cleanup, self._part_bytes)
 
     @property
     def supports_atomic_create(self) -> bool:  # type: ignore[override]
@@ -164,6 +167,21 @@ class S3Backend(Backend):
             raise NotImplementedError("this service ignores If-Match, and cannot compare and swap")
         # "*" is any version, and "" no condition.
         return is_etag(version) and await self._put(path, data, Condition.REPLACE, version)
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        source, target = self._split(source_path), self._split(path)
+        try:
+            await self._copies.copy(source, target, version)
+        except FileNotFoundError as error:
+            self._reader.check_bucket(error, source[0])
+            await self._buckets.require(source[0])
+            return False
+        except OSError as error:
+            if error_status(error) == 501:
+                raise NotImplementedError("this service does not copy objects") from error
+            raise
+        self._buckets.seen |= {source[0], target[0]}
+        return True
 
     async def remove(self, path: str) -> None:
         await self._bulk_delete.delete(*self._split(path))

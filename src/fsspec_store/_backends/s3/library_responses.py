@@ -49,6 +49,12 @@ async def result_of(
             _check_no_body(response)
             checksum = response.get(f"Checksum{upload.algorithm}")
             return requests.Part(number, response.get("ETag", ""), checksum)
+        case requests.CopyObject():
+            _require(response.get("CopyObjectResult", {}), "ETag")
+        case requests.UploadPartCopy(number=number, upload=upload):
+            copied = response.get("CopyPartResult", {})
+            _require(copied, "ETag")
+            return requests.Part(number, copied["ETag"], copied.get(f"Checksum{upload.algorithm}"))
         case requests.DeleteObjects():
             if not response.keys() & {"Deleted", "Errors"}:
                 raise ConnectionError(unexpected_response("S3"))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
+    "CopyObject",
     "CreateMultipartUpload",
     "DeleteObject",
     "DeleteObjects",
@@ -44,6 +45,7 @@ __all__ = [
     "Request",
     "UnfinishedUpload",
     "UploadPart",
+    "UploadPartCopy",
     "UploadsPage",
 ]
 
@@ -123,6 +125,7 @@ class HeadObject(Request[ObjectHead]):
     """Read the size and the metadata of an object."""
 
     key: str
+    if_match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,18 @@ class PutObject(Request[None]):
     if_none_match: str | None = None
     if_match: str | None = None
     metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyObject(Request[None]):
+    """Copy an object of at most 5 GiB, with its metadata, if its ETag is `source_if_match`.
+
+    The source is a bucket and a key.
+    """
+
+    key: str
+    source: tuple[str, str]
+    source_if_match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +182,11 @@ class ListObjectsV2(Request[ListPage]):
 
 @dataclass(frozen=True, slots=True)
 class CreateMultipartUpload(Request[MultipartUpload]):
-    """Begin a multipart upload."""
+    """Begin a multipart upload; `content` has botocore's parameters such as ``ContentType``."""
 
     key: str
     metadata: Mapping[str, str] | None = None
+    content: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +197,18 @@ class UploadPart(Request[Part]):
     upload: MultipartUpload
     number: int
     body: memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPartCopy(Request[Part]):
+    """Upload a range of another object as a part; see `CopyObject`."""
+
+    key: str
+    upload: MultipartUpload
+    number: int
+    source: tuple[str, str]
+    source_range: str
+    source_if_match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ __all__ = [
     "delete_body",
     "is_missing_key",
     "last_name",
+    "parse_copy",
     "parse_delete",
     "parse_error",
     "parse_list",
@@ -171,6 +172,14 @@ def parse_delete(body: bytes) -> list[dict[str, str]]:
     """The keys that DeleteObjects did not delete: ``Key``, ``Code`` and ``Message`` of each."""
     root = _document(body, "DeleteResult")
     return [_fields(child) for child in root if _name(child) == "Error"]
+
+
+def parse_copy(body: bytes, root: str) -> dict[str, str]:
+    """Elements of the result of a copy by name, such as ``ETag``."""
+    found = _fields(_document(body, root))
+    if "ETag" not in found:
+        raise ValueError(f"the {root} has no ETag")
+    return found
 
 
 def _fast_page(body: bytes, details: bool = False) -> ListPage:
