@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store import Buffer, FsspecStore
-from fsspec_store.contract import Store
+from fsspec_store import Buffer, FsspecStore, Store
 from fsspec_store.errors import AccessDeniedError, RefusedError
 from fsspec_store.transfer import apply, copy, plan, remove, sync, verify
 

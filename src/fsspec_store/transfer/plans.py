@@ -105,7 +105,7 @@ class Plan:
                 lines.write(json.dumps(operation.as_plain()) + "\n")
 
     @classmethod
-    def read(cls, file: str | os.PathLike[str]) -> Self:
+    def read(cls, file: str | os.PathLike[str]) -> Plan:
         """Read a plan that `write` wrote.
 
         Parameters
