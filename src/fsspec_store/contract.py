@@ -8,14 +8,17 @@ from ._core.leftovers import Leftover
 from ._http.stats import Stats
 from ._store.store_path import ByteGetter, ByteSetter, set_or_delete
 from ._store.store_reading import Values, Versioned
+from ._store.streams import Reader, Writer
 
 __all__ = [
     "ByteGetter",
     "ByteRequest",
     "ByteSetter",
     "Leftover",
+    "Reader",
     "Stats",
     "Values",
     "Versioned",
+    "Writer",
     "set_or_delete",
 ]

@@ -14,6 +14,7 @@ from .many import ManyRules
 from .partial_writes import PartialWriteRules
 from .ranges import RangeRules
 from .reading import ReadingRules
+from .streams import StreamReadingRules, StreamWritingRules
 from .support import Limits, MakeStore
 from .versions import VersionRules
 from .writing import WritingRules
@@ -33,5 +34,7 @@ class StoreConformance(
     ListingRules,
     KeyRules,
     LifecycleRules,
+    StreamReadingRules,
+    StreamWritingRules,
 ):
     """Every rule of the contract."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["content_version", "is_etag", "is_strong_etag"]
+__all__ = ["DIGEST_BYTES", "content_version", "is_etag", "is_strong_etag"]
 
+#: Size of the digest of `content_version`.
+DIGEST_BYTES = 16
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]+"')
 
 
 def content_version(data: bytes | memoryview) -> str:
     """A digest as the version, for backends without versions: equal bytes have equal versions."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
 
 
 def is_etag(version: str) -> bool:
