@@ -9,6 +9,7 @@ from ._http.stats import Stats
 from ._store.entries import Entry
 from ._store.store_path import ByteGetter, ByteSetter, set_or_delete
 from ._store.store_reading import Values, Versioned
+from ._store.streams import Reader, Writer
 
 __all__ = [
     "ByteGetter",
@@ -16,8 +17,10 @@ __all__ = [
     "ByteSetter",
     "Entry",
     "Leftover",
+    "Reader",
     "Stats",
     "Values",
     "Versioned",
+    "Writer",
     "set_or_delete",
 ]

@@ -125,7 +125,7 @@ class KeyConflictError(StoreError, OSError):
 
 
 class VersionMismatchError(StoreError, RuntimeError):
-    """The key no longer has the expected version. Nothing was written."""
+    """The key no longer has the expected version. A write with `if_match` changed nothing."""
 
 
 class BackendError(StoreError, OSError):

@@ -16,6 +16,7 @@ from .many import ManyRules
 from .partial_writes import PartialWriteRules
 from .ranges import RangeRules
 from .reading import ReadingRules
+from .streams import StreamReadingRules, StreamWritingRules
 from .support import Limits, MakeStore
 from .versions import VersionRules
 from .writing import WritingRules
@@ -41,5 +42,7 @@ class StoreConformance(
     EntryRules,
     KeyRules,
     LifecycleRules,
+    StreamReadingRules,
+    StreamWritingRules,
 ):
     """Every rule of the contract."""

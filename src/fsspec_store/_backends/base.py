@@ -11,9 +11,12 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from .._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
 from .._core.redaction import hidden, public_text, secret_options
+from .._core.streams import OpenValue, ValueWriter, in_memory
 from .._http.settings import PartLimits, Settings
 from .._runtime.concurrency import for_each
+from .collected import CollectedValue
 from .pages import Page, checked_pages, refuse_relative
 
 if TYPE_CHECKING:
@@ -147,12 +150,51 @@ class Backend(ABC):
 
         Raises
         ------
-        VersionChangedError
+        ChangedWhileReadError
             When the source has another version than ``version``. Nothing is written.
         NotImplementedError
             When the service cannot copy this object. Nothing is written.
         """
         raise NotImplementedError("the backend cannot copy on the service")
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        """Open one version of a value, to read it in parts from ``start``; ``None`` if missing.
+
+        This default reads the whole value.
+
+        Raises
+        ------
+        ChangedWhileReadError
+            When the value does not have this version.
+        RangeNotSatisfiableError
+            When ``start`` is past the end of the value. At the end, no bytes are left to read.
+        """
+        if version is None:
+            data = await self.read(path, None)
+        else:
+            found = await self.read_version(path)
+            if found is not None and found[1] != version:
+                raise ChangedWhileReadError
+            data = None if found is None else found[0]
+        if data is None:
+            return None
+        if start > len(data):
+            raise RangeNotSatisfiableError(len(data))
+        return in_memory(data, part_bytes=self.settings.reads.size, version=version)
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        """Begin to write a value of this size in parts; ``None`` for an unknown size. No I/O.
+
+        This default collects the value, in a temporary file if it is large.
+        """
+        return CollectedValue(partial(self.write, path), max_bytes=self._writes.size)
+
+    def _streamed_part_bytes(self, size: int | None, index: int) -> int:
+        """Size of one part of a value that `open_writer` writes."""
+        limits, part_bytes = self.part_limits, self._writes.size
+        if size is None:
+            return limits.part_size_at(index, part_bytes)
+        return limits.part_size(size, part_bytes)
 
     @abstractmethod
     async def remove(self, path: str) -> None:

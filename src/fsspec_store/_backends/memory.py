@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import threading
 from contextlib import aclosing
+from functools import partial
 from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.memory import MemoryFile
 
-from .._core.failures import Failure, VersionChangedError, builtin_failure
+from .._core.failures import (
+    ChangedWhileReadError,
+    Failure,
+    RangeNotSatisfiableError,
+    builtin_failure,
+)
 from .._core.ranges import bounds
+from .._core.streams import OpenValue, ValueWriter, in_memory
 from .._core.versions import content_version
 from .._runtime.forks import free_in_child
 from .._runtime.threads import pause
 from .base import Backend
+from .collected import CollectedValue
 from .pages import Details, Page
 
 if TYPE_CHECKING:
@@ -90,9 +98,24 @@ class MemoryBackend(Backend):
         if data is None:
             return False
         if version is not None and content_version(data) != version:
-            raise VersionChangedError
+            raise ChangedWhileReadError
         await self.write(path, memoryview(data))
         return True
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        file = self.fs.store.get(path)
+        if file is None:
+            return None
+        data: bytes = file.getvalue()
+        if version is not None and content_version(data) != version:
+            raise ChangedWhileReadError
+        if start > len(data):
+            raise RangeNotSatisfiableError(len(data))
+        part_bytes = self.settings.reads.size
+        return in_memory(data, part_bytes=part_bytes, version=version, modified=file.modified)
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        return CollectedValue(partial(self.write, path), max_bytes=None)
 
     async def remove(self, path: str) -> None:
         await self.remove_many([path], limit=1)

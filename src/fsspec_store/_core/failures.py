@@ -6,9 +6,9 @@ import enum
 
 __all__ = [
     "BucketMissingError",
+    "ChangedWhileReadError",
     "Failure",
     "RangeNotSatisfiableError",
-    "VersionChangedError",
     "builtin_failure",
 ]
 
@@ -42,12 +42,12 @@ class RangeNotSatisfiableError(Exception):
         self.size = size
 
 
+class ChangedWhileReadError(Exception):
+    """The value no longer has the version that is read in parts, or a part is of another one."""
+
+
 class BucketMissingError(Exception):
     """The bucket of an object does not exist."""
-
-
-class VersionChangedError(Exception):
-    """The object exists, and has another version than the expected one."""
 
 
 def builtin_failure(error: Exception) -> Failure:

@@ -10,7 +10,6 @@ __all__ = ["content_version", "is_etag", "is_strong_etag", "version_digest"]
 
 #: The digest of `content_version`, for bytes that are read in pieces.
 version_digest = partial(hashlib.blake2b, digest_size=16)
-
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]+"')
 
 

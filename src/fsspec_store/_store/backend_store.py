@@ -6,11 +6,17 @@ Converts keys to paths, and values to buffers. Does not know any service or fssp
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-from .._core.byte_requests import ByteRequest, SuffixByteRequest, check_byte_range
-from .._core.failures import RangeNotSatisfiableError, VersionChangedError
+from .._core.byte_requests import (
+    ByteRequest,
+    OffsetByteRequest,
+    SuffixByteRequest,
+    check_byte_range,
+)
+from .._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
 from .._core.ranges import is_empty_request
 from .._core.redaction import PrivateURL
 from ..errors import (
@@ -28,9 +34,12 @@ from .keys import check_key
 from .partial_writes import WRITE_ATTEMPTS, Parts, write_parts
 from .range_reads import out_of_range
 from .store_reading import ReadableStore, Versioned
+from .streams import Reader, Writer, check_size, check_start
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from .._core.streams import OpenValue
 
 
 __all__ = ["BackendStore"]
@@ -80,10 +89,47 @@ class BackendStore(BackendListing):
     async def getsize(self, key: str) -> int:
         size = await self._size(key)
         if size is None:
-            raise KeyNotFoundError(
-                f"no key {key!r} in {self._url}{self._missing_root()}", key=key, url=self._url
-            )
+            raise self._not_found(key)
         return size
+
+    def _not_found(self, key: str) -> KeyNotFoundError:
+        return KeyNotFoundError(
+            f"no key {key!r} in {self._url}{self._missing_root()}", key=key, url=self._url
+        )
+
+    def open_reader(self, key: str, *, version: str | None = None, start: int = 0) -> Reader:
+        check_key(key)
+        check_start(key, start)
+        return Reader(key, start, partial(self._open_value, key, version, start), self._maker(None))
+
+    async def _open_value(self, key: str, version: str | None, start: int) -> OpenValue:
+        try:
+            value = await self._run("read", key, self._backend.open_value, start, version)
+        except ChangedWhileReadError:
+            raise VersionMismatchError(
+                f"{key!r} in {self._url} does not have version {version!r}", key=key, url=self._url
+            ) from None
+        except RangeNotSatisfiableError as error:
+            raise out_of_range(key, OffsetByteRequest(start), error.size) from None
+        except AccessDeniedError as error:
+            self._count_as_missing(error)
+            value = None
+        if value is None:
+            raise self._not_found(key)
+        read_part = value.read
+
+        async def read(start: int, end: int) -> bytes | memoryview:
+            try:
+                with self._translating("read", key):
+                    return await read_part(start, end)
+            except ChangedWhileReadError:
+                raise VersionMismatchError(
+                    f"{key!r} in {self._url} was changed or deleted while it was read",
+                    key=key,
+                    url=self._url,
+                ) from None
+
+        return replace(value, read=read)
 
     async def _read(self, key: str, request: ByteRequest | None) -> memoryview | None:
         if request is not None and is_empty_request(request):
@@ -151,6 +197,18 @@ class BackendStore(BackendListing):
             raise VersionMismatchError(
                 f"{key!r} in {self._url} no longer has version {if_match!r}", key=key, url=self._url
             )
+
+    def open_writer(self, key: str, *, size: int | None = None) -> Writer:
+        check_key(key)
+        check_size(key, size)
+        self._check_writable()
+        self._require("writes")
+
+        async def run(work: Awaitable[T]) -> T:
+            with self._translating("write", key):
+                return await work
+
+        return Writer(key, size, partial(self._backend.open_writer, self._path(key), size), run)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
@@ -225,7 +283,7 @@ class BackendStore(BackendListing):
 
         try:
             is_copied = await source._run("copy", key, copy_path)
-        except VersionChangedError as error:
+        except ChangedWhileReadError as error:
             raise version_mismatch(source, key, str(version)) from error
         if is_copied is False:
             raise key_not_found(source, key)
@@ -238,21 +296,8 @@ class BackendStore(BackendListing):
 
     # -- Keys and paths ------------------------------------------------------------------------
 
-    async def _run(
-        self, action: str, key: str, operation: Callable[[str, *Ts], Awaitable[T]], *args: *Ts
-    ) -> T:
-        """Await an operation of the backend on the path of a key, and translate its errors."""
-        path = self._path(key)
-        self._is_open = True
-        handled = sys.exception()
-        try:
-            return await operation(path, *args)
-        except BaseException as error:
-            self._action(action, key).raise_translated(error, handled)
-            raise
-
     def _path(self, key: str) -> str:
-        """The path of a key, if it is valid."""
+        """The path of a key. Also marks the store as open."""
         path = self._base + check_key(key)
         if self._backend.has_secret_paths:
             path = PrivateURL(path)
@@ -261,7 +306,20 @@ class BackendStore(BackendListing):
             raise InvalidKeyError(
                 f"{self._url} cannot store the key {key!r}: {problem}", key=key, url=self._url
             )
+        self._is_open = True
         return path
+
+    async def _run(
+        self, action: str, key: str, operation: Callable[[str, *Ts], Awaitable[T]], *args: *Ts
+    ) -> T:
+        """Await an operation of the backend on the path of a key, and translate its errors."""
+        path = self._path(key)
+        handled = sys.exception()
+        try:
+            return await operation(path, *args)
+        except BaseException as error:
+            self._action(action, key).raise_translated(error, handled)
+            raise
 
     def _bytes_to_write(self, key: str, value: Buffer) -> memoryview:
         """The bytes of a write, if the store can write."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._backends.collected import CollectedValue
 from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
 from .buffer import Buffer
@@ -12,13 +14,16 @@ from .copying import value_to_copy
 from .keys import check_key, directory_prefix
 from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
+from .streams import Writer, check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from .store_reading import ReadableStore
 
 __all__ = ["WritableStore"]
+
+T = TypeVar("T")
 
 
 class WritableStore(ListableStore):
@@ -48,6 +53,41 @@ class WritableStore(ListableStore):
         VersionMismatchError
             When the key is missing or has another version than ``if_match``. Nothing is written.
         """
+
+    def open_writer(self, key: str, *, size: int | None = None) -> Writer:
+        """Write a value in parts, in memory of a few parts. It becomes visible all at once.
+
+        Use it as ``async with store.open_writer(key) as writer``, with ``await writer.write(part)``
+        for each part and ``await writer.finish()`` at the end. A block that is left without
+        `finish` leaves the key as it was.
+
+        S3, Google Cloud Storage, Azure and local files store the parts as they are written. A
+        value of at most one part of an upload (16 MiB by default) is written as `set` writes it.
+        Other backends, and this default, collect the value, in a temporary file of this machine or
+        in memory.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        size : int, optional
+            Size of the value in bytes, if it is known. A service with a maximum number of parts
+            then gets parts of equal size. Otherwise the parts grow with their number.
+
+        Returns
+        -------
+        Writer
+            An asynchronous context manager. The first request is sent when a part is complete.
+        """
+        check_key(key)
+        check_size(key, size)
+        self._check_writable()
+        self._require("writes")
+
+        async def write(value: memoryview) -> None:
+            await self.set(key, Buffer.from_bytes(value))
+
+        return Writer(key, size, partial(CollectedValue, write, max_bytes=None), _awaited)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
@@ -200,3 +240,8 @@ class WritableStore(ListableStore):
         self._check_writable()
         self._require("deletes", "listing")
         return []
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    """The result of an operation whose errors need no translation."""
+    return await work

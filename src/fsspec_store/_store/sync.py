@@ -12,6 +12,7 @@ from .._core.leftovers import ABANDONED_AFTER, Leftover, Leftovers
 from .._runtime.blocking import iterate, run
 from .._runtime.threads import run_in_place
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
+from .sync_streams import SyncReader, SyncWriter
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator, Sequence
@@ -139,6 +140,15 @@ class SyncStore:
             run_in_place if self._in_place else run,
         )
 
+    def open_reader(self, key: str, *, version: str | None = None, start: int = 0) -> SyncReader:
+        """Read a value in parts, in order, in memory of a few parts for any size.
+
+        See `Store.open_reader`. Use it as ``with store.sync.open_reader(key) as reader: for part in
+        reader: ...``.
+        """
+        reader = self._store.open_reader(key, version=version, start=start)
+        return SyncReader(reader, self._run_one)
+
     def exists(self, key: str) -> bool:
         """Whether the key has a value. A prefix of other keys is not a key. See `Store.exists`."""
         return self._run_one(self._store.exists(key))
@@ -159,6 +169,13 @@ class SyncStore:
         key still has this version, else it raises `VersionMismatchError`.
         """
         self._run_one(self._store.set(key, value, **_given(if_match=(if_match, None))))
+
+    def open_writer(self, key: str, *, size: int | None = None) -> SyncWriter:
+        """Write a value in parts, in memory of a few parts. It becomes visible all at once.
+
+        See `Store.open_writer`. Use it in a ``with`` block, and call ``finish()`` at its end.
+        """
+        return SyncWriter(self._store.open_writer(key, size=size), self._run_one)
 
     def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.

@@ -21,6 +21,9 @@ from ..._http.parsing import parsed
 from ..._http.responses import http_failure
 from ..._http.settings import PartLimits, Settings
 from ..base import Backend
+from ..cleanup import Cleanup
+from ..object_store.streamed_reads import open_stream
+from ..object_store.streamed_writes import PartWriter
 from ..object_store.writing import Condition
 from ..pages import Page, check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
 from .bulk_delete import AzureBulkDelete
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
+    from ..._core.streams import OpenValue, ValueWriter
 
 __all__ = ["AzureBackend"]
 
@@ -64,11 +68,23 @@ class AzureBackend(Backend):
         self._client = Client(fs, settings)
         self._reader = Reader(self._client, settings.reads)
         self._bulk_delete = AzureBulkDelete(self._client)
+        self._cleanup = Cleanup()
         # The secondary endpoint of an account is a read-only replica.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         return await self._reader.read(path, request)
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        return await open_stream(
+            self._reader,
+            (path, None),
+            start,
+            version,
+            get=partial(self._reader.blob, path),
+            read_version=partial(self.read_version, path),
+            read=partial(self.read, path),
+        )
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         return await self._reader.read_version(path)
@@ -79,6 +95,11 @@ class AzureBackend(Backend):
 
     async def write(self, path: str, data: memoryview) -> None:
         await self._put(path, data, Condition.NONE)
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        upload = AzureUpload(self._client, self._reader, path, None, Condition.NONE)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:
         return await self._put(path, data, Condition.CREATE)
@@ -202,9 +223,11 @@ class AzureBackend(Backend):
         return found
 
     def close(self) -> None:
+        self._cleanup.close()
         self._client.http.close()
 
     async def aclose(self) -> None:
+        await self._cleanup.aclose()
         await self._client.http.aclose()
 
     async def _put(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ..._core.failures import VersionChangedError
+from ..._core.failures import ChangedWhileReadError
 from ..._core.versions import is_etag
 from .credentials import SharedKey
 from .responses import AzureError
@@ -37,7 +37,7 @@ async def copy_blob(
         # "*" means any version, and "" no condition.
         if await reader.properties(source) is None:
             return False
-        raise VersionChangedError
+        raise ChangedWhileReadError
     headers = {"x-ms-requires-sync": "true", "Content-Length": "0"}
     headers |= await _source_headers(client, source)
     if etag is not None:
@@ -47,7 +47,7 @@ async def copy_blob(
     except AzureError as error:
         status = error.response.status
         if error.code in _CONDITION_NOT_MET or (status == 412 and error.code in (None, _SOURCE)):
-            raise VersionChangedError from error
+            raise ChangedWhileReadError from error
         if error.code == "BlobNotFound":
             return False
         if status == 404 and error.code == _SOURCE and await reader.properties(source) is None:

@@ -21,6 +21,8 @@ from ..._http.responses import StatusError, http_failure
 from ..._http.settings import PartLimits, Settings
 from ..base import Backend
 from ..cleanup import Cleanup
+from ..object_store.streamed_reads import open_stream
+from ..object_store.streamed_writes import PartWriter
 from ..object_store.writing import Condition
 from ..pages import Page, pages_by_token
 from .buckets import GCSBuckets
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
+    from ..._core.streams import OpenValue, ValueWriter
+    from ..._http.messages import Response
 
 __all__ = ["GCSBackend"]
 
@@ -89,6 +93,23 @@ class GCSBackend(Backend):
             raise OSError("the service rejects a suffix range of an object that is not empty (416)")
         return response.body if await self._buckets.has_object(bucket, response) else None
 
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        target = _split(path)
+
+        async def get(request: ByteRequest) -> Response[bytes | memoryview] | None:
+            response = await self._reader.get(target, request)
+            return response if await self._buckets.has_object(target[0], response) else None
+
+        return await open_stream(
+            self._reader,
+            target,
+            start,
+            version,
+            get=get,
+            read_version=partial(self.read_version, path),
+            read=partial(self.read, path),
+        )
+
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         bucket, name = _split(path)
         response = await self._reader.get((bucket, name), None)
@@ -113,6 +134,14 @@ class GCSBackend(Backend):
 
     async def write(self, path: str, data: memoryview) -> None:
         await self._put(path, data, Condition.NONE)
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        if not self._supports_resumable:
+            return super().open_writer(path, size)
+        target = _split(path)
+        upload = GCSUpload(self._client, self._reader, target, None, Condition.NONE)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:
         return await self._put(path, data, Condition.CREATE, "0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ..._core.failures import VersionChangedError
+from ..._core.failures import ChangedWhileReadError
 from ..._http.parsing import parse_json
 from .reading import is_generation
 
@@ -21,7 +21,7 @@ async def rewrite(
 ) -> Response[bytes]:
     """Copy an object, given by bucket and name, with its metadata; status 200 or 404.
 
-    Raises `VersionChangedError` if the object has another generation.
+    Raises `ChangedWhileReadError` if the object has another generation.
     """
     params = {"fields": "done,rewriteToken"}
     if generation is not None:
@@ -34,7 +34,7 @@ async def rewrite(
             "POST", url, expect=(200, 404, 412), headers={"Content-Length": "0"}
         )
         if response.status == 412:
-            raise VersionChangedError
+            raise ChangedWhileReadError
         if response.status == 404:
             return response
         state = parse_json(response.body)
@@ -48,11 +48,11 @@ async def rewrite(
 
 
 async def check_generation(client: Client, source: tuple[str, str], generation: str) -> None:
-    """Raise `VersionChangedError` if the object has another generation."""
+    """Raise `ChangedWhileReadError` if the object has another generation."""
     url = client.url(*source, fields="generation")
     response = await client.request("GET", url, expect=(200, 404))
     if response.status == 200 and parse_json(response.body).get("generation") != generation:
-        raise VersionChangedError
+        raise ChangedWhileReadError
 
 
 def _quoted(name: str) -> str:

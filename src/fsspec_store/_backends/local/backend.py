@@ -20,6 +20,7 @@ from .copying import Copy, SourceMissingError
 from .locks import run_locked
 from .reading import read, read_version, size
 from .removing import remove_below, remove_empty_above, remove_temporary
+from .streams import LocalWriter, open_value
 from .walking import detailed_pages, pages, temporary_files
 from .writing import Creation, Replacement, TemporaryFile, Write, remove_files
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.leftovers import Leftover
+    from ..._core.streams import OpenValue, ValueWriter
     from ..pages import Page
 
 __all__ = ["LocalBackend"]
@@ -66,6 +68,12 @@ class LocalBackend(Backend):
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         return await in_thread(read_version, path)
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        return await in_thread(open_value, path, start, version, self.settings.reads.size)
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        return LocalWriter(path, self.settings.policy.timeout)
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         try:

@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from ..._core.failures import VersionChangedError
+from ..._core.failures import ChangedWhileReadError
 from ..._core.versions import version_digest
 from .paths import is_no_file, opened
 from .reading import READ_FLAGS, size
@@ -43,7 +43,7 @@ class SourceMissingError(Exception):
 class Copy(Write):
     """Write the bytes of another file, with the attributes of the file that they replace.
 
-    It raises `SourceMissingError` and `VersionChangedError`.
+    It raises `SourceMissingError` and `ChangedWhileReadError`.
     """
 
     def __init__(self, source: str, path: str, version: str | None) -> None:
@@ -68,7 +68,7 @@ class Copy(Write):
                 raise SourceMissingError from error
             raise
         if self._version is not None and _version_of(file) != self._version:
-            raise VersionChangedError
+            raise ChangedWhileReadError
 
 
 def _copy_bytes(source: int, file: io.FileIO) -> None:

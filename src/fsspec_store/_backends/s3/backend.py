@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from botocore.handlers import VALID_BUCKET
@@ -20,6 +21,8 @@ from ..._http.content_range import content_length
 from ..._http.settings import PartLimits, Settings
 from ..base import Backend
 from ..cleanup import Cleanup
+from ..object_store.streamed_reads import open_stream
+from ..object_store.streamed_writes import PartWriter
 from ..object_store.versioned_reads import size_from_range
 from ..object_store.writing import Condition
 from ..pages import Continuation, Page, check_stated_prefix
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.leftovers import Leftover
+    from ..._core.streams import OpenValue, ValueWriter
+    from ..._http.messages import Response
 
 __all__ = ["S3Backend"]
 
@@ -98,20 +103,25 @@ class S3Backend(Backend):
         return self._conditions.replace is not False
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
-        bucket, key = self._split(path)
         try:
-            found = await self._reader.read((bucket, key), request)
-            if found is None:
-                await self._buckets.require(bucket)
-                return None
-            return found.body
-        except OSError as error:
-            if error_code(error) not in OUT_OF_RANGE:
-                raise
+            found = await self._get(self._split(path), request)
+        except RangeNotSatisfiableError:
             if isinstance(request, SuffixByteRequest):
                 return b""
-            size = str(error_details(error).get("ActualObjectSize"))
-            raise RangeNotSatisfiableError(content_length({"content-length": size})) from error
+            raise
+        return None if found is None else found.body
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        target = self._split(path)
+        return await open_stream(
+            self._reader,
+            target,
+            start,
+            version,
+            get=partial(self._get, target),
+            read_version=partial(self.read_version, path),
+            read=partial(self.read, path),
+        )
 
     async def size(self, path: str) -> int | None:
         bucket, key = self._split(path)
@@ -141,6 +151,12 @@ class S3Backend(Backend):
         bucket, key = self._split(path)
         await self._client.send(PutObject(bucket, key, data))
         self._buckets.seen.add(bucket)
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        target = self._split(path)
+        upload = S3Upload(self._client, self._reader, target, None, Condition.NONE)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:
         await self._probe_conditions(path)
@@ -316,6 +332,21 @@ class S3Backend(Backend):
     async def aclose(self) -> None:
         await self._cleanup.aclose()
         await self._client.aclose()
+
+    async def _get(
+        self, target: tuple[str, str], request: ByteRequest | None
+    ) -> Response[bytes | memoryview] | None:
+        """The response with the requested bytes; ``None`` when the object is missing."""
+        try:
+            found = await self._reader.read(target, request)
+        except OSError as error:
+            if error_code(error) not in OUT_OF_RANGE:
+                raise
+            size = str(error_details(error).get("ActualObjectSize"))
+            raise RangeNotSatisfiableError(content_length({"content-length": size})) from error
+        if found is None:
+            await self._buckets.require(target[0])
+        return found
 
     async def _first_size(self, bucket: str, key: str) -> int | None:
         """Like `size`, from the response to a range of one byte.

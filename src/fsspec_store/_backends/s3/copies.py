@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import botocore.exceptions
 
-from ..._core.failures import VersionChangedError
+from ..._core.failures import ChangedWhileReadError
 from ..._core.versions import is_etag
 from ..._runtime.concurrency import for_each
 from ..object_store.writing import Condition
@@ -68,19 +68,19 @@ class S3Copies:
     ) -> None:
         """Copy an object; ``FileNotFoundError`` if it is missing.
 
-        Raises `VersionChangedError` if the version is another one.
+        Raises `ChangedWhileReadError` if the version is another one.
         """
         if version is not None and not is_etag(version):
             # "*" means any version, and "" no condition.
             await self.client.send(HeadObject(*source))
-            raise VersionChangedError
+            raise ChangedWhileReadError
         try:
             if not await self.client.retry(partial(self._copy_once, source, target, version)):
                 await self._copy_sized(source, target, version)
         except OSError as error:
             if error_code(error) not in PRECONDITION_FAILED:
                 raise
-            raise VersionChangedError from error
+            raise ChangedWhileReadError from error
 
     async def _copy_once(
         self, source: tuple[str, str], target: tuple[str, str], version: str | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._core.byte_requests import RangeByteRequest, SuffixByteRequest
-from ..._core.failures import RangeNotSatisfiableError
+from ..._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
 from ..._core.ranges import bounds
 from ..._http.content_range import (
     check_not_encoded,
@@ -20,7 +20,7 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.messages import LargeBody, Response
-from ..._http.responses import ChangedWhileReadError, StatusError, retry_decision_of_error
+from ..._http.responses import StatusError, retry_decision_of_error
 from ..object_store.versioned_reads import ValueReader, is_version
 from .bodies import Body, RangeIgnoredError, extract_range, object_size, supports_parts
 
@@ -51,11 +51,16 @@ class _Target(NamedTuple):
 class Reader(ValueReader[_Target]):
     """Reads objects of a web server."""
 
+    version_header = "ETag"
+
     def __init__(self, client: WebClient, parts: Parts) -> None:
         super().__init__(client.slot, parts)
         self._client = client
         self._large_bytes = parts.above
         self._supports_head = True
+
+    def supports_parts(self, status: int, headers: Mapping[str, str]) -> bool:
+        return supports_parts(status, headers)
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         """Read an object or a part of it; ``None`` if there is no object."""
@@ -133,7 +138,7 @@ class Reader(ValueReader[_Target]):
         )
         return Response(404, {}, b"") if found is None else found
 
-    def _fetch_part(
+    def fetch_part(
         self, target: _Target, headers: Mapping[str, str], total: int | None
     ) -> FetchPart:
         etag = headers["ETag"]
