@@ -29,7 +29,7 @@ from ..errors import (
 )
 from .backend_listing import BackendListing
 from .buffer import Buffer, BufferPrototype, as_view, check_prototype
-from .copying import key_not_found, value_to_copy, version_mismatch
+from .copying import key_not_found, version_mismatch
 from .keys import check_key
 from .partial_writes import WRITE_ATTEMPTS, Parts, write_parts
 from .range_reads import out_of_range
@@ -266,11 +266,9 @@ class BackendStore(BackendListing):
         if not isinstance(source, BackendStore) or source._backend.service != backend.service:
             return False
         if source._path(key) == path:
-            if version is None:
-                await source.getsize(key)
-            else:
-                await value_to_copy(source, key, version)
-            return True
+            # Raises the errors of a missing key and of another version.
+            async with source.open_reader(key, version=version):
+                return True
 
         async def copy(path: str, source_path: str) -> bool | None:
             try:

@@ -1,30 +1,34 @@
-"""Reads a value that is copied to another store, through the client."""
+"""Copies of a value to another store, through the client."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..errors import KeyNotFoundError, VersionMismatchError
+from .buffer import Buffer
 
 if TYPE_CHECKING:
-    from .buffer import Buffer
     from .store_reading import ReadableStore
+    from .store_writing import WritableStore
 
-__all__ = ["key_not_found", "value_to_copy", "version_mismatch"]
+__all__ = ["copy_through_client", "key_not_found", "version_mismatch"]
 
 
-async def value_to_copy(source: ReadableStore, key: str, version: str | None) -> Buffer:
-    """The value of a key, if it has this version."""
-    if version is None:
-        value = await source.get(key)
-    else:
-        found = await source.get_version(key)
-        if found is not None and found.version != version:
-            raise version_mismatch(source, key, version)
-        value = None if found is None else found.value
-    if value is None:
-        raise key_not_found(source, key)
-    return value
+async def copy_through_client(
+    source: ReadableStore, key: str, target: WritableStore, to: str, version: str | None
+) -> None:
+    """Read a value in parts and write them; a value of one part is written by `Store.set`."""
+    async with source.open_reader(key, version=version) as reader:
+        first = await reader.next_part()
+        if first is None or len(first) == reader.size:
+            await target.set(to, Buffer.from_bytes(b"") if first is None else first)
+            return
+        async with target.open_writer(to, size=reader.size) as writer:
+            await writer.write(first)
+            del first
+            async for part in reader:
+                await writer.write(part)
+            await writer.finish()
 
 
 def key_not_found(source: ReadableStore, key: str) -> KeyNotFoundError:

@@ -10,7 +10,7 @@ from .._backends.collected import CollectedValue
 from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
 from .buffer import Buffer
-from .copying import value_to_copy
+from .copying import copy_through_client
 from .keys import check_key, directory_prefix
 from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
@@ -152,8 +152,8 @@ class WritableStore(ListableStore):
 
         If both stores are on the same service, with equal options and credentials, the service
         copies the value, with its metadata: S3, Google Cloud Storage, Azure, local files and
-        memory. Elsewhere this store reads the whole value and writes it. A copy of a key to itself
-        changes nothing.
+        memory. Elsewhere the value is read and written in parts. A copy of a key to itself changes
+        nothing.
 
         Parameters
         ----------
@@ -180,7 +180,7 @@ class WritableStore(ListableStore):
         self._check_writable()
         self._require("writes")
         if not await self._copy_on_service(source, key, target, version):
-            await self.set(target, await value_to_copy(source, key, version))
+            await copy_through_client(source, key, self, target, version)
 
     async def _copy_on_service(
         self, source: ReadableStore, key: str, to: str, version: str | None

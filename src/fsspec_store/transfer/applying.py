@@ -80,11 +80,15 @@ class Applying:
         """Do not copy the metadata of the root."""
         self._incomplete.add("")
 
-    async def finish_deletes(self) -> None:
-        """Delete metadata from the root to the leaves, and chunks last, unless a copy failed."""
+    async def finish_deletes(self, *, keys: int, max_delete: float) -> None:
+        """Delete metadata from the root to the leaves, and chunks last, unless a copy failed.
+
+        Raises `RefusedError` for too many deletes; see `check_deletes`.
+        """
         if self._result.failed or self._result.held_back:
             self._result.deletes_skipped = self.deletes
             return
+        check_deletes(self.deletes, keys, max_delete)
         for _, operations in self._deletes.in_order(reverse=True):
             await for_each(self._run, operations, limit=self._concurrency)
 

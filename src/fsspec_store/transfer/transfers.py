@@ -156,7 +156,7 @@ async def apply(
         await for_each(applying.take, planned, limit=concurrency)
         await applying.copy_metadata(of_root=False)
         await applying.copy_metadata(of_root=True)
-        await applying.finish_deletes()
+        await applying.finish_deletes(keys=planned.keys, max_delete=max_delete)
     result.seconds = time.monotonic() - started
     return result
 
@@ -319,8 +319,7 @@ async def remove(
                     Operation("delete", entry.key, "removed", None, State.of(entry))
                 )
         result.is_listed = True
-        check_deletes(applying.deletes, result.listed, max_delete)
-        await applying.finish_deletes()
+        await applying.finish_deletes(keys=result.listed, max_delete=max_delete)
     result.seconds = time.monotonic() - started
     return result
 
@@ -358,8 +357,7 @@ async def _transfer(
             applying.hold_root_back()
         await applying.copy_metadata(of_root=True)
         if max_delete is not None:
-            check_deletes(applying.deletes, differences.in_target, max_delete)
-            await applying.finish_deletes()
+            await applying.finish_deletes(keys=differences.in_target, max_delete=max_delete)
     result.seconds = time.monotonic() - started
     return result
 
