@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ async def test_values_pass_through_all_services(
         await first.set(key, Buffer.from_bytes(value))
     stores = [first, *(store_on(request, fixture) for fixture in SERVERS)]
     stores.append(FsspecStore.from_url(str(tmp_path / "last")))
-    for source, target in zip(stores, stores[1:], strict=False):
+    for source, target in itertools.pairwise(stores):
         result = await sync(source, target)
         assert result.ok, result.failures[:3]
         assert (result.copied, result.equal) == (len(data), 0)

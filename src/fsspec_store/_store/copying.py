@@ -1,34 +1,15 @@
-"""Copies of a value to another store, through the client."""
+"""Errors of copies from another store."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..errors import KeyNotFoundError, VersionMismatchError
-from .buffer import Buffer
 
 if TYPE_CHECKING:
     from .store_reading import ReadableStore
-    from .store_writing import WritableStore
 
-__all__ = ["copy_through_client", "key_not_found", "version_mismatch"]
-
-
-async def copy_through_client(
-    source: ReadableStore, key: str, target: WritableStore, to: str, version: str | None
-) -> None:
-    """Read a value in parts and write them; a value of one part is written by `Store.set`."""
-    async with source.open_reader(key, version=version) as reader:
-        first = await reader.next_part()
-        if first is None or len(first) == reader.size:
-            await target.set(to, Buffer.from_bytes(b"") if first is None else first)
-            return
-        async with target.open_writer(to, size=reader.size) as writer:
-            await writer.write(first)
-            del first
-            async for part in reader:
-                await writer.write(part)
-            await writer.finish()
+__all__ = ["key_not_found", "version_mismatch"]
 
 
 def key_not_found(source: ReadableStore, key: str) -> KeyNotFoundError:

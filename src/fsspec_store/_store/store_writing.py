@@ -10,7 +10,6 @@ from .._backends.collected import CollectedValue
 from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
 from .buffer import Buffer
-from .copying import copy_through_client
 from .keys import check_key, directory_prefix
 from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
@@ -180,7 +179,23 @@ class WritableStore(ListableStore):
         self._check_writable()
         self._require("writes")
         if not await self._copy_on_service(source, key, target, version):
-            await copy_through_client(source, key, self, target, version)
+            await self._copy_through_client(source, key, target, version)
+
+    async def _copy_through_client(
+        self, source: ReadableStore, key: str, to: str, version: str | None
+    ) -> None:
+        """Read a value in parts and write them; a value of one part is written by `set`."""
+        async with source.open_reader(key, version=version) as reader:
+            first = await reader.next_part()
+            if first is None or len(first) == reader.size:
+                await self.set(to, Buffer.from_bytes(b"") if first is None else first)
+                return
+            async with self.open_writer(to, size=reader.size) as writer:
+                await writer.write(first)
+                del first
+                async for part in reader:
+                    await writer.write(part)
+                await writer.finish()
 
     async def _copy_on_service(
         self, source: ReadableStore, key: str, to: str, version: str | None

@@ -1,11 +1,13 @@
 """Copies, compares and publishes data sets between any two stores.
 
 Data of readers stays safe: chunks are copied before the metadata that makes them visible, and
-deleted after it. Nothing is deleted when a copy failed, or when the source is empty.
+deleted after it. Nothing is deleted when a copy failed, or when the source is empty. The functions
+are asynchronous; `fsspec_store.transfer.blocking` has them without ``await``.
 """
 
 from __future__ import annotations
 
+from . import blocking
 from .comparing import Compare
 from .operations import Operation, State
 from .plans import Plan
@@ -21,6 +23,7 @@ __all__ = [
     "Result",
     "State",
     "apply",
+    "blocking",
     "copy",
     "plan",
     "remove",

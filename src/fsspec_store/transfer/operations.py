@@ -37,7 +37,13 @@ class State:
 
     @classmethod
     def of(cls, entry: Entry | None) -> Self | None:
-        """The state of a listed value; ``None`` for a missing one."""
+        """The state of a listed value; ``None`` for a missing one.
+
+        Parameters
+        ----------
+        entry : Entry or None
+            Of a listing.
+        """
         return None if entry is None else cls(entry.size, entry.version, entry.modified)
 
     def as_plain(self) -> list[Any]:
@@ -47,7 +53,13 @@ class State:
 
     @classmethod
     def from_plain(cls, found: list[Any]) -> Self:
-        """The inverse of `as_plain`."""
+        """Return the state of which `as_plain` returned this.
+
+        Parameters
+        ----------
+        found : list
+            Size, version and time.
+        """
         size, version, modified = found
         return cls(size, version, None if modified is None else datetime.fromisoformat(modified))
 
@@ -93,7 +105,13 @@ class Operation:
 
     @classmethod
     def from_plain(cls, found: dict[str, Any]) -> Self:
-        """The inverse of `as_plain`."""
+        """Return the operation of which `as_plain` returned this.
+
+        Parameters
+        ----------
+        found : dict
+            A line of a plan's file.
+        """
         source, target = found["source"], found["target"]
         return cls(
             found["action"],

@@ -27,14 +27,17 @@ class Plan:
     It is an iterable of `Operation`, in the order in which they are applied. Many operations are in
     a temporary file, which `close` removes.
 
-    Attributes
+    Parameters
     ----------
     source, target : str
         The stores that were compared, without secrets.
+    keys : int, optional
+        Number of keys of the target, for the bound of deletes.
+
+    Attributes
+    ----------
     copies, copy_bytes, deletes : int
         Number of operations, and of bytes to copy.
-    keys : int
-        Number of keys of the target, for the bound of deletes.
     """
 
     def __init__(self, source: str, target: str, keys: int = 0) -> None:
@@ -68,7 +71,13 @@ class Plan:
         self.close()
 
     def add(self, operation: Operation) -> None:
-        """Add an operation."""
+        """Add an operation.
+
+        Parameters
+        ----------
+        operation : Operation
+            One for each key.
+        """
         if operation.action == "copy":
             self.copies += 1
             self.copy_bytes += operation.size

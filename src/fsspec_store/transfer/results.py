@@ -83,13 +83,25 @@ class Result:
         return not (self.failed or self.differing or self.held_back or self.deletes_skipped)
 
     def add_failure(self, failure: Failure) -> None:
-        """Count a failure."""
+        """Count a failure.
+
+        Parameters
+        ----------
+        failure : Failure
+            Of one key.
+        """
         self.failed += 1
         if len(self.failures) < MAX_LISTED:
             self.failures.append(failure)
 
     def add_difference(self, operation: Operation) -> None:
-        """Count a key that differs, with the operation that would make it equal."""
+        """Count a key that differs.
+
+        Parameters
+        ----------
+        operation : Operation
+            What would make the key equal.
+        """
         self.differing += 1
         if len(self.differences) < MAX_LISTED:
             self.differences.append(operation)
