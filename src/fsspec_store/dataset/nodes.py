@@ -1,0 +1,168 @@
+"""The groups and arrays of a data set, found by the prefixes of its keys.
+
+Knows where metadata is, and no chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from .errors import DatasetError, InvalidMetadataError, UnsupportedMetadataError
+from .fields import load
+from .metadata import ArrayMetadata, GroupMetadata, parse_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .._store.contract import Store
+    from .fields import Document
+
+__all__ = ["METADATA_NAMES", "Node", "Nodes", "join", "read_many"]
+
+#: Last segments of keys with metadata.
+METADATA_NAMES: Final = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata"})
+
+#: The documents that are nodes, by the zarr format. The first one that a prefix has counts.
+_NODE_NAMES: Final = {3: ("zarr.json",), 2: (".zarray", ".zgroup")}
+
+#: Values that are read at once.
+_BATCH = 500
+
+
+def join(path: str, name: str) -> str:
+    """The key of a name below a path; the path of the root is ``""``."""
+    return f"{path}/{name}" if path else name
+
+
+async def read_many(store: Store, keys: Iterable[str]) -> dict[str, bytes]:
+    """The values of keys. Those that are missing are left out."""
+    keys = list(keys)
+    found: dict[str, bytes] = {}
+    for start in range(0, len(keys), _BATCH):
+        batch = keys[start : start + _BATCH]
+        values = await store.get_partial_values(None, [(key, None) for key in batch])
+        pairs = zip(batch, values, strict=True)
+        found.update((key, value.to_bytes()) for key, value in pairs if value is not None)
+    return found
+
+
+@dataclass
+class Node:  # numpydoc ignore=PR02
+    """A group, an array, or a prefix that is neither.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the store's root.
+    metadata : ArrayMetadata, GroupMetadata, DatasetError or None
+        ``None`` for a prefix without metadata; the error of metadata that cannot be read.
+    documents : dict
+        The documents that were read, by their last segment.
+    parent : Node or None
+        ``None`` for the root of the data set.
+    """
+
+    path: str
+    metadata: ArrayMetadata | GroupMetadata | DatasetError | None
+    documents: dict[str, Document] = field(default_factory=dict)
+    parent: Node | None = None
+
+    @property
+    def may_have_children(self) -> bool:
+        """Whether nodes may be below: it is a group, or a prefix without metadata."""
+        return self.metadata is None or isinstance(self.metadata, GroupMetadata)
+
+
+class Nodes:
+    """The nodes of a data set that are known so far.
+
+    A prefix is looked up once, when a listed key has it. So there is one request for each node of
+    zarr v3, and two for each of zarr v2.
+
+    Parameters
+    ----------
+    store : Store
+        The store.
+    root : str
+        Path of the root of the data set.
+    """
+
+    def __init__(self, store: Store, root: str) -> None:
+        self._store = store
+        self._known: dict[str, Node] = {}
+        self.root = Node(root, None)
+        self.zarr_format = 3
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self._known.values())
+
+    def get(self, path: str) -> Node | None:
+        """The known node at a path."""
+        return self._known.get(path)
+
+    async def open(self) -> None:
+        """Read the metadata of the root, which determines the format of all nodes."""
+        path = self.root.path
+        for self.zarr_format in _NODE_NAMES:
+            await self.look_up([path])
+            self.root = self._known[path]
+            if isinstance(error := self.root.metadata, DatasetError):
+                raise error
+            if self.root.metadata is not None:
+                return
+        where = f"{self._store!r} at {path!r}" if path else repr(self._store)
+        if await self._store.is_empty(path):
+            raise InvalidMetadataError(f"{where} is not a zarr data set: it is empty", key=path)
+        raise InvalidMetadataError(
+            f"{where} is not a zarr data set: it has no zarr.json, .zarray or .zgroup", key=path
+        )
+
+    async def look_up(self, paths: Iterable[str]) -> None:
+        """Read the metadata at paths whose parents are known."""
+        paths = list(paths)
+        names = _NODE_NAMES[self.zarr_format]
+        found = await read_many(self._store, [join(path, name) for path in paths for name in names])
+        for path in paths:
+            parent = None if path == self.root.path else self._known.get(path.rpartition("/")[0])
+            node = self._known[path] = Node(path, None, parent=parent or None)
+            for name in names:
+                content = found.get(join(path, name))
+                if content is not None:
+                    _parse(node, name, content)
+                    break
+
+    def owner(self, key: str) -> Node | str:
+        """The deepest node or prefix that a key belongs to, or a path that must be looked up."""
+        node = self.root
+        start = len(node.path) + 1 if node.path else 0
+        while node.may_have_children:
+            slash = key.find("/", start)
+            if slash < 0:
+                break
+            # Chunks of an array without metadata may be many, and have no nodes among them.
+            if node.metadata is None and _is_of_chunks(key[start:slash]):
+                break
+            child = self._known.get(key[:slash])
+            if child is None:
+                return key[:slash]
+            node, start = child, slash + 1
+        return node
+
+
+def _parse(node: Node, name: str, content: bytes) -> None:
+    try:
+        node.documents[name] = load(content)
+        node.metadata = parse_document(name, node.documents[name])
+    except DatasetError as error:
+        key = join(node.path, name)
+        cls = (
+            UnsupportedMetadataError
+            if isinstance(error, UnsupportedMetadataError)
+            else (InvalidMetadataError)
+        )
+        node.metadata = cls(f"cannot read {key!r}: {error.reason}", key=key, reason=error.reason)
+
+
+def _is_of_chunks(segment: str) -> bool:
+    return segment == "c" or segment[:1].isdigit()
