@@ -275,22 +275,32 @@ class TestSuperfluous:
         assert (finding.kind, finding.path, finding.count) == ("no_metadata", "g", 1)
         assert [example.key for example in finding.examples] == ["g/b"]
 
-    def test_a_group_whose_metadata_is_lost_hides_no_array(self) -> None:
+    @pytest.mark.parametrize("name", ["b", "0"])
+    def test_a_group_whose_metadata_is_lost_hides_no_array(self, name: str) -> None:
         store = one_array()
-        write_array(store, "g/b")
+        write_array(store, f"g/{name}")
         store.sync.delete("g/zarr.json")
-        store.sync.delete("g/b/c/0/0")
+        store.sync.delete(f"g/{name}/c/0/0")
         report = check(store)
-        assert found(report) == {("no_metadata", ""): 1, ("missing_chunk", "g/b"): 1}
+        assert found(report) == {("no_metadata", ""): 1, ("missing_chunk", f"g/{name}"): 1}
 
     def test_many_chunks_without_metadata_are_not_looked_up(self) -> None:
         store = CountingStore(fsspec.filesystem("memory"), new_store()._given[1])
         zarr.create_group(store)
-        for number in range(50):
+        for number in range(500):
             put(store, f"lost/c/{number}/0", b"x")
         store.read.clear()
         assert found(check(store)) == {("no_metadata", ""): 1}
         assert sorted(store.read) == ["lost/zarr.json", "zarr.json"]
+
+    def test_many_chunks_of_v2_without_metadata_are_hardly_looked_up(self) -> None:
+        store = CountingStore(fsspec.filesystem("memory"), new_store()._given[1])
+        zarr.create_group(store, zarr_format=2)
+        for number in range(500):
+            put(store, f"lost/{number}/{number}/0", b"x")
+        store.read.clear()
+        assert found(check(store)) == {("no_metadata", ""): 1}
+        assert len({key.rpartition("/")[0] for key in store.read}) == 102
 
     def test_metadata_of_both_formats(self) -> None:
         store = one_array()

@@ -46,10 +46,18 @@ class ArrayScan:
         Its metadata.
     findings : Findings
         Where findings are counted.
+    reads_indexes : bool
+        Whether the indexes of shards will be read.
     """
 
     def __init__(
-        self, key_path: str, path: str, metadata: ArrayMetadata, findings: Findings
+        self,
+        key_path: str,
+        path: str,
+        metadata: ArrayMetadata,
+        findings: Findings,
+        *,
+        reads_indexes: bool,
     ) -> None:
         grid = metadata.grid
         self.key_path = key_path
@@ -60,6 +68,9 @@ class ArrayScan:
         #: Size of the listed chunks; ``None`` once a chunk is listed without its size.
         self.bytes: int | None = 0
         self.findings = findings
+        # After a further codec the index cannot be located.
+        is_sharded = metadata.codecs.names[-1:] == ("sharding_indexed",)
+        self._reads_indexes = reads_indexes and is_sharded
         below = join(key_path, "")
         # Possessive: one long match without a stack of places to return to.
         self._run = re.compile(f"(?:{re.escape(below)}{grid.pattern}\n)*+")
@@ -67,11 +78,6 @@ class ArrayScan:
         self._counts = np.array(grid.counts, np.int64)
         steps = np.cumprod([1, *reversed(grid.counts)])[:-1][::-1]
         self._steps = np.array(steps, np.int64)
-
-    @property
-    def has_indexes(self) -> bool:
-        """Whether each key is a shard whose index can be read."""
-        return self.metadata.codecs.names[-1:] == ("sharding_indexed",)
 
     def end_of_run(self, text: str, start: int) -> int:
         """Where in the lines of keys from ``start`` the keys of chunks of this array end."""
@@ -81,7 +87,7 @@ class ArrayScan:
     def add(self, text: str, keys: Sequence[str], sizes: Sequence[int | None]) -> list[Shard]:
         """Count keys that are all of chunks; ``text`` has one in each line.
 
-        Returns the shards whose index may be intact.
+        Returns the shards whose indexes are to be read.
         """
         numbers, inside = self._numbers(text, len(keys))
         if not inside.all():
@@ -95,7 +101,7 @@ class ArrayScan:
         for place in bad:
             reason = self._reason(sizes[place])
             self.add_broken("chunk_size", int(numbers[place]), keys[place], reason)
-        if not self.has_indexes:
+        if not self._reads_indexes:
             return []
         shards = zip(numbers.tolist(), keys, sizes, strict=True)
         return [Shard(self, *shard) for place, shard in enumerate(shards) if place not in bad]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._runtime.concurrency import for_each
 from .._store.keys import check_prefix
 from .consolidated import compare_consolidated
-from .decoding import decode_chunks
+from .decoding import Decoder
 from .expectation import Required
 from .findings import MAX_EXAMPLES
 from .metadata import GroupMetadata
@@ -106,8 +106,11 @@ async def check(
     StoreError
         When the store cannot be read or listed.
     """
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be at least 1, got {concurrency!r}")
     required = Required(allow_missing, expectation)
-    scan = Scan(store, check_prefix(prefix).strip("/"))
+    decoder = Decoder(store, concurrency=concurrency) if deep else None
+    scan = Scan(store, check_prefix(prefix).strip("/"), reads_indexes=shards or deep)
 
     def report_progress(stage: Literal["list", "decode"], chunks: int, decoded: int = 0) -> None:
         if on_progress is not None:
@@ -126,15 +129,14 @@ async def check(
     pages = scan.pages()
     async with aclosing(pages):
         async for page in pages:
-            if shards or deep:
-                await for_each(verify_index, page, limit=concurrency)
+            await for_each(verify_index, page, limit=concurrency)
             report_progress("list", scan.chunks)
     await compare_consolidated(scan, store)
     arrays = [scan.arrays[path] for path in sorted(scan.arrays)]
-    if deep:
+    if decoder is not None:
         total = sum(len(array.present - array.broken) for array in arrays)
         decoded = 0
-        chunks = decode_chunks(store, arrays, scan.nodes.zarr_format, concurrency=concurrency)
+        chunks = decoder.decode(arrays, scan.nodes.zarr_format)
         async with aclosing(chunks):
             async for _ in chunks:
                 decoded += 1

@@ -1,4 +1,4 @@
-"""Decode chunks with zarr. The only module of this package that imports zarr."""
+"""Decode chunks with zarr. The only module of this package that uses zarr."""
 
 from __future__ import annotations
 
@@ -14,64 +14,77 @@ if TYPE_CHECKING:
 
     from .array_scan import ArrayScan
 
-__all__ = ["decode_chunks"]
+__all__ = ["Decoder"]
 
 
-async def decode_chunks(
-    store: object, scans: Iterable[ArrayScan], zarr_format: Any, *, concurrency: int
-) -> AsyncGenerator[None, None]:
-    """Decode the present chunks that are not known to be broken, and count those that fail.
+class Decoder:
+    """Decodes chunks of a store with zarr.
 
-    Yields after each chunk.
+    Parameters
+    ----------
+    store : Store
+        An `FsspecStore`. For other stores the constructor raises `UnsupportedOperationError`.
+    concurrency : int
+        Chunks that are decoded at once.
     """
-    if not isinstance(store, FsspecStore):
-        raise UnsupportedOperationError(f"deep=True needs an FsspecStore, got {store!r}")
-    from zarr.api.asynchronous import open_array
 
-    from ..zarr import ZarrStore, open_store
+    def __init__(self, store: object, *, concurrency: int) -> None:
+        if not isinstance(store, FsspecStore):
+            raise UnsupportedOperationError(f"deep=True needs an FsspecStore, got {store!r}")
+        # Here, so that a missing zarr is an error before the listing.
+        from ..zarr import ZarrStore, open_store
 
-    is_of_zarr = isinstance(store, ZarrStore)
-    async with (
-        nullcontext(store) if is_of_zarr else open_store(store, read_only=True) as zarr_store
-    ):
-        for scan in scans:
+        self._store: Any = store
+        if isinstance(store, ZarrStore):
+            self._opened: Any = nullcontext(store)
+        else:
+            self._opened = open_store(self._store, read_only=True)
+        self._concurrency = concurrency
+
+    async def decode(
+        self, scans: Iterable[ArrayScan], zarr_format: Any
+    ) -> AsyncGenerator[None, None]:
+        """Decode the present chunks that are not known to be broken, and count those that fail.
+
+        Yields after each chunk.
+        """
+        from zarr.api.asynchronous import open_array
+
+        async with self._opened as store:
+            for scan in scans:
+                try:
+                    array = await open_array(
+                        store=store, path=scan.key_path, mode="r", zarr_format=zarr_format
+                    )
+                except Exception as error:
+                    _raise_of_store(error)
+                    reason = f"zarr: {_reason(error)}"
+                    scan.findings.add("unsupported_metadata", scan.path, scan.key_path, reason)
+                    continue
+                decoded = self._decode_array(scan, array)
+                async with aclosing(decoded):
+                    async for _ in decoded:
+                        yield
+
+    async def _decode_array(self, scan: ArrayScan, array: Any) -> AsyncGenerator[None, None]:
+        grid = scan.metadata.grid
+
+        async def decode(number: int) -> None:
             try:
-                array = await open_array(
-                    store=zarr_store, path=scan.key_path, mode="r", zarr_format=zarr_format
-                )
+                # `...` for arrays without axes.
+                await array.getitem(grid.region(number) or ...)
             except Exception as error:
                 _raise_of_store(error)
-                scan.findings.add(
-                    "unsupported_metadata", scan.path, scan.key_path, f"zarr: {_reason(error)}"
-                )
-                continue
-            decoded = _decode_array(scan, array, concurrency)
-            async with aclosing(decoded):
-                async for _ in decoded:
-                    yield
+                scan.add_broken("undecodable_chunk", number, scan.key(number), _reason(error))
 
-
-async def _decode_array(
-    scan: ArrayScan, array: Any, concurrency: int
-) -> AsyncGenerator[None, None]:
-    grid = scan.metadata.grid
-
-    async def decode(number: int) -> None:
-        try:
-            # `...` for arrays without axes.
-            await array.getitem(grid.region(number) or ...)
-        except Exception as error:
-            _raise_of_store(error)
-            scan.add_broken("undecodable_chunk", number, scan.key(number), _reason(error))
-
-    chunks = map_unordered(decode, scan.present - scan.broken, limit=concurrency)
-    async with aclosing(chunks):
-        async for _ in chunks:
-            yield
+        chunks = map_unordered(decode, scan.present - scan.broken, limit=self._concurrency)
+        async with aclosing(chunks):
+            async for _ in chunks:
+                yield
 
 
 def _raise_of_store(error: Exception) -> None:
-    """Raise an error of the store: it is not known whether the chunk can be decoded."""
+    """Raise an error of the store: whether the chunk can be decoded is not known."""
     if isinstance(error, StoreError) and not isinstance(error, ByteRangeError):
         raise error
 

@@ -140,8 +140,8 @@ class Nodes:
             slash = key.find("/", start)
             if slash < 0:
                 break
-            # Chunks of an array without metadata may be many, and have no nodes among them.
-            if node.metadata is None and _is_of_chunks(key[start:slash]):
+            # An array without metadata may have many prefixes of chunks.
+            if node.metadata is None and _is_of_chunks(key[start:slash], node.path):
                 break
             child = self._known.get(key[:slash])
             if child is None:
@@ -164,5 +164,11 @@ def _parse(node: Node, name: str, content: bytes) -> None:
         node.metadata = cls(f"cannot read {key!r}: {error.reason}", key=key, reason=error.reason)
 
 
-def _is_of_chunks(segment: str) -> bool:
-    return segment == "c" or segment[:1].isdigit()
+def _is_of_chunks(segment: str, parent: str) -> bool:
+    """Whether a prefix below one without metadata has chunks, not a node.
+
+    The arrays of multiscale images are named ``0``, ``1`` and so on.
+    """
+    if segment == "c" or not segment[:1].isdigit():
+        return segment == "c"
+    return not segment.isdigit() or len(segment) > 2 or parent.rpartition("/")[2].isdigit()

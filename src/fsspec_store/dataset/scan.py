@@ -42,10 +42,13 @@ class Scan:
         The store.
     root : str
         Path of the data set.
+    reads_indexes : bool
+        Whether the indexes of shards will be read.
     """
 
-    def __init__(self, store: Store, root: str) -> None:
+    def __init__(self, store: Store, root: str, *, reads_indexes: bool) -> None:
         self._store = store
+        self._reads_indexes = reads_indexes
         self._root = root
         self.nodes = Nodes(store, root)
         self.findings = Findings()
@@ -61,7 +64,7 @@ class Scan:
         return path[len(join(self._root, "")) :]
 
     async def pages(self) -> AsyncGenerator[list[Shard], None]:
-        """List all keys. Yields the shards of each page whose index may be intact."""
+        """List all keys. Yields the shards of each page whose indexes are to be read."""
         await self.nodes.open()
         async with aclosing(_pages(self._store, join(self._root, ""))) as pages:
             async for keys, sizes in pages:
@@ -127,7 +130,13 @@ class Scan:
             reason = f"a grid of {metadata.grid.count} chunks is not supported"
             node.metadata = UnsupportedMetadataError(reason, key=node.path)
             return None
-        scan = ArrayScan(node.path, self.relative(node.path), metadata, self.findings)
+        scan = ArrayScan(
+            node.path,
+            self.relative(node.path),
+            metadata,
+            self.findings,
+            reads_indexes=self._reads_indexes,
+        )
         self.arrays[node.path] = scan
         return scan
 
