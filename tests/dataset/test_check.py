@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import fsspec
 import numpy as np
 import pytest
 import zarr
@@ -113,7 +112,7 @@ class TestComplete:
         assert check(store, allow_missing=True).ok
 
     def test_reads_the_metadata_once_and_no_chunk(self) -> None:
-        store = CountingStore(fsspec.filesystem("memory"), new_store()._given[1])
+        store = CountingStore.from_url(new_store().url)
         write_all(store, 3)
         store.read.clear()
         check(store)
@@ -285,7 +284,7 @@ class TestSuperfluous:
         assert found(report) == {("no_metadata", ""): 1, ("missing_chunk", f"g/{name}"): 1}
 
     def test_many_chunks_without_metadata_are_not_looked_up(self) -> None:
-        store = CountingStore(fsspec.filesystem("memory"), new_store()._given[1])
+        store = CountingStore.from_url(new_store().url)
         zarr.create_group(store)
         for number in range(500):
             put(store, f"lost/c/{number}/0", b"x")
@@ -294,7 +293,7 @@ class TestSuperfluous:
         assert sorted(store.read) == ["lost/zarr.json", "zarr.json"]
 
     def test_many_chunks_of_v2_without_metadata_are_hardly_looked_up(self) -> None:
-        store = CountingStore(fsspec.filesystem("memory"), new_store()._given[1])
+        store = CountingStore.from_url(new_store().url)
         zarr.create_group(store, zarr_format=2)
         for number in range(500):
             put(store, f"lost/{number}/{number}/0", b"x")

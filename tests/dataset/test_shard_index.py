@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from zarr.codecs import BytesCodec, Crc32cCodec, GzipCodec, ShardingCodec
 
 from dataset.places import check, found, one_array, only, put, value
+from fsspec_store import FsspecStore
+from fsspec_store.dataset import check as check_async
 from fsspec_store.dataset.shard_index import crc32c, crc32c_in_python
-from fsspec_store.zarr import ZarrStore
+from fsspec_store.zarr import ZarrBuffer, ZarrStore
 
 MISSING = 2**64 - 1
 KEY = "a/c/0/0"
@@ -133,6 +135,28 @@ class TestBroken:
         store = sharded()
         put(store, KEY, b"x")
         assert found(check(store, shards=True)) == {("chunk_size", "a"): 1}
+
+
+class KeysAloneStore(FsspecStore):
+    """Lists no sizes, as many web servers do."""
+
+    async def list_sizes(
+        self, prefix: str = "", *, fan_out: int = 1
+    ) -> AsyncGenerator[tuple[str, int | None], None]:
+        async for key, _ in super().list_sizes(prefix):
+            yield key, None
+
+
+class TestSizesThatAreNotListed:
+    @pytest.mark.parametrize("location", ["start", "end"])
+    async def test_the_index_is_verified_without_them(self, location: str) -> None:
+        store = sharded(location)
+        without_sizes = KeysAloneStore.from_url(store.url)
+        assert (await check_async(without_sizes, shards=True)).findings == ()
+        for content in (b"", b"x", bytes(200)):
+            store.sync.set(KEY, ZarrBuffer.from_bytes(content))
+            report = await check_async(without_sizes, shards=True)
+            assert found(report) == {("shard_index", "a"): 1}
 
 
 class TestCRC32C:
