@@ -40,7 +40,7 @@ class GeneratedStore(Store):
             if isinstance(metadata, ArrayMetadata):
                 assert metadata.codecs.size is not None
                 path = key.removesuffix("zarr.json")
-                for number, name in enumerate(metadata.grid.keys(), 1):
+                for number, name in enumerate(metadata.grid.all_keys(), 1):
                     if not self._missing_every or number % self._missing_every:
                         yield path + name, metadata.codecs.size
             yield key, len(content)

@@ -67,6 +67,14 @@ class TestConsolidated:
             "is only in the consolidated metadata",
         ) in finding.examples
 
+    def test_differs_from_what_cannot_be_read(self, store: ZarrStore, zarr_format: int) -> None:
+        key = f"b/{NAMES[zarr_format]}"
+        put(store, key, b"[")
+        assert found(check(store)) == {
+            ("consolidated_metadata", ""): 1,
+            ("invalid_metadata", "b"): 1,
+        }
+
     def test_of_a_group_below_the_root(self) -> None:
         store = new_store()
         zarr.create_group(store)

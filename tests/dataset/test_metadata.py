@@ -296,6 +296,17 @@ class TestErrors:
             with pytest.raises(InvalidMetadataError):
                 parse_metadata(name, content)
 
+    def test_of_shards_that_are_nested_too_deeply(self) -> None:
+        codecs = (
+            b'[{"name": "sharding_indexed", "configuration": {"chunk_shape": [4, 2], "codecs": '
+        )
+        depth = 5000
+        index = b', "index_codecs": ["bytes"]}}]'
+        nested = codecs * depth + b'["bytes"]' + index * depth
+        document = json.dumps({**V3, "codecs": None}).encode().replace(b"null", nested)
+        with pytest.raises(InvalidMetadataError):
+            parse_metadata("zarr.json", document)
+
     def test_of_another_key(self) -> None:
         with pytest.raises(UnsupportedMetadataError, match=r"'\.zattrs'"):
             parse_metadata("a/.zattrs", b"{}")

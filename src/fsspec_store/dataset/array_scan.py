@@ -75,9 +75,10 @@ class ArrayScan:
         # Possessive: one long match without a stack of places to return to.
         self._run = re.compile(f"(?:{re.escape(below)}{grid.pattern}\n)*+")
         self._before_numbers = below + ("" if grid.encoding == "v2" else f"c{grid.separator}")
-        self._counts = np.array(grid.counts, np.int64)
-        steps = np.cumprod([1, *reversed(grid.counts)])[:-1][::-1]
-        self._steps = np.array(steps, np.int64)
+        # The other axes of an empty grid may be of any length.
+        counts = grid.counts if grid.count else (0,) * len(grid.counts)
+        self._counts = np.array(counts, np.int64)
+        self._steps = np.cumprod([1, *counts[:0:-1]], dtype=np.int64)[::-1]
 
     def end_of_run(self, text: str, start: int) -> int:
         """Where in the lines of keys from ``start`` the keys of chunks of this array end."""

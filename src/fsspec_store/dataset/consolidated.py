@@ -25,68 +25,66 @@ _DEFAULTS: tuple[Any, ...] = ({}, [], None)
 
 async def compare_consolidated(scan: Scan, store: Store) -> None:
     """Find differences between the consolidated metadata of each group and the nodes below it."""
-    documents = {
-        join(node.path, name): document
-        for node in scan.nodes
-        for name, document in node.documents.items()
-    }
+    values = await read_many(store, scan.v2_documents)
     copies: dict[str, Mapping[str, Document]] = {}
-    for key, content in (await read_many(store, scan.v2_documents)).items():
+    for key in list(values):
         path, _, name = key.rpartition("/")
         try:
-            document = load(content)
+            document = load(values[key])
             if name == ".zmetadata":
+                del values[key]
                 copies[path] = parse_v2_consolidated(document)
-            else:
-                documents[key] = document
         except DatasetError as error:
             scan.findings.add("invalid_metadata", scan.relative(path), key, error.reason)
     for node in scan.nodes:
+        values.update((join(node.path, name), value) for name, value in node.documents.items())
         if isinstance(node.metadata, GroupMetadata) and node.metadata.consolidated is not None:
             copies[node.path] = {
                 join(name, "zarr.json"): document
                 for name, document in node.metadata.consolidated.items()
             }
     for path, copy in copies.items():
-        _compare(scan, path, copy, documents)
+        _compare(scan, path, copy, values)
 
 
 def _compare(
-    scan: Scan, path: str, copy: Mapping[str, Document], documents: Mapping[str, Document]
+    scan: Scan, path: str, copy: Mapping[str, Document], values: Mapping[str, bytes]
 ) -> None:
     below = join(path, "")
     # The copy of zarr v3 is in the document of its own group.
     own = {f"{below}zarr.json"}
-    nodes = {key for key in documents if key.startswith(below) and key not in own}
-    for key in sorted(nodes.union(below + name for name in copy)):
+    listed = {key for key in values if key.startswith(below) and key not in own}
+    for key in sorted(listed.union(below + name for name in copy)):
         name = key[len(below) :]
-        # Empty attributes of zarr v2 may have no key.
-        nothing: Document | None = {} if name.rpartition("/")[2] == ".zattrs" else None
-        listed, copied = documents.get(key, nothing), copy.get(name, nothing)
-        if listed is None:
+        # Attributes of zarr v2 that are empty may have no key.
+        is_optional = name.rpartition("/")[2] == ".zattrs"
+        if key not in values and not is_optional:
             reason = "is only in the consolidated metadata"
-        elif copied is None:
+        elif name not in copy and not is_optional:
             reason = "is not in the consolidated metadata"
-        elif _comparable(key, listed) != _comparable(key, copied):
+        elif _differ(key, values.get(key, b"{}"), copy.get(name, {})):
             reason = "differs from the consolidated metadata"
         else:
             continue
         scan.findings.add("consolidated_metadata", scan.relative(path), key, reason)
 
 
+def _differ(key: str, value: bytes, copy: Document) -> bool:
+    try:
+        return _comparable(key, load(value)) != _comparable(key, copy)
+    except (DatasetError, RecursionError):
+        # One of them cannot be read.
+        return True
+
+
 def _comparable(key: str, document: Document) -> str:
     """The document as text that is the same for documents with the same meaning."""
     rest = {name: value for name, value in document.items() if name != "consolidated_metadata"}
     name = key.rpartition("/")[2]
-    if name != ".zattrs":
-        try:
-            metadata = parse_document(name, document)
-        except DatasetError:
-            return json.dumps(document)
-        if isinstance(metadata, ArrayMetadata):
-            grid = metadata.grid
-            rest["chunk_key_encoding"] = rest["dimension_separator"] = None
-            rest["grid"] = [grid.encoding, grid.separator]
+    metadata = None if name == ".zattrs" else parse_document(name, document)
+    if isinstance(metadata, ArrayMetadata):
+        rest["chunk_key_encoding"] = rest["dimension_separator"] = None
+        rest["grid"] = [metadata.grid.encoding, metadata.grid.separator]
     return json.dumps(_without_defaults(rest), sort_keys=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -76,9 +75,10 @@ class ChunkGrid:  # numpydoc ignore=PR02
     def _regex(self) -> re.Pattern[str]:
         return re.compile(self.pattern)
 
-    def keys(self) -> Iterator[str]:
+    def all_keys(self) -> Iterator[str]:
         """Yield the keys of all chunks in C order."""
-        return map(self.key, itertools.product(*map(range, self.counts)))
+        # Not itertools.product, which has a list of each axis in memory.
+        return map(self.numbered_key, range(self.count))
 
     def unravel(self, number: int) -> tuple[int, ...]:
         """The index of a chunk from its number in C order."""

@@ -115,7 +115,10 @@ def parse_document(name: str, document: Document) -> ArrayMetadata | GroupMetada
     """Parse the document of a key with this last segment."""
     if name not in _PARSERS:
         raise UnsupportedMetadataError(f"no metadata of a group or array: {name!r}")
-    return _PARSERS[name](document)
+    try:
+        return _PARSERS[name](document)
+    except RecursionError as error:
+        raise InvalidMetadataError("codecs or fields are nested too deeply") from error
 
 
 def _v2_group(document: Document) -> GroupMetadata:
@@ -125,7 +128,7 @@ def _v2_group(document: Document) -> GroupMetadata:
 
 def _v2_array(document: Document) -> ArrayMetadata:
     _require_format(document, 2)
-    separator = document.get("dimension_separator", ".")
+    separator = document.get("dimension_separator") or "."
     grid = _grid(document, numbers(document, "chunks"), "v2", separator)
     dtype = field(document, "dtype")
     item_size = v2_item_size(dtype)

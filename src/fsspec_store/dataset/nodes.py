@@ -8,15 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from .errors import DatasetError, InvalidMetadataError, UnsupportedMetadataError
-from .fields import load
-from .metadata import ArrayMetadata, GroupMetadata, parse_document
+from .errors import DatasetError, InvalidMetadataError
+from .metadata import ArrayMetadata, GroupMetadata, parse_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .._store.contract import Store
-    from .fields import Document
 
 __all__ = ["METADATA_NAMES", "Node", "Nodes", "join", "read_many"]
 
@@ -58,14 +56,14 @@ class Node:  # numpydoc ignore=PR02
     metadata : ArrayMetadata, GroupMetadata, DatasetError or None
         ``None`` for a prefix without metadata; the error of metadata that cannot be read.
     documents : dict
-        The documents that were read, by their last segment.
+        The values that were read, by the last segment of their key.
     parent : Node or None
         ``None`` for the root of the data set.
     """
 
     path: str
     metadata: ArrayMetadata | GroupMetadata | DatasetError | None
-    documents: dict[str, Document] = field(default_factory=dict)
+    documents: dict[str, bytes] = field(default_factory=dict)
     parent: Node | None = None
 
     @property
@@ -127,9 +125,13 @@ class Nodes:
             parent = None if path == self.root.path else self._known.get(path.rpartition("/")[0])
             node = self._known[path] = Node(path, None, parent=parent or None)
             for name in names:
-                content = found.get(join(path, name))
-                if content is not None:
-                    _parse(node, name, content)
+                key = join(path, name)
+                if key in found:
+                    node.documents[name] = found[key]
+                    try:
+                        node.metadata = parse_metadata(key, found[key])
+                    except DatasetError as error:
+                        node.metadata = error.with_traceback(None)
                     break
 
     def owner(self, key: str) -> Node | str:
@@ -148,20 +150,6 @@ class Nodes:
                 return key[:slash]
             node, start = child, slash + 1
         return node
-
-
-def _parse(node: Node, name: str, content: bytes) -> None:
-    try:
-        node.documents[name] = load(content)
-        node.metadata = parse_document(name, node.documents[name])
-    except DatasetError as error:
-        key = join(node.path, name)
-        cls = (
-            UnsupportedMetadataError
-            if isinstance(error, UnsupportedMetadataError)
-            else (InvalidMetadataError)
-        )
-        node.metadata = cls(f"cannot read {key!r}: {error.reason}", key=key, reason=error.reason)
 
 
 def _is_of_chunks(segment: str, parent: str) -> bool:
