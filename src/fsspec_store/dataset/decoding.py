@@ -71,8 +71,7 @@ class Decoder:
 
         async def decode(number: int) -> None:
             try:
-                # `...` for arrays without axes.
-                await array.getitem(grid.region(number) or ...)
+                await array.getitem(grid.region(number))
             except Exception as error:
                 _raise_of_store(error)
                 scan.add_broken("undecodable_chunk", number, scan.key(number), _reason(error))

@@ -24,6 +24,9 @@ METADATA_NAMES: Final = frozenset({"zarr.json", ".zarray", ".zgroup", ".zattrs",
 #: The documents that are nodes, by the zarr format. The first one that a prefix has counts.
 _NODE_NAMES: Final = {3: ("zarr.json",), 2: (".zarray", ".zgroup")}
 
+#: Prefixes that are looked up below one without metadata: they may be those of many chunks.
+_MAX_LOOKUPS: Final = 200
+
 #: Values that are read at once.
 _BATCH = 500
 
@@ -59,12 +62,15 @@ class Node:  # numpydoc ignore=PR02
         The values that were read, by the last segment of their key.
     parent : Node or None
         ``None`` for the root of the data set.
+    lookups : int
+        Number of prefixes below that were looked up, if it has no metadata.
     """
 
     path: str
     metadata: ArrayMetadata | GroupMetadata | DatasetError | None
     documents: dict[str, bytes] = field(default_factory=dict)
     parent: Node | None = None
+    lookups: int = 0
 
     @property
     def may_have_children(self) -> bool:
@@ -134,29 +140,31 @@ class Nodes:
                         node.metadata = error.with_traceback(None)
                     break
 
-    def owner(self, key: str) -> Node | str:
-        """The deepest node or prefix that a key belongs to, or a path that must be looked up."""
+    def owner(self, key: str, unknown: set[str]) -> Node | str:
+        """The deepest node or prefix that a key belongs to.
+
+        Or a path that must be looked up first, which is then also in ``unknown``.
+        """
         node = self.root
+        lost: Node | None = None
         start = len(node.path) + 1 if node.path else 0
         while node.may_have_children:
             slash = key.find("/", start)
             if slash < 0:
                 break
-            # An array without metadata may have many prefixes of chunks.
-            if node.metadata is None and _is_of_chunks(key[start:slash], node.path):
-                break
-            child = self._known.get(key[:slash])
+            path = key[:slash]
+            if node.metadata is None:
+                lost = lost or node
+                # The chunks of an array without metadata.
+                if key[start:slash] == "c":
+                    break
+            child = self._known.get(path)
             if child is None:
-                return key[:slash]
+                if path not in unknown and lost is not None:
+                    if lost.lookups == _MAX_LOOKUPS:
+                        break
+                    lost.lookups += 1
+                unknown.add(path)
+                return path
             node, start = child, slash + 1
         return node
-
-
-def _is_of_chunks(segment: str, parent: str) -> bool:
-    """Whether a prefix below one without metadata has chunks, not a node.
-
-    The arrays of multiscale images are named ``0``, ``1`` and so on.
-    """
-    if segment == "c" or not segment[:1].isdigit():
-        return segment == "c"
-    return not segment.isdigit() or len(segment) > 2 or parent.rpartition("/")[2].isdigit()

@@ -100,9 +100,8 @@ class Scan:
         unknown: set[str] = set()
         place = position = 0
         while place < len(keys):
-            node = self.nodes.owner(keys[place])
+            node = self.nodes.owner(keys[place], unknown)
             if isinstance(node, str):
-                unknown.add(node)
                 below = f"{node}/"
                 while place < len(keys) and keys[place].startswith(below):
                     position += len(keys[place]) + 1
