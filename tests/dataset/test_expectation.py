@@ -62,6 +62,11 @@ class TestExpectation:
         store.sync.delete_dir("b")
         assert found(check(store, expectation=expected)) == {("missing_array", "b"): 1}
 
+    def test_of_an_array_whose_metadata_cannot_be_read(self, sparse: ZarrStore) -> None:
+        expected = expectation(sparse)
+        put(sparse, "a/zarr.json", b"{")
+        assert found(check(sparse, expectation=expected)) == {("invalid_metadata", "a"): 1}
+
     def test_holds_for_a_copy_elsewhere(self, sparse: ZarrStore) -> None:
         copy = new_store()
         zarr.create_group(copy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -117,24 +118,10 @@ async def check(
         if on_progress is not None:
             on_progress(Progress(stage, scan.keys, scan.bytes, chunks, decoded))
 
-    async def verify_index(shard: Shard) -> None:
-        sharding = shard.array.metadata.codecs.sharding
-        assert sharding is not None
-        try:
-            value = await store.get(shard.key, None, index_request(sharding))
-        except ByteRangeError:
-            # An empty shard of a service that lists no sizes.
-            value = None
-        # A shard that was deleted after it was listed has no bytes.
-        index = b"" if value is None else value.to_bytes()
-        reason = index_error(sharding, index, shard.size)
-        if reason is not None:
-            shard.array.add_broken("shard_index", shard.number, shard.key, reason)
-
     pages = scan.pages()
     async with aclosing(pages):
         async for page in pages:
-            await for_each(verify_index, page, limit=concurrency)
+            await for_each(partial(_verify_index, store), page, limit=concurrency)
             report_progress("list", scan.chunks)
     await compare_consolidated(scan, store)
     arrays = [scan.arrays[path] for path in sorted(scan.arrays)]
@@ -148,7 +135,8 @@ async def check(
                 if decoded % _PROGRESS_CHUNKS == 0 or decoded == total:
                     report_progress("decode", total, decoded)
     reports = tuple(_array_report(array, required) for array in arrays)
-    for path in required.absent(report.path for report in reports):
+    # Arrays whose metadata cannot be read are not missing.
+    for path in required.absent(scan.relative(node.path) for node in scan.nodes if node.metadata):
         scan.findings.add("missing_array", path, path)
     return Report(
         prefix=scan.nodes.root.path,
@@ -159,6 +147,22 @@ async def check(
         keys=scan.keys,
         bytes=scan.bytes,
     )
+
+
+async def _verify_index(store: Store, shard: Shard) -> None:
+    """Read the index of a shard, and count the shard if the index is damaged."""
+    sharding = shard.array.metadata.codecs.sharding
+    assert sharding is not None
+    try:
+        value = await store.get(shard.key, None, index_request(sharding))
+    except ByteRangeError:
+        # An empty shard of a service that lists no sizes.
+        value = None
+    # A shard that was deleted after it was listed has no bytes.
+    index = b"" if value is None else value.to_bytes()
+    reason = index_error(sharding, index, shard.size)
+    if reason is not None:
+        shard.array.add_broken("shard_index", shard.number, shard.key, reason)
 
 
 def _array_report(scan: ArrayScan, required: Required) -> ArrayReport:

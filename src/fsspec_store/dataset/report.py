@@ -29,7 +29,8 @@ class ArrayReport:  # numpydoc ignore=PR02
     present : ChunkSet
         The chunks whose keys are listed.
     missing : ChunkSet
-        The chunks that are not, although the grid or the expectation has them.
+        The chunks that are not, of those of the expectation, or of the grid if that has no such
+        array.
     broken : ChunkSet
         The chunks that are present, and of impossible size or otherwise damaged.
     missing_allowed : bool
