@@ -13,6 +13,7 @@ from .._store.keys import check_prefix
 from ..errors import ByteRangeError
 from .consolidated import compare_consolidated
 from .decoding import Decoder
+from .errors import DatasetError
 from .expectation import Required
 from .findings import MAX_EXAMPLES
 from .metadata import GroupMetadata
@@ -135,8 +136,9 @@ async def check(
                 if decoded % _PROGRESS_CHUNKS == 0 or decoded == total:
                     report_progress("decode", total, decoded)
     reports = tuple(_array_report(array, required) for array in arrays)
-    # Arrays whose metadata cannot be read are not missing.
-    for path in required.absent(scan.relative(node.path) for node in scan.nodes if node.metadata):
+    # An array whose metadata cannot be read is not missing.
+    unreadable = (node.path for node in scan.nodes if isinstance(node.metadata, DatasetError))
+    for path in required.absent(map(scan.relative, [*scan.arrays, *unreadable])):
         scan.findings.add("missing_array", path, path)
     return Report(
         prefix=scan.nodes.root.path,
