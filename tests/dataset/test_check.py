@@ -31,7 +31,7 @@ from fsspec_store.dataset import (
 from fsspec_store.zarr import ZarrStore
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::zarr.errors.UnstableSpecificationWarning", "ignore:Consolidated metadata is currently"
+    "ignore:.* does not have a Zarr V3 specification", "ignore:Consolidated metadata is currently"
 )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import zarr
+from numcodecs import Zstd
 
 from dataset.places import change, check, document, found, new_store, only, put, write_array
 from fsspec_store.zarr import ZarrStore
@@ -131,3 +132,29 @@ class TestTheSameMeaning:
         zarr.consolidate_metadata(store, zarr_format=2)
         assert document(store, ".zmetadata")["metadata"]["a/.zarray"] != short
         assert check(store).findings == ()
+
+    def test_of_codecs_without_the_fields_that_zarr_adds(self) -> None:
+        store = new_store()
+        zarr.create_group(store, zarr_format=2)
+        write_array(store, "a", zarr_format=2, compressors=Zstd(level=1))
+        zarr.consolidate_metadata(store, zarr_format=2)
+        change(store, "a/.zarray", compressor={"id": "zstd", "level": 1})
+        assert check(store).findings == ()
+        for compressor in ({"id": "zstd", "level": 2}, {"id": "zlib", "level": 1}, None):
+            change(store, "a/.zarray", compressor=compressor)
+            assert found(check(store))["consolidated_metadata", ""] == 1
+
+    @pytest.mark.parametrize(
+        ("changed", "same"), [("little", True), (None, True), ("big", False)], ids=str
+    )
+    def test_of_the_byte_order(self, changed: str | None, same: bool) -> None:
+        store = new_store()
+        zarr.create_group(store)
+        write_array(store, "a", shards=(8, 4))
+        zarr.consolidate_metadata(store)
+        codecs = document(store, "a/zarr.json")["codecs"]
+        codecs[0]["configuration"]["codecs"][0] = (
+            {"name": "bytes", "configuration": {"endian": changed}} if changed else "bytes"
+        )
+        change(store, "a/zarr.json", codecs=codecs)
+        assert (check(store).findings == ()) == same

@@ -98,7 +98,7 @@ class TestArrays:
         ids=str,
     )
     @pytest.mark.parametrize("zarr_format", [2, 3])
-    @pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning")
+    @pytest.mark.filterwarnings("ignore:.* does not have a Zarr V3 specification")
     def test_item_sizes_are_those_of_zarr(self, dtype: Any, zarr_format: int) -> None:
         store = new_store()
         zarr.create_array(store, shape=(3,), dtype=dtype, zarr_format=zarr_format)  # type: ignore[arg-type]

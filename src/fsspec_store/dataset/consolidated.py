@@ -22,6 +22,9 @@ __all__ = ["compare_consolidated"]
 #: Written out or left out, these mean the same.
 _DEFAULTS: tuple[Any, ...] = ({}, [], None)
 
+#: Fields with codecs.
+_CODECS = ("codecs", "filters", "compressor")
+
 
 async def compare_consolidated(scan: Scan, store: Store) -> None:
     """Find differences between the consolidated metadata of each group and the nodes below it."""
@@ -71,21 +74,40 @@ def _compare(
 
 def _differ(key: str, value: bytes, copy: Document) -> bool:
     try:
-        return _comparable(key, load(value)) != _comparable(key, copy)
+        text, codecs = _comparable(key, load(value))
+        text_of_copy, codecs_of_copy = _comparable(key, copy)
     except (DatasetError, RecursionError):
         # One of them cannot be read.
         return True
+    return text != text_of_copy or not _agree(codecs, codecs_of_copy)
 
 
-def _comparable(key: str, document: Document) -> str:
-    """The document as text that is the same for documents with the same meaning."""
+def _comparable(key: str, document: Document) -> tuple[str, list[Any]]:
+    """The document as text that is the same for documents with the same meaning; its codecs."""
     rest = {name: value for name, value in document.items() if name != "consolidated_metadata"}
     name = key.rpartition("/")[2]
     metadata = None if name == ".zattrs" else parse_document(name, document)
+    codecs: list[Any] = []
     if isinstance(metadata, ArrayMetadata):
         rest["chunk_key_encoding"] = rest["dimension_separator"] = None
         rest["grid"] = [metadata.grid.encoding, metadata.grid.separator]
-    return json.dumps(_without_defaults(rest), sort_keys=True)
+        codecs = [_without_defaults(rest.pop(name, None)) for name in _CODECS]
+    return json.dumps(_without_defaults(rest), sort_keys=True), codecs
+
+
+def _agree(left: Any, right: Any) -> bool:
+    """Whether all fields that both have are the same.
+
+    zarr adds defaults to the configuration of codecs when it copies a document.
+    """
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        return all(map(_agree, left, right))
+    if isinstance(left, dict) or isinstance(right, dict):
+        # A codec without configuration is its name alone.
+        left, right = ({"name": side} if isinstance(side, str) else side for side in (left, right))
+        both = isinstance(left, dict) and isinstance(right, dict)
+        return both and all(_agree(left[name], right[name]) for name in left.keys() & right.keys())
+    return bool(left == right)
 
 
 def _without_defaults(value: Any) -> Any:
