@@ -1,7 +1,7 @@
 """One store for zarr-style array readers on any fsspec URL.
 
-Errors are in `fsspec_store.errors`, further types of the contract in `fsspec_store.contract`, and
-the store for zarr-python in `fsspec_store.zarr`.
+Errors are in `fsspec_store.errors`, further types of the contract in `fsspec_store.contract`, the
+store for zarr-python in `fsspec_store.zarr`, and checks of data sets in `fsspec_store.dataset`.
 """
 
 from ._core.byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
@@ -30,6 +30,6 @@ __all__ = [
 def __dir__() -> list[str]:
     # Tab completion shows the public names only. A submodule becomes an attribute of the package
     # once it is imported.
-    public = {"contract", "errors", "zarr"}
+    public = {"contract", "dataset", "errors", "zarr"}
     loaded = {name for name in globals() if name.startswith("__") or name in public}
     return sorted(loaded.union(__all__))
