@@ -187,9 +187,22 @@ def test_without_the_extra_it_names_the_command_that_installs_it() -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str, command: Processes) -> None:
-    shown = command.run("--show-completion", shell)
+    variable = "_FSSPEC_STORE_COMPLETE"
+    shown = command.run(environment={variable: f"source_{shell}"})
     assert shown.code == 0
-    assert "_FSSPEC_STORE_COMPLETE=complete_" + shell in shown.out
+    assert f"{variable}=complete_{shell}" in shown.out
+    environment = {
+        variable: f"complete_{shell}",
+        "COMP_WORDS": "fsspec-store t",
+        "COMP_CWORD": "1",
+        "_TYPER_COMPLETE_ARGS": "fsspec-store t",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    completed = command.run(environment=environment)
+    assert completed.code == 0
+    assert "tree" in completed.out
+    assert "bench" not in completed.out
+    assert "--show-completion" in command.run("--help").out
 
 
 @pytest.mark.parametrize("name", ["ls", "tree", "du", "stat", "cat", "rm", "info", "bench"])

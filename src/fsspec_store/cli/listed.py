@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import aclosing
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -33,6 +32,8 @@ def listed_sizes(store: FsspecStore, prefix: str = "") -> Iterator[tuple[str, in
 
 def sizes_of(store: FsspecStore, keys: Iterable[str]) -> Sequence[int | None]:
     """The sizes of keys in bytes; ``None`` for a missing key."""
+    import asyncio
+
     from ..errors import KeyNotFoundError
 
     async def size(key: str) -> int | None:

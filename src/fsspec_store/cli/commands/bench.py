@@ -1,6 +1,5 @@
 """``bench``: quick figures of a place."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -81,6 +80,8 @@ def bench(
     Without --write it lists at most 10,000 keys and reads the first ones. With --write it writes
     values below a temporary prefix, reads, lists and deletes them.
     """
+    import asyncio
+
     with place.open(read_only=not write) as store:
         figures = asyncio.run(
             _measure_own(store, count, size) if write else _measure_existing(store, count)
@@ -148,6 +149,8 @@ async def _timed(
     operation: str, call: Callable[[str], Awaitable[int]], keys: Sequence[str]
 ) -> _Figure:
     """Call a function, which returns a number of bytes, for all keys, many at once."""
+    import asyncio
+
     free = asyncio.Semaphore(_CONCURRENCY)
     times: list[float] = []
     size = 0
