@@ -121,5 +121,5 @@ $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,webdav,zarr,dask]" --group test
+	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,webdav,zarr,cli,dask]" --group test
 	touch $@
