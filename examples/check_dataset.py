@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from open_by_url import parse_option
 
 from fsspec_store import FsspecStore
-from fsspec_store.dataset import sync
+from fsspec_store.dataset import blocking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         with FsspecStore.from_url(given.url, dict(given.option), read_only=True) as store:
-            report = sync.check(store, allow_missing=given.allow_missing_chunks)
+            report = blocking.check(store, allow_missing=given.allow_missing_chunks)
     except Exception as error:
         # Nothing was checked: Python's own exit code of 1 means "incomplete" here.
         print("error:", *str(error).split(), file=sys.stderr)

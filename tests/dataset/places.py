@@ -9,7 +9,7 @@ from uuid import uuid4
 import numpy as np
 import zarr
 
-from fsspec_store.dataset import Finding, Report, sync
+from fsspec_store.dataset import Finding, Report, blocking
 from fsspec_store.zarr import ZarrBuffer, ZarrStore, open_store
 
 
@@ -63,4 +63,4 @@ def only(report: Report) -> Finding:
 
 
 def check(store: ZarrStore, **options: Any) -> Report:
-    return sync.check(store, **options)
+    return blocking.check(store, **options)

@@ -15,11 +15,11 @@ def test_zarr_is_not_imported() -> None:
     program = """
 import sys
 from fsspec_store import FsspecStore
-from fsspec_store.dataset import DatasetError, sync
+from fsspec_store.dataset import DatasetError, blocking
 store = FsspecStore.from_url("memory://unused")
 for deep in (False, True):
     try:
-        sync.check(store, deep=deep)
+        blocking.check(store, deep=deep)
     except DatasetError:
         print("zarr" in sys.modules)
 """
@@ -32,10 +32,10 @@ def test_without_zarr_deep_is_an_error_before_the_listing() -> None:
 import sys
 sys.modules["zarr"] = None
 from fsspec_store import FsspecStore
-from fsspec_store.dataset import sync
+from fsspec_store.dataset import blocking
 from fsspec_store.errors import MissingExtraError
 try:
-    sync.check(FsspecStore.from_url("memory://unused"), deep=True)
+    blocking.check(FsspecStore.from_url("memory://unused"), deep=True)
 except MissingExtraError as error:
     print(error)
 """

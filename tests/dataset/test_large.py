@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dataset.generated import GeneratedStore, array
-from fsspec_store.dataset import check, sync
+from fsspec_store.dataset import blocking, check
 from fsspec_store.errors import UnsupportedOperationError
 
 
@@ -80,7 +80,7 @@ class TestLarge:
 
 class TestOtherStores:
     def test_are_checked_without_await(self) -> None:
-        assert sync.check(GeneratedStore({"a": array((10, 10))})).ok
+        assert blocking.check(GeneratedStore({"a": array((10, 10))})).ok
 
     async def test_are_not_decoded(self) -> None:
         store = GeneratedStore({"a": array((10, 10))})

@@ -1,10 +1,10 @@
 """Check zarr data sets, v2 and v3, without zarr: which keys are missing, broken or superfluous.
 
-`check` is asynchronous, and ``fsspec_store.dataset.sync.check`` is the same without ``await``.
+`check` is asynchronous, and ``fsspec_store.dataset.blocking.check`` is the same without ``await``.
 `parse_metadata` reads the metadata of one group or array.
 """
 
-from . import sync
+from . import blocking
 from .check import Progress, check
 from .chunk_set import ChunkSet
 from .codecs import Codecs, Sharding
@@ -30,7 +30,7 @@ __all__ = [
     "Report",
     "Sharding",
     "UnsupportedMetadataError",
+    "blocking",
     "check",
     "parse_metadata",
-    "sync",
 ]
