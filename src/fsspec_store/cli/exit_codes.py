@@ -11,13 +11,15 @@ from ..errors import (
     ByteRangeError,
     InvalidKeyError,
     MissingExtraError,
+    PlanError,
     ReadOnlyError,
+    RefusedError,
     StorageOptionError,
     StoreURLError,
     UnsupportedOperationError,
 )
 
-__all__ = ["ExitCode", "RefusedError", "code_of"]
+__all__ = ["ExitCode", "code_of"]
 
 
 class ExitCode(IntEnum):
@@ -39,10 +41,6 @@ class ExitCode(IntEnum):
     CLOSED_PIPE = 141
 
 
-class RefusedError(Exception):
-    """The command refuses to do something that the user may not want."""
-
-
 #: The first row that matches is the code. All other errors are `ExitCode.INCOMPLETE`.
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode], ...] = (
     (KeyboardInterrupt, ExitCode.INTERRUPTED),
@@ -54,6 +52,7 @@ _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitC
             ByteRangeError,
             InvalidKeyError,
             MissingExtraError,
+            PlanError,
             ReadOnlyError,
             StorageOptionError,
             StoreURLError,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._core.redaction import hidden, public_text, secret_options
-from .exit_codes import ExitCode, RefusedError, code_of
+from .exit_codes import ExitCode, code_of
 from .text import human_size, printable
 
 if TYPE_CHECKING:
@@ -152,6 +152,6 @@ def _message(error: BaseException) -> str:
         return "interrupted"
     if isinstance(error, BaseExceptionGroup):
         return "\n".join(map(_message, error.exceptions))
-    if hasattr(error, "url") or isinstance(error, (OSError, RefusedError)):
+    if hasattr(error, "url") or isinstance(error, OSError):
         return str(error)
     return f"unexpected error: {type(error).__name__}: {error}"

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..exit_codes import ExitCode, RefusedError
+from ...errors import RefusedError
+from ..exit_codes import ExitCode
 from ..frame import command
 from ..listed import listed_sizes
 from ..missing import no_keys
