@@ -108,6 +108,8 @@ async def test_what_one_request_cannot_copy_is_copied_in_parts(
     client.put_object(Bucket=bucket, Key="x/a b+c", Body=DATA, **METADATA)
     async with open_store(timeout=2) as store:
         version = (await store.get_version("a b+c")).version
+        # The first one probes the service.
+        await store.copy_from(store, "a b+c", "first", version=version)
         struck = iter([cause])
         proxy.plan = lambda *request: next(struck, None) if copies_at_once(*request) else None
         with proxy.watching() as seen:
@@ -119,7 +121,8 @@ async def test_what_one_request_cannot_copy_is_copied_in_parts(
     end = 2 * PART
     assert ranges == [f"bytes=0-{PART - 1}", f"bytes={end}-{end}", f"bytes={PART}-{end - 1}"]
     assert {each.headers["x-amz-copy-source-if-match"] for each in parts} == {version}
-    assert [each.method for each in seen if not is_part(each.target)][:3] == ["PUT", "HEAD", "POST"]
+    others = [each.method for each in seen if not is_part(each.target)]
+    assert others == ["PUT", "HEAD", "POST", "HEAD", "POST"]
     # The bytes stay on the service.
     assert all(int(each.headers.get("content-length", 0)) < 10_000 for each in seen)
     before, after = (
@@ -241,6 +244,39 @@ async def test_a_service_without_copies_gets_the_value_from_the_client(
             await store.copy_from(store, "a", "b")
         assert await read(store, "b") == b"a"
     assert [each.method for each in seen] == ["PUT", "GET", "PUT"]
+
+
+async def test_a_service_is_probed_before_the_first_copy_of_one_version(
+    open_store: Any, client: Any, bucket: str, proxy: FaultProxy
+) -> None:
+    async with open_store() as store:
+        await put(store, "a")
+        version = (await store.get_version("a")).version
+        for methods in (["PUT", "PUT", "DELETE", "PUT"], ["PUT"]):
+            with proxy.watching() as seen:
+                await store.copy_from(store, "a", "c/b", version=version)
+            assert [each.method for each in seen] == methods
+        assert await read(store, "c/b") == b"a"
+    keys = [each["Key"] for each in client.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert keys == ["x/a", "x/c/b"]
+
+
+async def test_a_service_that_ignores_the_condition_gets_the_value_from_the_client(
+    open_store: Any, proxy: FaultProxy
+) -> None:
+    copied = b"<CopyObjectResult><ETag>e</ETag></CopyObjectResult>"
+    async with open_store() as store:
+        await put(store, "a")
+        version = (await store.get_version("a")).version
+        proxy.plan = lambda *request: Answer(200, {}, copied) if copies_at_once(*request) else None
+        with proxy.watching() as seen:
+            await store.copy_from(store, "a", "b", version=version)
+        assert [each.method for each in seen] == ["PUT", "PUT", "DELETE", "DELETE", "GET", "PUT"]
+        assert await read(store, "b") == b"a"
+        await put(store, "a", data=b"new")
+        with pytest.raises(VersionMismatchError):
+            await store.copy_from(store, "a", "b", version=version)
+        assert await read(store, "b") == b"a"
 
 
 async def test_a_missing_bucket_is_an_error(
