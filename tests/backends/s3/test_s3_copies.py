@@ -10,8 +10,11 @@ import pytest
 from conformance.support import buf, content, put, read
 from servers import S3Endpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, Seen, the_first
+from servers.scripted_s3 import Reply, scripted_s3
 
 from fsspec_store import FsspecStore
+from fsspec_store._backends.s3.copy_messages import copy_headers
+from fsspec_store._backends.s3.requests import CopyObject
 from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
@@ -302,3 +305,31 @@ async def test_copies_go_by_the_transport_of_the_store(open_store: Any, transpor
         before = store.stats.native
         await store.copy_from(store, "a", "b")
         assert store.stats.native - before == (transport == "auto")
+
+
+async def test_a_copy_has_the_users_encryption_keys_of_both_objects() -> None:
+    copied = b"<CopyObjectResult><ETag>e</ETag></CopyObjectResult>"
+    keys = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}
+    async with scripted_s3(lambda request: Reply(200, copied)) as server:
+        storage = server.options(s3_additional_kwargs=keys)
+        async with FsspecStore.from_url("s3://bucket/x", storage, retries=0) as store:
+            await store.copy_from(store, "a", "b")
+    [request] = server.seen
+    names = ("server-side-encryption-customer", "copy-source-server-side-encryption-customer")
+    for name in names:
+        assert request.headers[f"x-amz-{name}-algorithm"] == "AES256"
+        assert request.headers[f"x-amz-{name}-key-md5"]
+    assert request.headers["x-amz-copy-source"] == "bucket/x/a"
+
+
+def test_the_source_is_quoted() -> None:
+    access_point = "arn:aws:s3:us-east-1:123456789012:accesspoint/name"
+    for bucket, expected in (
+        ("bucket", "bucket/a%20b%2Bc/%C3%BC%3F%23%25"),
+        (access_point, f"{access_point.replace(':', '%3A')}/object/a%20b%2Bc/%C3%BC%3F%23%25"),
+    ):
+        headers = copy_headers(CopyObject("target", "key", (bucket, "a b+c/ü?#%"), '"e"'))
+        assert headers == {
+            "x-amz-copy-source": expected,
+            "x-amz-copy-source-if-match": '"e"',
+        }
