@@ -42,9 +42,7 @@ class CopyRules(Rules):
         assert await read(store, "c/d/e") == data
         assert await read(store, "a/b") == data
 
-    async def test_a_copy_replaces_the_value_and_is_not_changed_with_its_source(
-        self, make_store: MakeStore
-    ) -> None:
+    async def test_a_copy_is_not_changed_with_its_source(self, make_store: MakeStore) -> None:
         store = make_store()
         await put(store, "a", data=b"first")
         await put(store, "b", data=b"a longer value that is replaced")

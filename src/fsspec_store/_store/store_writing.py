@@ -147,12 +147,12 @@ class WritableStore(ListableStore):
         *,
         version: str | None = None,
     ) -> None:
-        """Copy a value of a store to this one. It replaces the value of the target key, as `set`.
+        """Copy a value of a store to this one. Like `set`, it replaces the value of its key.
 
-        If both stores are on the same service, with equal options and credentials, the service
-        copies the value, with its metadata: S3, Google Cloud Storage, Azure, local files and
-        memory. Elsewhere the value is read and written in parts. A copy of a key to itself changes
-        nothing.
+        If both stores are on one service, with equal options and credentials, the service copies
+        the value: S3, Google Cloud Storage and Azure, with its metadata, local files and memory.
+        Elsewhere the client reads the value and writes it, in parts. A copy of a key to itself
+        changes nothing.
 
         Parameters
         ----------

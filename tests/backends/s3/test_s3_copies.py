@@ -10,8 +10,11 @@ import pytest
 from conformance.support import buf, content, put, read
 from servers import S3Endpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, Seen, the_first
+from servers.scripted_s3 import Reply, scripted_s3
 
 from fsspec_store import FsspecStore
+from fsspec_store._backends.s3.copy_messages import copy_headers
+from fsspec_store._backends.s3.requests import CopyObject
 from fsspec_store.errors import (
     AccessDeniedError,
     BackendError,
@@ -108,6 +111,8 @@ async def test_what_one_request_cannot_copy_is_copied_in_parts(
     client.put_object(Bucket=bucket, Key="x/a b+c", Body=DATA, **METADATA)
     async with open_store(timeout=2) as store:
         version = (await store.get_version("a b+c")).version
+        # The first one probes the service.
+        await store.copy_from(store, "a b+c", "first", version=version)
         struck = iter([cause])
         proxy.plan = lambda *request: next(struck, None) if copies_at_once(*request) else None
         with proxy.watching() as seen:
@@ -119,7 +124,8 @@ async def test_what_one_request_cannot_copy_is_copied_in_parts(
     end = 2 * PART
     assert ranges == [f"bytes=0-{PART - 1}", f"bytes={end}-{end}", f"bytes={PART}-{end - 1}"]
     assert {each.headers["x-amz-copy-source-if-match"] for each in parts} == {version}
-    assert [each.method for each in seen if not is_part(each.target)][:3] == ["PUT", "HEAD", "POST"]
+    others = [each.method for each in seen if not is_part(each.target)]
+    assert others == ["PUT", "HEAD", "POST", "HEAD", "POST"]
     # The bytes stay on the service.
     assert all(int(each.headers.get("content-length", 0)) < 10_000 for each in seen)
     before, after = (
@@ -243,6 +249,39 @@ async def test_a_service_without_copies_gets_the_value_from_the_client(
     assert [each.method for each in seen] == ["PUT", "GET", "PUT"]
 
 
+async def test_a_service_is_probed_before_the_first_copy_of_one_version(
+    open_store: Any, client: Any, bucket: str, proxy: FaultProxy
+) -> None:
+    async with open_store() as store:
+        await put(store, "a")
+        version = (await store.get_version("a")).version
+        for methods in (["PUT", "PUT", "DELETE", "PUT"], ["PUT"]):
+            with proxy.watching() as seen:
+                await store.copy_from(store, "a", "c/b", version=version)
+            assert [each.method for each in seen] == methods
+        assert await read(store, "c/b") == b"a"
+    keys = [each["Key"] for each in client.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert keys == ["x/a", "x/c/b"]
+
+
+async def test_a_service_that_ignores_the_condition_gets_the_value_from_the_client(
+    open_store: Any, proxy: FaultProxy
+) -> None:
+    copied = b"<CopyObjectResult><ETag>e</ETag></CopyObjectResult>"
+    async with open_store() as store:
+        await put(store, "a")
+        version = (await store.get_version("a")).version
+        proxy.plan = lambda *request: Answer(200, {}, copied) if copies_at_once(*request) else None
+        with proxy.watching() as seen:
+            await store.copy_from(store, "a", "b", version=version)
+        assert [each.method for each in seen] == ["PUT", "PUT", "DELETE", "DELETE", "GET", "PUT"]
+        assert await read(store, "b") == b"a"
+        await put(store, "a", data=b"new")
+        with pytest.raises(VersionMismatchError):
+            await store.copy_from(store, "a", "b", version=version)
+        assert await read(store, "b") == b"a"
+
+
 async def test_a_missing_bucket_is_an_error(
     open_store: Any, endpoint: S3Endpoint, proxy: FaultProxy, transport: str
 ) -> None:
@@ -266,3 +305,31 @@ async def test_copies_go_by_the_transport_of_the_store(open_store: Any, transpor
         before = store.stats.native
         await store.copy_from(store, "a", "b")
         assert store.stats.native - before == (transport == "auto")
+
+
+async def test_a_copy_has_the_users_encryption_keys_of_both_objects() -> None:
+    copied = b"<CopyObjectResult><ETag>e</ETag></CopyObjectResult>"
+    keys = {"SSECustomerAlgorithm": "AES256", "SSECustomerKey": "0" * 32}
+    async with scripted_s3(lambda request: Reply(200, copied)) as server:
+        storage = server.options(s3_additional_kwargs=keys)
+        async with FsspecStore.from_url("s3://bucket/x", storage, retries=0) as store:
+            await store.copy_from(store, "a", "b")
+    [request] = server.seen
+    names = ("server-side-encryption-customer", "copy-source-server-side-encryption-customer")
+    for name in names:
+        assert request.headers[f"x-amz-{name}-algorithm"] == "AES256"
+        assert request.headers[f"x-amz-{name}-key-md5"]
+    assert request.headers["x-amz-copy-source"] == "bucket/x/a"
+
+
+def test_the_source_is_quoted() -> None:
+    access_point = "arn:aws:s3:us-east-1:123456789012:accesspoint/name"
+    for bucket, expected in (
+        ("bucket", "bucket/a%20b%2Bc/%C3%BC%3F%23%25"),
+        (access_point, f"{access_point.replace(':', '%3A')}/object/a%20b%2Bc/%C3%BC%3F%23%25"),
+    ):
+        headers = copy_headers(CopyObject("target", "key", (bucket, "a b+c/ü?#%"), '"e"'))
+        assert headers == {
+            "x-amz-copy-source": expected,
+            "x-amz-copy-source-if-match": '"e"',
+        }

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 __all__ = ["check_generation", "rewrite"]
 
+#: Maximum number of bytes that the service moves to another location or class in one request, so
+#: that the response takes less than the timeout.
+_MAX_BYTES = 256 * 2**20
+
 
 async def rewrite(
     client: Client, source: tuple[str, str], target: tuple[str, str], generation: str | None
@@ -23,7 +27,7 @@ async def rewrite(
 
     Raises `ChangedWhileReadError` if the object has another generation.
     """
-    params = {"fields": "done,rewriteToken"}
+    params = {"fields": "done,rewriteToken", "maxBytesRewrittenPerCall": str(_MAX_BYTES)}
     if generation is not None:
         # 0 would require that the object does not exist.
         params["ifSourceGenerationMatch"] = generation if is_generation(generation) else "1"

@@ -91,7 +91,7 @@ def _copy_bytes(source: int, file: io.FileIO) -> None:
 def _version_of(file: io.FileIO) -> str:
     """The version of the bytes in a file; see `content_version`."""
     digest = version_digest()
-    with open(file.name, "rb", buffering=0) as copied:
-        while piece := copied.read(_PIECE):
+    with opened(str(file.name), READ_FLAGS) as copied:
+        while piece := os.read(copied, _PIECE):
             digest.update(piece)
     return digest.hexdigest()

@@ -186,6 +186,8 @@ class S3Backend(Backend):
 
     async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
         source, target = self._split(source_path), self._split(path)
+        if version is not None and not await self._copies_versions(path):
+            raise NotImplementedError("this service ignores the condition of a copy")
         try:
             await self._copies.copy(source, target, version)
         except FileNotFoundError as error:
@@ -387,9 +389,25 @@ class S3Backend(Backend):
     async def _probe_conditions(self, path: str) -> None:
         bucket, key = self._split(path)
         if self._conditions.create is None:
-            fs = self._client.transports.fs
-            await fs.set_session()
-            endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
+            endpoint = await self._find_conditions(bucket)
             directory = key[: key.rfind("/") + 1]
-            self._conditions = conditions_of(endpoint)
             await self._conditions.probe(self._client, self._cleanup, endpoint, bucket, directory)
+
+    async def _copies_versions(self, path: str) -> bool:
+        """Whether the service honours the condition of a copy to a path."""
+        bucket, key = self._split(path)
+        if self._conditions.copy is None:
+            endpoint = await self._find_conditions(bucket)
+            directory = key[: key.rfind("/") + 1]
+            await self._conditions.probe_copies(
+                self._client, self._cleanup, endpoint, bucket, directory
+            )
+        return bool(self._conditions.copy)
+
+    async def _find_conditions(self, bucket: str) -> str:
+        """Set the conditions of the bucket's endpoint, and return the endpoint."""
+        fs = self._client.transports.fs
+        await fs.set_session()
+        endpoint: str = (await fs.get_s3(bucket)).meta.endpoint_url
+        self._conditions = conditions_of(endpoint)
+        return endpoint

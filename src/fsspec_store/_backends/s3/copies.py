@@ -144,6 +144,8 @@ class _CopyInParts(S3Upload):
 
         try:
             await for_each(copy_part, range(0, size, part_bytes), limit=_CONCURRENT_PARTS)
+            # A service may ignore the condition of parts.
+            await client.send(HeadObject(*self._source, headers.get("etag")), self.budget)
             in_order = [parts[start] for start in sorted(parts)]
             await self._write(CompleteMultipartUpload(*target, upload, in_order))
         except BaseException as error:
