@@ -16,7 +16,7 @@ ARRAYS = {
     "a": ChunkGrid((4,), (1,), "default", "/"),
     "a.b": ChunkGrid((2, 2, 2), (1, 1, 1), "default", "."),
     "scalar": ChunkGrid((), ()),
-    "empty": ChunkGrid((0, 10**12), (1, 1), "v2", "."),
+    "empty": ChunkGrid((0, 10**30), (1, 1), "v2", "."),
 }
 SIZE = 4
 
