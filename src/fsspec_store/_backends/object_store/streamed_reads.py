@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..._core.byte_requests import RangeByteRequest
 from ..._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
 from ..._core.streams import OpenValue, in_memory
-from ..._http.content_range import content_length, total_size
+from ..._http.content_range import content_coding, content_length, total_size
 from ..._http.http1.buffer_pool import allocate
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def open_stream(
     version: str | None,
     *,
     get: Callable[[RangeByteRequest], Awaitable[Response[bytes | memoryview] | None]],
-    read_version: Callable[[], Awaitable[tuple[bytes | memoryview, str] | None]],
+    read_version: Callable[[], Awaitable[tuple[bytes | memoryview, str | None] | None]],
     read: Callable[[ByteRequest | None], Awaitable[bytes | memoryview | None]],
 ) -> OpenValue | None:
     """Open a value; see `Backend.open_value`.
@@ -52,7 +52,8 @@ async def open_stream(
     get : callable
         Returns the response to a range, ``None`` when the value is missing.
     read_version : callable
-        As `Backend.read_version`. Only for values that are empty: no range of them is satisfiable.
+        As `Backend.read_version`, or without a version. For empty values, of which no range is
+        satisfiable.
     read : callable
         As `Backend.read`. For values whose parts cannot be requested by version.
     """
@@ -63,12 +64,12 @@ async def open_stream(
             response = await get(RangeByteRequest(start, start + part_bytes))
         except RangeNotSatisfiableError as error:
             if start == 0:
-                empty = await _open_empty(read_version)
-                if empty is None or empty.size:
-                    # It has changed since.
-                    continue
-                _check(empty.version, version)
-                return empty
+                # It is empty, unless it has changed since.
+                value = await read_version()
+                if value is None:
+                    return None
+                _check(value[1], version)
+                return in_memory(value[0], part_bytes=part_bytes, version=value[1])
             is_start = False
             try:
                 response = await get(RangeByteRequest(0, 1))
@@ -80,7 +81,7 @@ async def open_stream(
         found = headers.get(reader.version_header)
         _check(found, version)
         total = total_size(headers.get("content-range"))
-        if total is None and response.status == 200:
+        if total is None and response.status == 200 and not content_coding(headers):
             total = content_length(headers)
         if not is_start and total is not None and total != start:
             if total < start:
@@ -112,13 +113,6 @@ async def open_stream(
 def _check(found: str | None, version: str | None) -> None:
     if version is not None and found != version:
         raise ChangedWhileReadError
-
-
-async def _open_empty(
-    read_version: Callable[[], Awaitable[tuple[bytes | memoryview, str] | None]],
-) -> OpenValue | None:
-    value = await read_version()
-    return None if value is None else in_memory(value[0], part_bytes=1, version=value[1])
 
 
 def _part_reader(
