@@ -58,11 +58,24 @@ async def open_stream(
         As `Backend.read`. For values whose parts cannot be requested by version.
     """
     part_bytes = reader.part_bytes
+
+    async def read_whole() -> OpenValue | None:
+        if version is None:
+            data, found = await read(None), None
+        else:
+            data, found = await read_version() or (None, None)
+        if data is None:
+            return None
+        _check(found, version)
+        if start > len(data):
+            raise RangeNotSatisfiableError(len(data))
+        return in_memory(data, part_bytes=part_bytes, version=found)
+
     for _ in range(_ATTEMPTS):
-        is_start = True
+        is_at_end = False
         try:
             response = await get(RangeByteRequest(start, start + part_bytes))
-        except RangeNotSatisfiableError as error:
+        except RangeNotSatisfiableError:
             if start == 0:
                 # It is empty, unless it has changed since.
                 value = await read_version()
@@ -70,33 +83,25 @@ async def open_stream(
                     return None
                 _check(value[1], version)
                 return in_memory(value[0], part_bytes=part_bytes, version=value[1])
-            is_start = False
-            try:
-                response = await get(RangeByteRequest(0, 1))
-            except RangeNotSatisfiableError:
-                raise RangeNotSatisfiableError(0) from error
+            is_at_end = True
+            response = await get(RangeByteRequest(0, 1))
         if response is None:
             return None
         headers = response.headers
         found = headers.get(reader.version_header)
         _check(found, version)
-        total = total_size(headers.get("content-range"))
-        if total is None and response.status == 200 and not content_coding(headers):
-            total = content_length(headers)
-        if not is_start and total is not None and total != start:
+        total = _stated_total(response)
+        if total is None:
+            return await read_whole()
+        first = b"" if is_at_end else response.body
+        if is_at_end and total != start:
             if total < start:
                 raise RangeNotSatisfiableError(total)
+            # It has become longer since.
             continue
-        first = response.body if is_start else b""
-        is_complete = total is not None and start + len(first) >= total
-        supports_parts = response.status == 206 and reader.supports_parts(206, headers)
-        if total is None or not (is_complete or supports_parts):
-            data = await read(None)
-            if data is None:
-                return None
-            if start > len(data):
-                raise RangeNotSatisfiableError(len(data))
-            return in_memory(data, part_bytes=part_bytes)
+        is_complete = start + len(first) == total
+        if not is_complete and not (response.status == 206 and reader.supports_parts(206, headers)):
+            return await read_whole()
         return OpenValue(
             total,
             _part_reader(reader, target, headers, total),
@@ -108,6 +113,15 @@ async def open_stream(
             reader.stated_digests(headers),
         )
     raise OSError(f"the value changed {_ATTEMPTS} times while it was opened")
+
+
+def _stated_total(response: Response[bytes | memoryview]) -> int | None:
+    """The size of the whole value; ``None`` if the response does not state it."""
+    headers = response.headers
+    total = total_size(headers.get("content-range"))
+    if total is None and response.status == 200 and not content_coding(headers):
+        return content_length(headers)
+    return total
 
 
 def _check(found: str | None, version: str | None) -> None:
