@@ -91,8 +91,6 @@ class GenericBackend(Backend):
             raise
 
     async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
-        if self._local is not None and self._copies is None:
-            return await self._local.open_value(path, start, version)
         if self._copies is None and version is None:
             part_bytes = self.settings.reads.size
             opened = await open_in_parts(self._methods, path, start, part_bytes)
