@@ -100,6 +100,18 @@ class ReadingRules(Rules):
                 assert await read(store, "a/b", request_) == expected
             assert len(seen) == (2 if twice else 1)
 
+    async def test_a_stream_of_one_part_is_one_request(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        await self.fill(make_store, {"a/b": DATA})
+        store = make_store()
+        for start in (0, 7):
+            with counting(proxy, store) as seen:
+                async with store.open_reader("a/b", start=start) as reader:
+                    parts = [part.to_bytes() async for part in reader]
+            assert b"".join(parts) == DATA[start:]
+            assert methods(seen) == ["GET"]
+
     @pytest.mark.parametrize("request_", [RangeByteRequest(10, 12), OffsetByteRequest(11)])
     async def test_a_read_past_the_end_is_one_request(
         self, make_store: MakeStore, proxy: FaultProxy, request_: Any
@@ -230,6 +242,24 @@ class WritingRules(Rules):
                     await store.set("a/b", buf(data))
                 assert len(seen) == 1
             assert await read(store, "a/b") == data
+
+    async def test_a_writer_of_one_part_sends_one_request(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        for data in (DATA, b"", content(300_000)):
+            store = make_store()
+            with counting(proxy, store) as seen:
+                async with store.open_writer("a/b") as writer:
+                    await writer.write(data)
+                    await writer.write(b"")
+                    assert seen == []
+                    await writer.finish()
+            assert len(seen) == 1
+            assert await read(store, "a/b") == data
+            with counting(proxy, store) as seen:
+                async with store.open_writer("a/b") as writer:
+                    await writer.write(data)
+            assert seen == []
 
     async def test_a_creation_is_one_request_once_the_service_is_known(
         self, make_store: MakeStore, proxy: FaultProxy

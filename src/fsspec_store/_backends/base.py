@@ -114,8 +114,11 @@ class Backend(ABC):
         """Size of an object in bytes, ``None`` when there is no object at this path."""
 
     @abstractmethod
-    async def write(self, path: str, data: memoryview) -> None:
-        """Replace the whole object. Readers see either the old bytes or the new bytes."""
+    async def write(self, path: str, data: memoryview) -> str | None:
+        """Replace the whole object. Readers see either the old bytes or the new bytes.
+
+        Returns the version, as `read_version` does, if the response states it.
+        """
 
     async def create(self, path: str, data: memoryview) -> bool:
         """Write the object only if it is missing; return whether this call wrote it.

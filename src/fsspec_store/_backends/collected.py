@@ -26,7 +26,7 @@ class CollectedValue(ValueWriter):
     """
 
     def __init__(
-        self, write: Callable[[memoryview], Awaitable[object]], *, max_bytes: int | None
+        self, write: Callable[[memoryview], Awaitable[str | None]], *, max_bytes: int | None
     ) -> None:
         self._write = write
         self._max_bytes = max_bytes
@@ -45,14 +45,13 @@ class CollectedValue(ValueWriter):
             self._memory = bytearray()
         await in_thread(_write_all, self._file, data)
 
-    async def finish(self) -> None:
+    async def finish(self) -> str | None:
         if self._file is None:
-            await self._write(memoryview(self._memory))
-            return
+            return await self._write(memoryview(self._memory))
         with self._file as file:
             # Not closed: the traceback of an error may refer to it.
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        await self._write(memoryview(mapped))
+        return await self._write(memoryview(mapped))
 
     async def abandon(self, error: BaseException | None) -> None:
         self._memory = bytearray()

@@ -93,8 +93,8 @@ class AzureBackend(Backend):
         found = await self._reader.properties(path)
         return None if found is None else found[0]
 
-    async def write(self, path: str, data: memoryview) -> None:
-        await self._put(path, data, Condition.NONE)
+    async def write(self, path: str, data: memoryview) -> str | None:
+        return (await self._put(path, data, Condition.NONE))[1]
 
     def open_writer(self, path: str, size: int | None) -> ValueWriter:
         upload = AzureUpload(self._client, self._reader, path, None, Condition.NONE)
@@ -102,11 +102,13 @@ class AzureBackend(Backend):
         return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:
-        return await self._put(path, data, Condition.CREATE)
+        return (await self._put(path, data, Condition.CREATE))[0]
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         # "*" means any version, and "" no condition.
-        return is_etag(version) and await self._put(path, data, Condition.REPLACE, version)
+        if not is_etag(version):
+            return False
+        return (await self._put(path, data, Condition.REPLACE, version))[0]
 
     async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
         return await copy_blob(self._client, self._reader, source_path, path, version)
@@ -232,9 +234,11 @@ class AzureBackend(Backend):
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, etag: str | None = None
-    ) -> bool:
+    ) -> tuple[bool, str | None]:
+        """Write a blob; return whether the condition was met, and the version if it is known."""
         upload = AzureUpload(self._client, self._reader, path, data, condition, etag)
-        return await upload.run(block_bytes=self._part_bytes(data.nbytes))
+        done = await upload.run(block_bytes=self._part_bytes(data.nbytes))
+        return done, upload.written_version
 
 
 def _split(path: str) -> tuple[str, str]:

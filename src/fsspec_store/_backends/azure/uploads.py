@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ..._http.messages import Response
 from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
@@ -29,8 +30,6 @@ from .responses import AzureError, error_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
-
-    from ..._http.messages import Response
 
 __all__ = ["MAX_PUT_BYTES", "AzureUpload", "checksum_headers"]
 
@@ -78,7 +77,10 @@ class AzureUpload(Upload[Client, Reader, str]):
         sending = self._client.sign_and_retry(
             "PUT", self._target, query, all_headers, attempt, budget=self.budget
         )
-        return bool(await self._result(sending))
+        result = await self._result(sending)
+        if isinstance(result, Response):
+            self.written_version = result.headers.get("ETag")
+        return bool(result)
 
     @property
     def _conditions(self) -> dict[str, str]:

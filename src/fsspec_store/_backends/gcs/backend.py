@@ -132,8 +132,8 @@ class GCSBackend(Backend):
         # The metadata has no reliable size: take it from the Content-Range of a part.
         return await self._reader.size_by_range((bucket, name))
 
-    async def write(self, path: str, data: memoryview) -> None:
-        await self._put(path, data, Condition.NONE)
+    async def write(self, path: str, data: memoryview) -> str | None:
+        return (await self._put(path, data, Condition.NONE))[1]
 
     def open_writer(self, path: str, size: int | None) -> ValueWriter:
         if not self._supports_resumable:
@@ -144,12 +144,12 @@ class GCSBackend(Backend):
         return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:
-        return await self._put(path, data, Condition.CREATE, "0")
+        return (await self._put(path, data, Condition.CREATE, "0"))[0]
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         if not is_generation(version):
             return False
-        return await self._put(path, data, Condition.REPLACE, version)
+        return (await self._put(path, data, Condition.REPLACE, version))[0]
 
     async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
         source, target = _split(source_path), _split(path)
@@ -262,7 +262,8 @@ class GCSBackend(Backend):
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, generation: str | None = None
-    ) -> bool:
+    ) -> tuple[bool, str | None]:
+        """Write an object; return whether the condition was met, and the version if it is known."""
         target = _split(path)
         upload = GCSUpload(self._client, self._reader, target, data, condition, generation)
         chunk_bytes = self._part_bytes(data.nbytes) if self._supports_resumable else None
@@ -273,7 +274,7 @@ class GCSBackend(Backend):
                 raise BucketMissingError(target[0]) from error
             raise
         self._buckets.seen.add(target[0])
-        return done
+        return done, upload.written_version
 
     def _check_generation_suffix(self, path: str) -> str | None:
         """Why a path is invalid: with ``version_aware`` gcsfs reads its end as a generation."""

@@ -20,7 +20,7 @@ from ..._runtime.threads import in_thread
 from ..checksums import ALGORITHMS, Hash, crc32c_in_base64, in_base64, md5_in_base64
 from ..object_store.writing import WRITER, Upload, WriteFailure, failure_of_status
 from .client import Client
-from .reading import HASH_IN_THREAD_BYTES, Reader
+from .reading import HASH_IN_THREAD_BYTES, Reader, is_generation
 from .responses import verify_stored
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ __all__ = ["GCSUpload", "checksum_metadata", "multipart_upload"]
 _CHUNK_MULTIPLE = 256 * 2**10
 _CONTENT_TYPE = "application/octet-stream"
 #: Metadata that the response to a write contains.
-_STORED_FIELDS = "size,crc32c,md5Hash"
+_STORED_FIELDS = "size,crc32c,md5Hash,generation"
 #: The session does not exist any more; the upload starts again.
 _SESSION_GONE = frozenset({404, 410})
 _MAX_SESSIONS = 3
@@ -180,6 +180,9 @@ class GCSUpload(Upload[Client, Reader, tuple[str, str]]):
                 verify_stored(self._outcome, self._size, self._hash.metadata())
             else:
                 verify_stored(self._outcome, self._value.nbytes, self._checksums)
+            generation = parse_json(self._outcome.body).get("generation")
+            if isinstance(generation, str) and is_generation(generation):
+                self.written_version = generation
         return bool(self._outcome)
 
     async def abort(self) -> None:

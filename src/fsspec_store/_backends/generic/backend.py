@@ -28,6 +28,7 @@ from .guards import is_on_web
 from .lookups import info_of, is_missing, is_size_known, size_of
 from .methods import Methods
 from .reading import read
+from .streams import open_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.failures import Failure
+    from ..._core.streams import OpenValue
     from ..._http.settings import Settings
 
 __all__ = ["GenericBackend"]
@@ -88,6 +90,14 @@ class GenericBackend(Backend):
                 return None
             raise
 
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        if self._copies is None and version is None:
+            part_bytes = self.settings.reads.size
+            opened = await open_in_parts(self._methods, path, start, part_bytes)
+            if opened is not None:
+                return opened
+        return await super().open_value(path, start, version)
+
     async def size(self, path: str) -> int | None:
         info = await info_of(self._methods, path)
         if info is None or info["type"] != "file":
@@ -108,13 +118,12 @@ class GenericBackend(Backend):
         if self._local is not None:
             await self._local.write(path, data)
             return
-        content = bytes(data)
         for attempt in range(_FOLDER_ATTEMPTS):
             try:
                 if self._quirks.atomic_rename:
-                    await self._methods.run(write_and_rename, path, content)
+                    await self._methods.run(write_and_rename, path, data)
                 else:
-                    await self._methods.call("pipe_file", path, content)
+                    await self._methods.call("pipe_file", path, bytes(data))
                 break
             except Exception as error:
                 if attempt == _FOLDER_ATTEMPTS - 1:

@@ -6,10 +6,11 @@ place. Its size and modification time are compared after each read.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from datetime import UTC, datetime
-from functools import partial
+from typing import Any
 
 from ..._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
 from ..._core.streams import OpenValue, ValueWriter
@@ -25,33 +26,36 @@ __all__ = ["LocalWriter", "open_value"]
 
 def open_value(path: str, start: int, version: str | None, part_bytes: int) -> OpenValue | None:
     """Open a file; see `Backend.open_value`."""
-    descriptors: list[int] = []
+    opened: list[Any] = []
     try:
         # Opened and stored in a single step: see `paths`.
-        descriptors.extend(map(os.open, (path,), (READ_FLAGS,)))
-        descriptor = descriptors[0]
-        opened = os.fstat(descriptor)
-        size = opened.st_size
-        if not stat.S_ISREG(opened.st_mode):
-            _close(descriptors)
+        opened.extend(map(os.open, (path,), (READ_FLAGS,)))
+        status = os.fstat(opened[0])
+        size = status.st_size
+        if not stat.S_ISREG(status.st_mode):
+            os.close(opened.pop())
             return None
-        if version is not None and _digest(descriptor, size, part_bytes) != version:
+        # The garbage collector closes it if the caller is interrupted. Again in a single step.
+        opened[:] = map(io.FileIO, opened)
+        file: io.FileIO = opened[0]
+        if version is not None and _digest(file.fileno(), size, part_bytes) != version:
             raise ChangedWhileReadError
         if start > size:
             raise RangeNotSatisfiableError(size)
     except BaseException as error:
-        if not descriptors and isinstance(error, OSError) and is_no_file(error):
+        if not opened and isinstance(error, OSError) and is_no_file(error):
             return None
-        _close(descriptors)
+        for each in opened:
+            each.close() if isinstance(each, io.FileIO) else os.close(each)
         raise
 
     def read_part(start: int, end: int) -> bytes | memoryview:
         try:
-            data = read_between(descriptor, start, end)
+            data = read_between(file.fileno(), start, end)
         except EOFError:
             raise ChangedWhileReadError from None
-        now = os.fstat(descriptor)
-        if (now.st_size, now.st_mtime_ns) != (size, opened.st_mtime_ns):
+        now = os.fstat(file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (size, status.st_mtime_ns):
             raise ChangedWhileReadError
         return data
 
@@ -63,14 +67,9 @@ def open_value(path: str, start: int, version: str | None, part_bytes: int) -> O
         read,
         part_bytes,
         version=version,
-        modified=datetime.fromtimestamp(opened.st_mtime, UTC),
-        close=partial(_close, descriptors),
+        modified=datetime.fromtimestamp(status.st_mtime, UTC),
+        close=file.close,
     )
-
-
-def _close(descriptors: list[int]) -> None:
-    while descriptors:
-        os.close(descriptors.pop())
 
 
 def _digest(descriptor: int, size: int, part_bytes: int) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..._core.byte_requests import RangeByteRequest
 from ..._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
 from ..._core.streams import OpenValue, in_memory
-from ..._http.content_range import content_length, total_size
+from ..._http.content_range import content_coding, content_length, total_size
 from ..._http.http1.buffer_pool import allocate
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def open_stream(
     version: str | None,
     *,
     get: Callable[[RangeByteRequest], Awaitable[Response[bytes | memoryview] | None]],
-    read_version: Callable[[], Awaitable[tuple[bytes | memoryview, str] | None]],
+    read_version: Callable[[], Awaitable[tuple[bytes | memoryview, str | None] | None]],
     read: Callable[[ByteRequest | None], Awaitable[bytes | memoryview | None]],
 ) -> OpenValue | None:
     """Open a value; see `Backend.open_value`.
@@ -52,50 +52,56 @@ async def open_stream(
     get : callable
         Returns the response to a range, ``None`` when the value is missing.
     read_version : callable
-        As `Backend.read_version`. Only for values that are empty: no range of them is satisfiable.
+        As `Backend.read_version`, or without a version. For empty values, of which no range is
+        satisfiable.
     read : callable
         As `Backend.read`. For values whose parts cannot be requested by version.
     """
     part_bytes = reader.part_bytes
+
+    async def read_whole() -> OpenValue | None:
+        if version is None:
+            data, found = await read(None), None
+        else:
+            data, found = await read_version() or (None, None)
+        if data is None:
+            return None
+        _check(found, version)
+        if start > len(data):
+            raise RangeNotSatisfiableError(len(data))
+        return in_memory(data, part_bytes=part_bytes, version=found)
+
     for _ in range(_ATTEMPTS):
-        is_start = True
+        is_at_end = False
         try:
             response = await get(RangeByteRequest(start, start + part_bytes))
-        except RangeNotSatisfiableError as error:
+        except RangeNotSatisfiableError:
             if start == 0:
-                empty = await _open_empty(read_version)
-                if empty is None or empty.size:
-                    # It has changed since.
-                    continue
-                _check(empty.version, version)
-                return empty
-            is_start = False
-            try:
-                response = await get(RangeByteRequest(0, 1))
-            except RangeNotSatisfiableError:
-                raise RangeNotSatisfiableError(0) from error
+                # It is empty, unless it has changed since.
+                value = await read_version()
+                if value is None:
+                    return None
+                _check(value[1], version)
+                return in_memory(value[0], part_bytes=part_bytes, version=value[1])
+            is_at_end = True
+            response = await get(RangeByteRequest(0, 1))
         if response is None:
             return None
         headers = response.headers
         found = headers.get(reader.version_header)
         _check(found, version)
-        total = total_size(headers.get("content-range"))
-        if total is None and response.status == 200:
-            total = content_length(headers)
-        if not is_start and total is not None and total != start:
+        total = _stated_total(response)
+        if total is None:
+            return await read_whole()
+        first = b"" if is_at_end else response.body
+        if is_at_end and total != start:
             if total < start:
                 raise RangeNotSatisfiableError(total)
+            # It has become longer since.
             continue
-        first = response.body if is_start else b""
-        is_complete = total is not None and start + len(first) >= total
-        supports_parts = response.status == 206 and reader.supports_parts(206, headers)
-        if total is None or not (is_complete or supports_parts):
-            data = await read(None)
-            if data is None:
-                return None
-            if start > len(data):
-                raise RangeNotSatisfiableError(len(data))
-            return in_memory(data, part_bytes=part_bytes)
+        is_complete = start + len(first) == total
+        if not is_complete and not (response.status == 206 and reader.supports_parts(206, headers)):
+            return await read_whole()
         return OpenValue(
             total,
             _part_reader(reader, target, headers, total),
@@ -109,16 +115,18 @@ async def open_stream(
     raise OSError(f"the value changed {_ATTEMPTS} times while it was opened")
 
 
+def _stated_total(response: Response[bytes | memoryview]) -> int | None:
+    """The size of the whole value; ``None`` if the response does not state it."""
+    headers = response.headers
+    total = total_size(headers.get("content-range"))
+    if total is None and response.status == 200 and not content_coding(headers):
+        return content_length(headers)
+    return total
+
+
 def _check(found: str | None, version: str | None) -> None:
     if version is not None and found != version:
         raise ChangedWhileReadError
-
-
-async def _open_empty(
-    read_version: Callable[[], Awaitable[tuple[bytes | memoryview, str] | None]],
-) -> OpenValue | None:
-    value = await read_version()
-    return None if value is None else in_memory(value[0], part_bytes=1, version=value[1])
 
 
 def _part_reader(

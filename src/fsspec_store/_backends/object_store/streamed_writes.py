@@ -42,7 +42,7 @@ class PartWriter(ValueWriter):
     def __init__(
         self,
         upload: PartUpload,
-        write_whole: Callable[[memoryview], Awaitable[object]],
+        write_whole: Callable[[memoryview], Awaitable[str | None]],
         part_bytes: Callable[[int], int],
         cleanup: Cleanup,
         *,
@@ -77,13 +77,12 @@ class PartWriter(ValueWriter):
     async def finish(self) -> str | None:
         if self._starting is None:
             memory = memoryview(b"") if self._memory is None else self._memory
-            await self._write_whole(memory[: self._filled])
-            return None
+            return await self._write_whole(memory[: self._filled])
         await self._send(is_last=True)
         while self._running:
             await self._wait_for_one()
         await self._upload.complete()
-        return None
+        return self._upload.written_version
 
     async def abandon(self, error: BaseException | None) -> None:
         self._memory = None

@@ -80,6 +80,8 @@ class PartUpload(ABC):
 
     #: Whether each part is sent after the one before it is stored.
     in_sequence: ClassVar[bool] = False
+    #: The version of the value, if the response that completed the upload states it.
+    written_version: str | None = None
 
     @abstractmethod
     async def start(self) -> bool:

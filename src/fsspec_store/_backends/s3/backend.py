@@ -143,14 +143,14 @@ class S3Backend(Backend):
         # Some services omit the length, or state 0 for a value that they compressed.
         return await self._first_size(bucket, key)
 
-    async def write(self, path: str, data: memoryview) -> None:
+    async def write(self, path: str, data: memoryview) -> str | None:
         if data.nbytes > self._writes.above:
-            await self._put(path, data, Condition.NONE)
-            return
+            return (await self._put(path, data, Condition.NONE))[1]
         # A lost response needs no check: without a condition the retry succeeds.
         bucket, key = self._split(path)
-        await self._client.send(PutObject(bucket, key, data))
+        etag = await self._client.send(PutObject(bucket, key, data))
         self._buckets.seen.add(bucket)
+        return etag if is_etag(etag) else None
 
     def open_writer(self, path: str, size: int | None) -> ValueWriter:
         target = self._split(path)
@@ -164,7 +164,7 @@ class S3Backend(Backend):
             raise NotImplementedError(
                 "this service ignores If-None-Match, and cannot create atomically"
             )
-        return await self._put(path, data, Condition.CREATE)
+        return (await self._put(path, data, Condition.CREATE))[0]
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         bucket, key = self._split(path)
@@ -182,7 +182,9 @@ class S3Backend(Backend):
         if not self.supports_replace:
             raise NotImplementedError("this service ignores If-Match, and cannot compare and swap")
         # "*" is any version, and "" no condition.
-        return is_etag(version) and await self._put(path, data, Condition.REPLACE, version)
+        if not is_etag(version):
+            return False
+        return (await self._put(path, data, Condition.REPLACE, version))[0]
 
     async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
         source, target = self._split(source_path), self._split(path)
@@ -379,12 +381,13 @@ class S3Backend(Backend):
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, etag: str | None = None
-    ) -> bool:
+    ) -> tuple[bool, str | None]:
+        """Write an object; return whether the condition was met, and the version if it is known."""
         target = self._split(path)
         upload = S3Upload(self._client, self._reader, target, data, condition, etag)
         is_written = await upload.run(self._cleanup, part_bytes=self._part_bytes(data.nbytes))
         self._buckets.seen.add(target[0])
-        return is_written
+        return is_written, upload.written_version
 
     async def _probe_conditions(self, path: str) -> None:
         bucket, key = self._split(path)

@@ -43,7 +43,10 @@ async def result_of(
             metadata = response["ResponseMetadata"]
             check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
             return requests.ObjectHead(response.get("ContentLength"), metadata["HTTPHeaders"])
-        case requests.PutObject() | requests.DeleteObject():
+        case requests.PutObject():
+            _check_no_body(response)
+            return response.get("ETag", "")
+        case requests.DeleteObject():
             _check_no_body(response)
         case requests.UploadPart(number=number, upload=upload):
             _check_no_body(response)
@@ -66,6 +69,7 @@ async def result_of(
             return requests.MultipartUpload(response["UploadId"], response.get("ChecksumAlgorithm"))
         case requests.CompleteMultipartUpload():
             _require(response, "ETag")
+            return response["ETag"]
         case requests.ListMultipartUploads():
             return _uploads_page(response)
     return None

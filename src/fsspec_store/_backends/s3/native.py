@@ -203,13 +203,13 @@ class NativeTransport:
 
     async def _put_object(
         self, target: Target, request: requests.PutObject, unsupported: frozenset[str]
-    ) -> None:
+    ) -> str:
         headers = {f"x-amz-meta-{name}": value for name, value in (request.metadata or {}).items()}
         if request.if_none_match is not None:
             headers["if-none-match"] = request.if_none_match
         if request.if_match is not None:
             headers["if-match"] = request.if_match
-        await self._upload(target, "PutObject", request, "", headers, unsupported)
+        return await self._upload(target, "PutObject", request, "", headers, unsupported)
 
     async def _upload_part(
         self, target: Target, request: requests.UploadPart, unsupported: frozenset[str]

@@ -129,8 +129,11 @@ class HeadObject(Request[ObjectHead]):
 
 
 @dataclass(frozen=True, slots=True)
-class PutObject(Request[None]):
-    """Write an object, if its condition is met; see `CompleteMultipartUpload`."""
+class PutObject(Request[str]):
+    """Write an object, if its condition is met; see `CompleteMultipartUpload`.
+
+    The result is the ETag, which may be empty.
+    """
 
     key: str
     body: memoryview
@@ -212,8 +215,8 @@ class UploadPartCopy(Request[Part]):
 
 
 @dataclass(frozen=True, slots=True)
-class CompleteMultipartUpload(Request[None]):
-    """Write an object from uploaded parts, if its condition is met.
+class CompleteMultipartUpload(Request[str]):
+    """Write an object from uploaded parts, if its condition is met. The result is the ETag.
 
     The conditions are ``*`` for an object that does not exist, or the ETag of the one to replace.
     """

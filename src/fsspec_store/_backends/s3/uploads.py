@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..._core.versions import is_etag
 from ..object_store.writing import (
     WRITER,
     Condition,
@@ -61,10 +62,13 @@ class S3Upload(Upload[Client, Reader, tuple[str, str]]):
     async def _write(self, request: PutObject | CompleteMultipartUpload) -> bool:
         """Send the request that writes the object."""
 
-        def attempt() -> Awaitable[None]:
+        def attempt() -> Awaitable[str]:
             return self._attempt(self._client.send_once(request))
 
-        return await self._result(self._client.retry(attempt, self.budget)) is not False
+        result = await self._result(self._client.retry(attempt, self.budget))
+        if isinstance(result, str) and is_etag(result):
+            self.written_version = result
+        return result is not False
 
     async def _run_parts(self, cleanup: Cleanup, part_bytes: int) -> bool:
         await self.start()
