@@ -28,7 +28,7 @@ class S3Requests(ReadingRules, WritingRules, ListingRules):
 
 
 class TestSeaweedFS(OnSeaweedFS, S3Requests):
-    pass
+    protocol = dataclasses.replace(S3Requests.protocol, order="by folder")
 
 
 class TestMinIO(OnMinIO, S3Requests):
