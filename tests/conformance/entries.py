@@ -54,7 +54,6 @@ class EntryRules(Rules):
             await store.set(key, buf(value))
         found = {entry.key: entry async for entry in store.list_entries()}
         assert found.keys() == values.keys()
-        has_version = store.supports_compare_and_swap and not store._runs_in_place
         for key, value in values.items():
             entry = found[key]
             assert isinstance(entry, Entry)
@@ -64,7 +63,7 @@ class EntryRules(Rules):
                 assert entry.modified.tzinfo is UTC
                 # A server may have another clock.
                 assert abs(datetime.now(UTC) - entry.modified) < timedelta(days=1)
-            if has_version:
+            if entry.version is not None and store.supports_compare_and_swap:
                 assert entry.version == (await store.get_version(key)).version
             for name, digest in entry.checksums.items():
                 algorithm = hashlib.new(name) if name == "md5" else ALGORITHMS[name]()

@@ -29,7 +29,7 @@ class S3Requests(ReadingRules, WritingRules, ListingRules, CopyingRules):
 
 
 class TestSeaweedFS(OnSeaweedFS, S3Requests):
-    pass
+    protocol = dataclasses.replace(S3Requests.protocol, order="by folder")
 
 
 class TestMinIO(OnMinIO, S3Requests):

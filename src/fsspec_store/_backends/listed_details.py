@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from .._core.versions import is_etag
 
-__all__ = ["digest", "etag", "http_date", "iso_time"]
+__all__ = ["digest", "etag", "http_date", "in_utc", "iso_time"]
 
 _MONTHS = {
     name: number
@@ -21,9 +21,17 @@ def iso_time(text: str | None) -> datetime | None:
         found = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    if found.tzinfo is UTC:
-        return found
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else in_utc(found)
+
+
+def in_utc(time: object) -> datetime | None:
+    """A time with a zone in UTC; ``None`` for a time without one, and for another type."""
+    if not isinstance(time, datetime) or time.tzinfo is None:
+        return None
+    try:
+        return time if time.tzinfo is UTC else time.astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def http_date(text: str | None) -> datetime | None:
@@ -34,7 +42,7 @@ def http_date(text: str | None) -> datetime | None:
         hour, minute, second = clock.split(":")
         numbers = int(year), _MONTHS[month], int(day), int(hour), int(minute), int(second)
         return datetime(*numbers, tzinfo=UTC) if zone == "GMT" else None
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         return None
 
 

@@ -50,7 +50,7 @@ async def ordered_entries(
         next listing of the backend is sorted.
     """
     begin = directory[:root] + start_after if start_after else ""
-    is_probed = False
+    is_probed, is_ordered = False, True
     if begin and backend.lists_in_order is None:
         await _probe_order(backend, begin)
     # In UTF-16, the other common order, characters above U+FFFF are before some below it.
@@ -70,12 +70,12 @@ async def ordered_entries(
                 keys = [listed, *(entry.key for entry in entries)]
                 listed = keys[-1]
                 if any(key >= following for key, following in pairwise(keys)):
-                    backend.lists_in_order = False
+                    backend.lists_in_order = is_ordered = False
                 elif unsorted and backend.lists_in_order is None and not is_probed:
                     is_probed = True
                     paths = (path for path, _ in page.objects)
                     await _probe_order(backend, max(paths, key=lambda path: path.count("/")))
-                if not backend.lists_in_order:
+                if not (is_ordered and backend.lists_in_order):
                     await unsorted.add(entries)
                     continue
                 async with aclosing(unsorted.batches()) as batches:
@@ -144,6 +144,8 @@ async def _probe_order(backend: Backend, path: str) -> None:
         async with aclosing(pages):
             async for page in pages:
                 if page.objects:
-                    if page.objects[0][0].startswith(f"{folder}/"):
+                    is_between = page.objects[0][0].startswith(f"{folder}/")
+                    # Another listing may have shown a different order meanwhile.
+                    if is_between and backend.lists_in_order is None:
                         backend.lists_in_order = True
                     return

@@ -105,10 +105,10 @@ class ListableStore(ReadableStore):
     ) -> AsyncGenerator[Entry, None]:
         """Yield what the service lists of each key, in the order of the keys' UTF-8 bytes.
 
-        The order is the same on every store, so that two listings can be merged. Services that
-        list in this order are not asked for more than the next page. Entries of the others are
-        sorted first: up to 50,000 in memory, and more in a temporary file, which is removed at the
-        end. See `lists_in_order`.
+        The order is the same on every store, so that two listings can be merged. If the service
+        lists in this order (see `lists_in_order`), entries arrive page by page. Otherwise all are
+        listed and sorted first: up to 50,000 in memory, more in a temporary file, which is removed
+        at the end.
 
         Parameters
         ----------

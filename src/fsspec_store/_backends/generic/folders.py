@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from ..._core.leftovers import TEMPORARY, Leftover
+from ..listed_details import in_utc
 from ..temporary_names import is_temporary
 from .errors import NO_FILE, is_broken, is_forbidden, is_surely_forbidden, raise_if_no_bucket
 from .ftp import check_listable
@@ -65,9 +66,8 @@ def modified(info: Mapping[str, Any]) -> datetime | None:
 
     fsspec does not specify a field for it. Other filesystems list other times in ``mtime``.
     """
-    found = info.get("mtime")
-    if isinstance(found, datetime) and found.tzinfo is not None:
-        return found.astimezone(UTC)
+    if (found := in_utc(info.get("mtime"))) is not None:
+        return found
     with suppress(ValueError):
         return datetime.strptime(f"{info.get('modify', '')}"[:14], "%Y%m%d%H%M%S").replace(
             tzinfo=UTC

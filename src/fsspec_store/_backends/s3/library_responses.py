@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -18,7 +17,7 @@ from ..._http.content_range import stated_size
 from ..._http.messages import BodyTooLongError, LargeBody, Response, ResponseBody
 from ..._http.retry_policy import RetryPolicy, too_slow
 from ..._http.unexpected_responses import unexpected_response
-from ..listed_details import etag
+from ..listed_details import etag, in_utc
 from ..pages import Details
 from . import requests
 from .checksums import ChecksumError
@@ -206,17 +205,11 @@ def _page(response: dict[str, Any], *, details: bool) -> ListPage:
     found = {}
     if details:
         found = {
-            item["Key"]: Details(_in_utc(item.get("LastModified")), etag(item.get("ETag")))
+            item["Key"]: Details(in_utc(item.get("LastModified")), etag(item.get("ETag")))
             for item in response.get("Contents", ())
         }
     prefix = response.get("Prefix", "")
     return ListPage(objects, prefixes, next_token, is_version_1, prefix, found)
-
-
-def _in_utc(modified: object) -> datetime | None:
-    if isinstance(modified, datetime) and modified.tzinfo is not None:
-        return modified.astimezone(UTC)
-    return None
 
 
 def _uploads_page(response: dict[str, Any]) -> requests.UploadsPage:
