@@ -80,7 +80,7 @@ async def plan(
         When the source has no selected key, unless ``allow_empty`` is true.
     """
     result = Result()
-    made = Plan(repr(source), repr(target))
+    made = Plan(_location(source), _location(target))
     report = options.get("on_progress")
 
     async def add(operation: Operation) -> None:
@@ -137,8 +137,10 @@ async def apply(
         ("source", planned.source, source),
         ("target", planned.target, target),
     ):
-        if of_plan != repr(store):
-            raise RefusedError(f"the plan was made for the {name} {of_plan}, not for {store!r}")
+        if of_plan != _location(store):
+            raise RefusedError(
+                f"the plan was made for the {name} {of_plan}, not for {_location(store)}"
+            )
     check_deletes(planned.deletes, planned.keys, max_delete)
     started = time.monotonic()
     result = Result(planned=len(planned), planned_bytes=planned.copy_bytes, is_listed=True)
@@ -360,6 +362,11 @@ async def _transfer(
             await applying.finish_deletes(keys=differences.in_target, max_delete=max_delete)
     result.seconds = time.monotonic() - started
     return result
+
+
+def _location(store: Store) -> str:
+    """The URL of a store, without secrets; its representation if it has none."""
+    return str(getattr(store, "url", store))
 
 
 async def _is_complete(source: Store, target: Store, options: Options) -> bool:
