@@ -212,7 +212,7 @@ class StreamWritingRules(Rules):
         outcomes = await asyncio.gather(*map(write, values), return_exceptions=True)
         pairs = zip(values, outcomes, strict=True)
         assert await read(store, "a") in [value for value, outcome in pairs if outcome is None]
-        # Azure discards the blocks of other writers when a value is committed.
+        # Azure discards the blocks of a key when it is written.
         assert all(isinstance(outcome, (BackendError, type(None))) for outcome in outcomes)
         assert await collect(store.list_leftovers()) == []
 
