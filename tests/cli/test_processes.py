@@ -18,7 +18,7 @@ from cli.running import Processes
 COMMANDS = {
     "ls": ("", "air-2"),
     "ls -r": ("", "air/c/0/0"),
-    "ls -l": ("", "-  \tair/"),
+    "ls -l": ("", "-  air/"),
     "tree": ("", "│   └── zarr.json"),
     "du": ("", "size  keys  name"),
     "stat": ("zarr.json", "size     16"),

@@ -1,6 +1,7 @@
 """The command ``fsspec-store``, over the public API. Needs the extra ``cli``.
 
-This module starts it, and imports nothing that takes time.
+This module starts it, and imports nothing that takes time: until `main` runs, an interruption shows
+a traceback.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import io
 import os
 import signal
 import sys
-from importlib.util import find_spec
 
 __all__ = ["main"]
 
@@ -22,6 +22,11 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         sys.unraisablehook = _exit_if_interrupted
     try:
+        import warnings
+        from importlib.util import find_spec
+
+        # One that is interrupted before it starts.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         if find_spec("typer") is None or find_spec("rich") is None:
             print(_MISSING, file=sys.stderr)
             sys.exit(2)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._core.redaction import hidden, public_text, secret_options
 from .exit_codes import ExitCode, RefusedError, code_of
-from .text import human_size, printable
+from .text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -74,10 +74,9 @@ class Output:
         name = printable(name) + "/"
         return f"{_BOLD_BLUE}{name}{_RESET}" if self.has_colors else name
 
-    def size(self, size: int | None, *, in_bytes: bool, width: int = 0) -> str:
-        """The text of a size, ``-`` for an unknown one; aligned on a terminal only."""
-        text = "-" if size is None else str(size) if in_bytes else human_size(size)
-        return text.rjust(width) if self.is_terminal else text
+    def sized(self, size: str, name: str) -> str:
+        """A line of a size and a name: aligned on a terminal, else with a tab between them."""
+        return f"{size:>12}  {name}" if self.is_terminal else f"{size}\t{name}"
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: int) -> None:
         """Print a table: on a terminal with its columns' names, else as fields between tabs.
