@@ -118,6 +118,16 @@ def test_a_full_disk_is_an_error(data: Path) -> None:
     assert "No space left" in message
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("{} ls nothing 2>&-", 3), ("{} ls . >&-", 0), ("({} ls nothing; echo $? >&3) 2>&1 | :", 3)],
+)
+def test_closed_streams(line: str, code: int, data: Path) -> None:
+    program = f"exec 3>&1; {line.format(f'{sys.executable} -m fsspec_store')}; echo $? >&3"
+    ended = subprocess.run(["sh", "-c", program], cwd=data, capture_output=True, text=True)
+    assert (ended.stdout.split()[0], ended.stderr) == (str(code), "")
+
+
 def started(*arguments: str, **options: object) -> subprocess.Popen[str]:
     """A run that is not forked from a process that has imported everything."""
     return subprocess.Popen(

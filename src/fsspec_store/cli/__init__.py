@@ -30,8 +30,12 @@ def main() -> None:
         if find_spec("typer") is None or find_spec("rich") is None:
             print(_MISSING, file=sys.stderr)
             sys.exit(2)
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:
+                # Closed by the shell, as by 2>&-.
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            elif isinstance(stream, io.TextIOWrapper):
                 # No key and no character of a tree is an error in another encoding than UTF-8.
                 stream.reconfigure(errors="backslashreplace")
         from .app import run

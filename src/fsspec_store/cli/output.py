@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ class Output:
         Parameters
         ----------
         columns : sequence of str
-            Names of the columns.
+            Names of the columns; without a header where all are empty.
         rows : iterable of sequence of str
             The fields of each row.
         right : int
@@ -98,7 +99,8 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, header_style="bold", pad_edge=False)
+        has_header = any(columns)
+        table = Table(box=None, header_style="bold", pad_edge=False, show_header=has_header)
         for index, column in enumerate(columns):
             table.add_column(column, justify="right" if index < right else "left", overflow="fold")
         for row in rows:
@@ -123,8 +125,10 @@ class Output:
     def error(self, text: str) -> None:
         """Print the message of an error."""
         shown = hidden(public_text(text), self.secrets)
-        sys.stderr.write(f"fsspec-store: {'; '.join(map(printable, shown.splitlines()))}\n")
-        sys.stderr.flush()
+        # The exit code still tells of the error where nobody reads the message.
+        with suppress(OSError):
+            sys.stderr.write(f"fsspec-store: {'; '.join(map(printable, shown.splitlines()))}\n")
+            sys.stderr.flush()
 
     def failed(self, error: BaseException) -> ExitCode:
         """Print the message of an error, and return its exit code."""
@@ -134,7 +138,8 @@ class Output:
         if self.verbose and code is not ExitCode.INTERRUPTED:
             secrets = self.secrets | secret_options(os.environ)
             text = "".join(traceback.format_exception(error))
-            sys.stderr.write(hidden(public_text(text), secrets))
+            with suppress(OSError):
+                sys.stderr.write(hidden(public_text(text), secrets))
         self.error(_message(error))
         return code
 
