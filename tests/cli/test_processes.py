@@ -53,7 +53,7 @@ class TestEveryCommand:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_ends_quietly_when_its_reader_has_gone(line: str, data: Path, command: Processes) -> None:
+def test_a_closed_pipe_is_no_message(line: str, data: Path, command: Processes) -> None:
     started = command.start(*line.split(), data / COMMANDS[line][0], closed=True)
     ended = started.end()
     assert ended.code == 141
@@ -73,16 +73,16 @@ def test_interrupted_while_it_waits(
     assert (ended.code, message) == (130, "fsspec-store: interrupted\n")
 
 
-@pytest.mark.parametrize("answer", ["y\n", "n\n", "\n", "\x04", "\x03"])
-def test_rm_asks_at_a_terminal(answer: str, data: Path, command: Processes) -> None:
+@pytest.mark.parametrize("reply", ["y\n", "n\n", "\n", "\x04", "\x03"])
+def test_rm_asks_at_a_terminal(reply: str, data: Path, command: Processes) -> None:
     started = command.start("rm", "-r", data / "air", terminal=True)
     question = started.wait_for("[y/N]")
     assert started.terminal is not None
-    os.write(started.terminal, answer.encode())
+    os.write(started.terminal, reply.encode())
     ended = started.end()
     assert question.strip() == f"Delete 3 keys, 3.0KiB, below {data}/air? [y/N]"
-    assert ended.code == {"y\n": 0, "\x03": 130}.get(answer, 7)
-    assert (data / "air").exists() is (answer != "y\n")
+    assert ended.code == {"y\n": 0, "\x03": 130}.get(reply, 7)
+    assert (data / "air").exists() is (reply != "y\n")
 
 
 @pytest.mark.parametrize(

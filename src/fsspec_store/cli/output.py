@@ -125,7 +125,7 @@ class Output:
     def error(self, text: str) -> None:
         """Print the message of an error."""
         shown = hidden(public_text(text), self.secrets)
-        # The exit code still tells of the error where nobody reads the message.
+        # Standard error may be closed. The exit code states the failure too.
         with suppress(OSError):
             sys.stderr.write(f"fsspec-store: {'; '.join(map(printable, shown.splitlines()))}\n")
             sys.stderr.flush()
