@@ -5,9 +5,11 @@ store for zarr-python in `fsspec_store.zarr`, and checks of data sets in `fsspec
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from ._version import __version__
+
+#: Type checkers take it for the name in `typing`, whose import takes 10 ms of a command's start.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from ._core.byte_requests import OffsetByteRequest, RangeByteRequest, SuffixByteRequest

@@ -108,7 +108,7 @@ class Processes:
         closed: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> Started:
-        """Start a run at pipes or at a terminal; ``closed``: nobody reads standard output."""
+        """Start a run at pipes or at a terminal; ``closed``: without a reader."""
         if terminal:
             here, there = pty.openpty()
             ends, given = [here], [there, there, there]

@@ -106,8 +106,8 @@ def test_errors_have_exit_codes(error: BaseException, code: int) -> None:
     assert code_of(error) == code
 
 
-def test_every_error_of_the_package_has_a_code_on_purpose() -> None:
-    # A new error is 1 until somebody decides.
+def test_every_error_of_the_package_has_a_code() -> None:
+    # A new error has the code 1 by default.
     assert {
         name
         for name in errors.__all__

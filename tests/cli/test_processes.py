@@ -18,7 +18,7 @@ from cli.running import Processes
 COMMANDS = {
     "ls": ("", "air-2"),
     "ls -r": ("", "air/c/0/0"),
-    "ls -l": ("", "-  \tair/"),
+    "ls -l": ("", "-  air/"),
     "tree": ("", "│   └── zarr.json"),
     "du": ("", "size  keys  name"),
     "stat": ("zarr.json", "size     16"),
@@ -53,7 +53,7 @@ class TestEveryCommand:
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_ends_quietly_when_its_reader_has_gone(line: str, data: Path, command: Processes) -> None:
+def test_a_closed_pipe_is_no_message(line: str, data: Path, command: Processes) -> None:
     started = command.start(*line.split(), data / COMMANDS[line][0], closed=True)
     ended = started.end()
     assert ended.code == 141
@@ -73,16 +73,16 @@ def test_interrupted_while_it_waits(
     assert (ended.code, message) == (130, "fsspec-store: interrupted\n")
 
 
-@pytest.mark.parametrize("answer", ["y\n", "n\n", "\n", "\x04", "\x03"])
-def test_rm_asks_at_a_terminal(answer: str, data: Path, command: Processes) -> None:
+@pytest.mark.parametrize("reply", ["y\n", "n\n", "\n", "\x04", "\x03"])
+def test_rm_asks_at_a_terminal(reply: str, data: Path, command: Processes) -> None:
     started = command.start("rm", "-r", data / "air", terminal=True)
     question = started.wait_for("[y/N]")
     assert started.terminal is not None
-    os.write(started.terminal, answer.encode())
+    os.write(started.terminal, reply.encode())
     ended = started.end()
     assert question.strip() == f"Delete 3 keys, 3.0KiB, below {data}/air? [y/N]"
-    assert ended.code == {"y\n": 0, "\x03": 130}.get(answer, 7)
-    assert (data / "air").exists() is (answer != "y\n")
+    assert ended.code == {"y\n": 0, "\x03": 130}.get(reply, 7)
+    assert (data / "air").exists() is (reply != "y\n")
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,16 @@ def test_a_full_disk_is_an_error(data: Path) -> None:
         _, message = ended.communicate(timeout=60)
     assert (ended.returncode, message.count("\n")) == (1, 1)
     assert "No space left" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("{} ls nothing 2>&-", 3), ("{} ls . >&-", 0), ("({} ls nothing; echo $? >&3) 2>&1 | :", 3)],
+)
+def test_closed_streams(line: str, code: int, data: Path) -> None:
+    program = f"exec 3>&1; {line.format(f'{sys.executable} -m fsspec_store')}; echo $? >&3"
+    ended = subprocess.run(["sh", "-c", program], cwd=data, capture_output=True, text=True)
+    assert (ended.stdout.split()[0], ended.stderr) == (str(code), "")
 
 
 def started(*arguments: str, **options: object) -> subprocess.Popen[str]:

@@ -1,6 +1,7 @@
 """The command ``fsspec-store``, over the public API. Needs the extra ``cli``.
 
-This module starts it, and imports nothing that takes time.
+This module starts it, and imports nothing that takes time: until `main` runs, an interruption shows
+a traceback.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import io
 import os
 import signal
 import sys
-from importlib.util import find_spec
 
 __all__ = ["main"]
 
@@ -22,11 +22,20 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         sys.unraisablehook = _exit_if_interrupted
     try:
+        import warnings
+        from importlib.util import find_spec
+
+        # One that is interrupted before it starts.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         if find_spec("typer") is None or find_spec("rich") is None:
             print(_MISSING, file=sys.stderr)
             sys.exit(2)
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:
+                # Closed by the shell, as by 2>&-.
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            elif isinstance(stream, io.TextIOWrapper):
                 # No key and no character of a tree is an error in another encoding than UTF-8.
                 stream.reconfigure(errors="backslashreplace")
         from .app import run

@@ -1,6 +1,6 @@
 """The frame of all commands: parameters that they share, errors and exit codes.
 
-A command is a function with the decorator `command`, in a module of its own in `commands`.
+A command is a function with the decorator `command`, in a separate module of `commands`.
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ import json
 import os
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .._core.redaction import hidden, public_text, secret_options
 from .exit_codes import ExitCode, code_of
-from .text import human_size, printable
+from .text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -74,10 +75,9 @@ class Output:
         name = printable(name) + "/"
         return f"{_BOLD_BLUE}{name}{_RESET}" if self.has_colors else name
 
-    def size(self, size: int | None, *, in_bytes: bool, width: int = 0) -> str:
-        """The text of a size, ``-`` for an unknown one; aligned on a terminal only."""
-        text = "-" if size is None else str(size) if in_bytes else human_size(size)
-        return text.rjust(width) if self.is_terminal else text
+    def sized(self, size: str, name: str) -> str:
+        """A line of a size and a name: aligned on a terminal, else with a tab between them."""
+        return f"{size:>12}  {name}" if self.is_terminal else f"{size}\t{name}"
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: int) -> None:
         """Print a table: on a terminal with its columns' names, else as fields between tabs.
@@ -85,7 +85,7 @@ class Output:
         Parameters
         ----------
         columns : sequence of str
-            Names of the columns.
+            Names of the columns; without a header where all are empty.
         rows : iterable of sequence of str
             The fields of each row.
         right : int
@@ -99,7 +99,8 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, header_style="bold", pad_edge=False)
+        has_header = any(columns)
+        table = Table(box=None, header_style="bold", pad_edge=False, show_header=has_header)
         for index, column in enumerate(columns):
             table.add_column(column, justify="right" if index < right else "left", overflow="fold")
         for row in rows:
@@ -124,8 +125,10 @@ class Output:
     def error(self, text: str) -> None:
         """Print the message of an error."""
         shown = hidden(public_text(text), self.secrets)
-        sys.stderr.write(f"fsspec-store: {'; '.join(map(printable, shown.splitlines()))}\n")
-        sys.stderr.flush()
+        # Standard error may be closed. The exit code states the failure too.
+        with suppress(OSError):
+            sys.stderr.write(f"fsspec-store: {'; '.join(map(printable, shown.splitlines()))}\n")
+            sys.stderr.flush()
 
     def failed(self, error: BaseException) -> ExitCode:
         """Print the message of an error, and return its exit code."""
@@ -135,7 +138,8 @@ class Output:
         if self.verbose and code is not ExitCode.INTERRUPTED:
             secrets = self.secrets | secret_options(os.environ)
             text = "".join(traceback.format_exception(error))
-            sys.stderr.write(hidden(public_text(text), secrets))
+            with suppress(OSError):
+                sys.stderr.write(hidden(public_text(text), secrets))
         self.error(_message(error))
         return code
 

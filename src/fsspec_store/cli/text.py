@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["human_size", "printable"]
+__all__ = ["human_size", "printable", "size_text"]
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -16,6 +16,13 @@ def human_size(size: float) -> str:
     while size / 1024**power >= 1023.95 and power < len(_UNITS):
         power += 1
     return f"{size / 1024**power:.1f}{_UNITS[power - 1]}"
+
+
+def size_text(size: int | None, *, in_bytes: bool) -> str:
+    """A size in bytes or with a unit; ``-`` for an unknown one."""
+    if size is None:
+        return "-"
+    return str(size) if in_bytes else human_size(size)
 
 
 def printable(text: str) -> str:

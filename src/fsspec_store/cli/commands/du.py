@@ -9,6 +9,7 @@ from ..listed import listed_sizes
 from ..missing import no_keys
 from ..output import Output
 from ..place import Place
+from ..text import size_text
 from ..totals import Totals
 
 
@@ -43,7 +44,7 @@ def du(
     output.table(
         ("size", "keys", "name"),
         [
-            (output.size(child.bytes, in_bytes=in_bytes), str(child.keys), name)
+            (size_text(child.bytes, in_bytes=in_bytes), str(child.keys), name)
             for name, child in rows
         ],
         right=2,

@@ -16,8 +16,8 @@ from ..place import Place
 def info(place: Place, output: Output) -> None:
     """Show what a place can do. Sends one request, a listing where the service lists keys.
 
-    Atomic create and compare-and-swap are as far as known without a write: a service may turn out
-    to ignore conditions.
+    Atomic create and compare-and-swap are those of the service's API. Some services ignore the
+    conditions, which only a write shows.
     """
     from importlib.metadata import PackageNotFoundError, version
 

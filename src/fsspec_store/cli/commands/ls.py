@@ -11,7 +11,7 @@ from ..listed import listed_sizes, sizes_of
 from ..missing import no_keys
 from ..output import Output
 from ..place import Place
-from ..text import printable
+from ..text import printable, size_text
 
 
 @command(
@@ -40,7 +40,7 @@ def ls(
             continue
         text = output.prefix(name) if is_prefix else printable(name)
         if long:
-            text = f"{output.size(size, in_bytes=in_bytes, width=12)}\t{text}"
+            text = output.sized(size_text(size, in_bytes=in_bytes), text)
         output.line(text)
     if is_empty:
         raise no_keys(place)
