@@ -58,7 +58,8 @@ docs: $(VENV)/.docs
 
 # The modules that define what is public: there each parameter is documented.
 PUBLIC := $(addprefix src/fsspec_store/,*.py _store/buffer.py _store/contract.py _store/fsspec_store.py \
-	_store/store_*.py _store/sync.py)
+	_store/store_*.py _store/sync.py \
+	transfer/__init__.py transfer/transfers.py transfer/results.py transfer/operations.py transfer/plans.py)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -120,5 +121,5 @@ $(VENV)/.docs: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,webdav,zarr,dask]" --group test
+	$(BIN)/python -m pip install --quiet --editable ".[s3,gcs,azure,http,webdav,zarr,cli,dask]" --group test
 	touch $@

@@ -20,11 +20,12 @@ import numpy as np
 import zarr
 from array_reader import open_array
 from botocore.config import Config
-from check_dataset import COLUMNS, check_dataset, format_report
+from check_dataset import COLUMNS, format_report
 from moto.server import ThreadedMotoServer
 from zarr.codecs import GzipCodec
 
 from fsspec_store import Buffer, RangeByteRequest, SuffixByteRequest
+from fsspec_store.dataset import check
 from fsspec_store.errors import ReadOnlyError
 from fsspec_store.zarr import ZarrStore, open_store
 
@@ -176,14 +177,14 @@ async def show_check(store: ZarrStore) -> None:
     """Check the data set, lose a chunk, and check it again."""
     # Without the bytes: how many gzip makes is up to the zlib that Python was built with.
     columns = COLUMNS[:-1]
-    report = await check_dataset(store)
+    report = await check(store)
     print("\nIs the data set complete?\n" + format_report(report, columns))
-    expect(report.complete, "a complete data set")
+    expect(report.ok, "a complete data set")
 
     await store.delete("gzipped/c/1/0/1")
-    report = await check_dataset(store)
+    report = await check(store)
     print("\nAnd without gzipped/c/1/0/1?\n" + format_report(report, columns))
-    expect(not report.complete, "a data set that lost a chunk")
+    expect(not report.ok, "a data set that lost a chunk")
 
 
 def expect(fact: Any, what: str) -> None:

@@ -17,7 +17,9 @@ __all__ = [
     "KeyConflictError",
     "KeyNotFoundError",
     "MissingExtraError",
+    "PlanError",
     "ReadOnlyError",
+    "RefusedError",
     "StorageOptionError",
     "StoreError",
     "StoreURLError",
@@ -123,8 +125,16 @@ class KeyConflictError(StoreError, OSError):
 
 
 class VersionMismatchError(StoreError, RuntimeError):
-    """The key no longer has the expected version. Nothing was written."""
+    """The key no longer has the expected version. A write with `if_match` changed nothing."""
 
 
 class BackendError(StoreError, OSError):
     """The filesystem, the network or the service failed. The cause is chained."""
+
+
+class RefusedError(StoreError, RuntimeError):
+    """A transfer is refused, because it would delete or overwrite more than it may."""
+
+
+class PlanError(StoreError, ValueError):
+    """A file is not a plan of a transfer, or is incomplete."""

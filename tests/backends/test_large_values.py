@@ -8,6 +8,7 @@ import os
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from fsspec_store import (
     SuffixByteRequest,
 )
 from fsspec_store._http.limiter import _limiters as limiters
+from fsspec_store.errors import VersionMismatchError
 
 from .places import SERVICES, Place, s3
 
@@ -293,6 +295,52 @@ async def test_a_large_value_is_in_memory_once(place: Place) -> None:
         assert await read(store, "b", RangeByteRequest(SIZE - 1, SIZE + 1)) == (
             DATA[-1:] + DATA[:1]
         )
+
+
+# -- Streams ---------------------------------------------------------------------------------------
+
+
+async def test_a_stream_is_read_in_parts_of_one_version(
+    store: FsspecStore, place: Place, proxy: FaultProxy
+) -> None:
+    for start in (0, 9 * MIB):
+        with proxy.watching() as seen:
+            async with store.open_reader("a", start=start) as reader:
+                parts = [part.to_bytes() async for part in reader]
+        assert b"".join(parts) == DATA[start:]
+        # Parts of 8 MiB.
+        assert len(seen) == len(parts) == -(-(SIZE - start) // (8 * MIB))
+        assert all(place.pin(request) for request in seen[1:])
+        assert reader.size == SIZE
+        assert isinstance(reader.version, str)
+        assert reader.modified is not None
+        assert reader.modified.tzinfo is UTC
+    async with store.open_reader("a", version=reader.version) as same:
+        assert (await anext(same)).to_bytes() == DATA[: 8 * MIB]
+
+
+@pytest.mark.parametrize("other", [DATA[::-1], b"short", None], ids=["replaced", "cut", "deleted"])
+async def test_a_stream_ends_when_the_value_changes(
+    store: FsspecStore, place: Place, other: bytes | None
+) -> None:
+    if other is None and not store.supports_deletes:
+        pytest.skip("what a web server serves is deleted by no store")
+    place.put("changing", DATA)
+    parts = []
+
+    async def read_all() -> None:
+        async with store.open_reader("changing") as reader:
+            parts.append((await anext(reader)).to_bytes())
+            if other is None:
+                await store.delete("changing")
+            else:
+                place.put("changing", other)
+            while True:
+                parts.append((await anext(reader)).to_bytes())
+
+    with pytest.raises(VersionMismatchError, match=r"'changing' .* was changed or deleted"):
+        await read_all()
+    assert DATA.startswith(b"".join(parts))
 
 
 # -- Checksums -------------------------------------------------------------------------------------

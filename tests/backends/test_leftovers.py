@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import pytest
 from conformance.support import buf, collect, listed, put
 from servers import S3Endpoint
+from servers.fault_proxy import Late, fault_proxy
 from servers.scripted import Peer, nothing_left, scripted_server
 from servers.scripted_s3 import Asked, Reply, scripted_s3, value
 
@@ -240,3 +241,37 @@ async def test_an_object_is_left_by_no_refused_condition() -> None:
         assert not store.supports_compare_and_swap
         put_, removed = puts
         assert removed == put_.replace("PUT", "DELETE")
+
+
+async def test_a_writer_that_is_cancelled_while_its_upload_begins_leaves_nothing(
+    moto_endpoint: S3Endpoint,
+) -> None:
+    with fault_proxy(moto_endpoint.url) as proxy:
+        options = {**moto_endpoint.storage_options(), "endpoint_url": proxy.url}
+        url = f"s3://{moto_endpoint.make_bucket()}/root"
+        async with FsspecStore.from_url(url, options, part_bytes=5 * 2**20) as store:
+            await put(store, "kept")
+            begun = asyncio.Event()
+            loop = asyncio.get_running_loop()
+
+            def hold(method: str, target: str, headers: Mapping[str, str]) -> Late | None:
+                if method != "POST":
+                    return None
+                loop.call_soon_threadsafe(begun.set)
+                return Late(0.2)
+
+            async def write() -> None:
+                async with store.open_writer("a") as writer:
+                    await writer.write(bytes(5 * 2**20 + 1))
+
+            proxy.plan = hold
+            writing = asyncio.create_task(write())
+            await begun.wait()
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            await store.aclose()
+            requests = [seen.method for seen in proxy.seen]
+            assert requests[-2:] == ["POST", "DELETE"]
+            assert await collect(store.list_leftovers()) == []
+            assert await listed(store.list()) == ["kept"]

@@ -5,8 +5,10 @@ stores with the parameters of `MakeStore`. The attribute `limits` names what a s
 each with a reason; those tests are skipped with it.
 """
 
+from .copying import CopyRules
 from .creating import CreatingRules
 from .deleting import DeletingRules
+from .entries import EntryRules
 from .keys import KeyRules
 from .lifecycle import LifecycleRules
 from .listing import ListingRules
@@ -14,6 +16,7 @@ from .many import ManyRules
 from .partial_writes import PartialWriteRules
 from .ranges import RangeRules
 from .reading import ReadingRules
+from .streams import StreamReadingRules, StreamWritingRules
 from .support import Limits, MakeStore
 from .versions import VersionRules
 from .writing import WritingRules
@@ -31,11 +34,15 @@ class StoreConformance(
     ManyRules,
     WritingRules,
     CreatingRules,
+    CopyRules,
     PartialWriteRules,
     VersionRules,
     DeletingRules,
     ListingRules,
+    EntryRules,
     KeyRules,
     LifecycleRules,
+    StreamReadingRules,
+    StreamWritingRules,
 ):
     """Every rule of the contract."""

@@ -26,6 +26,7 @@ class MakeStore(Protocol):
         read_only: bool = ...,
         out_of_range: Literal["raise", "empty"] = ...,
         allow_racy_create: bool = ...,
+        part_bytes: int = ...,
     ) -> Any:
         """Create a store and do not open it.
 
@@ -41,6 +42,8 @@ class MakeStore(Protocol):
             Whether `set_if_not_exists` may check first and then write where the service cannot
             create atomically. It may by default. Without it `set_if_not_exists` raises an
             `UnsupportedOperationError` that names this option.
+        part_bytes : int, optional
+            Size of the parts of values that are read and written in parts.
         """
 
 

@@ -47,7 +47,7 @@ def test_succeeds_without_a_word_of_warning(demo: subprocess.CompletedProcess[st
         "created once  owner.txt holds 'first', not 'second'",
         "refused       store was opened in read-only mode and does not support writing",
         "complete",
-        "missing: gzipped/c/1/0/1",
+        "missing chunk: gzipped/c/1/0/1",
         "INCOMPLETE",
     ],
 )

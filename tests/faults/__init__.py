@@ -7,13 +7,19 @@ service, and a class of `proxied`. Its `Protocol` states how the service express
 import pytest
 
 pytest.register_assert_rewrite(
-    "faults.credentials", "faults.deleting", "faults.reading", "faults.unexpected", "faults.writing"
+    "faults.credentials",
+    "faults.deleting",
+    "faults.reading",
+    "faults.streams",
+    "faults.unexpected",
+    "faults.writing",
 )
 
 from .credentials import CredentialRules, Rotating  # noqa: E402
 from .deleting import DeletingRules  # noqa: E402
 from .protocol import Protocol  # noqa: E402
 from .reading import LargeReadingRules, ReadingRules  # noqa: E402
+from .streams import StreamReadingRules, StreamWritingRules  # noqa: E402
 from .unexpected import UnexpectedResponseRules  # noqa: E402
 from .writing import PartsRules, ReplacingRules, WritingRules  # noqa: E402
 
@@ -31,7 +37,7 @@ __all__ = [
 ]
 
 
-class ReadFaultConformance(ReadingRules, LargeReadingRules):
+class ReadFaultConformance(ReadingRules, LargeReadingRules, StreamReadingRules):
     """Every rule of a service that is only read."""
 
 
@@ -43,6 +49,8 @@ class FaultConformance(
     WriteFaultConformance,
     LargeReadingRules,
     PartsRules,
+    StreamReadingRules,
+    StreamWritingRules,
     ReplacingRules,
     DeletingRules,
     UnexpectedResponseRules,

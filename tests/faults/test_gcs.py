@@ -22,7 +22,7 @@ def commits(method: str, target: str, headers: Mapping[str, str]) -> bool:
     if method == "PUT":
         # The last chunk of an upload in parts.
         last, _, total = headers["content-range"].rpartition("-")[2].partition("/")
-        return int(last) + 1 == int(total)
+        return total == str(int(last) + 1)
     return method == "POST" and "/upload/" in target and "uploadType=resumable" not in target
 
 

@@ -10,11 +10,12 @@ import aiohttp
 import pytest
 
 from fsspec_store._core.byte_requests import RangeByteRequest
+from fsspec_store._core.failures import ChangedWhileReadError
 from fsspec_store._http.aiohttp_transport import AiohttpTransport
 from fsspec_store._http.client import HTTPClient
 from fsspec_store._http.messages import BodyTooLongError, LargeBody, Request
 from fsspec_store._http.native_transport import NativeTransport
-from fsspec_store._http.responses import ChangedWhileReadError, StatusError
+from fsspec_store._http.responses import StatusError
 from fsspec_store._http.retry_policy import RetryPolicy
 from fsspec_store._http.settings import Settings
 from fsspec_store._http.stats import Stats

@@ -114,6 +114,17 @@ def test_a_value_of_too_many_parts_has_larger_ones() -> None:
     assert PartLimits().part_size(10**15, 1) == 1
 
 
+def test_later_parts_of_a_value_of_unknown_size_are_larger() -> None:
+    mib, s3 = 2**20, PartLimits(largest=5 * 2**30, most=10_000)
+    sizes = [s3.part_size_at(index, 16 * mib) for index in range(10_000)]
+    assert sizes == sorted(sizes)
+    assert sizes[:100] == [16 * mib] * 100
+    # The maximum size of an object of S3.
+    assert sum(sizes) > 5 * 2**40
+    assert max(s3.part_size_at(9_999, 2**30), *sizes) <= 5 * 2**30
+    assert PartLimits().part_size_at(10**9, 1) == 1
+
+
 def test_a_copy_of_a_store_has_its_options(tmp_path: Path) -> None:
     options = {"transport": "library", "large_value_bytes": 7, "part_bytes": 3}
     core = FsspecStore.from_url(tmp_path, **options)

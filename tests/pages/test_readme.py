@@ -30,6 +30,24 @@ async def counted(count_up: Any) -> None:
         await store.clear()
 
 
+def test_the_copy_copies() -> None:
+    (block,) = re.findall(r"```python\n(async def copy_value.*?)```", README, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "README.md", "exec"), names)
+    asyncio.run(copied(names["copy_value"]))
+
+
+async def copied(copy_value: Any) -> None:
+    source, target = (FsspecStore.from_url(f"memory://copied/{name}") for name in "ab")
+    await source.set("c/0", Buffer.from_bytes(b"value"))
+    await copy_value(source, target, "c/0")
+    value = await target.get("c/0")
+    assert value is not None
+    assert value.to_bytes() == b"value"
+    await source.clear()
+    await target.clear()
+
+
 def test_every_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", README):
         assert target.startswith("https://") or (ROOT / target.partition("#")[0]).exists(), target

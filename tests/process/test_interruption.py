@@ -69,6 +69,12 @@ def work():
         store.set_if_not_exists("kept", value)
         store.set_if_not_exists("folder/new", value)
         store.delete("folder/new")
+        with store.open_writer("kept") as writer:
+            writer.write(b"val")
+            writer.write(b"ue")
+            writer.finish()
+        with store.open_reader("kept", version=version) as reader:
+            assert b"".join(part.to_bytes() for part in reader) == b"value"
 
 signal.signal(signal.SIGINT, interrupt)
 signal.signal(signal.SIGTERM, end)

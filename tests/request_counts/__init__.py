@@ -6,4 +6,6 @@ its protocol allows no better, and why.
 
 import pytest
 
-pytest.register_assert_rewrite("request_counts.counting", "request_counts.rules")
+pytest.register_assert_rewrite(
+    "request_counts.copying", "request_counts.counting", "request_counts.rules"
+)

@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pytest
 from conformance.support import MakeStore, buf, collect, content, listed, read, unless
@@ -49,6 +49,9 @@ class Protocol:
         Why the last bytes of a value take two requests.
     misses_say_little : str, optional
         Why a store's first miss is followed by a question for the bucket.
+    order : {"probed", "stated", "by folder"}
+        Whether the service lists in the order of keys, and a request shows it; whether its
+        documentation states it, and no listing begins after a key; or whether it lists otherwise.
     """
 
     page_keys: int = 1000
@@ -59,6 +62,7 @@ class Protocol:
     head_misses_disconnect: str | None = None
     no_suffixes: str | None = None
     misses_say_little: str | None = None
+    order: Literal["probed", "stated", "by folder"] = "probed"
 
 
 class Rules:
@@ -99,6 +103,18 @@ class ReadingRules(Rules):
             with counting(proxy, store) as seen:
                 assert await read(store, "a/b", request_) == expected
             assert len(seen) == (2 if twice else 1)
+
+    async def test_a_stream_of_one_part_is_one_request(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        await self.fill(make_store, {"a/b": DATA})
+        store = make_store()
+        for start in (0, 7):
+            with counting(proxy, store) as seen:
+                async with store.open_reader("a/b", start=start) as reader:
+                    parts = [part.to_bytes() async for part in reader]
+            assert b"".join(parts) == DATA[start:]
+            assert methods(seen) == ["GET"]
 
     @pytest.mark.parametrize("request_", [RangeByteRequest(10, 12), OffsetByteRequest(11)])
     async def test_a_read_past_the_end_is_one_request(
@@ -231,6 +247,24 @@ class WritingRules(Rules):
                 assert len(seen) == 1
             assert await read(store, "a/b") == data
 
+    async def test_a_writer_of_one_part_sends_one_request(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        for data in (DATA, b"", content(300_000)):
+            store = make_store()
+            with counting(proxy, store) as seen:
+                async with store.open_writer("a/b") as writer:
+                    await writer.write(data)
+                    await writer.write(b"")
+                    assert seen == []
+                    await writer.finish()
+            assert len(seen) == 1
+            assert await read(store, "a/b") == data
+            with counting(proxy, store) as seen:
+                async with store.open_writer("a/b") as writer:
+                    await writer.write(data)
+            assert seen == []
+
     async def test_a_creation_is_one_request_once_the_service_is_known(
         self, make_store: MakeStore, proxy: FaultProxy
     ) -> None:
@@ -322,6 +356,27 @@ class ListingRules(Rules):
         # One page is asked for ahead.
         assert len(pages) <= 2 or sent.index("POST") < last_page
         assert await listed(store.list()) == ["other"]
+
+    async def test_entries_are_one_request_a_page_and_one_for_the_order(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        crowd, order = self.protocol.crowd, self.protocol.order
+        keys = sorted(f"crowd/{number}" for number in range(crowd))
+        await self.fill(make_store, dict.fromkeys(keys, b"xy"))
+        pages = -(-crowd // self.protocol.page_keys)
+        store = make_store()
+        probes = 0 if order == "stated" else 1
+        for requests in (pages + probes, pages + (order == "by folder")):
+            with counting(proxy, store) as seen:
+                found = await collect(store.list_entries())
+            assert [entry.key for entry in found] == keys
+            assert len(seen) == requests
+            assert store.lists_in_order == (order != "by folder")
+        requests = {"probed": 1, "stated": pages, "by folder": pages + 1}[order]
+        with counting(proxy, store) as seen:
+            found = await collect(store.list_entries(start_after=keys[-3]))
+        assert [entry.key for entry in found] == keys[-2:]
+        assert len(seen) == requests
 
     async def test_a_key_alone_is_deleted_by_itself(
         self, make_store: MakeStore, proxy: FaultProxy

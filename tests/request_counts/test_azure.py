@@ -9,10 +9,11 @@ from conformance.support import MakeStore
 from proxied import OnAzurite
 from servers.azurite import AzureEndpoint
 
+from .copying import CopyingRules
 from .rules import ListingRules, Protocol, ReadingRules, WritingRules
 
 
-class TestAzurite(OnAzurite, ReadingRules, WritingRules, ListingRules):
+class TestAzurite(OnAzurite, ReadingRules, WritingRules, ListingRules, CopyingRules):
     protocol = Protocol(
         page_keys=5000,
         page_size="maxresults",
@@ -21,6 +22,7 @@ class TestAzurite(OnAzurite, ReadingRules, WritingRules, ListingRules):
         # Of many more the emulator takes longer to delete a batch than a store waits.
         crowd=600,
         head_misses_disconnect="Azurite's answer has no length, and Azure's own is in chunks",
+        order="stated",
         no_suffixes="Azure's Range has a start: the size is asked for, and a range of that version",
     )
 

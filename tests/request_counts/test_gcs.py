@@ -8,11 +8,12 @@ from proxied import OnFakeGCS
 from servers import GCSEndpoint
 from servers.fault_proxy import Answer, FaultProxy
 
+from .copying import CopyingRules
 from .counting import counting
 from .rules import ListingRules, Protocol, ReadingRules, WritingRules
 
 
-class TestFakeGCS(OnFakeGCS, ReadingRules, WritingRules, ListingRules):
+class TestFakeGCS(OnFakeGCS, ReadingRules, WritingRules, ListingRules, CopyingRules):
     protocol = Protocol(
         page_keys=1000,
         page_size="maxResults",

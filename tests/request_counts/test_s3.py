@@ -10,10 +10,11 @@ from conformance.support import MakeStore
 from proxied import OnMinIO, OnMoto, OnSeaweedFS
 from servers import S3Endpoint
 
+from .copying import CopyingRules
 from .rules import ListingRules, Protocol, ReadingRules, WritingRules
 
 
-class S3Requests(ReadingRules, WritingRules, ListingRules):
+class S3Requests(ReadingRules, WritingRules, ListingRules, CopyingRules):
     protocol = Protocol(page_keys=1000, page_size="max-keys", batch_keys=1000)
 
     @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ class S3Requests(ReadingRules, WritingRules, ListingRules):
 
 
 class TestSeaweedFS(OnSeaweedFS, S3Requests):
-    pass
+    protocol = dataclasses.replace(S3Requests.protocol, order="by folder")
 
 
 class TestMinIO(OnMinIO, S3Requests):

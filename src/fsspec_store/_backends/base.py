@@ -11,9 +11,12 @@ from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
+from .._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
 from .._core.redaction import hidden, public_text, secret_options
+from .._core.streams import OpenValue, ValueWriter, in_memory
 from .._http.settings import PartLimits, Settings
 from .._runtime.concurrency import for_each
+from .collected import CollectedValue
 from .pages import Page, checked_pages, refuse_relative
 
 if TYPE_CHECKING:
@@ -48,6 +51,9 @@ class Backend(ABC):
     supports_replace: bool = True
     #: Whether concurrent listings of common prefixes may be faster than one listing.
     fans_out: ClassVar[bool] = True
+    #: Whether listings are in the order of the UTF-8 bytes of paths; ``None`` if it is unknown.
+    #: `fsspec_store._store.entry_listing` updates it.
+    lists_in_order: bool | None = False
     #: Default number of requests that one call of a store has in flight.
     default_concurrency: ClassVar[int] = 64
     #: Whether the service may respond 403 to a read of a missing key.
@@ -64,6 +70,20 @@ class Backend(ABC):
         self.fs = fs
         self.settings = settings
         self._writes = settings.writes
+
+    @property
+    def service(self) -> tuple[object, ...]:
+        """The service, its options and credentials: equal for backends with the same objects."""
+        fs = self.fs
+        # fs == fs would compare fsspec's tokens, which contain the process and the thread.
+        options = {
+            name: value
+            for name, value in fs.storage_options.items()
+            if name not in ("asynchronous", "loop", "skip_instance_cache")
+        }
+        # An in-memory filesystem without the global store shares its keys with no other.
+        own = id(fs) if getattr(fs, "global_store", True) is False else None
+        return type(fs), fs.storage_args, options, own
 
     def _part_bytes(self, size: int) -> int | None:
         """Size of the parts of an upload; ``None`` for a value that one request writes."""
@@ -94,8 +114,11 @@ class Backend(ABC):
         """Size of an object in bytes, ``None`` when there is no object at this path."""
 
     @abstractmethod
-    async def write(self, path: str, data: memoryview) -> None:
-        """Replace the whole object. Readers see either the old bytes or the new bytes."""
+    async def write(self, path: str, data: memoryview) -> str | None:
+        """Replace the whole object. Readers see either the old bytes or the new bytes.
+
+        Returns the version, as `read_version` does, if the response states it.
+        """
 
     async def create(self, path: str, data: memoryview) -> bool:
         """Write the object only if it is missing; return whether this call wrote it.
@@ -121,6 +144,60 @@ class Backend(ABC):
         As for `create`, the object is read back after a lost response.
         """
         raise NotImplementedError("the backend cannot compare and swap")
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        """Replace the object by a copy of another one, whose bytes stay on the service.
+
+        ``source_path`` is a path of a backend with an equal `service`, and differs from ``path``.
+        Return ``False`` when there is no object at it. A repeated call has the same effect.
+
+        Raises
+        ------
+        ChangedWhileReadError
+            When the source has another version than ``version``. Nothing is written.
+        NotImplementedError
+            When the service cannot copy this object. Nothing is written.
+        """
+        raise NotImplementedError("the backend cannot copy on the service")
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        """Open one version of a value, to read it in parts from ``start``; ``None`` if missing.
+
+        This default reads the whole value.
+
+        Raises
+        ------
+        ChangedWhileReadError
+            When the value does not have this version.
+        RangeNotSatisfiableError
+            When ``start`` is past the end of the value. At the end, no bytes are left to read.
+        """
+        if version is None:
+            data = await self.read(path, None)
+        else:
+            found = await self.read_version(path)
+            if found is not None and found[1] != version:
+                raise ChangedWhileReadError
+            data = None if found is None else found[0]
+        if data is None:
+            return None
+        if start > len(data):
+            raise RangeNotSatisfiableError(len(data))
+        return in_memory(data, part_bytes=self.settings.reads.size, version=version)
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        """Begin to write a value of this size in parts; ``None`` for an unknown size. No I/O.
+
+        This default collects the value, in a temporary file if it is large.
+        """
+        return CollectedValue(partial(self.write, path), max_bytes=self._writes.size)
+
+    def _streamed_part_bytes(self, size: int | None, index: int) -> int:
+        """Size of one part of a value that `open_writer` writes."""
+        limits, part_bytes = self.part_limits, self._writes.size
+        if size is None:
+            return limits.part_size_at(index, part_bytes)
+        return limits.part_size(size, part_bytes)
 
     @abstractmethod
     async def remove(self, path: str) -> None:
@@ -159,6 +236,35 @@ class Backend(ABC):
         return checked_pages(
             pages, directory, name_prefix, recursive=recursive, redactor=self.redactor
         )
+
+    def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        """Like recursive `pages`, with the details that the service lists.
+
+        Where the service supports it, and always if `lists_in_order` is ``None``, the listing
+        begins at or after the path ``start_after`` in the service's own order.
+        """
+        return self.pages(directory, name_prefix, recursive=True, page_size=page_size)
+
+    def checked_detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        """Like `detailed_pages`, with checked entries; see `fsspec_store._backends.pages`."""
+        pages = self.detailed_pages(
+            directory, name_prefix, start_after=start_after, page_size=page_size
+        )
+        return checked_pages(pages, directory, name_prefix, recursive=True, redactor=self.redactor)
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         """Remove every object below a directory. Removal of a page and the next listing overlap.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,9 +13,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-__all__ = ["ALGORITHMS", "Hash", "crc32", "crc32c_in_base64", "in_base64", "md5_in_base64"]
+__all__ = [
+    "ALGORITHMS",
+    "Hash",
+    "crc32",
+    "crc32c_in_base64",
+    "digests",
+    "in_base64",
+    "md5_in_base64",
+]
 
 _CRC32C_STEP_BYTES = 4 * 2**20
 
@@ -44,6 +53,16 @@ class _CRC:
 def in_base64(digest: bytes) -> str:
     """A digest in base64, as in headers, XML and JSON."""
     return base64.b64encode(digest).decode()
+
+
+def digests(stated: Mapping[str, str | None]) -> dict[str, bytes]:
+    """Digests that a service states in base64, without those that are missing or invalid."""
+    found = {}
+    for name, text in stated.items():
+        with suppress(ValueError):
+            if text:
+                found[name] = base64.b64decode(text, validate=True)
+    return found
 
 
 def md5_in_base64(data: bytes | memoryview) -> str:

@@ -7,18 +7,27 @@ below it at the same time.
 from __future__ import annotations
 
 import threading
+from contextlib import aclosing
+from functools import partial
 from heapq import merge
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.memory import MemoryFile
 
-from .._core.failures import Failure, builtin_failure
+from .._core.failures import (
+    ChangedWhileReadError,
+    Failure,
+    RangeNotSatisfiableError,
+    builtin_failure,
+)
 from .._core.ranges import bounds
+from .._core.streams import OpenValue, ValueWriter, in_memory
 from .._core.versions import content_version
 from .._runtime.forks import free_in_child
 from .._runtime.threads import pause
 from .base import Backend
-from .pages import Page
+from .collected import CollectedValue
+from .pages import Details, Page
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -39,6 +48,7 @@ class MemoryBackend(Backend):
     #: Each partial listing would scan the whole dictionary.
     fans_out = False
     runs_in_place = True
+    lists_in_order = True
 
     fs: Any
 
@@ -83,6 +93,30 @@ class MemoryBackend(Backend):
             self.fs.store[path] = file
             return True
 
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        data = await self.read(source_path, None)
+        if data is None:
+            return False
+        if version is not None and content_version(data) != version:
+            raise ChangedWhileReadError
+        await self.write(path, memoryview(data))
+        return True
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        file = self.fs.store.get(path)
+        if file is None:
+            return None
+        data: bytes = file.getvalue()
+        if version is not None and content_version(data) != version:
+            raise ChangedWhileReadError
+        if start > len(data):
+            raise RangeNotSatisfiableError(len(data))
+        part_bytes = self.settings.reads.size
+        return in_memory(data, part_bytes=part_bytes, version=version, modified=file.modified)
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        return CollectedValue(partial(self.write, path), max_bytes=None)
+
     async def remove(self, path: str) -> None:
         await self.remove_many([path], limit=1)
 
@@ -122,6 +156,23 @@ class MemoryBackend(Backend):
                 yield Page(objects, prefixes)
                 objects, prefixes = [], []
         yield Page(objects, prefixes)
+
+    async def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        pages = self.pages(directory, name_prefix, recursive=True, page_size=page_size)
+        async with aclosing(pages):
+            async for page in pages:
+                files = {path: self.fs.store.get(path) for path, _ in page.objects}
+                details = {
+                    path: Details(file.modified) for path, file in files.items() if file is not None
+                }
+                yield page._replace(details=details)
 
     def failure(self, error: Exception) -> Failure:
         return builtin_failure(error)

@@ -9,18 +9,20 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 
 from .._core.redaction import public_url
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
 
 __all__ = [
     "MAX_EMPTY_PAGES",
     "Continuation",
+    "Details",
     "Page",
     "check_stated_prefix",
     "checked_pages",
@@ -46,18 +48,36 @@ _PREFIX = re.compile(rb"<Prefix>([^<]*)</Prefix>")
 _ENTITIES = {"lt": "<", "gt": ">", "quot": '"', "#34": '"', "apos": "'", "#39": "'", "amp": "&"}
 
 
+#: Unlike a read-only proxy it can be pickled.
+_NO_CHECKSUMS: Mapping[str, bytes] = {}
+
+
+class Details(NamedTuple):
+    """What a listing states about an object besides its size.
+
+    ``modified`` is in UTC. ``version`` is the one of `Backend.read_version`. Checksums are digests
+    of the whole value by the name of the algorithm.
+    """
+
+    modified: datetime | None = None
+    version: str | None = None
+    checksums: Mapping[str, bytes] = _NO_CHECKSUMS
+
+
 class Page(NamedTuple):
     """One page of a listing: full paths of objects with sizes in bytes, and of common prefixes.
 
     A size is ``None`` when the service does not list it. Prefixes have no trailing ``/``. Temporary
     objects (`fsspec_store._backends.temporary_names`) are not keys, but are removed with them.
-    Folders are directories of a service, and objects that represent a directory.
+    Folders are directories of a service, and objects that represent a directory. Details, by path,
+    are only in the pages of `Backend.detailed_pages`.
     """
 
     objects: Sequence[tuple[str, int | None]]
     prefixes: Sequence[str] = ()
     temporary: Sequence[str] = ()
     folders: Sequence[str] = ()
+    details: Mapping[str, Details] = MappingProxyType({})
 
 
 async def pages_by_token(

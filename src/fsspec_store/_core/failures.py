@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import enum
 
-__all__ = ["BucketMissingError", "Failure", "RangeNotSatisfiableError", "builtin_failure"]
+__all__ = [
+    "BucketMissingError",
+    "ChangedWhileReadError",
+    "Failure",
+    "RangeNotSatisfiableError",
+    "builtin_failure",
+]
 
 
 class Failure(enum.Enum):
@@ -34,6 +40,10 @@ class RangeNotSatisfiableError(Exception):
     def __init__(self, size: int | None) -> None:
         super().__init__(size)
         self.size = size
+
+
+class ChangedWhileReadError(Exception):
+    """The value no longer has the version that is read in parts, or a part is of another one."""
 
 
 class BucketMissingError(Exception):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 
-__all__ = ["content_version", "is_etag", "is_strong_etag"]
+__all__ = ["content_version", "is_etag", "is_strong_etag", "version_digest"]
 
+#: The digest of `content_version`, for bytes that are read in pieces.
+version_digest = partial(hashlib.blake2b, digest_size=16)
 _ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]+"')
 
 
 def content_version(data: bytes | memoryview) -> str:
     """A digest as the version, for backends without versions: equal bytes have equal versions."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return version_digest(data).hexdigest()
 
 
 def is_etag(version: str) -> bool:

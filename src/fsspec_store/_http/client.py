@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import aiohttp
 
+from .._core.failures import ChangedWhileReadError
 from .content_range import requested_part
 from .http1.head_parser import ProtocolError
 from .messages import (
@@ -22,7 +23,6 @@ from .messages import (
     reserve_nothing,
 )
 from .responses import (
-    ChangedWhileReadError,
     StatusError,
     redacted_response,
     retry_decision_of_error,

@@ -28,7 +28,7 @@ _PARTS_AT_ONCE = 4
 _SKIPPED_BYTES = 2**20
 
 #: ``await fetch(part, sink, slot)`` reads this range of one version of an object into ``sink``, or
-#: raises `fsspec_store._http.responses.ChangedWhileReadError`.
+#: raises `fsspec_store._core.failures.ChangedWhileReadError`.
 FetchPart: TypeAlias = "Callable[[RangeByteRequest, memoryview, Slot], Awaitable[object]]"
 
 

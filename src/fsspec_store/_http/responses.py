@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "ChangedWhileReadError",
     "StatusError",
     "http_failure",
     "redacted_response",
@@ -64,13 +63,6 @@ def redacted_response(
     if len(start) < len(response.body):
         body = body[: max(len(body) - margin, 0)]
     return Response(response.status, headers, body[:_ERROR_BYTES])
-
-
-class ChangedWhileReadError(Exception):
-    """The object changed while it was read in parts, or a part is corrupt.
-
-    The whole object has to be read again.
-    """
 
 
 def retry_decision_of_error(error: Exception) -> RetryDecision | None:

@@ -149,6 +149,11 @@ class Slot:
         if self._memory is not None:
             self._release_memory()
 
+    async def wait_for_memory(self, size: int) -> None:
+        """Reserve memory for a body of a known size before the first attempt."""
+        if size >= _MIN_RESERVED_BYTES:
+            self._memory = await body_memory.acquire(size, self._retrier.memory_bytes)
+
     def reserve(self, size: int) -> None:
         """Reserve memory for the body of the value, within an attempt.
 

@@ -34,6 +34,11 @@ _READS = Parts(above=32 * _MIB, size=8 * _MIB)
 _WRITES = Parts(above=64 * _MIB, size=16 * _MIB)
 
 
+#: Number of sizes of the parts of a value of unknown size. With S3's 10,000 parts and a first part
+#: of 16 MiB, its maximum of 5 TiB fits.
+_GROWTH_STEPS = 66
+
+
 @dataclass(frozen=True, slots=True)
 class PartLimits:
     """Limits of a service on uploads, in bytes."""
@@ -47,6 +52,16 @@ class PartLimits:
     #: Maximum number of parts of one upload; ``None`` for no limit.
     most: int | None = None
     largest_request: int | None = None
+
+    def part_size_at(self, index: int, part_size: int) -> int:
+        """Size of one part of a value of unknown size: ``part_size``, and more for later parts.
+
+        The maximum number of parts holds a larger value than with parts of one size.
+        """
+        if self.most is None:
+            return part_size
+        size = part_size * (1 + index // (self.most // _GROWTH_STEPS))
+        return size if self.largest is None else min(size, self.largest)
 
     def part_size(self, value_size: int, part_size: int) -> int:
         """Part size of one value: ``part_size``, or more if that would need too many parts."""

@@ -10,7 +10,8 @@ import asyncio
 import concurrent.futures
 import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 # Imported here, not in the first call: a module that another thread imports during a fork can never
 # be imported in the child.
@@ -22,8 +23,9 @@ from .threads import run_in_place
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 
-__all__ = ["iterate", "run"]
+__all__ = ["blocking", "iterate", "run"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: Held while a generator runs.
@@ -31,6 +33,16 @@ _Lock: TypeAlias = AbstractAsyncContextManager[None]
 
 #: Maximum number of items that one call fetches: a page of most services.
 _MAX_ITEMS = 1000
+
+
+def blocking(func: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Return a function that runs a coroutine function to its end, as `run` does."""
+
+    @wraps(func)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return run(func(*args, **kwargs))
+
+    return call
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

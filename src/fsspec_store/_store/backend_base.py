@@ -91,6 +91,10 @@ class BackendBase(Store):
         return self._backend.supports_replace
 
     @property
+    def lists_in_order(self) -> bool:
+        return self._backend.lists_in_order is True
+
+    @property
     def _runs_in_place(self) -> bool:
         return self._backend.runs_in_place
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from .._backends.pages import refuse_relative
 from .._core.leftovers import ABANDONED_AFTER, Leftover, Leftovers, is_older
 from .backend_base import BackendBase
+from .entry_listing import ordered_entries
 from .keys import check_prefix, directory_prefix
 from .listing import Batch, batches, children, holds_no_key, total_size
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from .entries import Entry
 
 __all__ = ["BackendListing"]
 
@@ -35,6 +37,31 @@ class BackendListing(BackendBase):
             async for batch in found:
                 for entry in zip(batch.keys, batch.sizes, strict=True):
                     yield entry
+
+    async def list_entries(
+        self, prefix: str = "", *, start_after: str | None = None
+    ) -> AsyncGenerator[Entry, None]:
+        self._require("listing")
+        folder, slash, name_prefix = check_prefix(prefix).rpartition("/")
+        after = check_prefix(start_after or "")
+        if after > prefix and not after.startswith(prefix):
+            return
+        directory = self._directory(folder + slash)
+        with self._translating("list", prefix):
+            found = ordered_entries(
+                self._backend,
+                directory,
+                name_prefix,
+                root=len(self._base),
+                # Some services list nothing after a key without the prefix.
+                start_after=after if after.startswith(prefix) else "",
+                getsize=self.getsize,
+                limit=self._concurrency,
+            )
+            async with aclosing(found):
+                async for batch in found:
+                    for entry in batch:
+                        yield entry
 
     async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
         self._require("listing")

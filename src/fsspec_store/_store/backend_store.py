@@ -6,11 +6,17 @@ Converts keys to paths, and values to buffers. Does not know any service or fssp
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
-from .._core.byte_requests import ByteRequest, SuffixByteRequest, check_byte_range
-from .._core.failures import RangeNotSatisfiableError
+from .._core.byte_requests import (
+    ByteRequest,
+    OffsetByteRequest,
+    SuffixByteRequest,
+    check_byte_range,
+)
+from .._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
 from .._core.ranges import is_empty_request
 from .._core.redaction import PrivateURL
 from ..errors import (
@@ -23,13 +29,17 @@ from ..errors import (
 )
 from .backend_listing import BackendListing
 from .buffer import Buffer, BufferPrototype, as_view, check_prototype
+from .copying import key_not_found, version_mismatch
 from .keys import check_key
 from .partial_writes import WRITE_ATTEMPTS, Parts, write_parts
 from .range_reads import out_of_range
-from .store_reading import Versioned
+from .store_reading import ReadableStore, Versioned
+from .streams import Reader, Writer, check_size, check_start
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from .._core.streams import OpenValue
 
 
 __all__ = ["BackendStore"]
@@ -79,10 +89,47 @@ class BackendStore(BackendListing):
     async def getsize(self, key: str) -> int:
         size = await self._size(key)
         if size is None:
-            raise KeyNotFoundError(
-                f"no key {key!r} in {self._url}{self._missing_root()}", key=key, url=self._url
-            )
+            raise self._not_found(key)
         return size
+
+    def _not_found(self, key: str) -> KeyNotFoundError:
+        return KeyNotFoundError(
+            f"no key {key!r} in {self._url}{self._missing_root()}", key=key, url=self._url
+        )
+
+    def open_reader(self, key: str, *, version: str | None = None, start: int = 0) -> Reader:
+        check_key(key)
+        check_start(key, start)
+        return Reader(key, start, partial(self._open_value, key, version, start), self._maker(None))
+
+    async def _open_value(self, key: str, version: str | None, start: int) -> OpenValue:
+        try:
+            value = await self._run("read", key, self._backend.open_value, start, version)
+        except ChangedWhileReadError:
+            raise VersionMismatchError(
+                f"{key!r} in {self._url} does not have version {version!r}", key=key, url=self._url
+            ) from None
+        except RangeNotSatisfiableError as error:
+            raise out_of_range(key, OffsetByteRequest(start), error.size) from None
+        except AccessDeniedError as error:
+            self._count_as_missing(error)
+            value = None
+        if value is None:
+            raise self._not_found(key)
+        read_part = value.read
+
+        async def read(start: int, end: int) -> bytes | memoryview:
+            try:
+                with self._translating("read", key):
+                    return await read_part(start, end)
+            except ChangedWhileReadError:
+                raise VersionMismatchError(
+                    f"{key!r} in {self._url} was changed or deleted while it was read",
+                    key=key,
+                    url=self._url,
+                ) from None
+
+        return replace(value, read=read)
 
     async def _read(self, key: str, request: ByteRequest | None) -> memoryview | None:
         if request is not None and is_empty_request(request):
@@ -151,6 +198,18 @@ class BackendStore(BackendListing):
                 f"{key!r} in {self._url} no longer has version {if_match!r}", key=key, url=self._url
             )
 
+    def open_writer(self, key: str, *, size: int | None = None) -> Writer:
+        check_key(key)
+        check_size(key, size)
+        self._check_writable()
+        self._require("writes")
+
+        async def run(work: Awaitable[T]) -> T:
+            with self._translating("write", key):
+                return await work
+
+        return Writer(key, size, partial(self._backend.open_writer, self._path(key), size), run)
+
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
 
@@ -200,6 +259,34 @@ class BackendStore(BackendListing):
                 url=self._url,
             )
 
+    async def _copy_on_service(
+        self, source: ReadableStore, key: str, to: str, version: str | None
+    ) -> bool:
+        path, backend = self._path(to), self._backend
+        if not isinstance(source, BackendStore) or source._backend.service != backend.service:
+            return False
+        if source._path(key) == path:
+            # Raises the errors of a missing key and of another version.
+            async with source.open_reader(key, version=version):
+                return True
+
+        async def copy(path: str, source_path: str) -> bool | None:
+            try:
+                return await backend.copy(source_path, path, version)
+            except NotImplementedError:
+                return None
+
+        async def copy_path(source_path: str) -> bool | None:
+            return await self._run(f"copy {key!r} in {source} to", to, copy, source_path)
+
+        try:
+            is_copied = await source._run("copy", key, copy_path)
+        except ChangedWhileReadError as error:
+            raise version_mismatch(source, key, str(version)) from error
+        if is_copied is False:
+            raise key_not_found(source, key)
+        return is_copied is not None
+
     async def delete(self, key: str) -> None:
         self._check_writable()
         self._require("deletes")
@@ -207,10 +294,8 @@ class BackendStore(BackendListing):
 
     # -- Keys and paths ------------------------------------------------------------------------
 
-    async def _run(
-        self, action: str, key: str, operation: Callable[[str, *Ts], Awaitable[T]], *args: *Ts
-    ) -> T:
-        """Await an operation of the backend on the path of a key, and translate its errors."""
+    def _path(self, key: str) -> str:
+        """The path of a key. Also marks the store as open."""
         path = self._base + check_key(key)
         if self._backend.has_secret_paths:
             path = PrivateURL(path)
@@ -220,6 +305,13 @@ class BackendStore(BackendListing):
                 f"{self._url} cannot store the key {key!r}: {problem}", key=key, url=self._url
             )
         self._is_open = True
+        return path
+
+    async def _run(
+        self, action: str, key: str, operation: Callable[[str, *Ts], Awaitable[T]], *args: *Ts
+    ) -> T:
+        """Await an operation of the backend on the path of a key, and translate its errors."""
+        path = self._path(key)
         handled = sys.exception()
         try:
             return await operation(path, *args)

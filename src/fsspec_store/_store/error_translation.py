@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._core.failures import Failure, RangeNotSatisfiableError
+from .._core.failures import ChangedWhileReadError, Failure, RangeNotSatisfiableError
 from .._core.scrubbing import forget_locals, scrub
 from ..errors import (
     AccessDeniedError,
@@ -54,7 +54,7 @@ class Action(NamedTuple):
             # The local variables of a cancelled request hold its signature too.
             forget_locals(error, outer=handled)
             return
-        if isinstance(error, RangeNotSatisfiableError):
+        if isinstance(error, (RangeNotSatisfiableError, ChangedWhileReadError)):
             scrub(error, self.backend.redactor(), outer=handled)
             return
         failure = self.backend.failure(error)

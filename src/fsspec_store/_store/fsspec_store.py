@@ -307,17 +307,7 @@ class FsspecStore(BackendStore):
         return hash((type(self), self._url, self._read_only))
 
     def _identity(self) -> tuple[object, ...]:
-        fs = self._backend.fs
-        # fs == fs would compare fsspec's tokens, which contain the process and the thread.
-        options = {
-            name: value
-            for name, value in fs.storage_options.items()
-            if name not in ("asynchronous", "loop", "skip_instance_cache")
-        }
-        # An in-memory filesystem without the global store shares its keys with no other.
-        own = id(fs) if getattr(fs, "global_store", True) is False else None
-        location = (type(fs), fs.storage_args, options, own, self._root)
-        return (*location, self._read_only, self._options)
+        return (*self._backend.service, self._root, self._read_only, self._options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         options = {"read_only": self._read_only, **self._options}

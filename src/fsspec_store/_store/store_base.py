@@ -168,6 +168,15 @@ class StoreBase(ABC):
         return False
 
     @property
+    def lists_in_order(self) -> bool:
+        """Whether the service lists keys in the order of their UTF-8 bytes, as far as known.
+
+        `list_entries` is in this order on every store. Where the flag is false, it sorts the
+        entries before it yields the first one.
+        """
+        return False
+
+    @property
     def supports_consolidated_metadata(self) -> bool:
         """Whether readers may keep consolidated metadata in this store."""
         return True
@@ -185,6 +194,11 @@ class StoreBase(ABC):
     def _concurrency(self) -> int:
         """Operations that one call runs at once."""
         return _CONCURRENCY
+
+    @property
+    def reads_locally(self) -> bool:
+        """Whether reads need no network, as on memory and local files."""
+        return self._runs_in_place
 
     @property
     def _runs_in_place(self) -> bool:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from .._runtime.concurrency import map_unordered
 from ..errors import KeyNotFoundError
+from .entries import Entry
+from .external_sort import EntrySort
 from .keys import directory_prefix
 from .store_reading import ReadableStore
 
@@ -96,6 +98,46 @@ class ListableStore(ReadableStore):
             async with aclosing(found):
                 async for entry in found:
                     if entry is not None:
+                        yield entry
+
+    async def list_entries(
+        self, prefix: str = "", *, start_after: str | None = None
+    ) -> AsyncGenerator[Entry, None]:
+        """Yield what the service lists of each key, in the order of the keys' UTF-8 bytes.
+
+        The order is the same on every store, so that two listings can be merged. If the service
+        lists in this order (see `lists_in_order`), entries arrive page by page. Otherwise all are
+        listed and sorted first: up to 50,000 in memory, more in a temporary file, which is removed
+        at the end.
+
+        Parameters
+        ----------
+        prefix : str, optional
+            ``""``, or the beginning of a key.
+        start_after : str, optional
+            A key, or the beginning of one. Keys up to and including it are left out.
+
+        Yields
+        ------
+        Entry
+            Each key once. The default implementation knows keys and sizes only.
+
+        Raises
+        ------
+        BackendError
+            When a service that listed in order lists a key before one that was already yielded.
+            The same call then sorts.
+        """
+        self._require("listing")
+        with EntrySort() as unsorted:
+            async with aclosing(self.list_sizes(prefix)) as found:
+                async for key, size in found:
+                    if key > (start_after or ""):
+                        size = await self.getsize(key) if size is None else size
+                        await unsorted.add([Entry(key, size)])
+            async with aclosing(unsorted.batches()) as batches:
+                async for batch in batches:
+                    for entry in batch:
                         yield entry
 
     @abstractmethod

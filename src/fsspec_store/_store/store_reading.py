@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from .._core.byte_requests import ByteRequest, check_byte_range
+from .._core.byte_requests import ByteRequest, OffsetByteRequest, check_byte_range
+from .._core.streams import OpenValue, in_memory
 from .._runtime.concurrency import for_each, map_unordered
-from ..errors import KeyNotFoundError, UnsupportedOperationError
+from ..errors import KeyNotFoundError, UnsupportedOperationError, VersionMismatchError
 from .buffer import DEFAULT_PROTOTYPE, Buffer, BufferPrototype, as_view, check_prototype
 from .keys import check_key
-from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, plan, read_fetch
+from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES, out_of_range, plan, read_fetch
 from .store_base import StoreBase
+from .streams import Reader, check_start
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -23,6 +26,10 @@ __all__ = ["ReadableStore", "Values", "Versioned"]
 
 #: What `Store.get_partial_values` returns.
 Values: TypeAlias = list[Buffer | None]
+
+
+#: Size of the parts of a value that is in memory.
+_PART_BYTES = 8 * 2**20
 
 
 class Versioned(NamedTuple):
@@ -271,6 +278,61 @@ class ReadableStore(StoreBase):
         if value is None:
             raise KeyNotFoundError(f"no key {key!r}", key=key)
         return len(value)
+
+    def open_reader(self, key: str, *, version: str | None = None, start: int = 0) -> Reader:
+        """Read a value in parts, in order, in memory of a few parts for any size.
+
+        Use it as ``async with store.open_reader(key) as reader: async for part in reader: ...``.
+        All parts are of one version. The next parts are read while the caller uses one. Each part
+        is retried as a `get` is.
+
+        Without a version of the service (WebDAV, some web servers and some filesystems) the whole
+        value is read into memory first, as by this default. A local file is one version as long
+        as it is replaced, and not changed in place.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        version : str, optional
+            The version that the value must have, as in `get_version`. The default is any.
+        start : int, optional
+            Index of the first byte to read, ``>= 0``. The size is allowed: there are no parts then.
+
+        Returns
+        -------
+        Reader
+            An asynchronous context manager and iterator of buffers, with size and version. Entering
+            the block sends the first request.
+
+        Raises
+        ------
+        KeyNotFoundError
+            When the key is missing. Raised by entering the block, as the following errors.
+        VersionMismatchError
+            When the value has another version than ``version``. Also raised by the iteration, when
+            the value was replaced or deleted meanwhile.
+        ByteRangeError
+            When ``start`` is past the end of the value.
+        """
+        check_key(key)
+        check_start(key, start)
+        return Reader(key, start, partial(self._open_whole, key, version, start), self._maker(None))
+
+    async def _open_whole(self, key: str, version: str | None, start: int) -> OpenValue:
+        """The whole value, read into memory."""
+        if version is None:
+            data = await self._read(key, None)
+        else:
+            found = await self.get_version(key, DEFAULT_PROTOTYPE)
+            if found is not None and found.version != version:
+                raise VersionMismatchError(f"{key!r} no longer has version {version!r}", key=key)
+            data = None if found is None else as_view(found.value)
+        if data is None:
+            raise KeyNotFoundError(f"no key {key!r}", key=key)
+        if start > data.nbytes:
+            raise out_of_range(key, OffsetByteRequest(start), data.nbytes)
+        return in_memory(data, part_bytes=_PART_BYTES, version=version)
 
     # -- What subclasses may replace -----------------------------------------------------------
 

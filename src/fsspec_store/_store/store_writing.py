@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from .._backends.collected import CollectedValue
 from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
 from .buffer import Buffer
-from .keys import directory_prefix
+from .keys import check_key, directory_prefix
 from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
+from .streams import Writer, check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
+    from .store_reading import ReadableStore
 
 __all__ = ["WritableStore"]
+
+T = TypeVar("T")
 
 
 class WritableStore(ListableStore):
@@ -46,6 +52,41 @@ class WritableStore(ListableStore):
         VersionMismatchError
             When the key is missing or has another version than ``if_match``. Nothing is written.
         """
+
+    def open_writer(self, key: str, *, size: int | None = None) -> Writer:
+        """Write a value in parts, in memory of a few parts. It becomes visible all at once.
+
+        Use it as ``async with store.open_writer(key) as writer``, with ``await writer.write(part)``
+        for each part and ``await writer.finish()`` at the end. A block that is left without
+        `finish` leaves the key as it was.
+
+        S3, Google Cloud Storage, Azure and local files store the parts as they are written. A
+        value of at most one part of an upload (16 MiB by default) is written as `set` writes it.
+        Other backends, and this default, collect the value, in a temporary file of this machine or
+        in memory.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+        size : int, optional
+            Size of the value in bytes, if it is known. A service with a maximum number of parts
+            then gets parts of equal size. Otherwise the parts grow with their number.
+
+        Returns
+        -------
+        Writer
+            An asynchronous context manager. The first request is sent when a part is complete.
+        """
+        check_key(key)
+        check_size(key, size)
+        self._check_writable()
+        self._require("writes")
+
+        async def write(value: memoryview) -> None:
+            await self.set(key, Buffer.from_bytes(value))
+
+        return Writer(key, size, partial(CollectedValue, write, max_bytes=None), _awaited)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
@@ -97,6 +138,70 @@ class WritableStore(ListableStore):
         """Write the parts of one key."""
         key, parts = item
         await self.set(key, Buffer.from_bytes(patched(await self._read(key, None), parts)))
+
+    async def copy_from(
+        self,
+        source: ReadableStore,
+        key: str,
+        to: str | None = None,
+        *,
+        version: str | None = None,
+    ) -> None:
+        """Copy a value of a store to this one. Like `set`, it replaces the value of its key.
+
+        If both stores are on one service, with equal options and credentials, the service copies
+        the value: S3, Google Cloud Storage and Azure, with its metadata, local files and memory.
+        Elsewhere the client reads the value and writes it, in parts. A copy of a key to itself
+        changes nothing.
+
+        Parameters
+        ----------
+        source : Store
+            The store of the value. It may be this one.
+        key : str
+            The key in ``source``.
+        to : str, optional
+            The key in this store. The default is ``key``.
+        version : str, optional
+            Copy only when the value has this version, as `get_version` returned it.
+
+        Raises
+        ------
+        KeyNotFoundError
+            When the key is missing.
+        VersionMismatchError
+            When the value has another version than ``version``. Nothing is written.
+        """
+        check_key(key)
+        target = key if to is None else check_key(to)
+        if version is not None and not isinstance(version, str):
+            raise TypeError(f"version must be one of {key!r}, got {type(version).__name__}")
+        self._check_writable()
+        self._require("writes")
+        if not await self._copy_on_service(source, key, target, version):
+            await self._copy_through_client(source, key, target, version)
+
+    async def _copy_through_client(
+        self, source: ReadableStore, key: str, to: str, version: str | None
+    ) -> None:
+        """Read a value in parts and write them; a value of one part is written by `set`."""
+        async with source.open_reader(key, version=version) as reader:
+            first = await reader.next_part()
+            if first is None or len(first) == reader.size:
+                await self.set(to, Buffer.from_bytes(b"") if first is None else first)
+                return
+            async with self.open_writer(to, size=reader.size) as writer:
+                await writer.write(first)
+                del first
+                async for part in reader:
+                    await writer.write(part)
+                await writer.finish()
+
+    async def _copy_on_service(
+        self, source: ReadableStore, key: str, to: str, version: str | None
+    ) -> bool:
+        """Like `copy_from`; ``False`` if the bytes have to pass through the client."""
+        return False
 
     @abstractmethod
     async def delete(self, key: str) -> None:
@@ -150,3 +255,8 @@ class WritableStore(ListableStore):
         self._check_writable()
         self._require("deletes", "listing")
         return []
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    """The result of an operation whose errors need no translation."""
+    return await work

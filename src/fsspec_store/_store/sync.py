@@ -12,13 +12,15 @@ from .._core.leftovers import ABANDONED_AFTER, Leftover, Leftovers
 from .._runtime.blocking import iterate, run
 from .._runtime.threads import run_in_place
 from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
+from .sync_streams import SyncReader, SyncWriter
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator, Sequence
 
     from .._core.byte_requests import ByteRequest
     from .buffer import Buffer, BufferPrototype
-    from .store_reading import Values, Versioned
+    from .entries import Entry
+    from .store_reading import ReadableStore, Values, Versioned
     from .store_writing import WritableStore
 
 __all__ = ["SyncStore"]
@@ -138,6 +140,15 @@ class SyncStore:
             run_in_place if self._in_place else run,
         )
 
+    def open_reader(self, key: str, *, version: str | None = None, start: int = 0) -> SyncReader:
+        """Read a value in parts, in order, in memory of a few parts for any size.
+
+        See `Store.open_reader`. Use it as ``with store.sync.open_reader(key) as reader: for part in
+        reader: ...``.
+        """
+        reader = self._store.open_reader(key, version=version, start=start)
+        return SyncReader(reader, self._run_one)
+
     def exists(self, key: str) -> bool:
         """Whether the key has a value. A prefix of other keys is not a key. See `Store.exists`."""
         return self._run_one(self._store.exists(key))
@@ -159,6 +170,13 @@ class SyncStore:
         """
         self._run_one(self._store.set(key, value, **_given(if_match=(if_match, None))))
 
+    def open_writer(self, key: str, *, size: int | None = None) -> SyncWriter:
+        """Write a value in parts, in memory of a few parts. It becomes visible all at once.
+
+        See `Store.open_writer`. Use it in a ``with`` block, and call ``finish()`` at its end.
+        """
+        return SyncWriter(self._store.open_writer(key, size=size), self._run_one)
+
     def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
 
@@ -172,6 +190,33 @@ class SyncStore:
         See `Store.set_partial_values`. Each part is a key, its first byte, and its new bytes.
         """
         run(self._store.set_partial_values(key_start_values))
+
+    def copy_from(
+        self,
+        source: ReadableStore,
+        key: str,
+        to: str | None = None,
+        *,
+        version: str | None = None,
+    ) -> None:
+        """Copy a value of a store to this one, on the service where that is possible.
+
+        See `Store.copy_from`.
+
+        Parameters
+        ----------
+        source : Store
+            The store of the value, not its ``sync``.
+        key : str
+            The key in ``source``.
+        to : str, optional
+            The key in this store. The default is ``key``.
+        version : str, optional
+            Copy only when the value has this version.
+        """
+        copying = self._store.copy_from(source, key, to, version=version)
+        in_place = self._in_place and source._runs_in_place
+        (run_in_place if in_place else run)(copying)
 
     def delete(self, key: str) -> None:
         """Delete a key. A missing key is not an error. Keys under ``key/`` are not deleted.
@@ -204,6 +249,14 @@ class SyncStore:
         See `Store.list_sizes`. The size is in bytes, ``None`` when the backend lists none.
         """
         return iterate(self._store.list_sizes(prefix, fan_out=fan_out))
+
+    def list_entries(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[Entry]:
+        """Yield what the service lists of each key, in the order of the keys' UTF-8 bytes.
+
+        See `Store.list_entries`. ``start_after`` is a key, or any text in the order of keys: only
+        keys after it are yielded.
+        """
+        return iterate(self._store.list_entries(prefix, start_after=start_after))
 
     def list_dir(self, prefix: str) -> Iterator[str]:
         """Yield the names of keys and prefixes directly under ``prefix/``. See `Store.list_dir`."""

@@ -37,8 +37,11 @@ class DictStore(Store):
         read_only: bool = False,
         out_of_range: str = "raise",
         allow_racy_create: bool = True,
+        part_bytes: int | None = None,
     ) -> None:
         super().__init__(read_only=read_only)
+        # The defaults of the contract have parts of a size of their own.
+        del part_bytes
         self.place, self.root, self.out_of_range = place, root, out_of_range
         self.allow_racy_create = allow_racy_create
 

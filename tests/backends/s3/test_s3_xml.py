@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, quote_plus
 from xml.etree import ElementTree
@@ -50,6 +51,15 @@ class Style:
     declaration: str = DECLARATION
     #: Whether CR is written unescaped, so that a parser reads LF.
     raw_returns: bool = False
+
+    @property
+    def times(self) -> list[str]:
+        texts = re.findall("<LastModified>(.*)</LastModified>", self.item)
+        return [datetime.fromisoformat(text).isoformat() for text in texts]
+
+    @property
+    def etags(self) -> list[str]:
+        return [f'"{tag}"' for tag in re.findall("[0-9a-f]{32}(?:-1)?", self.item)]
 
     def write(self, page: ListPage, *, encoded: bool) -> bytes:
         write = (lambda key: self.escape(self.quote(key))) if encoded else self.escape
@@ -185,6 +195,14 @@ def test_pages_of_each_service_are_parsed_by_both_paths(
     assert parse_list(body) == page
     assert _fast_page(body) == page
     assert _parsed_page(body) == page
+    detailed = _fast_page(body, details=True)
+    assert detailed == _parsed_page(body, details=True)
+    assert detailed._replace(details=page.details) == page
+    assert detailed.details.keys() == {key for key, _ in page.objects}
+    for details in detailed.details.values():
+        assert details.modified is not None
+        assert details.modified.isoformat() in style.times
+        assert details.version in style.etags
 
 
 @given(st.lists(st.text("%+25aCc3fF9é\n", max_size=8), max_size=5))
@@ -283,6 +301,7 @@ def test_the_fast_path_agrees_with_the_parser(
                         *(b"", b"<!--", b"-->", b"<![CDATA[", b"]]>", b"<?p ", b"?>", b"&", b";"),
                         *(b"<Contents/>", b"<Contents>", b"</Contents>", b"<Key>x</Key>", b"\r\n"),
                         *(b"<Size>1</Size>", b"<x>", b"</x>", b"&#0;", b"&#10;", b"&lt", b"\xff"),
+                        *(b"<ETag>x</ETag>", b"<ETag/>", b"<LastModified>2</LastModified>"),
                         *(b"<CommonPrefixes/>", b"\xef\xbf\xbf", b"\x01", b"<a b='", b"'>"),
                     ]
                 ),
@@ -290,11 +309,12 @@ def test_the_fast_path_agrees_with_the_parser(
             )
         )
         body = body[:start] + put + body[end:]
-    try:
-        fast = _fast_page(body)
-    except ValueError:
-        return
-    assert fast == _parsed_page(body)
+    for details in (False, True):
+        try:
+            fast = _fast_page(body, details)
+        except ValueError:
+            return
+        assert fast == _parsed_page(body, details)
 
 
 @pytest.mark.parametrize(

@@ -987,6 +987,8 @@ async def test_a_web_server_is_read_only(nginx_endpoint: HTTPEndpoint, folder: P
     assert not store.supports_atomic_create
     assert not store.supports_compare_and_swap
     value = Buffer.from_bytes(b"x")
+    with pytest.raises(UnsupportedOperationError, match="does not support writes"):
+        store.open_writer("a")
     for use in (
         store.set("a", value),
         store.set_if_not_exists("a", value),

@@ -21,10 +21,14 @@ from ..._http.parsing import parsed
 from ..._http.responses import http_failure
 from ..._http.settings import PartLimits, Settings
 from ..base import Backend
+from ..cleanup import Cleanup
+from ..object_store.streamed_reads import open_stream
+from ..object_store.streamed_writes import PartWriter
 from ..object_store.writing import Condition
 from ..pages import Page, check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
+from .copies import copy_blob
 from .reading import Reader
 from .responses import AzureError, listing
 from .uploads import MAX_PUT_BYTES, AzureUpload
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
+    from ..._core.streams import OpenValue, ValueWriter
 
 __all__ = ["AzureBackend"]
 
@@ -55,17 +60,31 @@ class AzureBackend(Backend):
     """Blobs of containers, by paths such as ``container/prefix/name``."""
 
     part_limits = _PART_LIMITS
+    #: "List Blobs", of a flat namespace.
+    lists_in_order = True
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
         self._client = Client(fs, settings)
         self._reader = Reader(self._client, settings.reads)
         self._bulk_delete = AzureBulkDelete(self._client)
+        self._cleanup = Cleanup()
         # The secondary endpoint of an account is a read-only replica.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         return await self._reader.read(path, request)
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        return await open_stream(
+            self._reader,
+            (path, None),
+            start,
+            version,
+            get=partial(self._reader.blob, path),
+            read_version=partial(self.read_version, path),
+            read=partial(self.read, path),
+        )
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         return await self._reader.read_version(path)
@@ -74,15 +93,25 @@ class AzureBackend(Backend):
         found = await self._reader.properties(path)
         return None if found is None else found[0]
 
-    async def write(self, path: str, data: memoryview) -> None:
-        await self._put(path, data, Condition.NONE)
+    async def write(self, path: str, data: memoryview) -> str | None:
+        return (await self._put(path, data, Condition.NONE))[1]
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        upload = AzureUpload(self._client, self._reader, path, None, Condition.NONE)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:
-        return await self._put(path, data, Condition.CREATE)
+        return (await self._put(path, data, Condition.CREATE))[0]
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         # "*" means any version, and "" no condition.
-        return is_etag(version) and await self._put(path, data, Condition.REPLACE, version)
+        if not is_etag(version):
+            return False
+        return (await self._put(path, data, Condition.REPLACE, version))[0]
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        return await copy_blob(self._client, self._reader, source_path, path, version)
 
     async def remove(self, path: str) -> None:
         await self._bulk_delete.delete(*_split(path))
@@ -109,6 +138,33 @@ class AzureBackend(Backend):
     def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
+        return self._pages(directory, name_prefix, recursive, page_size, details=False)
+
+    async def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        pages = self._pages(directory, name_prefix, True, page_size, details=True)
+        async with aclosing(pages):
+            async for page in pages:
+                # A hierarchical namespace lists a directory, and all below it, before "a-" etc.
+                if page.folders:
+                    self.lists_in_order = False
+                yield page
+
+    def _pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        recursive: bool,
+        page_size: int | None,
+        *,
+        details: bool,
+    ) -> AsyncGenerator[Page, None]:
         container, prefix = _split(directory)
         prefix += name_prefix
         query = f"restype=container&comp=list&include=metadata&prefix={quoted(prefix)}"
@@ -120,7 +176,8 @@ class AzureBackend(Backend):
         async def fetch(marker: str) -> tuple[Page, str]:
             page_query = query + (f"&marker={quoted(marker)}" if marker else first)
             response = await self._client.request("GET", container, page_query, expect={200})
-            found = await parsed(partial(listing, container), response.body)
+            parse = partial(listing, container, details=details)
+            found = await parsed(parse, response.body)
             check_stated_prefix(stated_prefix(response.body), prefix)
             return found
 
@@ -168,16 +225,20 @@ class AzureBackend(Backend):
         return found
 
     def close(self) -> None:
+        self._cleanup.close()
         self._client.http.close()
 
     async def aclose(self) -> None:
+        await self._cleanup.aclose()
         await self._client.http.aclose()
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, etag: str | None = None
-    ) -> bool:
+    ) -> tuple[bool, str | None]:
+        """Write a blob; return whether the condition was met, and the version if it is known."""
         upload = AzureUpload(self._client, self._reader, path, data, condition, etag)
-        return await upload.run(block_bytes=self._part_bytes(data.nbytes))
+        done = await upload.run(block_bytes=self._part_bytes(data.nbytes))
+        return done, upload.written_version
 
 
 def _split(path: str) -> tuple[str, str]:

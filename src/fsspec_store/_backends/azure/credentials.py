@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from azure.core.exceptions import ClientAuthenticationError
+from azure.storage.blob import BlobSasPermissions, generate_blob_sas
 
 from ...errors import StorageOptionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 __all__ = ["Credential", "SharedAccessSignature", "SharedKey"]
 
@@ -94,11 +96,24 @@ class SharedKey(Credential):
 
     def __init__(self, account: str, key: str) -> None:
         self._account = account
+        self._text = key.strip()
         try:
             self._key = base64.b64decode(key.strip(), validate=True)
         except (binascii.Error, ValueError):
             # Not chained: a traceback may show the key.
             raise StorageOptionError("invalid account_key: not base 64") from None
+
+    def read_signature(self, path: str, expiry: datetime) -> str:
+        """A shared access signature that permits reads of one blob."""
+        container, _, name = path.partition("/")
+        return generate_blob_sas(
+            self._account,
+            container,
+            name,
+            account_key=self._text,
+            permission=BlobSasPermissions(read=True),
+            expiry=expiry,
+        )
 
     async def authorization(
         self, method: str, path: str, query: str, headers: Mapping[str, str]

@@ -11,6 +11,7 @@ from ..._core.versions import is_strong_etag
 from ..._http.content_range import content_length, total_size
 from ..._http.hedging import HEAD
 from ..._http.unexpected_responses import UnexpectedServerError
+from ..checksums import digests
 from ..object_store.http_reading import HTTPReader
 from .responses import AzureError, is_folder, is_missing, verify_checksum
 
@@ -54,6 +55,13 @@ class Reader(HTTPReader[tuple[str, str | None]]):
         self, path: str, request: ByteRequest | None = None
     ) -> tuple[bytes | memoryview, str] | None:
         """The requested bytes and their ETag; ``None`` when the blob is missing."""
+        found = await self.blob(path, request)
+        return None if found is None else (found.body, _etag(found))
+
+    async def blob(
+        self, path: str, request: ByteRequest | None
+    ) -> Response[bytes | memoryview] | None:
+        """The response with the requested bytes; ``None`` when the blob is missing."""
         try:
             received = await self.get((path, None), request)
         except RangeNotSatisfiableError as error:
@@ -61,8 +69,7 @@ class Reader(HTTPReader[tuple[str, str | None]]):
             if not error.size and await self.properties(path) is None:
                 return None
             raise
-        body = self._blob_body(received)
-        return None if body is None else (body, _etag(received))
+        return None if self._blob_body(received) is None else received
 
     @staticmethod
     def _blob_body(received: Response[bytes | memoryview]) -> bytes | memoryview | None:
@@ -94,6 +101,10 @@ class Reader(HTTPReader[tuple[str, str | None]]):
 
     def _is_missing(self, found: Response[ResponseBody]) -> bool:
         return is_missing(found)
+
+    def stated_digests(self, headers: Mapping[str, str]) -> dict[str, bytes]:
+        # Content-MD5 in the response to a range is the one of the range.
+        return digests({"md5": headers.get("x-ms-blob-content-md5")})
 
     async def _suffix(self, path: str, request: SuffixByteRequest) -> bytes | memoryview | None:
         """The last bytes. Azure has no suffix ranges: get the size, then a range."""

@@ -22,7 +22,8 @@ from ..._http.responses import StatusError, http_failure, retry_decision_of_erro
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import is_html_page, unexpected_response
 from ..checksums import md5_in_base64
-from ..pages import Page
+from ..listed_details import digest, etag, http_date
+from ..pages import Details, Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,8 +158,10 @@ def is_folder(headers: Mapping[str, str]) -> bool:
     )
 
 
-def listing(container: str, body: bytes) -> tuple[Page, str]:
+def listing(container: str, body: bytes, *, details: bool = False) -> tuple[Page, str]:
     """The page of a listing with metadata, and the marker of the next one, ``""`` on the last one.
+
+    The page has ``details`` only if they are requested: reading them takes time.
 
     Raises ``OSError`` when the body is not a valid listing.
     """
@@ -172,6 +175,7 @@ def listing(container: str, body: bytes) -> tuple[Page, str]:
     blobs: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     folders: list[str] = []
+    found: dict[str, Details] = {}
     for item in items:
         name = _name(item)
         path = f"{container}/{name}"
@@ -182,11 +186,25 @@ def listing(container: str, body: bytes) -> tuple[Page, str]:
         else:
             size = item.findtext("Properties/Content-Length")
             blobs.append((path, stated_size(size, repr(name)) if size else None))
+            if details:
+                found[path] = _details(item)
     marker = root.findtext("NextMarker", "")
     if marker.isspace() and "\n" in marker:
         # Whitespace of indented XML. Emulators use names as markers; no name has a line break.
         marker = ""
-    return Page(blobs, prefixes, folders=folders), marker
+    return Page(blobs, prefixes, folders=folders, details=found), marker
+
+
+def _details(item: ElementTree.Element) -> Details:
+    properties = {each.tag: each.text for each in item.iterfind("Properties/*")}
+    # As in `verify_checksum`, only of block blobs.
+    is_block_blob = properties.get("BlobType") == "BlockBlob"
+    md5 = digest(properties.get("Content-MD5"), 16) if is_block_blob else None
+    return Details(
+        http_date(properties.get("Last-Modified")),
+        etag(properties.get("Etag")),
+        {} if md5 is None else {"md5": md5},
+    )
 
 
 def _name(item: ElementTree.Element) -> str:

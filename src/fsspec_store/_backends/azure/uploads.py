@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import secrets
+from functools import cached_property
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from ..._http.messages import Response
 from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
@@ -29,8 +31,6 @@ from .responses import AzureError, error_code
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
-    from ..._http.messages import Response
-
 __all__ = ["MAX_PUT_BYTES", "AzureUpload", "checksum_headers"]
 
 #: Maximum size of a blob that is uploaded in one request ("Put Blob").
@@ -46,12 +46,18 @@ _CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 class AzureUpload(Upload[Client, Reader, str]):
     """One write of one blob, given by its path."""
 
+    _blocks = 0
+
+    @cached_property
+    def _upload(self) -> str:
+        return secrets.token_hex(8)
+
     async def run(self, *, block_bytes: int | None) -> bool:
         """Write the value, in one request or in blocks; ``False`` when the condition is not met."""
         if block_bytes is not None:
-            body = await self._put_blocks(block_bytes)
+            await upload_parts(self, self._data, block_bytes)
             try:
-                return await self._put("comp=blocklist", {"Content-Type": "application/xml"}, body)
+                return await self.complete()
             except AzureError as error:
                 # The commit of another writer discarded these blocks: upload in one request.
                 if error.code != "InvalidBlockList" or self._data.nbytes > MAX_PUT_BYTES:
@@ -71,42 +77,51 @@ class AzureUpload(Upload[Client, Reader, str]):
         sending = self._client.sign_and_retry(
             "PUT", self._target, query, all_headers, attempt, budget=self.budget
         )
-        return bool(await self._result(sending))
+        result = await self._result(sending)
+        if isinstance(result, Response):
+            self.written_version = result.headers.get("ETag")
+        return bool(result)
 
     @property
     def _conditions(self) -> dict[str, str]:
         if self._condition is Condition.CREATE:
             return {"If-None-Match": "*"}
-        if self._version is None or self.writer is None:
-            return {}
-        return {"If-Match": self._version, _WRITER_HEADER: self.writer}
+        headers = {} if self.writer is None else {_WRITER_HEADER: self.writer}
+        return headers if self._version is None else {"If-Match": self._version, **headers}
 
-    async def _put_blocks(self, block_bytes: int) -> Body:
-        """Upload the blocks, and return the body of the commit (the block list)."""
-        # Block names must be equally long, and differ from those of other writers.
-        upload = secrets.token_hex(8)
+    async def start(self) -> bool:
+        return True
 
-        async def put_block(number: int, block: memoryview) -> str:
-            name = base64.b64encode(f"{upload}-{number:05}".encode()).decode()
-            query = f"comp=block&blockid={quote(name, safe='')}"
-            headers = {"Content-Type": "application/octet-stream", **await checksum_headers(block)}
-            await self._client.request(
-                "PUT",
-                self._target,
-                query,
-                expect={201},
-                headers=headers,
-                data=Body(block),
-                budget=self.budget,
-            )
-            return name
-
-        names = await upload_parts(put_block, self._data, block_bytes)
-        # Latest, not Uncommitted: the first attempt of a retried commit may have succeeded.
-        listed = "".join(f"<Latest>{name}</Latest>" for name in names)
-        return Body(
-            f"<?xml version='1.0' encoding='utf-8'?><BlockList>{listed}</BlockList>".encode()
+    async def put(self, index: int, start: int, part: memoryview, *, is_last: bool) -> None:
+        query = f"comp=block&blockid={quote(self._block_name(index), safe='')}"
+        headers = {"Content-Type": "application/octet-stream", **await checksum_headers(part)}
+        await self._client.request(
+            "PUT",
+            self._target,
+            query,
+            expect={201},
+            headers=headers,
+            data=Body(part),
+            budget=self._part_budget(),
         )
+        self._blocks = max(self._blocks, index + 1)
+
+    async def complete(self) -> bool:
+        """Commit the blocks as the value."""
+        # Latest, not Uncommitted: the first attempt of a retried commit may have succeeded.
+        listed = "".join(
+            f"<Latest>{self._block_name(index)}</Latest>" for index in range(self._blocks)
+        )
+        body = f"<?xml version='1.0' encoding='utf-8'?><BlockList>{listed}</BlockList>"
+        headers = {"Content-Type": "application/xml"}
+        return await self._put("comp=blocklist", headers, Body(body.encode()))
+
+    async def abort(self) -> None:
+        """Do nothing: the service has no request for it, and discards the blocks after a week."""
+
+    def _block_name(self, index: int) -> str:
+        # Names are equally long, and differ from those of other writers.
+        return base64.b64encode(f"{self._upload}-{index:05}".encode()).decode()
 
     def _failure(self, error: Exception) -> WriteFailure:
         if not isinstance(error, StatusError):

@@ -21,13 +21,23 @@ from ..._http.responses import StatusError, http_failure
 from ..._http.settings import PartLimits, Settings
 from ..base import Backend
 from ..cleanup import Cleanup
+from ..object_store.streamed_reads import open_stream
+from ..object_store.streamed_writes import PartWriter
 from ..object_store.writing import Condition
 from ..pages import Page, pages_by_token
 from .buckets import GCSBuckets
 from .bulk_delete import GCSBulkDelete
 from .client import USER_AGENT, Client
+from .copies import check_generation, rewrite
 from .reading import GENERATION, Reader, is_generation
-from .responses import CREDENTIAL_ERRORS, is_missing_bucket, listing, object_size, retry_decision
+from .responses import (
+    CREDENTIAL_ERRORS,
+    is_ambiguous_404,
+    is_missing_bucket,
+    listing,
+    object_size,
+    retry_decision,
+)
 from .uploads import GCSUpload
 
 if TYPE_CHECKING:
@@ -36,6 +46,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.byte_requests import ByteRequest
+    from ..._core.streams import OpenValue, ValueWriter
+    from ..._http.messages import Response
 
 __all__ = ["GCSBackend"]
 
@@ -60,6 +72,7 @@ class GCSBackend(Backend):
     """Objects of Google Cloud Storage, by paths such as ``bucket/prefix/name``."""
 
     part_limits = _PART_LIMITS
+    lists_in_order = None
     fs: Any
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
@@ -79,6 +92,23 @@ class GCSBackend(Backend):
             # 416 is right for an empty object. This service does not support suffix ranges.
             raise OSError("the service rejects a suffix range of an object that is not empty (416)")
         return response.body if await self._buckets.has_object(bucket, response) else None
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        target = _split(path)
+
+        async def get(request: ByteRequest) -> Response[bytes | memoryview] | None:
+            response = await self._reader.get(target, request)
+            return response if await self._buckets.has_object(target[0], response) else None
+
+        return await open_stream(
+            self._reader,
+            target,
+            start,
+            version,
+            get=get,
+            read_version=partial(self.read_version, path),
+            read=partial(self.read, path),
+        )
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         bucket, name = _split(path)
@@ -102,16 +132,38 @@ class GCSBackend(Backend):
         # The metadata has no reliable size: take it from the Content-Range of a part.
         return await self._reader.size_by_range((bucket, name))
 
-    async def write(self, path: str, data: memoryview) -> None:
-        await self._put(path, data, Condition.NONE)
+    async def write(self, path: str, data: memoryview) -> str | None:
+        return (await self._put(path, data, Condition.NONE))[1]
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        if not self._supports_resumable:
+            return super().open_writer(path, size)
+        target = _split(path)
+        upload = GCSUpload(self._client, self._reader, target, None, Condition.NONE)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:
-        return await self._put(path, data, Condition.CREATE, "0")
+        return (await self._put(path, data, Condition.CREATE, "0"))[0]
 
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         if not is_generation(version):
             return False
-        return await self._put(path, data, Condition.REPLACE, version)
+        return (await self._put(path, data, Condition.REPLACE, version))[0]
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        source, target = _split(source_path), _split(path)
+        if version is not None and not self._supports_resumable:
+            # Emulators ignore the condition of the copy.
+            await check_generation(self._client, source, version)
+        response = await rewrite(self._client, source, target, version)
+        if is_ambiguous_404(response):
+            # The response does not state which of the two buckets is missing, if any.
+            await self._buckets.require(target[0])
+        is_copied = await self._buckets.has_object(source[0], response)
+        if is_copied:
+            self._buckets.seen.add(target[0])
+        return is_copied
 
     async def remove(self, path: str) -> None:
         await self._bulk_delete.delete(*_split(path))
@@ -122,14 +174,32 @@ class GCSBackend(Backend):
     def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        bucket, prefix = _split(directory)
+        delimiter = {} if recursive else {"delimiter": "/"}
+        return self._pages(directory + name_prefix, page_size, "name,size", **delimiter)
+
+    def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        # The object with this name is listed too.
+        start = {"startOffset": _split(start_after)[1]} if start_after else {}
+        fields = "name,size,updated,generation,md5Hash,crc32c"
+        return self._pages(directory + name_prefix, page_size, fields, **start)
+
+    def _pages(
+        self, path: str, page_size: int | None, fields: str, **options: str
+    ) -> AsyncGenerator[Page, None]:
+        bucket, prefix = _split(path)
         params = {
-            "prefix": prefix + name_prefix,
+            "prefix": prefix,
             "maxResults": str(page_size or _PAGE_SIZE),
-            "fields": "items(name,size),prefixes,nextPageToken",
+            "fields": f"items({fields}),prefixes,nextPageToken",
+            **options,
         }
-        if not recursive:
-            params["delimiter"] = "/"
 
         async def fetch(token: str) -> tuple[Page, str]:
             response = await self._client.request(
@@ -142,7 +212,8 @@ class GCSBackend(Backend):
             if response.status == 404:
                 raise BucketMissingError(bucket)
             self._buckets.seen.add(bucket)
-            return await parsed(partial(listing, bucket), response.body)
+            parse = partial(listing, bucket, details="updated" in fields)
+            return await parsed(parse, response.body)
 
         return pages_by_token(fetch)
 
@@ -191,7 +262,8 @@ class GCSBackend(Backend):
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, generation: str | None = None
-    ) -> bool:
+    ) -> tuple[bool, str | None]:
+        """Write an object; return whether the condition was met, and the version if it is known."""
         target = _split(path)
         upload = GCSUpload(self._client, self._reader, target, data, condition, generation)
         chunk_bytes = self._part_bytes(data.nbytes) if self._supports_resumable else None
@@ -202,7 +274,7 @@ class GCSBackend(Backend):
                 raise BucketMissingError(target[0]) from error
             raise
         self._buckets.seen.add(target[0])
-        return done
+        return done, upload.written_version
 
     def _check_generation_suffix(self, path: str) -> str | None:
         """Why a path is invalid: with ``version_aware`` gcsfs reads its end as a generation."""

@@ -12,7 +12,7 @@ from ..._http.content_range import content_length, total_size
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._runtime.threads import in_thread
 from ..object_store.http_reading import HTTPReader
-from .responses import check_is_google, verify_checksum, with_message
+from .responses import check_is_google, stated_digests, verify_checksum, with_message
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -59,6 +59,9 @@ class Reader(HTTPReader[tuple[str, str]]):
 
     def _is_pinnable(self, version: str) -> bool:
         return is_generation(version)
+
+    def stated_digests(self, headers: Mapping[str, str]) -> dict[str, bytes]:
+        return stated_digests(headers)
 
     def _is_missing(self, found: Response[ResponseBody]) -> bool:
         if not isinstance(found.body, LargeBody):

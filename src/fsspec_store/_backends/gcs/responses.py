@@ -20,9 +20,10 @@ from ..._http.parsing import parse_json
 from ..._http.responses import StatusError, retry_decision_of_error
 from ..._http.retry_policy import EXPIRED, TRANSIENT, RetryDecision
 from ..._http.unexpected_responses import UnexpectedServerError, is_html_page
-from ..checksums import crc32c_in_base64
+from ..checksums import crc32c_in_base64, digests
+from ..listed_details import digest, iso_time
 from ..object_store.batches import batch_responses
-from ..pages import Page
+from ..pages import Details, Page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,7 @@ __all__ = [
     "object_size",
     "outcomes_of_batch",
     "retry_decision",
+    "stated_digests",
     "verify_checksum",
     "verify_stored",
     "with_message",
@@ -102,26 +104,34 @@ def checked(response: Response[bytes]) -> Response[bytes]:
     return with_message(response) if response.status >= 400 else response
 
 
-def verify_stored(
-    response: Response[bytes], data: memoryview, checksums: Mapping[str, str]
-) -> None:
+def verify_stored(response: Response[bytes], uploaded: int, checksums: Mapping[str, str]) -> None:
     """Compare the stored size and checksums with those of the uploaded value.
 
     Google rejects an upload with another checksum. Emulators may accept it.
     """
     stored = parse_json(response.body)
     size = stored.get("size")
-    wrong = size is not None and stated_size(size, "the object") != data.nbytes
+    wrong = size is not None and stated_size(size, "the object") != uploaded
     if wrong or any(stored.get(name, value) != value for name, value in checksums.items()):
-        raise OSError(f"the service stored other bytes than the {data.nbytes} bytes of the upload")
+        raise OSError(f"the service stored other bytes than the {uploaded} bytes of the upload")
+
+
+def stated_digests(headers: Mapping[str, str]) -> dict[str, bytes]:
+    """The digests of the whole object in the headers of a response."""
+    pairs = [each.strip().partition("=") for each in _hashes(headers).split(",")]
+    return digests({name: value for name, _, value in pairs if name in ("crc32c", "md5")})
+
+
+def _hashes(headers: Mapping[str, str]) -> str:
+    # Google sends its checksums in one header or in several.
+    several = getattr(headers, "getall", None)
+    found = [headers.get(_HASH_HEADER, "")] if several is None else several(_HASH_HEADER, ())
+    return ",".join(found)
 
 
 def verify_checksum(headers: Mapping[str, str], body: bytes | memoryview) -> None:
     """Verify the CRC-32C of a whole object, if the response states one."""
-    # Google sends its checksums in one header or in several.
-    several = getattr(headers, "getall", None)
-    found = [headers.get(_HASH_HEADER, "")] if several is None else several(_HASH_HEADER, ())
-    match = _CRC32C.search(",".join(found))
+    match = _CRC32C.search(_hashes(headers))
     if match and crc32c_in_base64(memoryview(body)) not in (match[1], None):
         raise aiohttp.ClientPayloadError("checksum mismatch in the response body")
 
@@ -136,8 +146,10 @@ def object_size(document: bytes) -> int | None:
     return size if size or found.get("crc32c") == _EMPTY_CRC32C else None
 
 
-def listing(bucket: str, document: bytes) -> tuple[Page, str]:
+def listing(bucket: str, document: bytes, *, details: bool = False) -> tuple[Page, str]:
     """The page of a bucket's listing, and the token of the next one, ``""`` on the last one.
+
+    The page has details if they were requested.
 
     Raises ``OSError`` when a name, a size or the page token is invalid.
     """
@@ -157,7 +169,20 @@ def listing(bucket: str, document: bytes) -> tuple[Page, str]:
         [(f"{bucket}/{item['name']}", _size(item, repr(item["name"]))) for item in items],
         [f"{bucket}/{prefix.removesuffix('/')}" for prefix in prefixes],
     )
+    if details:
+        page = page._replace(details={f"{bucket}/{item['name']}": _details(item) for item in items})
     return page, token
+
+
+def _details(item: Mapping[str, Any]) -> Details:
+    texts = {name: text for name, text in item.items() if isinstance(text, str)}
+    digests = {"md5": digest(texts.get("md5Hash"), 16), "crc32c": digest(texts.get("crc32c"), 4)}
+    generation = texts.get("generation", "")
+    return Details(
+        iso_time(texts.get("updated")),
+        generation if generation.isdecimal() else None,
+        {name: found for name, found in digests.items() if found is not None},
+    )
 
 
 def _size(item: Mapping[str, Any], what: str) -> int | None:

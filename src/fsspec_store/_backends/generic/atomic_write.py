@@ -15,8 +15,11 @@ from .errors import is_broken
 
 __all__ = ["write_and_rename"]
 
+#: fsspec's files copy all bytes of one write.
+_WRITTEN_BYTES = 4 * 2**20
 
-def write_and_rename(fs: Any, path: str, content: bytes) -> None:
+
+def write_and_rename(fs: Any, path: str, content: memoryview) -> None:
     """Write a value atomically, or in place if the server does not rename over a file."""
     folder = path.rpartition("/")[0]
     temporary = f"{folder}/{temporary_name()}"
@@ -26,14 +29,15 @@ def write_and_rename(fs: Any, path: str, content: bytes) -> None:
                 _copy_mode(fs, path, file)
                 _write_pipelined(file, content)
             else:
-                file.write(content)
+                for start in range(0, len(content), _WRITTEN_BYTES):
+                    file.write(bytes(content[start : start + _WRITTEN_BYTES]))
         try:
             fs.mv(temporary, path)
             return
         except Exception as error:
             if is_broken(error) or not fs.isfile(path):
                 raise
-        fs.pipe_file(path, content)
+        fs.pipe_file(path, bytes(content))
         fs.rm_file(temporary)
     except BaseException:
         with suppress(Exception):
@@ -53,14 +57,13 @@ def _copy_mode(fs: Any, path: str, file: Any) -> None:
             raise
 
 
-def _write_pipelined(file: Any, content: bytes) -> None:
+def _write_pipelined(file: Any, view: memoryview) -> None:
     """Write to an open file: the responses are awaited at the end."""
-    view = memoryview(content)
     # paramiko checks the responses of earlier writes only in a write that is not pipelined.
     file.set_pipelined(True)
     file.write(view[:-1])
     file.set_pipelined(False)
     file.write(view[-1:])
     size = file.stat().st_size
-    if size != len(content):
-        raise OSError(f"the server stored {size} of the {len(content)} bytes that were written")
+    if size != len(view):
+        raise OSError(f"the server stored {size} of the {len(view)} bytes that were written")

@@ -17,17 +17,18 @@ from fsspec.implementations.local import LocalFileSystem
 from ..._core.leftovers import ABANDONED_AFTER, Leftover, is_older
 from ..base import Backend
 from ..local.backend import LocalBackend
-from ..pages import Page
+from ..pages import Details, Page
 from ..temporary_names import RESERVED_NAME, is_temporary
 from .atomic_write import write_and_rename
 from .cached_copies import CachedCopies
 from .copy_folders import NotCopiedError
 from .errors import NO_FILE, failure_of
-from .folders import contains_file, prepare_path, prune, temporary_files, walk
+from .folders import contains_file, modified, prepare_path, prune, temporary_files, walk
 from .guards import is_on_web
 from .lookups import info_of, is_missing, is_size_known, size_of
 from .methods import Methods
 from .reading import read
+from .streams import open_in_parts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.failures import Failure
+    from ..._core.streams import OpenValue
     from ..._http.settings import Settings
 
 __all__ = ["GenericBackend"]
@@ -88,6 +90,14 @@ class GenericBackend(Backend):
                 return None
             raise
 
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        if self._copies is None and version is None:
+            part_bytes = self.settings.reads.size
+            opened = await open_in_parts(self._methods, path, start, part_bytes)
+            if opened is not None:
+                return opened
+        return await super().open_value(path, start, version)
+
     async def size(self, path: str) -> int | None:
         info = await info_of(self._methods, path)
         if info is None or info["type"] != "file":
@@ -108,13 +118,12 @@ class GenericBackend(Backend):
         if self._local is not None:
             await self._local.write(path, data)
             return
-        content = bytes(data)
         for attempt in range(_FOLDER_ATTEMPTS):
             try:
                 if self._quirks.atomic_rename:
-                    await self._methods.run(write_and_rename, path, content)
+                    await self._methods.run(write_and_rename, path, data)
                 else:
-                    await self._methods.call("pipe_file", path, content)
+                    await self._methods.call("pipe_file", path, bytes(data))
                 break
             except Exception as error:
                 if attempt == _FOLDER_ATTEMPTS - 1:
@@ -183,6 +192,22 @@ class GenericBackend(Backend):
                 ]
                 yield Page(objects, prefixes)
                 return
+
+    async def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        async with aclosing(walk(self._methods, directory, name_prefix)) as folders:
+            async for found in folders:
+                files = [(path, info) for path, info in found if info["type"] == "file"]
+                yield Page(
+                    [(path, self._listed_size(path, info)) for path, info in files],
+                    details={path: Details(modified(info)) for path, info in files},
+                )
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
         if self._local is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from ..._core.leftovers import TEMPORARY, Leftover
+from ..listed_details import in_utc
 from ..temporary_names import is_temporary
 from .errors import NO_FILE, is_broken, is_forbidden, is_surely_forbidden, raise_if_no_bucket
 from .ftp import check_listable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from .methods import Methods
 
-__all__ = ["contains_file", "prepare_path", "prune", "temporary_files", "walk"]
+__all__ = ["contains_file", "modified", "prepare_path", "prune", "temporary_files", "walk"]
 
 #: Maximum depth below the listed folder: keys of 1,024 bytes cannot be deeper.
 _MAX_DEPTH = 512
@@ -60,9 +61,12 @@ async def _children(
     return [(path, info) for (path, _), info in found.items()]
 
 
-def _modified(info: Mapping[str, Any]) -> datetime | None:
-    """Modification time as listed by SFTP or FTP (RFC 3659, section 7.5.3)."""
-    if isinstance(found := info.get("mtime"), datetime):
+def modified(info: Mapping[str, Any]) -> datetime | None:
+    """Modification time as listed by SFTP or FTP (RFC 3659, section 7.5.3).
+
+    fsspec does not specify a field for it. Other filesystems list other times in ``mtime``.
+    """
+    if (found := in_utc(info.get("mtime"))) is not None:
         return found
     with suppress(ValueError):
         return datetime.strptime(f"{info.get('modify', '')}"[:14], "%Y%m%d%H%M%S").replace(
@@ -105,7 +109,7 @@ async def temporary_files(methods: Methods, folder: str) -> AsyncGenerator[Lefto
         async for found in folders:
             for path, info in found:
                 if info["type"] == "file" and is_temporary(path):
-                    yield Leftover(path, TEMPORARY, _modified(info))
+                    yield Leftover(path, TEMPORARY, modified(info))
 
 
 async def contains_file(methods: Methods, folder: str) -> bool:

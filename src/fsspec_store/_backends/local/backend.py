@@ -16,17 +16,20 @@ from ..._core.failures import Failure, builtin_failure
 from ..._runtime.threads import in_thread
 from ..base import Backend
 from ..temporary_names import RESERVED_NAME, is_temporary
+from .copying import Copy, SourceMissingError
 from .locks import run_locked
 from .reading import read, read_version, size
 from .removing import remove_below, remove_empty_above, remove_temporary
-from .walking import pages, temporary_files
+from .streams import LocalWriter, open_value
+from .walking import detailed_pages, pages, temporary_files
 from .writing import Creation, Replacement, TemporaryFile, Write, remove_files
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Generator, Sequence
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.leftovers import Leftover
+    from ..._core.streams import OpenValue, ValueWriter
     from ..pages import Page
 
 __all__ = ["LocalBackend"]
@@ -47,6 +50,7 @@ class LocalBackend(Backend):
     fans_out = False
     runs_in_place = True
     hides_missing_keys = False
+    lists_in_order = True
     #: The number of threads: more operations would only wait.
     default_concurrency = 32
 
@@ -65,12 +69,25 @@ class LocalBackend(Backend):
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         return await in_thread(read_version, path)
 
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        return await in_thread(open_value, path, start, version, self.settings.reads.size)
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        return LocalWriter(path, self.settings.policy.timeout)
+
     async def replace(self, path: str, data: memoryview, version: str) -> bool:
         try:
             return await self._run(Replacement(path, data, version))
         except NotImplementedError:
             self.supports_replace = False
             raise
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        try:
+            await self._run(Copy(source_path, path, version))
+        except SourceMissingError:
+            return False
+        return True
 
     async def remove(self, path: str) -> None:
         await self.remove_many([path], limit=1)
@@ -79,15 +96,21 @@ class LocalBackend(Backend):
         remaining = list(reversed(paths))
         await run_locked(partial(remove_files, remaining), self.settings.policy.timeout)
 
-    async def pages(
+    def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        walk = pages(directory, name_prefix, recursive, page_size or _PAGE_SIZE)
-        try:
-            while (page := await in_thread(next, walk, None)) is not None:
-                yield page
-        finally:
-            await in_thread(walk.close)
+        return _in_threads(pages(directory, name_prefix, recursive, page_size or _PAGE_SIZE))
+
+    def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        limit = page_size or _PAGE_SIZE
+        return _in_threads(detailed_pages(directory, name_prefix, start_after, limit))
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         removal = partial(remove_below, directory, is_root=is_root)
@@ -128,3 +151,12 @@ class LocalBackend(Backend):
     async def _run(self, operation: TemporaryFile[T]) -> T:
         timeout = self.settings.policy.timeout
         return await run_locked(operation.attempt, timeout, operation.discard)
+
+
+async def _in_threads(walk: Generator[Page, None, None]) -> AsyncGenerator[Page, None]:
+    """Yield the pages of a walk, each of them made in a thread."""
+    try:
+        while (page := await in_thread(next, walk, None)) is not None:
+            yield page
+    finally:
+        await in_thread(walk.close)

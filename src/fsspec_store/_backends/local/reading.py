@@ -14,10 +14,10 @@ from .paths import is_no_file
 if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest
 
-__all__ = ["read", "read_version", "size"]
+__all__ = ["READ_FLAGS", "read", "read_between", "read_version", "size"]
 
 #: ``O_NONBLOCK``: opening a pipe would wait for a writer.
-_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 #: For larger reads the memory is checked and allocated first. On Linux one read returns at most
 #: 2 GiB.
 _LARGE = 256 * 2**20
@@ -28,12 +28,12 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
     descriptors: list[int] = []
     try:
         # Opened and stored in a single step: see `paths`.
-        descriptors.extend(map(os.open, (path,), (_FLAGS,)))
+        descriptors.extend(map(os.open, (path,), (READ_FLAGS,)))
         descriptor = descriptors[0]
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             return None
-        return _read_between(descriptor, *bounds(request, status.st_size))
+        return read_between(descriptor, *bounds(request, status.st_size))
     except OSError as error:
         if not descriptors and is_no_file(error):
             return None
@@ -43,7 +43,8 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
             os.close(descriptor)
 
 
-def _read_between(descriptor: int, start: int, end: int) -> bytes | memoryview:
+def read_between(descriptor: int, start: int, end: int) -> bytes | memoryview:
+    """Read these bytes of an open file; ``EOFError`` if it has become shorter."""
     if end - start <= _LARGE:
         data = os.pread(descriptor, end - start, start)
         if len(data) == end - start:

@@ -6,17 +6,19 @@ import os
 import stat
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 from ..._core.leftovers import TEMPORARY, Leftover
-from ..pages import Page
+from ..pages import Details, Page
 from ..temporary_names import is_temporary
 from .paths import is_no_file
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
-__all__ = ["pages", "temporary_files"]
+__all__ = ["detailed_pages", "pages", "temporary_files"]
 
 
 def pages(
@@ -31,15 +33,33 @@ def pages(
     """
     objects: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
-    for path, size in _walk(directory, name_prefix, recursive):
-        if size is None:
+    for path, status in _walk(directory, name_prefix, recursive):
+        if status is None:
             prefixes.append(path)
         else:
-            objects.append((path, size))
+            objects.append((path, status.st_size))
         if len(objects) + len(prefixes) >= limit:
             yield Page(objects, prefixes)
             objects, prefixes = [], []
     yield Page(objects, prefixes)
+
+
+def detailed_pages(
+    directory: str, name_prefix: str, start_after: str, limit: int
+) -> Generator[Page, None, None]:
+    """List all files below a directory in the order of their paths; see `Backend.detailed_pages`.
+
+    Yields
+    ------
+    Page
+        With at most ``limit`` entries. A file has a modification time, and no version.
+    """
+    files = _walk_in_order(directory, name_prefix, start_after)
+    while page := list(islice(files, limit)):
+        yield Page(
+            [(path, status.st_size) for path, status in page],
+            details={path: Details(_modified(status)) for path, status in page},
+        )
 
 
 def temporary_files(directory: str) -> list[Leftover]:
@@ -70,8 +90,8 @@ def _walk(
     recursive: bool,
     above: frozenset[str] = frozenset(),
     targets: set[str] | None = None,
-) -> Iterator[tuple[str, int | None]]:
-    """Paths of files with their sizes. If not recursive, also of folders, with ``None``.
+) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Paths of files with their status. If not recursive, also of folders, with ``None``.
 
     A link is followed unless it leads back to a folder above it. Below a link, no folder is entered
     through two further links: ten folders that link to each other have ten million paths. ``above``
@@ -83,33 +103,92 @@ def _walk(
     while pending:
         folder, above, targets = pending.pop()
         here = above | {os.path.realpath(folder)}
-        for entry in _entries(folder):
-            if not entry.name.startswith(name_prefix) or not _is_text(entry.name):
-                continue
-            path = folder + entry.name
-            try:
-                if not entry.is_dir():
-                    status = entry.stat()
-                    if stat.S_ISREG(status.st_mode) and not is_temporary(entry.name):
-                        yield path, status.st_size
-                    continue
-            except OSError as error:
-                # Removed meanwhile, or a broken link.
-                if is_no_file(error):
-                    continue
-                raise
-            inside = targets
-            if entry.is_symlink():
-                target = os.path.realpath(path)
-                if target in here or (targets is not None and target in targets):
-                    continue
-                inside = set() if targets is None else targets
-                inside.add(target)
-            if recursive:
-                pending.append((path + "/", here, inside))
-            elif next(_walk(path + "/", "", True, here, inside), None) is not None:
-                yield path, None
+        for path, status, inside in _contents(folder, _entries(folder), name_prefix, here, targets):
+            if status is not None:
+                yield path, status
+            elif recursive:
+                pending.append((path, here, inside))
+            elif next(_walk(path, "", True, here, inside), None) is not None:
+                yield path[:-1], None
         name_prefix = ""
+
+
+def _walk_in_order(
+    directory: str, name_prefix: str, start_after: str
+) -> Iterator[tuple[str, os.stat_result]]:
+    """Files below a directory in the order of their paths' bytes, without most before a path.
+
+    The entries of the folders on one path are in memory. Links are followed as by `_walk`.
+    """
+    nothing: frozenset[str] = frozenset()
+    pending: list[tuple[str, os.stat_result | None, frozenset[str], set[str] | None]]
+    pending = [(directory, None, nothing, None)]
+    while pending:
+        path, status, above, targets = pending.pop()
+        if status is not None:
+            yield path, status
+            continue
+        here = above | {os.path.realpath(path)}
+        # Sorted, so that of several links to a folder it is always the same one that is followed.
+        entries = sorted(_entries(path), key=attrgetter("name"))
+        if targets is None and start_after:
+            entries = [each for each in entries if _may_follow(path + each.name, start_after)]
+        found = [
+            (below, status, here, inside)
+            for below, status, inside in _contents(path, entries, name_prefix, here, targets)
+        ]
+        # The path of a folder ends in "/", so the keys below it are in this place.
+        pending += sorted(found, key=itemgetter(0), reverse=True)
+        name_prefix = ""
+
+
+def _may_follow(path: str, start_after: str) -> bool:
+    """Whether a path, or one below it, may be after ``start_after``."""
+    return f"{path}/" > start_after or start_after.startswith(f"{path}/")
+
+
+def _contents(
+    folder: str,
+    entries: Iterable[os.DirEntry[str]],
+    name_prefix: str,
+    here: frozenset[str],
+    targets: set[str] | None,
+) -> Iterator[tuple[str, os.stat_result | None, set[str] | None]]:
+    """Files with their status, and folders to enter, whose paths end in ``/``, with ``None``.
+
+    For the links see `_walk`. ``here`` has the real paths of the folder and those above it. The
+    last item is ``targets`` for the folder.
+    """
+    for entry in entries:
+        if not entry.name.startswith(name_prefix) or not _is_text(entry.name):
+            continue
+        path = folder + entry.name
+        try:
+            if not entry.is_dir():
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode) and not is_temporary(entry.name):
+                    yield path, status, None
+                continue
+        except OSError as error:
+            # Removed meanwhile, or a broken link.
+            if is_no_file(error):
+                continue
+            raise
+        inside = targets
+        if entry.is_symlink():
+            target = os.path.realpath(path)
+            if target in here or (targets is not None and target in targets):
+                continue
+            inside = set() if targets is None else targets
+            inside.add(target)
+        yield path + "/", None, inside
+
+
+def _modified(status: os.stat_result) -> datetime | None:
+    # File systems hold years that Python does not.
+    with suppress(ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(status.st_mtime, UTC)
+    return None
 
 
 def _is_text(name: str) -> bool:

@@ -13,7 +13,7 @@ import stat
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ..temporary_names import temporary_name
 from .file_attributes import copy_attributes, replaced_status
@@ -22,9 +22,13 @@ from .paths import is_no_file, parent
 from .reading import read_version, size
 from .removing import remove_empty
 
-__all__ = ["Creation", "Replacement", "TemporaryFile", "Write", "remove_files"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Creation", "Replacement", "StreamedWrite", "TemporaryFile", "Write", "remove_files"]
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 #: Errors of file systems without hard links.
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -46,16 +50,22 @@ class TemporaryFile(ABC, Generic[T]):
         self._name: str | None = None
 
     def attempt(self) -> T:
-        """Run the operation; make the folder and the file again if another program removed them.
+        """Run the operation, and remove the temporary file if there still is one.
 
-        ``shutil.rmtree`` on the folder, for example, removes the temporary file. After an error
-        `discard` must be called.
+        After an error `discard` must be called.
+        """
+        result = self._in_folder(self._move)
+        self.discard()
+        return result
+
+    def _in_folder(self, operation: Callable[[], R]) -> R:
+        """Run an operation; make the folder and the file again if another program removed them.
+
+        ``shutil.rmtree`` on the folder, for example, removes the temporary file.
         """
         for attempts_left in reversed(range(_ATTEMPTS)):
             try:
-                result = self._move()
-                self.discard()
-                return result
+                return operation()
             except FileNotFoundError:
                 if self._name is not None and os.path.lexists(self._name):
                     raise
@@ -86,11 +96,15 @@ class TemporaryFile(ABC, Generic[T]):
         If it replaces none, it has the default mode of new files: 0666 without the umask.
         """
         self._name = name = f"{self._folder}/{temporary_name()}"
-        with io.FileIO(name, "xb", opener=_open_default if old is None else _open_private) as file:
-            _write_all(file, self._data)
+        with _opened(name, old) as file:
+            self._fill(file)
             if old is not None:
                 copy_attributes(file.fileno(), self._path, old)
         return name
+
+    def _fill(self, file: io.FileIO) -> None:
+        """Write the value to the temporary file."""
+        _write_all(file, self._data)
 
 
 class Write(TemporaryFile[None]):
@@ -106,6 +120,45 @@ class Write(TemporaryFile[None]):
                 remove_empty(self._path)
                 os.replace(name, self._path)
         self._name = None
+
+
+class StreamedWrite(Write):
+    """Write a value whose bytes arrive in parts."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, memoryview(b""))
+        self._file: io.FileIO | None = None
+
+    def write(self, part: memoryview) -> None:
+        """Add bytes to the temporary file. After an error `discard` must be called."""
+        if self._file is None:
+            self._file = self._in_folder(self._open)
+        _write_all(self._file, part)
+
+    def attempt(self) -> None:
+        """Rename the temporary file."""
+        self.write(memoryview(b""))
+        if self._file is not None:
+            self._file.close()
+        # Without `_in_folder`: a file that another program removed cannot be made again.
+        self._move()
+
+    def discard(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().discard()
+
+    def _open(self) -> io.FileIO:
+        self._name = name = f"{self._folder}/{temporary_name()}"
+        old = replaced_status(self._path)
+        file = _opened(name, old)
+        try:
+            if old is not None:
+                copy_attributes(file.fileno(), self._path, old)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
 
 class Replacement(TemporaryFile[bool]):
@@ -185,6 +238,11 @@ def _create_in_place(path: str, data: memoryview) -> bool:
             return False
         raise
     return True
+
+
+def _opened(name: str, old: os.stat_result | None) -> io.FileIO:
+    """A new temporary file, private if it replaces a file."""
+    return io.FileIO(name, "xb", opener=_open_default if old is None else _open_private)
 
 
 def _write_all(file: io.FileIO, data: memoryview) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..._core.failures import RangeNotSatisfiableError
 from ..._http.content_range import (
@@ -35,9 +35,6 @@ Target = TypeVar("Target")
 class HTTPReader(ValueReader[Target]):
     """Reads the values of one service."""
 
-    #: Header of a response with the version of the value.
-    version_header: ClassVar[str]
-
     def __init__(self, http: HTTPClient, parts: Parts) -> None:
         super().__init__(http.slot, parts)
         self._http = http
@@ -60,6 +57,9 @@ class HTTPReader(ValueReader[Target]):
     @abstractmethod
     def _is_pinnable(self, version: str) -> bool:
         """Whether the service supports requests for parts of this version."""
+
+    def supports_parts(self, status: int, headers: Mapping[str, str]) -> bool:
+        return self._is_pinnable(headers.get(self.version_header, ""))
 
     @abstractmethod
     def _is_missing(self, found: Response[ResponseBody]) -> bool:
@@ -96,7 +96,7 @@ class HTTPReader(ValueReader[Target]):
 
     async def size_by_range(self, target: Target) -> int | None:
         """The size of a value as in `size_from_range`; ``None`` when it is missing."""
-        with self._slot() as slot:
+        with self.slot() as slot:
             found = await self._send(target, "bytes=0-0", None, self._http.fetch, slot)
             return None if self._is_missing(found) else size_from_range(found)
 
@@ -121,7 +121,7 @@ class HTTPReader(ValueReader[Target]):
 
         return await self._send(target, range_header(request), None, fetch, slot)
 
-    def _fetch_part(
+    def fetch_part(
         self, target: Target, headers: Mapping[str, str], total: int | None
     ) -> FetchPart:
         version = headers[self.version_header]

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast
 
 import aiohttp
 
+from ..._core.failures import ChangedWhileReadError
 from ..._core.ranges import bounds
 from ..._http.content_range import check_discarded, check_part, is_of_total, part_start, total_size
 from ..._http.hedging import WHOLE
 from ..._http.messages import LargeBody, Response, ResponseBody
 from ..._http.parallel_reads import FetchPart, read_large, read_slice
-from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
 
 if TYPE_CHECKING:
@@ -38,15 +38,23 @@ class ValueReader(ABC, Generic[Target]):
     ``slot()`` returns a slot of the limiter, which a read holds until the value is in memory.
     """
 
+    #: Header of a response with the version of the value.
+    version_header: ClassVar[str]
+
     def __init__(self, slot: Callable[[], Slot], parts: Parts) -> None:
-        self._slot = slot
+        self.slot = slot
         self._parts = parts
+
+    @property
+    def part_bytes(self) -> int:
+        """Size of the parts of large values."""
+        return self._parts.size
 
     async def get(
         self, target: Target, request: ByteRequest | None
     ) -> Response[bytes | memoryview]:
         """The response with the requested bytes, from one request or several."""
-        with self._slot() as slot:
+        with self.slot() as slot:
             slot.read = request or WHOLE
             response = await self._get(target, request, slot, allow_large=True)
             if isinstance(response.body, LargeBody):
@@ -60,7 +68,15 @@ class ValueReader(ABC, Generic[Target]):
         """Request a value, with retries. With ``allow_large`` a large body may be left unread."""
 
     @abstractmethod
-    def _fetch_part(
+    def supports_parts(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Whether parts of the version in a response can be requested."""
+
+    def stated_digests(self, headers: Mapping[str, str]) -> dict[str, bytes]:
+        """The digests of the whole value in the headers of a response to a range."""
+        return {}
+
+    @abstractmethod
+    def fetch_part(
         self, target: Target, headers: Mapping[str, str], total: int | None
     ) -> FetchPart:
         """Return a function that reads a part of the version in a response."""
@@ -88,7 +104,7 @@ class ValueReader(ABC, Generic[Target]):
             memory = await read_large(
                 body.stream,
                 body.size,
-                self._fetch_part(target, response.headers, total),
+                self.fetch_part(target, response.headers, total),
                 slot,
                 part_bytes=self._parts.size,
                 first=part_start(content_range),

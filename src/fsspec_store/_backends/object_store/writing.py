@@ -10,15 +10,23 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from ..._http.retrier import Budget
 from ..._runtime.concurrency import for_each
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
-__all__ = ["WRITER", "Condition", "Upload", "WriteFailure", "failure_of_status", "upload_parts"]
+__all__ = [
+    "WRITER",
+    "Condition",
+    "PartUpload",
+    "Upload",
+    "WriteFailure",
+    "failure_of_status",
+    "upload_parts",
+]
 
 T = TypeVar("T")
 ClientT = TypeVar("ClientT")
@@ -67,30 +75,70 @@ def failure_of_status(status: int | None) -> WriteFailure:
     return WriteFailure.NOT_WRITTEN
 
 
-class Upload(ABC, Generic[ClientT, ReaderT, TargetT]):
-    """One write of one value. A service supplies the requests."""
+class PartUpload(ABC):
+    """An upload of one value in parts. A service supplies the requests."""
+
+    #: Whether each part is sent after the one before it is stored.
+    in_sequence: ClassVar[bool] = False
+    #: The version of the value, if the response that completed the upload states it.
+    written_version: str | None = None
+
+    @abstractmethod
+    async def start(self) -> bool:
+        """Begin the upload; ``False`` when the condition of the write is not met."""
+
+    @abstractmethod
+    async def put(self, index: int, start: int, part: memoryview, *, is_last: bool) -> None:
+        """Upload a part, whose first byte has the index ``start`` in the value."""
+
+    @abstractmethod
+    async def complete(self) -> bool:
+        """Write the value from the parts; ``False`` when the condition is not met."""
+
+    @abstractmethod
+    async def abort(self) -> None:
+        """Remove the parts of a started upload that is not completed."""
+
+
+class Upload(PartUpload, Generic[ClientT, ReaderT, TargetT]):
+    """One write of one value. A service supplies the requests.
+
+    The value is ``data``, or ``None`` for a value whose parts are not in memory together.
+    """
 
     def __init__(
         self,
         client: ClientT,
         reader: ReaderT,
         target: TargetT,
-        data: memoryview,
+        data: memoryview | None,
         condition: Condition,
         version: str | None = None,
     ) -> None:
         self._client = client
         self._reader = reader
         self._target = target
-        self._data = data
+        self._value = data
         self._condition = condition
         self._version = version
         self._may_be_written = False
         #: Failures that all requests of this write may have together.
         self.budget = Budget()
         #: Identity of this write, to be stored with a replacement: another writer may replace the
-        #: value by equal bytes. A creation succeeds for all writers of equal bytes.
-        self.writer = secrets.token_hex(8) if condition is Condition.REPLACE else None
+        #: value by equal bytes. A creation succeeds for all writers of equal bytes. A value that is
+        #: not in memory cannot be compared.
+        is_identified = condition is Condition.REPLACE or data is None
+        self.writer = secrets.token_hex(8) if is_identified else None
+
+    @property
+    def _data(self) -> memoryview:
+        """The value, of a write that has it in memory."""
+        assert self._value is not None
+        return self._value
+
+    def _part_budget(self) -> Budget:
+        """The budget of the request for a part; of a stream each part has its own."""
+        return Budget() if self._value is None else self.budget
 
     @abstractmethod
     def _failure(self, error: Exception) -> WriteFailure:
@@ -137,14 +185,12 @@ class Upload(ABC, Generic[ClientT, ReaderT, TargetT]):
         return await self._read_writer() == self.writer
 
 
-async def upload_parts(
-    put: Callable[[int, memoryview], Awaitable[T]], data: memoryview, part_bytes: int
-) -> list[T]:
-    """Await ``put(index, part)``, index from 0, four at once; return the results in their order."""
-    results: dict[int, T] = {}
+async def upload_parts(upload: PartUpload, data: memoryview, part_bytes: int) -> None:
+    """Upload the parts of a value that is in memory, in any order, four at once."""
 
-    async def upload(start: int) -> None:
-        results[start] = await put(start // part_bytes, data[start : start + part_bytes])
+    async def put(start: int) -> None:
+        end = min(start + part_bytes, data.nbytes)
+        is_last = end == data.nbytes
+        await upload.put(start // part_bytes, start, data[start:end], is_last=is_last)
 
-    await for_each(upload, range(0, data.nbytes, part_bytes), limit=_CONCURRENT_PARTS)
-    return [results[start] for start in sorted(results)]
+    await for_each(put, range(0, data.nbytes, part_bytes), limit=_CONCURRENT_PARTS)

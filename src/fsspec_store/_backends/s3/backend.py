@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from botocore.handlers import VALID_BUCKET
@@ -20,6 +21,8 @@ from ..._http.content_range import content_length
 from ..._http.settings import PartLimits, Settings
 from ..base import Backend
 from ..cleanup import Cleanup
+from ..object_store.streamed_reads import open_stream
+from ..object_store.streamed_writes import PartWriter
 from ..object_store.versioned_reads import size_from_range
 from ..object_store.writing import Condition
 from ..pages import Continuation, Page, check_stated_prefix
@@ -28,6 +31,7 @@ from .buckets import S3Buckets
 from .bulk_delete import S3BulkDelete
 from .client import Client
 from .conditions import Conditions, conditions_of
+from .copies import S3Copies
 from .features import LIST_V2
 from .leftovers import abort, temporary_object, unfinished_uploads
 from .reading import Reader
@@ -36,6 +40,7 @@ from .responses import (
     OUT_OF_RANGE,
     error_code,
     error_details,
+    error_status,
     failure_of,
     is_empty_etag,
     redact_signatures,
@@ -50,6 +55,8 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
     from ..._core.leftovers import Leftover
+    from ..._core.streams import OpenValue, ValueWriter
+    from ..._http.messages import Response
 
 __all__ = ["S3Backend"]
 
@@ -73,6 +80,8 @@ class S3Backend(Backend):
     """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
     part_limits = _PART_LIMITS
+    #: SeaweedFS, and Amazon's directory buckets, list in another order than S3's other buckets.
+    lists_in_order = None
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
@@ -83,6 +92,7 @@ class S3Backend(Backend):
         self._reader = Reader(self._client, self._buckets, settings.reads)
         self._bulk_delete = S3BulkDelete(self._client)
         self._cleanup = Cleanup()
+        self._copies = S3Copies(self._client, self._reader, self._cleanup, self._part_bytes)
 
     @property
     def supports_atomic_create(self) -> bool:  # type: ignore[override]
@@ -93,20 +103,25 @@ class S3Backend(Backend):
         return self._conditions.replace is not False
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
-        bucket, key = self._split(path)
         try:
-            found = await self._reader.read((bucket, key), request)
-            if found is None:
-                await self._buckets.require(bucket)
-                return None
-            return found.body
-        except OSError as error:
-            if error_code(error) not in OUT_OF_RANGE:
-                raise
+            found = await self._get(self._split(path), request)
+        except RangeNotSatisfiableError:
             if isinstance(request, SuffixByteRequest):
                 return b""
-            size = str(error_details(error).get("ActualObjectSize"))
-            raise RangeNotSatisfiableError(content_length({"content-length": size})) from error
+            raise
+        return None if found is None else found.body
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        target = self._split(path)
+        return await open_stream(
+            self._reader,
+            target,
+            start,
+            version,
+            get=partial(self._get, target),
+            read_version=partial(self.read_version, path),
+            read=partial(self.read, path),
+        )
 
     async def size(self, path: str) -> int | None:
         bucket, key = self._split(path)
@@ -128,14 +143,20 @@ class S3Backend(Backend):
         # Some services omit the length, or state 0 for a value that they compressed.
         return await self._first_size(bucket, key)
 
-    async def write(self, path: str, data: memoryview) -> None:
+    async def write(self, path: str, data: memoryview) -> str | None:
         if data.nbytes > self._writes.above:
-            await self._put(path, data, Condition.NONE)
-            return
+            return (await self._put(path, data, Condition.NONE))[1]
         # A lost response needs no check: without a condition the retry succeeds.
         bucket, key = self._split(path)
-        await self._client.send(PutObject(bucket, key, data))
+        etag = await self._client.send(PutObject(bucket, key, data))
         self._buckets.seen.add(bucket)
+        return etag if is_etag(etag) else None
+
+    def open_writer(self, path: str, size: int | None) -> ValueWriter:
+        target = self._split(path)
+        upload = S3Upload(self._client, self._reader, target, None, Condition.NONE)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:
         await self._probe_conditions(path)
@@ -143,7 +164,7 @@ class S3Backend(Backend):
             raise NotImplementedError(
                 "this service ignores If-None-Match, and cannot create atomically"
             )
-        return await self._put(path, data, Condition.CREATE)
+        return (await self._put(path, data, Condition.CREATE))[0]
 
     async def read_version(self, path: str) -> tuple[bytes | memoryview, str] | None:
         bucket, key = self._split(path)
@@ -161,7 +182,26 @@ class S3Backend(Backend):
         if not self.supports_replace:
             raise NotImplementedError("this service ignores If-Match, and cannot compare and swap")
         # "*" is any version, and "" no condition.
-        return is_etag(version) and await self._put(path, data, Condition.REPLACE, version)
+        if not is_etag(version):
+            return False
+        return (await self._put(path, data, Condition.REPLACE, version))[0]
+
+    async def copy(self, source_path: str, path: str, version: str | None = None) -> bool:
+        source, target = self._split(source_path), self._split(path)
+        if version is not None and not await self._copies_versions(path):
+            raise NotImplementedError("this service ignores the condition of a copy")
+        try:
+            await self._copies.copy(source, target, version)
+        except FileNotFoundError as error:
+            self._reader.check_bucket(error, source[0])
+            await self._buckets.require(source[0])
+            return False
+        except OSError as error:
+            if error_status(error) == 501:
+                raise NotImplementedError("this service does not copy objects") from error
+            raise
+        self._buckets.seen |= {source[0], target[0]}
+        return True
 
     async def remove(self, path: str) -> None:
         await self._bulk_delete.delete(*self._split(path))
@@ -169,12 +209,32 @@ class S3Backend(Backend):
     async def remove_many(self, paths: Sequence[str], *, limit: int) -> None:
         await self._bulk_delete.delete_many(map(self._split, paths), limit=limit)
 
-    async def pages(
+    def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
         bucket, prefix = self._split(directory)
-        begin = prefix + name_prefix
-        request = ListObjectsV2(bucket, begin, None if recursive else "/", page_size)
+        delimiter = None if recursive else "/"
+        request = ListObjectsV2(bucket, prefix + name_prefix, delimiter, page_size)
+        return self._pages(request, prefix)
+
+    def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        bucket, prefix = self._split(directory)
+        after = self._split(start_after)[1] or None
+        request = ListObjectsV2(
+            bucket, prefix + name_prefix, None, page_size, start_after=after, details=True
+        )
+        return self._pages(request, prefix)
+
+    async def _pages(self, request: ListObjectsV2, prefix: str) -> AsyncGenerator[Page, None]:
+        """The pages of a listing below a directory, with the key ``prefix``."""
+        bucket, begin = request.bucket, request.prefix
         continuation = Continuation()
         while True:
             try:
@@ -199,10 +259,14 @@ class S3Backend(Backend):
             if len(page.objects) < len(objects):
                 temporary = [f"{bucket}/{key}" for key, _ in objects if is_temporary(key)]
                 page = page._replace(temporary=temporary)
+            if request.details:
+                details = {f"{bucket}/{key}": each for key, each in listed.details.items()}
+                page = page._replace(details=details)
             yield page
             if listed.next_token is not None:
                 continuation.check(listed.next_token, page)
-                request = replace(request, token=listed.next_token)
+                # In version 1 both are the marker.
+                request = replace(request, token=listed.next_token, start_after=None)
                 continue
             last = listed.objects[-1][0] if len(listed.objects) >= _PAGE_KEYS else ""
             if not last.endswith("/"):
@@ -273,6 +337,21 @@ class S3Backend(Backend):
         await self._cleanup.aclose()
         await self._client.aclose()
 
+    async def _get(
+        self, target: tuple[str, str], request: ByteRequest | None
+    ) -> Response[bytes | memoryview] | None:
+        """The response with the requested bytes; ``None`` when the object is missing."""
+        try:
+            found = await self._reader.read(target, request)
+        except OSError as error:
+            if error_code(error) not in OUT_OF_RANGE:
+                raise
+            size = str(error_details(error).get("ActualObjectSize"))
+            raise RangeNotSatisfiableError(content_length({"content-length": size})) from error
+        if found is None:
+            await self._buckets.require(target[0])
+        return found
+
     async def _first_size(self, bucket: str, key: str) -> int | None:
         """Like `size`, from the response to a range of one byte.
 
@@ -302,19 +381,36 @@ class S3Backend(Backend):
 
     async def _put(
         self, path: str, data: memoryview, condition: Condition, etag: str | None = None
-    ) -> bool:
+    ) -> tuple[bool, str | None]:
+        """Write an object; return whether the condition was met, and the version if it is known."""
         target = self._split(path)
         upload = S3Upload(self._client, self._reader, target, data, condition, etag)
         is_written = await upload.run(self._cleanup, part_bytes=self._part_bytes(data.nbytes))
         self._buckets.seen.add(target[0])
-        return is_written
+        return is_written, upload.written_version
 
     async def _probe_conditions(self, path: str) -> None:
         bucket, key = self._split(path)
         if self._conditions.create is None:
-            fs = self._client.transports.fs
-            await fs.set_session()
-            endpoint = (await fs.get_s3(bucket)).meta.endpoint_url
+            endpoint = await self._find_conditions(bucket)
             directory = key[: key.rfind("/") + 1]
-            self._conditions = conditions_of(endpoint)
             await self._conditions.probe(self._client, self._cleanup, endpoint, bucket, directory)
+
+    async def _copies_versions(self, path: str) -> bool:
+        """Whether the service honours the condition of a copy to a path."""
+        bucket, key = self._split(path)
+        if self._conditions.copy is None:
+            endpoint = await self._find_conditions(bucket)
+            directory = key[: key.rfind("/") + 1]
+            await self._conditions.probe_copies(
+                self._client, self._cleanup, endpoint, bucket, directory
+            )
+        return bool(self._conditions.copy)
+
+    async def _find_conditions(self, bucket: str) -> str:
+        """Set the conditions of the bucket's endpoint, and return the endpoint."""
+        fs = self._client.transports.fs
+        await fs.set_session()
+        endpoint: str = (await fs.get_s3(bucket)).meta.endpoint_url
+        self._conditions = conditions_of(endpoint)
+        return endpoint

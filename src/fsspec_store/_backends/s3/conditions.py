@@ -1,9 +1,10 @@
-"""Probes which conditional writes an S3 service honours.
+"""Probes which conditional writes and copies an S3 service honours.
 
 Amazon S3 honours both. Other services may reject the headers or ignore them, so each endpoint is
 probed once per process with a temporary object: two creations of one key, of which the second has
-to fail, and a replacement of a version that does not exist. The object is removed at once. If the
-process is killed before, it is removed with the keys around it.
+to fail, and a replacement of a version that does not exist; before the first copy of one version, a
+copy of a version that does not exist. The object is removed at once. If the process is killed
+before, it is removed with the keys around it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..temporary_names import temporary_name
-from .requests import DeleteObject, PutObject
+from .requests import CopyObject, DeleteObject, PutObject
 from .responses import CONFLICT, PRECONDITION_FAILED, error_code
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Conditions:
     create: bool | None = None
     #: ``If-Match`` on a write.
     replace: bool | None = None
+    #: ``x-amz-copy-source-if-match`` on a copy.
+    copy: bool | None = None
     #: Concurrent writers share one probe.
     _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = field(
         default_factory=WeakKeyDictionary, repr=False
@@ -52,8 +55,7 @@ class Conditions:
         self, client: Client, cleanup: Cleanup, endpoint: str, bucket: str, directory: str
     ) -> None:
         """Probe the service, unless the result is known."""
-        lock = self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
-        async with lock:
+        async with self._lock():
             if self.create is not None:
                 return
             if _AMAZON.fullmatch(endpoint):
@@ -66,6 +68,19 @@ class Conditions:
                     break
                 # The condition was ignored, or the object was removed meanwhile, as by `clear`.
             self.create, self.replace = bool(create), bool(replace)
+
+    async def probe_copies(
+        self, client: Client, cleanup: Cleanup, endpoint: str, bucket: str, directory: str
+    ) -> None:
+        """Like `probe`, for the condition of copies."""
+        async with self._lock():
+            if self.copy is None:
+                self.copy = _AMAZON.fullmatch(endpoint) is not None or await _probe_copies(
+                    client, cleanup, bucket, directory
+                )
+
+    def _lock(self) -> asyncio.Lock:
+        return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
 async def _probe(
@@ -102,6 +117,31 @@ async def _probe(
         raise
     await cleanup.run(remove)
     return honours_create, honours_replace
+
+
+async def _probe_copies(client: Client, cleanup: Cleanup, bucket: str, directory: str) -> bool:
+    """Whether an unmet condition makes a copy fail."""
+    source, target = directory + temporary_name(), directory + temporary_name()
+    is_honoured = False
+
+    async def remove() -> None:
+        await client.send(DeleteObject(bucket, source))
+        if not is_honoured:
+            await client.send(DeleteObject(bucket, target))
+
+    try:
+        await client.send(PutObject(bucket, source, memoryview(b"")))
+        try:
+            await client.send(CopyObject(bucket, target, (bucket, source), _NO_VERSION))
+        except OSError as error:
+            is_honoured = error_code(error) in PRECONDITION_FAILED
+            if not is_honoured and error_code(error) not in _UNSUPPORTED:
+                raise
+    except BaseException as error:
+        await cleanup.run(remove, error)
+        raise
+    await cleanup.run(remove)
+    return is_honoured
 
 
 _known: dict[str, Conditions] = {}

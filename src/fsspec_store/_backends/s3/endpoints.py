@@ -71,6 +71,8 @@ class _Method:
 
 
 _TO_OBJECT = {"Key": ""}
+_FROM_OBJECT = {"CopySource": {"Bucket": "x", "Key": "x"}}
+_SOURCE = "x-amz-copy-source"
 #: The supported methods of an S3 client.
 METHODS: Mapping[str, _Method] = {
     "get_object": _Method("GET", _TO_OBJECT, headers=frozenset({"x-amz-checksum-mode"})),
@@ -82,6 +84,13 @@ METHODS: Mapping[str, _Method] = {
         frozenset({"uploadId", "partNumber"}),
         _CHECKED_BODY,
         has_body=True,
+    ),
+    "copy_object": _Method("PUT", {"Key": "", **_FROM_OBJECT}, headers=frozenset({_SOURCE})),
+    "upload_part_copy": _Method(
+        "PUT",
+        {"Key": "", "UploadId": "1", "PartNumber": 1, **_FROM_OBJECT},
+        frozenset({"uploadId", "partNumber"}),
+        frozenset({_SOURCE}),
     ),
     "delete_object": _Method("DELETE", _TO_OBJECT),
     "delete_objects": _Method(

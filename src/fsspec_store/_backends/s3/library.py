@@ -39,6 +39,8 @@ _PARAMETERS = {
     "max_keys": "MaxKeys",
     "token": "ContinuationToken",
     "start_after": "StartAfter",
+    "source_range": "CopySourceRange",
+    "source_if_match": "CopySourceIfMatch",
 }
 
 
@@ -102,7 +104,14 @@ class LibraryTransport:
             params["Body"] = _as_bytes(body)
         if (upload := getattr(request, "upload", None)) is not None:
             params["UploadId"] = upload.id
+        params.update(getattr(request, "content", None) or {})
         match request:
+            case (
+                requests.CopyObject(source=(bucket, key))
+                | requests.UploadPartCopy(source=(bucket, key))
+            ):
+                params["CopySource"] = {"Bucket": bucket, "Key": key}
+                params.update(_keys_of_source(self._fs))
             case requests.GetObject(range=None) if CHECKSUM_MODE not in unsupported:
                 params["ChecksumMode"] = "ENABLED"
             case requests.DeleteObjects(keys=keys):
@@ -177,6 +186,16 @@ def http_sessions(fs: Any) -> Iterator[Any]:
     for client in clients:
         http = getattr(getattr(client, "_endpoint", None), "http_session", None)
         yield from (getattr(http, "_sessions", None) or {}).values()
+
+
+def _keys_of_source(fs: Any) -> dict[str, Any]:
+    """The parameters that decrypt the source of a copy with the user's own keys (SSE-C)."""
+    options = getattr(fs, "s3_additional_kwargs", None) or {}
+    return {
+        f"CopySource{name}": value
+        for name, value in options.items()
+        if name.startswith("SSECustomer")
+    }
 
 
 def _as_bytes(data: bytes | memoryview) -> bytes:

@@ -17,6 +17,8 @@ from ..._http.content_range import stated_size
 from ..._http.messages import BodyTooLongError, LargeBody, Response, ResponseBody
 from ..._http.retry_policy import RetryPolicy, too_slow
 from ..._http.unexpected_responses import unexpected_response
+from ..listed_details import etag, in_utc
+from ..pages import Details
 from . import requests
 from .checksums import ChecksumError
 from .responses import check_has_length
@@ -40,23 +42,33 @@ async def result_of(
             metadata = response["ResponseMetadata"]
             check_is_value(metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
             return requests.ObjectHead(response.get("ContentLength"), metadata["HTTPHeaders"])
-        case requests.PutObject() | requests.DeleteObject():
+        case requests.PutObject():
+            _check_no_body(response)
+            return response.get("ETag", "")
+        case requests.DeleteObject():
             _check_no_body(response)
         case requests.UploadPart(number=number, upload=upload):
             _check_no_body(response)
             checksum = response.get(f"Checksum{upload.algorithm}")
             return requests.Part(number, response.get("ETag", ""), checksum)
+        case requests.CopyObject():
+            _require(response.get("CopyObjectResult", {}), "ETag")
+        case requests.UploadPartCopy(number=number, upload=upload):
+            copied = response.get("CopyPartResult", {})
+            _require(copied, "ETag")
+            return requests.Part(number, copied["ETag"], copied.get(f"Checksum{upload.algorithm}"))
         case requests.DeleteObjects():
             if not response.keys() & {"Deleted", "Errors"}:
                 raise ConnectionError(unexpected_response("S3"))
             return response.get("Errors", [])
         case requests.ListObjectsV2():
-            return _page(response)
+            return _page(response, details=request.details)
         case requests.CreateMultipartUpload():
             _require(response, "UploadId")
             return requests.MultipartUpload(response["UploadId"], response.get("ChecksumAlgorithm"))
         case requests.CompleteMultipartUpload():
             _require(response, "ETag")
+            return response["ETag"]
         case requests.ListMultipartUploads():
             return _uploads_page(response)
     return None
@@ -165,7 +177,7 @@ def _require(response: dict[str, Any], element: str) -> None:
         raise ConnectionError(unexpected_response("S3"))
 
 
-def _page(response: dict[str, Any]) -> ListPage:
+def _page(response: dict[str, Any], *, details: bool) -> ListPage:
     if "IsTruncated" not in response:
         raise OSError(f"{unexpected_response('S3')}: no listing")
     try:
@@ -190,7 +202,14 @@ def _page(response: dict[str, Any]) -> ListPage:
             next_token = last_name(objects, prefixes)
         if not next_token:
             raise OSError("the listing is truncated, and has no token for the next page")
-    return ListPage(objects, prefixes, next_token, is_version_1, response.get("Prefix", ""))
+    found = {}
+    if details:
+        found = {
+            item["Key"]: Details(in_utc(item.get("LastModified")), etag(item.get("ETag")))
+            for item in response.get("Contents", ())
+        }
+    prefix = response.get("Prefix", "")
+    return ListPage(objects, prefixes, next_token, is_version_1, prefix, found)
 
 
 def _uploads_page(response: dict[str, Any]) -> requests.UploadsPage:

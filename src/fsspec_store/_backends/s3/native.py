@@ -12,7 +12,8 @@ import base64
 import hashlib
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from ..._http.content_range import content_length
 from ..._http.http1.pool import Pool
@@ -24,6 +25,7 @@ from ..checksums import crc32
 from ..pages import stated_prefix
 from . import requests
 from .checksums import CHECKSUM_HEADERS, StatedChecksum, stated_checksum
+from .copy_messages import copy_headers, copy_result
 from .endpoints import METHODS, Endpoint, discover_endpoint
 from .error_responses import UnexpectedResponseError, error_of
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
@@ -91,6 +93,8 @@ class NativeTransport:
             "head_object": self._head_object,
             "put_object": self._put_object,
             "upload_part": self._upload_part,
+            "copy_object": self._copy_object,
+            "upload_part_copy": self._upload_part_copy,
             "delete_object": self._delete_object,
             "delete_objects": self._delete_objects,
             "list_objects_v2": self._list_objects,
@@ -185,7 +189,10 @@ class NativeTransport:
     async def _head_object(
         self, target: Target, request: requests.HeadObject, unsupported: frozenset[str]
     ) -> requests.ObjectHead:
-        response = await self._send(target, "HeadObject", "HEAD", request.key, expected=_NO_BODY)
+        sent = {} if request.if_match is None else {"if-match": request.if_match}
+        response = await self._send(
+            target, "HeadObject", "HEAD", request.key, headers=sent, expected=_NO_BODY
+        )
         headers = response.headers
         length = content_length(headers)
         if length is None and "content-length" in headers:
@@ -196,13 +203,13 @@ class NativeTransport:
 
     async def _put_object(
         self, target: Target, request: requests.PutObject, unsupported: frozenset[str]
-    ) -> None:
+    ) -> str:
         headers = {f"x-amz-meta-{name}": value for name, value in (request.metadata or {}).items()}
         if request.if_none_match is not None:
             headers["if-none-match"] = request.if_none_match
         if request.if_match is not None:
             headers["if-match"] = request.if_match
-        await self._upload(target, "PutObject", request, "", headers, unsupported)
+        return await self._upload(target, "PutObject", request, "", headers, unsupported)
 
     async def _upload_part(
         self, target: Target, request: requests.UploadPart, unsupported: frozenset[str]
@@ -247,6 +254,34 @@ class NativeTransport:
             # Without a fallback: as after a lost response, the object may be written.
             raise ConnectionError(unexpected_response("S3"))
         return etag
+
+    async def _copy_object(
+        self, target: Target, request: requests.CopyObject, unsupported: frozenset[str]
+    ) -> None:
+        await self._copy(target, "CopyObject", request)
+
+    async def _upload_part_copy(
+        self, target: Target, request: requests.UploadPartCopy, unsupported: frozenset[str]
+    ) -> requests.Part:
+        upload = request.upload
+        query = canonical_query({"partNumber": str(request.number), "uploadId": upload.id})
+        copied = await self._copy(target, "UploadPartCopy", request, query)
+        return requests.Part(
+            request.number, copied["ETag"], copied.get(f"Checksum{upload.algorithm}")
+        )
+
+    async def _copy(
+        self,
+        target: Target,
+        operation: Literal["CopyObject", "UploadPartCopy"],
+        request: requests.CopyObject | requests.UploadPartCopy,
+        query: str = "",
+    ) -> dict[str, str]:
+        headers, body = copy_headers(request), memoryview(b"")
+        response = await self._send(
+            target, operation, "PUT", request.key, query, headers=headers, body=body
+        )
+        return copy_result(response, _document(response), operation)
 
     async def _delete_object(
         self, target: Target, request: requests.DeleteObject, unsupported: frozenset[str]
@@ -297,7 +332,7 @@ class NativeTransport:
         response = await self._send(target, "ListObjectsV2", "GET", "", canonical_query(query))
         body = _document(response)
         try:
-            page = await parsed(parse_list, body)
+            page = await parsed(partial(parse_list, details=request.details), body)
         except ValueError as error:
             raise UnexpectedResponseError(str(error)) from None
         return page._replace(prefix=stated_prefix(body))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 import aiohttp
 
+from ..._core.failures import ChangedWhileReadError
 from ..._core.versions import is_strong_etag
 from ..._http.content_range import max_body_bytes, range_header, requested_part
 from ..._http.hedging import WHOLE
 from ..._http.messages import LargeBody, Response, ResponseBody
-from ..._http.responses import ChangedWhileReadError
 from ..._runtime.threads import in_thread
 from ..object_store.versioned_reads import ValueReader, is_version, read_requested_range
 from .checksums import stated_checksum
@@ -36,6 +36,8 @@ _MISSING: Response[bytes] = Response(404, {}, b"")
 class Reader(ValueReader[tuple[str, str]]):
     """Reads objects, given by bucket and key. It adds to the buckets that are known to exist."""
 
+    version_header = "etag"
+
     def __init__(self, client: Client, buckets: Buckets, parts: Parts) -> None:
         super().__init__(client.slot, parts)
         self._client = client
@@ -53,6 +55,9 @@ class Reader(ValueReader[tuple[str, str]]):
             if isinstance(response.body, LargeBody):
                 response = await self._get_large(target, request, slot, response, response.body)
         return None if response is _MISSING else cast("Response[bytes | memoryview]", response)
+
+    def supports_parts(self, status: int, headers: Mapping[str, str]) -> bool:
+        return is_strong_etag(headers.get("etag", ""))
 
     def check_bucket(self, error: FileNotFoundError, bucket: str) -> None:
         """Raise the error of a missing bucket; otherwise only the object is missing."""
@@ -88,7 +93,7 @@ class Reader(ValueReader[tuple[str, str]]):
         self._buckets.add(bucket)
         status, headers, body = response.status, response.headers, response.body
         if isinstance(body, LargeBody):
-            is_pinned = allow_large and is_strong_etag(headers.get("etag", ""))
+            is_pinned = allow_large and self.supports_parts(status, headers)
             response, is_whole = await read_requested_range(
                 response, body, request, slot.reserve, is_pinned=is_pinned
             )
@@ -102,7 +107,7 @@ class Reader(ValueReader[tuple[str, str]]):
         part = requested_part(body, request, status=status, content_range=content_range)
         return response if part is body else Response(status, headers, part)
 
-    def _fetch_part(
+    def fetch_part(
         self, target: tuple[str, str], headers: Mapping[str, str], total: int | None
     ) -> FetchPart:
         etag = headers["etag"]

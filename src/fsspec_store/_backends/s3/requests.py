@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AbortMultipartUpload",
     "CompleteMultipartUpload",
+    "CopyObject",
     "CreateMultipartUpload",
     "DeleteObject",
     "DeleteObjects",
@@ -44,6 +45,7 @@ __all__ = [
     "Request",
     "UnfinishedUpload",
     "UploadPart",
+    "UploadPartCopy",
     "UploadsPage",
 ]
 
@@ -123,17 +125,33 @@ class HeadObject(Request[ObjectHead]):
     """Read the size and the metadata of an object."""
 
     key: str
+    if_match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class PutObject(Request[None]):
-    """Write an object, if its condition is met; see `CompleteMultipartUpload`."""
+class PutObject(Request[str]):
+    """Write an object, if its condition is met; see `CompleteMultipartUpload`.
+
+    The result is the ETag, which may be empty.
+    """
 
     key: str
     body: memoryview
     if_none_match: str | None = None
     if_match: str | None = None
     metadata: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyObject(Request[None]):
+    """Copy an object of at most 5 GiB, with its metadata, if its ETag is `source_if_match`.
+
+    The source is a bucket and a key.
+    """
+
+    key: str
+    source: tuple[str, str]
+    source_if_match: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,21 +170,26 @@ class DeleteObjects(Request[list[dict[str, str]]]):
 
 @dataclass(frozen=True, slots=True)
 class ListObjectsV2(Request[ListPage]):
-    """List keys that start with a prefix, after a token or a key, and common prefixes."""
+    """List keys that start with a prefix, after a token or a key, and common prefixes.
+
+    With ``details``, the page has what the service lists besides the sizes.
+    """
 
     prefix: str
     delimiter: str | None = None
     max_keys: int | None = None
     token: str | None = None
     start_after: str | None = None
+    details: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CreateMultipartUpload(Request[MultipartUpload]):
-    """Begin a multipart upload."""
+    """Begin a multipart upload; `content` has botocore's parameters such as ``ContentType``."""
 
     key: str
     metadata: Mapping[str, str] | None = None
+    content: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +203,20 @@ class UploadPart(Request[Part]):
 
 
 @dataclass(frozen=True, slots=True)
-class CompleteMultipartUpload(Request[None]):
-    """Write an object from uploaded parts, if its condition is met.
+class UploadPartCopy(Request[Part]):
+    """Upload a range of another object as a part; see `CopyObject`."""
+
+    key: str
+    upload: MultipartUpload
+    number: int
+    source: tuple[str, str]
+    source_range: str
+    source_if_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteMultipartUpload(Request[str]):
+    """Write an object from uploaded parts, if its condition is met. The result is the ETag.
 
     The conditions are ``*`` for an object that does not exist, or the ETag of the one to replace.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..._core.versions import is_etag
 from ..object_store.writing import (
     WRITER,
     Condition,
@@ -61,34 +62,45 @@ class S3Upload(Upload[Client, Reader, tuple[str, str]]):
     async def _write(self, request: PutObject | CompleteMultipartUpload) -> bool:
         """Send the request that writes the object."""
 
-        def attempt() -> Awaitable[None]:
+        def attempt() -> Awaitable[str]:
             return self._attempt(self._client.send_once(request))
 
-        return await self._result(self._client.retry(attempt, self.budget)) is not False
+        result = await self._result(self._client.retry(attempt, self.budget))
+        if isinstance(result, str) and is_etag(result):
+            self.written_version = result
+        return result is not False
 
     async def _run_parts(self, cleanup: Cleanup, part_bytes: int) -> bool:
-        client, target = self._client, self._target
-        create = CreateMultipartUpload(*target, self._metadata)
-        upload = await client.send(create, self.budget)
-
-        async def put_part(index: int, body: memoryview) -> Part:
-            return await client.send(UploadPart(*target, upload, index + 1, body), self.budget)
-
-        async def abort() -> None:
-            await client.send(AbortMultipartUpload(*target, upload))
-
+        await self.start()
         try:
-            parts = await upload_parts(put_part, self._data, part_bytes)
-            is_written = await self._write(
-                CompleteMultipartUpload(*target, upload, parts, *self._conditions)
-            )
+            await upload_parts(self, self._data, part_bytes)
+            is_written = await self.complete()
         except BaseException as error:
             # Parts of an unfinished upload are not listed as keys, and cost money.
-            await cleanup.run(abort, error)
+            await cleanup.run(self.abort, error)
             raise
         if not is_written:
-            await cleanup.run(abort)
+            await cleanup.run(self.abort)
         return is_written
+
+    async def start(self) -> bool:
+        create = CreateMultipartUpload(*self._target, self._metadata)
+        self._upload = await self._client.send(create, self.budget)
+        self._parts: dict[int, Part] = {}
+        return True
+
+    async def put(self, index: int, start: int, part: memoryview, *, is_last: bool) -> None:
+        request = UploadPart(*self._target, self._upload, index + 1, part)
+        self._parts[index] = await self._client.send(request, self._part_budget())
+
+    async def complete(self) -> bool:
+        parts = [self._parts[index] for index in sorted(self._parts)]
+        return await self._write(
+            CompleteMultipartUpload(*self._target, self._upload, parts, *self._conditions)
+        )
+
+    async def abort(self) -> None:
+        await self._client.send(AbortMultipartUpload(*self._target, self._upload))
 
     def _failure(self, error: Exception) -> WriteFailure:
         code = error_code(error)

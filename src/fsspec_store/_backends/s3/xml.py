@@ -12,14 +12,17 @@ the whole page. The expression matches nothing that the parser would reject or r
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from ..._http.parsing import parse_xml
+from ..listed_details import etag, iso_time
+from ..pages import Details
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from xml.etree.ElementTree import Element
 
 __all__ = [
@@ -28,6 +31,7 @@ __all__ = [
     "delete_body",
     "is_missing_key",
     "last_name",
+    "parse_copy",
     "parse_delete",
     "parse_error",
     "parse_list",
@@ -42,11 +46,16 @@ _FAST_START = re.compile(
 ).match
 
 
-def _object_pattern() -> re.Pattern[str]:
+def _object_pattern(*, details: bool) -> re.Pattern[str]:
+    """The pattern of an entry. Its groups are the key and the size.
+
+    With ``details``, LastModified and ETag are groups before the size and after it.
+    """
     word, line, quotes = "[0-9A-Za-z:._+/=-]*+", "[ -%'-;=?-~]*+", '(?:&quot;|&#34;|")?+'
+    text = "[0-9A-Za-z:._+/=-]++"
     texts = {
-        "LastModified": word,
-        "ETag": quotes + word + quotes,
+        "LastModified": f"({text})" if details else word,
+        "ETag": f"({quotes}{text}{quotes})" if details else quotes + word + quotes,
         "StorageClass": word,
         "ChecksumAlgorithm": word,
         "ChecksumType": word,
@@ -55,7 +64,7 @@ def _object_pattern() -> re.Pattern[str]:
         "Generation": word,
         "MetaGeneration": word,
     }
-    further = "|".join(f"<{name}>{text}</{name}>" for name, text in texts.items())
+    further = "|".join(f"<{name}>{value}</{name}>" for name, value in texts.items())
     owner = f"<Owner>(?:<ID>{line}</ID>|<DisplayName>{line}</DisplayName>|<DisplayName/>)*+</Owner>"
     rest = f"(?:{further}|{owner})*+"
     return re.compile(
@@ -63,7 +72,8 @@ def _object_pattern() -> re.Pattern[str]:
     )
 
 
-_OBJECT = _object_pattern()
+_OBJECT = _object_pattern(details=False)
+_DETAILED_OBJECT = _object_pattern(details=True)
 _PREFIX = re.compile("<CommonPrefixes><Prefix>([^<]*+)</Prefix></CommonPrefixes>")
 
 #: Characters that XML 1.0 excludes ("Extensible Markup Language (XML) 1.0", 2.2).
@@ -104,9 +114,11 @@ class ListPage(NamedTuple):
     is_version_1: bool = False
     #: The prefix that the response states; ``""`` if it states none.
     prefix: str = ""
+    #: By key, if requested.
+    details: Mapping[str, Details] = MappingProxyType({})
 
 
-def parse_list(body: bytes) -> ListPage:
+def parse_list(body: bytes, *, details: bool = False) -> ListPage:
     """Parse a page of ListObjectsV2 or ListObjects.
 
     A truncated page of ListObjects has no token. The next page begins after its ``NextMarker``,
@@ -119,11 +131,11 @@ def parse_list(body: bytes) -> ListPage:
     """
     if len(body) <= _MAX_FAST_BYTES:
         try:
-            return _fast_page(body)
+            return _fast_page(body, details)
         except ValueError:
             # The page has another form, or is invalid.
             pass
-    return _parsed_page(body)
+    return _parsed_page(body, details)
 
 
 def is_missing_key(body: bytes) -> bool:
@@ -162,31 +174,63 @@ def parse_delete(body: bytes) -> list[dict[str, str]]:
     return [_fields(child) for child in root if _name(child) == "Error"]
 
 
-def _fast_page(body: bytes) -> ListPage:
+def parse_copy(body: bytes, root: str) -> dict[str, str]:
+    """Elements of the result of a copy by name, such as ``ETag``."""
+    found = _fields(_document(body, root))
+    if "ETag" not in found:
+        raise ValueError(f"the {root} has no ETag")
+    return found
+
+
+def _fast_page(body: bytes, details: bool = False) -> ListPage:
     """The page by the fast path; ValueError for pages that need the parser."""
     text = body.decode()
     if not _FAST_START(text):
         raise ValueError("only the parser reads this form")
-    rest, (keys, sizes) = _cut(text, _OBJECT, "<Contents/>")
+    if details:
+        pattern = _DETAILED_OBJECT
+        rest, (keys, *before, sizes, modified, etags) = _cut(text, pattern, "<Contents/>")
+        modified, etags = (
+            [after or first or "" for first, after in zip(*both, strict=True)]
+            for both in zip(before, (modified, etags), strict=True)
+        )
+    else:
+        rest, (keys, sizes) = _cut(text, _OBJECT, "<Contents/>")
+        modified = etags = []
     rest, (prefixes,) = _cut(rest, _PREFIX, "<CommonPrefixes/>")
     root = _document(rest.encode(), _LIST)
     for name, run in (("Contents", keys), ("CommonPrefixes", prefixes)):
         # The placeholder is the only entry left, and a child of the root, not in CDATA.
         if [len(child) for child in root if _name(child) == name] != [0] * bool(run):
             raise ValueError("only the parser reads this form")
-    return _page(root, _character_data(keys), map(int, sizes), _character_data(prefixes))
+    page = _page(root, _character_data(keys), map(int, sizes), _character_data(prefixes))
+    return _with_details(page, modified, _character_data(etags)) if details else page
 
 
-def _parsed_page(body: bytes) -> ListPage:
+def _parsed_page(body: bytes, details: bool = False) -> ListPage:
     root = _document(body, _LIST)
     objects = [child for child in root if _name(child) == "Contents"]
     common = [child for child in root if _name(child) == "CommonPrefixes"]
-    return _page(
+    page = _page(
         root,
         [_child(item, "Key") for item in objects],
         [_listed_size(item) for item in objects],
         [_child(item, "Prefix") for item in common],
     )
+    if not details:
+        return page
+    modified, etags = (
+        [_last_text(item, name) for item in objects] for name in ("LastModified", "ETag")
+    )
+    return _with_details(page, modified, etags)
+
+
+def _with_details(page: ListPage, modified: list[str], etags: list[str]) -> ListPage:
+    found = {
+        key: Details(iso_time(time), etag(tag))
+        for (key, _), time, tag in zip(page.objects, modified, etags, strict=True)
+    }
+    return page._replace(details=found)
 
 
 def _listed_size(item: Element) -> int | None:
@@ -310,6 +354,12 @@ def _child(parent: Element, name: str, *, default: str | None = None) -> str:
     if len(found) != 1 or len(found[0]):
         raise ValueError(f"{_name(parent)} does not have exactly one {name} with text only")
     return found[0].text or ""
+
+
+def _last_text(parent: Element, name: str) -> str:
+    """The text of the last child of that name that has one; ``""`` if there is none."""
+    texts = [child.text for child in parent if child.text and _name(child) == name]
+    return texts[-1] if texts else ""
 
 
 def _fields(parent: Element) -> dict[str, str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.failures import Failure
+    from ..._core.streams import OpenValue
     from ..._http.settings import Settings
     from ..pages import Page
 
@@ -96,6 +97,9 @@ class WebBackend(Backend):
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         return await self._reader.read(path, request)
+
+    async def open_value(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        return await self._reader.open(path, start, version)
 
     async def size(self, path: str) -> int | None:
         return await self._reader.size(path)

@@ -7,12 +7,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
+from ..._core.failures import ChangedWhileReadError
 from ..._http.aiohttp_transport import AiohttpTransport
 from ..._http.client import HTTPClient
 from ..._http.hedging import HEAD
 from ..._http.messages import Request, Response
 from ..._http.origins import TRUSTED_HOSTS, origin_of
-from ..._http.responses import ChangedWhileReadError, StatusError, retry_decision_of_error
+from ..._http.responses import StatusError, retry_decision_of_error
 from ..._runtime.loops import frozen
 from .bodies import Body
 from .redirects import DirectoryRedirectError

@@ -73,6 +73,7 @@ async def walk(
                         [entry for entry in page.objects if entry[0].startswith(start)],
                         [path for path in page.prefixes if path.startswith(start)],
                         [path for path in page.temporary if path.startswith(start)],
+                        details=page.details,
                     )
                 if recursive and page.prefixes:
                     _refuse_endless(folder, page, url_of)

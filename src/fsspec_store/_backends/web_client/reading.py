@@ -5,10 +5,11 @@ Handles servers that ignore ranges, conditions or HEAD. Requests are sent by `cl
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..._core.byte_requests import RangeByteRequest, SuffixByteRequest
-from ..._core.failures import RangeNotSatisfiableError
+from ..._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
 from ..._core.ranges import bounds
 from ..._http.content_range import (
     check_not_encoded,
@@ -20,7 +21,8 @@ from ..._http.content_range import (
     total_size,
 )
 from ..._http.messages import LargeBody, Response
-from ..._http.responses import ChangedWhileReadError, StatusError, retry_decision_of_error
+from ..._http.responses import StatusError, retry_decision_of_error
+from ..object_store.streamed_reads import open_stream
 from ..object_store.versioned_reads import ValueReader, is_version
 from .bodies import Body, RangeIgnoredError, extract_range, object_size, supports_parts
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ..._core.byte_requests import ByteRequest
+    from ..._core.streams import OpenValue
     from ..._http.messages import ResponseBody
     from ..._http.parallel_reads import FetchPart
     from ..._http.retrier import Slot
@@ -51,11 +54,16 @@ class _Target(NamedTuple):
 class Reader(ValueReader[_Target]):
     """Reads objects of a web server."""
 
+    version_header = "ETag"
+
     def __init__(self, client: WebClient, parts: Parts) -> None:
         super().__init__(client.slot, parts)
         self._client = client
         self._large_bytes = parts.above
         self._supports_head = True
+
+    def supports_parts(self, status: int, headers: Mapping[str, str]) -> bool:
+        return supports_parts(status, headers)
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         """Read an object or a part of it; ``None`` if there is no object."""
@@ -74,6 +82,30 @@ class Reader(ValueReader[_Target]):
             if size is None:
                 return None
         return await self._read_end(path, request, size) if size else b""
+
+    async def part(self, path: str, request: ByteRequest) -> Response[bytes | memoryview] | None:
+        """The response with a range of an object; ``None`` if there is no object."""
+        response = await self.get(_Target(path, may_repeat=False), request)
+        if response.status == 416:
+            raise RangeNotSatisfiableError(total_size(response.headers.get("Content-Range")))
+        return None if response.status == 404 else response
+
+    async def open(self, path: str, start: int, version: str | None) -> OpenValue | None:
+        """Open an object, to read it in parts; see `Backend.open_value`."""
+
+        async def read_whole() -> tuple[bytes | memoryview, None] | None:
+            data = await self.read(path, None)
+            return None if data is None else (data, None)
+
+        return await open_stream(
+            self,
+            _Target(path, may_repeat=False),
+            start,
+            version,
+            get=partial(self.part, path),
+            read_version=read_whole,
+            read=partial(self.read, path),
+        )
 
     async def size(self, path: str) -> int | None:
         """The size of an object; ``None`` if there is no object."""
@@ -133,7 +165,7 @@ class Reader(ValueReader[_Target]):
         )
         return Response(404, {}, b"") if found is None else found
 
-    def _fetch_part(
+    def fetch_part(
         self, target: _Target, headers: Mapping[str, str], total: int | None
     ) -> FetchPart:
         etag = headers["ETag"]

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..._http.responses import StatusError, http_failure
 from ..._http.retrier import Budget
@@ -27,14 +27,14 @@ from ..._http.retry_policy import JITTER
 from ..._runtime.concurrency import for_each
 from ..base import Backend
 from ..cleanup import Cleanup
-from ..pages import Page
+from ..pages import Details, Page
 from ..temporary_names import RESERVED_NAME, is_temporary, temporary_name
 from ..web_client.folder_walk import walk
 from ..web_client.reading import Reader
 from .client import LOCK_SECONDS, Client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 
     from fsspec import AbstractFileSystem
 
@@ -125,18 +125,42 @@ class WebDAVBackend(Backend):
     def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
+        return self._walk(directory, name_prefix, recursive, self._list_folder)
+
+    def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        start_after: str = "",
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page, None]:
+        return self._walk(directory, name_prefix, True, self._list_folder_in_detail)
+
+    def _walk(
+        self,
+        directory: str,
+        name_prefix: str,
+        recursive: bool,
+        list_folder: Callable[[str], Coroutine[Any, Any, Page]],
+    ) -> AsyncGenerator[Page, None]:
         return walk(
             directory,
             name_prefix,
             recursive=recursive,
-            list_folder=self._list_folder,
+            list_folder=list_folder,
             url_of=self._client.location.url_of,
         )
 
-    async def _list_folder(self, directory: str) -> Page:
+    async def _list_folder_in_detail(self, directory: str) -> Page:
+        details: dict[str, Details] = {}
+        page = await self._list_folder(directory, details)
+        return page._replace(details={directory + name: each for name, each in details.items()})
+
+    async def _list_folder(self, directory: str, details: dict[str, Details] | None = None) -> Page:
         """The direct children of a directory, with full paths."""
         # Many servers refuse to list all descendants at once (section 9.1).
-        found = await self._client.entries(directory, 1)
+        found = await self._client.entries(directory, 1, details)
         below = [(directory + name, size) for name, size in found.items() if name.strip("/")]
         files = [each for each in below if not each[0].endswith("/")]
         return Page(

@@ -20,6 +20,8 @@ from ..._http.payloads import Body as Payload
 from ..._http.responses import StatusError, retry_decision_of_error
 from ..._http.retry_policy import JITTER, TRANSIENT
 from ..._http.unexpected_responses import UnexpectedServerError, unexpected_response
+from ..listed_details import etag, http_date
+from ..pages import Details
 from ..web_client.bodies import Body
 from ..web_client.client import Location, WebClient
 from ..web_client.redirects import Redirects
@@ -42,9 +44,10 @@ _DONE = (200, 201, 204)
 _LOCKED = (207, 423, 424)
 _XML = {"Content-Type": "application/xml; charset=utf-8"}
 _PROPFIND = (
-    b'<?xml version="1.0" encoding="utf-8"?>'
-    b'<propfind xmlns="DAV:"><prop><getcontentlength/><resourcetype/></prop></propfind>'
+    '<?xml version="1.0" encoding="utf-8"?>'
+    '<propfind xmlns="DAV:"><prop><getcontentlength/><resourcetype/>{}</prop></propfind>'
 )
+_DETAILS = "<getlastmodified/><getetag/>"
 _EXCLUSIVE = (
     b'<?xml version="1.0" encoding="utf-8"?><lockinfo xmlns="DAV:">'
     b"<lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>"
@@ -79,9 +82,11 @@ class Client(WebClient):
                 raise OSError(f"{unexpected_response('WebDAV')}: check base_url")
         return self._compliance
 
-    async def entries(self, path: str, depth: int) -> dict[str, int | None]:
+    async def entries(
+        self, path: str, depth: int, details: dict[str, Details] | None = None
+    ) -> dict[str, int | None]:
         """The sizes of a path and, with depth 1, of its members; see `entries_of`."""
-        return await self.retry(partial(self._entries, path, depth))
+        return await self.retry(partial(self._entries, path, depth, details))
 
     async def is_collection(self, path: str) -> bool | None:
         """Whether a path is a collection; ``None`` if nothing is there."""
@@ -152,12 +157,16 @@ class Client(WebClient):
         for method, headers in ("DELETE", {"If": f"({token})"}), ("UNLOCK", {"Lock-Token": token}):
             await self.send(method, path, accept=_RELEASED, receive=_done, headers=headers)
 
-    async def _entries(self, path: str, depth: int) -> dict[str, int | None]:
+    async def _entries(
+        self, path: str, depth: int, details: dict[str, Details] | None = None
+    ) -> dict[str, int | None]:
         """One attempt of `entries`; also part of other attempts, which hold a permit."""
-        headers, data = _XML | {"Depth": str(depth)}, Payload(_PROPFIND)
+        headers = _XML | {"Depth": str(depth)}
+        data = Payload(_PROPFIND.format("" if details is None else _DETAILS).encode())
+        receive = partial(_listing, details=details)
         try:
             response = await self.once(
-                "PROPFIND", path, accept=(207,), receive=_listing, headers=headers, data=data
+                "PROPFIND", path, accept=(207,), receive=receive, headers=headers, data=data
             )
         except StatusError as error:
             # Apache, for a path below a file. The closest parent that exists shows whether it is.
@@ -168,8 +177,9 @@ class Client(WebClient):
         return response.body if response else {}
 
 
-async def _listing(body: Body) -> dict[str, int | None]:
-    return await parsed(partial(entries_of, path=body.url.raw_path), await body.read())
+async def _listing(body: Body, details: dict[str, Details] | None) -> dict[str, int | None]:
+    parse = partial(entries_of, path=body.url.raw_path, details=details)
+    return await parsed(parse, await body.read())
 
 
 async def _done(body: Body) -> None:
@@ -180,11 +190,14 @@ async def _done(body: Body) -> None:
     await body.drain()
 
 
-def entries_of(document: bytes, path: str) -> dict[str, int | None]:
+def entries_of(
+    document: bytes, path: str, details: dict[str, Details] | None = None
+) -> dict[str, int | None]:
     """Parse the response to PROPFIND: sizes of a path and its direct members, by name.
 
     The name of the path is ``""``. Names of collections end in ``/``. What is missing, and what a
-    server lists elsewhere, is left out. A size is ``None`` if it is not stated.
+    server lists elsewhere, is left out. A size is ``None`` if it is not stated. Details of files
+    are added to ``details``, by name.
     """
     try:
         root = parse_xml(document)
@@ -206,6 +219,11 @@ def entries_of(document: bytes, path: str) -> dict[str, int | None]:
             else:
                 size = response.findtext(".//{DAV:}getcontentlength")
                 found[name] = stated_size(size, "getcontentlength") if size else None
+                if details is not None:
+                    details[name] = Details(
+                        http_date(response.findtext(".//{DAV:}getlastmodified")),
+                        etag(response.findtext(".//{DAV:}getetag")),
+                    )
         elif " 404" not in status:
             raise OSError(f"the server does not list {href!r} ({status})")
     if not is_of_path:

@@ -1,0 +1,24 @@
+"""Errors of copies from another store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import KeyNotFoundError, VersionMismatchError
+
+if TYPE_CHECKING:
+    from .store_reading import ReadableStore
+
+__all__ = ["key_not_found", "version_mismatch"]
+
+
+def key_not_found(source: ReadableStore, key: str) -> KeyNotFoundError:
+    """The error for a missing key."""
+    url = getattr(source, "url", None)
+    return KeyNotFoundError(f"cannot copy {key!r} in {source}: no such key", key=key, url=url)
+
+
+def version_mismatch(source: ReadableStore, key: str, version: str) -> VersionMismatchError:
+    """The error for a key with another version."""
+    text = f"cannot copy {key!r} in {source}: it no longer has version {version!r}"
+    return VersionMismatchError(text, key=key, url=getattr(source, "url", None))

@@ -1,0 +1,56 @@
+"""The command ``fsspec-store``, over the public API. Needs the extra ``cli``.
+
+This module starts it, and imports nothing that takes time: until `main` runs, an interruption shows
+a traceback.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+
+__all__ = ["main"]
+
+_MISSING = "fsspec-store: the command needs Typer and Rich: pip install 'fsspec-store[cli]'"
+
+
+def main() -> None:
+    """Run the command with the arguments of the process, and exit with its code."""
+    # A shell starts background jobs with SIGINT ignored, which stays so.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        sys.unraisablehook = _exit_if_interrupted
+    try:
+        import warnings
+        from importlib.util import find_spec
+
+        # One that is interrupted before it starts.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        if find_spec("typer") is None or find_spec("rich") is None:
+            print(_MISSING, file=sys.stderr)
+            sys.exit(2)
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:
+                # Closed by the shell, as by 2>&-.
+                setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+            elif isinstance(stream, io.TextIOWrapper):
+                # No key and no character of a tree is an error in another encoding than UTF-8.
+                stream.reconfigure(errors="backslashreplace")
+        from .app import run
+
+        run()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            # The exit code is known. An interruption of the exit handlers would show a traceback.
+            signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+
+
+def _exit_if_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
+    """End the process when Ctrl-C interrupts a destructor or callback, which cannot raise."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        os._exit(130)
+    sys.__unraisablehook__(unraisable)

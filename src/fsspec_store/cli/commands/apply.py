@@ -1,0 +1,59 @@
+"""``apply``: does what a file of ``plan`` has."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..exit_codes import ExitCode
+from ..frame import command
+from ..output import Output
+from ..place import Place
+from ..transferring import (
+    ConcurrencyOption,
+    FailFastOption,
+    MaxDeleteOption,
+    ShownProgress,
+    bound,
+    report,
+)
+
+
+@command(
+    examples=[
+        ("./climate.zarr s3://bucket/climate.zarr plan.jsonl", "All operations of a plan"),
+        ("--max-delete 0 ./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Without deletions"),
+    ]
+)
+def apply(
+    src: Place,
+    dst: Place,
+    output: Output,
+    file: Annotated[Path, typer.Argument(help="A file that `plan` wrote.")],
+    max_delete: MaxDeleteOption = "50%",
+    fail_fast: FailFastOption = False,
+    concurrency: ConcurrencyOption = 32,
+) -> ExitCode:
+    """Copy and delete what a plan states.
+
+    A key that has changed since the plan was made is left as it is, and counts as failed.
+    """
+    from ...transfer import Plan, blocking
+
+    most = bound(max_delete)
+    with (
+        Plan.read(file) as planned,
+        src.open() as source,
+        dst.open(read_only=False) as target,
+        ShownProgress(output) as shown,
+    ):
+        result = blocking.apply(
+            planned,
+            source,
+            target,
+            max_delete=most,
+            fail_fast=fail_fast,
+            concurrency=concurrency,
+            on_progress=shown,
+        )
+    return report(result, output)

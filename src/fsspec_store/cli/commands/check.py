@@ -1,0 +1,87 @@
+"""``check``: finds what is missing or broken in a zarr data set."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..exit_codes import ExitCode
+from ..frame import command
+from ..output import Output
+from ..place import Place
+from ..text import human_size, printable
+
+
+@command(
+    examples=[
+        ("s3://bucket/climate.zarr", "Missing, broken and superfluous keys, from one listing"),
+        ("--deep --allow-missing 'mask/*' s3://bucket/climate.zarr", "Decode every chunk"),
+    ]
+)
+def check(
+    place: Place,
+    output: Output,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every chunk, with zarr.")] = False,
+    shards: Annotated[
+        bool, typer.Option("--shards", help="Verify the index of each shard.")
+    ] = False,
+    allow_missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-missing", metavar="GLOB", help="Arrays that may lack chunks. Repeatable."
+        ),
+    ] = None,
+    expectation: Annotated[
+        Path | None,
+        typer.Option("--expectation", help="File with the chunks that have to be present."),
+    ] = None,
+    write_expectation: Annotated[
+        Path | None,
+        typer.Option("--write-expectation", help="Write the chunks that are present to a file."),
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option("--concurrency", min=1, metavar="N", help="Chunks that are read at once.")
+    ] = 16,
+) -> ExitCode:
+    """Check a zarr data set: which chunks are missing or broken, which keys belong to nothing.
+
+    The exit code is 1 if something is wrong. Without --deep and --shards no chunk is read.
+    """
+    from ...dataset import blocking
+
+    expected = None if expectation is None else json.loads(expectation.read_text())
+    with place.open() as store:
+        found = blocking.check(
+            store,
+            deep=deep,
+            shards=shards,
+            allow_missing=allow_missing or (),
+            expectation=expected,
+            concurrency=concurrency,
+        )
+    if write_expectation is not None:
+        write_expectation.write_text(json.dumps(found.expectation()))
+    if output.json:
+        output.document({"url": place.shown, **found.to_dict()})
+    else:
+        rows = [
+            (
+                f"{len(array.present):,}",
+                f"{len(array.missing):,}",
+                f"{len(array.broken):,}",
+                "-" if array.bytes is None else human_size(array.bytes),
+                array.path or "/",
+            )
+            for array in found.arrays
+        ]
+        output.table(("present", "missing", "broken", "size", "array"), rows, right=4)
+    for finding in found.findings:
+        for key, reason in finding.examples:
+            text = f"{finding.severity}: {finding.kind.replace('_', ' ')}: {printable(key)}"
+            output.note(f"{text} ({reason})" if reason else text)
+        more = finding.count - len(finding.examples)
+        if more:
+            output.note(f"and {more:,} more of this kind in {printable(finding.path) or '/'}")
+    output.note("complete" if found.ok else "not complete")
+    return ExitCode.DONE if found.ok else ExitCode.INCOMPLETE

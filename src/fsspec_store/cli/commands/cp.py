@@ -1,0 +1,107 @@
+"""``cp``: copies a key, or all keys below a URL."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..exit_codes import ExitCode
+from ..frame import command
+from ..missing import no_keys
+from ..output import Output
+from ..place import KeyAt, Place
+from ..transferring import (
+    CompareMode,
+    CompareOption,
+    ConcurrencyOption,
+    ExcludeOption,
+    FailFastOption,
+    IncludeOption,
+    ShownProgress,
+    print_operation,
+    report,
+)
+
+if TYPE_CHECKING:
+    from ... import FsspecStore
+
+
+@command(
+    examples=[
+        ("./climate.zarr s3://bucket/climate.zarr", "Publish a data set"),
+        ("--include 'air/**' s3://bucket/climate.zarr ./climate.zarr", "One array of it"),
+        ("s3://bucket/climate.zarr/zarr.json ./", "One key"),
+    ]
+)
+def cp(
+    src: Place,
+    dst: Place,
+    output: Output,
+    compare: CompareOption = CompareMode.CHECKSUM,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    atomic: Annotated[
+        bool,
+        typer.Option("--atomic", help="Write the metadata of the root after a verification."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="Print what would be copied.")
+    ] = False,
+    fail_fast: FailFastOption = False,
+    concurrency: ConcurrencyOption = 32,
+) -> ExitCode | None:
+    """Copy all keys below SRC to the same names below DST, or one key.
+
+    Keys that are equal at both URLs are not copied. Nothing is deleted. Chunks are copied before
+    the metadata that makes them visible.
+    """
+    from ...transfer import Options, blocking
+
+    with src.open() as source:
+        if not _has_keys(source):
+            _copy_key(src, dst, output, dry_run=dry_run)
+            return None
+        options: Options = {
+            "compare": compare.value,
+            "include": include or (),
+            "exclude": exclude or (),
+            "concurrency": concurrency,
+        }
+        with dst.open(read_only=dry_run) as target:
+            if dry_run:
+                with blocking.plan(source, target, **options) as planned:
+                    for operation in planned:
+                        print_operation(operation, output)
+                return None
+            with ShownProgress(output) as shown:
+                options["on_progress"] = shown
+                result = blocking.copy(
+                    source, target, atomic=atomic, fail_fast=fail_fast, **options
+                )
+    return report(result, output)
+
+
+def _has_keys(store: "FsspecStore") -> bool:
+    return next(iter(store.sync.list_prefix("")), None) is not None
+
+
+def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> None:
+    from ...errors import StoreURLError
+
+    try:
+        above, key = src.split()
+    except StoreURLError:
+        raise no_keys(src) from None
+    with above.open() as source:
+        if not source.sync.exists(key):
+            raise no_keys(src)
+        target_at, name = KeyAt(dst, key) if dst.url.endswith("/") else dst.split()
+        if dry_run:
+            output.line(f"copy\t{name}")
+            return
+        with target_at.open(read_only=False) as target:
+            target.sync.copy_from(source, key, name)
+            size = target.sync.getsize(name)
+    if output.json:
+        output.document({"ok": True, "copied": 1, "copied_bytes": size})
+    else:
+        output.note("1 copied")

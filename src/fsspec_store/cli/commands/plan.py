@@ -1,0 +1,68 @@
+"""``plan``: writes a file with what `sync` or `cp` would do."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..frame import command
+from ..output import Output
+from ..place import Place
+from ..text import human_size
+from ..transferring import (
+    CompareMode,
+    CompareOption,
+    ConcurrencyOption,
+    ExcludeOption,
+    IncludeOption,
+)
+
+
+@command(
+    examples=[
+        ("./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Copies"),
+        ("--delete ./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Copies and deletions"),
+    ]
+)
+def plan(
+    src: Place,
+    dst: Place,
+    output: Output,
+    file: Annotated[Path, typer.Argument(help="The file to write, as JSON lines.")],
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Also delete the keys that only DST has.")
+    ] = False,
+    compare: CompareOption = CompareMode.CHECKSUM,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    concurrency: ConcurrencyOption = 32,
+) -> None:
+    """Write a file with what has to be copied, for a review. `apply` does it later."""
+    from ...transfer import blocking
+
+    with (
+        src.open() as source,
+        dst.open() as target,
+        blocking.plan(
+            source,
+            target,
+            delete=delete,
+            compare=compare.value,
+            include=include or (),
+            exclude=exclude or (),
+            concurrency=concurrency,
+        ) as planned,
+    ):
+        planned.write(file)
+    totals = {
+        "copies": planned.copies,
+        "copy_bytes": planned.copy_bytes,
+        "deletes": planned.deletes,
+    }
+    if output.json:
+        output.document(totals)
+    else:
+        output.note(
+            f"{planned.copies:,} to copy ({human_size(planned.copy_bytes)}), "
+            f"{planned.deletes:,} to delete"
+        )

@@ -1,0 +1,73 @@
+"""``sync``: makes the keys below a URL equal to those below another one."""
+
+from typing import Annotated
+
+import typer
+
+from ..exit_codes import ExitCode
+from ..frame import command
+from ..output import Output
+from ..place import Place
+from ..transferring import (
+    CompareMode,
+    CompareOption,
+    ConcurrencyOption,
+    ExcludeOption,
+    FailFastOption,
+    IncludeOption,
+    MaxDeleteOption,
+    ShownProgress,
+    bound,
+    print_operation,
+    report,
+)
+
+
+@command(
+    examples=[
+        ("./climate.zarr s3://bucket/climate.zarr", "Publish a data set, and its deletions"),
+        ("-n ./climate.zarr s3://bucket/climate.zarr", "What would be copied and deleted"),
+    ]
+)
+def sync(
+    src: Place,
+    dst: Place,
+    output: Output,
+    compare: CompareOption = CompareMode.CHECKSUM,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    max_delete: MaxDeleteOption = "50%",
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Accept a SRC without keys.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("-n", "--dry-run", help="Print what would be done.")
+    ] = False,
+    fail_fast: FailFastOption = False,
+    concurrency: ConcurrencyOption = 32,
+) -> ExitCode | None:
+    """Make the keys below DST equal to those below SRC: copy, and then delete all others.
+
+    Nothing is deleted if a copy fails, if SRC has no keys, or if more keys would be deleted than
+    --max-delete; the last two are refused with exit code 7.
+    """
+    from ...transfer import Options, blocking
+
+    most = bound(max_delete)
+    options: Options = {
+        "compare": compare.value,
+        "include": include or (),
+        "exclude": exclude or (),
+        "allow_empty": allow_empty,
+        "concurrency": concurrency,
+    }
+    with src.open() as source, dst.open(read_only=dry_run) as target:
+        if dry_run:
+            with blocking.plan(source, target, delete=True, **options) as planned:
+                for operation in planned:
+                    print_operation(operation, output)
+            return None
+        with ShownProgress(output) as shown:
+            options["on_progress"] = shown
+            result = blocking.sync(source, target, max_delete=most, fail_fast=fail_fast, **options)
+    return report(result, output)

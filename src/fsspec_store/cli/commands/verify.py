@@ -1,0 +1,66 @@
+"""``verify``: compares the keys below two URLs."""
+
+from typing import Annotated
+
+import typer
+
+from ..exit_codes import ExitCode
+from ..frame import command
+from ..output import Output
+from ..place import Place
+from ..transferring import (
+    CompareMode,
+    CompareOption,
+    ConcurrencyOption,
+    ExcludeOption,
+    IncludeOption,
+    print_operation,
+)
+
+
+@command(
+    examples=[
+        ("./climate.zarr s3://bucket/climate.zarr", "By the checksums of the listings"),
+        ("--compare bytes ./climate.zarr s3://bucket/climate.zarr", "By reading all values"),
+    ]
+)
+def verify(
+    src: Place,
+    dst: Place,
+    output: Output,
+    compare: CompareOption = CompareMode.CHECKSUM,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    ignore_extra: Annotated[
+        bool, typer.Option("--ignore-extra", help="Accept keys that only DST has.")
+    ] = False,
+    concurrency: ConcurrencyOption = 32,
+) -> ExitCode:
+    """Compare the keys below SRC and DST, and print those that differ. Changes nothing.
+
+    The exit code is 1 for differences. Each line has what would make the key equal, the reason,
+    and the key. The first 10,000 are printed.
+    """
+    from ...transfer import blocking
+
+    with src.open() as source, dst.open() as target:
+        result = blocking.verify(
+            source,
+            target,
+            extra=not ignore_extra,
+            compare=compare.value,
+            include=include or (),
+            exclude=exclude or (),
+            concurrency=concurrency,
+        )
+    if output.json:
+        output.document(result.to_dict())
+    else:
+        for operation in result.differences:
+            print_operation(operation, output)
+    for failure in result.failures:
+        output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
+    output.note(f"{result.equal:,} equal, {result.differing:,} differ, {result.failed:,} failed")
+    if result.failed:
+        return ExitCode.SOME_FAILED
+    return ExitCode.INCOMPLETE if result.differing else ExitCode.DONE

@@ -1,0 +1,78 @@
+"""The exit codes of the command, and the one that each error of the package has."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from ..errors import (
+    AccessDeniedError,
+    BackendError,
+    BucketNotFoundError,
+    ByteRangeError,
+    InvalidKeyError,
+    MissingExtraError,
+    PlanError,
+    ReadOnlyError,
+    RefusedError,
+    StorageOptionError,
+    StoreURLError,
+    UnsupportedOperationError,
+)
+
+__all__ = ["ExitCode", "code_of"]
+
+
+class ExitCode(IntEnum):
+    """The exit codes of all commands."""
+
+    DONE = 0
+    #: Differences were found, or the work is incomplete.
+    INCOMPLETE = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    ACCESS_DENIED = 4
+    #: Some keys failed, and the others are done.
+    SOME_FAILED = 5
+    UNREACHABLE = 6
+    #: Refused for safety. Nothing was changed.
+    REFUSED = 7
+    INTERRUPTED = 130
+    #: Standard output was closed by its reader, as by ``| head``: 128 and the number of SIGPIPE.
+    CLOSED_PIPE = 141
+
+
+#: The first row that matches is the code. All other errors are `ExitCode.INCOMPLETE`.
+_CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode], ...] = (
+    (KeyboardInterrupt, ExitCode.INTERRUPTED),
+    (RefusedError, ExitCode.REFUSED),
+    ((BucketNotFoundError, FileNotFoundError), ExitCode.NOT_FOUND),
+    ((AccessDeniedError, PermissionError), ExitCode.ACCESS_DENIED),
+    (
+        (
+            ByteRangeError,
+            InvalidKeyError,
+            MissingExtraError,
+            PlanError,
+            ReadOnlyError,
+            StorageOptionError,
+            StoreURLError,
+            UnsupportedOperationError,
+        ),
+        ExitCode.USAGE,
+    ),
+    ((BackendError, ConnectionError, TimeoutError), ExitCode.UNREACHABLE),
+)
+
+
+def code_of(error: BaseException) -> ExitCode:
+    """The exit code of an error; of a group, that of all its errors or `ExitCode.SOME_FAILED`."""
+    if isinstance(error, BaseExceptionGroup):
+        codes = {code_of(each) for each in error.exceptions}
+        return codes.pop() if len(codes) == 1 else ExitCode.SOME_FAILED
+    # Only standard output raises it: an error of a connection is a `BackendError`.
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.CLOSED_PIPE
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return ExitCode.INCOMPLETE

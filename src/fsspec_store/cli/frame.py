@@ -1,0 +1,189 @@
+"""The frame of all commands: parameters that they share, errors and exit codes.
+
+A command is a function with the decorator `command`, in a separate module of `commands`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+import typer.core
+
+from .._version import __version__
+from .exit_codes import ExitCode
+from .output import Output
+from .place import Place, place_at, place_parameters
+
+__all__ = ["app", "command"]
+
+_NAME = "fsspec-store"
+
+F = TypeVar("F", bound=Callable[..., ExitCode | None])
+
+
+class _Commands(typer.core.TyperGroup):
+    """The group of all commands. It ends the process with the exit code of a command."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        try:
+            code = super().main(*args, **{**extra, "standalone_mode": False})
+        except SystemExit as end:
+            # Typer exits when the reader of the help has closed the pipe.
+            is_closed = isinstance(end.__context__, BrokenPipeError)
+            code = ExitCode.CLOSED_PIPE if is_closed else end.code
+        except (Exception, KeyboardInterrupt) as error:
+            # The parameters are wrong, or their check was interrupted.
+            code = _failed(error, Output())
+        sys.exit(_flushed(code))
+
+
+app = typer.Typer(
+    cls=_Commands,
+    # Help by Rich would take a third of the time of a start.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+)
+
+
+def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callable[[F], F]:
+    """Add a function as the command of its name. Its docstring is the help.
+
+    A parameter of the type `Place` becomes a URL and the options of its filesystem. One of the type
+    `Output` becomes ``-q``, ``-v`` and, if ``json`` is true, ``--json``. All others are Typer's.
+    The function returns an exit code, or ``None`` for 0.
+
+    Parameters
+    ----------
+    examples : sequence of (str, str)
+        Arguments after the name of the command, and what they do.
+    json : bool, optional
+        Whether the command can print JSON.
+    """
+
+    def add(function: F) -> F:
+        shared: dict[str, type] = {}
+        parameters: list[inspect.Parameter] = []
+        last: list[inspect.Parameter] = []
+        for parameter in inspect.signature(function, eval_str=True).parameters.values():
+            if parameter.annotation is Place:
+                url, *options = place_parameters(parameter.name)
+                parameters.append(url)
+                last += options
+            elif parameter.annotation is Output:
+                last += _output_parameters(json)
+            else:
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+                continue
+            shared[parameter.name] = parameter.annotation
+        # The help shows what all commands share after a command's own options.
+        parameters += last
+
+        def run(**values: Any) -> NoReturn:
+            output = Output()
+            try:
+                given = {name: _shared(name, kind, values) for name, kind in shared.items()}
+                output = next(each for each in given.values() if isinstance(each, Output))
+                for place in given.values():
+                    if isinstance(place, Place):
+                        output.secrets |= place.secrets()
+                code: int = function(**given, **values) or ExitCode.DONE
+                sys.stdout.flush()
+            except (Exception, KeyboardInterrupt) as error:
+                code = _failed(error, output)
+            raise typer.Exit(code)
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        name = function.__name__
+        app.command(name, help=inspect.getdoc(function), epilog=_epilog(name, examples))(run)
+        return function
+
+    return add
+
+
+def _output_parameters(json: bool) -> list[inspect.Parameter]:
+    flags = {
+        "quiet": typer.Option("-q", "--quiet", help="Print errors only."),
+        "verbose": typer.Option("-v", "--verbose", help="Print the traceback of an error."),
+    }
+    if json:
+        flags["json"] = typer.Option("--json", help="Print JSON to standard output.")
+    return [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[bool, flag], default=False
+        )
+        for name, flag in flags.items()
+    ]
+
+
+def _shared(name: str, kind: type, values: dict[str, Any]) -> Place | Output:
+    if kind is Place:
+        return place_at(name, values)
+    return Output(
+        json=values.pop("json", False), quiet=values.pop("quiet"), verbose=values.pop("verbose")
+    )
+
+
+def _epilog(name: str, examples: Sequence[tuple[str, str]]) -> str:
+    # "\b" keeps the lines of a paragraph.
+    shown = [f"  {text}:\n    {_NAME} {name} {args}" for args, text in examples]
+    return "\n".join(("\b", "Examples:", *shown))
+
+
+def _failed(error: BaseException, output: Output) -> int:
+    if isinstance(error, typer.Abort):
+        error = KeyboardInterrupt()
+    # Typer's usage errors have no public base class.
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
+        return output.failed(error)
+    text: str = format_message()
+    context = getattr(error, "ctx", None)
+    if "\n" in text:
+        # The help, because there are no arguments.
+        sys.stderr.write(text + "\n")
+    elif context is None:
+        output.error(text)
+    else:
+        output.error(f"{text.rstrip('.')}; see {context.command_path} --help")
+    return ExitCode.USAGE
+
+
+def _flushed(code: int) -> int:
+    """Flush standard output; return the exit code, which a closed pipe changes."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = ExitCode.CLOSED_PIPE
+    if code == ExitCode.CLOSED_PIPE:
+        # Python would flush what is left, and print the error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _print_version(is_given: bool) -> None:
+    if is_given:
+        sys.stdout.write(f"{_NAME} {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version of the package.",
+        ),
+    ] = False,
+) -> None:
+    """List, read, size, delete and measure data sets at any fsspec URL."""

@@ -1,0 +1,18 @@
+"""The error for a place without keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..errors import KeyNotFoundError
+    from .place import Place
+
+__all__ = ["no_keys"]
+
+
+def no_keys(place: Place) -> KeyNotFoundError:
+    """The error for a URL at which no key is, and under which none is."""
+    from ..errors import KeyNotFoundError
+
+    return KeyNotFoundError(f"no key at {place.shown!r} or under it", url=place.shown)

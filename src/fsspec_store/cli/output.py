@@ -1,0 +1,161 @@
+"""What a command prints: text, tables and JSON to standard output, messages to standard error.
+
+Rich is imported for tables on a terminal only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .._core.redaction import hidden, public_text, secret_options
+from .exit_codes import ExitCode, code_of
+from .text import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["Output"]
+
+_BOLD_BLUE, _RESET = "\x1b[1;34m", "\x1b[0m"
+
+
+@dataclass
+class Output:
+    """The output of one command.
+
+    Attributes
+    ----------
+    json : bool
+        Print JSON to standard output, and nothing else there.
+    quiet : bool
+        Print errors only to standard error.
+    verbose : bool
+        Print the traceback of an error.
+    secrets : set of str
+        Texts that are never printed.
+    """
+
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    secrets: set[str] = field(default_factory=set, repr=False)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether tables and colours are printed for a person."""
+        return sys.stdout.isatty() and not self.json
+
+    @property
+    def has_colors(self) -> bool:
+        """Whether colours may be printed (https://no-color.org)."""
+        return (
+            self.is_terminal
+            and not os.environ.get("NO_COLOR")
+            and os.environ.get("TERM") not in (None, "dumb")
+        )
+
+    # -- Standard output -----------------------------------------------------------------------
+
+    def line(self, text: str) -> None:
+        """Print one line. The text is `printable`."""
+        sys.stdout.write(text + "\n")
+
+    def document(self, value: Any) -> None:
+        """Print a value as one line of JSON."""
+        sys.stdout.write(json.dumps(value) + "\n")
+
+    def prefix(self, name: str) -> str:
+        """The name of a prefix, with a ``/`` at the end and in the colour of prefixes."""
+        name = printable(name) + "/"
+        return f"{_BOLD_BLUE}{name}{_RESET}" if self.has_colors else name
+
+    def sized(self, size: str, name: str) -> str:
+        """A line of a size and a name: aligned on a terminal, else with a tab between them."""
+        return f"{size:>12}  {name}" if self.is_terminal else f"{size}\t{name}"
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: int) -> None:
+        """Print a table: on a terminal with its columns' names, else as fields between tabs.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Names of the columns; without a header where all are empty.
+        rows : iterable of sequence of str
+            The fields of each row.
+        right : int
+            Number of columns, the first ones, that are aligned to the right.
+        """
+        if not self.is_terminal:
+            for row in rows:
+                self.line("\t".join(map(printable, row)))
+            return
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        has_header = any(columns)
+        table = Table(box=None, header_style="bold", pad_edge=False, show_header=has_header)
+        for index, column in enumerate(columns):
+            table.add_column(column, justify="right" if index < right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(printable(each)) for each in row))
+        Console(color_system="auto" if self.has_colors else None).print(table)
+
+    def pairs(self, values: Mapping[str, Any]) -> None:
+        """Print names and values: one JSON document, or a line for each."""
+        if self.json:
+            self.document(values)
+        else:
+            rows = [(name.replace("_", " "), _plain(value)) for name, value in values.items()]
+            self.table(("", ""), rows, right=0)
+
+    # -- Standard error ------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """Print a message, unless the command is quiet."""
+        if not self.quiet:
+            self.error(text)
+
+    def error(self, text: str) -> None:
+        """Print the message of an error."""
+        shown = hidden(public_text(text), self.secrets)
+        # Standard error may be closed. The exit code states the failure too.
+        with suppress(OSError):
+            sys.stderr.write(f"fsspec-store: {'; '.join(map(printable, shown.splitlines()))}\n")
+            sys.stderr.flush()
+
+    def failed(self, error: BaseException) -> ExitCode:
+        """Print the message of an error, and return its exit code."""
+        code = code_of(error)
+        if code is ExitCode.CLOSED_PIPE:
+            return code
+        if self.verbose and code is not ExitCode.INTERRUPTED:
+            secrets = self.secrets | secret_options(os.environ)
+            text = "".join(traceback.format_exception(error))
+            with suppress(OSError):
+                sys.stderr.write(hidden(public_text(text), secrets))
+        self.error(_message(error))
+        return code
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
+
+
+def _message(error: BaseException) -> str:
+    """The text of an error, without its type where the text is enough."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, BaseExceptionGroup):
+        return "\n".join(map(_message, error.exceptions))
+    if hasattr(error, "url") or isinstance(error, OSError):
+        return str(error)
+    return f"unexpected error: {type(error).__name__}: {error}"

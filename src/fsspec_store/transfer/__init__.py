@@ -1,0 +1,32 @@
+"""Copies, compares and publishes data sets between any two stores.
+
+Data of readers stays safe: chunks are copied before the metadata that makes them visible, and
+deleted after it. Nothing is deleted when a copy failed, or when the source is empty. The functions
+are asynchronous; `fsspec_store.transfer.blocking` has them without ``await``.
+"""
+
+from __future__ import annotations
+
+from . import blocking
+from .comparing import Compare
+from .operations import Operation, State
+from .plans import Plan
+from .results import Failure, Result
+from .transfers import Options, apply, copy, plan, remove, sync, verify
+
+__all__ = [
+    "Compare",
+    "Failure",
+    "Operation",
+    "Options",
+    "Plan",
+    "Result",
+    "State",
+    "apply",
+    "blocking",
+    "copy",
+    "plan",
+    "remove",
+    "sync",
+    "verify",
+]

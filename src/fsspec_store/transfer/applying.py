@@ -1,0 +1,164 @@
+"""Runs the operations of a plan in an order that is safe for readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._runtime.concurrency import for_each
+from ..errors import RefusedError, StoreError, VersionMismatchError
+from .key_order import parents, rank
+from .operations import Operation, State
+from .planning import described
+from .results import Failure, Result
+from .spool import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._store.contract import Store
+    from .._store.entries import Entry
+
+__all__ = ["Applying", "check_deletes"]
+
+
+class Applying:
+    """Copies and deletes keys.
+
+    Parameters
+    ----------
+    check_states : bool
+        Whether the source and the target must be as the operation states, which costs one listing
+        request for each.
+    fail_fast : bool
+        Whether the first failure is raised.
+    """
+
+    def __init__(
+        self,
+        source: Store | None,
+        target: Store,
+        *,
+        result: Result,
+        concurrency: int,
+        check_states: bool = False,
+        fail_fast: bool = False,
+        on_progress: Callable[[Result], object] | None = None,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._result = result
+        self._concurrency = concurrency
+        self._check_states = check_states
+        self._fail_fast = fail_fast
+        self._on_progress = on_progress
+        self._copies, self._deletes = Waiting(), Waiting()
+        #: Prefixes below which a copy failed.
+        self._incomplete: set[str] = set()
+
+    @property
+    def deletes(self) -> int:
+        """Number of deletes that wait."""
+        return len(self._deletes)
+
+    async def take(self, operation: Operation) -> None:
+        """Copy a chunk now. Metadata and deletes wait."""
+        position = rank(operation.key)
+        if operation.action == "delete":
+            self._deletes.add(position, operation)
+        elif position.is_metadata:
+            self._copies.add(position, operation)
+        else:
+            await self._run(operation)
+
+    async def copy_metadata(self, *, of_root: bool) -> None:
+        """Copy the metadata of the root, or all other metadata, from the leaves on."""
+        for position, operations in self._copies.in_order():
+            if position.is_root == of_root:
+                await for_each(self._copy_if_complete, operations, limit=self._concurrency)
+
+    def hold_root_back(self) -> None:
+        """Do not copy the metadata of the root."""
+        self._incomplete.add("")
+
+    async def finish_deletes(self, *, keys: int, max_delete: float) -> None:
+        """Delete metadata from the root to the leaves, and chunks last, unless a copy failed.
+
+        Raises `RefusedError` for too many deletes; see `check_deletes`.
+        """
+        if self._result.failed or self._result.held_back:
+            self._result.deletes_skipped = self.deletes
+            return
+        check_deletes(self.deletes, keys, max_delete)
+        for _, operations in self._deletes.in_order(reverse=True):
+            await for_each(self._run, operations, limit=self._concurrency)
+
+    def close(self) -> None:
+        """Forget the operations that wait."""
+        self._copies.close()
+        self._deletes.close()
+
+    async def _copy_if_complete(self, operation: Operation) -> None:
+        node = operation.key.rpartition("/")[0]
+        if (f"{node}/" if node else "") in self._incomplete:
+            self._result.held_back += 1
+        else:
+            await self._run(operation)
+
+    async def _run(self, operation: Operation) -> None:
+        result = self._result
+        try:
+            if self._check_states:
+                await self._check(operation)
+            if operation.action == "copy":
+                assert self._source is not None
+                version = None if operation.source is None else operation.source.version
+                await self._target.copy_from(self._source, operation.key, version=version)
+                result.copied += 1
+                result.copied_bytes += operation.size
+            else:
+                await self._target.delete(operation.key)
+                result.deleted += 1
+        except (StoreError, OSError) as error:
+            if self._fail_fast:
+                raise
+            if operation.action == "copy":
+                self._incomplete.update(parents(operation.key))
+            result.add_failure(Failure(operation.key, operation.action, described(error)))
+        if self._on_progress is not None:
+            self._on_progress(result)
+
+    async def _check(self, operation: Operation) -> None:
+        for store, state in ((self._source, operation.source), (self._target, operation.target)):
+            if store is None:
+                continue
+            found = State.of(await _current(store, operation.key))
+            if found != state and (store is self._target or operation.action == "copy"):
+                raise VersionMismatchError(
+                    f"{operation.key!r} in {store!r} has changed since the plan was made",
+                    key=operation.key,
+                )
+
+
+async def _current(store: Store, key: str) -> Entry | None:
+    async for entry in store.list_entries(key):
+        return entry if entry.key == key else None
+    return None
+
+
+def check_deletes(deletes: int, keys: int, max_delete: float) -> None:
+    """Raise `RefusedError` when a transfer would delete more than it may.
+
+    Parameters
+    ----------
+    keys : int
+        Number of keys of the target.
+    max_delete : float or int
+        A number of keys if it is an integer, else a share of ``keys``.
+    """
+    most = max_delete if isinstance(max_delete, int) else max_delete * keys
+    if deletes > most:
+        bound = f"{max_delete}" if isinstance(max_delete, int) else f"{max_delete:.0%} of them"
+        raise RefusedError(
+            f"{deletes} of {keys} keys would be deleted, and at most {bound} may be; nothing was "
+            "deleted. Raise max_delete if this is intended"
+        )

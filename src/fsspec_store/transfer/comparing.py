@@ -1,0 +1,119 @@
+"""Whether the values of one key in two stores are equal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+from .._store.buffer import as_view
+from .digests import common_checksum, computable, digest, possible_md5
+
+if TYPE_CHECKING:
+    from .._store.entries import Entry
+    from .._store.store_reading import ReadableStore
+    from .._store.streams import Reader
+    from .operations import Reason
+
+__all__ = ["Compare", "Comparison"]
+
+#: How values are compared. Their sizes are compared first.
+Compare: TypeAlias = Literal["size", "checksum", "bytes", "mtime"]
+
+
+class Comparison:
+    """Compares the values of two stores.
+
+    Parameters
+    ----------
+    compare : {"size", "checksum", "bytes", "mtime"}
+        ``"checksum"`` uses the strongest checksum that both listings state. Where one states none,
+        and the other store is local, the local value is read. Otherwise both values are read.
+        ``"bytes"`` reads both values. ``"mtime"`` takes a value of the target for equal that is
+        not older: an edit of equal size with an older time is not found.
+
+    Raises
+    ------
+    ValueError
+        When ``compare`` is none of these.
+    """
+
+    def __init__(self, source: ReadableStore, target: ReadableStore, compare: Compare) -> None:
+        if compare not in get_args(Compare):
+            known = ", ".join(map(repr, get_args(Compare)))
+            raise ValueError(f"compare must be one of {known}, got {compare!r}")
+        self._source = source
+        self._target = target
+        self._compare = compare
+
+    async def difference(self, source: Entry, target: Entry) -> Reason | None:
+        """Return how two values of a key differ; ``None`` when they are equal.
+
+        Raises
+        ------
+        KeyNotFoundError, VersionMismatchError
+            When a value changes while it is compared.
+        """
+        if source.size != target.size:
+            return "size"
+        if self._compare == "size" or not source.size:
+            return None
+        if self._compare == "mtime":
+            return self._by_time(source, target)
+        if self._compare == "bytes":
+            return await self._by_bytes(source, target)
+        return await self._by_checksum(source, target)
+
+    def _by_time(self, source: Entry, target: Entry) -> Reason | None:
+        if source.modified is None or target.modified is None:
+            return "unknown"
+        return "newer" if source.modified > target.modified else None
+
+    async def _by_checksum(self, source: Entry, target: Entry) -> Reason | None:
+        name = common_checksum(source, target)
+        if name is not None:
+            return None if source.checksums[name] == target.checksums[name] else "checksum"
+        if source.version == target.version and possible_md5(source) is not None:
+            return None
+        for store, local, listed in (
+            (self._source, source, target),
+            (self._target, target, source),
+        ):
+            if store.reads_locally:
+                found = await self._beside_listed(store, local, listed)
+                if found is not None:
+                    return None if found else "checksum"
+        return await self._by_bytes(source, target)
+
+    async def _beside_listed(
+        self, store: ReadableStore, local: Entry, listed: Entry
+    ) -> bool | None:
+        """Whether a local value has the checksum that is listed; ``None`` if that is unknown."""
+        name = computable(listed)
+        if name is not None:
+            return await digest(store, local, name) == listed.checksums[name]
+        md5 = possible_md5(listed)
+        if md5 is not None and await digest(store, local, "md5") == md5:
+            return True
+        return None
+
+    async def _by_bytes(self, source: Entry, target: Entry) -> Reason | None:
+        async with (
+            self._source.open_reader(source.key, version=source.version) as ours,
+            self._target.open_reader(target.key, version=target.version) as theirs,
+        ):
+            left, right = memoryview(b""), memoryview(b"")
+            while True:
+                if not left:
+                    left = await _next_part(ours)
+                if not right:
+                    right = await _next_part(theirs)
+                count = min(len(left), len(right))
+                if left[:count] != right[:count]:
+                    return "bytes"
+                if not count:
+                    return "bytes" if left or right else None
+                left, right = left[count:], right[count:]
+
+
+async def _next_part(reader: Reader) -> memoryview:
+    part = await reader.next_part()
+    return memoryview(b"") if part is None else as_view(part)

@@ -1,0 +1,126 @@
+"""What a transfer did: counts, bytes, failures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from .operations import Operation
+
+__all__ = ["Failure", "Result"]
+
+#: Number of failures that a result lists. All are counted.
+MAX_LISTED = 10_000
+
+Action: TypeAlias = Literal["copy", "delete", "compare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One key that could not be copied, deleted or compared.
+
+    Attributes
+    ----------
+    key : str
+        Relative to the store's root.
+    action : {"copy", "delete", "compare"}
+        What failed.
+    error : str
+        Name and message of the exception, without secrets.
+    """
+
+    key: str
+    action: Action
+    error: str
+
+
+@dataclass
+class Result:
+    """What a transfer did, or has done so far.
+
+    Attributes
+    ----------
+    listed : int
+        Keys of either store that were visited.
+    is_listed : bool
+        Whether all keys were visited, so that the planned numbers are final.
+    planned, planned_bytes : int
+        Keys to copy or delete, and bytes to copy.
+    copied, copied_bytes, deleted, equal : int
+        Keys that were copied with their bytes, deleted, and left because they are equal.
+    differing : int
+        Keys that differ, of a comparison. `differences` lists the first 10,000.
+    failed : int
+        Keys that failed. `failures` lists the first 10,000.
+    held_back : int
+        Metadata that was not copied, because a key below it failed.
+    deletes_skipped : int
+        Keys that were not deleted, because a copy failed.
+    seconds : float
+        Duration.
+    """
+
+    listed: int = 0
+    is_listed: bool = False
+    planned: int = 0
+    planned_bytes: int = 0
+    copied: int = 0
+    copied_bytes: int = 0
+    deleted: int = 0
+    equal: int = 0
+    differing: int = 0
+    failed: int = 0
+    held_back: int = 0
+    deletes_skipped: int = 0
+    seconds: float = 0.0
+    failures: list[Failure] = field(default_factory=list)
+    differences: list[Operation] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every key is as requested."""
+        return not (self.failed or self.differing or self.held_back or self.deletes_skipped)
+
+    def add_failure(self, failure: Failure) -> None:
+        """Count a failure.
+
+        Parameters
+        ----------
+        failure : Failure
+            Of one key.
+        """
+        self.failed += 1
+        if len(self.failures) < MAX_LISTED:
+            self.failures.append(failure)
+
+    def add_difference(self, operation: Operation) -> None:
+        """Count a key that differs.
+
+        Parameters
+        ----------
+        operation : Operation
+            What would make the key equal.
+        """
+        self.differing += 1
+        if len(self.differences) < MAX_LISTED:
+            self.differences.append(operation)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        return {
+            "ok": self.ok,
+            "copied": self.copied,
+            "copied_bytes": self.copied_bytes,
+            "deleted": self.deleted,
+            "equal": self.equal,
+            "differing": self.differing,
+            "failed": self.failed,
+            "held_back": self.held_back,
+            "deletes_skipped": self.deletes_skipped,
+            "seconds": round(self.seconds, 3),
+            "failures": [
+                {"key": one.key, "action": one.action, "error": one.error} for one in self.failures
+            ],
+            "differences": [{"key": one.key, "reason": one.reason} for one in self.differences],
+        }

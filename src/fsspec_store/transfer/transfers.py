@@ -1,0 +1,407 @@
+"""The functions `plan`, `apply`, `copy`, `sync`, `verify` and `remove`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, TypedDict
+
+from .._runtime.concurrency import for_each
+from .._store.keys import directory_prefix
+from ..errors import RefusedError, UnsupportedOperationError
+from .applying import Applying, check_deletes
+from .key_order import ROOT_METADATA, rank
+from .operations import Operation, State
+from .planning import Differences
+from .plans import Plan
+from .results import Result
+from .selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Unpack
+
+    from .._store.contract import Store
+    from .comparing import Compare
+
+__all__ = ["Options", "apply", "copy", "plan", "remove", "sync", "verify"]
+
+_CONCURRENCY = 32
+_MAX_DELETE = 0.5
+
+
+class Options(TypedDict, total=False):
+    """Options of all transfers.
+
+    Attributes
+    ----------
+    compare : {"checksum", "size", "bytes", "mtime"}
+        How values of equal size are compared; see `Comparison`.
+    include, exclude : iterable of str
+        Globs over keys; see `Selection`.
+    allow_empty : bool
+        Accept a source without any selected key. By default it raises `RefusedError`.
+    concurrency : int
+        Number of keys that are compared, copied or deleted at once, ``>= 1``.
+    on_progress : callable
+        Called with the `Result` so far after each key, on the event loop.
+    """
+
+    compare: Compare
+    include: Iterable[str]
+    exclude: Iterable[str]
+    allow_empty: bool
+    concurrency: int
+    on_progress: Callable[[Result], object]
+
+
+async def plan(
+    source: Store, target: Store, *, delete: bool = False, **options: Unpack[Options]
+) -> Plan:
+    """Find what has to be done so that a store becomes equal to another. Changes nothing.
+
+    Parameters
+    ----------
+    source, target : Store
+        Any two stores that list keys.
+    delete : bool, optional
+        Whether keys that only the target has are to be deleted.
+    **options
+        See `Options`.
+
+    Returns
+    -------
+    Plan
+        Close it after use: many operations are in a temporary file.
+
+    Raises
+    ------
+    RefusedError
+        When the source has no selected key, unless ``allow_empty`` is true.
+    """
+    result = Result()
+    made = Plan(_location(source), _location(target))
+    report = options.get("on_progress")
+
+    async def add(operation: Operation) -> None:
+        made.add(operation)
+        if report is not None:
+            report(result)
+
+    try:
+        differences = _differences(source, target, delete, result, options)
+        await differences.visit(add, concurrency=_concurrency(options))
+        made.keys = differences.in_target
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+async def apply(
+    planned: Plan,
+    source: Store,
+    target: Store,
+    *,
+    max_delete: float = _MAX_DELETE,
+    fail_fast: bool = False,
+    concurrency: int = _CONCURRENCY,
+    on_progress: Callable[[Result], object] | None = None,
+) -> Result:
+    """Run the operations of a plan. Each checks first that both stores are as the plan states.
+
+    Parameters
+    ----------
+    planned : Plan
+        Of the same two stores.
+    max_delete : float or int, optional
+        Maximum number of keys to delete if it is an integer, else a share of the target's keys.
+    fail_fast : bool, optional
+        Raise the first failure of a key. By default it is counted, and the other keys follow.
+    concurrency : int, optional
+        Number of keys that are copied or deleted at once, ``>= 1``.
+    on_progress : callable, optional
+        See `Options`.
+
+    Returns
+    -------
+    Result
+        Counts and failures.
+
+    Raises
+    ------
+    RefusedError
+        When the plan is of other stores, or deletes more than ``max_delete``. Nothing is changed.
+    """
+    for name, of_plan, store in (
+        ("source", planned.source, source),
+        ("target", planned.target, target),
+    ):
+        if of_plan != _location(store):
+            raise RefusedError(
+                f"the plan was made for the {name} {of_plan}, not for {_location(store)}"
+            )
+    check_deletes(planned.deletes, planned.keys, max_delete)
+    started = time.monotonic()
+    result = Result(planned=len(planned), planned_bytes=planned.copy_bytes, is_listed=True)
+    with closing(
+        Applying(
+            source,
+            target,
+            result=result,
+            concurrency=concurrency,
+            check_states=True,
+            fail_fast=fail_fast,
+            on_progress=on_progress,
+        )
+    ) as applying:
+        await for_each(applying.take, planned, limit=concurrency)
+        await applying.copy_metadata(of_root=False)
+        await applying.copy_metadata(of_root=True)
+        await applying.finish_deletes(keys=planned.keys, max_delete=max_delete)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+async def copy(
+    source: Store,
+    target: Store,
+    *,
+    atomic: bool = False,
+    fail_fast: bool = False,
+    **options: Unpack[Options],
+) -> Result:
+    """Copy the keys that the target lacks or has with other bytes. Deletes nothing.
+
+    Parameters
+    ----------
+    source, target : Store
+        Any two stores; the source lists keys, and the target writes.
+    atomic : bool, optional
+        For a target without metadata at its root: write that metadata after all other keys are
+        compared with the source again. No reader opens the target before.
+    fail_fast : bool, optional
+        Raise the first failure of a key. By default it is counted, and the other keys follow.
+    **options
+        See `Options`.
+
+    Returns
+    -------
+    Result
+        Counts and failures.
+
+    Raises
+    ------
+    RefusedError
+        When the source has no selected key, or when ``atomic`` is true and the target has metadata
+        at its root.
+    """
+    return await _transfer(source, target, None, atomic, fail_fast, options)
+
+
+async def sync(
+    source: Store,
+    target: Store,
+    *,
+    max_delete: float = _MAX_DELETE,
+    fail_fast: bool = False,
+    **options: Unpack[Options],
+) -> Result:
+    """Make the target equal to the source: copy as `copy`, and then delete the other keys.
+
+    Keys are deleted after all copies, and only if none failed. Keys that ``include`` and
+    ``exclude`` leave out are neither copied nor deleted.
+
+    Parameters
+    ----------
+    source, target : Store
+        Any two stores; the source lists keys, and the target lists, writes and deletes.
+    max_delete : float or int, optional
+        Maximum number of keys to delete if it is an integer, else a share of the target's keys.
+    fail_fast : bool, optional
+        Raise the first failure of a key. By default it is counted, and the other keys follow.
+    **options
+        See `Options`.
+
+    Returns
+    -------
+    Result
+        Counts and failures.
+
+    Raises
+    ------
+    RefusedError
+        When the source has no selected key: nothing is changed. When more keys would be deleted
+        than ``max_delete``: all copies are made, and nothing is deleted.
+    """
+    return await _transfer(source, target, max_delete, False, fail_fast, options)
+
+
+async def verify(
+    source: Store, target: Store, *, extra: bool = True, **options: Unpack[Options]
+) -> Result:
+    """Compare two stores. Changes nothing.
+
+    Parameters
+    ----------
+    source, target : Store
+        Any two stores that list keys.
+    extra : bool, optional
+        Whether keys that only the target has are differences.
+    **options
+        See `Options`.
+
+    Returns
+    -------
+    Result
+        `Result.differing` counts the keys that differ, and `Result.differences` lists the first
+        10,000.
+    """
+    started = time.monotonic()
+    result = Result()
+    report = options.get("on_progress")
+
+    async def note(operation: Operation) -> None:
+        result.add_difference(operation)
+        if report is not None:
+            report(result)
+
+    differences = _differences(source, target, extra, result, options)
+    await differences.visit(note, concurrency=_concurrency(options))
+    result.seconds = time.monotonic() - started
+    return result
+
+
+async def remove(
+    store: Store,
+    prefix: str = "",
+    *,
+    max_delete: float = _MAX_DELETE,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    concurrency: int = _CONCURRENCY,
+    on_progress: Callable[[Result], object] | None = None,
+) -> Result:
+    """Delete keys: metadata from the root to the leaves, and chunks last.
+
+    Parameters
+    ----------
+    prefix : str, optional
+        ``foo`` and ``foo/`` are the same; ``""`` is the whole store.
+    max_delete : float or int, optional
+        Maximum number of keys to delete if it is an integer, else a share of the keys below
+        ``prefix``.
+    include, exclude : iterable of str, optional
+        Globs over keys; see `Selection`.
+    concurrency : int, optional
+        Number of keys that are deleted at once, ``>= 1``.
+    on_progress : callable, optional
+        See `Options`.
+
+    Returns
+    -------
+    Result
+        Counts and failures.
+
+    Raises
+    ------
+    RefusedError
+        When more keys would be deleted than ``max_delete``. Nothing is deleted.
+    """
+    started = time.monotonic()
+    selection, result = Selection(include, exclude), Result()
+    with closing(
+        Applying(None, store, result=result, concurrency=concurrency, on_progress=on_progress)
+    ) as applying:
+        async for entry in store.list_entries(directory_prefix(prefix)):
+            result.listed += 1
+            if entry.key in selection:
+                result.planned += 1
+                await applying.take(
+                    Operation("delete", entry.key, "removed", None, State.of(entry))
+                )
+        result.is_listed = True
+        await applying.finish_deletes(keys=result.listed, max_delete=max_delete)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+async def _transfer(
+    source: Store,
+    target: Store,
+    max_delete: float | None,
+    atomic: bool,
+    fail_fast: bool,
+    options: Options,
+) -> Result:
+    """Copy, and delete unless ``max_delete`` is ``None``."""
+    if not target.supports_writes:
+        raise UnsupportedOperationError(f"{target!r} does not support writes")
+    if atomic:
+        await _check_fresh(target)
+    started = time.monotonic()
+    result = Result()
+    concurrency = _concurrency(options)
+    differences = _differences(source, target, max_delete is not None, result, options)
+    with closing(
+        Applying(
+            source,
+            target,
+            result=result,
+            concurrency=concurrency,
+            fail_fast=fail_fast,
+            on_progress=options.get("on_progress"),
+        )
+    ) as applying:
+        await differences.visit(applying.take, concurrency=concurrency)
+        await applying.copy_metadata(of_root=False)
+        if atomic and not await _is_complete(source, target, options):
+            applying.hold_root_back()
+        await applying.copy_metadata(of_root=True)
+        if max_delete is not None:
+            await applying.finish_deletes(keys=differences.in_target, max_delete=max_delete)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def _location(store: Store) -> str:
+    """The URL of a store, without secrets; its representation if it has none."""
+    return str(getattr(store, "url", store))
+
+
+async def _is_complete(source: Store, target: Store, options: Options) -> bool:
+    """Whether the target has all keys of the source, without metadata of the root."""
+    exclude = (*Selection(exclude=options.get("exclude", ())).exclude, *ROOT_METADATA)
+    below: Options = {**options, "exclude": exclude, "allow_empty": True}
+    below.pop("on_progress", None)
+    return (await verify(source, target, extra=False, **below)).ok
+
+
+async def _check_fresh(target: Store) -> None:
+    async for name in target.list_dir(""):
+        if rank(name).is_root:
+            raise RefusedError(
+                f"{target!r} has {name!r} at its root: an atomic copy needs a target without it",
+                key=name,
+            )
+
+
+def _differences(
+    source: Store, target: Store, delete: bool, result: Result, options: Options
+) -> Differences:
+    return Differences(
+        source,
+        target,
+        selection=Selection(options.get("include", ()), options.get("exclude", ())),
+        compare=options.get("compare", "checksum"),
+        delete=delete,
+        allow_empty=options.get("allow_empty", False),
+        result=result,
+    )
+
+
+def _concurrency(options: Options) -> int:
+    concurrency = options.get("concurrency", _CONCURRENCY)
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be at least 1, got {concurrency!r}")
+    return concurrency

@@ -1,0 +1,234 @@
+"""The commands that read, and rm, on folders: what they print."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from cli.conftest import SIZES
+from cli.running import run
+
+
+class Stubborn(MemoryFileSystem):
+    """Keys named "kept" cannot be deleted."""
+
+    protocol = "stubborn"
+    store: dict = {}  # noqa: RUF012
+    pseudo_dirs = [""]  # noqa: RUF012
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.replace("stubborn://", "memory://"))
+
+    def _rm(self, path: str) -> None:
+        if path.endswith("kept"):
+            raise PermissionError(f"no deletes of {path}")
+        super()._rm(path)
+
+    def rm_file(self, path: str) -> None:
+        self._rm(path)
+
+
+def test_ls_lists_names_of_one_level(data: Path) -> None:
+    assert run("ls", data).out.splitlines() == ["air", "air-2", "zarr.json"]
+    assert run("ls", data / "air").out.splitlines() == ["c", "zarr.json"]
+    assert run("ls", f"file://{data}/air/").out.splitlines() == ["c", "zarr.json"]
+
+
+def test_ls_shows_sizes_and_which_names_are_prefixes(data: Path) -> None:
+    assert run("ls", "-l", data / "air").out == "-\tc/\n20B\tzarr.json\n"
+    assert run("ls", "--bytes", data / "air/c/0").out == "2048\t0\n1024\t1\n"
+    assert run("ls", "-l", data / "air/c/0").out == "2.0KiB\t0\n1.0KiB\t1\n"
+
+
+def test_ls_lists_every_key(data: Path) -> None:
+    assert sorted(run("ls", "-r", data).out.splitlines()) == sorted(SIZES)
+    found = run("ls", "-r", "--json", data).documents
+    assert {each["key"]: each["size"] for each in found} == SIZES
+
+
+def test_ls_as_lines_of_json(data: Path) -> None:
+    assert run("ls", "--json", data / "air").documents == [{"name": "c"}, {"name": "zarr.json"}]
+    assert run("ls", "-l", "--json", data / "air").documents == [
+        {"name": "c", "size": None},
+        {"name": "zarr.json", "size": 20},
+    ]
+
+
+def test_ls_of_a_key_is_the_key(data: Path) -> None:
+    assert run("ls", "-l", data / "zarr.json").out == "16B\tzarr.json\n"
+
+
+def test_names_with_control_characters_are_escaped_and_exact_in_json(tmp_path: Path) -> None:
+    name = "a\n\x1b[31mred"
+    (tmp_path / name).write_bytes(b"")
+    assert run("ls", tmp_path).out == "a\\n\\x1b[31mred\n"
+    assert run("ls", "--json", tmp_path).documents == [{"name": name}]
+
+
+def test_tree_shows_levels_and_what_is_below_the_last_one(data: Path) -> None:
+    assert run("tree", "--depth", "2", data).out.splitlines() == [
+        f"{data} (5 keys, 3.1KiB)",
+        "├── air/",
+        "│   ├── c/ (2 keys, 3.0KiB)",
+        "│   └── zarr.json",
+        "├── air-2/",
+        "│   └── zarr.json",
+        "└── zarr.json",
+    ]
+
+
+def test_tree_as_one_document(data: Path) -> None:
+    [found] = run("tree", "--depth", "1", "--json", data).documents
+    assert found == {
+        "name": str(data),
+        "keys": 5,
+        "bytes": sum(SIZES.values()),
+        "children": [
+            {"name": "air", "keys": 3, "bytes": 3092},
+            {"name": "air-2", "keys": 1, "bytes": 30},
+            {"name": "zarr.json", "keys": 1, "bytes": 16},
+        ],
+    }
+
+
+def test_du_adds_up_each_child_and_all(data: Path) -> None:
+    assert run("du", "--bytes", data).out.splitlines() == [
+        "3092\t3\tair/",
+        "30\t1\tair-2/",
+        "16\t1\tzarr.json",
+        "3138\t5\t.",
+    ]
+    assert run("du", "--depth", "0", data).out == "3.1KiB\t5\t.\n"
+    assert "3.0KiB\t2\tair/c/\n" in run("du", "-d", "2", data).out
+
+
+def test_du_as_one_document(data: Path) -> None:
+    [found] = run("du", "--json", data).documents
+    assert (found["keys"], found["bytes"]) == (5, 3138)
+    assert [child["name"] for child in found["children"]] == ["air", "air-2", "zarr.json"]
+
+
+def test_stat_shows_size_and_version(data: Path) -> None:
+    [found] = run("stat", "--json", data / "zarr.json").documents
+    assert found["key"] == "zarr.json"
+    assert found["url"] == str(data)
+    assert found["size"] == 16
+    assert found["version"] is not None
+    assert f"version\t{found['version']}\n" in run("stat", data / "zarr.json").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], bytes(range(20))),
+        (["--range", "2:5"], b"\x02\x03\x04"),
+        (["--range", "18:"], b"\x12\x13"),
+        (["--range", ":2"], b"\x00\x01"),
+        (["--range", "18:99"], b"\x12\x13"),
+        (["--suffix", "2"], b"\x12\x13"),
+        (["--suffix", "0"], b""),
+    ],
+)
+def test_cat_writes_bytes(data: Path, arguments: list[str], expected: bytes) -> None:
+    # Below 128, so that the text of the output is these bytes.
+    assert run("cat", *arguments, data / "air/zarr.json").out.encode() == expected
+
+
+def test_rm_deletes_one_key(data: Path) -> None:
+    ended = run("rm", data / "air/zarr.json")
+    assert (ended.code, ended.out, ended.err) == (0, "", "fsspec-store: deleted 1 key\n")
+    assert not (data / "air/zarr.json").exists()
+    assert run("rm", "-q", data / "zarr.json").err == ""
+    assert sorted(run("ls", "-r", data).out.splitlines()) == [
+        "air-2/zarr.json",
+        "air/c/0/0",
+        "air/c/0/1",
+    ]
+
+
+def test_rm_deletes_a_folder_and_not_its_neighbours(data: Path) -> None:
+    ended = run("rm", "-r", "--yes", "--json", data / "air")
+    assert (ended.code, ended.documents) == (0, [{"deleted": 3}])
+    assert sorted(path.name for path in data.iterdir()) == ["air-2", "zarr.json"]
+
+
+def test_a_dry_run_prints_the_keys_and_deletes_nothing(data: Path) -> None:
+    ended = run("rm", "-r", "--dry-run", data / "air")
+    assert ended.code == 0
+    assert sorted(ended.out.splitlines()) == ["c/0/0", "c/0/1", "zarr.json"]
+    assert ended.err == "fsspec-store: 3 keys, 3.0KiB, would be deleted\n"
+    assert run("rm", "--dry-run", data / "zarr.json").out == "zarr.json\n"
+    assert len(run("ls", "-r", data).out.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-r"], ["-r", "--yes", "--max-delete", "2"], ["-rn", "--max-delete", "2"]]
+)
+def test_rm_refuses_and_deletes_nothing(data: Path, arguments: list[str]) -> None:
+    ended = run("rm", *arguments, data / "air")
+    assert ended.code == 7
+    assert ended.err.startswith("fsspec-store: refused to delete ")
+    assert len(run("ls", "-r", data).out.splitlines()) == 5
+
+
+@pytest.mark.parametrize(("url", "code"), [("/", 7), ("file:///", 7), ("memory://", 7), (".", 2)])
+def test_rm_refuses_the_root_of_a_machine(url: str, code: int) -> None:
+    # Only as a dry run: a test must not be able to do it.
+    ended = run("rm", "-r", "--dry-run", url)
+    assert (ended.code, ended.out) == (code, "")
+
+
+def test_rm_reports_the_keys_that_cannot_be_deleted() -> None:
+    fsspec.register_implementation("stubborn", Stubborn, clobber=True)
+    files = Stubborn()
+    for name in ("a", "b", "kept"):
+        files.pipe_file(f"/data/{name}", b"x")
+    ended = run("rm", "-r", "--yes", "stubborn://data")
+    assert ended.code == 5
+    assert "kept" in ended.err.splitlines()[0]
+    assert ended.err.splitlines()[1].endswith(" are not")
+    assert files.exists("/data/kept")
+
+
+def test_info_names_what_a_folder_can_do(data: Path) -> None:
+    [found] = run("info", "--json", data).documents
+    assert found["writes"] is found["atomic_create"] is found["compare_and_swap"] is True
+    assert found["empty"] is False
+    assert found["filesystem"] == "fsspec.implementations.local.LocalFileSystem"
+    assert found["fsspec"] == fsspec.__version__
+    assert f"fsspec\t{fsspec.__version__}\n" in run("info", data).out
+
+
+def test_bench_reads_what_is_there(data: Path) -> None:
+    before = hashed(data)
+    [found] = run("bench", "--json", data).documents
+    assert [each["operation"] for each in found["figures"]] == ["list", "get"]
+    assert {each["count"] for each in found["figures"]} == {5}
+    assert all(each["per_second"] > 0 for each in found["figures"])
+    assert hashed(data) == before
+
+
+def test_bench_removes_what_it_writes(data: Path) -> None:
+    before = hashed(data)
+    ended = run("bench", "--write", "--count", "7", "--size", "1000", data)
+    assert [line.split("\t")[0] for line in ended.out.splitlines()] == ["7"] * 4
+    assert [line.split("\t")[-1] for line in ended.out.splitlines()] == [
+        "set",
+        "get",
+        "list",
+        "delete",
+    ]
+    assert hashed(data) == before
+
+
+def hashed(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

@@ -1,0 +1,154 @@
+"""Exit codes and messages of all commands."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Holding
+from cli.running import run
+from fsspec_store import errors
+from fsspec_store.cli.exit_codes import ExitCode, RefusedError, code_of
+
+#: Each command, with what it needs to run without a question.
+COMMANDS = [
+    ["ls"],
+    ["ls", "-r"],
+    ["tree"],
+    ["du"],
+    ["stat"],
+    ["cat"],
+    ["rm"],
+    ["rm", "-r", "--yes"],
+    ["info"],
+    ["bench"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+class TestEveryCommand:
+    def test_done(self, command: list[str], data: Path) -> None:
+        path = data / "zarr.json" if command[0] in ("stat", "cat", "rm") else data
+        path = data if "-r" in command else path
+        assert run(*command, path).code == ExitCode.DONE
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["--no-such-option", "x"],
+            ["a", "b"],
+            ["nothing-known://x"],
+            ["s3://"],
+            ["--option", "no-value", "s3://bucket/x"],
+            ["--option", "no_such_option=1", "s3://bucket/x"],
+            ["--profile", "p", "x"],
+            ["--endpoint-url", "http://127.0.0.1:9", "https://127.0.0.1/x"],
+            ["--anon", "memory://x"],
+        ],
+        ids=" ".join,
+    )
+    def test_usage(self, command: list[str], arguments: list[str]) -> None:
+        ended = run(*command, *arguments)
+        assert (ended.code, ended.out) == (ExitCode.USAGE, "")
+        assert ended.err.startswith("fsspec-store: ")
+        assert ended.err.count("\n") == 1
+
+    def test_not_found(self, command: list[str], tmp_path: Path) -> None:
+        ended = run(*command, tmp_path / "nothing")
+        if command == ["info"]:
+            assert ended.code == ExitCode.DONE
+            return
+        assert (ended.code, ended.out) == (ExitCode.NOT_FOUND, "")
+        assert "nothing" in ended.err
+
+    def test_access_denied(self, command: list[str], web: Holding) -> None:
+        ended = run(*command, f"{web.url}/denied/x")
+        assert (ended.code, ended.out) == (ExitCode.ACCESS_DENIED, "")
+        assert "403" in ended.err or "denied" in ended.err
+
+    def test_unreachable(self, command: list[str], web: Holding) -> None:
+        ended = run(*command, f"{web.url}/broken/x")
+        assert (ended.code, ended.out) == (ExitCode.UNREACHABLE, "")
+        assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (errors.KeyNotFoundError("x"), 3),
+        (errors.BucketNotFoundError("x"), 3),
+        (FileNotFoundError("x"), 3),
+        (errors.AccessDeniedError("x"), 4),
+        (errors.UnauthenticatedError("x"), 4),
+        (errors.BackendError("x"), 6),
+        (errors.ByteRangeError("x"), 2),
+        (errors.InvalidKeyError("x"), 2),
+        (errors.MissingExtraError("x"), 2),
+        (errors.ReadOnlyError("x"), 2),
+        (errors.StorageOptionError("x"), 2),
+        (errors.StoreURLError("x"), 2),
+        (errors.UnsupportedOperationError("x"), 2),
+        (errors.VersionMismatchError("x"), 1),
+        (errors.KeyConflictError("x"), 1),
+        (RefusedError("x"), 7),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(errno.EPIPE, "x"), 141),
+        (OSError(errno.ENOSPC, "x"), 1),
+        (RuntimeError("x"), 1),
+        (ExceptionGroup("x", [errors.AccessDeniedError("a"), errors.AccessDeniedError("b")]), 4),
+        (ExceptionGroup("x", [errors.AccessDeniedError("a"), errors.KeyNotFoundError("b")]), 5),
+    ],
+)
+def test_errors_have_exit_codes(error: BaseException, code: int) -> None:
+    assert code_of(error) == code
+
+
+def test_every_error_of_the_package_has_a_code() -> None:
+    # A new error has the code 1 by default.
+    assert {
+        name
+        for name in errors.__all__
+        if name != "StoreError" and code_of(getattr(errors, name)("x")) == ExitCode.INCOMPLETE
+    } == {"VersionMismatchError", "KeyConflictError"}
+
+
+def test_ranges_that_are_wrong(data: Path) -> None:
+    key = data / "zarr.json"
+    for arguments in (["--range", "1"], ["--range", "5:5"], ["--range", "a:b"]):
+        assert run("cat", *arguments, key).code == ExitCode.USAGE
+    assert run("cat", "--range", "1:2", "--suffix", "1", key).code == ExitCode.USAGE
+    assert run("cat", "--range", "99:", key).code == ExitCode.USAGE
+
+
+def test_without_a_command_it_prints_the_help() -> None:
+    ended = run()
+    assert (ended.code, ended.out) == (2, "")
+    assert "Commands:" in ended.err
+
+
+def test_messages_and_tracebacks_hide_secrets(web: Holding) -> None:
+    url = web.url.replace("://", "://reader:correct-horse@") + "/denied/x?token=battery-staple"
+    for flags in ([], ["-v"]):
+        ended = run("ls", *flags, "--option", 'headers={"X-Api": "paper-clip"}', url)
+        assert ended.code == ExitCode.ACCESS_DENIED
+        assert ("Traceback" in ended.err) is bool(flags)
+        for secret in ("correct-horse", "battery-staple", "paper-clip"):
+            assert secret not in ended.err
+
+
+def test_arguments_that_are_not_understood_hide_secrets() -> None:
+    ended = run("ls", "a", "s3://user:correct-horse@bucket/x")
+    assert ended.code == ExitCode.USAGE
+    assert "correct-horse" not in ended.err
+
+
+def test_documents_hide_secrets(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    url = f"simplecache::file://{tmp_path}"
+    for command in ("tree", "du", "info"):
+        ended = run(command, "--json", "--option", 'file={"auto_mkdir": true}', url)
+        assert ended.code == ExitCode.DONE, ended.err
+        assert "***" not in ended.out

@@ -1,0 +1,138 @@
+"""All commands on one service: MinIO, by its options, the environment and a profile."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from servers import S3Endpoint
+from servers.fault_proxy import Fault, FaultProxy, fault_proxy
+
+from cli.conftest import SIZES
+from cli.running import Processes, run
+from fsspec_store import Buffer, FsspecStore
+
+
+@pytest.fixture(scope="module")
+def endpoint(minio_endpoint: S3Endpoint) -> S3Endpoint:
+    return minio_endpoint
+
+
+@pytest.fixture
+def bucket(endpoint: S3Endpoint) -> Iterator[str]:
+    """The URL of a bucket with the data set."""
+    name = endpoint.make_bucket()
+    with FsspecStore.from_url(f"s3://{name}", endpoint.storage_options()) as store:
+        for key, size in SIZES.items():
+            store.sync.set(key, Buffer.from_bytes(bytes(size)))
+        yield f"s3://{name}"
+
+
+@pytest.fixture
+def options(endpoint: S3Endpoint) -> list[str]:
+    given = {"key": endpoint.key, "secret": endpoint.secret}
+    pairs = [word for name, value in given.items() for word in ("-o", f"{name}={value}")]
+    return [*pairs, "--endpoint-url", endpoint.url]
+
+
+def test_the_commands_that_read(bucket: str, options: list[str]) -> None:
+    assert run("ls", *options, bucket).out.splitlines() == ["air", "air-2", "zarr.json"]
+    assert run("ls", "-l", *options, f"{bucket}/air").out == "-\tc/\n20B\tzarr.json\n"
+    assert run("ls", *options, f"{bucket}/air/zarr.json").out == "zarr.json\n"
+    found = run("ls", "-r", "--json", *options, bucket).documents
+    assert {each["key"]: each["size"] for each in found} == SIZES
+    assert "└── zarr.json" in run("tree", *options, bucket).out
+    assert run("du", "-d0", "--bytes", *options, bucket).out == "3138\t5\t.\n"
+    assert len(run("cat", "--range", "5:", *options, f"{bucket}/zarr.json").out) == 11
+    [found] = run("stat", "--json", *options, f"{bucket}/zarr.json").documents
+    assert (found["size"], found["version"][0]) == (16, '"')
+    [found] = run("info", "--json", *options, bucket).documents
+    assert (found["transport"], found["service"]) == ("native", f"s3 at {options[-1]}")
+
+
+def test_the_commands_that_write(bucket: str, options: list[str]) -> None:
+    [found] = run("bench", "--write", "--count", "20", "--json", *options, bucket).documents
+    assert [each["count"] for each in found["figures"]] == [20] * 4
+    assert len(run("ls", "-r", *options, bucket).out.splitlines()) == 5
+    assert run("rm", *options, f"{bucket}/zarr.json").code == 0
+    assert run("rm", "-r", "--yes", *options, f"{bucket}/air/").code == 0
+    assert run("ls", "-r", *options, bucket).out == "air-2/zarr.json\n"
+    assert run("rm", "-r", "--yes", *options, bucket).code == 0
+    assert run("ls", *options, bucket).code == 3
+
+
+def test_exit_codes(bucket: str, options: list[str], endpoint: S3Endpoint) -> None:
+    assert run("ls", *options, "s3://no-such-bucket").code == 3
+    assert run("cat", *options, f"{bucket}/nothing").code == 3
+    assert run("ls", "--anon", "--endpoint-url", endpoint.url, bucket).code == 4
+    wrong = ["-o", "key=nobody", "-o", "secret=wrong-horse", "--endpoint-url", endpoint.url]
+    for command in ("ls", "tree", "info"):
+        ended = run(command, "-v", *wrong, bucket)
+        assert ended.code == 4
+        assert "wrong-horse" not in ended.err
+
+
+def test_credentials_of_the_environment_and_of_a_profile(
+    bucket: str, endpoint: S3Endpoint, command: Processes, tmp_path: Path
+) -> None:
+    profiles = tmp_path / "credentials"
+    profiles.write_text(
+        f"[field]\naws_access_key_id = {endpoint.key}\naws_secret_access_key = {endpoint.secret}\n"
+    )
+    keys = {"AWS_ACCESS_KEY_ID": endpoint.key, "AWS_SECRET_ACCESS_KEY": endpoint.secret}
+    files = {"AWS_SHARED_CREDENTIALS_FILE": str(profiles)}
+    cases: list[tuple[Mapping[str, str], list[str]]] = [
+        ({**keys, "AWS_ENDPOINT_URL": endpoint.url}, []),
+        (files, ["--profile", "field", "--endpoint-url", endpoint.url]),
+    ]
+    for environment, arguments in cases:
+        ended = command.run("ls", *arguments, bucket, environment=environment)
+        assert (ended.code, ended.out) == (0, "air\nair-2\nzarr.json\n"), ended.err
+
+
+def test_the_configuration_of_fsspec(bucket: str, endpoint: S3Endpoint) -> None:
+    # It is read when fsspec is imported, so the process is a new one.
+    configuration = {
+        "FSSPEC_S3_KEY": endpoint.key,
+        "FSSPEC_S3_SECRET": endpoint.secret,
+        "FSSPEC_S3_ENDPOINT_URL": endpoint.url,
+    }
+    listed = subprocess.run(
+        [sys.executable, "-m", "fsspec_store", "ls", bucket],
+        env={**os.environ, **configuration},
+        capture_output=True,
+        text=True,
+    )
+    assert (listed.returncode, listed.stdout) == (0, "air\nair-2\nzarr.json\n"), listed.stderr
+
+
+def test_an_interrupted_bench_removes_what_it_wrote(
+    bucket: str, endpoint: S3Endpoint, command: Processes
+) -> None:
+    reading = threading.Event()
+
+    def hold_reads(method: str, target: str, headers: Mapping[str, str]) -> Fault | None:
+        if method != "GET" or "list-type" in target:
+            return None
+        reading.set()
+        return Fault.DELAYED
+
+    with fault_proxy(endpoint.url) as proxy:
+        proxy.plan = hold_reads
+        started = command.start("bench", "--write", *by_proxy(endpoint, proxy), bucket)
+        assert reading.wait(60)
+        started.interrupt()
+        ended = started.end()
+    assert (ended.code, ended.err) == (130, "fsspec-store: interrupted\n")
+    with FsspecStore.from_url(bucket, endpoint.storage_options()) as store:
+        assert sorted(store.sync.list()) == sorted(SIZES)
+
+
+def by_proxy(endpoint: S3Endpoint, proxy: FaultProxy) -> list[str]:
+    pairs = (f"key={endpoint.key}", f"secret={endpoint.secret}")
+    return [*(word for pair in pairs for word in ("-o", pair)), "--endpoint-url", proxy.url]

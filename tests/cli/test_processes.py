@@ -1,0 +1,222 @@
+"""The command in processes: at a pipe and at a terminal, interrupted, and with a closed pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Holding
+from cli.running import Processes
+
+#: Each command with its name in the data set, and a word of its output at a terminal.
+COMMANDS = {
+    "ls": ("", "air-2"),
+    "ls -r": ("", "air/c/0/0"),
+    "ls -l": ("", "-  air/"),
+    "tree": ("", "│   └── zarr.json"),
+    "du": ("", "size  keys  name"),
+    "stat": ("zarr.json", "size     16"),
+    "cat": ("air/c/0/0", "abcdefgh"),
+    "rm -rn": ("air", "c/0/0"),
+    "info": ("", "compare and swap"),
+    "bench": ("", "operation"),
+}
+HELD = ["ls", "ls -r", "tree", "du", "stat", "cat", "rm", "rm -r --yes", "info", "bench"]
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+class TestEveryCommand:
+    def test_succeeds(self, line: str, terminal: bool, data: Path, command: Processes) -> None:
+        name, word = COMMANDS[line]
+        ended = command.run(*line.split(), data / name, terminal=terminal)
+        assert ended.code == 0
+        assert ended.out
+        assert (word in ended.plain) or not terminal
+        assert "\x1b" not in ended.out or terminal or line == "cat"
+        assert "Traceback" not in ended.out + ended.err
+
+    def test_fails_in_one_line(
+        self, line: str, terminal: bool, web: Holding, command: Processes
+    ) -> None:
+        ended = command.run(*line.split(), f"{web.url}/denied/x", terminal=terminal)
+        message = ended.plain if terminal else ended.err
+        assert ended.code == 4
+        assert message.startswith("fsspec-store: ")
+        assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_closed_pipe_is_no_message(line: str, data: Path, command: Processes) -> None:
+    started = command.start(*line.split(), data / COMMANDS[line][0], closed=True)
+    ended = started.end()
+    assert ended.code == 141
+    assert "Error" not in ended.err
+
+
+@pytest.mark.parametrize("line", HELD)
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+def test_interrupted_while_it_waits(
+    line: str, terminal: bool, web: Holding, command: Processes
+) -> None:
+    started = command.start(*line.split(), f"{web.url}/held/x", terminal=terminal)
+    assert web.is_held.wait(60)
+    started.interrupt()
+    ended = started.end()
+    message = ended.plain.removeprefix("^C") if terminal else ended.err
+    assert (ended.code, message) == (130, "fsspec-store: interrupted\n")
+
+
+@pytest.mark.parametrize("reply", ["y\n", "n\n", "\n", "\x04", "\x03"])
+def test_rm_asks_at_a_terminal(reply: str, data: Path, command: Processes) -> None:
+    started = command.start("rm", "-r", data / "air", terminal=True)
+    question = started.wait_for("[y/N]")
+    assert started.terminal is not None
+    os.write(started.terminal, reply.encode())
+    ended = started.end()
+    assert question.strip() == f"Delete 3 keys, 3.0KiB, below {data}/air? [y/N]"
+    assert ended.code == {"y\n": 0, "\x03": 130}.get(reply, 7)
+    assert (data / "air").exists() is (reply != "y\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "has_colors"),
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colors(
+    environment: dict[str, str], has_colors: bool, data: Path, command: Processes
+) -> None:
+    for line in ("ls -l", "tree", "du"):
+        ended = command.run(*line.split(), data, terminal=True, environment=environment)
+        assert ("\x1b[" in ended.out) is has_colors
+
+
+def test_json_at_a_terminal_is_json(data: Path, command: Processes) -> None:
+    ended = command.run("du", "--json", data, terminal=True)
+    assert json.loads(ended.out)["keys"] == 5
+
+
+def test_long_lines_are_not_wrapped_at_a_pipe(tmp_path: Path, command: Processes) -> None:
+    name = "x" * 200
+    (tmp_path / name).write_bytes(b"1")
+    environment = {"COLUMNS": "40"}
+    for line in ("ls", "ls -l", "tree", "du"):
+        assert name in command.run(*line.split(), tmp_path, environment=environment).out
+
+
+def test_a_full_disk_is_an_error(data: Path) -> None:
+    with open("/dev/full", "w") as full:
+        ended = started("ls", str(data), stdout=full)
+        _, message = ended.communicate(timeout=60)
+    assert (ended.returncode, message.count("\n")) == (1, 1)
+    assert "No space left" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [("{} ls nothing 2>&-", 3), ("{} ls . >&-", 0), ("({} ls nothing; echo $? >&3) 2>&1 | :", 3)],
+)
+def test_closed_streams(line: str, code: int, data: Path) -> None:
+    program = f"exec 3>&1; {line.format(f'{sys.executable} -m fsspec_store')}; echo $? >&3"
+    ended = subprocess.run(["sh", "-c", program], cwd=data, capture_output=True, text=True)
+    assert (ended.stdout.split()[0], ended.stderr) == (str(code), "")
+
+
+def started(*arguments: str, **options: object) -> subprocess.Popen[str]:
+    """A run that is not forked from a process that has imported everything."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "fsspec_store", *arguments],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options},
+    )
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    for number in range(2000):
+        (tmp_path / f"{'x' * 100}-{number}").touch()
+    return tmp_path
+
+
+def test_head_reads_the_first_line_of_a_whole_process(many: Path) -> None:
+    ended = started("ls", "-r", str(many))
+    assert ended.stdout is not None
+    assert ended.stdout.readline()
+    ended.stdout.close()
+    assert ended.stderr is not None
+    assert ended.stderr.read() == ""
+    assert ended.wait(60) == 141
+    ended.stderr.close()
+
+
+def test_a_whole_process_is_interrupted(web: Holding) -> None:
+    # Jobs of a shell, and workers of parallel tests, are started with the signal ignored.
+    ended = started(
+        "ls",
+        f"{web.url}/held",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert web.is_held.wait(60)
+    ended.send_signal(signal.SIGINT)
+    assert ended.communicate(timeout=60) == ("", "fsspec-store: interrupted\n")
+    assert ended.returncode == 130
+
+
+PROGRAM = """
+import sys
+sys.argv = ["fsspec-store", *{arguments!r}]
+{before}
+from fsspec_store.cli import main
+try:
+    main()
+except SystemExit as end:
+    code = end.code
+heavy = {{"aiobotocore", "aiohttp", "asyncio", "fsspec", "numpy", "rich.console", "s3fs", "zarr"}}
+print(sorted(heavy & set(sys.modules)), code)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["ls", "--help"], ["--version"]])
+def test_help_imports_nothing_that_takes_time(arguments: list[str]) -> None:
+    program = PROGRAM.format(arguments=arguments, before="")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[] 0"
+
+
+def test_without_the_extra_it_names_the_command_that_installs_it() -> None:
+    program = PROGRAM.format(arguments=["--help"], before="sys.modules['typer'] = None")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[] 2"
+    assert "pip install 'fsspec-store[cli]'" in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, command: Processes) -> None:
+    variable = "_FSSPEC_STORE_COMPLETE"
+    shown = command.run(environment={variable: f"source_{shell}"})
+    assert shown.code == 0
+    assert f"{variable}=complete_{shell}" in shown.out
+    environment = {
+        variable: f"complete_{shell}",
+        "COMP_WORDS": "fsspec-store t",
+        "COMP_CWORD": "1",
+        "_TYPER_COMPLETE_ARGS": "fsspec-store t",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    completed = command.run(environment=environment)
+    assert completed.code == 0
+    assert "tree" in completed.out
+    assert "bench" not in completed.out
+    assert "--show-completion" in command.run("--help").out
+
+
+@pytest.mark.parametrize("name", ["ls", "tree", "du", "stat", "cat", "rm", "info", "bench"])
+def test_help_has_two_examples(name: str, command: Processes) -> None:
+    shown = command.run(name, "--help")
+    assert shown.code == 0
+    assert shown.out.partition("Examples:")[2].count(f"fsspec-store {name} ") >= 2

@@ -1,0 +1,153 @@
+"""The commands that copy, compare and check: what they print and change, and their exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from cli.conftest import SIZES, Holding
+from cli.running import Processes, run
+from fsspec_store.zarr import open_store
+
+
+def files(root: Path) -> dict[str, bytes]:
+    paths = [path for path in root.rglob("*") if path.is_file()]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+
+
+def test_cp_copies_what_differs(data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy"
+    first = run("cp", data, target)
+    assert (first.code, first.out) == (0, "")
+    assert f"{len(SIZES)} copied (3.1KiB), 0 equal" in first.err
+    (data / "air/c/0/0").write_bytes(b"x" * 2048)
+    (target / "extra").write_bytes(b"kept")
+    assert run("cp", "-n", data, target).out == "copy\tbytes\tair/c/0/0\n"
+    again = run("cp", "--json", data, target)
+    found = again.documents[0]
+    assert (found["copied"], found["equal"], found["ok"]) == (1, len(SIZES) - 1, True)
+    assert files(target) == {**files(data), "extra": b"kept"}
+
+
+def test_cp_of_one_key(data: Path, tmp_path: Path) -> None:
+    assert run("cp", data / "zarr.json", f"{tmp_path}/one/").code == 0
+    assert run("cp", data / "zarr.json", tmp_path / "one/renamed").code == 0
+    assert set(files(tmp_path / "one")) == {"zarr.json", "renamed"}
+    missing = run("cp", data / "nothing", tmp_path / "one")
+    assert (missing.code, missing.err.count("\n")) == (3, 1)
+
+
+def test_cp_of_selected_keys(data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy"
+    assert run("cp", "--include", "air/**", "--exclude", "zarr.json", data, target).code == 0
+    assert set(files(target)) == {"air/c/0/0", "air/c/0/1"}
+
+
+def test_sync_deletes_and_refuses_to_delete_too_much(data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy"
+    run("cp", data, target)
+    for key in ("air/c/0/0", "air/c/0/1", "air/zarr.json"):
+        (data / key).unlink()
+    refused = run("sync", data, target)
+    assert refused.code == 7
+    assert "3 of 5 keys would be deleted, and at most 50% of them" in refused.err
+    assert len(files(target)) == len(SIZES)
+    assert run("sync", "-n", data, target).out.count("delete\textra\t") == 3
+    done = run("sync", "--max-delete", "3", "--json", data, target)
+    assert (done.code, done.documents[0]["deleted"]) == (0, 3)
+    assert files(target) == files(data)
+
+
+def test_sync_of_nothing_is_refused(data: Path, tmp_path: Path) -> None:
+    assert run("sync", tmp_path / "mistyped", data).code == 7
+    assert len(files(data)) == len(SIZES)
+    emptied = run("sync", "--allow-empty", "--max-delete", "100%", tmp_path / "mistyped", data)
+    assert (emptied.code, files(data)) == (0, {})
+
+
+@pytest.mark.parametrize("bound", ["x", "-1", "101%", "1.5"])
+def test_an_invalid_bound_of_deletes_is_wrong_usage(bound: str, data: Path, tmp_path: Path) -> None:
+    found = run("sync", f"--max-delete={bound}", data, tmp_path / "copy")
+    assert found.code == 2
+    assert "--max-delete" in found.err
+
+
+def test_verify_prints_what_differs(data: Path, tmp_path: Path) -> None:
+    target = tmp_path / "copy"
+    run("cp", data, target)
+    assert run("verify", data, target).code == 0
+    (target / "zarr.json").unlink()
+    (target / "extra").write_bytes(b"")
+    found = run("verify", data, target)
+    assert found.code == 1
+    assert sorted(found.out.splitlines()) == ["copy\tmissing\tzarr.json", "delete\textra\textra"]
+    assert run("verify", "--ignore-extra", "--json", data, target).documents[0]["differing"] == 1
+
+
+def test_a_plan_is_applied_later_where_nothing_has_changed(data: Path, tmp_path: Path) -> None:
+    target, file = tmp_path / "copy", tmp_path / "plan.jsonl"
+    planned = run("plan", "--json", data, target, file)
+    assert planned.documents == [{"copies": 5, "copy_bytes": 3138, "deletes": 0}]
+    assert files(target) == {}
+    (data / "air/c/0/1").write_bytes(b"changed")
+    found = run("apply", data, target, file)
+    assert found.code == 5
+    assert "cannot copy 'air/c/0/1': VersionMismatchError" in found.err
+    # The metadata of the array and of the group above it.
+    assert "2 metadata keys are not copied" in found.err
+    assert set(files(target)) == {"air/c/0/0", "air-2/zarr.json"}
+    file.write_text("{}")
+    assert run("apply", data, target, file).code == 2
+
+
+def test_check_reports_missing_chunks(tmp_path: Path) -> None:
+    url = str(tmp_path / "air.zarr")
+    array = zarr.create_array(
+        open_store(url), shape=(4,), chunks=(2,), dtype="i1", compressors=None
+    )
+    array[:] = np.ones(4, "i1")
+    assert run("check", url).out == "2\t0\t0\t4B\t/\n"
+    expectation = tmp_path / "expected.json"
+    assert run("check", "--write-expectation", expectation, url).code == 0
+    assert "c" not in json.loads(expectation.read_text())
+    (tmp_path / "air.zarr/c/1").unlink()
+    found = run("check", url)
+    assert found.code == 1
+    assert "error: missing chunk: c/1" in found.err
+    assert run("check", "--allow-missing", "*", url).code == 0
+    assert run("check", "--expectation", expectation, url).code == 1
+    found = run("check", "--json", url)
+    assert (found.code, found.documents[0]["ok"]) == (1, False)
+    assert run("check", tmp_path).code == 1
+
+
+def test_progress_at_a_terminal_and_in_a_pipe(
+    command: Processes, data: Path, tmp_path: Path
+) -> None:
+    shown = command.run("cp", data, tmp_path / "a", terminal=True)
+    assert shown.code == 0
+    assert "5 of 5 keys" in shown.plain
+    assert "5 copied (3.1KiB)" in shown.plain
+    piped = command.run("cp", data, tmp_path / "b")
+    assert (piped.code, piped.out) == (0, "")
+    assert piped.err.startswith("fsspec-store: 5 copied")
+    quiet = command.run("cp", "-q", data, tmp_path / "c")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+    assert files(tmp_path / "a") == files(tmp_path / "b") == files(tmp_path / "c") == files(data)
+
+
+def test_ctrl_c_ends_a_copy(command: Processes, web: Holding, tmp_path: Path) -> None:
+    started = command.start("cp", f"{web.url}/data.zarr/", tmp_path / "copy")
+    web.is_held.wait()
+    started.interrupt()
+    ended = started.end()
+    assert (ended.code, ended.out) == (130, "")
+    assert ended.err == "fsspec-store: interrupted\n"
+
+
+def test_a_server_that_denies_access(web: Holding, tmp_path: Path) -> None:
+    assert run("sync", f"{web.url}/denied/", tmp_path / "copy").code == 4

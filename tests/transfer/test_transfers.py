@@ -1,0 +1,258 @@
+"""Copy, sync, verify and remove between stores."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsspec_store import Buffer, FsspecStore, Store
+from fsspec_store.errors import AccessDeniedError, RefusedError
+from fsspec_store.transfer import apply, copy, plan, remove, sync, verify
+
+_numbers = itertools.count()
+
+ARRAY = {
+    "zarr.json": b"group",
+    "air/zarr.json": b"array",
+    "air/c/0/0": b"chunk 0",
+    "air/c/0/1": b"chunk 1",
+    "air-raw/zarr.json": b"other",
+}
+
+
+class Recording(FsspecStore):
+    """Notes the keys that are written and deleted, and rejects some."""
+
+    events: list[str]
+    denied: frozenset[str]
+
+    async def copy_from(
+        self, source: Store, key: str, to: str | None = None, *, version: str | None = None
+    ) -> None:
+        self._note(f"copy {key}", key)
+        await super().copy_from(source, key, to, version=version)
+
+    async def delete(self, key: str) -> None:
+        self._note(f"delete {key}", key)
+        await super().delete(key)
+
+    def _note(self, event: str, key: str) -> None:
+        if key in self.denied:
+            raise AccessDeniedError(f"access denied: {key!r}", key=key)
+        self.events.append(event)
+
+
+def recording(*denied: str) -> Recording:
+    store = Recording.from_url(f"memory://transfer/{next(_numbers)}")
+    store.events, store.denied = [], frozenset(denied)
+    return store
+
+
+async def store_with(values: dict[str, bytes]) -> FsspecStore:
+    store = FsspecStore.from_url(f"memory://transfer/{next(_numbers)}")
+    for key, value in values.items():
+        await store.set(key, Buffer.from_bytes(value))
+    return store
+
+
+async def contents(store: Store) -> dict[str, bytes]:
+    found = {}
+    async for key in store.list():
+        value = await store.get(key)
+        assert value is not None
+        found[key] = value.to_bytes()
+    return found
+
+
+VALUES = st.dictionaries(
+    st.sampled_from(["zarr.json", "a/zarr.json", "a/c/0", "a-b/c/0", "b/.zarray", "b/0.0"]),
+    st.sampled_from([b"", b"one", b"two", b"three"]),
+)
+
+
+@given(VALUES, VALUES)
+async def test_after_a_sync_both_stores_are_equal(
+    ours: dict[str, bytes], theirs: dict[str, bytes]
+) -> None:
+    source, target = await store_with(ours), await store_with(theirs)
+    result = await sync(source, target, max_delete=1.0, allow_empty=True)
+    assert await contents(target) == await contents(source) == ours
+    differing = {key for key in ours if theirs.get(key) != ours[key]}
+    assert result.ok
+    assert result.copied == len(differing)
+    assert result.copied_bytes == sum(len(ours[key]) for key in differing)
+    assert result.deleted == len(theirs.keys() - ours.keys())
+    assert result.equal == len(ours) - len(differing)
+    again = await sync(source, target, allow_empty=True)
+    assert (again.copied, again.deleted, again.equal) == (0, 0, len(ours))
+
+
+@given(VALUES, VALUES)
+async def test_a_plan_has_what_a_sync_does(
+    ours: dict[str, bytes], theirs: dict[str, bytes]
+) -> None:
+    source, target = await store_with(ours), await store_with(theirs)
+    with await plan(source, target, delete=True, allow_empty=True) as planned:
+        reasons = {one.key: one.reason for one in planned}
+        assert await contents(target) == theirs
+        result = await apply(planned, source, target, max_delete=1.0)
+    assert await contents(target) == ours
+    assert result.ok
+    for key in ours.keys() | theirs.keys():
+        if key not in theirs:
+            assert reasons[key] == "missing"
+        elif key not in ours:
+            assert reasons[key] == "extra"
+        elif ours[key] == theirs[key]:
+            assert key not in reasons
+        elif len(ours[key]) != len(theirs[key]):
+            assert reasons[key] == "size"
+        else:
+            assert reasons[key] in ("checksum", "bytes")
+
+
+async def test_metadata_is_written_after_the_chunks_and_deleted_before_them() -> None:
+    source, target = await store_with(ARRAY), recording()
+    await sync(source, target)
+    position = {event: number for number, event in enumerate(target.events)}
+    chunks = {position["copy air/c/0/0"], position["copy air/c/0/1"]}
+    arrays = {position["copy air/zarr.json"], position["copy air-raw/zarr.json"]}
+    assert max(chunks) < min(arrays)
+    assert max(arrays) < position["copy zarr.json"]
+    target.events.clear()
+    await remove(target, max_delete=1.0)
+    assert target.events[0] == "delete zarr.json"
+    assert set(target.events[-2:]) == {"delete air/c/0/0", "delete air/c/0/1"}
+    assert await contents(target) == {}
+
+
+async def test_a_failed_chunk_holds_back_its_metadata_and_all_deletes() -> None:
+    source, target = await store_with(ARRAY), recording("air/c/0/1")
+    await target.set("extra", Buffer.from_bytes(b"x"))
+    result = await sync(source, target)
+    assert not result.ok
+    assert [failure.key for failure in result.failures] == ["air/c/0/1"]
+    assert "AccessDeniedError" in result.failures[0].error
+    # The array's and the group's. The other array is complete.
+    assert result.held_back == 2
+    assert result.deletes_skipped == 1
+    assert await contents(target) == {
+        "extra": b"x",
+        "air/c/0/0": b"chunk 0",
+        "air-raw/zarr.json": b"other",
+    }
+    target.denied = frozenset()
+    assert (await sync(source, target)).copied == 3
+    assert await contents(target) == ARRAY
+
+
+async def test_fail_fast_raises_the_first_failure() -> None:
+    source = await store_with(ARRAY)
+    with pytest.raises(AccessDeniedError, match="air/c/0/0"):
+        await copy(source, recording("air/c/0/0"), fail_fast=True)
+
+
+@pytest.mark.parametrize("function", [sync, copy, plan])
+async def test_an_empty_source_changes_nothing(function: object, tmp_path: Path) -> None:
+    target = await store_with(ARRAY)
+    for source in (
+        FsspecStore.from_url("memory://transfer/mistyped"),
+        FsspecStore.from_url(str(tmp_path / "mistyped")),
+    ):
+        with pytest.raises(RefusedError, match="has no key"):
+            await function(source, target)  # type: ignore[operator]
+    with pytest.raises(RefusedError, match="has no selected key"):
+        await function(target, target, include=["nothing"])  # type: ignore[operator]
+    assert await contents(target) == ARRAY
+
+
+async def test_more_deletes_than_allowed_delete_nothing() -> None:
+    source, target = await store_with({"new": b"1"}), await store_with(ARRAY)
+    with pytest.raises(RefusedError, match="5 of 5 keys would be deleted, and at most 50%"):
+        await sync(source, target)
+    with pytest.raises(RefusedError, match="at most 4 may be"):
+        await sync(source, target, max_delete=4)
+    assert await contents(target) == {"new": b"1", **ARRAY}
+    assert (await sync(source, target, max_delete=5)).deleted == 5
+
+
+async def test_keys_that_are_not_selected_are_neither_copied_nor_deleted() -> None:
+    source, target = await store_with(ARRAY), await store_with({"temp/a": b"", "air/old": b""})
+    result = await sync(source, target, include=["air/**"], max_delete=1.0)
+    assert (result.copied, result.deleted) == (3, 1)
+    expected = {key: value for key, value in ARRAY.items() if key.startswith("air/")}
+    assert await contents(target) == {"temp/a": b"", **expected}
+
+
+async def test_edits_of_equal_size_are_found_whatever_the_time(tmp_path: Path) -> None:
+    source, target = FsspecStore.from_url(str(tmp_path / "a")), await store_with({"k": b"old"})
+    await source.set("k", Buffer.from_bytes(b"new"))
+    assert (await sync(source, target, compare="size")).copied == 0
+    assert (await sync(source, target)).copied == 1
+    assert (await sync(source, target)).copied == 0
+
+
+async def test_an_atomic_copy_writes_the_root_last() -> None:
+    source, target = await store_with(ARRAY), recording()
+    result = await copy(source, target, atomic=True)
+    assert result.ok
+    assert target.events[-1] == "copy zarr.json"
+    with pytest.raises(RefusedError, match=r"has 'zarr\.json' at its root"):
+        await copy(source, target, atomic=True)
+    failing = recording("air-raw/zarr.json")
+    assert not (await copy(source, failing, atomic=True)).ok
+    assert await failing.get("zarr.json") is None
+
+
+async def test_a_plan_of_a_changed_store_is_not_applied_to_the_changed_keys() -> None:
+    source, target = await store_with(ARRAY), await store_with({"zarr.json": b"old"})
+    with await plan(source, target) as planned:
+        await target.set("zarr.json", Buffer.from_bytes(b"by another writer"))
+        await source.delete("air/c/0/0")
+        result = await apply(planned, source, target)
+        failed = {failure.key for failure in result.failures}
+        with pytest.raises(RefusedError, match="the plan was made for the source"):
+            await apply(planned, target, source)
+    assert failed == {"air/c/0/0"}
+    # The root's metadata is held back, and would have failed too.
+    assert await target.get("zarr.json") == Buffer.from_bytes(b"by another writer")
+    assert "air/c/0/1" in await contents(target)
+
+
+async def test_verify_changes_nothing() -> None:
+    source, target = await store_with(ARRAY), await store_with({**ARRAY, "zarr.json": b"gruop"})
+    await target.delete("air/c/0/0")
+    await target.set("extra", Buffer.from_bytes(b""))
+    before = await contents(target)
+    result = await verify(source, target)
+    assert not result.ok
+    assert {one.key: one.reason for one in result.differences} == {
+        "zarr.json": "checksum" if result.differences[0].reason == "checksum" else "bytes",
+        "air/c/0/0": "missing",
+        "extra": "extra",
+    }
+    assert result.equal == 3
+    assert await contents(target) == before
+    assert (await verify(source, source)).ok
+
+
+async def test_a_prefix_is_removed_and_no_other() -> None:
+    store = await store_with(ARRAY)
+    with pytest.raises(RefusedError, match="3 of 3 keys would be deleted"):
+        await remove(store, "air")
+    assert (await remove(store, "air", max_delete=3)).deleted == 3
+    assert set(await contents(store)) == {"zarr.json", "air-raw/zarr.json"}
+
+
+async def test_progress_is_reported() -> None:
+    seen: list[tuple[int, bool]] = []
+    source, target = await store_with(ARRAY), recording()
+    await sync(
+        source, target, on_progress=lambda so_far: seen.append((so_far.copied, so_far.is_listed))
+    )
+    assert [count for count, _ in seen] == [1, 2, 3, 4, 5]
+    assert seen[-1] == (5, True)
