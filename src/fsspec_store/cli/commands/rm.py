@@ -110,7 +110,7 @@ def _remove_below(above: Place, name: str, keys: int, output: Output) -> ExitCod
             if not 0 < kept < keys:
                 raise
             output.failed(error)
-            output.error(f"{keys - kept:,} keys are deleted, {kept:,} are not")
+            output.error(f"deleted {keys - kept:,} of {keys:,} keys")
             return ExitCode.SOME_FAILED
     _report(keys, output)
     return None
