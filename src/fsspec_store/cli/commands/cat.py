@@ -52,6 +52,11 @@ def cat(
         request = SuffixByteRequest(suffix)
     above, key = place.split()
     with above.open() as store:
+        if request is None:
+            with store.sync.open_reader(key) as reader:
+                for part in reader:
+                    sys.stdout.buffer.write(memoryview(part.as_numpy_array()))
+            return
         value = store.sync.get(key, byte_range=request)
     if value is None:
         raise KeyNotFoundError(f"no key {key!r} in {above.shown}", key=key, url=above.shown)
