@@ -9,6 +9,8 @@ import pytest
 
 import fsspec_store
 import fsspec_store._store.sync
+import fsspec_store._store.sync_streams
+import fsspec_store.contract
 import fsspec_store.zarr
 
 PUBLIC = [
@@ -17,6 +19,10 @@ PUBLIC = [
     fsspec_store.Store,
     fsspec_store.StorePath,
     fsspec_store._store.sync.SyncStore,
+    fsspec_store._store.sync_streams.SyncReader,
+    fsspec_store._store.sync_streams.SyncWriter,
+    fsspec_store.contract.Reader,
+    fsspec_store.contract.Writer,
     fsspec_store.zarr.ZarrStore,
 ]
 

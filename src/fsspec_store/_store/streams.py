@@ -22,7 +22,7 @@ __all__ = ["Reader", "Writer", "check_size", "check_start"]
 _NOT_OPEN = "is not open: use it within its `async with` block, and not after an error"
 
 
-def check_start(key: str, start: int) -> None:
+def check_start(key: str, start: int) -> None:  # numpydoc ignore=PR01
     """Raise ``ValueError`` or ``TypeError`` for an invalid index of the first byte."""
     if isinstance(start, bool) or not isinstance(start, int):
         raise TypeError(f"start must be an integer number of bytes, got {start!r} for {key!r}")
@@ -30,7 +30,7 @@ def check_start(key: str, start: int) -> None:
         raise ValueError(f"start must be at least 0, got {start} for {key!r}")
 
 
-def check_size(key: str, size: int | None) -> None:
+def check_size(key: str, size: int | None) -> None:  # numpydoc ignore=PR01
     """Raise ``ValueError`` or ``TypeError`` for an invalid size of a value."""
     if size is None:
         return
@@ -40,7 +40,7 @@ def check_size(key: str, size: int | None) -> None:
         raise ValueError(f"size must be at least 0, got {size} for {key!r}")
 
 
-class Reader:
+class Reader:  # numpydoc ignore=PR01
     """The parts of one version of a value, in order: an asynchronous iterator of buffers.
 
     `Store.open_reader` makes it. Use it in an ``async with`` block, in which it has these
@@ -154,7 +154,7 @@ class Reader:
             self._ahead.append(asyncio.gather(value.read(*bounds), return_exceptions=True))
 
 
-class Writer:
+class Writer:  # numpydoc ignore=PR01
     """A value that is written in parts, and becomes visible at `finish`.
 
     `Store.open_writer` makes it. A block that is left without `finish`, by an error or a

@@ -93,7 +93,10 @@ class SyncWriter:
         self._run(self._writer.abandon(error))
 
     def write(self, part: Buffer | bytes | bytearray | memoryview) -> None:
-        """Add bytes to the value. The memory may be changed afterwards."""
+        """Add bytes to the value. The memory may be changed afterwards.
+
+        See `Writer.write`.
+        """
         self._run(self._writer.write(part))
 
     def finish(self) -> str | None:
