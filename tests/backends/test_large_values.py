@@ -308,15 +308,14 @@ async def test_a_stream_is_read_in_parts_of_one_version(
             async with store.open_reader("a", start=start) as reader:
                 parts = [part.to_bytes() async for part in reader]
         assert b"".join(parts) == DATA[start:]
-        # Parts of 8 MiB.
-        assert len(seen) == len(parts) == -(-(SIZE - start) // (8 * MIB))
+        assert len(seen) == len(parts) == -(-(SIZE - start) // PARTS["part_bytes"])
         assert all(place.pin(request) for request in seen[1:])
         assert reader.size == SIZE
         assert isinstance(reader.version, str)
         assert reader.modified is not None
         assert reader.modified.tzinfo is UTC
     async with store.open_reader("a", version=reader.version) as same:
-        assert (await anext(same)).to_bytes() == DATA[: 8 * MIB]
+        assert (await anext(same)).to_bytes() == DATA[: PARTS["part_bytes"]]
 
 
 @pytest.mark.parametrize("other", [DATA[::-1], b"short", None], ids=["replaced", "cut", "deleted"])

@@ -91,6 +91,8 @@ def arrays(draw: st.DrawFn) -> dict[str, Any]:
     return options
 
 
+# Of the data types of strings.
+@pytest.mark.filterwarnings("ignore:.*does not have a Zarr V3 specification")
 class TestWhatZarrWrites:
     @settings(max_examples=60)
     @given(arrays())

@@ -239,9 +239,7 @@ class _Entry(Generic[T]):
         """Close the resource from any thread, as soon as possible."""
         if self.pid != os.getpid():
             _inherited.append(self)
-            # A thread of the parent may have been running the generator during the fork.
-            with suppress(RuntimeError):
-                self._end(self._resources.forget)
+            self._end(self._resources.forget)
         elif self.runs_elsewhere():
             # The loop may end meanwhile. Then it has closed the resource.
             with suppress(RuntimeError):
@@ -254,8 +252,11 @@ class _Entry(Generic[T]):
         if self._open:
             self._open = False
             end(self.resource)
-        # The loop would close a suspended generator by a task, possibly too late.
-        _step(self._guard.aclose())
+        # The loop would close a suspended generator by a task, possibly too late. One that runs is
+        # being closed: the garbage collector interrupts the loop, or a thread of the parent of this
+        # process ran it during the fork.
+        with suppress(RuntimeError):
+            _step(self._guard.aclose())
 
 
 def _step(awaitable: Awaitable[None]) -> None:
