@@ -41,6 +41,7 @@ class KeysAloneStore(GeneratedStore):
 
 
 class TestLarge:
+    @pytest.mark.slow
     async def test_a_million_chunks(self) -> None:
         store = GeneratedStore({"a": array((10, 100, 1000))}, missing_every=1000)
         report = await check(store)

@@ -323,6 +323,7 @@ def _entry(number: int) -> Entry:
     return Entry(f"c/{number:09}", number, *details)
 
 
+@pytest.mark.slow
 async def test_the_memory_of_a_sort_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
