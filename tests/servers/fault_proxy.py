@@ -14,6 +14,7 @@ import socket
 import ssl
 import struct
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -190,8 +191,16 @@ class FaultProxy:
         """Listens until what it gives to `started` is called."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
+        writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.add(writer)
+            task = asyncio.create_task(self._converse(reader, writer))
+            self._conversations.add(task)
+            task.add_done_callback(self._conversations.discard)
+
         server = await asyncio.start_server(
-            self._converse, sock=listening, limit=_STREAM_LIMIT, ssl=self._tls
+            connected, sock=listening, limit=_STREAM_LIMIT, ssl=self._tls
         )
         started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
         await stop.wait()
@@ -199,13 +208,13 @@ class FaultProxy:
         for conversation in self._conversations:
             conversation.cancel()
         await asyncio.gather(*self._conversations, return_exceptions=True)
+        for writer in list(writers):
+            # Of a conversation that was cancelled before it began.
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client's connection from beginning to end."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._conversations.add(task)
-        task.add_done_callback(self._conversations.discard)
         line = _Line(*self._upstream)
         try:
             while (request := await _read_request(reader, writer, self._take_note)) is not None:
