@@ -135,7 +135,9 @@ class OnS3(OwnRules):
 
     def put(self, path: str, data: bytes) -> None:
         bucket, _, key = path.partition("/")
-        self.endpoint.shared_client().put_object(Bucket=bucket, Key=key, Body=data)
+        # After an upload the connections of old releases of botocore are out of step.
+        with closing(self.endpoint.client()) as client:
+            client.put_object(Bucket=bucket, Key=key, Body=data)
 
     def read(self, path: str) -> bytes:
         bucket, _, key = path.partition("/")
