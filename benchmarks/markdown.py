@@ -151,11 +151,12 @@ def goals(documents: Sequence[Document]) -> Iterator[str]:
     """Each goal, and its figure in each run on the server of the first one."""
     same = [one for one in documents if one["server"] == documents[0]["server"]]
     yield from _head("goal", "bound", *map(_run, same))
-    for goal, *others in zip(*(one["goals"] for one in same), strict=True):
+    found = [{_goal(goal): _figure(goal) for goal in one["goals"]} for one in same]
+    for goal in documents[0]["goals"]:
         of, peer = goal["of"], _NAMES.get(goal["peer"], "")
         bound = f"{'at least' if of == 'rate' else 'at most'} {goal['bound']:g}"
         title = f"{goal['title']}: {of} {f'beside {peer}' if peer else ''}".rstrip()
-        yield _row(title, bound, *map(_figure, (goal, *others)))
+        yield _row(title, bound, *(figures.get(_goal(goal), "") for figures in found))
 
 
 def _run(document: Document) -> str:
@@ -163,6 +164,10 @@ def _run(document: Document) -> str:
     # "OpenSSL 3.0.19 27 Jan 2026"
     transport = " ".join(document["openssl"].split()[:2]) if document["tls"] else "plain HTTP"
     return f"{document['server']}, {transport}"
+
+
+def _goal(goal: dict[str, Any]) -> tuple[str, str, str]:
+    return goal["title"], goal["of"], goal["peer"]
 
 
 def _figure(goal: dict[str, Any]) -> str:
