@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from ..transfer import Operation, Result
+    from ..transfer import Operation, Options, Result
     from .output import Output
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "bound",
     "print_operation",
     "report",
+    "transfer_options",
 ]
 
 #: Seconds between two lines of progress in a log.
@@ -75,6 +76,21 @@ MaxDeleteOption = Annotated[
         help="Refuse to delete more keys: a number, or a share of the target's keys.",
     ),
 ]
+
+
+def transfer_options(
+    compare: CompareMode,
+    include: list[str] | None,
+    exclude: list[str] | None,
+    concurrency: int,
+) -> Options:
+    """What these parameters of a command are for `fsspec_store.transfer`."""
+    return {
+        "compare": compare.value,
+        "include": include or (),
+        "exclude": exclude or (),
+        "concurrency": concurrency,
+    }
 
 
 def bound(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from .._runtime.concurrency import for_each
@@ -128,11 +129,12 @@ class Applying:
             self._on_progress(result)
 
     async def _check(self, operation: Operation) -> None:
-        for store, state in ((self._source, operation.source), (self._target, operation.target)):
-            if store is None:
-                continue
-            found = State.of(await _current(store, operation.key))
-            if found != state and (store is self._target or operation.action == "copy"):
+        expected = [(self._target, operation.target)]
+        if operation.action == "copy":
+            assert self._source is not None
+            expected.insert(0, (self._source, operation.source))
+        for store, state in expected:
+            if State.of(await _current(store, operation.key)) != state:
                 raise VersionMismatchError(
                     f"{operation.key!r} in {store!r} has changed since the plan was made",
                     key=operation.key,
@@ -140,9 +142,9 @@ class Applying:
 
 
 async def _current(store: Store, key: str) -> Entry | None:
-    async for entry in store.list_entries(key):
-        return entry if entry.key == key else None
-    return None
+    async with aclosing(store.list_entries(key)) as entries:
+        entry = await anext(entries, None)
+    return entry if entry is not None and entry.key == key else None
 
 
 def check_deletes(deletes: int, keys: int, max_delete: float) -> None:

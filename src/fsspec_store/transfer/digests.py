@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 from functools import partial
 from typing import TYPE_CHECKING
 
 from .._backends.checksums import ALGORITHMS, Hash
+from .._runtime.threads import in_thread
 from .._store.buffer import as_view
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _STRENGTH = tuple(_HASHES)
 #: An ETag that is the MD5 of the value, unless the service encrypts with its own keys: then it has
 #: the same form (Amazon S3, "Object"). So an equal one proves equal bytes, and another one nothing.
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
-_CHUNK_BYTES = 2**20
 
 
 def possible_md5(entry: Entry) -> bytes | None:
@@ -75,5 +74,5 @@ async def digest(store: ReadableStore, entry: Entry, name: str) -> bytes:
     found = _HASHES[name]()
     async with store.open_reader(entry.key, version=entry.version) as reader:
         async for part in reader:
-            await asyncio.to_thread(found.update, as_view(part))
+            await in_thread(found.update, as_view(part))
     return found.digest()

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 __all__ = ["ROOT_METADATA", "Rank", "parents", "rank"]
 
-#: Names of metadata. ``.zattrs`` precedes the key that makes the node visible.
-_OF_NODES = {".zattrs": 0, ".zarray": 1, ".zgroup": 1, "zarr.json": 1}
-_CONSOLIDATED = {".zmetadata": 2}
-_METADATA = _OF_NODES | _CONSOLIDATED
+#: Names of metadata. ``.zattrs`` precedes the key that makes the node visible, and consolidated
+#: metadata is the last.
+_METADATA = {".zattrs": 0, ".zarray": 1, ".zgroup": 1, "zarr.json": 1, ".zmetadata": 2}
 #: Patterns of the metadata of the root.
 ROOT_METADATA = tuple(f"/{name}" for name in _METADATA)
 

@@ -146,9 +146,9 @@ class Plan:
                         f"{file} is incomplete: {len(plan)} of "
                         f"{head['copies'] + head['deletes']} operations"
                     )
+            except PlanError:
+                raise
             except (ValueError, KeyError, TypeError) as error:
-                if isinstance(error, PlanError):
-                    raise
                 raise PlanError(f"{file} is not a plan of this package: {error!r}") from error
             lines.close()
             opened.pop_all()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, TypedDict
 
 from .._runtime.concurrency import for_each
@@ -313,13 +313,14 @@ async def remove(
     with closing(
         Applying(None, store, result=result, concurrency=concurrency, on_progress=on_progress)
     ) as applying:
-        async for entry in store.list_entries(directory_prefix(prefix)):
-            result.listed += 1
-            if entry.key in selection:
-                result.planned += 1
-                await applying.take(
-                    Operation("delete", entry.key, "removed", None, State.of(entry))
-                )
+        async with aclosing(store.list_entries(directory_prefix(prefix))) as entries:
+            async for entry in entries:
+                result.listed += 1
+                if entry.key in selection:
+                    result.planned += 1
+                    await applying.take(
+                        Operation("delete", entry.key, "removed", None, State.of(entry))
+                    )
         result.is_listed = True
         await applying.finish_deletes(keys=result.listed, max_delete=max_delete)
     result.seconds = time.monotonic() - started
@@ -378,12 +379,14 @@ async def _is_complete(source: Store, target: Store, options: Options) -> bool:
 
 
 async def _check_fresh(target: Store) -> None:
-    async for name in target.list_dir(""):
-        if rank(name).is_root:
-            raise RefusedError(
-                f"{target!r} has {name!r} at its root: an atomic copy needs a target without it",
-                key=name,
-            )
+    async with aclosing(target.list_dir("")) as names:
+        async for name in names:
+            if rank(name).is_root:
+                raise RefusedError(
+                    f"{target!r} has {name!r} at its root: an atomic copy needs a target without "
+                    "it",
+                    key=name,
+                )
 
 
 def _differences(

@@ -1,6 +1,6 @@
 """``cp``: copies a key, or all keys below a URL."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,10 +19,8 @@ from ..transferring import (
     ShownProgress,
     print_operation,
     report,
+    transfer_options,
 )
-
-if TYPE_CHECKING:
-    from ... import FsspecStore
 
 
 @command(
@@ -54,18 +52,13 @@ def cp(
     Keys that are equal at both URLs are not copied. Nothing is deleted. Chunks are copied before
     the metadata that makes them visible.
     """
-    from ...transfer import Options, blocking
+    from ...transfer import blocking
 
     with src.open() as source:
-        if not _has_keys(source):
+        if source.sync.is_empty(""):
             _copy_key(src, dst, output, dry_run=dry_run)
             return None
-        options: Options = {
-            "compare": compare.value,
-            "include": include or (),
-            "exclude": exclude or (),
-            "concurrency": concurrency,
-        }
+        options = transfer_options(compare, include, exclude, concurrency)
         with dst.open(read_only=dry_run) as target:
             if dry_run:
                 with blocking.plan(source, target, **options) as planned:
@@ -78,10 +71,6 @@ def cp(
                     source, target, atomic=atomic, fail_fast=fail_fast, **options
                 )
     return report(result, output)
-
-
-def _has_keys(store: "FsspecStore") -> bool:
-    return next(iter(store.sync.list_prefix("")), None) is not None
 
 
 def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> None:

@@ -15,6 +15,7 @@ from ..transferring import (
     ConcurrencyOption,
     ExcludeOption,
     IncludeOption,
+    transfer_options,
 )
 
 
@@ -47,10 +48,7 @@ def plan(
             source,
             target,
             delete=delete,
-            compare=compare.value,
-            include=include or (),
-            exclude=exclude or (),
-            concurrency=concurrency,
+            **transfer_options(compare, include, exclude, concurrency),
         ) as planned,
     ):
         planned.write(file)

@@ -20,6 +20,7 @@ from ..transferring import (
     bound,
     print_operation,
     report,
+    transfer_options,
 )
 
 
@@ -51,16 +52,11 @@ def sync(
     Nothing is deleted if a copy fails, if SRC has no keys, or if more keys would be deleted than
     --max-delete; the last two are refused with exit code 7.
     """
-    from ...transfer import Options, blocking
+    from ...transfer import blocking
 
     most = bound(max_delete)
-    options: Options = {
-        "compare": compare.value,
-        "include": include or (),
-        "exclude": exclude or (),
-        "allow_empty": allow_empty,
-        "concurrency": concurrency,
-    }
+    options = transfer_options(compare, include, exclude, concurrency)
+    options["allow_empty"] = allow_empty
     with src.open() as source, dst.open(read_only=dry_run) as target:
         if dry_run:
             with blocking.plan(source, target, delete=True, **options) as planned:

@@ -15,6 +15,7 @@ from ..transferring import (
     ExcludeOption,
     IncludeOption,
     print_operation,
+    transfer_options,
 )
 
 
@@ -48,10 +49,7 @@ def verify(
             source,
             target,
             extra=not ignore_extra,
-            compare=compare.value,
-            include=include or (),
-            exclude=exclude or (),
-            concurrency=concurrency,
+            **transfer_options(compare, include, exclude, concurrency),
         )
     if output.json:
         output.document(result.to_dict())
