@@ -14,7 +14,6 @@ import socket
 import ssl
 import struct
 import threading
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from servers.acceptors import stop_accepting
 from servers.ports import LOOPBACK, listener
 
 # What a stream buffers before it makes the sender wait, and the longest head or chunk line.
@@ -191,26 +191,28 @@ class FaultProxy:
         """Listens until what it gives to `started` is called."""
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
-        writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
 
         def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writers.add(writer)
+            def ended(task: asyncio.Task[None]) -> None:
+                self._conversations.discard(task)
+                if task.cancelled():
+                    # Before it began: one that has begun closes its connection itself.
+                    writer.transport.abort()
+
             task = asyncio.create_task(self._converse(reader, writer))
             self._conversations.add(task)
-            task.add_done_callback(self._conversations.discard)
+            task.add_done_callback(ended)
 
         server = await asyncio.start_server(
             connected, sock=listening, limit=_STREAM_LIMIT, ssl=self._tls
         )
         started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
         await stop.wait()
-        server.close()
-        for conversation in self._conversations:
-            conversation.cancel()
-        await asyncio.gather(*self._conversations, return_exceptions=True)
-        for writer in list(writers):
-            # Of a conversation that was cancelled before it began.
-            writer.transport.abort()
+        await stop_accepting(server)
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from socket import SO_LINGER, SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
 from typing import Any
 
+from servers.acceptors import stop_accepting
 from servers.ports import LOOPBACK, listener
 
 
@@ -114,7 +115,7 @@ async def scripted_server(
     try:
         yield served
     finally:
-        server.close()
+        await stop_accepting(server)
         for task in served._tasks:
             task.cancel()
         # What a script raised, the test has seen if it asked for it.

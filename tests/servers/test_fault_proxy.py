@@ -6,7 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any
@@ -379,6 +379,15 @@ class TestConnections:
         with pytest.raises(ConnectionRefusedError):
             await connect(proxy.url)
         assert caplog.messages == []
+
+    def test_a_connection_that_is_accepted_at_the_end_is_closed(self, echo: Echo) -> None:
+        # What the proxy does at this moment is chance: most of these find it accepting.
+        for _ in range(50):
+            with fault_proxy(echo.url) as proxy:
+                address = urlsplit(proxy.url)
+                late = socket.create_connection((address.hostname, address.port), timeout=20)
+            with late, suppress(ConnectionResetError):
+                assert late.recv(1) == b""
 
     def test_its_url_is_the_servers_with_another_address(self, echo: Echo) -> None:
         with fault_proxy(f"{echo.url}/account") as proxy:
