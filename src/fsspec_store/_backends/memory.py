@@ -67,6 +67,10 @@ class MemoryBackend(Backend):
         file = self.fs.store.get(path)
         return None if file is None else int(file.getbuffer().nbytes)
 
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        file = self.fs.store.get(path)
+        return None if file is None else (int(file.getbuffer().nbytes), Details(file.modified))
+
     async def write(self, path: str, data: memoryview) -> None:
         file = MemoryFile(self.fs, path, bytes(data))
         with _writing:
@@ -162,10 +166,11 @@ class MemoryBackend(Backend):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
-        pages = self.pages(directory, name_prefix, recursive=True, page_size=page_size)
+        pages = self.pages(directory, name_prefix, recursive=recursive, page_size=page_size)
         async with aclosing(pages):
             async for page in pages:
                 files = {path: self.fs.store.get(path) for path, _ in page.objects}

@@ -30,6 +30,7 @@ from ..errors import (
 from .backend_listing import BackendListing
 from .buffer import Buffer, BufferPrototype, as_view, check_prototype
 from .copying import key_not_found, version_mismatch
+from .entries import Entry
 from .keys import check_key
 from .partial_writes import WRITE_ATTEMPTS, Parts, write_parts
 from .range_reads import out_of_range
@@ -37,7 +38,7 @@ from .store_reading import ReadableStore, Versioned
 from .streams import Reader, Writer, check_size, check_start
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from .._core.streams import OpenValue
 
@@ -91,6 +92,17 @@ class BackendStore(BackendListing):
         if size is None:
             raise self._not_found(key)
         return size
+
+    async def get_entry(self, key: str) -> Entry:
+        try:
+            found = await self._run("look for", key, self._backend.stat)
+        except AccessDeniedError as error:
+            self._count_as_missing(error)
+            found = None
+        if found is None:
+            raise self._not_found(key)
+        size, details = found
+        return Entry(key, size, *details)
 
     def _not_found(self, key: str) -> KeyNotFoundError:
         return KeyNotFoundError(
@@ -291,6 +303,13 @@ class BackendStore(BackendListing):
         self._check_writable()
         self._require("deletes")
         await self._run("delete", key, self._backend.remove)
+
+    async def _delete_many(self, keys: Sequence[str], *, limit: int) -> None:
+        self._check_writable()
+        self._require("deletes")
+        paths = [self._path(key) for key in keys]
+        with self._translating("delete", f"{len(keys)} keys"):
+            await self._backend.remove_many(paths, limit=limit)
 
     # -- Keys and paths ------------------------------------------------------------------------
 

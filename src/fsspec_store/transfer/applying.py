@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .._runtime.concurrency import for_each
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from .._store.entries import Entry
 
 __all__ = ["Applying", "check_deletes"]
+
+#: Number of keys that are deleted in bulk, and of such batches at once.
+_BATCH = 1000
+_BATCHES = 4
 
 
 class Applying:
@@ -90,8 +96,15 @@ class Applying:
             self._result.deletes_skipped = self.deletes
             return
         check_deletes(self.deletes, keys, max_delete)
+        at_once = min(_BATCHES, self._concurrency)
+        delete = partial(self._delete_batch, limit=self._concurrency // at_once)
         for _, operations in self._deletes.in_order(reverse=True):
-            await for_each(self._run, operations, limit=self._concurrency)
+            if self._check_states:
+                await for_each(self._run, operations, limit=self._concurrency)
+            else:
+                remaining = iter(operations)
+                batches = iter(lambda: tuple(islice(remaining, _BATCH)), ())  # noqa: B023
+                await for_each(delete, batches, limit=at_once)
 
     def close(self) -> None:
         """Forget the operations that wait."""
@@ -104,6 +117,17 @@ class Applying:
             self._result.held_back += 1
         else:
             await self._run(operation)
+
+    async def _delete_batch(self, operations: tuple[Operation, ...], *, limit: int) -> None:
+        """Delete keys in bulk, and one by one if this fails, so that each failure is known."""
+        try:
+            await self._target._delete_many([each.key for each in operations], limit=limit)
+        except (StoreError, OSError):
+            await for_each(self._run, operations, limit=limit)
+            return
+        self._result.deleted += len(operations)
+        if self._on_progress is not None:
+            self._on_progress(self._result)
 
     async def _run(self, operation: Operation) -> None:
         result = self._result

@@ -30,7 +30,7 @@ from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
 from .copies import copy_blob
 from .reading import Reader
-from .responses import AzureError, listing
+from .responses import AzureError, details_of, listing
 from .uploads import MAX_PUT_BYTES, AzureUpload
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.streams import OpenValue, ValueWriter
+    from ..pages import Details
 
 __all__ = ["AzureBackend"]
 
@@ -93,6 +94,10 @@ class AzureBackend(Backend):
         found = await self._reader.properties(path)
         return None if found is None else found[0]
 
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        found = await self._reader.head(path)
+        return None if found is None else (found[0], details_of(found[1]))
+
     async def write(self, path: str, data: memoryview) -> str | None:
         return (await self._put(path, data, Condition.NONE))[1]
 
@@ -145,10 +150,11 @@ class AzureBackend(Backend):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
-        pages = self._pages(directory, name_prefix, True, page_size, details=True)
+        pages = self._pages(directory, name_prefix, recursive, page_size, details=True)
         async with aclosing(pages):
             async for page in pages:
                 # A hierarchical namespace lists a directory, and all below it, before "a-" etc.

@@ -16,6 +16,8 @@ from yarl import URL
 from ..._http.origins import TRUSTED_HOSTS, trusted_origins
 from ..._http.responses import http_failure
 from ..base import Backend
+from ..listed_details import etag, http_date
+from ..pages import Details
 from ..web_client.client import Location, WebClient
 from ..web_client.reading import Reader
 from ..web_client.redirects import Redirects
@@ -109,6 +111,13 @@ class WebBackend(Backend):
 
     async def remove(self, path: str) -> None:
         raise NotImplementedError("web servers are only read")
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        found = await self._reader.head(path)
+        if found is None:
+            return None
+        size, headers = found
+        return size, Details(http_date(headers.get("Last-Modified")), etag(headers.get("ETag")))
 
     def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None

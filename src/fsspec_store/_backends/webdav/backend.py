@@ -91,7 +91,15 @@ class WebDAVBackend(Backend):
             raise
 
     async def size(self, path: str) -> int | None:
-        found = await self._client.entries(path, 0)
+        return await self._size(path)
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        details: dict[str, Details] = {}
+        size = await self._size(path, details)
+        return None if size is None else (size, details.get("", Details()))
+
+    async def _size(self, path: str, details: dict[str, Details] | None = None) -> int | None:
+        found = await self._client.entries(path, 0, details)
         if "" not in found:
             return None
         # The property is optional (section 15.4).
@@ -132,10 +140,11 @@ class WebDAVBackend(Backend):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
-        return self._walk(directory, name_prefix, True, self._list_folder_in_detail)
+        return self._walk(directory, name_prefix, recursive, self._list_folder_in_detail)
 
     def _walk(
         self,
