@@ -240,6 +240,17 @@ def test_info_names_what_a_folder_can_do(data: Path) -> None:
     assert found["filesystem"] == "fsspec.implementations.local.LocalFileSystem"
     assert found["fsspec"] == fsspec.__version__
     assert f"fsspec\t{fsspec.__version__}\n" in run("info", data).out
+    assert (found["versions"], found["lists_in_order"]) == ("digest of the value", True)
+    assert found["longest_key"] == "255 bytes in a segment, 4,000 in a path"
+    assert (found["service"], found["tls"], found["largest_request_bytes"]) == ("file", None, None)
+
+
+def test_info_probes_and_leaves_nothing(data: Path) -> None:
+    before = hashed(data)
+    [found] = run("info", "--probe", "--json", data).documents
+    assert found["atomic_create"] is found["compare_and_swap"] is found["lists_in_order"] is True
+    assert hashed(data) == before
+    assert sorted(path.name for path in data.iterdir()) == ["air", "air-2", "zarr.json"]
 
 
 def test_bench_reads_what_is_there(data: Path) -> None:

@@ -18,6 +18,7 @@ from .._http.settings import PartLimits, Settings
 from .._runtime.concurrency import for_each
 from .collected import CollectedValue
 from .pages import Details, Page, checked_pages, refuse_relative
+from .traits import Traits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -62,6 +63,7 @@ class Backend(ABC):
     has_secret_paths: bool = False
     #: Whether single operations only wait for the disk, so that they need no event loop.
     runs_in_place: ClassVar[bool] = False
+    traits: Traits = Traits()
     #: The service's limits for multipart uploads.
     part_limits: ClassVar[PartLimits] = PartLimits()
 
@@ -84,6 +86,11 @@ class Backend(ABC):
         # An in-memory filesystem without the global store shares its keys with no other.
         own = id(fs) if getattr(fs, "global_store", True) is False else None
         return type(fs), fs.storage_args, options, own
+
+    @property
+    def address(self) -> str | None:
+        """The URL of the service without any secret, after a request; ``None`` if it has none."""
+        return None
 
     def _part_bytes(self, size: int) -> int | None:
         """Size of the parts of an upload; ``None`` for a value that one request writes."""

@@ -28,6 +28,7 @@ from .._runtime.threads import pause
 from .base import Backend
 from .collected import CollectedValue
 from .pages import Details, Page
+from .traits import Traits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -49,6 +50,7 @@ class MemoryBackend(Backend):
     fans_out = False
     runs_in_place = True
     lists_in_order = True
+    traits = Traits("digest of the value", copies=True)
 
     fs: Any
 

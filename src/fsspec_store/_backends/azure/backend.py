@@ -26,6 +26,7 @@ from ..object_store.streamed_reads import open_stream
 from ..object_store.streamed_writes import PartWriter
 from ..object_store.writing import Condition
 from ..pages import Page, check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
+from ..traits import Traits
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
 from .copies import copy_blob
@@ -61,6 +62,13 @@ class AzureBackend(Backend):
     """Blobs of containers, by paths such as ``container/prefix/name``."""
 
     part_limits = _PART_LIMITS
+    traits = Traits(
+        "ETag",
+        ("md5",),
+        copies=True,
+        longest_key=f"{_MAX_LENGTH:,} characters, {_MAX_SEGMENTS} segments",
+        forbidden="backslashes, control characters, dots at the end of a segment",
+    )
     #: "List Blobs", of a flat namespace.
     lists_in_order = True
 
@@ -72,6 +80,10 @@ class AzureBackend(Backend):
         self._cleanup = Cleanup()
         # The secondary endpoint of an account is a read-only replica.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
+
+    @property
+    def address(self) -> str | None:
+        return self._client.account.service
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         return await self._reader.read(path, request)

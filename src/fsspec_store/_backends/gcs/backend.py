@@ -25,6 +25,7 @@ from ..object_store.streamed_reads import open_stream
 from ..object_store.streamed_writes import PartWriter
 from ..object_store.writing import Condition
 from ..pages import Page, pages_by_token
+from ..traits import Traits
 from .buckets import GCSBuckets
 from .bulk_delete import GCSBulkDelete
 from .client import USER_AGENT, Client
@@ -76,6 +77,13 @@ class GCSBackend(Backend):
     """Objects of Google Cloud Storage, by paths such as ``bucket/prefix/name``."""
 
     part_limits = _PART_LIMITS
+    traits = Traits(
+        "generation",
+        ("md5", "crc32c"),
+        copies=True,
+        longest_key=f"{_MAX_NAME_BYTES:,} bytes",
+        forbidden=f"line breaks, a beginning with {_RESERVED_PREFIX!r}",
+    )
     lists_in_order = None
     fs: Any
 
@@ -88,6 +96,10 @@ class GCSBackend(Backend):
         self._cleanup = Cleanup()
         host = urlsplit(self._client.endpoint).hostname or ""
         self._supports_resumable = bool(fs.on_google or _GOOGLE_HOST.fullmatch(host))
+
+    @property
+    def address(self) -> str | None:
+        return self._client.service
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         bucket, name = _split(path)

@@ -17,6 +17,7 @@ from ..._runtime.threads import in_thread
 from ..base import Backend
 from ..pages import Details
 from ..temporary_names import RESERVED_NAME, is_temporary
+from ..traits import Traits
 from .copying import Copy, SourceMissingError
 from .locks import run_locked
 from .reading import read, read_version, size, status_of
@@ -52,6 +53,11 @@ class LocalBackend(Backend):
     runs_in_place = True
     hides_missing_keys = False
     lists_in_order = True
+    traits = Traits(
+        "digest of the value",
+        copies=True,
+        longest_key=f"{_MAX_NAME_BYTES} bytes in a segment, {_MAX_PATH_BYTES:,} in a path",
+    )
     #: The number of threads: more operations would only wait.
     default_concurrency = 32
 

@@ -28,6 +28,7 @@ from ..object_store.versioned_reads import size_from_range
 from ..object_store.writing import Condition
 from ..pages import Continuation, Details, Page, check_stated_prefix
 from ..temporary_names import RESERVED_NAME, is_temporary
+from ..traits import Traits
 from .buckets import S3Buckets
 from .bulk_delete import S3BulkDelete
 from .client import Client
@@ -81,6 +82,7 @@ class S3Backend(Backend):
     """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
     part_limits = _PART_LIMITS
+    traits = Traits("ETag", copies=True, longest_key=f"{_MAX_KEY_BYTES:,} bytes")
     #: SeaweedFS, and Amazon's directory buckets, list in another order than S3's other buckets.
     lists_in_order = None
 
@@ -98,6 +100,10 @@ class S3Backend(Backend):
     @property
     def supports_atomic_create(self) -> bool:  # type: ignore[override]
         return self._conditions.create is not False
+
+    @property
+    def address(self) -> str | None:
+        return self._client.address
 
     @property
     def supports_replace(self) -> bool:  # type: ignore[override]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from ..._http.origins import TRUSTED_HOSTS, trusted_origins
+from ..._http.origins import TRUSTED_HOSTS, origin_of, trusted_origins
 from ..._http.responses import http_failure
 from ..base import Backend
 from ..listed_details import etag, http_date
@@ -53,6 +53,7 @@ class WebBackend(Backend):
         self._options = request_options(fs)
         # Set by `check_root`.
         self._client: WebClient
+        self._address: str
         self._reader: Reader
         self._listings: Listings
 
@@ -79,6 +80,7 @@ class WebBackend(Backend):
             return "the URL has a user name, and the options contain credentials as well"
         here = Location(root, base.rstrip("/"), query and "?" + query)
         service = f"{url.scheme}://{url.host}:{port}"
+        self._address = str(origin_of(url))
         options = dict(self._options)
         redirects = Redirects(
             url,
@@ -96,6 +98,10 @@ class WebBackend(Backend):
         with suppress(TimeoutError):
             async with asyncio.timeout(self.settings.policy.timeout):
                 await self._listings.discover(directory)
+
+    @property
+    def address(self) -> str | None:
+        return self._address
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         return await self._reader.read(path, request)

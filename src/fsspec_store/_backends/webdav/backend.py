@@ -21,6 +21,9 @@ from hashlib import blake2b
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from yarl import URL
+
+from ..._http.origins import origin_of
 from ..._http.responses import StatusError, http_failure
 from ..._http.retrier import Budget
 from ..._http.retry_policy import JITTER
@@ -29,6 +32,7 @@ from ..base import Backend
 from ..cleanup import Cleanup
 from ..pages import Details, Page
 from ..temporary_names import RESERVED_NAME, is_temporary, temporary_name
+from ..traits import Traits
 from ..web_client.folder_walk import walk
 from ..web_client.reading import Reader
 from .client import LOCK_SECONDS, Client
@@ -73,6 +77,7 @@ class WebDAVBackend(Backend):
     hides_missing_keys = False
     #: Servers check conditions before they write, and ETags may stay the same.
     supports_replace = False
+    traits = Traits(longest_key=f"{_MAX_NAME_BYTES} bytes in a segment")
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
@@ -89,6 +94,10 @@ class WebDAVBackend(Backend):
             if error.response.status == 405:
                 return None
             raise
+
+    @property
+    def address(self) -> str | None:
+        return str(origin_of(URL(self._client.location.url)))
 
     async def size(self, path: str) -> int | None:
         return await self._size(path)
