@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from .results import Failure
+
 __all__ = ["Plan"]
 
 _FORMAT = "fsspec-store plan 1"
@@ -38,6 +40,9 @@ class Plan:
     ----------
     copies, copy_bytes, deletes : int
         Number of operations, and of bytes to copy.
+    failed : int
+        Keys that could not be compared, and have no operation. `failures` lists the first 10,000.
+        A file of a plan does not contain them.
     """
 
     def __init__(self, source: str, target: str, keys: int = 0) -> None:
@@ -45,6 +50,8 @@ class Plan:
         self.target = target
         self.keys = keys
         self.copies = self.copy_bytes = self.deletes = 0
+        self.failed = 0
+        self.failures: list[Failure] = []
         self._copies, self._deletes = Waiting(), Waiting()
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ from ..transferring import (
     FailFastOption,
     IncludeOption,
     ShownProgress,
-    print_operation,
+    print_plan,
     report,
     transfer_options,
 )
@@ -62,9 +62,7 @@ def cp(
         with dst.open(read_only=dry_run) as target:
             if dry_run:
                 with blocking.plan(source, target, **options) as planned:
-                    for operation in planned:
-                        print_operation(operation, output)
-                return None
+                    return print_plan(planned, output)
             with ShownProgress(output) as shown:
                 options["on_progress"] = shown
                 result = blocking.copy(

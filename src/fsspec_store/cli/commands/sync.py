@@ -18,7 +18,7 @@ from ..transferring import (
     MaxDeleteOption,
     ShownProgress,
     bound,
-    print_operation,
+    print_plan,
     report,
     transfer_options,
 )
@@ -46,7 +46,7 @@ def sync(
     ] = False,
     fail_fast: FailFastOption = False,
     concurrency: ConcurrencyOption = 32,
-) -> ExitCode | None:
+) -> ExitCode:
     """Make the keys below DST equal to those below SRC: copy, and then delete all others.
 
     Nothing is deleted if a copy fails, if SRC has no keys, or if more keys would be deleted than
@@ -60,9 +60,7 @@ def sync(
     with src.open() as source, dst.open(read_only=dry_run) as target:
         if dry_run:
             with blocking.plan(source, target, delete=True, **options) as planned:
-                for operation in planned:
-                    print_operation(operation, output)
-            return None
+                return print_plan(planned, output)
         with ShownProgress(output) as shown:
             options["on_progress"] = shown
             result = blocking.sync(source, target, max_delete=most, fail_fast=fail_fast, **options)
