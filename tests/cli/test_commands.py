@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from cli import stubborn
-from cli.conftest import SIZES
+from cli.conftest import SIZES, Holding
 from cli.running import run
 
 #: The document of ``rm``.
@@ -112,6 +112,13 @@ def test_stat_shows_size_and_time(data: Path) -> None:
     assert found == expected
     shown = run("stat", data / "zarr.json").out
     assert f"size\t16\nmodified\t{modified}\nversion\t-\n" in shown
+
+
+def test_stat_on_a_web_server(web: Holding) -> None:
+    # A GET of this value fails, so it is not read.
+    [found] = run("stat", "--json", f"{web.url}/mixed/bad").documents
+    assert (found["size"], found["version"]) == (1, '"1"')
+    assert found["modified"] == "1994-11-06T08:49:37+00:00"
 
 
 @pytest.mark.parametrize(

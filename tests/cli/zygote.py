@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -61,6 +62,8 @@ def become(message: dict, fds: list[int]) -> None:
 if __name__ == "__main__":
     # Each child has a copy.
     stubborn.fill()
+    # Collections of a child do not copy the pages of these objects.
+    gc.freeze()
     listening = socket.socket(fileno=int(sys.argv[1]))
     if serve(listening):
         listening.close()
