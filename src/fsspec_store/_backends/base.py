@@ -62,6 +62,8 @@ class Backend(ABC):
     has_secret_paths: bool = False
     #: Whether single operations only wait for the disk, so that they need no event loop.
     runs_in_place: ClassVar[bool] = False
+    #: Size in bytes up to which `copy` copies an object; 0 without copies on the service.
+    largest_copy: ClassVar[float] = 0
     #: The service's limits for multipart uploads.
     part_limits: ClassVar[PartLimits] = PartLimits()
 

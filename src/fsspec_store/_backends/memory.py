@@ -10,6 +10,7 @@ import threading
 from contextlib import aclosing
 from functools import partial
 from heapq import merge
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.memory import MemoryFile
@@ -48,6 +49,7 @@ class MemoryBackend(Backend):
     #: Each partial listing would scan the whole dictionary.
     fans_out = False
     runs_in_place = True
+    largest_copy = inf
     lists_in_order = True
 
     fs: Any

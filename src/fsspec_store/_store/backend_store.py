@@ -38,6 +38,7 @@ from .streams import Reader, Writer, check_size, check_start
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from typing import TypeGuard
 
     from .._core.streams import OpenValue
 
@@ -259,11 +260,17 @@ class BackendStore(BackendListing):
                 url=self._url,
             )
 
+    def _copies_on_service(self, source: ReadableStore, size: int) -> bool:
+        return self._is_on_service_of(source) and size <= self._backend.largest_copy
+
+    def _is_on_service_of(self, source: ReadableStore) -> TypeGuard[BackendStore]:
+        return isinstance(source, BackendStore) and source._backend.service == self._backend.service
+
     async def _copy_on_service(
         self, source: ReadableStore, key: str, to: str, version: str | None
     ) -> bool:
         path, backend = self._path(to), self._backend
-        if not isinstance(source, BackendStore) or source._backend.service != backend.service:
+        if not self._is_on_service_of(source):
             return False
         if source._path(key) == path:
             # Raises the errors of a missing key and of another version.

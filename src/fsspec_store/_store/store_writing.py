@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._backends.collected import CollectedValue
 from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
+from .._runtime.threads import in_thread, run_in_place
 from .buffer import Buffer
 from .keys import check_key, directory_prefix
 from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
-from .streams import Writer, check_size
+from .streams import Reader, Writer, check_size
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -185,8 +187,8 @@ class WritableStore(ListableStore):
         self, source: ReadableStore, key: str, to: str, version: str | None
     ) -> None:
         """Read a value in parts and write them; a value of one part is written by `set`."""
-        async with source.open_reader(key, version=version) as reader:
-            first = await reader.next_part()
+        async with aclosing(source.open_reader(key, version=version)) as reader:
+            first = await _first_part(source, reader)
             if first is None or len(first) == reader.size:
                 await self.set(to, Buffer.from_bytes(b"") if first is None else first)
                 return
@@ -196,6 +198,10 @@ class WritableStore(ListableStore):
                 async for part in reader:
                     await writer.write(part)
                 await writer.finish()
+
+    def _copies_on_service(self, source: ReadableStore, size: int) -> bool:
+        """Whether `copy_from` copies values of this size without reading them."""
+        return False
 
     async def _copy_on_service(
         self, source: ReadableStore, key: str, to: str, version: str | None
@@ -255,6 +261,19 @@ class WritableStore(ListableStore):
         self._check_writable()
         self._require("deletes", "listing")
         return []
+
+
+async def _first_part(source: ReadableStore, reader: Reader) -> Buffer | None:
+    """Open a reader and return its first part; ``None`` for an empty value."""
+
+    async def opened() -> Buffer | None:
+        await reader.__aenter__()
+        return await reader.next_part()
+
+    if source._runs_in_place:
+        # One job of a thread, instead of one each to open, to read, and to look for the end.
+        return await in_thread(lambda: run_in_place(opened()))
+    return await opened()
 
 
 async def _awaited(work: Awaitable[T]) -> T:

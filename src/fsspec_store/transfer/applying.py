@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .._runtime.concurrency import for_each
 from ..errors import RefusedError, StoreError, VersionMismatchError
 from .key_order import parents, rank
+from .memory import DEFAULT_BYTES, Memory
 from .operations import Operation, State
 from .planning import described
 from .results import Failure, Result
@@ -41,6 +42,7 @@ class Applying:
         *,
         result: Result,
         concurrency: int,
+        memory: Memory | None = None,
         check_states: bool = False,
         fail_fast: bool = False,
         on_progress: Callable[[Result], object] | None = None,
@@ -49,6 +51,7 @@ class Applying:
         self._target = target
         self._result = result
         self._concurrency = concurrency
+        self._memory = memory or Memory(DEFAULT_BYTES)
         self._check_states = check_states
         self._fail_fast = fail_fast
         self._on_progress = on_progress
@@ -113,7 +116,9 @@ class Applying:
             if operation.action == "copy":
                 assert self._source is not None
                 version = None if operation.source is None else operation.source.version
-                await self._target.copy_from(self._source, operation.key, version=version)
+                passes = not self._target._copies_on_service(self._source, operation.size)
+                async with self._memory.of_value(operation.size if passes else 0):
+                    await self._target.copy_from(self._source, operation.key, version=version)
                 result.copied += 1
                 result.copied_bytes += operation.size
             else:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from .._store.buffer import as_view
-from .digests import common_checksum, computable, digest, possible_md5
+from .digests import (
+    Digests,
+    common_checksum,
+    composite_md5s,
+    computable,
+    is_md5,
+    possible_md5,
+    possible_part_sizes,
+)
 
 if TYPE_CHECKING:
     from .._store.entries import Entry
     from .._store.store_reading import ReadableStore
     from .._store.streams import Reader
+    from .memory import Memory
     from .operations import Reason
 
 __all__ = ["Compare", "Comparison"]
@@ -36,13 +45,17 @@ class Comparison:
         When ``compare`` is none of these.
     """
 
-    def __init__(self, source: ReadableStore, target: ReadableStore, compare: Compare) -> None:
+    def __init__(
+        self, source: ReadableStore, target: ReadableStore, compare: Compare, memory: Memory
+    ) -> None:
         if compare not in get_args(Compare):
             known = ", ".join(map(repr, get_args(Compare)))
             raise ValueError(f"compare must be one of {known}, got {compare!r}")
         self._source = source
         self._target = target
         self._compare = compare
+        self._memory = memory
+        self._digests = Digests()
 
     async def difference(self, source: Entry, target: Entry) -> Reason | None:
         """Return how two values of a key differ; ``None`` when they are equal.
@@ -58,9 +71,10 @@ class Comparison:
             return None
         if self._compare == "mtime":
             return self._by_time(source, target)
-        if self._compare == "bytes":
-            return await self._by_bytes(source, target)
-        return await self._by_checksum(source, target)
+        async with self._memory.of_value(source.size):
+            if self._compare == "bytes":
+                return await self._by_bytes(source, target)
+            return await self._by_checksum(source, target)
 
     def _by_time(self, source: Entry, target: Entry) -> Reason | None:
         if source.modified is None or target.modified is None:
@@ -71,7 +85,7 @@ class Comparison:
         name = common_checksum(source, target)
         if name is not None:
             return None if source.checksums[name] == target.checksums[name] else "checksum"
-        if source.version == target.version and possible_md5(source) is not None:
+        if source.version == target.version and is_md5(source):
             return None
         for store, local, listed in (
             (self._source, source, target),
@@ -89,10 +103,16 @@ class Comparison:
         """Whether a local value has the checksum that is listed; ``None`` if that is unknown."""
         name = computable(listed)
         if name is not None:
-            return await digest(store, local, name) == listed.checksums[name]
+            return await self._digests.digest(store, local, name) == listed.checksums[name]
         md5 = possible_md5(listed)
-        if md5 is not None and await digest(store, local, "md5") == md5:
+        if md5 is not None and await self._digests.digest(store, local, "md5") == md5:
             return True
+        etag = str(listed.version).strip('"')
+        sizes = possible_part_sizes(listed)
+        # Each size costs more processor time than reading the value.
+        for part_sizes in (sizes[:1], sizes[1:]):
+            if part_sizes and etag in await composite_md5s(store, local, part_sizes):
+                return True
         return None
 
     async def _by_bytes(self, source: Entry, target: Entry) -> Reason | None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .._store.entries import Entry
     from .._store.store_listing import ListableStore
     from .comparing import Compare
+    from .memory import Memory
     from .selection import Selection
 
 __all__ = ["Differences", "described"]
@@ -44,6 +45,7 @@ class Differences:
         *,
         selection: Selection,
         compare: Compare,
+        memory: Memory,
         delete: bool,
         allow_empty: bool,
         result: Result,
@@ -51,7 +53,7 @@ class Differences:
         self._source = source
         self._target = target
         self._selection = selection
-        self._comparison = Comparison(source, target, compare)
+        self._comparison = Comparison(source, target, compare, memory)
         self._delete = delete
         self._allow_empty = allow_empty
         self._result = result

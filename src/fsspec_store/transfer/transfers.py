@@ -11,6 +11,7 @@ from .._store.keys import directory_prefix
 from ..errors import RefusedError, UnsupportedOperationError
 from .applying import Applying, check_deletes
 from .key_order import ROOT_METADATA, rank
+from .memory import DEFAULT_BYTES, Memory
 from .operations import Operation, State
 from .planning import Differences
 from .plans import Plan
@@ -43,6 +44,9 @@ class Options(TypedDict, total=False):
         Accept a source without any selected key. By default it raises `RefusedError`.
     concurrency : int
         Number of keys that are compared, copied or deleted at once, ``>= 1``.
+    memory_bytes : int
+        Memory for the values above 1 MiB that pass through this process at once, ``>= 1``; 96 MiB
+        when left out. A value needs up to 80 MiB. One that needs more than all is copied alone.
     on_progress : callable
         Called with the `Result` so far after each key, on the event loop.
     """
@@ -52,6 +56,7 @@ class Options(TypedDict, total=False):
     exclude: Iterable[str]
     allow_empty: bool
     concurrency: int
+    memory_bytes: int
     on_progress: Callable[[Result], object]
 
 
@@ -106,6 +111,7 @@ async def apply(
     max_delete: float = _MAX_DELETE,
     fail_fast: bool = False,
     concurrency: int = _CONCURRENCY,
+    memory_bytes: int = DEFAULT_BYTES,
     on_progress: Callable[[Result], object] | None = None,
 ) -> Result:
     """Run the operations of a plan. Each checks first that both stores are as the plan states.
@@ -120,7 +126,7 @@ async def apply(
         Raise the first failure of a key. By default it is counted, and the other keys follow.
     concurrency : int, optional
         Number of keys that are copied or deleted at once, ``>= 1``.
-    on_progress : callable, optional
+    memory_bytes, on_progress : optional
         See `Options`.
 
     Returns
@@ -150,6 +156,7 @@ async def apply(
             target,
             result=result,
             concurrency=concurrency,
+            memory=Memory(memory_bytes),
             check_states=True,
             fail_fast=fail_fast,
             on_progress=on_progress,
@@ -343,13 +350,15 @@ async def _transfer(
     started = time.monotonic()
     result = Result()
     concurrency = _concurrency(options)
-    differences = _differences(source, target, max_delete is not None, result, options)
+    memory = _memory(options)
+    differences = _differences(source, target, max_delete is not None, result, options, memory)
     with closing(
         Applying(
             source,
             target,
             result=result,
             concurrency=concurrency,
+            memory=memory,
             fail_fast=fail_fast,
             on_progress=options.get("on_progress"),
         )
@@ -390,17 +399,27 @@ async def _check_fresh(target: Store) -> None:
 
 
 def _differences(
-    source: Store, target: Store, delete: bool, result: Result, options: Options
+    source: Store,
+    target: Store,
+    delete: bool,
+    result: Result,
+    options: Options,
+    memory: Memory | None = None,
 ) -> Differences:
     return Differences(
         source,
         target,
         selection=Selection(options.get("include", ()), options.get("exclude", ())),
         compare=options.get("compare", "checksum"),
+        memory=memory or _memory(options),
         delete=delete,
         allow_empty=options.get("allow_empty", False),
         result=result,
     )
+
+
+def _memory(options: Options) -> Memory:
+    return Memory(options.get("memory_bytes", DEFAULT_BYTES))
 
 
 def _concurrency(options: Options) -> int:

@@ -28,7 +28,7 @@ from ..object_store.writing import Condition
 from ..pages import Page, check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
-from .copies import copy_blob
+from .copies import LARGEST_COPY, copy_blob
 from .reading import Reader
 from .responses import AzureError, listing
 from .uploads import MAX_PUT_BYTES, AzureUpload
@@ -60,6 +60,7 @@ class AzureBackend(Backend):
     """Blobs of containers, by paths such as ``container/prefix/name``."""
 
     part_limits = _PART_LIMITS
+    largest_copy = LARGEST_COPY
     #: "List Blobs", of a flat namespace.
     lists_in_order = True
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -72,6 +73,7 @@ class GCSBackend(Backend):
     """Objects of Google Cloud Storage, by paths such as ``bucket/prefix/name``."""
 
     part_limits = _PART_LIMITS
+    largest_copy = inf
     lists_in_order = None
     fs: Any
 

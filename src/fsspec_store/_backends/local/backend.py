@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.failures import Failure, builtin_failure
@@ -49,6 +50,7 @@ class LocalBackend(Backend):
     #: A listing detects links to folders above only if it lists these folders too.
     fans_out = False
     runs_in_place = True
+    largest_copy = inf
     hides_missing_keys = False
     lists_in_order = True
     #: The number of threads: more operations would only wait.

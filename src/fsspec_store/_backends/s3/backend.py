@@ -10,6 +10,7 @@ import re
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from botocore.handlers import VALID_BUCKET
@@ -80,6 +81,7 @@ class S3Backend(Backend):
     """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
     part_limits = _PART_LIMITS
+    largest_copy = inf
     #: SeaweedFS, and Amazon's directory buckets, list in another order than S3's other buckets.
     lists_in_order = None
 
