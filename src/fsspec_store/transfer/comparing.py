@@ -44,6 +44,21 @@ class Comparison:
         self._target = target
         self._compare = compare
 
+    def listed(self, source: Entry, target: Entry) -> tuple[bool, Reason | None]:
+        """Whether the listings show how two values of a key compare, and how they differ."""
+        if source.size != target.size:
+            return True, "size"
+        if self._compare == "size" or not source.size:
+            return True, None
+        if self._compare == "mtime":
+            return True, self._by_time(source, target)
+        if self._compare == "bytes":
+            return False, None
+        name = common_checksum(source, target)
+        if name is not None:
+            return True, None if source.checksums[name] == target.checksums[name] else "checksum"
+        return source.version == target.version and possible_md5(source) is not None, None
+
     async def difference(self, source: Entry, target: Entry) -> Reason | None:
         """Return how two values of a key differ; ``None`` when they are equal.
 
@@ -52,12 +67,9 @@ class Comparison:
         KeyNotFoundError, VersionMismatchError
             When a value changes while it is compared.
         """
-        if source.size != target.size:
-            return "size"
-        if self._compare == "size" or not source.size:
-            return None
-        if self._compare == "mtime":
-            return self._by_time(source, target)
+        is_known, reason = self.listed(source, target)
+        if is_known:
+            return reason
         if self._compare == "bytes":
             return await self._by_bytes(source, target)
         return await self._by_checksum(source, target)
@@ -68,11 +80,6 @@ class Comparison:
         return "newer" if source.modified > target.modified else None
 
     async def _by_checksum(self, source: Entry, target: Entry) -> Reason | None:
-        name = common_checksum(source, target)
-        if name is not None:
-            return None if source.checksums[name] == target.checksums[name] else "checksum"
-        if source.version == target.version and possible_md5(source) is not None:
-            return None
         for store, local, listed in (
             (self._source, source, target),
             (self._target, target, source),
