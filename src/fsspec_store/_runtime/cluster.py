@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .shared_objects import Closable
 
-__all__ = ["Cluster", "TaskError", "connect"]
+__all__ = ["Cluster", "TaskError", "WorkersLostError", "connect"]
 
 T = TypeVar("T")
 
@@ -27,7 +27,11 @@ _MIN_TASKS = 32
 
 
 class TaskError(BackendError):
-    """A task without result: its workers ended, or they cannot import what it needs."""
+    """A task without result: workers cannot import what it needs, for example."""
+
+
+class WorkersLostError(TaskError):
+    """Several workers ended while they ran a task."""
 
 
 class Cluster:
@@ -48,11 +52,15 @@ class Cluster:
         ------
         StoreError
             Of the function.
+        WorkersLostError
+            When several workers ended while they ran it.
         TaskError
-            For other errors, and when several workers ended while they ran it.
+            For other errors.
         BackendError
             When the scheduler is lost.
         """
+        from distributed import KilledWorker
+
         from .shared_objects import run_with_shared
 
         future = self._client.submit(
@@ -71,7 +79,8 @@ class Cluster:
         except StoreError:
             raise
         except Exception as error:
-            raise TaskError(public_text(f"{type(error).__name__}: {error}")) from None
+            kind = WorkersLostError if isinstance(error, KilledWorker) else TaskError
+            raise kind(public_text(f"{type(error).__name__}: {error}")) from None
         finally:
             # A task that has not started is dropped.
             future.release()
@@ -135,4 +144,5 @@ async def connect(
         finally:
             # A worker that ends at this moment fails it, and no longer has the objects.
             with suppress(OSError, ValueError):
-                await connection.unregister_worker_plugin(name)
+                if connection.status == "running":
+                    await connection.unregister_worker_plugin(name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import cloudpickle
 from distributed import WorkerPlugin, get_worker
 
-from .._core.redaction import public_text
+from .._core.redaction import hidden, public_text, secret_options
 from ..errors import StoreError
 from .blocking import run
 
@@ -73,11 +73,14 @@ def run_with_shared(
 
     Dask logs an error with its text. So errors are raised without causes and without secrets.
     """
+    objects: tuple[Any, ...] = ()
     try:
-        return run(function(*get_worker().plugins[name].objects(), *arguments))
+        objects = get_worker().plugins[name].objects()
+        return run(function(*objects, *arguments))
     except StoreError as error:
         failure: Exception = error
     except Exception as error:
-        failure = RuntimeError(public_text(f"{type(error).__name__}: {error}"))
+        secrets = secret_options({str(each): getattr(each, "fs", None) for each in objects})
+        failure = RuntimeError(hidden(public_text(f"{type(error).__name__}: {error}"), secrets))
     failure.__cause__ = failure.__context__ = None
     raise failure

@@ -26,12 +26,10 @@ __all__ = ["KEYS_OF_TASK", "split_listing"]
 
 #: Number of keys that the client lists alone, and then the most that one task lists.
 KEYS_OF_TASK = 10_000
-#: Ranges that are listed ahead of the one whose keys are used: their entries are in memory.
-_RANGES_AHEAD = 16
-#: Number of ranges of one split, and of names that are read for it in one prefix.
-_RANGES, _NAMES = 64, 1000
-#: Characters that follow each other in the names of chunks, and in hexadecimal names.
-_CHARACTERS = "0123456789abcdef"
+#: Number of ranges of one split, and of those that are listed at once: their entries are in memory.
+_RANGES = 16
+#: Number of names of one prefix that are read for a split.
+_NAMES = 1000
 
 
 @dataclass(eq=False)
@@ -48,14 +46,15 @@ async def split_listing(
 ) -> AsyncGenerator[Entry, None]:
     """Yield the entries of a store, which is the source or the target of the cluster's transfer.
 
-    The client lists the first keys, and all keys of a store that does not list in order.
+    The client lists the first keys, all keys of a store that does not list in order, and those of
+    local files, which are read folder by folder.
     """
     count, last = 0, ""
     async with aclosing(store.list_entries()) as entries:
         async for entry in entries:
             yield entry
             count += 1
-            if count >= keys_of_task and store.lists_in_order:
+            if count >= keys_of_task and store.lists_in_order and not store.reads_locally:
                 last = entry.key
                 break
     if not last:
@@ -63,7 +62,7 @@ async def split_listing(
     ranges = deque(await _split(store, _Range(last, None)))
     try:
         while ranges:
-            for each in islice(ranges, _RANGES_AHEAD):
+            for each in islice(ranges, _RANGES):
                 if each.listing is None:
                     work = cluster.run(list_keys, is_source, each.after, each.stop, keys_of_task)
                     each.listing = asyncio.create_task(work)
@@ -103,7 +102,7 @@ async def _split(store: ListableStore, keys: _Range) -> list[_Range]:
 
 
 async def _following(store: ListableStore, prefix: str, name: str) -> list[str]:
-    """Names directly below a prefix; of a prefix with many names, texts between them."""
+    """Names directly below a prefix; of a prefix with many names, texts that are between them."""
     found: list[str] = []
     async with aclosing(store.list_dir(prefix)) as names:
         async for each in names:
@@ -112,9 +111,11 @@ async def _following(store: ListableStore, prefix: str, name: str) -> list[str]:
                 break
     if len(found) <= _NAMES:
         return found
+    # Many names are numbers, or hexadecimal.
+    characters = "0123456789" + ("abcdef" if set("abcdef") & set(name) else "")
     return [
         name[:place] + character
         for place, current in enumerate(name)
-        for character in _CHARACTERS
+        for character in characters
         if character > current
-    ][:_RANGES]
+    ]

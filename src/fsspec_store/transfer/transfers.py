@@ -50,7 +50,7 @@ class Options(TypedDict, total=False):
         Number of keys that are compared, copied or deleted at once, ``>= 1``.
     on_progress : callable
         Called with the `Result` so far after each key, on the event loop.
-    client : dask.distributed.Client or str
+    client : dask.distributed.Client or str, optional
         Read, copy and delete values in tasks on this Dask cluster, or on that of this scheduler's
         address. ``concurrency`` is then the number of keys of one task at once.
     """
@@ -61,7 +61,7 @@ class Options(TypedDict, total=False):
     allow_empty: bool
     concurrency: int
     on_progress: Callable[[Result], object]
-    client: Client | str
+    client: Client | str | None
 
 
 async def plan(
