@@ -17,7 +17,7 @@ from collections.abc import (
 )
 from typing import TypeVar
 
-__all__ = ["for_each", "map_unordered", "prefetched"]
+__all__ = ["batches", "for_each", "map_unordered", "prefetched"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -136,6 +136,27 @@ async def for_each(
             failed.result()
     finally:
         await _cancel(workers)
+
+
+async def batches(
+    items: Iterable[T] | AsyncIterable[T],
+    *,
+    max_items: int,
+    max_bytes: int,
+    size_of: Callable[[T], int],
+) -> AsyncGenerator[list[T], None]:
+    """Yield the items in lists. A list of one item may have more than ``max_bytes``."""
+    batch: list[T] = []
+    total = 0
+    async for item in _aiter(items):
+        size = size_of(item)
+        if batch and (len(batch) == max_items or total + size > max_bytes):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size
+    if batch:
+        yield batch
 
 
 async def prefetched(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

@@ -25,6 +25,7 @@ __all__ = [
     "CompareMode",
     "CompareOption",
     "ConcurrencyOption",
+    "DaskOption",
     "ExcludeOption",
     "FailFastOption",
     "IncludeOption",
@@ -65,6 +66,14 @@ ExcludeOption = Annotated[
 ConcurrencyOption = Annotated[
     int, typer.Option("--concurrency", min=1, metavar="N", help="Number of keys at once.")
 ]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Run on a Dask cluster: the address of its scheduler, such as tcp://host:8786.",
+    ),
+]
 FailFastOption = Annotated[
     bool, typer.Option("--fail-fast", help="Stop at the first key that fails.")
 ]
@@ -83,6 +92,7 @@ def transfer_options(
     include: list[str] | None,
     exclude: list[str] | None,
     concurrency: int,
+    dask: str | None = None,
 ) -> Options:
     """What these parameters of a command are for `fsspec_store.transfer`."""
     return {
@@ -90,6 +100,7 @@ def transfer_options(
         "include": include or (),
         "exclude": exclude or (),
         "concurrency": concurrency,
+        "client": dask,
     }
 
 

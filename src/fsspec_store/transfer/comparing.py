@@ -57,6 +57,21 @@ class Comparison:
         self._memory = memory
         self._digests = Digests()
 
+    def listed(self, source: Entry, target: Entry) -> tuple[bool, Reason | None]:
+        """Whether the listings show how two values of a key compare, and how they differ."""
+        if source.size != target.size:
+            return True, "size"
+        if self._compare == "size" or not source.size:
+            return True, None
+        if self._compare == "mtime":
+            return True, self._by_time(source, target)
+        if self._compare == "bytes":
+            return False, None
+        name = common_checksum(source, target)
+        if name is not None:
+            return True, None if source.checksums[name] == target.checksums[name] else "checksum"
+        return source.version == target.version and is_md5(source), None
+
     async def difference(self, source: Entry, target: Entry) -> Reason | None:
         """Return how two values of a key differ; ``None`` when they are equal.
 
@@ -65,12 +80,9 @@ class Comparison:
         KeyNotFoundError, VersionMismatchError
             When a value changes while it is compared.
         """
-        if source.size != target.size:
-            return "size"
-        if self._compare == "size" or not source.size:
-            return None
-        if self._compare == "mtime":
-            return self._by_time(source, target)
+        is_known, reason = self.listed(source, target)
+        if is_known:
+            return reason
         async with self._memory.of_value(source.size):
             if self._compare == "bytes":
                 return await self._by_bytes(source, target)
@@ -82,11 +94,6 @@ class Comparison:
         return "newer" if source.modified > target.modified else None
 
     async def _by_checksum(self, source: Entry, target: Entry) -> Reason | None:
-        name = common_checksum(source, target)
-        if name is not None:
-            return None if source.checksums[name] == target.checksums[name] else "checksum"
-        if source.version == target.version and is_md5(source):
-            return None
         for store, local, listed in (
             (self._source, source, target),
             (self._target, target, source),

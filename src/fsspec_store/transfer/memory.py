@@ -30,6 +30,11 @@ class Memory:
     size : int
         Number of bytes of all values together, ``>= 1``.
 
+    Attributes
+    ----------
+    size : int
+        The same.
+
     Raises
     ------
     ValueError
@@ -39,7 +44,7 @@ class Memory:
     def __init__(self, size: int) -> None:
         if size < 1:
             raise ValueError(f"memory_bytes must be at least 1, got {size!r}")
-        self._size = size
+        self.size = size
         self._used = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
@@ -74,7 +79,7 @@ class Memory:
             if granted.cancelled():
                 self._waiting.popleft()
                 continue
-            if self._used and self._used + need > self._size:
+            if self._used and self._used + need > self.size:
                 return
             self._waiting.popleft()
             self._used += need

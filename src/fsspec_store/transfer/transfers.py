@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing, closing
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
-from .._runtime.concurrency import for_each
+from .._runtime.cluster import connect
 from .._store.keys import directory_prefix
 from ..errors import RefusedError, UnsupportedOperationError
 from .applying import Applying, check_deletes
+from .cluster import ClusterApplying, ClusterDifferences
 from .key_order import ROOT_METADATA, rank
 from .memory import DEFAULT_BYTES, Memory
 from .operations import Operation, State
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Unpack
 
+    from distributed import Client
+
+    from .._runtime.cluster import Cluster
     from .._store.contract import Store
     from .comparing import Compare
 
@@ -49,6 +54,9 @@ class Options(TypedDict, total=False):
         when left out. A value needs up to 80 MiB. One that needs more than all is copied alone.
     on_progress : callable
         Called with the `Result` so far after each key, on the event loop.
+    client : dask.distributed.Client or str, optional
+        Read, copy and delete values in tasks on this Dask cluster, or on that of this scheduler's
+        address. ``concurrency`` is then the number of keys of one task at once.
     """
 
     compare: Compare
@@ -58,6 +66,7 @@ class Options(TypedDict, total=False):
     concurrency: int
     memory_bytes: int
     on_progress: Callable[[Result], object]
+    client: Client | str | None
 
 
 async def plan(
@@ -94,8 +103,9 @@ async def plan(
             report(result)
 
     try:
-        differences = _differences(source, target, delete, result, options)
-        await differences.visit(add, concurrency=_concurrency(options))
+        async with connect(options.get("client"), source, target) as cluster:
+            differences = _differences(cluster, source, target, delete, result, options)
+            await differences.visit(add, concurrency=_concurrency(options))
         made.keys = differences.in_target
     except BaseException:
         made.close()
@@ -113,6 +123,7 @@ async def apply(
     concurrency: int = _CONCURRENCY,
     memory_bytes: int = DEFAULT_BYTES,
     on_progress: Callable[[Result], object] | None = None,
+    client: Client | str | None = None,
 ) -> Result:
     """Run the operations of a plan. Each checks first that both stores are as the plan states.
 
@@ -126,7 +137,7 @@ async def apply(
         Raise the first failure of a key. By default it is counted, and the other keys follow.
     concurrency : int, optional
         Number of keys that are copied or deleted at once, ``>= 1``.
-    memory_bytes, on_progress : optional
+    memory_bytes, on_progress, client : optional
         See `Options`.
 
     Returns
@@ -150,22 +161,23 @@ async def apply(
     check_deletes(planned.deletes, planned.keys, max_delete)
     started = time.monotonic()
     result = Result(planned=len(planned), planned_bytes=planned.copy_bytes, is_listed=True)
-    with closing(
-        Applying(
-            source,
-            target,
-            result=result,
-            concurrency=concurrency,
-            memory=Memory(memory_bytes),
-            check_states=True,
-            fail_fast=fail_fast,
-            on_progress=on_progress,
-        )
-    ) as applying:
-        await for_each(applying.take, planned, limit=concurrency)
-        await applying.copy_metadata(of_root=False)
-        await applying.copy_metadata(of_root=True)
-        await applying.finish_deletes(keys=planned.keys, max_delete=max_delete)
+    async with connect(client, source, target) as cluster:
+        with closing(
+            _applying(cluster)(
+                source,
+                target,
+                result=result,
+                concurrency=concurrency,
+                memory=Memory(memory_bytes),
+                check_states=True,
+                fail_fast=fail_fast,
+                on_progress=on_progress,
+            )
+        ) as applying:
+            await applying.take_planned(planned)
+            await applying.copy_metadata(of_root=False)
+            await applying.copy_metadata(of_root=True)
+            await applying.finish_deletes(keys=planned.keys, max_delete=max_delete)
     result.seconds = time.monotonic() - started
     return result
 
@@ -273,8 +285,9 @@ async def verify(
         if report is not None:
             report(result)
 
-    differences = _differences(source, target, extra, result, options)
-    await differences.visit(note, concurrency=_concurrency(options))
+    async with connect(options.get("client"), source, target) as cluster:
+        differences = _differences(cluster, source, target, extra, result, options)
+        await differences.visit(note, concurrency=_concurrency(options))
     result.seconds = time.monotonic() - started
     return result
 
@@ -349,27 +362,27 @@ async def _transfer(
         await _check_fresh(target)
     started = time.monotonic()
     result = Result()
-    concurrency = _concurrency(options)
-    memory = _memory(options)
-    differences = _differences(source, target, max_delete is not None, result, options, memory)
-    with closing(
-        Applying(
-            source,
-            target,
-            result=result,
-            concurrency=concurrency,
-            memory=memory,
-            fail_fast=fail_fast,
-            on_progress=options.get("on_progress"),
-        )
-    ) as applying:
-        await differences.visit(applying.take, concurrency=concurrency)
-        await applying.copy_metadata(of_root=False)
-        if atomic and not await _is_complete(source, target, options):
-            applying.hold_root_back()
-        await applying.copy_metadata(of_root=True)
-        if max_delete is not None:
-            await applying.finish_deletes(keys=differences.in_target, max_delete=max_delete)
+    concurrency, memory, delete = _concurrency(options), _memory(options), max_delete is not None
+    async with connect(options.get("client"), source, target) as cluster:
+        differences = _differences(cluster, source, target, delete, result, options, memory)
+        with closing(
+            _applying(cluster)(
+                source,
+                target,
+                result=result,
+                concurrency=concurrency,
+                memory=memory,
+                fail_fast=fail_fast,
+                on_progress=options.get("on_progress"),
+            )
+        ) as applying:
+            await applying.take_differences(differences)
+            await applying.copy_metadata(of_root=False)
+            if atomic and not await _is_complete(source, target, options):
+                applying.hold_root_back()
+            await applying.copy_metadata(of_root=True)
+            if max_delete is not None:
+                await applying.finish_deletes(keys=differences.in_target, max_delete=max_delete)
     result.seconds = time.monotonic() - started
     return result
 
@@ -398,7 +411,12 @@ async def _check_fresh(target: Store) -> None:
                 )
 
 
+def _applying(cluster: Cluster | None) -> Callable[..., Applying]:
+    return Applying if cluster is None else partial(ClusterApplying, cluster)
+
+
 def _differences(
+    cluster: Cluster | None,
     source: Store,
     target: Store,
     delete: bool,
@@ -406,7 +424,8 @@ def _differences(
     options: Options,
     memory: Memory | None = None,
 ) -> Differences:
-    return Differences(
+    kind = Differences if cluster is None else partial(ClusterDifferences, cluster)
+    return kind(
         source,
         target,
         selection=Selection(options.get("include", ()), options.get("exclude", ())),

@@ -11,6 +11,7 @@ from ..output import Output
 from ..place import Place
 from ..transferring import (
     ConcurrencyOption,
+    DaskOption,
     FailFastOption,
     MaxDeleteOption,
     ShownProgress,
@@ -33,6 +34,7 @@ def apply(
     max_delete: MaxDeleteOption = "50%",
     fail_fast: FailFastOption = False,
     concurrency: ConcurrencyOption = 32,
+    dask: DaskOption = None,
 ) -> ExitCode:
     """Copy and delete what a plan states.
 
@@ -55,5 +57,6 @@ def apply(
             fail_fast=fail_fast,
             concurrency=concurrency,
             on_progress=shown,
+            client=dask,
         )
     return report(result, output)

@@ -11,6 +11,7 @@ from ..frame import command
 from ..output import Output
 from ..place import Place
 from ..text import human_size, printable
+from ..transferring import DaskOption
 
 
 @command(
@@ -43,6 +44,7 @@ def check(
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, metavar="N", help="Chunks that are read at once.")
     ] = 16,
+    dask: DaskOption = None,
 ) -> ExitCode:
     """Check a zarr data set: which chunks are missing or broken, which keys belong to nothing.
 
@@ -50,6 +52,8 @@ def check(
     """
     from ...dataset import blocking
 
+    if dask is not None and not deep:
+        raise typer.BadParameter("needs --deep: only the decoding is split", param_hint="--dask")
     expected = None if expectation is None else json.loads(expectation.read_text())
     with place.open() as store:
         found = blocking.check(
@@ -59,6 +63,7 @@ def check(
             allow_missing=allow_missing or (),
             expectation=expected,
             concurrency=concurrency,
+            client=dask,
         )
     if write_expectation is not None:
         write_expectation.write_text(json.dumps(found.expectation()))

@@ -13,6 +13,7 @@ from ..transferring import (
     CompareMode,
     CompareOption,
     ConcurrencyOption,
+    DaskOption,
     ExcludeOption,
     FailFastOption,
     IncludeOption,
@@ -46,6 +47,7 @@ def cp(
     ] = False,
     fail_fast: FailFastOption = False,
     concurrency: ConcurrencyOption = 32,
+    dask: DaskOption = None,
 ) -> ExitCode | None:
     """Copy all keys below SRC to the same names below DST, or one key.
 
@@ -58,7 +60,7 @@ def cp(
         if source.sync.is_empty(""):
             _copy_key(src, dst, output, dry_run=dry_run)
             return None
-        options = transfer_options(compare, include, exclude, concurrency)
+        options = transfer_options(compare, include, exclude, concurrency, dask)
         with dst.open(read_only=dry_run) as target:
             if dry_run:
                 with blocking.plan(source, target, **options) as planned:

@@ -12,6 +12,7 @@ from ..transferring import (
     CompareMode,
     CompareOption,
     ConcurrencyOption,
+    DaskOption,
     ExcludeOption,
     FailFastOption,
     IncludeOption,
@@ -46,6 +47,7 @@ def sync(
     ] = False,
     fail_fast: FailFastOption = False,
     concurrency: ConcurrencyOption = 32,
+    dask: DaskOption = None,
 ) -> ExitCode | None:
     """Make the keys below DST equal to those below SRC: copy, and then delete all others.
 
@@ -55,7 +57,7 @@ def sync(
     from ...transfer import blocking
 
     most = bound(max_delete)
-    options = transfer_options(compare, include, exclude, concurrency)
+    options = transfer_options(compare, include, exclude, concurrency, dask)
     options["allow_empty"] = allow_empty
     with src.open() as source, dst.open(read_only=dry_run) as target:
         if dry_run:
