@@ -102,6 +102,7 @@ class Applying:
         node = operation.key.rpartition("/")[0]
         if (f"{node}/" if node else "") in self._incomplete:
             self._result.held_back += 1
+            self._result.add_not_copied(operation)
         else:
             await self._run(operation)
 
@@ -124,6 +125,7 @@ class Applying:
                 raise
             if operation.action == "copy":
                 self._incomplete.update(parents(operation.key))
+                result.add_not_copied(operation)
             result.add_failure(Failure(operation.key, operation.action, described(error)))
         if self._on_progress is not None:
             self._on_progress(result)

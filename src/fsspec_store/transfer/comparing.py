@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from .._store.buffer import as_view
@@ -65,13 +66,16 @@ class Comparison:
     def _by_time(self, source: Entry, target: Entry) -> Reason | None:
         if source.modified is None or target.modified is None:
             return "unknown"
-        return "newer" if source.modified > target.modified else None
+        # A service that lists whole seconds cuts off the rest: the edit may be later by that.
+        cut_off = timedelta(seconds=0 if source.modified.microsecond else 1)
+        return "newer" if source.modified + cut_off > target.modified else None
 
     async def _by_checksum(self, source: Entry, target: Entry) -> Reason | None:
         name = common_checksum(source, target)
         if name is not None:
             return None if source.checksums[name] == target.checksums[name] else "checksum"
-        if source.version == target.version and possible_md5(source) is not None:
+        ours, theirs = _md5(source), _md5(target)
+        if ours is not None and ours == theirs:
             return None
         for store, local, listed in (
             (self._source, source, target),
@@ -112,6 +116,10 @@ class Comparison:
                 if not count:
                     return "bytes" if left or right else None
                 left, right = left[count:], right[count:]
+
+
+def _md5(entry: Entry) -> bytes | None:
+    return entry.checksums.get("md5") or possible_md5(entry)
 
 
 async def _next_part(reader: Reader) -> memoryview:
