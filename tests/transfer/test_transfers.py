@@ -169,6 +169,19 @@ async def test_a_plan_of_a_changed_store_is_not_applied_to_the_changed_keys() ->
     assert "air/c/0/1" in await contents(target)
 
 
+@pytest.mark.parametrize("changed", ["source", "target"])
+async def test_a_plan_leaves_values_that_were_changed_since(changed: str) -> None:
+    key = "air/c/0/1"
+    stores = {"source": await store_with(ARRAY), "target": await store_with({key: b"old"})}
+    with await plan(**stores) as planned:
+        await stores[changed].set(key, Buffer.from_bytes(b"by another writer"))
+        result = await apply(planned, **stores)
+    assert [failure.key for failure in result.failures] == [key]
+    assert "has changed since the plan was made" in result.failures[0].error
+    expected = b"old" if changed == "source" else b"by another writer"
+    assert (await contents(stores["target"]))[key] == expected
+
+
 async def test_verify_changes_nothing() -> None:
     source, target = await store_with(ARRAY), await store_with({**ARRAY, "zarr.json": b"gruop"})
     await target.delete("air/c/0/0")
