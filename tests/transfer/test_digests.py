@@ -17,7 +17,7 @@ from fsspec_store.transfer.digests import (
     CompositeMD5,
     Digests,
     composite_md5s,
-    is_md5,
+    content_md5,
     possible_part_sizes,
 )
 
@@ -62,10 +62,21 @@ def test_other_versions_have_no_part_sizes(version: str | None) -> None:
     assert possible_part_sizes(Entry("a", 100, None, version, {})) == []
 
 
-def test_equal_md5s_and_composites_prove_equal_bytes_and_other_versions_do_not() -> None:
-    versions = {"0" * 32: True, f'"{"a" * 32}-12"': True, "0x8DCAF": False, "1699": False}
-    assert {each: is_md5(Entry("a", 1, None, each, {})) for each in versions} == versions
-    assert not is_md5(Entry("a", 1, None, None, {}))
+@pytest.mark.parametrize(
+    ("version", "checksums", "expected"),
+    [
+        ("0" * 32, {}, "0" * 32),
+        (f'"{"a" * 32}-12"', {}, f"{'a' * 32}-12"),
+        ('"0x8DCAF"', {"md5": b"\1" * 16}, "01" * 16),
+        ('"0x8DCAF"', {}, None),
+        ("1699", {"crc32c": b"\1" * 4}, None),
+        (None, {}, None),
+    ],
+)
+def test_md5s_of_values_and_of_their_parts_are_found(
+    version: str | None, checksums: dict[str, bytes], expected: str | None
+) -> None:
+    assert content_md5(Entry("a", 1, None, version, checksums)) == expected
 
 
 async def test_several_part_sizes_are_computed_in_one_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fsspec_store.transfer import copy
 from fsspec_store.transfer.memory import Memory
 
-from .test_transfers import store_with
+from .stores import store_with
 
 MIB = 2**20
 SIZES = st.lists(st.integers(0, 120 * MIB), min_size=1, max_size=20)

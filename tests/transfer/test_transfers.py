@@ -2,71 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store import Buffer, FsspecStore, Store
+from fsspec_store import Buffer, FsspecStore
 from fsspec_store.errors import AccessDeniedError, RefusedError
 from fsspec_store.transfer import apply, copy, plan, remove, sync, verify
 
-_numbers = itertools.count()
-
-ARRAY = {
-    "zarr.json": b"group",
-    "air/zarr.json": b"array",
-    "air/c/0/0": b"chunk 0",
-    "air/c/0/1": b"chunk 1",
-    "air-raw/zarr.json": b"other",
-}
-
-
-class Recording(FsspecStore):
-    """Notes the keys that are written and deleted, and rejects some."""
-
-    events: list[str]
-    denied: frozenset[str]
-
-    async def copy_from(
-        self, source: Store, key: str, to: str | None = None, *, version: str | None = None
-    ) -> None:
-        self._note(f"copy {key}", key)
-        await super().copy_from(source, key, to, version=version)
-
-    async def delete(self, key: str) -> None:
-        self._note(f"delete {key}", key)
-        await super().delete(key)
-
-    def _note(self, event: str, key: str) -> None:
-        if key in self.denied:
-            raise AccessDeniedError(f"access denied: {key!r}", key=key)
-        self.events.append(event)
-
-
-def recording(*denied: str) -> Recording:
-    store = Recording.from_url(f"memory://transfer/{next(_numbers)}")
-    store.events, store.denied = [], frozenset(denied)
-    return store
-
-
-async def store_with(values: dict[str, bytes]) -> FsspecStore:
-    store = FsspecStore.from_url(f"memory://transfer/{next(_numbers)}")
-    for key, value in values.items():
-        await store.set(key, Buffer.from_bytes(value))
-    return store
-
-
-async def contents(store: Store) -> dict[str, bytes]:
-    found = {}
-    async for key in store.list():
-        value = await store.get(key)
-        assert value is not None
-        found[key] = value.to_bytes()
-    return found
-
+from .stores import ARRAY, contents, recording, store_with
 
 VALUES = st.dictionaries(
     st.sampled_from(["zarr.json", "a/zarr.json", "a/c/0", "a-b/c/0", "b/.zarray", "b/0.0"]),
@@ -221,6 +167,19 @@ async def test_a_plan_of_a_changed_store_is_not_applied_to_the_changed_keys() ->
     # The root's metadata is held back, and would have failed too.
     assert await target.get("zarr.json") == Buffer.from_bytes(b"by another writer")
     assert "air/c/0/1" in await contents(target)
+
+
+@pytest.mark.parametrize("changed", ["source", "target"])
+async def test_a_plan_leaves_values_that_were_changed_since(changed: str) -> None:
+    key = "air/c/0/1"
+    stores = {"source": await store_with(ARRAY), "target": await store_with({key: b"old"})}
+    with await plan(**stores) as planned:
+        await stores[changed].set(key, Buffer.from_bytes(b"by another writer"))
+        result = await apply(planned, **stores)
+    assert [failure.key for failure in result.failures] == [key]
+    assert "has changed since the plan was made" in result.failures[0].error
+    expected = b"old" if changed == "source" else b"by another writer"
+    assert (await contents(stores["target"]))[key] == expected
 
 
 async def test_verify_changes_nothing() -> None:

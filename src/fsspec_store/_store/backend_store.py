@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from typing import TypeGuard
 
     from .._core.streams import OpenValue
-
+    from .store_base import StoreBase
 
 __all__ = ["BackendStore"]
 
@@ -300,6 +300,12 @@ class BackendStore(BackendListing):
         await self._run("delete", key, self._backend.remove)
 
     # -- Keys and paths ------------------------------------------------------------------------
+
+    def prefix_in(self, other: StoreBase) -> str | None:
+        if not isinstance(other, BackendStore) or other._backend.service != self._backend.service:
+            return None
+        is_below = self._base.startswith(other._base)
+        return self._base.removeprefix(other._base) if is_below else None
 
     def _path(self, key: str) -> str:
         """The path of a key. Also marks the store as open."""

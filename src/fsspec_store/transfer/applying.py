@@ -119,9 +119,11 @@ class Applying:
     def _is_complete(self, operation: Operation) -> bool:
         """Whether all below the node of this metadata was copied; if not, it is held back."""
         node = operation.key.rpartition("/")[0]
-        is_held_back = (f"{node}/" if node else "") in self._incomplete
-        self._result.held_back += is_held_back
-        return not is_held_back
+        if (f"{node}/" if node else "") not in self._incomplete:
+            return True
+        self._result.held_back += 1
+        self._result.add_not_copied(operation)
+        return False
 
     async def _run_all(self, operations: Iterable[Operation]) -> None:
         await for_each(self._run, operations, limit=self._concurrency)
@@ -144,6 +146,7 @@ class Applying:
                 raise failure
             if operation.action == "copy":
                 self._incomplete.update(parents(operation.key))
+                result.add_not_copied(operation)
             result.add_failure(Failure(operation.key, operation.action, described(failure)))
         elif operation.action == "copy":
             result.copied += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from .._store.buffer import as_view
@@ -10,7 +11,7 @@ from .digests import (
     common_checksum,
     composite_md5s,
     computable,
-    is_md5,
+    content_md5,
     possible_md5,
     possible_part_sizes,
 )
@@ -70,7 +71,8 @@ class Comparison:
         name = common_checksum(source, target)
         if name is not None:
             return True, None if source.checksums[name] == target.checksums[name] else "checksum"
-        return source.version == target.version and is_md5(source), None
+        ours = content_md5(source)
+        return ours is not None and ours == content_md5(target), None
 
     async def difference(self, source: Entry, target: Entry) -> Reason | None:
         """Return how two values of a key differ; ``None`` when they are equal.
@@ -91,7 +93,9 @@ class Comparison:
     def _by_time(self, source: Entry, target: Entry) -> Reason | None:
         if source.modified is None or target.modified is None:
             return "unknown"
-        return "newer" if source.modified > target.modified else None
+        # A service that lists whole seconds cuts off the rest: the edit may be later by that.
+        cut_off = timedelta(seconds=0 if source.modified.microsecond else 1)
+        return "newer" if source.modified + cut_off > target.modified else None
 
     async def _by_checksum(self, source: Entry, target: Entry) -> Reason | None:
         for store, local, listed in (

@@ -25,7 +25,7 @@ __all__ = [
     "common_checksum",
     "composite_md5s",
     "computable",
-    "is_md5",
+    "content_md5",
     "possible_md5",
     "possible_part_sizes",
 ]
@@ -68,10 +68,16 @@ def possible_md5(entry: Entry) -> bytes | None:
     return bytes.fromhex(found[1]) if found else None
 
 
-def is_md5(entry: Entry) -> bool:
-    """Whether the version is an MD5, or one of the MD5s of parts: equal ones prove equal bytes."""
+def content_md5(entry: Entry) -> str | None:
+    """The MD5 of a value as hexadecimal digits, or of the MD5s of its parts: ``digits-number``.
+
+    Equal ones prove equal bytes. Different ones prove nothing; see `possible_md5`.
+    """
+    md5 = entry.checksums.get("md5") or possible_md5(entry)
+    if md5 is not None:
+        return md5.hex()
     version = entry.version or ""
-    return bool(_MD5.fullmatch(version) or _COMPOSITE_MD5.fullmatch(version))
+    return version.strip('"') if _COMPOSITE_MD5.fullmatch(version) else None
 
 
 def common_checksum(one: Entry, other: Entry) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import aclosing, closing
 from functools import partial
+from glob import escape
 from typing import TYPE_CHECKING, TypedDict
 
 from .._runtime.cluster import connect
@@ -16,7 +17,7 @@ from .key_order import ROOT_METADATA, rank
 from .memory import DEFAULT_BYTES, Memory
 from .operations import Operation, State
 from .planning import Differences
-from .plans import Plan
+from .plans import Plan, location
 from .results import Result
 from .selection import Selection
 
@@ -91,10 +92,12 @@ async def plan(
     Raises
     ------
     RefusedError
-        When the source has no selected key, unless ``allow_empty`` is true.
+        When the source has no selected key, unless ``allow_empty`` is true. When one of the stores
+        is below the other one, unless ``exclude`` has its prefix, as ``"backup/**"``.
     """
+    _check_apart(source, target, options)
     result = Result()
-    made = Plan(_location(source), _location(target))
+    made = Plan(location(source), location(target))
     report = options.get("on_progress")
 
     async def add(operation: Operation) -> None:
@@ -154,9 +157,9 @@ async def apply(
         ("source", planned.source, source),
         ("target", planned.target, target),
     ):
-        if of_plan != _location(store):
+        if of_plan != location(store):
             raise RefusedError(
-                f"the plan was made for the {name} {of_plan}, not for {_location(store)}"
+                f"the plan was made for the {name} {of_plan}, not for {location(store)}"
             )
     check_deletes(planned.deletes, planned.keys, max_delete)
     started = time.monotonic()
@@ -213,7 +216,7 @@ async def copy(
     ------
     RefusedError
         When the source has no selected key, or when ``atomic`` is true and the target has metadata
-        at its root.
+        at its root, or when one of the stores is below the other one; see `plan`.
     """
     return await _transfer(source, target, None, atomic, fail_fast, options)
 
@@ -250,8 +253,9 @@ async def sync(
     Raises
     ------
     RefusedError
-        When the source has no selected key: nothing is changed. When more keys would be deleted
-        than ``max_delete``: all copies are made, and nothing is deleted.
+        When the source has no selected key, or when one of the stores is below the other one (see
+        `plan`): nothing is changed. When more keys would be deleted than ``max_delete``: all copies
+        are made, and nothing is deleted.
     """
     return await _transfer(source, target, max_delete, False, fail_fast, options)
 
@@ -358,6 +362,7 @@ async def _transfer(
     """Copy, and delete unless ``max_delete`` is ``None``."""
     if not target.supports_writes:
         raise UnsupportedOperationError(f"{target!r} does not support writes")
+    _check_apart(source, target, options)
     if atomic:
         await _check_fresh(target)
     started = time.monotonic()
@@ -387,9 +392,17 @@ async def _transfer(
     return result
 
 
-def _location(store: Store) -> str:
-    """The URL of a store, without secrets; its representation if it has none."""
-    return str(getattr(store, "url", store))
+def _check_apart(source: Store, target: Store, options: Options) -> None:
+    """Raise `RefusedError` if a transfer would change what it reads."""
+    excluded = Selection(exclude=options.get("exclude", ())).exclude
+    for which, inner, outer in (("target", target, source), ("source", source, target)):
+        prefix = inner.prefix_in(outer)
+        pattern = f"/{escape(prefix or '')}**"
+        if prefix and not {pattern, pattern[1:]}.intersection(excluded):
+            raise RefusedError(
+                f"the {which} {inner!r} is a part of {outer!r}; exclude={pattern[1:]!r} leaves "
+                "its keys out"
+            )
 
 
 async def _is_complete(source: Store, target: Store, options: Options) -> bool:

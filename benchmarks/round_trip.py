@@ -1,0 +1,137 @@
+"""Copy very many small keys through every service and back: byte for byte, time and memory.
+
+    python benchmarks/round_trip.py [--keys 100000] [--folder /tmp]
+
+Starts SeaweedFS, MinIO, Azurite and fake-gcs-server. A local folder is copied to the first one,
+that one to the second, and so on, and the last one to another folder. Each copy is a new process.
+Prints its keys per second, CPU time and peak memory. Then all files are compared, and each copy is
+repeated: nothing is left to copy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import itertools
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from servers import azurite_server, fake_gcs_server, minio_server, seaweedfs_server
+
+from fsspec_store import FsspecStore
+from fsspec_store.transfer.blocking import copy
+
+_PER_FOLDER = 1000
+#: With the number of keys, a page of a listing ends within a folder.
+_LARGEST = 2000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--keys", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, help="where the two local folders are made")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        # Options are in standard input, so that no command line has a secret.
+        print(json.dumps(copied(*json.load(sys.stdin))))
+        return
+    with ExitStack() as stack:
+        made = tempfile.TemporaryDirectory(prefix="round-trip-", dir=arguments.folder)
+        first, last = (Path(stack.enter_context(made)) / name for name in ("first", "last"))
+        fill(first, arguments.keys)
+        places: list[tuple[str, str, dict[str, Any]]] = [("local", str(first), {})]
+        for name, protocol, server in (
+            ("SeaweedFS", "s3", seaweedfs_server()),
+            ("MinIO", "s3", minio_server()),
+            ("Azurite", "abfs", azurite_server()),
+            ("fake-gcs-server", "gs", fake_gcs_server()),
+        ):
+            endpoint: Any = stack.enter_context(server)
+            bucket = endpoint.make_container() if protocol == "abfs" else endpoint.make_bucket()
+            places.append((name, f"{protocol}://{bucket}/data.zarr", endpoint.storage_options()))
+        places.append(("local", str(last), {}))
+        for is_repeated in (False, True):
+            for source, target in itertools.pairwise(places):
+                figures = in_child(source, target)
+                show("again" if is_repeated else "", source, target, figures)
+                assert figures["ok"], figures["failures"][:3]
+                expected = (0, arguments.keys) if is_repeated else (arguments.keys, 0)
+                assert (figures["copied"], figures["equal"]) == expected, figures
+        check(first, last, arguments.keys)
+    print(f"{arguments.keys} files are equal")
+
+
+def fill(folder: Path, keys: int) -> None:
+    seeded = random.Random(5)
+    for number in range(keys):
+        parent = folder / f"a/c/{number // _PER_FOLDER}"
+        if number % _PER_FOLDER == 0:
+            parent.mkdir(parents=True)
+        (parent / str(number)).write_bytes(seeded.randbytes(seeded.randrange(1, _LARGEST)))
+
+
+def in_child(*places: tuple[str, str, dict[str, Any]]) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, __file__, "--child"],
+        input=json.dumps([place[1:] for place in places]),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    figures: dict[str, Any] = json.loads(done.stdout)
+    return figures
+
+
+def copied(
+    source: tuple[str, dict[str, Any]], target: tuple[str, dict[str, Any]]
+) -> dict[str, Any]:
+    # Emulators under load take longer than services.
+    with (
+        FsspecStore.from_url(*source, timeout=120) as ours,
+        FsspecStore.from_url(*target, timeout=120) as theirs,
+    ):
+        result = copy(ours, theirs)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        **result.to_dict(),
+        "cpu": used.ru_utime + used.ru_stime,
+        "peak": used.ru_maxrss * 1024 / 1e6,
+    }
+
+
+def show(
+    title: str,
+    source: tuple[str, str, dict[str, Any]],
+    target: tuple[str, str, dict[str, Any]],
+    figures: dict[str, Any],
+) -> None:
+    keys, seconds = figures["copied"] + figures["equal"], figures["seconds"]
+    print(
+        f"{time.strftime('%H:%M:%S')} {title:5} {source[0]:>15} -> {target[0]:15} "
+        f"{seconds:8.1f} s {keys / seconds:8.0f} keys/s {figures['cpu']:8.1f} s of CPU "
+        f"{figures['peak']:6.0f} MB",
+        flush=True,
+    )
+
+
+def check(first: Path, last: Path, keys: int) -> None:
+    names = [path.relative_to(first) for path in first.rglob("*") if path.is_file()]
+    assert len(names) == keys
+    assert sum(path.is_file() for path in last.rglob("*")) == keys
+    wrong = [name for name in names if not filecmp.cmp(first / name, last / name, shallow=False)]
+    assert not wrong, wrong[:10]
+
+
+if __name__ == "__main__":
+    main()
