@@ -190,20 +190,20 @@ class TestPlan:
         target = write(tmp_path / "target", {"a/c/0": b"", "a/c/old": b"old"})
         with await plan(source, target, delete=True) as planned:
             operations = list(planned)
-        assert await run_operations(source, target, operations, True, 2) == [None] * 3
+        assert await run_operations(source, target, operations, True, 2, 2**20) == [None] * 3
         versions = {key: await target.get_version(key) for key in data}
         # As after a worker that is lost when it is done.
-        assert await run_operations(source, target, operations, True, 2) == [None] * 3
+        assert await run_operations(source, target, operations, True, 2, 2**20) == [None] * 3
         assert versions == {key: await target.get_version(key) for key in data}
         # Without the check of states, only a large value is looked up.
-        assert await run_operations(source, target, operations, False, 2) == [None] * 3
+        assert await run_operations(source, target, operations, False, 2, 2**20) == [None] * 3
         assert versions["a/c/1"] == await target.get_version("a/c/1")
         await target.set("a/c/0", Buffer.from_bytes(b"another"))
         await source.delete("a/c/1")
-        errors = await run_operations(source, target, operations, False, 2)
+        errors = await run_operations(source, target, operations, False, 2, 2**20)
         assert [type(error) for error in errors] == [type(None), KeyNotFoundError, type(None)]
         await target.set("a/c/0", Buffer.from_bytes(b"another"))
-        [error, *_] = await run_operations(source, target, operations, True, 2)
+        [error, *_] = await run_operations(source, target, operations, True, 2, 2**20)
         assert isinstance(error, VersionMismatchError)
 
 

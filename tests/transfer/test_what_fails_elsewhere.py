@@ -139,9 +139,22 @@ async def test_an_etag_is_compared_with_a_listed_md5(theirs: str) -> None:
     assert source.read == target.read == []
 
 
-@pytest.mark.parametrize("version", [f'"{MD5}-2"', f"{MD5}-2", f'W/"{MD5}"', '"0x8D"', '""', ""])
+@pytest.mark.parametrize("ours", [f'"{MD5}-2"', f"{MD5}-2"])
+@pytest.mark.parametrize("theirs", [f'"{MD5}-2"', f"{MD5}-3", f'"{MD5}"'])
+async def test_an_etag_of_an_upload_in_parts_is_compared_with_its_own_kind(
+    ours: str, theirs: str
+) -> None:
+    """It is the MD5 of the MD5s of the parts: an equal one proves equal bytes, another nothing."""
+    source = await listing({"k": VALUE}, with_version(ours))
+    target = await listing({"k": VALUE}, with_version(theirs))
+    assert (await verify(source, target)).equal == 1
+    is_read = ours.strip('"') != theirs.strip('"')
+    assert source.read == target.read == (["k"] if is_read else [])
+
+
+@pytest.mark.parametrize("version", [f'W/"{MD5}"', f'W/"{MD5}-2"', '"0x8D"', '""', ""])
 async def test_an_etag_that_is_no_md5_proves_nothing(version: str) -> None:
-    """Of a multipart upload, a weak one, and one that is no digest."""
+    """A weak one, and one that is no digest."""
     for data, equal in ((VALUE, 1), (OTHER, 0)):
         source = await listing({"k": data}, with_version(version))
         target = await listing({"k": VALUE}, with_version(version))
