@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import fsspec
@@ -13,29 +13,25 @@ from fsspec.implementations.memory import MemoryFileSystem
 from cli.conftest import SIZES
 from cli.running import run
 
+#: The document of ``rm``.
+DELETED = {"ok": True, "deleted": 0, "failed": 0, "failures": []}
+
 
 class Stubborn(MemoryFileSystem):
-    """Keys named "kept" cannot be deleted. It fails after two others are deleted."""
+    """Keys named "kept" cannot be deleted."""
 
     protocol = "stubborn"
     store: dict = {}  # noqa: RUF012
     pseudo_dirs = [""]  # noqa: RUF012
-    deleted = threading.Semaphore(0)
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
         return super()._strip_protocol(path.replace("stubborn://", "memory://"))
 
-    def _rm(self, path: str) -> None:
+    def rm_file(self, path: str) -> None:
         if path.endswith("kept"):
-            for _ in range(2):
-                assert self.deleted.acquire(timeout=60)
             raise PermissionError(f"no deletes of {path}")
         super()._rm(path)
-        self.deleted.release()
-
-    def rm_file(self, path: str) -> None:
-        self._rm(path)
 
 
 def test_ls_lists_names_of_one_level(data: Path) -> None:
@@ -57,11 +53,18 @@ def test_ls_lists_every_key(data: Path) -> None:
 
 
 def test_ls_as_lines_of_json(data: Path) -> None:
-    assert run("ls", "--json", data / "air").documents == [{"name": "c"}, {"name": "zarr.json"}]
-    assert run("ls", "-l", "--json", data / "air").documents == [
-        {"name": "c", "size": None},
-        {"name": "zarr.json", "size": 20},
-    ]
+    folder, key = run("ls", "--json", data / "air").documents
+    nothing = {"size": None, "modified": None, "version": None, "checksums": {}}
+    assert folder == {"name": "c", "is_prefix": True, **nothing}
+    modified = datetime.fromisoformat(key.pop("modified"))
+    assert abs(datetime.now(UTC) - modified) < timedelta(minutes=10)
+    assert key == {
+        "name": "zarr.json",
+        "is_prefix": False,
+        "size": 20,
+        "version": None,
+        "checksums": {},
+    }
 
 
 def test_ls_of_a_key_is_the_key(data: Path) -> None:
@@ -72,7 +75,7 @@ def test_names_with_control_characters_are_escaped_and_exact_in_json(tmp_path: P
     name = "a\n\x1b[31mred"
     (tmp_path / name).write_bytes(b"")
     assert run("ls", tmp_path).out == "a\\n\\x1b[31mred\n"
-    assert run("ls", "--json", tmp_path).documents == [{"name": name}]
+    assert [each["name"] for each in run("ls", "--json", tmp_path).documents] == [name]
 
 
 def test_tree_shows_levels_and_what_is_below_the_last_one(data: Path) -> None:
@@ -118,13 +121,14 @@ def test_du_as_one_document(data: Path) -> None:
     assert [child["name"] for child in found["children"]] == ["air", "air-2", "zarr.json"]
 
 
-def test_stat_shows_size_and_version(data: Path) -> None:
+def test_stat_shows_size_and_time(data: Path) -> None:
     [found] = run("stat", "--json", data / "zarr.json").documents
-    assert found["key"] == "zarr.json"
-    assert found["url"] == str(data)
-    assert found["size"] == 16
-    assert found["version"] is not None
-    assert f"version\t{found['version']}\n" in run("stat", data / "zarr.json").out
+    modified = found.pop("modified")
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(modified)) < timedelta(minutes=10)
+    expected = {"key": "zarr.json", "url": str(data), "size": 16, "version": None, "checksums": {}}
+    assert found == expected
+    shown = run("stat", data / "zarr.json").out
+    assert f"size\t16\nmodified\t{modified}\nversion\t-\n" in shown
 
 
 @pytest.mark.parametrize(
@@ -158,8 +162,34 @@ def test_rm_deletes_one_key(data: Path) -> None:
 
 def test_rm_deletes_a_folder_and_not_its_neighbours(data: Path) -> None:
     ended = run("rm", "-r", "--yes", "--json", data / "air")
-    assert (ended.code, ended.documents) == (0, [{"deleted": 3}])
+    assert (ended.code, ended.documents) == (0, [DELETED | {"deleted": 3}])
     assert sorted(path.name for path in data.iterdir()) == ["air-2", "zarr.json"]
+
+
+def test_rm_deletes_selected_keys(data: Path) -> None:
+    selected = ["-r", "--include", "c/**", "--exclude", "1", "--json", data / "air"]
+    assert [each["key"] for each in run("rm", "-n", *selected).documents] == ["c/0/0"]
+    assert run("rm", "--yes", *selected).documents == [DELETED | {"deleted": 1}]
+    assert sorted(run("ls", "-r", data / "air").out.splitlines()) == ["c/0/1", "zarr.json"]
+    assert run("rm", "--include", "c/**", data / "air").code == 2
+
+
+def test_rm_removes_a_link_to_a_folder_and_no_file_there(data: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_bytes(b"x")
+    (data / "air/link").symlink_to(outside)
+    (tmp_path / "whole").symlink_to(data / "air-2")
+    refused = run("rm", "-r", "--yes", "--include", "air/link/**", data)
+    assert refused.code == 7
+    assert "through the link 'air/link'" in refused.err
+    assert run("rm", "-r", "--yes", "--max-delete", "1", data / "air").code == 7
+    assert (data / "air/link").exists()
+    for path in (data / "air", tmp_path / "whole"):
+        assert run("rm", "-r", "--yes", path).code == 0
+        assert not path.exists()
+    assert (outside / "kept").read_bytes() == b"x"
+    assert (data / "air-2/zarr.json").exists()
 
 
 def test_a_dry_run_prints_the_keys_and_deletes_nothing(data: Path) -> None:
@@ -177,7 +207,7 @@ def test_a_dry_run_prints_the_keys_and_deletes_nothing(data: Path) -> None:
 def test_rm_refuses_and_deletes_nothing(data: Path, arguments: list[str]) -> None:
     ended = run("rm", *arguments, data / "air")
     assert ended.code == 7
-    assert ended.err.startswith("fsspec-store: refused to delete ")
+    assert "--yes" in ended.err or "3 of 3 keys would be deleted, and at most 2 may" in ended.err
     assert len(run("ls", "-r", data).out.splitlines()) == 5
 
 
@@ -193,10 +223,13 @@ def test_rm_reports_the_keys_that_cannot_be_deleted() -> None:
     files = Stubborn()
     for name in ("a", "b", "kept"):
         files.pipe_file(f"/data/{name}", b"x")
-    ended = run("rm", "-r", "--yes", "stubborn://data")
+    ended = run("rm", "-r", "--yes", "--json", "stubborn://data")
     assert ended.code == 5
-    assert "kept" in ended.err.splitlines()[0]
-    assert ended.err.splitlines()[1] == "fsspec-store: deleted 2 of 3 keys"
+    assert ended.err.splitlines()[0].startswith("fsspec-store: cannot delete 'kept': AccessDenied")
+    assert ended.err.splitlines()[1] == "fsspec-store: deleted 2 keys, 1 failed"
+    [found] = ended.documents
+    assert [each.pop("key") for each in found.pop("failures")] == ["kept"]
+    assert found == {"ok": False, "deleted": 2, "failed": 1}
     assert files.exists("/data/kept")
 
 
@@ -207,6 +240,17 @@ def test_info_names_what_a_folder_can_do(data: Path) -> None:
     assert found["filesystem"] == "fsspec.implementations.local.LocalFileSystem"
     assert found["fsspec"] == fsspec.__version__
     assert f"fsspec\t{fsspec.__version__}\n" in run("info", data).out
+    assert (found["versions"], found["lists_in_order"]) == ("digest of the value", True)
+    assert found["longest_key"] == "255 bytes in a segment, 4,000 in a path"
+    assert (found["service"], found["tls"], found["largest_request_bytes"]) == ("file", None, None)
+
+
+def test_info_probes_and_leaves_nothing(data: Path) -> None:
+    before = hashed(data)
+    [found] = run("info", "--probe", "--json", data).documents
+    assert found["atomic_create"] is found["compare_and_swap"] is found["lists_in_order"] is True
+    assert hashed(data) == before
+    assert sorted(path.name for path in data.iterdir()) == ["air", "air-2", "zarr.json"]
 
 
 def test_bench_reads_what_is_there(data: Path) -> None:

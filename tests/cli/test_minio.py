@@ -53,6 +53,15 @@ def test_the_commands_that_read(bucket: str, options: list[str]) -> None:
     assert (found["size"], found["version"][0]) == (16, '"')
     [found] = run("info", "--json", *options, bucket).documents
     assert (found["transport"], found["service"]) == ("native", f"s3 at {options[-1]}")
+    assert (found["versions"], found["lists_in_order"], found["tls"]) == ("ETag", None, False)
+    assert (found["largest_request_bytes"], found["part_size_bytes"]) == (5 * 2**30, 2**24)
+    assert found["http_version"] == "1.1"
+    [probed] = run("info", "--probe", "--json", *options, bucket).documents
+    assert (
+        probed["atomic_create"] is probed["lists_in_order"] is probed["copies_on_service"] is True
+    )
+    assert sorted(run("ls", "-r", *options, bucket).out.splitlines()) == sorted(SIZES)
+    assert "largest request\t5.0GiB\n" in run("info", *options, bucket).out
 
 
 def test_the_commands_that_write(bucket: str, options: list[str]) -> None:

@@ -21,7 +21,7 @@ COMMANDS = {
     "ls -l": ("", "-  air/"),
     "tree": ("", "│   └── zarr.json"),
     "du": ("", "size  keys  name"),
-    "stat": ("zarr.json", "size     16"),
+    "stat": ("zarr.json", "size      16"),
     "cat": ("air/c/0/0", "abcdefgh"),
     "rm -rn": ("air", "c/0/0"),
     "info": ("", "compare and swap"),
@@ -69,7 +69,8 @@ def test_interrupted_while_it_waits(
     assert web.is_held.wait(60)
     started.interrupt()
     ended = started.end()
-    message = ended.plain.removeprefix("^C") if terminal else ended.err
+    # On a terminal the bar is erased before.
+    message = ended.plain.rpartition("\x1b[2K")[2].removeprefix("^C") if terminal else ended.err
     assert (ended.code, message) == (130, "fsspec-store: interrupted\n")
 
 

@@ -14,6 +14,10 @@ class DeletingRules(Rules):
         await store.delete("a/b")
         assert not await store.exists("a/b")
         assert await listed(store.list()) == ["a/c"]
+        await put(store, "a/d", "e f")
+        await store._delete_many(["a/c", "e f", "missing"], limit=2)
+        assert await listed(store.list()) == ["a/d"]
+        await store._delete_many([], limit=1)
 
     async def test_a_missing_key_is_not_an_error(self, make_store: MakeStore) -> None:
         store = make_store()

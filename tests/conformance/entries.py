@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from pickle import dumps, loads
 
 import pytest
@@ -54,7 +55,17 @@ class EntryRules(Rules):
             await store.set(key, buf(value))
         found = {entry.key: entry async for entry in store.list_entries()}
         assert found.keys() == values.keys()
+        level = sorted(await collect(store.list_dir_entries("")), key=itemgetter(0))
+        assert level == [("a", None), ("empty", found["empty"])]
+        level = sorted(await collect(store.list_dir_entries("a/")), key=itemgetter(0))
+        assert level == [("b", found["a/b"]), ("c", found["a/c"])]
+        assert await collect(store.list_dir_entries("no")) == []
         for key, value in values.items():
+            # The response for one key may state more than the listing, and in other units of time.
+            one = await store.get_entry(key)
+            assert (one.key, one.size) == (key, len(value))
+            assert one.version in (found[key].version, None) or found[key].version is None
+            assert (one.modified is None) or one.modified.tzinfo is UTC
             entry = found[key]
             assert isinstance(entry, Entry)
             assert loads(dumps(entry)) == entry

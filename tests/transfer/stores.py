@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -40,6 +40,11 @@ class Recording(FsspecStore):
     async def delete(self, key: str) -> None:
         self._note(f"delete {key}", key)
         await super().delete(key)
+
+    async def _delete_many(self, keys: Sequence[str], *, limit: int) -> None:
+        for key in keys:
+            self._note(f"delete {key}", key)
+        await super()._delete_many(keys, limit=limit)
 
     def _note(self, event: str, key: str) -> None:
         if key in self.denied:

@@ -207,6 +207,21 @@ async def test_a_prefix_is_removed_and_no_other() -> None:
     assert set(await contents(store)) == {"zarr.json", "air-raw/zarr.json"}
 
 
+async def test_keys_that_cannot_be_deleted_are_listed_and_the_others_deleted() -> None:
+    store = recording("air/c/0/0", "air/zarr.json")
+    for key, value in ARRAY.items():
+        await store.set(key, Buffer.from_bytes(value))
+    result = await remove(store, "air", max_delete=1.0)
+    assert {(one.action, one.key) for one in result.failures} == {
+        ("delete", "air/c/0/0"),
+        ("delete", "air/zarr.json"),
+    }
+    assert (result.deleted, result.failed) == (1, 2)
+    assert "air/c/0/1" not in await contents(store)
+    # Chunks are deleted last, also after a failure.
+    assert store.events[-1] == "delete air/c/0/1"
+
+
 async def test_progress_is_reported() -> None:
     seen: list[tuple[int, bool]] = []
     source, target = await store_with(ARRAY), recording()

@@ -149,7 +149,7 @@ async def test_an_etag_of_an_upload_in_parts_is_compared_with_its_own_kind(
     target = await listing({"k": VALUE}, with_version(theirs))
     assert (await verify(source, target)).equal == 1
     is_read = ours.strip('"') != theirs.strip('"')
-    assert source.read == target.read == (["k"] if is_read else [])
+    assert bool(source.read or target.read) == is_read
 
 
 @pytest.mark.parametrize("version", [f'W/"{MD5}"', f'W/"{MD5}-2"', '"0x8D"', '""', ""])

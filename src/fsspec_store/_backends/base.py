@@ -17,7 +17,8 @@ from .._core.streams import OpenValue, ValueWriter, in_memory
 from .._http.settings import PartLimits, Settings
 from .._runtime.concurrency import for_each
 from .collected import CollectedValue
-from .pages import Page, checked_pages, refuse_relative
+from .pages import Details, Page, checked_pages, refuse_relative
+from .traits import Traits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -62,8 +63,7 @@ class Backend(ABC):
     has_secret_paths: bool = False
     #: Whether single operations only wait for the disk, so that they need no event loop.
     runs_in_place: ClassVar[bool] = False
-    #: Size in bytes up to which `copy` copies an object; 0 without copies on the service.
-    largest_copy: ClassVar[float] = 0
+    traits: Traits = Traits()
     #: The service's limits for multipart uploads.
     part_limits: ClassVar[PartLimits] = PartLimits()
 
@@ -86,6 +86,11 @@ class Backend(ABC):
         # An in-memory filesystem without the global store shares its keys with no other.
         own = id(fs) if getattr(fs, "global_store", True) is False else None
         return type(fs), fs.storage_args, options, own
+
+    @property
+    def address(self) -> str | None:
+        """The URL of the service without any secret, after a request; ``None`` if it has none."""
+        return None
 
     def _part_bytes(self, size: int) -> int | None:
         """Size of the parts of an upload; ``None`` for a value that one request writes."""
@@ -114,6 +119,14 @@ class Backend(ABC):
     @abstractmethod
     async def size(self, path: str) -> int | None:
         """Size of an object in bytes, ``None`` when there is no object at this path."""
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        """Like `size`, with what the response states besides: as few requests, and no value.
+
+        This default knows the size only.
+        """
+        size = await self.size(path)
+        return None if size is None else (size, Details())
 
     @abstractmethod
     async def write(self, path: str, data: memoryview) -> str | None:
@@ -244,29 +257,37 @@ class Backend(ABC):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
-        """Like recursive `pages`, with the details that the service lists.
+        """Like `pages`, with the details that the service lists.
 
-        Where the service supports it, and always if `lists_in_order` is ``None``, the listing
-        begins at or after the path ``start_after`` in the service's own order.
+        Where the service supports it, and always if `lists_in_order` is ``None``, a recursive
+        listing begins at or after the path ``start_after`` in the service's own order.
         """
-        return self.pages(directory, name_prefix, recursive=True, page_size=page_size)
+        return self.pages(directory, name_prefix, recursive=recursive, page_size=page_size)
 
     def checked_detailed_pages(
         self,
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
         """Like `detailed_pages`, with checked entries; see `fsspec_store._backends.pages`."""
         pages = self.detailed_pages(
-            directory, name_prefix, start_after=start_after, page_size=page_size
+            directory,
+            name_prefix,
+            recursive=recursive,
+            start_after=start_after,
+            page_size=page_size,
         )
-        return checked_pages(pages, directory, name_prefix, recursive=True, redactor=self.redactor)
+        return checked_pages(
+            pages, directory, name_prefix, recursive=recursive, redactor=self.redactor
+        )
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:
         """Remove every object below a directory. Removal of a page and the next listing overlap.

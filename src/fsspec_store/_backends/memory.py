@@ -29,6 +29,7 @@ from .._runtime.threads import pause
 from .base import Backend
 from .collected import CollectedValue
 from .pages import Details, Page
+from .traits import Traits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -49,8 +50,8 @@ class MemoryBackend(Backend):
     #: Each partial listing would scan the whole dictionary.
     fans_out = False
     runs_in_place = True
-    largest_copy = inf
     lists_in_order = True
+    traits = Traits("digest of the value", largest_copy=inf)
 
     fs: Any
 
@@ -68,6 +69,10 @@ class MemoryBackend(Backend):
     async def size(self, path: str) -> int | None:
         file = self.fs.store.get(path)
         return None if file is None else int(file.getbuffer().nbytes)
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        file = self.fs.store.get(path)
+        return None if file is None else (int(file.getbuffer().nbytes), Details(file.modified))
 
     async def write(self, path: str, data: memoryview) -> None:
         file = MemoryFile(self.fs, path, bytes(data))
@@ -164,10 +169,11 @@ class MemoryBackend(Backend):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
-        pages = self.pages(directory, name_prefix, recursive=True, page_size=page_size)
+        pages = self.pages(directory, name_prefix, recursive=recursive, page_size=page_size)
         async with aclosing(pages):
             async for page in pages:
                 files = {path: self.fs.store.get(path) for path, _ in page.objects}

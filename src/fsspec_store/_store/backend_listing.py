@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .._backends.pages import refuse_relative
 from .._core.leftovers import ABANDONED_AFTER, Leftover, Leftovers, is_older
 from .backend_base import BackendBase
-from .entry_listing import ordered_entries
+from .entry_listing import entries_of_level, ordered_entries
 from .keys import check_prefix, directory_prefix
 from .listing import Batch, batches, children, holds_no_key, total_size
 
@@ -71,6 +71,22 @@ class BackendListing(BackendBase):
                 async for names in pages:
                     for name in names:
                         yield name
+
+    async def list_dir_entries(self, prefix: str) -> AsyncGenerator[tuple[str, Entry | None], None]:
+        self._require("listing")
+        directory = self._directory(prefix)
+        with self._translating("list", prefix):
+            found = entries_of_level(
+                self._backend,
+                directory,
+                root=len(self._base),
+                getsize=self.getsize,
+                limit=self._concurrency,
+            )
+            async with aclosing(found) as batches:
+                async for names in batches:
+                    for each in names:
+                        yield each
 
     async def is_empty(self, prefix: str) -> bool:
         self._require("listing")

@@ -30,6 +30,7 @@ from ..errors import (
 from .backend_listing import BackendListing
 from .buffer import Buffer, BufferPrototype, as_view, check_prototype
 from .copying import key_not_found, version_mismatch
+from .entries import Entry
 from .keys import check_key
 from .partial_writes import WRITE_ATTEMPTS, Parts, write_parts
 from .range_reads import out_of_range
@@ -37,7 +38,7 @@ from .store_reading import ReadableStore, Versioned
 from .streams import Reader, Writer, check_size, check_start
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import TypeGuard
 
     from .._core.streams import OpenValue
@@ -92,6 +93,17 @@ class BackendStore(BackendListing):
         if size is None:
             raise self._not_found(key)
         return size
+
+    async def get_entry(self, key: str) -> Entry:
+        try:
+            found = await self._run("look for", key, self._backend.stat)
+        except AccessDeniedError as error:
+            self._count_as_missing(error)
+            found = None
+        if found is None:
+            raise self._not_found(key)
+        size, details = found
+        return Entry(key, size, *details)
 
     def _not_found(self, key: str) -> KeyNotFoundError:
         return KeyNotFoundError(
@@ -261,9 +273,9 @@ class BackendStore(BackendListing):
             )
 
     def _copies_on_service(self, source: ReadableStore, size: int) -> bool:
-        return self._is_on_service_of(source) and size <= self._backend.largest_copy
+        return self._is_on_service_of(source) and size <= self._backend.traits.largest_copy
 
-    def _is_on_service_of(self, source: ReadableStore) -> TypeGuard[BackendStore]:
+    def _is_on_service_of(self, source: StoreBase) -> TypeGuard[BackendStore]:
         return isinstance(source, BackendStore) and source._backend.service == self._backend.service
 
     async def _copy_on_service(
@@ -299,10 +311,17 @@ class BackendStore(BackendListing):
         self._require("deletes")
         await self._run("delete", key, self._backend.remove)
 
+    async def _delete_many(self, keys: Sequence[str], *, limit: int) -> None:
+        self._check_writable()
+        self._require("deletes")
+        paths = [self._path(key) for key in keys]
+        with self._translating("delete", f"{len(keys)} keys"):
+            await self._backend.remove_many(paths, limit=limit)
+
     # -- Keys and paths ------------------------------------------------------------------------
 
     def prefix_in(self, other: StoreBase) -> str | None:
-        if not isinstance(other, BackendStore) or other._backend.service != self._backend.service:
+        if not self._is_on_service_of(other):
             return None
         is_below = self._base.startswith(other._base)
         return self._base.removeprefix(other._base) if is_below else None

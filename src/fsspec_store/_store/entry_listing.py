@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .._backends.base import Backend
     from .._backends.pages import Page
 
-__all__ = ["ordered_entries"]
+__all__ = ["entries_of_level", "ordered_entries"]
 
 _NO_DETAILS = Details()
 
@@ -91,6 +91,31 @@ async def ordered_entries(
                             "in the order of keys; list again to have them sorted"
                         )
                     yield batch
+
+
+async def entries_of_level(
+    backend: Backend,
+    directory: str,
+    *,
+    root: int,
+    getsize: Callable[[str], Awaitable[int]],
+    limit: int,
+) -> AsyncGenerator[Sequence[tuple[str, Entry | None]], None]:
+    """Yield the names directly below a directory in batches; for the parameters see above.
+
+    A key has an entry, a prefix ``None``. A name may be both.
+    """
+    begin = len(directory)
+    seen: set[str] = set()
+    pages = prefetched(backend.checked_detailed_pages(directory, "", recursive=False))
+    async with aclosing(pages):
+        async for page in pages:
+            prefixes = dict.fromkeys(path[begin:] for path in page.prefixes)
+            new = [name for name in prefixes if name not in seen and is_listable(name)]
+            seen.update(new)
+            entries = await _entries(page, root, "", getsize, limit)
+            yield [(name, None) for name in new]
+            yield [(entry.key[begin - root :], entry) for entry in entries]
 
 
 async def _entries(

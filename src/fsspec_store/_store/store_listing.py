@@ -156,6 +156,52 @@ class ListableStore(ReadableStore):
             Relative to ``prefix/``, without a trailing ``/``. Each name once.
         """
 
+    async def list_dir_entries(self, prefix: str) -> AsyncGenerator[tuple[str, Entry | None], None]:
+        """Like `list_dir`, with what the service lists of each key.
+
+        Most backends list it with the names, so this needs no request for each key.
+
+        Parameters
+        ----------
+        prefix : str
+            ``foo`` and ``foo/`` are the same; ``""`` is the root.
+
+        Yields
+        ------
+        name : str
+            As `list_dir` yields it.
+        entry : Entry or None
+            The entry of a key; ``None`` for a prefix. A name that is both is yielded twice. The
+            default implementation requests the size of each name, and yields each once.
+        """
+        async with aclosing(self.list_dir(prefix)) as names:
+            async for name in names:
+                try:
+                    yield name, await self.get_entry(directory_prefix(prefix) + name)
+                except KeyNotFoundError:
+                    yield name, None
+
+    async def get_entry(self, key: str) -> Entry:
+        """What the service states about a key, without its value.
+
+        Parameters
+        ----------
+        key : str
+            The key.
+
+        Returns
+        -------
+        Entry
+            As `list_entries` yields it, or with more details. The default implementation knows the
+            size only.
+
+        Raises
+        ------
+        KeyNotFoundError
+            When the key is missing.
+        """
+        return Entry(key, await self.getsize(key))
+
     async def is_empty(self, prefix: str) -> bool:
         """Whether there is no key under ``prefix/``. Reads at most one page of the listing.
 

@@ -18,7 +18,7 @@ from .store_listing import ListableStore
 from .streams import Reader, Writer, check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
+    from collections.abc import Awaitable, Iterable, Sequence
 
     from .store_reading import ReadableStore
 
@@ -218,6 +218,13 @@ class WritableStore(ListableStore):
         key : str
             The key.
         """
+
+    async def _delete_many(self, keys: Sequence[str], *, limit: int) -> None:
+        """Delete keys in as few requests as possible, at most ``limit`` at once.
+
+        After an error some of the keys are deleted.
+        """
+        await for_each(self.delete, keys, limit=limit)
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete every key under ``prefix/``.

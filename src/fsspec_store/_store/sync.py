@@ -160,6 +160,10 @@ class SyncStore:
         """
         return self._run_one(self._store.getsize(key))
 
+    def get_entry(self, key: str) -> Entry:
+        """What the service states about a key, without its value. See `Store.get_entry`."""
+        return self._run_one(self._store.get_entry(key))
+
     # -- Writing and deleting ------------------------------------------------------------------
 
     def set(self, key: str, value: Buffer, *, if_match: str | None = None) -> None:
@@ -261,6 +265,13 @@ class SyncStore:
     def list_dir(self, prefix: str) -> Iterator[str]:
         """Yield the names of keys and prefixes directly under ``prefix/``. See `Store.list_dir`."""
         return iterate(self._store.list_dir(prefix))
+
+    def list_dir_entries(self, prefix: str) -> Iterator[tuple[str, Entry | None]]:
+        """Like `list_dir`, with what the service lists of each key; ``None`` for a prefix.
+
+        See `Store.list_dir_entries`.
+        """
+        return iterate(self._store.list_dir_entries(prefix))
 
     def is_empty(self, prefix: str) -> bool:
         """Whether there is no key under ``prefix/``. See `Store.is_empty`."""

@@ -11,7 +11,7 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from .._core.redaction import hidden, public_text, secret_options
 from .exit_codes import ExitCode, code_of
@@ -20,9 +20,21 @@ from .text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Output"]
+__all__ = ["Output", "has_colors", "is_dumb"]
 
 _BOLD_BLUE, _RESET = "\x1b[1;34m", "\x1b[0m"
+
+
+def is_dumb() -> bool:
+    """Whether a terminal cannot move its cursor, or its type is unknown."""
+    return os.environ.get("TERM") in (None, "", "dumb")
+
+
+def has_colors(stream: TextIO) -> bool:
+    """Whether a stream may get colours (https://no-color.org, https://force-color.org)."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and not is_dumb())
 
 
 @dataclass
@@ -53,12 +65,8 @@ class Output:
 
     @property
     def has_colors(self) -> bool:
-        """Whether colours may be printed (https://no-color.org)."""
-        return (
-            self.is_terminal
-            and not os.environ.get("NO_COLOR")
-            and os.environ.get("TERM") not in (None, "dumb")
-        )
+        """Whether colours may be printed to standard output."""
+        return not self.json and has_colors(sys.stdout)
 
     # -- Standard output -----------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from .exit_codes import ExitCode
+from .output import has_colors, is_dumb
 from .text import human_size, printable
 
 if TYPE_CHECKING:
@@ -32,13 +33,14 @@ __all__ = [
     "MaxDeleteOption",
     "ShownProgress",
     "bound",
+    "print_failures",
     "print_operation",
     "report",
     "transfer_options",
 ]
 
-#: Seconds between two lines of progress in a log.
-_SECONDS = 10.0
+#: Seconds between two lines of progress in a log, and between two changes of the bar.
+_LOG_SECONDS, _BAR_SECONDS = 10.0, 0.1
 #: Number of failures and differences that are printed; all are in the JSON document.
 _PRINTED = 20
 
@@ -132,10 +134,7 @@ def report(result: Result, output: Output) -> ExitCode:
     """Print a result, and return its exit code."""
     if output.json:
         output.document(result.to_dict())
-    for failure in result.failures[:_PRINTED]:
-        output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
-    if result.failed > _PRINTED:
-        output.error(f"and {result.failed - _PRINTED:,} more keys failed")
+    print_failures(result, output)
     if result.held_back:
         output.error(f"{result.held_back:,} metadata keys are not copied: keys below them failed")
     if result.deletes_skipped:
@@ -150,6 +149,14 @@ def report(result: Result, output: Output) -> ExitCode:
     return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
 
 
+def print_failures(result: Result, output: Output) -> None:
+    """Print the first keys that failed, and how many more there are."""
+    for failure in result.failures[:_PRINTED]:
+        output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
+    if result.failed > _PRINTED:
+        output.error(f"and {result.failed - _PRINTED:,} more keys failed")
+
+
 class ShownProgress:
     """Shows the progress of a transfer: a bar on a terminal, a line each ten seconds in a log.
 
@@ -160,28 +167,22 @@ class ShownProgress:
         self._output = output
         self._bar: Progress | None = None
         self._task: TaskID | None = None
+        self._result: Result | None = None
         self._started_at = self._shown_at = time.monotonic()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty() and not self._output.quiet:
+        if sys.stderr.isatty() and not is_dumb() and not self._output.quiet:
             from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                DownloadColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-                TransferSpeedColumn,
-            )
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
             self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                DownloadColumn(binary_units=True),
-                TransferSpeedColumn(),
+                TextColumn("{task.description}", markup=False),
+                BarColumn(bar_width=20),
                 TimeRemainingColumn(),
-                console=Console(stderr=True),
+                console=Console(
+                    stderr=True, color_system="auto" if has_colors(sys.stderr) else None
+                ),
                 transient=True,
             )
             self._task = self._bar.add_task("listing", total=None)
@@ -195,30 +196,48 @@ class ShownProgress:
         traceback: TracebackType | None,
     ) -> None:
         if self._bar is not None:
+            self._show()
             self._bar.stop()
 
     def __call__(self, result: Result) -> None:
         """Show the result so far."""
-        if self._bar is not None and self._task is not None:
-            self._bar.update(
-                self._task,
-                description=_counts(result),
-                completed=result.copied_bytes,
-                total=result.planned_bytes if result.is_listed else None,
-            )
-            return
+        self._result = result
         now = time.monotonic()
         with self._lock:
-            if now - self._shown_at < _SECONDS:
+            if now - self._shown_at < (_LOG_SECONDS if self._bar is None else _BAR_SECONDS):
                 return
             self._shown_at = now
-        rate = human_size(result.copied_bytes / (now - self._started_at))
-        of = human_size(result.planned_bytes) if result.is_listed else "?"
-        done = human_size(result.copied_bytes)
-        self._output.note(f"{_counts(result)}, {done} of {of}, {rate}/s")
+        self._show()
+
+    def _show(self) -> None:
+        result = self._result
+        if result is None:
+            return
+        text = _progress(result, time.monotonic() - self._started_at)
+        if self._bar is None or self._task is None:
+            self._output.note(text)
+            return
+        total, done = result.planned_bytes, result.copied_bytes
+        if not total:
+            total, done = result.planned, result.copied + result.deleted
+        self._bar.update(
+            self._task,
+            description=text,
+            completed=done,
+            total=total if result.is_listed else None,
+        )
 
 
-def _counts(result: Result) -> str:
-    planned = f"{result.planned:,}{'' if result.is_listed else '+'}"
-    failed = f", {result.failed:,} failed" if result.failed else ""
-    return f"{result.copied + result.deleted:,} of {planned} keys{failed}"
+def _progress(result: Result, seconds: float) -> str:
+    """Keys, bytes and rate so far; a ``+`` while the listing is not complete."""
+    more = "" if result.is_listed else "+"
+    done, seconds = result.copied + result.deleted, max(seconds, 0.001)
+    shown = [f"{done:,} of {result.planned:,}{more} keys"]
+    if result.failed:
+        shown.append(f"{result.failed:,} failed")
+    if result.planned_bytes:
+        copied, planned = map(human_size, (result.copied_bytes, result.planned_bytes))
+        shown.append(f"{copied} of {planned}{more}, {human_size(result.copied_bytes / seconds)}/s")
+    else:
+        shown.append(f"{done / seconds:,.0f} keys/s")
+    return ", ".join(shown)

@@ -8,10 +8,12 @@ are asynchronous; `fsspec_store.transfer.blocking` has them without ``await``.
 from __future__ import annotations
 
 from . import blocking
+from .applying import check_deletes
 from .comparing import Compare
 from .operations import Operation, State
 from .plans import Plan
 from .results import Failure, Result
+from .selection import Selection
 from .transfers import Options, apply, copy, plan, remove, sync, verify
 
 __all__ = [
@@ -21,9 +23,11 @@ __all__ = [
     "Options",
     "Plan",
     "Result",
+    "Selection",
     "State",
     "apply",
     "blocking",
+    "check_deletes",
     "copy",
     "plan",
     "remove",

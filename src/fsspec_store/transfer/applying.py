@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .._runtime.concurrency import for_each
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from .planning import Differences
 
 __all__ = ["Applying", "check_deletes", "check_states", "current_entry", "run_operation"]
+
+#: Number of keys that are deleted in bulk, and of such batches at once.
+_BATCH = 1000
+_BATCHES = 4
 
 
 class Applying:
@@ -98,7 +104,7 @@ class Applying:
             return
         check_deletes(self.deletes, keys, max_delete)
         for _, operations in self._deletes.in_order(reverse=True):
-            await self._run_all(operations)
+            await self._delete_all(operations)
 
     def close(self) -> None:
         """Forget the operations that wait."""
@@ -127,6 +133,27 @@ class Applying:
 
     async def _run_all(self, operations: Iterable[Operation]) -> None:
         await for_each(self._run, operations, limit=self._concurrency)
+
+    async def _delete_all(self, operations: Iterable[Operation]) -> None:
+        if self._check_states:
+            await self._run_all(operations)
+            return
+        at_once = min(_BATCHES, self._concurrency)
+        delete = partial(self._delete_batch, limit=self._concurrency // at_once)
+        remaining = iter(operations)
+        batches = iter(lambda: tuple(islice(remaining, _BATCH)), ())
+        await for_each(delete, batches, limit=at_once)
+
+    async def _delete_batch(self, operations: tuple[Operation, ...], *, limit: int) -> None:
+        """Delete keys in bulk, and one by one if this fails, so that each failure is known."""
+        try:
+            await self._target._delete_many([each.key for each in operations], limit=limit)
+        except (StoreError, OSError):
+            await for_each(self._run, operations, limit=limit)
+            return
+        self._result.deleted += len(operations)
+        if self._on_progress is not None:
+            self._on_progress(self._result)
 
     async def _run(self, operation: Operation) -> None:
         failure: Exception | None = None

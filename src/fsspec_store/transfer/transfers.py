@@ -346,6 +346,8 @@ async def remove(
                         Operation("delete", entry.key, "removed", None, State.of(entry))
                     )
         result.is_listed = True
+        if not store.supports_deletes:
+            raise UnsupportedOperationError(f"{store!r} does not support deletes")
         await applying.finish_deletes(keys=result.listed, max_delete=max_delete)
     result.seconds = time.monotonic() - started
     return result

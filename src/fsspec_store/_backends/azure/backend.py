@@ -26,11 +26,12 @@ from ..object_store.streamed_reads import open_stream
 from ..object_store.streamed_writes import PartWriter
 from ..object_store.writing import Condition
 from ..pages import Page, check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
+from ..traits import Traits
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
 from .copies import LARGEST_COPY, copy_blob
 from .reading import Reader
-from .responses import AzureError, listing
+from .responses import AzureError, details_of, listing
 from .uploads import MAX_PUT_BYTES, AzureUpload
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from ..._core.byte_requests import ByteRequest
     from ..._core.streams import OpenValue, ValueWriter
+    from ..pages import Details
 
 __all__ = ["AzureBackend"]
 
@@ -60,7 +62,13 @@ class AzureBackend(Backend):
     """Blobs of containers, by paths such as ``container/prefix/name``."""
 
     part_limits = _PART_LIMITS
-    largest_copy = LARGEST_COPY
+    traits = Traits(
+        "ETag",
+        ("md5",),
+        largest_copy=LARGEST_COPY,
+        longest_key=f"{_MAX_LENGTH:,} characters, {_MAX_SEGMENTS} segments",
+        forbidden="backslashes, control characters, dots at the end of a segment",
+    )
     #: "List Blobs", of a flat namespace.
     lists_in_order = True
 
@@ -72,6 +80,10 @@ class AzureBackend(Backend):
         self._cleanup = Cleanup()
         # The secondary endpoint of an account is a read-only replica.
         self.supports_writes = self.supports_deletes = fs.location_mode == "primary"
+
+    @property
+    def address(self) -> str | None:
+        return self._client.account.service
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         return await self._reader.read(path, request)
@@ -93,6 +105,10 @@ class AzureBackend(Backend):
     async def size(self, path: str) -> int | None:
         found = await self._reader.properties(path)
         return None if found is None else found[0]
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        found = await self._reader.head(path)
+        return None if found is None else (found[0], details_of(found[1]))
 
     async def write(self, path: str, data: memoryview) -> str | None:
         return (await self._put(path, data, Condition.NONE))[1]
@@ -146,10 +162,11 @@ class AzureBackend(Backend):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
-        pages = self._pages(directory, name_prefix, True, page_size, details=True)
+        pages = self._pages(directory, name_prefix, recursive, page_size, details=True)
         async with aclosing(pages):
             async for page in pages:
                 # A hierarchical namespace lists a directory, and all below it, before "a-" etc.

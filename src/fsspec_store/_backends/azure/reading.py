@@ -133,18 +133,23 @@ class Reader(HTTPReader[tuple[str, str | None]]):
 
     async def properties(self, path: str) -> tuple[int, str] | None:
         """Size and ETag of a blob; ``None`` when it is missing."""
+        found = await self.head(path)
+        return None if found is None else (found[0], found[1]["ETag"])
+
+    async def head(self, path: str) -> tuple[int, Mapping[str, str]] | None:
+        """Size of a blob and the headers of a HEAD; ``None`` when it is missing."""
         response = await self._client.request("HEAD", path, expect={200, 404}, read=HEAD)
         if is_missing(response):
             return None
-        etag = _etag(response)
+        # Raises for a response without ETag.
+        _etag(response)
         if is_folder(response.headers):
             return None
         size = content_length(response.headers)
-        if size or (size == 0 and response.headers.get("Content-MD5") == _EMPTY_MD5):
-            return size, etag
-        # A proxy dropped the Content-Length, or replaced it.
-        size = await self.size_by_range((path, None))
-        return None if size is None else (size, etag)
+        if size is None or (size == 0 and response.headers.get("Content-MD5") != _EMPTY_MD5):
+            # A proxy dropped the Content-Length, or replaced it.
+            size = await self.size_by_range((path, None))
+        return None if size is None else (size, response.headers)
 
 
 def _etag(response: Response[Any]) -> str:

@@ -187,7 +187,7 @@ def listing(container: str, body: bytes, *, details: bool = False) -> tuple[Page
             size = item.findtext("Properties/Content-Length")
             blobs.append((path, stated_size(size, repr(name)) if size else None))
             if details:
-                found[path] = _details(item)
+                found[path] = _listed_details(item)
     marker = root.findtext("NextMarker", "")
     if marker.isspace() and "\n" in marker:
         # Whitespace of indented XML. Emulators use names as markers; no name has a line break.
@@ -195,16 +195,21 @@ def listing(container: str, body: bytes, *, details: bool = False) -> tuple[Page
     return Page(blobs, prefixes, folders=folders, details=found), marker
 
 
-def _details(item: ElementTree.Element) -> Details:
+def details_of(headers: Mapping[str, str]) -> Details:
+    """What the headers of a blob state besides its size."""
+    return _details(headers, headers.get("ETag"), headers.get("x-ms-blob-type"))
+
+
+def _listed_details(item: ElementTree.Element) -> Details:
     properties = {each.tag: each.text for each in item.iterfind("Properties/*")}
+    return _details(properties, properties.get("Etag"), properties.get("BlobType"))
+
+
+def _details(stated: Mapping[str, str | None], tag: str | None, kind: str | None) -> Details:
     # As in `verify_checksum`, only of block blobs.
-    is_block_blob = properties.get("BlobType") == "BlockBlob"
-    md5 = digest(properties.get("Content-MD5"), 16) if is_block_blob else None
-    return Details(
-        http_date(properties.get("Last-Modified")),
-        etag(properties.get("Etag")),
-        {} if md5 is None else {"md5": md5},
-    )
+    md5 = digest(stated.get("Content-MD5"), 16) if kind == "BlockBlob" else None
+    modified = http_date(stated.get("Last-Modified"))
+    return Details(modified, etag(tag), {} if md5 is None else {"md5": md5})
 
 
 def _name(item: ElementTree.Element) -> str:

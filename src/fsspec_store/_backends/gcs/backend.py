@@ -26,6 +26,7 @@ from ..object_store.streamed_reads import open_stream
 from ..object_store.streamed_writes import PartWriter
 from ..object_store.writing import Condition
 from ..pages import Page, pages_by_token
+from ..traits import Traits
 from .buckets import GCSBuckets
 from .bulk_delete import GCSBulkDelete
 from .client import USER_AGENT, Client
@@ -36,6 +37,7 @@ from .responses import (
     is_ambiguous_404,
     is_missing_bucket,
     listing,
+    object_details,
     object_size,
     retry_decision,
 )
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from ..._core.byte_requests import ByteRequest
     from ..._core.streams import OpenValue, ValueWriter
     from ..._http.messages import Response
+    from ..pages import Details
 
 __all__ = ["GCSBackend"]
 
@@ -59,6 +62,8 @@ _MAX_NAME_BYTES = 1024
 _RESERVED_PREFIX = ".well-known/acme-challenge/"
 #: Maximum page size ("Objects: list"). It is sent because emulators have no default.
 _PAGE_SIZE = 1000
+#: Fields of an object that a listing and `GCSBackend.stat` request.
+_DETAILS = "size,updated,generation,md5Hash,crc32c"
 #: Only Google's hosts get resumable uploads: emulators drop conditions and store chunks twice.
 _GOOGLE_HOST = re.compile(r"(.+\.)?googleapis\.com")
 #: Cloud Storage, "Resumable uploads": chunks are multiples of 256 KiB. "Quotas & limits": an object
@@ -73,7 +78,13 @@ class GCSBackend(Backend):
     """Objects of Google Cloud Storage, by paths such as ``bucket/prefix/name``."""
 
     part_limits = _PART_LIMITS
-    largest_copy = inf
+    traits = Traits(
+        "generation",
+        ("md5", "crc32c"),
+        largest_copy=inf,
+        longest_key=f"{_MAX_NAME_BYTES:,} bytes",
+        forbidden=f"line breaks, a beginning with {_RESERVED_PREFIX!r}",
+    )
     lists_in_order = None
     fs: Any
 
@@ -86,6 +97,10 @@ class GCSBackend(Backend):
         self._cleanup = Cleanup()
         host = urlsplit(self._client.endpoint).hostname or ""
         self._supports_resumable = bool(fs.on_google or _GOOGLE_HOST.fullmatch(host))
+
+    @property
+    def address(self) -> str | None:
+        return self._client.service
 
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         bucket, name = _split(path)
@@ -123,16 +138,25 @@ class GCSBackend(Backend):
         return response.body, generation
 
     async def size(self, path: str) -> int | None:
+        found = await self._metadata(path, "size,crc32c")
+        return None if found is None else found[0]
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        found = await self._metadata(path, _DETAILS)
+        return None if found is None else (found[0], object_details(found[1]))
+
+    async def _metadata(self, path: str, fields: str) -> tuple[int, bytes] | None:
+        """Size of an object and the document of its metadata; ``None`` if there is no object."""
         bucket, name = _split(path)
-        url = self._client.url(bucket, name, fields="size,crc32c")
+        url = self._client.url(bucket, name, fields=fields)
         response = await self._client.request("GET", url, expect=(200, 404), read=HEAD)
         if not await self._buckets.has_object(bucket, response):
             return None
         size = object_size(response.body)
-        if size is not None:
-            return size
-        # The metadata has no reliable size: take it from the Content-Range of a part.
-        return await self._reader.size_by_range((bucket, name))
+        if size is None:
+            # The metadata has no reliable size: take it from the Content-Range of a part.
+            size = await self._reader.size_by_range((bucket, name))
+        return None if size is None else (size, response.body)
 
     async def write(self, path: str, data: memoryview) -> str | None:
         return (await self._put(path, data, Condition.NONE))[1]
@@ -184,13 +208,16 @@ class GCSBackend(Backend):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
         # The object with this name is listed too.
-        start = {"startOffset": _split(start_after)[1]} if start_after else {}
-        fields = "name,size,updated,generation,md5Hash,crc32c"
-        return self._pages(directory + name_prefix, page_size, fields, **start)
+        options = {"startOffset": _split(start_after)[1]} if start_after else {}
+        if not recursive:
+            options["delimiter"] = "/"
+        fields = f"name,{_DETAILS}"
+        return self._pages(directory + name_prefix, page_size, fields, **options)
 
     def _pages(
         self, path: str, page_size: int | None, fields: str, **options: str

@@ -146,6 +146,11 @@ def object_size(document: bytes) -> int | None:
     return size if size or found.get("crc32c") == _EMPTY_CRC32C else None
 
 
+def object_details(document: bytes) -> Details:
+    """What an object's metadata states besides its size."""
+    return _details(parse_json(document))
+
+
 def listing(bucket: str, document: bytes, *, details: bool = False) -> tuple[Page, str]:
     """The page of a bucket's listing, and the token of the next one, ``""`` on the last one.
 

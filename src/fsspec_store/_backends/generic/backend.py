@@ -171,18 +171,27 @@ class GenericBackend(Backend):
                 await self._methods.call("rmdir", folder)
                 folder = folder.rpartition("/")[0]
 
-    async def pages(
+    def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
+    ) -> AsyncGenerator[Page, None]:
+        return self.detailed_pages(directory, name_prefix, recursive=recursive)
+
+    async def detailed_pages(
+        self,
+        directory: str,
+        name_prefix: str,
+        *,
+        recursive: bool = True,
+        start_after: str = "",
+        page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
         async with aclosing(walk(self._methods, directory, name_prefix)) as folders:
             async for found in folders:
-                objects = [
-                    (path, self._listed_size(path, info))
-                    for path, info in found
-                    if info["type"] == "file"
-                ]
+                files = [(path, info) for path, info in found if info["type"] == "file"]
+                objects = [(path, self._listed_size(path, info)) for path, info in files]
+                details = {path: Details(modified(info)) for path, info in files}
                 if recursive:
-                    yield Page(objects)
+                    yield Page(objects, details=details)
                     continue
                 prefixes = [
                     path
@@ -190,24 +199,8 @@ class GenericBackend(Backend):
                     if info["type"] == "directory"
                     and (self._quirks.flat or await contains_file(self._methods, path))
                 ]
-                yield Page(objects, prefixes)
+                yield Page(objects, prefixes, details=details)
                 return
-
-    async def detailed_pages(
-        self,
-        directory: str,
-        name_prefix: str,
-        *,
-        start_after: str = "",
-        page_size: int | None = None,
-    ) -> AsyncGenerator[Page, None]:
-        async with aclosing(walk(self._methods, directory, name_prefix)) as folders:
-            async for found in folders:
-                files = [(path, info) for path, info in found if info["type"] == "file"]
-                yield Page(
-                    [(path, self._listed_size(path, info)) for path, info in files],
-                    details={path: Details(modified(info)) for path, info in files},
-                )
 
     async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
         if self._local is not None:

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, TypeVar
 from ..._core.failures import Failure, builtin_failure
 from ..._runtime.threads import in_thread
 from ..base import Backend
+from ..pages import Details
 from ..temporary_names import RESERVED_NAME, is_temporary
+from ..traits import Traits
 from .copying import Copy, SourceMissingError
 from .locks import run_locked
-from .reading import read, read_version, size
+from .reading import read, read_version, size, status_of
 from .removing import remove_below, remove_empty_above, remove_temporary
 from .streams import LocalWriter, open_value
-from .walking import detailed_pages, pages, temporary_files
+from .walking import detailed_pages, modified, pages, temporary_files
 from .writing import Creation, Replacement, TemporaryFile, Write, remove_files
 
 if TYPE_CHECKING:
@@ -50,9 +52,13 @@ class LocalBackend(Backend):
     #: A listing detects links to folders above only if it lists these folders too.
     fans_out = False
     runs_in_place = True
-    largest_copy = inf
     hides_missing_keys = False
     lists_in_order = True
+    traits = Traits(
+        "digest of the value",
+        largest_copy=inf,
+        longest_key=f"{_MAX_NAME_BYTES} bytes in a segment, {_MAX_PATH_BYTES:,} in a path",
+    )
     #: The number of threads: more operations would only wait.
     default_concurrency = 32
 
@@ -61,6 +67,10 @@ class LocalBackend(Backend):
 
     async def size(self, path: str) -> int | None:
         return await in_thread(size, path)
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        found = await in_thread(status_of, path)
+        return None if found is None else (found.st_size, Details(modified(found)))
 
     async def write(self, path: str, data: memoryview) -> None:
         await self._run(Write(path, data))
@@ -108,10 +118,13 @@ class LocalBackend(Backend):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
         limit = page_size or _PAGE_SIZE
+        if not recursive:
+            return _in_threads(pages(directory, name_prefix, False, limit, details=True))
         return _in_threads(detailed_pages(directory, name_prefix, start_after, limit))
 
     async def remove_below(self, directory: str, *, limit: int, is_root: bool) -> None:

@@ -71,10 +71,16 @@ def read_version(path: str) -> tuple[bytes | memoryview, str] | None:
 
 def size(path: str) -> int | None:
     """Size of a file; see `Backend.size`."""
+    status = status_of(path)
+    return None if status is None else status.st_size
+
+
+def status_of(path: str) -> os.stat_result | None:
+    """The status of a file; ``None`` when there is no file at this path."""
     try:
         status = os.stat(path)
     except OSError as error:
         if is_no_file(error):
             return None
         raise
-    return status.st_size if stat.S_ISREG(status.st_mode) else None
+    return status if stat.S_ISREG(status.st_mode) else None

@@ -18,11 +18,11 @@ from .paths import is_no_file
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-__all__ = ["detailed_pages", "pages", "temporary_files"]
+__all__ = ["detailed_pages", "modified", "pages", "temporary_files"]
 
 
 def pages(
-    directory: str, name_prefix: str, recursive: bool, limit: int
+    directory: str, name_prefix: str, recursive: bool, limit: int, *, details: bool = False
 ) -> Generator[Page, None, None]:
     """List a directory; see `Backend.pages`. Links are followed, as for reads.
 
@@ -33,15 +33,18 @@ def pages(
     """
     objects: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
+    found: dict[str, Details] = {}
     for path, status in _walk(directory, name_prefix, recursive):
         if status is None:
             prefixes.append(path)
         else:
             objects.append((path, status.st_size))
+            if details:
+                found[path] = Details(modified(status))
         if len(objects) + len(prefixes) >= limit:
-            yield Page(objects, prefixes)
-            objects, prefixes = [], []
-    yield Page(objects, prefixes)
+            yield Page(objects, prefixes, details=found)
+            objects, prefixes, found = [], [], {}
+    yield Page(objects, prefixes, details=found)
 
 
 def detailed_pages(
@@ -58,7 +61,7 @@ def detailed_pages(
     while page := list(islice(files, limit)):
         yield Page(
             [(path, status.st_size) for path, status in page],
-            details={path: Details(_modified(status)) for path, status in page},
+            details={path: Details(modified(status)) for path, status in page},
         )
 
 
@@ -184,7 +187,8 @@ def _contents(
         yield path + "/", None, inside
 
 
-def _modified(status: os.stat_result) -> datetime | None:
+def modified(status: os.stat_result) -> datetime | None:
+    """The time of the last change of a file, in UTC."""
     # File systems hold years that Python does not.
     with suppress(ValueError, OverflowError, OSError):
         return datetime.fromtimestamp(status.st_mtime, UTC)

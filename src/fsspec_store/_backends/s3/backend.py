@@ -22,12 +22,14 @@ from ..._http.content_range import content_length
 from ..._http.settings import PartLimits, Settings
 from ..base import Backend
 from ..cleanup import Cleanup
+from ..listed_details import etag, http_date
 from ..object_store.streamed_reads import open_stream
 from ..object_store.streamed_writes import PartWriter
 from ..object_store.versioned_reads import size_from_range
 from ..object_store.writing import Condition
-from ..pages import Continuation, Page, check_stated_prefix
+from ..pages import Continuation, Details, Page, check_stated_prefix
 from ..temporary_names import RESERVED_NAME, is_temporary
+from ..traits import Traits
 from .buckets import S3Buckets
 from .bulk_delete import S3BulkDelete
 from .client import Client
@@ -51,7 +53,7 @@ from .unexpected_responses import announces_html
 from .uploads import S3Upload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -81,7 +83,7 @@ class S3Backend(Backend):
     """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
     part_limits = _PART_LIMITS
-    largest_copy = inf
+    traits = Traits("ETag", largest_copy=inf, longest_key=f"{_MAX_KEY_BYTES:,} bytes")
     #: SeaweedFS, and Amazon's directory buckets, list in another order than S3's other buckets.
     lists_in_order = None
 
@@ -99,6 +101,10 @@ class S3Backend(Backend):
     @property
     def supports_atomic_create(self) -> bool:  # type: ignore[override]
         return self._conditions.create is not False
+
+    @property
+    def address(self) -> str | None:
+        return self._client.address
 
     @property
     def supports_replace(self) -> bool:  # type: ignore[override]
@@ -126,24 +132,36 @@ class S3Backend(Backend):
         )
 
     async def size(self, path: str) -> int | None:
+        found = await self._head(path)
+        return None if found is None else found[0]
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        found = await self._head(path)
+        if found is None:
+            return None
+        size, headers = found
+        return size, Details(http_date(headers.get("last-modified")), etag(headers.get("etag")))
+
+    async def _head(self, path: str) -> tuple[int, Mapping[str, str]] | None:
+        """Size of an object and the headers that state it; ``None`` if there is no object."""
         bucket, key = self._split(path)
         if bucket not in self._buckets.seen:
-            return await self._first_size(bucket, key)
+            return await self._first_head(bucket, key)
         try:
             head = await self._client.send(HeadObject(bucket, key))
         except FileNotFoundError as error:
             # The body of a GET shows whether the response is from S3.
-            return await self._first_size(bucket, key) if announces_html(error) else None
+            return await self._first_head(bucket, key) if announces_html(error) else None
         except OSError as error:
             # The body of a GET states the reason, for example expired credentials.
             if error_code(error) not in _NO_REASON or not self._client.transports.may_look_up():
                 raise
-            return await self._first_size(bucket, key)
+            return await self._first_head(bucket, key)
         size = head.length
         if size or (size == 0 and is_empty_etag(head.headers.get("etag", ""))):
-            return size
+            return size, head.headers
         # Some services omit the length, or state 0 for a value that they compressed.
-        return await self._first_size(bucket, key)
+        return await self._first_head(bucket, key)
 
     async def write(self, path: str, data: memoryview) -> str | None:
         if data.nbytes > self._writes.above:
@@ -224,13 +242,19 @@ class S3Backend(Backend):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
         bucket, prefix = self._split(directory)
         after = self._split(start_after)[1] or None
         request = ListObjectsV2(
-            bucket, prefix + name_prefix, None, page_size, start_after=after, details=True
+            bucket,
+            prefix + name_prefix,
+            None if recursive else "/",
+            page_size,
+            start_after=after,
+            details=True,
         )
         return self._pages(request, prefix)
 
@@ -354,8 +378,8 @@ class S3Backend(Backend):
             await self._buckets.require(target[0])
         return found
 
-    async def _first_size(self, bucket: str, key: str) -> int | None:
-        """Like `size`, from the response to a range of one byte.
+    async def _first_head(self, bucket: str, key: str) -> tuple[int, Mapping[str, str]] | None:
+        """Like `_head`, from the response to a range of one byte.
 
         Its body states whether the object or the bucket is missing, and its range the size. The
         response to a HEAD has no body, and may lack the size.
@@ -370,9 +394,9 @@ class S3Backend(Backend):
             if error_code(error) not in OUT_OF_RANGE:
                 raise
             # An empty object has no first byte.
-            return 0
+            return 0, {}
         self._buckets.seen.add(bucket)
-        return size_from_range(found)
+        return size_from_range(found), found.headers
 
     def _split(self, path: str) -> tuple[str, str]:
         if path.startswith("arn:"):

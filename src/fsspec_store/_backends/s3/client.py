@@ -82,6 +82,12 @@ class Client:
         """The transports of the running event loop."""
         return self._transports.get()
 
+    @property
+    def address(self) -> str | None:
+        """The URL of the endpoint; ``None`` before the first request."""
+        service = None if self._used is None else self._used.service
+        return service.endpoint if service is not None and "://" in service.endpoint else None
+
     async def send(self, request: Request[T], budget: Budget | None = None) -> T:
         """Send a request until it succeeds, fails permanently, or the budget is used up."""
         read: Read | None = HEAD if isinstance(request, HeadObject) else None

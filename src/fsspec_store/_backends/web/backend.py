@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from ..._http.origins import TRUSTED_HOSTS, trusted_origins
+from ..._http.origins import TRUSTED_HOSTS, origin_of, trusted_origins
 from ..._http.responses import http_failure
 from ..base import Backend
+from ..listed_details import etag, http_date
+from ..pages import Details
 from ..web_client.client import Location, WebClient
 from ..web_client.reading import Reader
 from ..web_client.redirects import Redirects
@@ -51,6 +53,7 @@ class WebBackend(Backend):
         self._options = request_options(fs)
         # Set by `check_root`.
         self._client: WebClient
+        self._address: str
         self._reader: Reader
         self._listings: Listings
 
@@ -77,6 +80,7 @@ class WebBackend(Backend):
             return "the URL has a user name, and the options contain credentials as well"
         here = Location(root, base.rstrip("/"), query and "?" + query)
         service = f"{url.scheme}://{url.host}:{port}"
+        self._address = str(origin_of(url))
         options = dict(self._options)
         redirects = Redirects(
             url,
@@ -95,6 +99,10 @@ class WebBackend(Backend):
             async with asyncio.timeout(self.settings.policy.timeout):
                 await self._listings.discover(directory)
 
+    @property
+    def address(self) -> str | None:
+        return self._address
+
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         return await self._reader.read(path, request)
 
@@ -109,6 +117,13 @@ class WebBackend(Backend):
 
     async def remove(self, path: str) -> None:
         raise NotImplementedError("web servers are only read")
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        found = await self._reader.head(path)
+        if found is None:
+            return None
+        size, headers = found
+        return size, Details(http_date(headers.get("Last-Modified")), etag(headers.get("ETag")))
 
     def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None

@@ -109,6 +109,11 @@ class Reader(ValueReader[_Target]):
 
     async def size(self, path: str) -> int | None:
         """The size of an object; ``None`` if there is no object."""
+        found = await self.head(path)
+        return None if found is None else found[0]
+
+    async def head(self, path: str) -> tuple[int, Mapping[str, str]] | None:
+        """The size of an object and the headers of a response; ``None`` if there is no object."""
         response = None
         if self._supports_head:
             response = await self._client.send(
@@ -117,13 +122,13 @@ class Reader(ValueReader[_Target]):
             if response is None:
                 return None
             if response.status == 200 and (length := object_size(response.headers)):
-                return length
+                return length, response.headers
         # Some servers state no length for HEAD, or 0 for an object generated on the fly.
-        size = await self._size_by_get(path)
-        if response is not None and size != 0:
+        found = await self._head_by_get(path)
+        if response is not None and (found is None or found[0] != 0):
             # GET states the size, and HEAD does not: use only GET from now on.
             self._supports_head = False
-        return size
+        return found
 
     async def _get(
         self, target: _Target, request: ByteRequest | None, slot: Slot, *, allow_large: bool
@@ -210,7 +215,7 @@ class Reader(ValueReader[_Target]):
             size = now
         raise OSError(f"the object changed {_ATTEMPTS} times while its end was read")
 
-    async def _size_by_get(self, path: str) -> int | None:
+    async def _head_by_get(self, path: str) -> tuple[int, Mapping[str, str]] | None:
         """The size from a request for the first byte, or by counting the bytes of the object."""
 
         async def receive(body: Body) -> bytes:
@@ -228,11 +233,9 @@ class Reader(ValueReader[_Target]):
             response = await self._client.send("GET", path, accept=(200,), receive=receive)
         if response is None:
             return None
-        if response.body:
-            return int(response.body)
-        size = _whole_size(response)
         # 416 without a size: only an empty object has no first byte.
-        return 0 if size is None else size
+        size = int(response.body) if response.body else _whole_size(response) or 0
+        return size, response.headers
 
 
 def _whole_size(response: Response[Any]) -> int | None:

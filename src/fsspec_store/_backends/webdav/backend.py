@@ -21,6 +21,9 @@ from hashlib import blake2b
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from yarl import URL
+
+from ..._http.origins import origin_of
 from ..._http.responses import StatusError, http_failure
 from ..._http.retrier import Budget
 from ..._http.retry_policy import JITTER
@@ -29,6 +32,7 @@ from ..base import Backend
 from ..cleanup import Cleanup
 from ..pages import Details, Page
 from ..temporary_names import RESERVED_NAME, is_temporary, temporary_name
+from ..traits import Traits
 from ..web_client.folder_walk import walk
 from ..web_client.reading import Reader
 from .client import LOCK_SECONDS, Client
@@ -73,6 +77,7 @@ class WebDAVBackend(Backend):
     hides_missing_keys = False
     #: Servers check conditions before they write, and ETags may stay the same.
     supports_replace = False
+    traits = Traits(longest_key=f"{_MAX_NAME_BYTES} bytes in a segment")
 
     def __init__(self, fs: AbstractFileSystem, settings: Settings) -> None:
         super().__init__(fs, settings)
@@ -90,8 +95,20 @@ class WebDAVBackend(Backend):
                 return None
             raise
 
+    @property
+    def address(self) -> str | None:
+        return str(origin_of(URL(self._client.location.url)))
+
     async def size(self, path: str) -> int | None:
-        found = await self._client.entries(path, 0)
+        return await self._size(path)
+
+    async def stat(self, path: str) -> tuple[int, Details] | None:
+        details: dict[str, Details] = {}
+        size = await self._size(path, details)
+        return None if size is None else (size, details.get("", Details()))
+
+    async def _size(self, path: str, details: dict[str, Details] | None = None) -> int | None:
+        found = await self._client.entries(path, 0, details)
         if "" not in found:
             return None
         # The property is optional (section 15.4).
@@ -132,10 +149,11 @@ class WebDAVBackend(Backend):
         directory: str,
         name_prefix: str,
         *,
+        recursive: bool = True,
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
-        return self._walk(directory, name_prefix, True, self._list_folder_in_detail)
+        return self._walk(directory, name_prefix, recursive, self._list_folder_in_detail)
 
     def _walk(
         self,

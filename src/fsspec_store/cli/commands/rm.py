@@ -1,7 +1,8 @@
 """``rm``: deletes a key, or all keys below a URL."""
 
+import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,12 +14,24 @@ from ..missing import no_keys
 from ..output import Output
 from ..place import KeyAt, Place
 from ..text import human_size, printable
+from ..transferring import (
+    ConcurrencyOption,
+    ExcludeOption,
+    IncludeOption,
+    MaxDeleteOption,
+    ShownProgress,
+    bound,
+    print_failures,
+)
+
+if TYPE_CHECKING:
+    from ...transfer import Result, Selection
 
 
 @command(
     examples=[
         ("s3://bucket/climate.zarr/notes.txt", "One key"),
-        ("-r --dry-run s3://bucket/old.zarr", "The keys that would be deleted"),
+        ("-rn --include 'air/**' s3://bucket/old.zarr", "The keys that would be deleted"),
         ("-r --yes --max-delete 5000 s3://bucket/old.zarr", "A data set, from a script"),
     ]
 )
@@ -32,44 +45,107 @@ def rm(
         bool, typer.Option("-n", "--dry-run", help="Print the keys, and delete nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask before -r.")] = False,
-    max_delete: Annotated[
-        int | None,
-        typer.Option("--max-delete", min=0, metavar="N", help="Refuse to delete more keys."),
-    ] = None,
+    max_delete: MaxDeleteOption = "100%",
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    concurrency: ConcurrencyOption = 32,
 ) -> ExitCode | None:
-    """Delete a key, or with -r every key below a URL.
+    """Delete a key, or with -r every key below a URL: metadata first, from the root, chunks last.
 
     With -r it asks first. Without a terminal it refuses, with exit code 7, unless --yes is given.
+    If some keys cannot be deleted, the others are, and the exit code is 5.
     """
+    most = bound(max_delete)
     if not recursive:
+        if include or exclude:
+            raise typer.BadParameter("needs --recursive", param_hint="--include and --exclude")
         _remove_key(place, output, dry_run=dry_run)
         return None
     if not (dry_run or yes or (sys.stdin is not None and sys.stdin.isatty())):
         raise RefusedError(f"refused to delete all keys below {place.shown!r} without --yes")
-    above, name = _folder(place)
-    prefix = f"{name}/" if name else ""
-    keys = size = 0
-    with above.open() as store:
-        for key, each in listed_sizes(store, prefix):
-            keys, size = keys + 1, size + each
-            if dry_run:
-                _print_key(key.removeprefix(prefix), output)
-    if not keys:
-        raise no_keys(place)
-    if max_delete is not None and keys > max_delete:
-        raise RefusedError(
-            f"refused to delete {keys:,} keys below {place.shown!r}: --max-delete is {max_delete:,}"
+    from ...transfer import Selection, blocking
+
+    selection = Selection(include or (), exclude or ())
+    at = _folder(place)
+    links = _links(place)
+    if dry_run or not yes or links:
+        keys, size = _count(place, output, selection, most, dry_run=dry_run)
+        if dry_run:
+            output.note(f"{keys:,} keys, {human_size(size)}, would be deleted")
+            return None
+        if not yes:
+            _confirm(f"Delete {keys:,} keys, {human_size(size)}, below {place.shown}? [y/N] ")
+            most = keys
+    if links:
+        _remove_links(links, at, output, is_all=selection.is_all)
+    with place.open(read_only=False) as store, ShownProgress(output) as shown:
+        result = blocking.remove(
+            store,
+            max_delete=most,
+            include=selection.include,
+            exclude=selection.exclude,
+            concurrency=concurrency,
+            on_progress=shown,
         )
-    if dry_run:
-        output.note(f"{keys:,} keys, {human_size(size)}, would be deleted")
-        return None
-    if not yes:
-        _confirm(f"Delete {keys:,} keys, {human_size(size)}, below {place.shown}? [y/N] ")
-    return _remove_below(above, name, keys, output)
+    if not (result.listed or links):
+        raise no_keys(place)
+    if result.ok and selection.is_all:
+        # Empty folders, markers of folders, and temporary files of killed writers.
+        with at.place.open(read_only=False) as above:
+            above.sync.delete_dir(at.key)
+    return _report(result, output)
+
+
+def _count(
+    place: Place, output: Output, selection: "Selection", most: float, *, dry_run: bool
+) -> tuple[int, int]:
+    """Number and bytes of the keys that would be deleted; a dry run prints them."""
+    from ...transfer import check_deletes
+
+    listed = keys = size = 0
+    with place.open() as store:
+        for key, each in listed_sizes(store):
+            listed += 1
+            if key in selection:
+                keys, size = keys + 1, size + each
+                if dry_run:
+                    _print_key(key, output)
+    if not listed:
+        raise no_keys(place)
+    check_deletes(keys, listed, most)
+    return keys, size
+
+
+def _links(place: Place) -> list[str]:
+    """The links to folders below a local folder, relative to it; ``""`` is the folder itself."""
+    from fsspec.implementations.local import LocalFileSystem
+
+    with place.open() as store:
+        if type(store.fs) is not LocalFileSystem:
+            return []
+        root = store.fs._strip_protocol(place.url).rstrip("/")
+    if os.path.islink(root):
+        return [""]
+    paths = (f"{folder}/{name}" for folder, names, _ in os.walk(root) for name in names)
+    return [path[len(root) :] for path in paths if os.path.islink(path)]
+
+
+def _remove_links(links: list[str], at: KeyAt, output: Output, *, is_all: bool) -> None:
+    """Remove links to folders. Keys below them would be deleted where they refer to."""
+    if not is_all:
+        raise RefusedError(
+            f"refused to delete through the link {links[0].lstrip('/')!r} to a folder: delete all "
+            "keys, which removes the link only, or name the folder"
+        )
+    with at.place.open(read_only=False) as above:
+        for link in links:
+            above.sync.delete_dir(at.key + link)
+    output.note(f"removed {len(links):,} links to folders, whose files stay")
 
 
 def _remove_key(place: Place, output: Output, *, dry_run: bool) -> None:
     from ...errors import KeyNotFoundError
+    from ...transfer import Result
 
     above, key = place.split()
     with above.open(read_only=dry_run) as store:
@@ -79,7 +155,7 @@ def _remove_key(place: Place, output: Output, *, dry_run: bool) -> None:
             _print_key(key, output)
             return
         store.sync.delete(key)
-    _report(1, output)
+    _report(Result(deleted=1), output)
 
 
 def _folder(place: Place) -> KeyAt:
@@ -99,23 +175,6 @@ def _folder(place: Place) -> KeyAt:
     return KeyAt(above, name)
 
 
-def _remove_below(above: Place, name: str, keys: int, output: Output) -> ExitCode | None:
-    from ...errors import StoreError
-
-    with above.open(read_only=False) as store:
-        try:
-            store.sync.delete_dir(name)
-        except StoreError as error:
-            kept = sum(1 for _ in store.sync.list_prefix(f"{name}/" if name else ""))
-            if not 0 < kept < keys:
-                raise
-            output.failed(error)
-            output.error(f"deleted {keys - kept:,} of {keys:,} keys")
-            return ExitCode.SOME_FAILED
-    _report(keys, output)
-    return None
-
-
 def _confirm(question: str) -> None:
     sys.stderr.write(printable(question))
     sys.stderr.flush()
@@ -130,8 +189,11 @@ def _print_key(key: str, output: Output) -> None:
         output.line(printable(key))
 
 
-def _report(keys: int, output: Output) -> None:
+def _report(result: "Result", output: Output) -> ExitCode:
     if output.json:
-        output.document({"deleted": keys})
-    else:
-        output.note(f"deleted {keys:,} {'key' if keys == 1 else 'keys'}")
+        shown = result.to_dict()
+        output.document({name: shown[name] for name in ("ok", "deleted", "failed", "failures")})
+    print_failures(result, output)
+    failed = f", {result.failed:,} failed" if result.failed else ""
+    output.note(f"deleted {result.deleted:,} {'key' if result.deleted == 1 else 'keys'}{failed}")
+    return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED

@@ -1,30 +1,27 @@
-"""``stat``: size and version of a key."""
+"""``stat``: size, time, version and checksums of a key."""
 
 from ..frame import command
+from ..listed import described
 from ..output import Output
 from ..place import Place
-
-#: Larger values are not read for their version.
-_VERSION_BYTES = 16 * 2**20
 
 
 @command(
     examples=[
-        ("s3://bucket/climate.zarr/zarr.json", "Size and ETag of a key"),
+        ("s3://bucket/climate.zarr/zarr.json", "Size, time of the last change, and ETag of a key"),
         ("--json ./climate.zarr/zarr.json", "The same as one JSON document"),
     ]
 )
 def stat(place: Place, output: Output) -> None:
-    """Show the size of a key and, where the service has versions, its version.
+    """Show what a service states about a key. The value is not read.
 
-    The version is an ETag, a generation or a digest. It is not shown for values above 16 MiB.
+    The size, the time of the last change in UTC, the version (an ETag or a generation), and
+    checksums: what the service does not state is "-".
     """
     above, key = place.split()
-    version: str | None = None
     with above.open() as store:
-        size = store.sync.getsize(key)
-        if store.supports_compare_and_swap and size <= _VERSION_BYTES:
-            found = store.sync.get_version(key)
-            if found is not None:
-                size, version = len(found.value), found.version
-    output.pairs({"key": key, "url": above.shown, "size": size, "version": version})
+        entry = store.sync.get_entry(key)
+    shown = {"key": key, "url": above.shown, **described(entry)}
+    if not output.json:
+        shown |= shown.pop("checksums")
+    output.pairs(shown)
