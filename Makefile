@@ -101,7 +101,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[s3,zarr]" --group demo
+	$(BIN)/python -m pip install --quiet --editable ".[s3,zarr,cli]" --group demo
 	touch $@
 
 $(VENV)/.oldest: pyproject.toml | $(BIN)/python
