@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Arguments for pytest, as in `make test ARGS="-k listing"`.
 ARGS ?=
 
-.PHONY: demo test test-all matrix test-oldest nox bench docs lint format servers minio azurite nginx apache clean
+.PHONY: demo test test-all matrix test-oldest nox bench docs pictures lint format servers minio azurite nginx apache clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -55,6 +55,10 @@ bench: $(VENV)/.bench
 # The documentation as a site in site/; whatever is wrong with a link or a docstring is an error.
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Pictures of the command at a terminal, by Rich from real runs: docs/images/terminal-*.svg.
+pictures: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m pages.pictures
 
 # The modules that define what is public: there each parameter is documented.
 PUBLIC := $(addprefix src/fsspec_store/,*.py _store/buffer.py _store/contract.py _store/fsspec_store.py \
