@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Arguments for pytest, as in `make test ARGS="-k listing"`.
 ARGS ?=
 
-.PHONY: demo test test-all matrix test-oldest nox bench docs lint format servers minio azurite nginx apache clean
+.PHONY: demo test test-all matrix test-oldest nox bench docs pictures lint format servers minio azurite nginx apache clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -56,6 +56,10 @@ bench: $(VENV)/.bench
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# Pictures of the command at a terminal, by Rich from real runs: docs/images/terminal-*.svg.
+pictures: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m pages.pictures
+
 # The modules that define what is public: there each parameter is documented.
 PUBLIC := $(addprefix src/fsspec_store/,*.py _store/buffer.py _store/contract.py _store/fsspec_store.py \
 	_store/store_*.py _store/streams.py _store/sync.py _store/sync_streams.py \
@@ -101,7 +105,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[s3,zarr]" --group demo
+	$(BIN)/python -m pip install --quiet --editable ".[s3,zarr,cli]" --group demo
 	touch $@
 
 $(VENV)/.oldest: pyproject.toml | $(BIN)/python
