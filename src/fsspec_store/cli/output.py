@@ -39,12 +39,15 @@ class Output:
         Print the traceback of an error.
     secrets : set of str
         Texts that are never printed.
+    command : str
+        The command that runs, without secrets.
     """
 
     json: bool = False
     quiet: bool = False
     verbose: bool = False
     secrets: set[str] = field(default_factory=set, repr=False)
+    command: str = ""
 
     @property
     def is_terminal(self) -> bool:
@@ -129,6 +132,10 @@ class Output:
         with suppress(OSError):
             sys.stderr.write(f"fsspec-store: {'; '.join(map(printable, shown.splitlines()))}\n")
             sys.stderr.flush()
+
+    def message(self, error: BaseException) -> str:
+        """The message of an error, without secrets."""
+        return hidden(public_text(_message(error)), self.secrets)
 
     def failed(self, error: BaseException) -> ExitCode:
         """Print the message of an error, and return its exit code."""

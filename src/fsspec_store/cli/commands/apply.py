@@ -9,6 +9,7 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..output import Output
 from ..place import Place
+from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     ConcurrencyOption,
     FailFastOption,
@@ -32,6 +33,7 @@ def apply(
     file: Annotated[Path, typer.Argument(help="A file that `plan` wrote.")],
     max_delete: MaxDeleteOption = "50%",
     fail_fast: FailFastOption = False,
+    html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
 ) -> ExitCode:
     """Copy and delete what a plan states.
@@ -42,6 +44,7 @@ def apply(
 
     most = bound(max_delete)
     with (
+        transfer_report(html, output, "Plan applied to", src, dst) as write_page,
         Plan.read(file) as planned,
         src.open() as source,
         dst.open(read_only=False) as target,
@@ -56,4 +59,5 @@ def apply(
             concurrency=concurrency,
             on_progress=shown,
         )
+        write_page(result)
     return report(result, output)
