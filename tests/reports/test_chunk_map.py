@@ -16,7 +16,7 @@ from fsspec_store.dataset import ChunkSet
 from fsspec_store.reports.chunk_map import KINDS, ChunkMap, Layout, bars
 from reports.samples import array_report
 
-_COUNTS = st.lists(st.integers(1, 40), max_size=4).filter(lambda counts: math.prod(counts) < 10**5)
+_COUNTS = st.lists(st.integers(1, 40), max_size=4).filter(lambda counts: math.prod(counts) < 20_000)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_the_data_has_every_chunk() -> None:
 
 
 def test_too_much_data_is_combined() -> None:
-    layout = Layout.of((3001, 2001))
+    layout = Layout.of((1501, 2001))
     sets = _sets(layout.count, 1)
-    limit = 500_000
+    limit = 250_000
     data = ChunkMap(layout, sets).data(limit)
     assert sum(len(data[kind]) for kind in KINDS) < limit
     step = data["step"]

@@ -136,20 +136,17 @@ def transfer_report(
         raise typer.BadParameter("there is no report of --dry-run", param_hint="--html")
     from .. import reports
 
-    title = f"{what} {dst.shown}"
-    failed = partial(
-        reports.failed_page,
-        title=title,
-        urls={"Source": src.shown, "Target": dst.shown},
-        command=output.command,
-    )
+    source, target = output.public(src.shown), output.public(dst.shown)
+    title = f"{what} {target}"
+    urls = {"Source": source, "Target": target}
+    failed = partial(reports.failed_page, title=title, urls=urls, command=output.command)
     with report_file(html, "--html", output, failed) as file:
         assert file is not None
         page = partial(
             reports.transfer_page,
             title=title,
-            source=src.shown,
-            target=dst.shown,
+            source=source,
+            target=target,
             command=output.command,
         )
         yield lambda result: file.write(page(result))

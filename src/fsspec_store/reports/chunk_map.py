@@ -35,7 +35,7 @@ _MAX_UNITS = 2**24
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout:  # numpydoc ignore=PR02
     """Rows of chunks in C order: a chunk's number is ``row * columns + column``.
 
     Parameters
@@ -97,7 +97,7 @@ class _Bar(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ChunkMap:
+class ChunkMap:  # numpydoc ignore=PR02
     """The map of one array.
 
     Parameters

@@ -58,13 +58,11 @@ def check(
     from ...dataset import blocking
 
     expected = None if expectation is None else json.loads(expectation.read_text())
+    url = output.public(place.shown)
     failed_page = partial(
-        reports.failed_page,
-        title=f"Check of {place.shown}",
-        urls={"URL": place.shown},
-        command=output.command,
+        reports.failed_page, title=f"Check of {url}", urls={"URL": url}, command=output.command
     )
-    failed_junit = partial(reports.failed_junit, url=place.shown)
+    failed_junit = partial(reports.failed_junit, url=url)
     started = time.monotonic()
     with (
         report_file(html, "--html", output, failed_page) as html_file,
@@ -82,10 +80,10 @@ def check(
         seconds = time.monotonic() - started
         if html_file is not None:
             html_file.write(
-                reports.check_page(found, url=place.shown, command=output.command, seconds=seconds)
+                reports.check_page(found, url=url, command=output.command, seconds=seconds)
             )
         if junit_file is not None:
-            junit_file.write(reports.junit(found, url=place.shown, seconds=seconds))
+            junit_file.write(reports.junit(found, url=url, seconds=seconds))
     if write_expectation is not None:
         write_expectation.write_text(json.dumps(found.expectation()))
     if output.json:
