@@ -3,13 +3,17 @@
 Knows where to look for a browser. Does not know how one is installed.
 """
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from playwright.sync_api import Browser, sync_playwright
+from typing import TYPE_CHECKING
 
 from servers.errors import ServerUnavailable
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 #: Those of tools/install_chromium.sh.
 NAMES = (
@@ -23,6 +27,12 @@ NAMES = (
 
 @contextmanager
 def chromium_browser() -> Iterator[Browser]:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise ServerUnavailable(
+            "Playwright is missing; run: python -m pip install playwright"
+        ) from None
     # While it is open, the thread has a running event loop: no asynchronous test may run.
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
