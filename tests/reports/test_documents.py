@@ -139,6 +139,19 @@ def test_many_arrays_stay_below_the_bound() -> None:
     assert len(paths) == 500
 
 
+def test_long_keys_stay_below_the_bound() -> None:
+    """Keys have a thousand characters of three bytes each."""
+    findings = Findings()
+    paths = [f"{number:03}" + "\u6c17" * 1000 for number in range(500)]
+    for path in paths:
+        for number in range(10):
+            findings.add("chunk_size", path, f"{path}/c/{number}", "\u6c17" * 1000)
+    arrays = tuple(array_report(path, (10,)) for path in paths)
+    document = check_page(Report("", 3, 1, arrays, findings.sorted(), 0, 0))
+    assert len(document.encode()) < 5_000_000
+    assert "The page has no space for these findings." in document
+
+
 def test_dates_are_now_by_default() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     [text] = re.findall(r"<dt>Date</dt><dd>([^<]*) UTC", check_page(report_of()))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check_page", "finding_title"]
 
-#: Characters of all maps. The page stays below 5 MB.
-_MAX_MAPS = 3_500_000
-#: Largest share of it for one map while others follow.
+#: Bytes of all maps and findings. The page stays below 5 MB.
+_MAX_BYTES = 3_000_000
+#: While others follow, a map has this part of what is left.
 _SHARE = 4
 
 #: Patterns of the fills, which are visible without colours too.
@@ -94,10 +94,11 @@ def check_page(
     }
     paths = {array.path for array in report.arrays}
     others = [finding for finding in report.findings if finding.path not in paths]
+    room = _Room()
     if others:
-        body += ["<h2>Findings</h2>", _findings(others)]
+        body += ["<h2>Findings</h2>", room.take(_findings(others), "these findings")]
     if report.arrays:
-        body += ["<h2>Arrays</h2>", _PATTERNS, *_arrays(report, found)]
+        body += ["<h2>Arrays</h2>", _PATTERNS, *_arrays(report, found, room)]
     return page(
         f"Check of {url or 'a data set'}",
         ok=report.ok,
@@ -139,23 +140,36 @@ def _findings(found: Sequence[Finding]) -> str:
     return "".join(parts) + more(len(found) - MAX_LISTED, "kinds of findings")
 
 
-def _arrays(report: Report, found: Mapping[str, Sequence[Finding]]) -> list[str]:
+class _Room:
+    """The bytes that are left for maps and findings."""
+
+    def __init__(self) -> None:
+        self.left = _MAX_BYTES
+
+    def take(self, part: str, what: str) -> str:
+        """The part, or a sentence if there is no space for it."""
+        if len(part.encode()) > self.left:
+            return f'<p class="more">The page has no space for {what}.</p>'
+        self.left -= len(part.encode())
+        return part
+
+
+def _arrays(report: Report, found: Mapping[str, Sequence[Finding]], room: _Room) -> list[str]:
     """A section for each array, first those with findings."""
     arrays = sorted(report.arrays, key=lambda array: array.path not in found)
     parts: list[str] = []
-    room = _MAX_MAPS
     for place, array in enumerate(arrays[:MAX_LISTED]):
-        left = min(_SHARE, len(arrays) - place)
-        drawn = _map(report, array, room // left)
-        if len(drawn) > room:
-            drawn = '<p class="more">The page has no space for this map.</p>'
-        room -= len(drawn)
-        parts.append(_array(array, found.get(array.path, ()), drawn))
+        share = room.left // min(_SHARE, len(arrays) - place)
+        drawn = room.take(_map(report, array, share), "this map")
+        findings = found.get(array.path, ())
+        listed = room.take(_findings(findings), "these findings")
+        is_open = bool(findings) or len(array.missing) > 0
+        parts.append(_array(array, drawn + listed, is_open=is_open))
     parts.append(more(len(arrays) - MAX_LISTED, "arrays"))
     return parts
 
 
-def _array(array: ArrayReport, found: Sequence[Finding], drawn: str) -> str:
+def _array(array: ArrayReport, body: str, *, is_open: bool) -> str:
     counts = array.to_dict()
     grid = array.metadata.grid
     shown = [
@@ -165,11 +179,10 @@ def _array(array: ArrayReport, found: Sequence[Finding], drawn: str) -> str:
         ("Data type", escaped(array.metadata.data_type)),
         ("Size", _size(array.bytes)),
     ]
-    is_open = " open" if found or len(array.missing) else ""
     return (
-        f'<details class="array"{is_open}><summary><h3>{code(array.path or "/")}</h3>'
-        f" <span>{escaped(_summary(array))}</span></summary>{facts(shown)}{drawn}{_findings(found)}"
-        "</details>"
+        f'<details class="array"{" open" if is_open else ""}>'
+        f"<summary><h3>{code(array.path or '/')}</h3>"
+        f" <span>{escaped(_summary(array))}</span></summary>{facts(shown)}{body}</details>"
     )
 
 

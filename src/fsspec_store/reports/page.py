@@ -94,7 +94,7 @@ def page(
     """
     style = _file("page.css")
     code_of_script = _file(script) if script else ""
-    policy = f"default-src 'none'; img-src data:; style-src {_hash(style)}"
+    policy = f"default-src 'none'; base-uri 'none'; img-src data:; style-src {_hash(style)}"
     if script:
         policy += f"; script-src {_hash(code_of_script)}"
     rows = [*about, ("Date", date_text(date)), ("Version", f"fsspec-store {__version__}")]

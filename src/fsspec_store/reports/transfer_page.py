@@ -98,7 +98,7 @@ def transfer_page(
 
 def _verdict(result: Result) -> str:
     if result.ok:
-        return "Done"
+        return "Done: every key is as requested"
     counts = ((result.failed, "failed"), (result.differing, "differ"))
     parts = [f"{count:,} {what}" for count, what in counts if count]
     return f"Not equal: {', '.join(parts) or 'keys are left out'}"
