@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Arguments for pytest, as in `make test ARGS="-k listing"`.
 ARGS ?=
 
-.PHONY: demo test test-all matrix test-oldest nox bench docs pictures lint format servers minio azurite nginx apache clean
+.PHONY: demo test test-all matrix test-oldest nox bench docs pictures lint format servers minio azurite nginx apache chromium clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -77,8 +77,8 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The servers that no Python package brings along.
-servers: minio azurite nginx apache
+# The servers that no Python package brings along, and a browser.
+servers: minio azurite nginx apache chromium
 
 # A pinned MinIO in .tools/bin, built by the Go toolchain; says how to use Docker where there is none.
 minio:
@@ -95,6 +95,10 @@ nginx:
 # Apache with mod_dav, as nginx.
 apache:
 	sh tools/install_server.sh apache2 apache2-bin
+
+# Chromium, as nginx; any Chromium or Chrome that is there is used.
+chromium:
+	sh tools/install_chromium.sh
 
 clean:
 	rm -rf .nox .venv .venv-* .tools build dist site

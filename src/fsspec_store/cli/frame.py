@@ -15,6 +15,7 @@ import typer
 import typer.core
 
 from .._version import __version__
+from .command_text import command_text
 from .exit_codes import ExitCode
 from .output import Output
 from .place import Place, place_at, place_parameters
@@ -87,12 +88,16 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
 
         def run(**values: Any) -> NoReturn:
             output = Output()
+            all_values = dict(values)
             try:
                 given = {name: _shared(name, kind, values) for name, kind in shared.items()}
                 output = next(each for each in given.values() if isinstance(each, Output))
                 for place in given.values():
                     if isinstance(place, Place):
                         output.secrets |= place.secrets()
+                output.command = command_text(
+                    f"{_NAME} {name}", parameters, all_values, output.secrets
+                )
                 code: int = function(**given, **values) or ExitCode.DONE
                 sys.stdout.flush()
             except (Exception, KeyboardInterrupt) as error:

@@ -9,6 +9,7 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..output import Output
 from ..place import Place
+from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     ConcurrencyOption,
     DaskOption,
@@ -33,6 +34,7 @@ def apply(
     file: Annotated[Path, typer.Argument(help="A file that `plan` wrote.")],
     max_delete: MaxDeleteOption = "50%",
     fail_fast: FailFastOption = False,
+    html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
     dask: DaskOption = None,
 ) -> ExitCode:
@@ -44,6 +46,7 @@ def apply(
 
     most = bound(max_delete)
     with (
+        transfer_report(html, output, "Plan applied to", src, dst) as write_page,
         Plan.read(file) as planned,
         src.open() as source,
         dst.open(read_only=False) as target,
@@ -59,4 +62,5 @@ def apply(
             on_progress=shown,
             client=dask,
         )
+        write_page(result)
     return report(result, output)

@@ -8,6 +8,7 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..output import Output
 from ..place import Place
+from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     CompareMode,
     CompareOption,
@@ -46,6 +47,7 @@ def sync(
         bool, typer.Option("-n", "--dry-run", help="Print what would be done.")
     ] = False,
     fail_fast: FailFastOption = False,
+    html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
     dask: DaskOption = None,
 ) -> ExitCode | None:
@@ -59,7 +61,11 @@ def sync(
     most = bound(max_delete)
     options = transfer_options(compare, include, exclude, concurrency, dask)
     options["allow_empty"] = allow_empty
-    with src.open() as source, dst.open(read_only=dry_run) as target:
+    with (
+        transfer_report(html, output, "Sync to", src, dst, dry_run=dry_run) as write_page,
+        src.open() as source,
+        dst.open(read_only=dry_run) as target,
+    ):
         if dry_run:
             with blocking.plan(source, target, delete=True, **options) as planned:
                 for operation in planned:
@@ -68,4 +74,5 @@ def sync(
         with ShownProgress(output) as shown:
             options["on_progress"] = shown
             result = blocking.sync(source, target, max_delete=most, fail_fast=fail_fast, **options)
+        write_page(result)
     return report(result, output)

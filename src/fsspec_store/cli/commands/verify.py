@@ -8,6 +8,7 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..output import Output
 from ..place import Place
+from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     CompareMode,
     CompareOption,
@@ -35,6 +36,7 @@ def verify(
     ignore_extra: Annotated[
         bool, typer.Option("--ignore-extra", help="Accept keys that only DST has.")
     ] = False,
+    html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
 ) -> ExitCode:
     """Compare the keys below SRC and DST, and print those that differ. Changes nothing.
@@ -44,13 +46,18 @@ def verify(
     """
     from ...transfer import blocking
 
-    with src.open() as source, dst.open() as target:
+    with (
+        transfer_report(html, output, "Comparison with", src, dst) as write_page,
+        src.open() as source,
+        dst.open() as target,
+    ):
         result = blocking.verify(
             source,
             target,
             extra=not ignore_extra,
             **transfer_options(compare, include, exclude, concurrency),
         )
+        write_page(result)
     if output.json:
         output.document(result.to_dict())
     else:
