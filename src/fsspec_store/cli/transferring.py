@@ -31,6 +31,7 @@ __all__ = [
     "FailFastOption",
     "IncludeOption",
     "MaxDeleteOption",
+    "MemoryOption",
     "ShownProgress",
     "bound",
     "print_failures",
@@ -79,6 +80,15 @@ DaskOption = Annotated[
 FailFastOption = Annotated[
     bool, typer.Option("--fail-fast", help="Stop at the first key that fails.")
 ]
+MemoryOption = Annotated[
+    int,
+    typer.Option(
+        "--memory",
+        min=1,
+        metavar="MIB",
+        help="Memory for the large values that pass through at once, in MiB.",
+    ),
+]
 MaxDeleteOption = Annotated[
     str,
     typer.Option(
@@ -94,6 +104,7 @@ def transfer_options(
     include: list[str] | None,
     exclude: list[str] | None,
     concurrency: int,
+    memory: int = 96,
     dask: str | None = None,
 ) -> Options:
     """What these parameters of a command are for `fsspec_store.transfer`."""
@@ -102,6 +113,7 @@ def transfer_options(
         "include": include or (),
         "exclude": exclude or (),
         "concurrency": concurrency,
+        "memory_bytes": memory * 2**20,
         "client": dask,
     }
 

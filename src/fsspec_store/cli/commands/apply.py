@@ -15,6 +15,7 @@ from ..transferring import (
     DaskOption,
     FailFastOption,
     MaxDeleteOption,
+    MemoryOption,
     ShownProgress,
     bound,
     report,
@@ -36,6 +37,7 @@ def apply(
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
+    memory: MemoryOption = 96,
     dask: DaskOption = None,
 ) -> ExitCode:
     """Copy and delete what a plan states.
@@ -59,6 +61,7 @@ def apply(
             max_delete=most,
             fail_fast=fail_fast,
             concurrency=concurrency,
+            memory_bytes=memory * 2**20,
             on_progress=shown,
             client=dask,
         )

@@ -18,6 +18,7 @@ from ..transferring import (
     ExcludeOption,
     FailFastOption,
     IncludeOption,
+    MemoryOption,
     ShownProgress,
     print_operation,
     report,
@@ -49,6 +50,7 @@ def cp(
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
+    memory: MemoryOption = 96,
     dask: DaskOption = None,
 ) -> ExitCode | None:
     """Copy all keys below SRC to the same names below DST, or one key.
@@ -66,7 +68,7 @@ def cp(
             size = _copy_key(src, dst, output, dry_run=dry_run)
             write_page(Result(copied=1, copied_bytes=size))
             return None
-        options = transfer_options(compare, include, exclude, concurrency, dask)
+        options = transfer_options(compare, include, exclude, concurrency, memory, dask)
         with dst.open(read_only=dry_run) as target:
             if dry_run:
                 with blocking.plan(source, target, **options) as planned:

@@ -18,6 +18,7 @@ from ..transferring import (
     FailFastOption,
     IncludeOption,
     MaxDeleteOption,
+    MemoryOption,
     ShownProgress,
     bound,
     print_operation,
@@ -49,6 +50,7 @@ def sync(
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
+    memory: MemoryOption = 96,
     dask: DaskOption = None,
 ) -> ExitCode | None:
     """Make the keys below DST equal to those below SRC: copy, and then delete all others.
@@ -59,7 +61,7 @@ def sync(
     from ...transfer import blocking
 
     most = bound(max_delete)
-    options = transfer_options(compare, include, exclude, concurrency, dask)
+    options = transfer_options(compare, include, exclude, concurrency, memory, dask)
     options["allow_empty"] = allow_empty
     with (
         transfer_report(html, output, "Sync to", src, dst, dry_run=dry_run) as write_page,

@@ -15,6 +15,7 @@ from ..transferring import (
     ConcurrencyOption,
     ExcludeOption,
     IncludeOption,
+    MemoryOption,
     print_operation,
     transfer_options,
 )
@@ -38,6 +39,7 @@ def verify(
     ] = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
+    memory: MemoryOption = 96,
 ) -> ExitCode:
     """Compare the keys below SRC and DST, and print those that differ. Changes nothing.
 
@@ -55,7 +57,7 @@ def verify(
             source,
             target,
             extra=not ignore_extra,
-            **transfer_options(compare, include, exclude, concurrency),
+            **transfer_options(compare, include, exclude, concurrency, memory),
         )
         write_page(result)
     if output.json:
