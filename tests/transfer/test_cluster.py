@@ -272,7 +272,9 @@ class TestSecrets:
             str(cluster.get_events()),
             str(cluster.run_on_scheduler(shown_by_scheduler)),
         ]
+        # The keys of the batches are in the graph.
         assert "run_operations-" in texts[0]
+        assert "a/c/12" in texts[0]
         assert "Compute Failed" in "".join(texts)
         assert secret not in "".join(texts)
 
@@ -282,6 +284,24 @@ class TestSecrets:
         blocking.sync(write(tmp_path, values(20)), target, client=cluster)
         assert cluster.run_on_scheduler(plugins_of_scheduler) == []
         assert all(names == [] for names in cluster.run(plugins_of_worker).values())
+
+
+async def test_an_interrupted_transfer_leaves_nothing_on_the_cluster(
+    cluster: Any, target: FsspecStore, tmp_path: Path
+) -> None:
+    source = write(tmp_path, values())
+    is_copying = asyncio.Event()
+    work = asyncio.create_task(
+        copy(source, target, client=cluster, on_progress=lambda result: is_copying.set())
+    )
+    await is_copying.wait()
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert cluster.run_on_scheduler(plugins_of_scheduler) == []
+    assert cluster.run_on_scheduler(lambda dask_scheduler=None: len(dask_scheduler.tasks)) == 0
+    assert (await copy(source, target)).ok
+    await target.aclose()
 
 
 def shown_by_scheduler(dask_scheduler: Any = None) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .._runtime.cluster import TaskError
 from .._runtime.concurrency import batches, for_each, map_unordered
 from ..errors import StoreError
-from .applying import Applying, current_entry
+from .applying import Applying
 from .cluster_listing import split_listing
 from .cluster_tasks import compare_values, run_operations
 from .planning import Differences
@@ -139,8 +139,7 @@ class ClusterApplying(Applying):
                 self._concurrency,
                 self._memory.size,
             )
-            if self._target.reads_locally:
-                await self._check_shared(batch, failures)
+            await self._check_shared(batch, failures)
         except TaskError as error:
             failures = [error] * len(batch)
         for operation, failure in zip(batch, failures, strict=True):
@@ -149,14 +148,17 @@ class ClusterApplying(Applying):
     async def _check_shared(
         self, batch: list[Operation], failures: list[StoreError | None]
     ) -> None:
-        """Raise `TaskError` when a worker's change of local files is not visible here."""
-        done = [each for each, failure in zip(batch, failures, strict=True) if failure is None]
-        if done:
-            entry = await current_entry(self._target, done[-1].key)
-            if (entry is None) != (done[-1].action == "delete"):
-                raise TaskError(
-                    f"{self._target!r} is not the same place on the workers and on the client"
-                )
+        """Raise `TaskError` when workers do not write to the local files of this machine."""
+        if not self._target.reads_locally:
+            return
+        for operation, failure in zip(batch, failures, strict=True):
+            # A key that was there before shows nothing.
+            if failure is None and operation.action == "copy" and operation.target is None:
+                if not await self._target.exists(operation.key):
+                    raise TaskError(
+                        f"{self._target!r} is not the same place on the workers and on the client"
+                    )
+                return
 
 
 def _batches(items: Any, size_of: Callable[[Any], int]) -> AsyncGenerator[list[Any], None]:
