@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Arguments for pytest, as in `make test ARGS="-k listing"`.
 ARGS ?=
 
-.PHONY: demo test test-all matrix test-oldest nox bench docs lint format servers minio azurite nginx apache chromium clean
+.PHONY: demo test test-all matrix test-oldest nox bench docs lint format servers minio azurite nginx apache clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -93,6 +93,7 @@ apache:
 	sh tools/install_server.sh apache2 apache2-bin
 
 # Chromium, as nginx; any Chromium or Chrome that is there is used.
+.PHONY: chromium
 chromium:
 	sh tools/install_chromium.sh
 
