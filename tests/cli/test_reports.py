@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 from cli.conftest import Holding
-from cli.running import Ended, run
+from cli.running import Ended, Processes, run
 from fsspec_store.zarr import open_store
 
 
@@ -117,6 +117,27 @@ def test_transfers_find_a_file_that_cannot_be_written_first(web: Holding, tmp_pa
     for name in ("cp", "sync", "verify"):
         found = run(name, "--html", tmp_path, web.url, web.url)
         refused(found, web, f"cannot write {tmp_path}: it is not a file")
+
+
+def test_wrong_usage_replaces_no_report(web: Holding, tmp_path: Path) -> None:
+    html = tmp_path / "report.html"
+    html.write_text("old")
+    found = run("check", "--html", html, "--junit", tmp_path, web.url)
+    refused(found, web, "--junit: cannot write")
+    assert html.read_text() == "old"
+    assert files(tmp_path) == ["report.html"]
+
+
+def test_an_interrupted_check_writes_a_page(
+    command: Processes, web: Holding, tmp_path: Path
+) -> None:
+    html = tmp_path / "report.html"
+    started = command.start("check", "--html", html, f"{web.url}/climate.zarr")
+    assert web.is_held.wait(60)
+    started.interrupt()
+    assert started.end().code == 130
+    assert "Failed: interrupted" in html.read_text()
+    assert files(tmp_path) == ["report.html"]
 
 
 @pytest.mark.parametrize("name", ["cp", "sync"])

@@ -249,9 +249,9 @@ def test_keys_select_chunks_and_zoom(open_page: Open) -> None:
     _keys(page, "Enter")
     assert figure.get_by_text("A cell is a chunk.").count() == 1
     assert figure.get_by_text("rows 0 to 11, columns 0 to 19").count() == 1
-    assert tip.inner_text() == "chunk (1, 1, 3): present\nt2m/c/1/1/3"
-    _keys(page, "ArrowLeft")
     assert tip.inner_text() == "chunk (1, 1, 2): broken\nt2m/c/1/1/2"
+    _keys(page, "ArrowRight")
+    assert tip.inner_text() == "chunk (1, 1, 3): present\nt2m/c/1/1/3"
     _keys(page, "Escape")
     assert figure.get_by_text("A cell is 1 by 2 chunks").count() == 1
     _keys(page, *["ArrowUp"] * 9, *["ArrowLeft"] * 9)
@@ -284,6 +284,17 @@ def test_clicks_and_buttons_zoom(open_page: Open) -> None:
     assert figure.get_by_role("status").inner_text().startswith("chunks (0, 0, 0)")
     page.mouse.move(0, 0)
     assert figure.get_by_role("status").inner_text() == ""
+
+
+def test_a_tap_zooms_and_names_the_chunk(open_page: Open) -> None:
+    opened = open_page(
+        damaged(), viewport={"width": 320, "height": 640}, has_touch=True, is_mobile=True
+    )
+    figure = opened.ready().locator("figure").first
+    figure.get_by_role("application").tap(position={"x": 2, "y": 2})
+    assert figure.get_by_text("rows 0 to 11, columns 0 to 19").count() == 1
+    assert figure.get_by_role("status").inner_text().endswith("t2m/c/0/0/0")
+    assert opened.page.evaluate(_OVERFLOWS) == []
 
 
 @pytest.mark.parametrize(

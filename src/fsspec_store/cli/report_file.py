@@ -102,6 +102,9 @@ def report_file(
     file = ReportFile(path, option)
     try:
         yield file
+    except typer.BadParameter:
+        # Another option is wrong: nothing was tried.
+        raise
     except (Exception, KeyboardInterrupt) as error:
         if not file.is_written:
             file.write(failed(output.message(error)))

@@ -217,7 +217,7 @@ class ChunkMap {
     const { view } = this;
     if (this.closer.disabled) return;
     const { top, bottom, left, right } = this.spanOf(this.cell);
-    const row = (top + bottom) >> 1, column = (left + right) >> 1;
+    const row = (top + bottom - 1) >> 1, column = (left + right - 1) >> 1;
     const next = this.around(row, column, Math.ceil(view.rows / 4), Math.ceil(view.columns / 4));
     const [rowStep, columnStep] = [Math.ceil(next.rows / ROWS), Math.ceil(next.columns / COLUMNS)];
     this.cell = {
