@@ -39,7 +39,11 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
 
 
 class Holding(ThreadingHTTPServer):
-    """A web server: under /denied it responds 403, under /broken 400, elsewhere never."""
+    """A web server: under /denied it responds 403, under /broken 400.
+
+    /mixed/ has the values "good", and "bad" whose GET is 400. /slow/ has "good", and "held" whose
+    GET gets no response. Nor does any other request.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -55,15 +59,38 @@ class Holding(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Holding
 
+    def do_HEAD(self) -> None:
+        if self.path.endswith(("/good", "/bad", "/held")):
+            self._send(b"?")
+        else:
+            self.do_GET()
+
     def do_GET(self) -> None:
         for name, status in (("/denied", 403), ("/broken", 400)):
             if self.path.startswith(name):
                 self.send_error(status)
                 return
+        folder, _, name = self.path.rpartition("/")
+        if folder in ("/mixed", "/slow") and name in ("", "good", "bad"):
+            other = "bad" if folder == "/mixed" else "held"
+            page = f"<pre><a href=good>good</a>\n<a href={other}>{other}</a></pre>"
+            if name == "bad":
+                self.send_error(400)
+            elif name == "good":
+                self._send(b"x")
+            else:
+                self._send(page.encode(), "text/html")
+            return
         self.server.is_held.set()
         self.server.released.wait()
 
-    do_HEAD = do_GET
+    def _send(self, body: bytes, kind: str = "application/octet-stream") -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass

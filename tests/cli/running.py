@@ -106,15 +106,22 @@ class Processes:
         *arguments: str | Path,
         terminal: bool = False,
         closed: bool = False,
+        full: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> Started:
-        """Start a run at pipes or at a terminal; ``closed``: without a reader."""
+        """Start a run at pipes or at a terminal; ``closed``: without a reader of its output.
+
+        With ``full`` the output is to a disk that is full.
+        """
         if terminal:
             here, there = pty.openpty()
             ends, given = [here], [there, there, there]
         else:
             (out, to_out), (err, to_err) = os.pipe(), os.pipe()
             ends, given = [out, err], [os.open(os.devnull, os.O_RDONLY), to_out, to_err]
+        if full:
+            os.close(given[1])
+            given[1] = os.open("/dev/full", os.O_WRONLY)
         if closed:
             os.close(ends.pop(0))
         message = {

@@ -8,30 +8,13 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 
+from cli import stubborn
 from cli.conftest import SIZES
 from cli.running import run
 
 #: The document of ``rm``.
 DELETED = {"ok": True, "deleted": 0, "failed": 0, "failures": []}
-
-
-class Stubborn(MemoryFileSystem):
-    """Keys named "kept" cannot be deleted."""
-
-    protocol = "stubborn"
-    store: dict = {}  # noqa: RUF012
-    pseudo_dirs = [""]  # noqa: RUF012
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return super()._strip_protocol(path.replace("stubborn://", "memory://"))
-
-    def rm_file(self, path: str) -> None:
-        if path.endswith("kept"):
-            raise PermissionError(f"no deletes of {path}")
-        super()._rm(path)
 
 
 def test_ls_lists_names_of_one_level(data: Path) -> None:
@@ -219,10 +202,7 @@ def test_rm_refuses_the_root_of_a_machine(url: str, code: int) -> None:
 
 
 def test_rm_reports_the_keys_that_cannot_be_deleted() -> None:
-    fsspec.register_implementation("stubborn", Stubborn, clobber=True)
-    files = Stubborn()
-    for name in ("a", "b", "kept"):
-        files.pipe_file(f"/data/{name}", b"x")
+    files = stubborn.fill()
     ended = run("rm", "-r", "--yes", "--json", "stubborn://data")
     assert ended.code == 5
     assert ended.err.splitlines()[0].startswith("fsspec-store: cannot delete 'kept': AccessDenied")

@@ -16,6 +16,8 @@ import socket
 import sys
 import termios
 
+import stubborn
+
 import fsspec_store.cli.app
 import fsspec_store.zarr  # noqa: F401
 from fsspec_store.cli import main
@@ -57,6 +59,8 @@ def become(message: dict, fds: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    # Each child has a copy.
+    stubborn.fill()
     listening = socket.socket(fileno=int(sys.argv[1]))
     if serve(listening):
         listening.close()

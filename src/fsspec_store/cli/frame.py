@@ -168,13 +168,17 @@ def _failed(error: BaseException, output: Output) -> int:
 
 
 def _flushed(code: int) -> int:
-    """Flush standard output; return the exit code, which a closed pipe changes."""
+    """Flush standard output; return the exit code, which a closed pipe or a full disk changes."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        code = ExitCode.CLOSED_PIPE
-    if code == ExitCode.CLOSED_PIPE:
-        # Python would flush what is left, and print the error.
+        is_written = code != ExitCode.CLOSED_PIPE
+    except OSError as error:
+        is_written = False
+        # The error is printed already if there was one before.
+        if code == ExitCode.DONE or isinstance(error, BrokenPipeError):
+            code = Output().failed(error)
+    if not is_written:
+        # Python would flush what is left, print the error, and exit with 120.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 

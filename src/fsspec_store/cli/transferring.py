@@ -15,11 +15,12 @@ from .output import has_colors, is_dumb
 from .text import human_size, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from rich.progress import Progress, TaskID
 
-    from ..transfer import Operation, Options, Result
+    from ..transfer import Failure, Operation, Options, Plan, Result
     from .output import Output
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "bound",
     "print_failures",
     "print_operation",
+    "print_plan",
     "report",
     "transfer_options",
 ]
@@ -146,7 +148,7 @@ def report(result: Result, output: Output) -> ExitCode:
     """Print a result, and return its exit code."""
     if output.json:
         output.document(result.to_dict())
-    print_failures(result, output)
+    print_failures(result.failed, result.failures, output)
     if result.held_back:
         output.error(f"{result.held_back:,} metadata keys are not copied: keys below them failed")
     if result.deletes_skipped:
@@ -161,12 +163,20 @@ def report(result: Result, output: Output) -> ExitCode:
     return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
 
 
-def print_failures(result: Result, output: Output) -> None:
+def print_plan(planned: Plan, output: Output) -> ExitCode:
+    """Print what is to be done with each key, and return the exit code."""
+    for operation in planned:
+        print_operation(operation, output)
+    print_failures(planned.failed, planned.failures, output)
+    return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE
+
+
+def print_failures(count: int, failures: Sequence[Failure], output: Output) -> None:
     """Print the first keys that failed, and how many more there are."""
-    for failure in result.failures[:_PRINTED]:
+    for failure in failures[:_PRINTED]:
         output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
-    if result.failed > _PRINTED:
-        output.error(f"and {result.failed - _PRINTED:,} more keys failed")
+    if count > _PRINTED:
+        output.error(f"and {count - _PRINTED:,} more keys failed")
 
 
 class ShownProgress:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .._store.contract import Store
+    from .results import Failure
 
 __all__ = ["Plan", "location"]
 
@@ -40,6 +41,9 @@ class Plan:
     ----------
     copies, copy_bytes, deletes : int
         Number of operations, and of bytes to copy.
+    failed : int
+        Keys that could not be compared, and have no operation. `failures` lists the first 10,000.
+        A file of a plan does not contain them.
     """
 
     def __init__(self, source: str, target: str, keys: int = 0) -> None:
@@ -47,6 +51,8 @@ class Plan:
         self.target = target
         self.keys = keys
         self.copies = self.copy_bytes = self.deletes = 0
+        self.failed = 0
+        self.failures: list[Failure] = []
         self._copies, self._deletes = Waiting(), Waiting()
 
     def __len__(self) -> int:

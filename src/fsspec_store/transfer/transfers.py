@@ -110,6 +110,7 @@ async def plan(
             differences = _differences(cluster, source, target, delete, result, options)
             await differences.visit(add, concurrency=_concurrency(options))
         made.keys = differences.in_target
+        made.failed, made.failures = result.failed, result.failures
     except BaseException:
         made.close()
         raise

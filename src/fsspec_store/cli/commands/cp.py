@@ -20,7 +20,7 @@ from ..transferring import (
     IncludeOption,
     MemoryOption,
     ShownProgress,
-    print_operation,
+    print_plan,
     report,
     transfer_options,
 )
@@ -72,9 +72,7 @@ def cp(
         with dst.open(read_only=dry_run) as target:
             if dry_run:
                 with blocking.plan(source, target, **options) as planned:
-                    for operation in planned:
-                        print_operation(operation, output)
-                return None
+                    return print_plan(planned, output)
             with ShownProgress(output) as shown:
                 options["on_progress"] = shown
                 result = blocking.copy(

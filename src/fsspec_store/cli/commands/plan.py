@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..exit_codes import ExitCode
 from ..frame import command
 from ..output import Output
 from ..place import Place
@@ -15,6 +16,7 @@ from ..transferring import (
     ConcurrencyOption,
     ExcludeOption,
     IncludeOption,
+    print_failures,
     transfer_options,
 )
 
@@ -37,8 +39,11 @@ def plan(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     concurrency: ConcurrencyOption = 32,
-) -> None:
-    """Write a file with what has to be copied, for a review. `apply` does it later."""
+) -> ExitCode:
+    """Write a file with what has to be copied, for a review. `apply` does it later.
+
+    A key that cannot be compared is not in the file. The exit code is then 5.
+    """
     from ...transfer import blocking
 
     with (
@@ -56,7 +61,9 @@ def plan(
         "copies": planned.copies,
         "copy_bytes": planned.copy_bytes,
         "deletes": planned.deletes,
+        "failed": planned.failed,
     }
+    print_failures(planned.failed, planned.failures, output)
     if output.json:
         output.document(totals)
     else:
@@ -64,3 +71,4 @@ def plan(
             f"{planned.copies:,} to copy ({human_size(planned.copy_bytes)}), "
             f"{planned.deletes:,} to delete"
         )
+    return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE

@@ -193,7 +193,7 @@ def _report(result: "Result", output: Output) -> ExitCode:
     if output.json:
         shown = result.to_dict()
         output.document({name: shown[name] for name in ("ok", "deleted", "failed", "failures")})
-    print_failures(result, output)
+    print_failures(result.failed, result.failures, output)
     failed = f", {result.failed:,} failed" if result.failed else ""
     output.note(f"deleted {result.deleted:,} {'key' if result.deleted == 1 else 'keys'}{failed}")
     return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED

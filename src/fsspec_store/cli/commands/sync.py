@@ -21,7 +21,7 @@ from ..transferring import (
     MemoryOption,
     ShownProgress,
     bound,
-    print_operation,
+    print_plan,
     report,
     transfer_options,
 )
@@ -52,7 +52,7 @@ def sync(
     concurrency: ConcurrencyOption = 32,
     memory: MemoryOption = 96,
     dask: DaskOption = None,
-) -> ExitCode | None:
+) -> ExitCode:
     """Make the keys below DST equal to those below SRC: copy, and then delete all others.
 
     Nothing is deleted if a copy fails, if SRC has no keys, or if more keys would be deleted than
@@ -70,9 +70,7 @@ def sync(
     ):
         if dry_run:
             with blocking.plan(source, target, delete=True, **options) as planned:
-                for operation in planned:
-                    print_operation(operation, output)
-            return None
+                return print_plan(planned, output)
         with ShownProgress(output) as shown:
             options["on_progress"] = shown
             result = blocking.sync(source, target, max_delete=most, fail_fast=fail_fast, **options)
