@@ -1,6 +1,6 @@
 """Transfers while requests fail, and while values are removed, replaced and read.
 
-Each is a row of the table "What goes wrong elsewhere" of the documentation.
+Each test is in the table "What goes wrong elsewhere" in ``docs/failures-elsewhere.md``.
 """
 
 from __future__ import annotations

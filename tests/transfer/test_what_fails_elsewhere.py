@@ -1,6 +1,7 @@
-"""What other programs for copies of data sets got wrong: by the page "Copy and publish a data set".
+"""What other programs for copies of data sets got wrong.
 
-The tests of the other rows of its table are in the modules beside this one.
+The table "What goes wrong elsewhere" in ``docs/failures-elsewhere.md`` has each failure with its test. Tests
+that need a service are in ``test_failing_services.py``.
 """
 
 from __future__ import annotations
