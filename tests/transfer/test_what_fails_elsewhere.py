@@ -1,6 +1,6 @@
 """What other programs for copies of data sets got wrong.
 
-The table "What goes wrong elsewhere" in ``docs/failures-elsewhere.md`` has each failure with its test. Tests
+The table in ``docs/failures-elsewhere.md`` has each failure with its test. Tests
 that need a service are in ``test_failing_services.py``.
 """
 

@@ -122,6 +122,7 @@ class PartWriter(ValueWriter):
         while len(self._running) >= limit:
             await self._wait_for_one()
         assert self._memory is not None
+        await self._upload.hash(self._memory[: self._filled])
         put = self._upload.put(
             self._index, self._start, self._memory[: self._filled], is_last=is_last
         )
