@@ -6,6 +6,8 @@ import asyncio
 import json
 import pickle
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +213,7 @@ class TestListing:
     async def test_is_in_order(self, cluster: Any, target: FsspecStore, tmp_path: Path) -> None:
         keys = {"zarr.json", "a/zarr.json", "a-b/0", "a.b", "b/1/é", "b/1 1/x", "ü/ü"}
         keys |= {f"a/c/{number}" for number in range(1100)}
-        keys |= {f"b/{x}/{y}" for x in range(20) for y in range(20)}
+        keys |= {f"b/{x}/{y}" for x in range(15) for y in range(10)}
         await sync(write(tmp_path, dict.fromkeys(keys, b"")), target)
         ran: list[tuple[Any, ...]] = []
         async with connect(cluster, target, target) as workers:
@@ -230,8 +232,8 @@ class TestListing:
             assert 5 < len(ran) < 80
             # A listing may be left early.
             found = split_listing(workers, target, is_source=False, keys_of_task=150)
-            first = [(await anext(found)).key for _ in range(1200)]
-            assert first == sorted(keys)[:1200]
+            first = [(await anext(found)).key for _ in range(1150)]
+            assert first == sorted(keys)[:1150]
             await found.aclose()
         await target.aclose()
 
@@ -302,6 +304,60 @@ async def test_an_interrupted_transfer_leaves_nothing_on_the_cluster(
     assert cluster.run_on_scheduler(lambda dask_scheduler=None: len(dask_scheduler.tasks)) == 0
     assert (await copy(source, target)).ok
     await target.aclose()
+
+
+def test_a_killed_client_leaves_nothing_on_the_cluster(
+    cluster: Any, minio_endpoint: S3Endpoint, target: FsspecStore, tmp_path: Path
+) -> None:
+    write(tmp_path, values())
+    place = [str(tmp_path), target.url, minio_endpoint.storage_options()]
+    cluster.run_on_scheduler(watch_clients)
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, json.dumps([*place, cluster.scheduler.address])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"copying\n"
+        assert len(cluster.run_on_scheduler(plugins_of_scheduler)) == 1
+        running.kill()
+    cluster.run_on_scheduler(wait_for_lost_client)
+    assert cluster.run_on_scheduler(plugins_of_scheduler) == []
+
+
+PROGRAM = """
+import json, sys
+from fsspec_store import FsspecStore
+from fsspec_store.transfer import blocking
+
+source, url, options, address = json.loads(sys.argv[1])
+blocking.sync(
+    FsspecStore.from_url(source),
+    FsspecStore.from_url(url, options),
+    client=address,
+    on_progress=lambda result: print("copying", flush=True) or sys.stdin.read(),
+)
+"""
+
+
+def watch_clients(dask_scheduler: Any = None) -> None:
+    from distributed import SchedulerPlugin
+
+    class Watching(SchedulerPlugin):
+        def __init__(self) -> None:
+            self.has_lost_client = asyncio.Event()
+
+        def remove_client(self, scheduler: Any, client: str) -> None:
+            # The objects of all clients that end themselves are removed before.
+            if plugins_of_scheduler(scheduler):
+                self.has_lost_client.set()
+
+    dask_scheduler.add_plugin(Watching(), name="watching")
+
+
+async def wait_for_lost_client(dask_scheduler: Any = None) -> None:
+    await dask_scheduler.plugins["watching"].has_lost_client.wait()
+    dask_scheduler.remove_plugin(name="watching")
 
 
 def shown_by_scheduler(dask_scheduler: Any = None) -> list[Any]:

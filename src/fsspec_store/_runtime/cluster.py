@@ -111,7 +111,7 @@ async def connect(
     try:
         from distributed import Client
 
-        from .shared_objects import SharedObjects
+        from .shared_objects import RemovedWithClient, SharedObjects
     except ImportError as error:
         raise MissingExtraError(
             "a Dask cluster needs a library that is not installed: pip install 'fsspec-store[dask]'"
@@ -138,6 +138,7 @@ async def connect(
         ) from error
     async with connection:
         name = f"fsspec-store-{uuid4().hex}"
+        await connection.register_plugin(RemovedWithClient(connection.id, name), name=name)
         await connection.register_plugin(SharedObjects(objects), name=name)
         try:
             yield Cluster(connection, name, sum((await connection.nthreads()).values()))

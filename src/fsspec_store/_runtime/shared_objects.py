@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import cloudpickle
-from distributed import WorkerPlugin, get_worker
+from distributed import SchedulerPlugin, WorkerPlugin, get_worker
 
 from .._core.redaction import hidden, public_text, secret_options
 from ..errors import StoreError
@@ -21,7 +21,7 @@ from .blocking import run
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-__all__ = ["Closable", "SharedObjects", "run_with_shared"]
+__all__ = ["Closable", "RemovedWithClient", "SharedObjects", "run_with_shared"]
 
 T = TypeVar("T")
 
@@ -66,6 +66,30 @@ class SharedObjects(WorkerPlugin):  # type: ignore[misc]
                 await each.aclose()
 
 
+class RemovedWithClient(SchedulerPlugin):  # type: ignore[misc]
+    """Removes shared objects from a cluster whose client was killed or interrupted.
+
+    Parameters
+    ----------
+    client : str
+        Identifier of the client's connection.
+    name : str
+        Name of the objects.
+    """
+
+    def __init__(self, client: str, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        """Called by the scheduler for every client that is gone."""
+        if client != self._client:
+            return
+        scheduler.remove_plugin(name=self._name)
+        if self._name in scheduler.worker_plugins:
+            scheduler.loop.add_callback(scheduler.unregister_worker_plugin, None, self._name)
+
+
 def run_with_shared(
     name: str, function: Callable[..., Coroutine[Any, Any, T]], arguments: tuple[Any, ...]
 ) -> T:
@@ -80,7 +104,8 @@ def run_with_shared(
     except StoreError as error:
         failure: Exception = error
     except Exception as error:
-        secrets = secret_options({str(each): getattr(each, "fs", None) for each in objects})
+        filesystems = [getattr(each, "fs", None) for each in objects]
+        secrets = secret_options({str(number): fs for number, fs in enumerate(filesystems)})
         failure = RuntimeError(hidden(public_text(f"{type(error).__name__}: {error}"), secrets))
     failure.__cause__ = failure.__context__ = None
     raise failure
