@@ -29,11 +29,6 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 class TestEveryCommand:
-    def test_done(self, command: list[str], data: Path) -> None:
-        path = data / "zarr.json" if command[0] in ("stat", "cat", "rm") else data
-        path = data if "-r" in command else path
-        assert run(*command, path).code == ExitCode.DONE
-
     @pytest.mark.parametrize(
         "arguments",
         [
@@ -54,24 +49,6 @@ class TestEveryCommand:
         ended = run(*command, *arguments)
         assert (ended.code, ended.out) == (ExitCode.USAGE, "")
         assert ended.err.startswith("fsspec-store: ")
-        assert ended.err.count("\n") == 1
-
-    def test_not_found(self, command: list[str], tmp_path: Path) -> None:
-        ended = run(*command, tmp_path / "nothing")
-        if command == ["info"]:
-            assert ended.code == ExitCode.DONE
-            return
-        assert (ended.code, ended.out) == (ExitCode.NOT_FOUND, "")
-        assert "nothing" in ended.err
-
-    def test_access_denied(self, command: list[str], web: Holding) -> None:
-        ended = run(*command, f"{web.url}/denied/x")
-        assert (ended.code, ended.out) == (ExitCode.ACCESS_DENIED, "")
-        assert "403" in ended.err or "denied" in ended.err
-
-    def test_unreachable(self, command: list[str], web: Holding) -> None:
-        ended = run(*command, f"{web.url}/broken/x")
-        assert (ended.code, ended.out) == (ExitCode.UNREACHABLE, "")
         assert ended.err.count("\n") == 1
 
 

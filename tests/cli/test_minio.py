@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from servers import S3Endpoint
-from servers.fault_proxy import Fault, FaultProxy, fault_proxy
+from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy
 
 from cli.conftest import SIZES
 from cli.running import Processes, run
 from fsspec_store import Buffer, FsspecStore
+
+DENIED = b"<Error><Code>AccessDenied</Code><Message>no deletes</Message></Error>"
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +81,74 @@ def test_exit_codes(bucket: str, options: list[str], endpoint: S3Endpoint) -> No
     assert run("ls", *options, "s3://no-such-bucket").code == 3
     assert run("cat", *options, f"{bucket}/nothing").code == 3
     assert run("ls", "--anon", "--endpoint-url", endpoint.url, bucket).code == 4
-    wrong = ["-o", "key=nobody", "-o", "secret=wrong-horse", "--endpoint-url", endpoint.url]
-    for command in ("ls", "tree", "info"):
-        ended = run(command, "-v", *wrong, bucket)
-        assert ended.code == 4
-        assert "wrong-horse" not in ended.err
+    wrong = ["option", "key=nobody", "option", "secret=wrong-horse", "endpoint-url", endpoint.url]
+    for line in (
+        *("ls -l", "tree", "info", "bench", "check", "rm -r --yes", "stat {}/zarr.json", "du"),
+        *("cat {}/zarr.json", "cp {} {}/x", "sync {} {}/x", "verify {} {}/x", "plan {} {}/x file"),
+    ):
+        name, *arguments = line.format(bucket, bucket).split()
+        sides = ("src-", "dst-") if name in ("cp", "sync", "verify", "plan") else ("",)
+        given = [
+            f"--{side}{word}" if n % 2 == 0 else word
+            for side in sides
+            for n, word in enumerate(wrong)
+        ]
+        url = [] if "{}" in line else [bucket]
+        for verbose in ([], ["-v"]):
+            ended = run(name, *verbose, *given, *arguments, *url)
+            assert ended.code == 4, line
+            assert ("Traceback" in ended.err) is bool(verbose)
+            assert "wrong-horse" not in ended.out + ended.err
+
+
+def test_requests_of_ls_and_stat(bucket: str, endpoint: S3Endpoint) -> None:
+    with fault_proxy(endpoint.url) as proxy:
+        for line, requests in (
+            ("ls", ["GET"]),
+            ("ls -l", ["GET"]),
+            ("ls --json", ["GET"]),
+            ("ls -r", ["GET"]),
+            ("ls -rl", ["GET"]),
+            ("du", ["GET"]),
+            ("tree", ["GET"]),
+            ("stat", ["GET"]),
+            ("rm -rn", ["GET"]),
+        ):
+            url = f"{bucket}/zarr.json" if line == "stat" else bucket
+            with proxy.watching() as seen:
+                assert run(*line.split(), *by_proxy(endpoint, proxy), url).code == 0
+            assert [each.method for each in seen] == requests, line
+            # A stat reads at most one byte, which a service states the size with.
+            assert all("list-type=2" in each.target for each in seen) is (line != "stat")
+
+
+def test_keys_that_the_service_does_not_delete_are_listed(
+    bucket: str, endpoint: S3Endpoint
+) -> None:
+    def deny(method: str, target: str, headers: Mapping[str, str]) -> Answer | None:
+        if method == "POST" or (method == "DELETE" and target.endswith("/air/c/0/1")):
+            return Answer(403, {"Content-Type": "application/xml"}, DENIED)
+        return None
+
+    with fault_proxy(endpoint.url) as proxy:
+        proxy.plan = deny
+        ended = run("rm", "-r", "--yes", "--json", *by_proxy(endpoint, proxy), bucket)
+    assert ended.code == 5
+    [found] = ended.documents
+    assert [failure["key"] for failure in found["failures"]] == ["air/c/0/1"]
+    assert found["deleted"] == len(SIZES) - 1
+    with FsspecStore.from_url(bucket, endpoint.storage_options()) as store:
+        assert list(store.sync.list()) == ["air/c/0/1"]
+
+
+def test_rm_deletes_the_keys_of_a_level_in_one_request(bucket: str, endpoint: S3Endpoint) -> None:
+    with FsspecStore.from_url(bucket, endpoint.storage_options()) as store:
+        for number in range(100):
+            store.sync.set(f"air/c/1/{number}", Buffer.from_bytes(b"x"))
+    with fault_proxy(endpoint.url) as proxy, proxy.watching() as seen:
+        assert run("rm", "-r", "--yes", *by_proxy(endpoint, proxy), bucket).code == 0
+    # The root, then the two arrays, then all chunks.
+    assert [each.method for each in seen if each.method != "GET"] == ["POST"] * 3
 
 
 def test_credentials_of_the_environment_and_of_a_profile(

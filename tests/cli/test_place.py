@@ -123,6 +123,20 @@ def test_shortcuts_that_a_service_has_not(url: str, given: dict[str, Any]) -> No
         place(url, **given)
 
 
+@pytest.mark.parametrize(
+    ("url", "given", "option"),
+    [
+        ("az://b", {"endpoint_url": "http://x"}, "--src-option connection_string"),
+        ("abfs://b", {"profile": "p"}, "--src-option connection_string"),
+        ("gs://b", {"profile": "p"}, "--src-option token"),
+        ("https://host", {"anon": True}, "--src-option for an option of its filesystem"),
+    ],
+)
+def test_a_refusal_names_what_to_use(url: str, given: dict[str, Any], option: str) -> None:
+    with pytest.raises(typer.BadParameter, match=option):
+        place(url, "src", **given)
+
+
 def test_two_places_have_options_of_their_own() -> None:
     source = place("s3://a", "src", anon=True)
     assert source.options == {"anon": True}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from cli.conftest import SIZES, Holding
+from cli.conftest import SIZES
 from cli.running import Processes, run
 from fsspec_store.zarr import open_store
 
@@ -138,16 +138,3 @@ def test_progress_at_a_terminal_and_in_a_pipe(
     quiet = command.run("cp", "-q", data, tmp_path / "c")
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     assert files(tmp_path / "a") == files(tmp_path / "b") == files(tmp_path / "c") == files(data)
-
-
-def test_ctrl_c_ends_a_copy(command: Processes, web: Holding, tmp_path: Path) -> None:
-    started = command.start("cp", f"{web.url}/data.zarr/", tmp_path / "copy")
-    web.is_held.wait()
-    started.interrupt()
-    ended = started.end()
-    assert (ended.code, ended.out) == (130, "")
-    assert ended.err == "fsspec-store: interrupted\n"
-
-
-def test_a_server_that_denies_access(web: Holding, tmp_path: Path) -> None:
-    assert run("sync", f"{web.url}/denied/", tmp_path / "copy").code == 4

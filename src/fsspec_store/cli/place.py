@@ -35,6 +35,12 @@ _ANONYMOUS: dict[str, tuple[str, Any]] = {
     **dict.fromkeys(_S3 + _AZURE, ("anon", True)),
     **dict.fromkeys(_GOOGLE, ("token", "anon")),
 }
+#: What has the effect of a shortcut where its option does not exist, by protocol.
+_INSTEAD = {
+    ("endpoint-url", _AZURE): "connection_string=... or account_host=...",
+    ("profile", _GOOGLE): "token=FILE (a key of a service account)",
+    ("profile", _AZURE): "connection_string=...",
+}
 #: Layers whose paths are those of the filesystem below.
 _CACHES = ("blockcache", "cached", "filecache", "simplecache")
 
@@ -234,15 +240,22 @@ def place_at(name: str, values: dict[str, Any]) -> Place:
         target = options.setdefault(protocol, {})
     for shortcut, option in shortcuts.items():
         if option is None:
+            instead = f"use {flag}option {_instead(shortcut, protocol)}"
             raise typer.BadParameter(
-                f"{protocol}:// has no such option; storage options are given by {flag}option",
-                param_hint=flag + shortcut,
+                f"{protocol}:// has no such option; {instead}", param_hint=flag + shortcut
             )
         if target.setdefault(*option) != option[1]:
             raise typer.BadParameter(
                 f"{option[0]!r} is also given by {flag}option", param_hint=flag + shortcut
             )
     return Place(url, options)
+
+
+def _instead(shortcut: str, protocol: str) -> str:
+    for (name, protocols), option in _INSTEAD.items():
+        if name == shortcut and protocol in protocols:
+            return option
+    return "for an option of its filesystem"
 
 
 def _protocol(url: str) -> str:
