@@ -38,7 +38,8 @@ class Comparison:
         ``"checksum"`` uses the strongest checksum that both listings state. Where one states none,
         and the other store is local, the local value is read. Otherwise both values are read.
         ``"bytes"`` reads both values. ``"mtime"`` takes a value of the target for equal that is
-        not older: an edit of equal size with an older time is not found.
+        not older: an edit of equal size with an older time is not found. A time of the source in
+        whole seconds counts as the end of that second.
 
     Raises
     ------
