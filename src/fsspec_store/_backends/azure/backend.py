@@ -28,6 +28,7 @@ from ..object_store.writing import Condition
 from ..pages import Page, check_stated_prefix, pages_by_token, refuse_relative, stated_prefix
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
+from .continued_uploads import ContinuedUpload
 from .copies import copy_blob
 from .reading import Reader
 from .responses import AzureError, listing
@@ -98,6 +99,11 @@ class AzureBackend(Backend):
 
     def open_writer(self, path: str, size: int | None) -> ValueWriter:
         upload = AzureUpload(self._client, self._reader, path, None, Condition.NONE)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
+
+    def continue_writer(self, path: str, size: int) -> ValueWriter:
+        upload = ContinuedUpload(self._client, self._reader, path)
         part_bytes = partial(self._streamed_part_bytes, size)
         return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 

@@ -36,6 +36,7 @@ __all__ = [
     "is_unsupported_version",
     "listing",
     "retry_decision",
+    "uncommitted_blocks",
     "verify_checksum",
 ]
 
@@ -193,6 +194,18 @@ def listing(container: str, body: bytes, *, details: bool = False) -> tuple[Page
         # Whitespace of indented XML. Emulators use names as markers; no name has a line break.
         marker = ""
     return Page(blobs, prefixes, folders=folders, details=found), marker
+
+
+def uncommitted_blocks(body: bytes) -> dict[str, int]:
+    """Sizes of the uncommitted blocks of a blob by name; empty if the body is no such list."""
+    try:
+        root = parse_xml(body)
+        return {
+            block.findtext("Name", ""): int(block.findtext("Size", ""))
+            for block in root.iterfind("UncommittedBlocks/Block")
+        }
+    except (ElementTree.ParseError, LookupError, ValueError):
+        return {}
 
 
 def _details(item: ElementTree.Element) -> Details:

@@ -88,6 +88,7 @@ class PartWriter(ValueWriter):
         self._memory = None
         running, self._running = self._running, set()
         for part in running:
+            part.add_done_callback(_retrieve)
             part.cancel()
         upload, starting = self._upload, self._starting
         if starting is None:
@@ -136,3 +137,9 @@ class PartWriter(ValueWriter):
             (outcome,) = part.result()
             if isinstance(outcome, BaseException):
                 raise outcome
+
+
+def _retrieve(part: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a cancelled part, or the loop reports that it never was."""
+    if not part.cancelled():
+        part.exception()
