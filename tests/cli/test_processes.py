@@ -215,7 +215,9 @@ def test_completion(shell: str, command: Processes) -> None:
     assert "--show-completion" in command.run("--help").out
 
 
-@pytest.mark.parametrize("name", ["ls", "tree", "du", "stat", "cat", "rm", "info", "bench"])
+@pytest.mark.parametrize(
+    "name", ["ls", "tree", "du", "stat", "cat", "rm", "cleanup", "info", "bench"]
+)
 def test_help_has_two_examples(name: str, command: Processes) -> None:
     shown = command.run(name, "--help")
     assert shown.code == 0

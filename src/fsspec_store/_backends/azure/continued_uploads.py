@@ -1,7 +1,7 @@
 """Uploads that continue with the blocks that an interrupted upload of the blob has stored.
 
 The name of a block contains the MD5 of its bytes. So the list of uncommitted blocks shows which
-bytes are stored, whoever has sent them.
+bytes are stored.
 """
 
 from __future__ import annotations

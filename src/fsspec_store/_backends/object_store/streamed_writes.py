@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.streams import ValueWriter
 from ..._http.http1.buffer_pool import allocate
+from ..._runtime.concurrency import retrieve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -88,7 +89,7 @@ class PartWriter(ValueWriter):
         self._memory = None
         running, self._running = self._running, set()
         for part in running:
-            part.add_done_callback(_retrieve)
+            part.add_done_callback(retrieve)
             part.cancel()
         upload, starting = self._upload, self._starting
         if starting is None:
@@ -137,9 +138,3 @@ class PartWriter(ValueWriter):
             (outcome,) = part.result()
             if isinstance(outcome, BaseException):
                 raise outcome
-
-
-def _retrieve(part: asyncio.Future[Any]) -> None:
-    """Retrieve the exception of a cancelled part, or the loop reports that it never was."""
-    if not part.cancelled():
-        part.exception()
