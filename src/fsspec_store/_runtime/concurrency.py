@@ -15,9 +15,9 @@ from collections.abc import (
     Iterable,
     Sized,
 )
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["batches", "for_each", "map_unordered", "prefetched"]
+__all__ = ["batches", "for_each", "map_unordered", "prefetched", "retrieve"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -186,6 +186,12 @@ async def prefetched(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
             fetch.cancel()
             await asyncio.gather(fetch, return_exceptions=True)
         await items.aclose()
+
+
+def retrieve(future: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a future, or its loop reports that it never was; a callback."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def _cancel(tasks: Collection[asyncio.Task[R]]) -> None:

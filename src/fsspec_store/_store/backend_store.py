@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from typing import TypeGuard
 
-    from .._core.streams import OpenValue
+    from .._core.streams import OpenValue, ValueWriter
     from .store_base import StoreBase
 
 __all__ = ["BackendStore"]
@@ -216,12 +216,18 @@ class BackendStore(BackendListing):
         check_size(key, size)
         self._check_writable()
         self._require("writes")
+        return self._writer(key, size, partial(self._backend.open_writer, self._path(key), size))
 
+    def _continue_writer(self, key: str, size: int) -> Writer:
+        start = partial(self._backend.continue_writer, self._path(key), size)
+        return self._writer(key, size, start)
+
+    def _writer(self, key: str, size: int | None, start: Callable[[], ValueWriter]) -> Writer:
         async def run(work: Awaitable[T]) -> T:
             with self._translating("write", key):
                 return await work
 
-        return Writer(key, size, partial(self._backend.open_writer, self._path(key), size), run)
+        return Writer(key, size, start, run)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.

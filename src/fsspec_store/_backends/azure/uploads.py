@@ -103,8 +103,11 @@ class AzureUpload(Upload[Client, Reader, str]):
         await in_thread(self._md5.update, part)
 
     async def put(self, index: int, start: int, part: memoryview, *, is_last: bool) -> None:
+        await self._put_block(index, part, await checksum_headers(part))
+
+    async def _put_block(self, index: int, part: memoryview, checksum: Mapping[str, str]) -> None:
         query = f"comp=block&blockid={quote(self._block_name(index), safe='')}"
-        headers = {"Content-Type": "application/octet-stream", **await checksum_headers(part)}
+        headers = {"Content-Type": "application/octet-stream", **checksum}
         await self._client.request(
             "PUT",
             self._target,

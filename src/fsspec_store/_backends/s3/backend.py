@@ -34,6 +34,7 @@ from .buckets import S3Buckets
 from .bulk_delete import S3BulkDelete
 from .client import Client
 from .conditions import Conditions, conditions_of
+from .continued_uploads import ContinuedUpload
 from .copies import S3Copies
 from .features import LIST_V2
 from .leftovers import abort, temporary_object, unfinished_uploads
@@ -176,6 +177,15 @@ class S3Backend(Backend):
         target = self._split(path)
         upload = S3Upload(self._client, self._reader, target, None, Condition.NONE)
         part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
+
+    def continue_writer(self, path: str, size: int) -> ValueWriter:
+        if getattr(self.fs, "s3_additional_kwargs", None):
+            # An upload that was begun with other options would lack them.
+            return self.open_writer(path, size)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        count = -(-size // part_bytes(0))
+        upload = ContinuedUpload(self._client, self._reader, self._split(path), count)
         return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:
