@@ -12,7 +12,7 @@ import typer
 from fsspec_store.cli.app import app
 from pages.reader import ROOT
 
-PAGES = ["docs/ci.md", "docs/from-other-tools.md", "docs/transfers.md"]
+PAGES = ["docs/ci.md", "docs/from-other-tools.md"]
 
 COMMANDS = sorted(
     {
