@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store import Buffer, FsspecStore
+from fsspec_store import Buffer, FsspecStore, Store
+from fsspec_store.contract import Entry
 from fsspec_store.errors import AccessDeniedError, RefusedError
 from fsspec_store.transfer import apply, copy, plan, remove, sync, verify
 
@@ -220,6 +224,42 @@ async def test_keys_that_cannot_be_deleted_are_listed_and_the_others_deleted() -
     assert "air/c/0/1" not in await contents(store)
     # Chunks are deleted last, also after a failure.
     assert store.events[-1] == "delete air/c/0/1"
+
+
+class Listed(FsspecStore):
+    """Notes the end of a listing."""
+
+    listed: asyncio.Event
+
+    async def list_entries(
+        self, prefix: str = "", *, start_after: str | None = None
+    ) -> AsyncGenerator[Entry, None]:
+        async with aclosing(super().list_entries(prefix, start_after=start_after)) as entries:
+            async for entry in entries:
+                yield entry
+        self.listed.set()
+
+
+class Waiting(FsspecStore):
+    """Copies keys when a source is listed."""
+
+    listed: asyncio.Event
+
+    async def copy_from(
+        self, source: Store, key: str, to: str | None = None, *, version: str | None = None
+    ) -> None:
+        await self.listed.wait()
+        await super().copy_from(source, key, to, version=version)
+
+
+async def test_the_listing_does_not_wait_for_copies() -> None:
+    source = Listed.from_url("memory://transfer/listed")
+    target = Waiting.from_url("memory://transfer/waiting")
+    source.listed = target.listed = asyncio.Event()
+    for number in range(1000):
+        await source.set(f"c/{number}", Buffer.from_bytes(b"1"))
+    async with asyncio.timeout(60):
+        assert (await sync(source, target, concurrency=2)).copied == 1000
 
 
 async def test_progress_is_reported() -> None:

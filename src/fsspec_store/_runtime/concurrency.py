@@ -17,7 +17,7 @@ from collections.abc import (
 )
 from typing import Any, TypeVar
 
-__all__ = ["batches", "for_each", "map_unordered", "prefetched", "retrieve"]
+__all__ = ["batches", "for_each", "map_unordered", "prefetched", "read_ahead", "retrieve"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -157,6 +157,41 @@ async def batches(
         total += size
     if batch:
         yield batch
+
+
+async def read_ahead(
+    produce: Callable[[Callable[[T], Awaitable[None]]], Awaitable[None]], *, most: int
+) -> AsyncGenerator[T, None]:
+    """Yield the items that ``await produce(put)`` puts, while it runs up to ``most`` items ahead.
+
+    Its error is raised after all items before it. Closing the generator cancels and awaits it.
+    """
+    items: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
+    room = asyncio.Semaphore(most)
+
+    async def put(item: T) -> None:
+        await room.acquire()
+        items.put_nowait((item,))
+
+    async def run() -> None:
+        try:
+            await produce(put)
+        finally:
+            items.put_nowait(None)
+
+    # Not a task: see `prefetched`.
+    running = asyncio.gather(run(), return_exceptions=True)
+    try:
+        while (item := await items.get()) is not None:
+            room.release()
+            yield item[0]
+        (outcome,) = await running
+        if outcome is not None:
+            raise outcome
+    finally:
+        if not running.done():
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
 
 async def prefetched(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:

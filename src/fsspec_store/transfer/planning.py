@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from .._core.redaction import public_text
-from .._runtime.concurrency import for_each
+from .._runtime.concurrency import for_each, read_ahead
 from ..errors import KeyNotFoundError, RefusedError, StoreError
 from .comparing import Comparison
 from .merging import Pair, merged
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .selection import Selection
 
 __all__ = ["Differences", "described"]
+
+#: Number of operations that are found before they are run: a progress bar then knows how many.
+_AHEAD = 10_000
 
 
 class Differences:
@@ -72,18 +75,22 @@ class Differences:
             At the end, when the source has no selected key and ``allow_empty`` is false.
         """
 
-        async def work(pair: Pair) -> None:
-            try:
-                operation = await self._operation(*pair)
-            except (StoreError, OSError) as error:
-                self._add_failure(pair, error)
-                return
-            if operation is not None:
-                await handle(operation)
+        async def find(put: Callable[[Operation], Awaitable[None]]) -> None:
+            async def compare(pair: Pair) -> None:
+                try:
+                    operation = await self._operation(*pair)
+                except (StoreError, OSError) as error:
+                    self._add_failure(pair, error)
+                    return
+                if operation is not None:
+                    await put(operation)
 
-        async with aclosing(self._pairs()) as found:
-            await for_each(work, found, limit=concurrency)
-        self._end()
+            async with aclosing(self._pairs()) as pairs:
+                await for_each(compare, pairs, limit=concurrency)
+            self._end()
+
+        async with aclosing(read_ahead(find, most=_AHEAD)) as operations:
+            await for_each(handle, operations, limit=concurrency)
 
     def _entries(self, store: ListableStore) -> AsyncGenerator[Entry, None]:
         return store.list_entries()
@@ -107,7 +114,7 @@ class Differences:
         if not self._in_source and not self._allow_empty:
             which = "no key" if self._selection.is_all else "no selected key"
             raise RefusedError(
-                f"{self._source!r} has {which}; allow_empty=True accepts an empty source"
+                f"{self._source!r} has {which}; allow_empty=True, or --allow-empty, accepts that"
             )
         self._result.is_listed = True
 
