@@ -72,6 +72,7 @@ def test_a_killed_worker_is_replaced(cluster: Any, tmp_path: Path) -> None:
     cluster.wait_for_workers(2, timeout=60)
 
 
+@pytest.mark.slow
 def test_chunks_that_kill_every_worker_are_broken(cluster: Any, tmp_path: Path) -> None:
     store = killing(tmp_path / "data")
     store.killed.mkdir()
