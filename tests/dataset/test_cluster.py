@@ -14,7 +14,7 @@ from servers.roots import new_root
 
 from dataset.places import found, put, value, write_array
 from fsspec_store import FsspecStore
-from fsspec_store.dataset import Progress, blocking, check
+from fsspec_store.dataset import Progress, Report, blocking, check
 from fsspec_store.errors import BackendError
 from fsspec_store.zarr import ZarrStore, open_store
 
@@ -31,6 +31,14 @@ def damage(store: ZarrStore, key: str) -> None:
     put(store, key, b"\xff" + value(store, key)[1:])
 
 
+def in_order(report: Report) -> dict[str, Any]:
+    """The report, with the examples of a finding sorted: chunks are decoded in any order."""
+    plain = report.to_dict()
+    for finding in plain["findings"]:
+        finding["examples"].sort(key=lambda example: str(example["key"]))
+    return plain
+
+
 async def test_is_that_of_one_machine(cluster: Any, minio_endpoint: S3Endpoint) -> None:
     url, options = f"s3://{new_root(minio_endpoint)}", minio_endpoint.storage_options()
     written = open_store(url, options)
@@ -44,8 +52,7 @@ async def test_is_that_of_one_machine(cluster: Any, minio_endpoint: S3Endpoint) 
         report = await check(
             store, deep=True, client=cluster.scheduler.address, on_progress=calls.append
         )
-        # The first chunk of a shard is compressed, and its index is intact.
-        assert report.to_dict() == (await check(store, deep=True)).to_dict()
+        assert in_order(report) == in_order(await check(store, deep=True))
     assert found(report) == {
         ("undecodable_chunk", "a"): 2,
         ("missing_chunk", "a"): 1,
@@ -72,6 +79,7 @@ def test_a_killed_worker_is_replaced(cluster: Any, tmp_path: Path) -> None:
     cluster.wait_for_workers(2, timeout=60)
 
 
+@pytest.mark.slow
 def test_chunks_that_kill_every_worker_are_broken(cluster: Any, tmp_path: Path) -> None:
     store = killing(tmp_path / "data")
     store.killed.mkdir()

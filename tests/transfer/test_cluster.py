@@ -150,6 +150,7 @@ class TestKilledWorker:
         assert read(target) == data
         cluster.wait_for_workers(2, timeout=60)
 
+    @pytest.mark.slow
     def test_that_kills_every_time_fails_its_keys(
         self, cluster: Any, target: FsspecStore, tmp_path: Path
     ) -> None:
@@ -388,7 +389,9 @@ class TestConnecting:
         with pytest.raises(StoreURLError, match="invalid address of a Dask scheduler"):
             blocking.sync(source, source, client="nowhere://127.0.0.1:9")
         client: Any = 8786
-        with pytest.raises(TypeError, match=r"client must be a dask\.distributed\.Client"):
+        with pytest.raises(
+            TypeError, match=r"client must be a connected dask\.distributed\.Client"
+        ):
             blocking.sync(source, source, client=client)
 
     async def test_to_a_scheduler_that_ends(self, tmp_path: Path) -> None:

@@ -118,11 +118,11 @@ async def connect(
         ) from error
     if isinstance(client, str):
         address, security = client, None
-    elif isinstance(client, Client):
+    elif isinstance(client, Client) and client.scheduler is not None:
         address, security = client.scheduler.address, client.security
     else:
         raise TypeError(
-            f"client must be a dask.distributed.Client or an address, got {type(client).__name__}"
+            f"client must be a connected dask.distributed.Client or an address, got {client!r}"
         )
     try:
         connection = await Client(
@@ -138,8 +138,13 @@ async def connect(
         ) from error
     async with connection:
         name = f"fsspec-store-{uuid4().hex}"
-        await connection.register_plugin(RemovedWithClient(connection.id, name), name=name)
-        await connection.register_plugin(SharedObjects(objects), name=name)
+        for plugin in (RemovedWithClient(connection.id, name), SharedObjects(objects)):
+            try:
+                await connection.register_plugin(plugin, name=name)
+            except Exception as error:
+                # The scheduler has another environment, or a worker ends at this moment.
+                text = public_text(f"{type(error).__name__}: {error}")
+                raise BackendError(f"cannot use the Dask cluster {address}: {text}") from None
         try:
             yield Cluster(connection, name, sum((await connection.nthreads()).values()))
         finally:

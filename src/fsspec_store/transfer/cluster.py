@@ -62,8 +62,9 @@ class ClusterDifferences(Differences):
             return await self._compared(batch, concurrency)
 
         pairs = self._pairs()
-        found = map_unordered(compared, _batches(pairs, _pair_bytes), limit=self._cluster.tasks)
-        async with aclosing(pairs), aclosing(found):
+        batches_of_pairs = _batches(pairs, _pair_bytes)
+        found = map_unordered(compared, batches_of_pairs, limit=self._cluster.tasks)
+        async with aclosing(pairs), aclosing(batches_of_pairs), aclosing(found):
             async for operations in found:
                 for operation in operations:
                     yield operation

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from .._store.entries import Entry
     from .._store.store_listing import ListableStore
 
-__all__ = ["KEYS_OF_TASK", "split_listing"]
+__all__ = ["split_listing"]
 
 #: Number of keys that the client lists alone, and then the most that one task lists.
-KEYS_OF_TASK = 10_000
+_KEYS_OF_TASK = 10_000
 #: Number of ranges of one split, and of those that are listed at once: their entries are in memory.
 _RANGES = 16
 #: Number of names of one prefix that are read for a split.
@@ -42,7 +42,7 @@ class _Range:
 
 
 async def split_listing(
-    cluster: Cluster, store: ListableStore, *, is_source: bool, keys_of_task: int = KEYS_OF_TASK
+    cluster: Cluster, store: ListableStore, *, is_source: bool, keys_of_task: int = _KEYS_OF_TASK
 ) -> AsyncGenerator[Entry, None]:
     """Yield the entries of a store, which is the source or the target of the cluster's transfer.
 
