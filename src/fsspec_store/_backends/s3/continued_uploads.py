@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.failures import UploadLostError
 from ..._runtime.threads import in_thread
+from ..listed_details import in_utc
 from ..object_store.writing import WRITER, Condition
 from .requests import (
     HeadObject,
@@ -116,7 +117,7 @@ class ContinuedUpload(S3Upload):
             own = [upload for upload in page.uploads if upload.key == key]
             if not own:
                 return None
-            newest = max(own, key=lambda upload: upload.initiated or _LONG_AGO)
+            newest = max(own, key=lambda upload: in_utc(upload.initiated) or _LONG_AGO)
             return await self._parts_of(MultipartUpload(newest.id))
         except OSError as error:
             if error_code(error) is None:
