@@ -117,6 +117,38 @@ def started(*arguments: str, **options: object) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "start", "end"),
+    [
+        ([], 0, None),
+        (["--range", "5:15000000"], 5, 15_000_000),
+        (["--range", "12000000:"], 12_000_000, None),
+        (["--suffix", "12000000"], -12_000_000, None),
+    ],
+)
+def test_cat_writes_large_parts(
+    arguments: list[str], start: int, end: int | None, tmp_path: Path
+) -> None:
+    value = bytes(range(256)) * (20 * 2**12)
+    (tmp_path / "value").write_bytes(value)
+    read = subprocess.run(
+        [sys.executable, "-m", "fsspec_store", "cat", *arguments, tmp_path / "value"],
+        capture_output=True,
+    )
+    assert (read.returncode, read.stdout == value[start:end], read.stderr) == (0, True, b"")
+
+
+def test_cat_needs_memory_for_a_few_parts_only(tmp_path: Path) -> None:
+    with (tmp_path / "value").open("wb") as file:
+        file.truncate(2**30)
+    with started("cat", str(tmp_path / "value"), stdout=subprocess.DEVNULL) as reading:
+        _, status, usage = os.wait4(reading.pid, 0)
+        reading.returncode = os.waitstatus_to_exitcode(status)
+    assert reading.returncode == 0
+    # In KiB, the libraries included.
+    assert usage.ru_maxrss < 250 * 2**10
+
+
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
     for number in range(2000):

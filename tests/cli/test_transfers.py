@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
-from cli.conftest import SIZES
+from cli.conftest import SIZES, Holding
 from cli.running import Processes, run
+from fsspec_store.cli.output import Output
+from fsspec_store.cli.transferring import ShownProgress
+from fsspec_store.transfer import Result
 from fsspec_store.zarr import open_store
 
 
@@ -130,7 +134,7 @@ def test_progress_at_a_terminal_and_in_a_pipe(
 ) -> None:
     shown = command.run("cp", data, tmp_path / "a", terminal=True)
     assert shown.code == 0
-    assert "5 of 5 keys" in shown.plain
+    assert re.search(r"5 of 5 keys, 3\.1KiB of 3\.1KiB, [\d.]+[KM]iB/s .* 0:00:00", shown.plain)
     assert "5 copied (3.1KiB)" in shown.plain
     piped = command.run("cp", data, tmp_path / "b")
     assert (piped.code, piped.out) == (0, "")
@@ -138,3 +142,24 @@ def test_progress_at_a_terminal_and_in_a_pipe(
     quiet = command.run("cp", "-q", data, tmp_path / "c")
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     assert files(tmp_path / "a") == files(tmp_path / "b") == files(tmp_path / "c") == files(data)
+    removed = command.run("rm", "-r", "--yes", tmp_path / "a", terminal=True)
+    assert re.search(r"5 of 5 keys, [\d,]+ keys/s ", removed.plain)
+    environment = {"TERM": "dumb"}
+    dumb = command.run("cp", data, tmp_path / "d", terminal=True, environment=environment)
+    assert dumb.plain.startswith("fsspec-store: 5 copied")
+    assert "\x1b" not in dumb.out
+
+
+def test_failures_are_shown_at_a_terminal(command: Processes, web: Holding, tmp_path: Path) -> None:
+    shown = command.run("cp", f"{web.url}/mixed/", tmp_path / "a", terminal=True)
+    assert shown.code == 5
+    assert "1 of 2 keys, 1 failed, 1B of 2B" in shown.plain
+
+
+def test_progress_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
+    with ShownProgress(Output(), log_seconds=0) as shown:
+        shown(Result(planned=3, planned_bytes=2048, copied=1, copied_bytes=1024))
+        shown(Result(planned=3, planned_bytes=2048, copied=2, failed=1, is_listed=True))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("fsspec-store: 1 of 3+ keys, 1.0KiB of 2.0KiB+, ")
+    assert second == "fsspec-store: 2 of 3 keys, 1 failed, 0B of 2.0KiB, 0B/s"

@@ -65,6 +65,17 @@ class Protocol:
     order: Literal["probed", "stated", "by folder"] = "probed"
 
 
+async def size_of(store: FsspecStore, key: str) -> int:
+    """Its size as its entry has it."""
+    return (await store.get_entry(key)).size
+
+
+async def level_of(store: FsspecStore, prefix: str) -> dict[str, int | None]:
+    """The sizes of the keys directly below a prefix, and its prefixes."""
+    found = await collect(store.list_dir_entries(prefix))
+    return {name: None if entry is None else entry.size for name, entry in found}
+
+
 class Rules:
     """Base of the rules."""
 
@@ -133,6 +144,7 @@ class ReadingRules(Rules):
         looks: list[tuple[Use, object]] = [
             (lambda store: store.exists("a"), True),
             (lambda store: store.getsize("a"), len(DATA)),
+            (lambda store: size_of(store, "a"), len(DATA)),
         ]
         for look, expected in looks:
             store = make_store()
@@ -333,6 +345,8 @@ class ListingRules(Rules):
             (lambda store: listed(store.list_prefix("crowd/1")), sorted(some), len(some)),
             (lambda store: listed(store.list_dir("crowd")), sorted(names), crowd),
             (lambda store: listed(store.list_dir("")), ["crowd", "other"], 2),
+            (lambda store: level_of(store, ""), {"crowd": None, "other": len(DATA)}, 2),
+            (lambda store: level_of(store, "crowd"), dict.fromkeys(names, 2), crowd),
             (lambda store: store.getsize_prefix("crowd"), 2 * crowd, crowd),
             (lambda store: listed(store.list_prefix("nothing")), [], 1),
         ]

@@ -9,7 +9,7 @@ from proxied import OnNginx
 from servers.fault_proxy import FaultProxy
 
 from .counting import counting, methods
-from .rules import DATA, ReadingRules
+from .rules import DATA, ReadingRules, level_of
 
 
 class TestNginx(OnNginx, ReadingRules):
@@ -60,4 +60,9 @@ class TestNginx(OnNginx, ReadingRules):
         store = make_store()
         with counting(proxy, store) as seen:
             assert await store.getsize_prefix("a") == 20 * len(DATA)
+        assert Counter(methods(seen)) == {"GET": 1, "HEAD": 20}
+        store = make_store()
+        with counting(proxy, store) as seen:
+            level = await level_of(store, "a")
+        assert level == {str(number): len(DATA) for number in range(20)}
         assert Counter(methods(seen)) == {"GET": 1, "HEAD": 20}

@@ -185,8 +185,9 @@ class ShownProgress:
     An instance is the ``on_progress`` of a transfer, which calls it in another thread.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, log_seconds: float = _LOG_SECONDS) -> None:
         self._output = output
+        self._log_seconds = log_seconds
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._result: Result | None = None
@@ -226,7 +227,7 @@ class ShownProgress:
         self._result = result
         now = time.monotonic()
         with self._lock:
-            if now - self._shown_at < (_LOG_SECONDS if self._bar is None else _BAR_SECONDS):
+            if now - self._shown_at < (self._log_seconds if self._bar is None else _BAR_SECONDS):
                 return
             self._shown_at = now
         self._show()

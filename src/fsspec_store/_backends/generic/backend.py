@@ -174,9 +174,9 @@ class GenericBackend(Backend):
     def pages(
         self, directory: str, name_prefix: str, *, recursive: bool, page_size: int | None = None
     ) -> AsyncGenerator[Page, None]:
-        return self.detailed_pages(directory, name_prefix, recursive=recursive)
+        return self._pages(directory, name_prefix, recursive)
 
-    async def detailed_pages(
+    def detailed_pages(
         self,
         directory: str,
         name_prefix: str,
@@ -185,11 +185,18 @@ class GenericBackend(Backend):
         start_after: str = "",
         page_size: int | None = None,
     ) -> AsyncGenerator[Page, None]:
+        return self._pages(directory, name_prefix, recursive, has_details=True)
+
+    async def _pages(
+        self, directory: str, name_prefix: str, recursive: bool, *, has_details: bool = False
+    ) -> AsyncGenerator[Page, None]:
         async with aclosing(walk(self._methods, directory, name_prefix)) as folders:
             async for found in folders:
                 files = [(path, info) for path, info in found if info["type"] == "file"]
                 objects = [(path, self._listed_size(path, info)) for path, info in files]
-                details = {path: Details(modified(info)) for path, info in files}
+                details = {}
+                if has_details:
+                    details = {path: Details(modified(info)) for path, info in files}
                 if recursive:
                     yield Page(objects, details=details)
                     continue
