@@ -63,7 +63,7 @@ pictures: $(VENV)/.test
 # The modules that define what is public: there each parameter is documented.
 PUBLIC := $(addprefix src/fsspec_store/,*.py _store/buffer.py _store/contract.py _store/fsspec_store.py \
 	_store/store_*.py _store/streams.py _store/sync.py _store/sync_streams.py \
-	transfer/__init__.py transfer/transfers.py transfer/results.py transfer/operations.py transfer/plans.py)
+	transfer/__init__.py transfer/transfers.py transfer/results.py transfer/operations.py transfer/options.py transfer/plans.py)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

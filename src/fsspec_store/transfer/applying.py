@@ -8,11 +8,12 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from .._runtime.concurrency import for_each
-from ..errors import RefusedError, StoreError, VersionMismatchError
+from ..errors import StoreError, VersionMismatchError
 from .key_order import parents, rank
 from .memory import DEFAULT_BYTES, Memory
 from .operations import Operation, State
 from .planning import described
+from .refusals import check_deletes
 from .results import Failure, Result
 from .spool import Waiting
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .._store.entries import Entry
     from .planning import Differences
 
-__all__ = ["Applying", "check_deletes", "check_states", "current_entry", "run_operation"]
+__all__ = ["Applying", "check_states", "current_entry", "run_operation"]
 
 #: Number of keys that are deleted in bulk, and of such batches at once.
 _BATCH = 1000
@@ -217,22 +218,3 @@ async def current_entry(store: Store, key: str) -> Entry | None:
     async with aclosing(store.list_entries(key)) as entries:
         entry = await anext(entries, None)
     return entry if entry is not None and entry.key == key else None
-
-
-def check_deletes(deletes: int, keys: int, max_delete: float) -> None:
-    """Raise `RefusedError` when a transfer would delete more than it may.
-
-    Parameters
-    ----------
-    keys : int
-        Number of keys of the target.
-    max_delete : float or int
-        A number of keys if it is an integer, else a share of ``keys``.
-    """
-    most = max_delete if isinstance(max_delete, int) else max_delete * keys
-    if deletes > most:
-        bound = f"{max_delete}" if isinstance(max_delete, int) else f"{max_delete:.0%} of them"
-        raise RefusedError(
-            f"{deletes} of {keys} keys would be deleted, and at most {bound} may be; nothing was "
-            "deleted. Raise max_delete if this is intended"
-        )

@@ -184,6 +184,6 @@ class Plan:
         return plan
 
 
-def location(store: Store) -> str:
+def location(store: Store) -> str:  # numpydoc ignore=PR01
     """The URL of a store, without secrets; its representation if it has none."""
     return str(getattr(store, "url", store))

@@ -5,19 +5,20 @@ from __future__ import annotations
 import time
 from contextlib import aclosing, closing
 from functools import partial
-from glob import escape
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from .._runtime.cluster import connect
 from .._store.keys import directory_prefix
 from ..errors import RefusedError, UnsupportedOperationError
-from .applying import Applying, check_deletes
+from .applying import Applying
 from .cluster import ClusterApplying, ClusterDifferences
-from .key_order import ROOT_METADATA, rank
+from .key_order import ROOT_METADATA
 from .memory import DEFAULT_BYTES, Memory
 from .operations import Operation, State
+from .options import CONCURRENCY, Options, checked_concurrency, concurrency_of, memory_of
 from .planning import Differences
 from .plans import Plan, location
+from .refusals import check_apart, check_deletes, check_fresh
 from .results import Result
 from .selection import Selection
 
@@ -29,45 +30,10 @@ if TYPE_CHECKING:
 
     from .._runtime.cluster import Cluster
     from .._store.contract import Store
-    from .comparing import Compare
 
 __all__ = ["Options", "apply", "copy", "plan", "remove", "sync", "verify"]
 
-_CONCURRENCY = 32
 _MAX_DELETE = 0.5
-
-
-class Options(TypedDict, total=False):
-    """Options of all transfers.
-
-    Attributes
-    ----------
-    compare : {"checksum", "size", "bytes", "mtime"}
-        How values of equal size are compared; see `Comparison`.
-    include, exclude : iterable of str
-        Globs over keys; see `Selection`.
-    allow_empty : bool
-        Accept a source without any selected key. By default it raises `RefusedError`.
-    concurrency : int
-        Number of keys that are compared, copied or deleted at once, ``>= 1``.
-    memory_bytes : int
-        Memory for the values above 1 MiB that pass through this process at once, ``>= 1``; 96 MiB
-        when left out. A value needs up to 80 MiB. One that needs more than all is copied alone.
-    on_progress : callable
-        Called with the `Result` so far after each key, on the event loop.
-    client : dask.distributed.Client or str, optional
-        Read, copy and delete values in tasks on this Dask cluster, or on that of this scheduler's
-        address. ``concurrency`` is then the number of keys of one task at once.
-    """
-
-    compare: Compare
-    include: Iterable[str]
-    exclude: Iterable[str]
-    allow_empty: bool
-    concurrency: int
-    memory_bytes: int
-    on_progress: Callable[[Result], object]
-    client: Client | str | None
 
 
 async def plan(
@@ -95,7 +61,7 @@ async def plan(
         When the source has no selected key, unless ``allow_empty`` is true. When one of the stores
         is below the other one, unless ``exclude`` has its prefix, as ``"backup/**"``.
     """
-    _check_apart(source, target, options)
+    check_apart(source, target, options)
     result = Result()
     made = Plan(location(source), location(target))
     report = options.get("on_progress")
@@ -108,7 +74,7 @@ async def plan(
     try:
         async with connect(options.get("client"), source, target) as cluster:
             differences = _differences(cluster, source, target, delete, result, options)
-            await differences.visit(add, concurrency=_concurrency(options))
+            await differences.visit(add, concurrency=concurrency_of(options))
         made.keys = differences.in_target
         made.failed, made.failures = result.failed, result.failures
     except BaseException:
@@ -124,7 +90,7 @@ async def apply(
     *,
     max_delete: float = _MAX_DELETE,
     fail_fast: bool = False,
-    concurrency: int = _CONCURRENCY,
+    concurrency: int = CONCURRENCY,
     memory_bytes: int = DEFAULT_BYTES,
     on_progress: Callable[[Result], object] | None = None,
     client: Client | str | None = None,
@@ -171,7 +137,7 @@ async def apply(
                 source,
                 target,
                 result=result,
-                concurrency=concurrency,
+                concurrency=checked_concurrency(concurrency),
                 memory=Memory(memory_bytes),
                 check_states=True,
                 fail_fast=fail_fast,
@@ -292,7 +258,7 @@ async def verify(
 
     async with connect(options.get("client"), source, target) as cluster:
         differences = _differences(cluster, source, target, extra, result, options)
-        await differences.visit(note, concurrency=_concurrency(options))
+        await differences.visit(note, concurrency=concurrency_of(options))
     result.seconds = time.monotonic() - started
     return result
 
@@ -304,7 +270,7 @@ async def remove(
     max_delete: float = _MAX_DELETE,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
-    concurrency: int = _CONCURRENCY,
+    concurrency: int = CONCURRENCY,
     on_progress: Callable[[Result], object] | None = None,
 ) -> Result:
     """Delete keys: metadata from the root to the leaves, and chunks last.
@@ -336,7 +302,13 @@ async def remove(
     started = time.monotonic()
     selection, result = Selection(include, exclude), Result()
     with closing(
-        Applying(None, store, result=result, concurrency=concurrency, on_progress=on_progress)
+        Applying(
+            None,
+            store,
+            result=result,
+            concurrency=checked_concurrency(concurrency),
+            on_progress=on_progress,
+        )
     ) as applying:
         async with aclosing(store.list_entries(directory_prefix(prefix))) as entries:
             async for entry in entries:
@@ -365,12 +337,16 @@ async def _transfer(
     """Copy, and delete unless ``max_delete`` is ``None``."""
     if not target.supports_writes:
         raise UnsupportedOperationError(f"{target!r} does not support writes")
-    _check_apart(source, target, options)
+    check_apart(source, target, options)
     if atomic:
-        await _check_fresh(target)
+        await check_fresh(target)
     started = time.monotonic()
     result = Result()
-    concurrency, memory, delete = _concurrency(options), _memory(options), max_delete is not None
+    concurrency, memory, delete = (
+        concurrency_of(options),
+        memory_of(options),
+        max_delete is not None,
+    )
     async with connect(options.get("client"), source, target) as cluster:
         differences = _differences(cluster, source, target, delete, result, options, memory)
         with closing(
@@ -395,36 +371,12 @@ async def _transfer(
     return result
 
 
-def _check_apart(source: Store, target: Store, options: Options) -> None:
-    """Raise `RefusedError` if a transfer would change what it reads."""
-    excluded = Selection(exclude=options.get("exclude", ())).exclude
-    for which, inner, outer in (("target", target, source), ("source", source, target)):
-        prefix = inner.prefix_in(outer)
-        pattern = f"/{escape(prefix or '')}**"
-        if prefix and not {pattern, pattern[1:]}.intersection(excluded):
-            raise RefusedError(
-                f"the {which} {inner!r} is a part of {outer!r}; exclude={pattern[1:]!r} leaves "
-                "its keys out"
-            )
-
-
 async def _is_complete(source: Store, target: Store, options: Options) -> bool:
     """Whether the target has all keys of the source, without metadata of the root."""
     exclude = (*Selection(exclude=options.get("exclude", ())).exclude, *ROOT_METADATA)
     below: Options = {**options, "exclude": exclude, "allow_empty": True}
     below.pop("on_progress", None)
     return (await verify(source, target, extra=False, **below)).ok
-
-
-async def _check_fresh(target: Store) -> None:
-    async with aclosing(target.list_dir("")) as names:
-        async for name in names:
-            if rank(name).is_root:
-                raise RefusedError(
-                    f"{target!r} has {name!r} at its root: an atomic copy needs a target without "
-                    "it",
-                    key=name,
-                )
 
 
 def _applying(cluster: Cluster | None) -> Callable[..., Applying]:
@@ -446,19 +398,8 @@ def _differences(
         target,
         selection=Selection(options.get("include", ()), options.get("exclude", ())),
         compare=options.get("compare", "checksum"),
-        memory=memory or _memory(options),
+        memory=memory or memory_of(options),
         delete=delete,
         allow_empty=options.get("allow_empty", False),
         result=result,
     )
-
-
-def _memory(options: Options) -> Memory:
-    return Memory(options.get("memory_bytes", DEFAULT_BYTES))
-
-
-def _concurrency(options: Options) -> int:
-    concurrency = options.get("concurrency", _CONCURRENCY)
-    if concurrency < 1:
-        raise ValueError(f"concurrency must be at least 1, got {concurrency!r}")
-    return concurrency
