@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from conformance.support import content, put, read
 from servers import S3Endpoint
-from servers.fault_proxy import FaultProxy, fault_proxy
+from servers.fault_proxy import Answer, FaultProxy, fault_proxy
 from servers.roots import new_root
 
 from fsspec_store import FsspecStore
@@ -109,3 +109,21 @@ async def test_an_upload_with_options_of_the_user_is_a_new_one(
         await store.copy_from(source, "a")
         assert [each.method for each in proxy.seen] == ["POST", "PUT", "PUT", "PUT", "POST"]
         assert await read(store, "a") == DATA
+
+
+async def test_a_completion_of_other_parts_is_repeated_with_a_new_upload(
+    minio_endpoint: S3Endpoint, proxy: FaultProxy, url: str, source: FsspecStore, store: FsspecStore
+) -> None:
+    etag = f"&quot;{'0' * 32}-3&quot;"
+    result = f"<ETag>{etag}</ETag>"
+    completed = f"<CompleteMultipartUploadResult>{result}</CompleteMultipartUploadResult>".encode()
+    left = iter([Answer(200, {"Content-Type": "application/xml"}, completed)])
+
+    def plan(method: str, target: str, headers: Mapping[str, str]) -> Answer | None:
+        return next(left, None) if method == "POST" and "uploadId=" in target else None
+
+    begin(minio_endpoint, url, {1: DATA[:PART]})
+    proxy.plan = plan
+    await store.copy_from(source, "a")
+    assert [each.method for each in proxy.seen].count("PUT") == 2 + 3
+    assert await read(store, "a") == DATA
