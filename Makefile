@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Arguments for pytest, as in `make test ARGS="-k listing"`.
 ARGS ?=
 
-.PHONY: demo test test-all matrix test-oldest nox bench docs lint format servers minio azurite nginx apache clean
+.PHONY: demo test test-all matrix test-oldest nox bench docs pictures lint format servers minio azurite nginx apache chromium clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -56,10 +56,14 @@ bench: $(VENV)/.bench
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# Pictures of the command at a terminal, by Rich from real runs: docs/images/terminal-*.svg.
+pictures: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m pages.pictures
+
 # The modules that define what is public: there each parameter is documented.
 PUBLIC := $(addprefix src/fsspec_store/,*.py _store/buffer.py _store/contract.py _store/fsspec_store.py \
 	_store/store_*.py _store/streams.py _store/sync.py _store/sync_streams.py \
-	transfer/__init__.py transfer/transfers.py transfer/results.py transfer/operations.py transfer/plans.py)
+	transfer/__init__.py transfer/transfers.py transfer/results.py transfer/operations.py transfer/options.py transfer/plans.py)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -73,8 +77,8 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The servers that no Python package brings along.
-servers: minio azurite nginx apache
+# The servers that no Python package brings along, and a browser.
+servers: minio azurite nginx apache chromium
 
 # A pinned MinIO in .tools/bin, built by the Go toolchain; says how to use Docker where there is none.
 minio:
@@ -92,6 +96,10 @@ nginx:
 apache:
 	sh tools/install_server.sh apache2 apache2-bin
 
+# Chromium, as nginx; any Chromium or Chrome that is there is used.
+chromium:
+	sh tools/install_chromium.sh
+
 clean:
 	rm -rf .nox .venv .venv-* .tools build dist site
 
@@ -101,7 +109,7 @@ $(BIN)/python:
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 
 $(VENV)/.demo: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[s3,zarr]" --group demo
+	$(BIN)/python -m pip install --quiet --editable ".[s3,zarr,cli]" --group demo
 	touch $@
 
 $(VENV)/.oldest: pyproject.toml | $(BIN)/python

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
     from fsspec_store.dataset import Report
 
-COLUMNS = ("path", "chunks", "present", "missing", "broken", "bytes")
+_COLUMNS = ("path", "chunks", "present", "missing", "broken", "bytes")
 
 #: Number of examples of each finding that are printed.
 _FIRST_FEW = 5
 
 
-def format_report(report: Report, columns: Sequence[str] = COLUMNS) -> str:
+def format_report(report: Report) -> str:
     """A table of the arrays, and below it what is wrong."""
     arrays = [array.to_dict() for array in report.arrays]
-    rows = [[format_cell(array[column]) for column in columns] for array in arrays]
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    rows = [[format_cell(array[column]) for column in _COLUMNS] for array in arrays]
+    widths = [max(map(len, column)) for column in zip(_COLUMNS, *rows, strict=True)]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
-        for row in (columns, *rows)
+        for row in (_COLUMNS, *rows)
     ]
     for finding in report.errors:
         name = finding.kind.replace("_", " ")

@@ -1,18 +1,24 @@
-"""A small climate data set in a bucket: written, read by range, listed, sized, checked.
+"""A small climate data set in a bucket: written, read by range, listed, sized, published, checked.
 
     python examples/demo.py
 
 Starts an S3 server of its own (moto) on this machine, writes arrays with zarr through the store,
-reads them back by URL in several ways that must agree, and leaves nothing behind. Exits with an
-error when anything is not as it should be.
+reads them back by URL in several ways that must agree, publishes a folder with the command
+``fsspec-store``, and leaves nothing behind. Exits with an error when anything is not as it should
+be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import shlex
+import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -20,12 +26,10 @@ import numpy as np
 import zarr
 from array_reader import open_array
 from botocore.config import Config
-from check_dataset import COLUMNS, format_report
 from moto.server import ThreadedMotoServer
 from zarr.codecs import GzipCodec
 
 from fsspec_store import Buffer, RangeByteRequest, SuffixByteRequest
-from fsspec_store.dataset import check
 from fsspec_store.errors import ReadOnlyError
 from fsspec_store.zarr import ZarrStore, open_store
 
@@ -173,18 +177,35 @@ async def show_writes(store: ZarrStore) -> None:
         expect(False, "a delete in a read-only store was not refused")
 
 
-async def show_check(store: ZarrStore) -> None:
-    """Check the data set, lose a chunk, and check it again."""
-    # Without the bytes: how many gzip makes is up to the zlib that Python was built with.
-    columns = COLUMNS[:-1]
-    report = await check(store)
-    print("\nIs the data set complete?\n" + format_report(report, columns))
-    expect(report.ok, "a complete data set")
-
-    await store.delete("gzipped/c/1/0/1")
-    report = await check(store)
-    print("\nAnd without gzipped/c/1/0/1?\n" + format_report(report, columns))
-    expect(not report.ok, "a data set that lost a chunk")
+def show_commands(options: dict[str, Any], field: npt.NDArray[np.float32]) -> None:
+    """Publish a folder with the command, lose a chunk, and publish again."""
+    url = "s3://demo-bucket/published.zarr"
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": options["key"],
+        "AWS_SECRET_ACCESS_KEY": options["secret"],
+        "AWS_ENDPOINT_URL": options["endpoint_url"],
+        "NO_PROXY": "127.0.0.1",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        root = zarr.create_group(open_store(Path(folder) / "climate.zarr"))
+        root.create_array("air", data=field, chunks=CHUNKS, compressors=None)
+        for line, code in (
+            (f"sync climate.zarr {url}", 0),
+            (f"rm {url}/air/c/1/0/1", 0),
+            (f"check {url}", 1),
+            (f"sync climate.zarr {url}", 0),
+            (f"check {url}", 0),
+        ):
+            print(f"$ fsspec-store {line}", flush=True)
+            ended = subprocess.run(
+                [sys.executable, "-m", "fsspec_store", *shlex.split(line)],
+                cwd=folder,
+                env=environment,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+            expect(ended.returncode == code, f"exit code {ended.returncode}, not {code}")
 
 
 def expect(fact: Any, what: str) -> None:
@@ -199,7 +220,6 @@ async def look(url: str, options: dict[str, Any], field: npt.NDArray[np.float32]
         await show_bytes(store, field)
         await show_slices(store, field)
         await show_writes(store)
-        await show_check(store)
 
 
 def main() -> None:
@@ -208,6 +228,8 @@ def main() -> None:
         with open_store(URL, options) as store:
             write(store, field)
         asyncio.run(look(URL, options, field))
+        print()
+        show_commands(options, field)
     print("\nEverything read is what was written.")
 
 

@@ -37,6 +37,7 @@ LONGEST = (
     "backends/test_by_aiohttp.py",
     "zarr_flavour/test_zarrs_own_rules.py",
     "backends/test_read_memory.py",
+    "transfer/test_cluster.py",
     "backends/gcs/test_gcs.py",
     "ecosystem/test_dask_workers.py",
     "backends/s3/test_seaweedfs.py",

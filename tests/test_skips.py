@@ -74,7 +74,7 @@ def test_one_server_alone_needs_no_command_for_all() -> None:
 def test_a_missing_server_names_a_make_target() -> None:
     """Where no Python package brings the server along."""
     makefile = (ROOT / "Makefile").read_text()
-    for server in ("minio", "azurite", "nginx"):
+    for server in ("minio", "azurite", "nginx", "chromium"):
         assert f'; run: make {server}"' in (ROOT / f"tests/servers/{server}.py").read_text()
         assert re.search(rf"^{server}:", makefile, re.MULTILINE)
         assert re.search(rf"^servers:.*\b{server}\b", makefile, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The scripts that measure slow responses and services far away."""
+"""The scripts that measure slow responses, services far away, and transfers."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
             "--milliseconds 5 --seconds 0.1 --at-once 2 --concurrency 100",
             "limit   0.10 s",
         ),
+        ("transfers", "--rounds 1 --values 20 --large 1", "fsspec rsync   down"),
     ],
 )
 def test_a_script_prints_its_table(script: str, arguments: str, shown: str) -> None:

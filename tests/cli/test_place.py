@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 import typer
 
-from fsspec_store.cli.place import Place, place_at, place_parameters
+from fsspec_store.cli.place import (
+    Place,
+    place_at,
+    place_parameters,
+    share_options,
+    shared_parameters,
+)
 from fsspec_store.errors import StoreURLError
 
 
@@ -139,3 +145,54 @@ def test_two_places_have_options_of_their_own() -> None:
     with pytest.raises(typer.BadParameter) as found:
         place("folder", "dst", anon=True)
     assert found.value.param_hint == "--dst-anon"
+
+
+def two_places(src: str, dst: str, **given: Any) -> dict[str, Any]:
+    """The storage options of both places of a command."""
+    parameters = [*place_parameters("src"), *place_parameters("dst"), *shared_parameters()]
+    values = {
+        parameter.name: None if parameter.default is parameter.empty else parameter.default
+        for parameter in parameters
+    }
+    values.update(src_url=src, dst_url=dst, **given)
+    share_options(["src", "dst"], values)
+    found = {name: place_at(name, values).options for name in ("src", "dst")}
+    assert values == {}
+    return found
+
+
+def test_options_are_shared_by_the_places_that_take_them() -> None:
+    url = "https://minio:9000"
+    assert two_places("data", "s3://b", both_endpoint_url=url, both_profile="p") == {
+        "src": {},
+        "dst": {"endpoint_url": url, "profile": "p"},
+    }
+    assert two_places("s3://a", "s3://b", both_anon=True, dst_anon=True) == {
+        "src": {"anon": True},
+        "dst": {"anon": True},
+    }
+    assert two_places("s3://a", "gs://b", both_endpoint_url=url, dst_endpoint_url="http://g") == {
+        "src": {"endpoint_url": url},
+        "dst": {"endpoint_url": "http://g"},
+    }
+    assert two_places("data", "s3://b", both_options=["key=1", "a=2"], dst_options=["key=3"]) == {
+        "src": {},
+        "dst": {"key": 3, "a": 2},
+    }
+    assert two_places("data", "out") == {"src": {}, "dst": {}}
+
+
+@pytest.mark.parametrize(
+    ("urls", "given", "message"),
+    [
+        (("data", "gs://b"), {"both_profile": "p"}, "no URL has such an option"),
+        (("data", "out"), {"both_anon": True}, "no URL has such an option"),
+        (("data", "out"), {"both_options": ["a=1"]}, "--src-option, --dst-option"),
+        (("s3://a", "gs://b"), {"both_options": ["a=1"]}, "say which URL it is for"),
+    ],
+)
+def test_options_that_no_place_takes_are_refused(
+    urls: tuple[str, str], given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(typer.BadParameter, match=message):
+        two_places(*urls, **given)

@@ -18,7 +18,7 @@ from fsspec_store.errors import (
     VersionMismatchError,
 )
 
-from .support import MakeStore, Rules, buf, collect, content, listed, put, read, unless
+from .support import MakeStore, Rules, buf, content, listed, put, read, removable, unless
 
 #: The minimum of S3. The values have more bytes than a part, and not a multiple of it.
 PART = 5 * 2**20
@@ -198,7 +198,7 @@ class StreamWritingRules(Rules):
         await store.aclose()
         assert await read(store, "a") == b"old"
         assert await listed(store.list()) == ["a"]
-        assert await collect(store.list_leftovers()) == []
+        assert await removable(store) == []
 
     async def test_of_concurrent_writers_one_value_wins(self, make_store: MakeStore) -> None:
         store = make_store(**PARTS)
@@ -214,7 +214,7 @@ class StreamWritingRules(Rules):
         assert await read(store, "a") in [value for value, outcome in pairs if outcome is None]
         # Azure discards the blocks of a key when it is written.
         assert all(isinstance(outcome, (BackendError, type(None))) for outcome in outcomes)
-        assert await collect(store.list_leftovers()) == []
+        assert await removable(store) == []
 
     async def test_the_stated_size_is_checked(self, make_store: MakeStore) -> None:
         store = make_store()
@@ -270,4 +270,4 @@ class StreamWritingRules(Rules):
                 assert b"".join(part.to_bytes() for part in reader) == data[3:]
 
         await asyncio.to_thread(use)
-        assert await collect(store.list_leftovers()) == []
+        assert await removable(store) == []

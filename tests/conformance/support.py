@@ -148,6 +148,11 @@ async def collect(items: AsyncIterable[T]) -> list[T]:
     return [item async for item in items]
 
 
+async def removable(store: Store) -> list[Any]:
+    """Leftovers of a store, without blocks on Azure, which the service removes after a week."""
+    return [each async for each in store.list_leftovers() if each.kind != "blocks"]
+
+
 async def listed(items: AsyncIterable[str]) -> list[str]:
     """What was listed, sorted; a thing listed twice stays twice."""
     return sorted(await collect(items))

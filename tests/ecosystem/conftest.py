@@ -11,10 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 import zarr
-from distributed import Client, LocalCluster
 from servers import S3Endpoint
+from servers.dask_cluster import cluster
 
 from .places import Place
+
+__all__ = ["cluster"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -44,15 +46,3 @@ def overwritten(minio_endpoint: S3Endpoint) -> Iterator[Place]:
     found = Place(f"s3://{minio_endpoint.make_bucket()}/root", minio_endpoint.storage_options())
     yield found
     found.close()
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Client]:
-    """Two workers, each a process of its own, with one thread for tasks."""
-    with (
-        LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
-        ) as running,
-        Client(running, set_as_default=False) as client,
-    ):
-        yield client

@@ -7,6 +7,7 @@ service, and a class of `proxied`. Its `Protocol` states how the service express
 import pytest
 
 pytest.register_assert_rewrite(
+    "faults.continuing",
     "faults.credentials",
     "faults.deleting",
     "faults.reading",
@@ -15,6 +16,7 @@ pytest.register_assert_rewrite(
     "faults.writing",
 )
 
+from .continuing import ContinuingRules  # noqa: E402
 from .credentials import CredentialRules, Rotating  # noqa: E402
 from .deleting import DeletingRules  # noqa: E402
 from .protocol import Protocol  # noqa: E402
@@ -51,6 +53,7 @@ class FaultConformance(
     PartsRules,
     StreamReadingRules,
     StreamWritingRules,
+    ContinuingRules,
     ReplacingRules,
     DeletingRules,
     UnexpectedResponseRules,

@@ -31,6 +31,9 @@ class Protocol:
         Whether a request makes a value visible: an upload, or the end of one in parts.
     part_bytes : int
         Minimum size of a part of a value.
+    upload_lost : Answer, optional
+        The response to the end of an upload that does not exist any more. None of services that do
+        not list the parts of an upload.
     deletes_by : str, optional
         Method of the requests that delete a directory.
     condition_first : str, optional
@@ -45,6 +48,7 @@ class Protocol:
     error: Callable[[int], Answer] = plain_error
     commits: Select = lambda method, target, headers: method == "PUT"
     part_bytes: int = 1
+    upload_lost: Answer | None = None
     deletes_by: str = "POST"
     condition_first: str | None = None
     no_bulk: Sequence[Answer] = ()

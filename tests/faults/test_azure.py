@@ -20,6 +20,7 @@ class TestAzurite(OnAzurite, FaultConformance):
         error=error,
         commits=lambda method, target, headers: method == "PUT" and "comp=block&" not in target,
         part_bytes=1000,
+        upload_lost=Answer(400, {"x-ms-error-code": "InvalidBlockList"}),
         no_bulk=[
             Answer(400, {}, b"{}"),
             Answer(411, {"Content-Type": "text/html"}, b"<!DOCTYPE html><h1>Sorry</h1>"),

@@ -61,6 +61,7 @@ PROTOCOL = Protocol(
     error=error,
     commits=commits,
     part_bytes=5 * 2**20,
+    upload_lost=error(404, "NoSuchUpload"),
     no_bulk=(error(405), error(501)),
     bulk_result=bulk_result,
 )

@@ -6,6 +6,8 @@ Knows what to do with a block of each kind. Does not know the pages, nor any ser
 - a block with a title is the file of that name;
 - ``sh`` lines: ``export`` holds for what follows, ``pip install`` and ``make`` are checked to name
   what there is, a line that ends in ``&`` runs until the page is read, and others run;
+- ``console`` blocks show a terminal: each line that begins with ``$`` is run, and prints the lines
+  below it, apart from durations;
 - a ``text`` block is what the one before it prints.
 """
 
@@ -28,6 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from pages.blocks import Block
+from pages.terminal import at_terminal, comparable
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,7 +60,7 @@ class Reader:
         self._home = home
         self._times = times
         self._work = home / "work"
-        self._work.mkdir(parents=True)
+        self._work.mkdir(parents=True, exist_ok=True)
         # What is left here is what `git status` would show in a checkout.
         shutil.copy(ROOT / ".gitignore", self._work)
         self._git("init", "--quiet")
@@ -119,9 +122,20 @@ class Reader:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text)
             return ""
+        if block.language == "console":
+            return self._do_console(block)
         assert block.language == "sh", f"nobody knows how to follow {block.language!r}"
         lines = block.text.replace("\\\n", " ").splitlines()
         return "".join(self._do_line(line) for line in lines if line and line[0] != "#")
+
+    def _do_console(self, block: Block) -> str:
+        outputs = []
+        for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+            line, _, shown = part.partition("\n")
+            output = at_terminal(line, self._work, self._environment)
+            assert comparable(output) == comparable(shown), f"{line}\n{output}"
+            outputs.append(output)
+        return "".join(outputs)
 
     def _do_line(self, line: str) -> str:
         words = shlex.split(line, comments=True)

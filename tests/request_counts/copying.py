@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
-from conformance.support import MakeStore, content, read
+from conformance.support import MakeStore, content, put, read
 from servers.fault_proxy import FaultProxy
 
+from fsspec_store import FsspecStore
 from fsspec_store.errors import KeyNotFoundError
 
 from .counting import counting
@@ -37,3 +40,24 @@ class CopyingRules(Rules):
         with counting(proxy, store) as seen, pytest.raises(KeyNotFoundError):
             await store.copy_from(store, "missing", "b")
         assert len(seen) == 1
+
+    async def test_a_copy_from_another_service_is_an_upload_and_one_list(
+        self, make_store: MakeStore, proxy: FaultProxy
+    ) -> None:
+        part_bytes = 5 * 2**20
+        source = FsspecStore.from_url(f"memory://{uuid4()}", part_bytes=part_bytes)
+        await put(source, "small", data=content(part_bytes))
+        await put(source, "large", data=content(2 * part_bytes + 1))
+        store = make_store(part_bytes=part_bytes)
+        with counting(proxy, store) as seen:
+            await store.copy_from(source, "small")
+        assert len(seen) == 1
+        with counting(proxy, store) as upload:
+            async with store.open_writer("streamed") as writer:
+                await writer.write(content(2 * part_bytes + 1))
+                await writer.finish()
+        with counting(proxy, store) as seen:
+            await store.copy_from(source, "large")
+        # The list of unfinished uploads, or of blocks, of the key; Google has none.
+        assert [each.method for each in seen].count("GET") <= 1
+        assert len([each for each in seen if each.method != "GET"]) == len(upload)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
-from fsspec_store._runtime.concurrency import for_each, map_unordered
+from fsspec_store._runtime.concurrency import for_each, map_unordered, read_ahead
 
 
 async def test_at_most_limit_run_and_items_are_taken_lazily() -> None:
@@ -259,3 +261,48 @@ async def test_functions_that_never_wait_yield_to_the_loop() -> None:
     assert len(seen) < 10_000
     await task
     assert len(seen) == 10_000
+
+
+async def test_items_are_produced_a_bounded_number_ahead() -> None:
+    produced: list[int] = []
+
+    async def produce(put: Callable[[int], Awaitable[None]]) -> None:
+        for item in range(100):
+            await put(item)
+            produced.append(item)
+
+    taken = []
+    async with aclosing(read_ahead(produce, most=10)) as items:
+        async for item in items:
+            taken.append(item)
+            for _ in range(30):
+                await asyncio.sleep(0)
+            assert len(produced) == min(len(taken) + 10, 100)
+    assert taken == list(range(100))
+
+
+async def test_the_error_of_a_producer_follows_its_items() -> None:
+    async def produce(put: Callable[[int], Awaitable[None]]) -> None:
+        await put(1)
+        await put(2)
+        raise OSError("the listing failed")
+
+    async with aclosing(read_ahead(produce, most=10)) as items:
+        assert [await anext(items), await anext(items)] == [1, 2]
+        with pytest.raises(OSError, match="the listing failed"):
+            await anext(items)
+
+
+async def test_a_consumer_that_leaves_ends_the_producer() -> None:
+    ended = asyncio.Event()
+
+    async def produce(put: Callable[[int], Awaitable[None]]) -> None:
+        try:
+            for item in itertools.count():
+                await put(item)
+        finally:
+            ended.set()
+
+    async with aclosing(read_ahead(produce, most=10)) as items:
+        assert await anext(items) == 0
+    assert ended.is_set()

@@ -85,9 +85,11 @@ async def test_an_unchanged_data_set_needs_no_read_of_the_service(
     source = FsspecStore.from_url(str(tmp_path))
     for number in range(20):
         await source.set(f"c/{number}", Buffer.from_bytes(b"%d" % number * 1000))
+    # Uploaded in parts.
+    await source.set("large", Buffer.from_bytes(random.Random(6).randbytes(12 * MIB)))
     async with store_on(request, fixture) as target:
         await sync(source, target)
         before = target.stats.requests
-        assert (await sync(source, target)).equal == 20
+        assert (await sync(source, target)).equal == 21
         # One page of the listing.
         assert target.stats.requests - before == 1

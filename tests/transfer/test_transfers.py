@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -11,68 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsspec_store import Buffer, FsspecStore, Store
+from fsspec_store.contract import Entry
 from fsspec_store.errors import AccessDeniedError, RefusedError
 from fsspec_store.transfer import apply, copy, plan, remove, sync, verify
 
-_numbers = itertools.count()
-
-ARRAY = {
-    "zarr.json": b"group",
-    "air/zarr.json": b"array",
-    "air/c/0/0": b"chunk 0",
-    "air/c/0/1": b"chunk 1",
-    "air-raw/zarr.json": b"other",
-}
-
-
-class Recording(FsspecStore):
-    """Notes the keys that are written and deleted, and rejects some."""
-
-    events: list[str]
-    denied: frozenset[str]
-
-    async def copy_from(
-        self, source: Store, key: str, to: str | None = None, *, version: str | None = None
-    ) -> None:
-        self._note(f"copy {key}", key)
-        await super().copy_from(source, key, to, version=version)
-
-    async def delete(self, key: str) -> None:
-        self._note(f"delete {key}", key)
-        await super().delete(key)
-
-    async def _delete_many(self, keys: Sequence[str], *, limit: int) -> None:
-        for key in keys:
-            self._note(f"delete {key}", key)
-        await super()._delete_many(keys, limit=limit)
-
-    def _note(self, event: str, key: str) -> None:
-        if key in self.denied:
-            raise AccessDeniedError(f"access denied: {key!r}", key=key)
-        self.events.append(event)
-
-
-def recording(*denied: str) -> Recording:
-    store = Recording.from_url(f"memory://transfer/{next(_numbers)}")
-    store.events, store.denied = [], frozenset(denied)
-    return store
-
-
-async def store_with(values: dict[str, bytes]) -> FsspecStore:
-    store = FsspecStore.from_url(f"memory://transfer/{next(_numbers)}")
-    for key, value in values.items():
-        await store.set(key, Buffer.from_bytes(value))
-    return store
-
-
-async def contents(store: Store) -> dict[str, bytes]:
-    found = {}
-    async for key in store.list():
-        value = await store.get(key)
-        assert value is not None
-        found[key] = value.to_bytes()
-    return found
-
+from .stores import ARRAY, contents, recording, store_with
 
 VALUES = st.dictionaries(
     st.sampled_from(["zarr.json", "a/zarr.json", "a/c/0", "a-b/c/0", "b/.zarray", "b/0.0"]),
@@ -229,6 +173,19 @@ async def test_a_plan_of_a_changed_store_is_not_applied_to_the_changed_keys() ->
     assert "air/c/0/1" in await contents(target)
 
 
+@pytest.mark.parametrize("changed", ["source", "target"])
+async def test_a_plan_leaves_values_that_were_changed_since(changed: str) -> None:
+    key = "air/c/0/1"
+    stores = {"source": await store_with(ARRAY), "target": await store_with({key: b"old"})}
+    with await plan(**stores) as planned:
+        await stores[changed].set(key, Buffer.from_bytes(b"by another writer"))
+        result = await apply(planned, **stores)
+    assert [failure.key for failure in result.failures] == [key]
+    assert "has changed since the plan was made" in result.failures[0].error
+    expected = b"old" if changed == "source" else b"by another writer"
+    assert (await contents(stores["target"]))[key] == expected
+
+
 async def test_verify_changes_nothing() -> None:
     source, target = await store_with(ARRAY), await store_with({**ARRAY, "zarr.json": b"gruop"})
     await target.delete("air/c/0/0")
@@ -267,6 +224,42 @@ async def test_keys_that_cannot_be_deleted_are_listed_and_the_others_deleted() -
     assert "air/c/0/1" not in await contents(store)
     # Chunks are deleted last, also after a failure.
     assert store.events[-1] == "delete air/c/0/1"
+
+
+class Listed(FsspecStore):
+    """Notes the end of a listing."""
+
+    listed: asyncio.Event
+
+    async def list_entries(
+        self, prefix: str = "", *, start_after: str | None = None
+    ) -> AsyncGenerator[Entry, None]:
+        async with aclosing(super().list_entries(prefix, start_after=start_after)) as entries:
+            async for entry in entries:
+                yield entry
+        self.listed.set()
+
+
+class Waiting(FsspecStore):
+    """Copies keys when a source is listed."""
+
+    listed: asyncio.Event
+
+    async def copy_from(
+        self, source: Store, key: str, to: str | None = None, *, version: str | None = None
+    ) -> None:
+        await self.listed.wait()
+        await super().copy_from(source, key, to, version=version)
+
+
+async def test_the_listing_does_not_wait_for_copies() -> None:
+    source = Listed.from_url("memory://transfer/listed")
+    target = Waiting.from_url("memory://transfer/waiting")
+    source.listed = target.listed = asyncio.Event()
+    for number in range(1000):
+        await source.set(f"c/{number}", Buffer.from_bytes(b"1"))
+    async with asyncio.timeout(60):
+        assert (await sync(source, target, concurrency=2)).copied == 1000
 
 
 async def test_progress_is_reported() -> None:

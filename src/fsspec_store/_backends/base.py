@@ -207,6 +207,15 @@ class Backend(ABC):
         """
         return CollectedValue(partial(self.write, path), max_bytes=self._writes.size)
 
+    def continue_writer(self, path: str, size: int) -> ValueWriter:
+        """Like `open_writer`, with the parts that an interrupted write to the path has stored.
+
+        Parts are kept when the write is abandoned. Only parts with the bytes of the new value are
+        used. Writes to one path at the same time may share an upload: one of them raises
+        `UploadLostError` if it cannot be completed. This default begins again.
+        """
+        return self.open_writer(path, size)
+
     def _streamed_part_bytes(self, size: int | None, index: int) -> int:
         """Size of one part of a value that `open_writer` writes."""
         limits, part_bytes = self.part_limits, self._writes.size

@@ -11,6 +11,8 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from .._runtime.concurrency import retrieve
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -51,9 +53,7 @@ class Cleanup:
 
     def _done(self, future: asyncio.Future[Any]) -> None:
         self._running.discard(future)
-        if not future.cancelled():
-            # Retrieved, or the loop reports that it never was.
-            future.exception()
+        retrieve(future)
 
     def close(self) -> None:
         """Cancel all clean-ups on all loops; for code that cannot await."""

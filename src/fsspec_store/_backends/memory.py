@@ -10,6 +10,7 @@ import threading
 from contextlib import aclosing
 from functools import partial
 from heapq import merge
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.memory import MemoryFile
@@ -50,7 +51,7 @@ class MemoryBackend(Backend):
     fans_out = False
     runs_in_place = True
     lists_in_order = True
-    traits = Traits("digest of the value", copies=True)
+    traits = Traits("digest of the value", largest_copy=inf)
 
     fs: Any
 

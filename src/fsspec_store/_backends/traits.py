@@ -16,8 +16,8 @@ class Traits(NamedTuple):
         What `Store.get_version` returns as the version of a value; ``None`` where it cannot.
     listed_checksums : sequence of str
         Algorithms of the checksums that listings state.
-    copies : bool
-        Whether values are copied on the service.
+    largest_copy : float
+        Size in bytes up to which values are copied on the service; 0 if none is.
     longest_key : str or None
         The limit on the length of keys, with the prefix of the store's root.
     forbidden : str or None
@@ -26,6 +26,6 @@ class Traits(NamedTuple):
 
     versions: str | None = None
     listed_checksums: tuple[str, ...] = ()
-    copies: bool = False
+    largest_copy: float = 0
     longest_key: str | None = None
     forbidden: str | None = None

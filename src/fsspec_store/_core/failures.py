@@ -9,6 +9,7 @@ __all__ = [
     "ChangedWhileReadError",
     "Failure",
     "RangeNotSatisfiableError",
+    "UploadLostError",
     "builtin_failure",
 ]
 
@@ -44,6 +45,10 @@ class RangeNotSatisfiableError(Exception):
 
 class ChangedWhileReadError(Exception):
     """The value no longer has the version that is read in parts, or a part is of another one."""
+
+
+class UploadLostError(Exception):
+    """Another writer completed, changed or removed an upload that several writers can continue."""
 
 
 class BucketMissingError(Exception):

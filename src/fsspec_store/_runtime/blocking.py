@@ -33,6 +33,8 @@ _Lock: TypeAlias = AbstractAsyncContextManager[None]
 
 #: Maximum number of items that one call fetches: a page of most services.
 _MAX_ITEMS = 1000
+#: Maximum time in seconds that an interrupted call waits for the end of its coroutine.
+_GRACE_SECONDS = 2.0
 
 
 def blocking(func: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
@@ -48,9 +50,9 @@ def blocking(func: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end on fsspec's loop, and return its result.
 
-    An interruption of the calling thread, as by Ctrl-C, cancels the coroutine. Raises
-    ``RuntimeError`` when called on fsspec's loop itself, which would wait for itself, or while the
-    interpreter shuts down, when the loop's thread no longer runs.
+    An interruption of the calling thread, as by Ctrl-C, cancels the coroutine, and waits for its
+    end for a short time. Raises ``RuntimeError`` when called on fsspec's loop itself, which would
+    wait for itself, or while the interpreter shuts down, when the loop's thread no longer runs.
     """
     if sys.is_finalizing():
         work.close()
@@ -72,6 +74,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     except BaseException:
         if not call.future.done():
             loop.call_soon_threadsafe(call.cancel)
+            # It removes what it was writing. The process may end after this call.
+            concurrent.futures.wait([call.future], timeout=_GRACE_SECONDS)
         raise
     finally:
         # It holds the error that is raised here, which holds this frame: a reference cycle.

@@ -15,9 +15,9 @@ from collections.abc import (
     Iterable,
     Sized,
 )
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["for_each", "map_unordered", "prefetched"]
+__all__ = ["batches", "for_each", "map_unordered", "prefetched", "read_ahead", "retrieve"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -138,6 +138,62 @@ async def for_each(
         await _cancel(workers)
 
 
+async def batches(
+    items: Iterable[T] | AsyncIterable[T],
+    *,
+    max_items: int,
+    max_bytes: int,
+    size_of: Callable[[T], int],
+) -> AsyncGenerator[list[T], None]:
+    """Yield the items in lists. A list of one item may have more than ``max_bytes``."""
+    batch: list[T] = []
+    total = 0
+    async for item in _aiter(items):
+        size = size_of(item)
+        if batch and (len(batch) == max_items or total + size > max_bytes):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += size
+    if batch:
+        yield batch
+
+
+async def read_ahead(
+    produce: Callable[[Callable[[T], Awaitable[None]]], Awaitable[None]], *, most: int
+) -> AsyncGenerator[T, None]:
+    """Yield the items that ``await produce(put)`` puts, while it runs up to ``most`` items ahead.
+
+    Its error is raised after all items before it. Closing the generator cancels and awaits it.
+    """
+    items: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
+    room = asyncio.Semaphore(most)
+
+    async def put(item: T) -> None:
+        await room.acquire()
+        items.put_nowait((item,))
+
+    async def run() -> None:
+        try:
+            await produce(put)
+        finally:
+            items.put_nowait(None)
+
+    # Not a task: see `prefetched`.
+    running = asyncio.gather(run(), return_exceptions=True)
+    try:
+        while (item := await items.get()) is not None:
+            room.release()
+            yield item[0]
+        (outcome,) = await running
+        if outcome is not None:
+            raise outcome
+    finally:
+        if not running.done():
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
 async def prefetched(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
     """Yield the items of a generator, one ahead of the caller.
 
@@ -165,6 +221,12 @@ async def prefetched(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
             fetch.cancel()
             await asyncio.gather(fetch, return_exceptions=True)
         await items.aclose()
+
+
+def retrieve(future: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a future, or its loop reports that it never was; a callback."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def _cancel(tasks: Collection[asyncio.Task[R]]) -> None:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from .._backends.pages import refuse_relative
-from .._core.leftovers import ABANDONED_AFTER, Leftover, Leftovers, is_older
+from .._core.leftovers import ABANDONED_AFTER, BLOCKS, Leftover, Leftovers, is_older
 from .backend_base import BackendBase
 from .entry_listing import entries_of_level, ordered_entries
 from .keys import check_prefix, directory_prefix
@@ -149,7 +149,7 @@ class BackendListing(BackendBase):
         removed = []
         async with aclosing(self.list_leftovers(prefix)) as found:
             async for leftover in found:
-                if is_older(leftover, older_than):
+                if leftover.kind != BLOCKS and is_older(leftover, older_than):
                     full = leftover._replace(key=self._base + leftover.key)
                     with self._translating("remove leftovers of", leftover.key):
                         refuse_relative([full.key], self._base)

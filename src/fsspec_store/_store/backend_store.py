@@ -39,9 +39,10 @@ from .streams import Reader, Writer, check_size, check_start
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+    from typing import TypeGuard
 
-    from .._core.streams import OpenValue
-
+    from .._core.streams import OpenValue, ValueWriter
+    from .store_base import StoreBase
 
 __all__ = ["BackendStore"]
 
@@ -215,12 +216,18 @@ class BackendStore(BackendListing):
         check_size(key, size)
         self._check_writable()
         self._require("writes")
+        return self._writer(key, size, partial(self._backend.open_writer, self._path(key), size))
 
+    def _continue_writer(self, key: str, size: int) -> Writer:
+        start = partial(self._backend.continue_writer, self._path(key), size)
+        return self._writer(key, size, start)
+
+    def _writer(self, key: str, size: int | None, start: Callable[[], ValueWriter]) -> Writer:
         async def run(work: Awaitable[T]) -> T:
             with self._translating("write", key):
                 return await work
 
-        return Writer(key, size, partial(self._backend.open_writer, self._path(key), size), run)
+        return Writer(key, size, start, run)
 
     async def set_if_not_exists(self, key: str, value: Buffer) -> None:
         """Write the value if the key is missing. An existing value stays as it is.
@@ -271,11 +278,17 @@ class BackendStore(BackendListing):
                 url=self._url,
             )
 
+    def _copies_on_service(self, source: ReadableStore, size: int) -> bool:
+        return self._is_on_service_of(source) and size <= self._backend.traits.largest_copy
+
+    def _is_on_service_of(self, source: StoreBase) -> TypeGuard[BackendStore]:
+        return isinstance(source, BackendStore) and source._backend.service == self._backend.service
+
     async def _copy_on_service(
         self, source: ReadableStore, key: str, to: str, version: str | None
     ) -> bool:
         path, backend = self._path(to), self._backend
-        if not isinstance(source, BackendStore) or source._backend.service != backend.service:
+        if not self._is_on_service_of(source):
             return False
         if source._path(key) == path:
             # Raises the errors of a missing key and of another version.
@@ -312,6 +325,12 @@ class BackendStore(BackendListing):
             await self._backend.remove_many(paths, limit=limit)
 
     # -- Keys and paths ------------------------------------------------------------------------
+
+    def prefix_in(self, other: StoreBase) -> str | None:
+        if not self._is_on_service_of(other):
+            return None
+        is_below = self._base.startswith(other._base)
+        return self._base.removeprefix(other._base) if is_below else None
 
     def _path(self, key: str) -> str:
         """The path of a key. Also marks the store as open."""

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._core.failures import ChangedWhileReadError, Failure, RangeNotSatisfiableError
+from .._core.failures import (
+    ChangedWhileReadError,
+    Failure,
+    RangeNotSatisfiableError,
+    UploadLostError,
+)
 from .._core.scrubbing import forget_locals, scrub
 from ..errors import (
     AccessDeniedError,
@@ -54,7 +59,7 @@ class Action(NamedTuple):
             # The local variables of a cancelled request hold its signature too.
             forget_locals(error, outer=handled)
             return
-        if isinstance(error, (RangeNotSatisfiableError, ChangedWhileReadError)):
+        if isinstance(error, (RangeNotSatisfiableError, ChangedWhileReadError, UploadLostError)):
             scrub(error, self.backend.redactor(), outer=handled)
             return
         failure = self.backend.failure(error)

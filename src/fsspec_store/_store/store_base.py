@@ -200,6 +200,23 @@ class StoreBase(ABC):
         """Whether reads need no network, as on memory and local files."""
         return self._runs_in_place
 
+    def prefix_in(self, other: StoreBase) -> str | None:
+        """Return the prefix below which another store has the keys of this one.
+
+        Parameters
+        ----------
+        other : Store
+            Any store.
+
+        Returns
+        -------
+        str or None
+            ``""`` for two stores at one location, else a prefix that ends in ``/``. ``None`` when
+            the other store does not have the keys of this one, as far as known: services, options
+            and credentials are compared without a request.
+        """
+        return None
+
     @property
     def _runs_in_place(self) -> bool:
         """Whether an operation on one key runs without an event loop: it never awaits a socket."""

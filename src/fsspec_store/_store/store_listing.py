@@ -247,8 +247,9 @@ class ListableStore(ReadableStore):
         """Yield what killed writers left under ``prefix/``; no listing of keys shows it.
 
         On S3 these are unfinished multipart uploads, also those of other programs, and objects with
-        temporary names. On local files, SFTP and FTP they are temporary files. Google and Azure
-        have none to list: they discard unfinished uploads after a week.
+        temporary names. On local files, SFTP and FTP they are temporary files. On Azure they are
+        blocks of keys that do not exist yet. Google has no such list. Both services discard
+        unfinished uploads after a week.
 
         Parameters
         ----------

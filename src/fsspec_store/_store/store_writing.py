@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._backends.collected import CollectedValue
+from .._core.failures import UploadLostError
 from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
+from .._runtime.threads import in_thread, run_in_place
 from .buffer import Buffer
 from .keys import check_key, directory_prefix
 from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
-from .streams import Writer, check_size
+from .streams import Reader, Writer, check_size
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from .store_reading import ReadableStore
 
@@ -154,6 +157,10 @@ class WritableStore(ListableStore):
         Elsewhere the client reads the value and writes it, in parts. A copy of a key to itself
         changes nothing.
 
+        On S3 and Azure a copy in parts that is interrupted, or fails, keeps the parts it has
+        written: the next one to the key does not send equal parts again. `remove_leftovers` removes
+        those of S3, and Azure discards them after a week.
+
         Parameters
         ----------
         source : Store
@@ -184,18 +191,45 @@ class WritableStore(ListableStore):
     async def _copy_through_client(
         self, source: ReadableStore, key: str, to: str, version: str | None
     ) -> None:
-        """Read a value in parts and write them; a value of one part is written by `set`."""
-        async with source.open_reader(key, version=version) as reader:
-            first = await reader.next_part()
+        """Read a value in parts and write them; a value of one part is written by `set`.
+
+        An interrupted upload of the key is continued, unless another writer ends it meanwhile.
+        """
+        try:
+            await self._copy_in_parts(source, key, to, version, self._continue_writer)
+        except UploadLostError:
+            await self._copy_in_parts(source, key, to, version, self._new_writer)
+
+    async def _copy_in_parts(
+        self,
+        source: ReadableStore,
+        key: str,
+        to: str,
+        version: str | None,
+        open_writer: Callable[[str, int], Writer],
+    ) -> None:
+        async with aclosing(source.open_reader(key, version=version)) as reader:
+            first = await _first_part(source, reader)
             if first is None or len(first) == reader.size:
                 await self.set(to, Buffer.from_bytes(b"") if first is None else first)
                 return
-            async with self.open_writer(to, size=reader.size) as writer:
+            async with open_writer(to, reader.size) as writer:
                 await writer.write(first)
                 del first
                 async for part in reader:
                     await writer.write(part)
                 await writer.finish()
+
+    def _copies_on_service(self, source: ReadableStore, size: int) -> bool:
+        """Whether `copy_from` copies values of this size without reading them."""
+        return False
+
+    def _new_writer(self, key: str, size: int) -> Writer:
+        return self.open_writer(key, size=size)
+
+    def _continue_writer(self, key: str, size: int) -> Writer:
+        """Like `open_writer`; an upload that is interrupted can be continued by another call."""
+        return self.open_writer(key, size=size)
 
     async def _copy_on_service(
         self, source: ReadableStore, key: str, to: str, version: str | None
@@ -262,6 +296,19 @@ class WritableStore(ListableStore):
         self._check_writable()
         self._require("deletes", "listing")
         return []
+
+
+async def _first_part(source: ReadableStore, reader: Reader) -> Buffer | None:
+    """Open a reader and return its first part; ``None`` for an empty value."""
+
+    async def opened() -> Buffer | None:
+        await reader.__aenter__()
+        return await reader.next_part()
+
+    if source._runs_in_place:
+        # One job of a thread, instead of one each to open, to read, and to look for the end.
+        return await in_thread(lambda: run_in_place(opened()))
+    return await opened()
 
 
 async def _awaited(work: Awaitable[T]) -> T:

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
+from .._runtime.concurrency import retrieve
 from .buffer import Buffer, as_view
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Reader:  # numpydoc ignore=PR01
         if value is not None:
             value.close()
         for request in ahead:
+            request.add_done_callback(retrieve)
             request.cancel()
         if ahead:
             await asyncio.wait(ahead)

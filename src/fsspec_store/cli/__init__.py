@@ -38,15 +38,19 @@ def main() -> None:
             elif isinstance(stream, io.TextIOWrapper):
                 # No key and no character of a tree is an error in another encoding than UTF-8.
                 stream.reconfigure(errors="backslashreplace")
+        # What is being written is removed, as after Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         from .app import run
 
         run()
     except KeyboardInterrupt:
         sys.exit(130)
     finally:
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            # The exit code is known. An interruption of the exit handlers would show a traceback.
-            signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is signal.default_int_handler:
+                # The exit code is known. An interruption of the exit handlers would show a
+                # traceback.
+                signal.signal(number, lambda *_: os._exit(130))
 
 
 def _exit_if_interrupted(unraisable: sys.UnraisableHookArgs) -> None:

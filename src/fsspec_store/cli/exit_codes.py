@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 from ..errors import (
@@ -64,6 +65,10 @@ _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitC
 )
 
 
+#: Numbers of the errors of a full disk, an exceeded quota, and a file that is too large.
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
 def code_of(error: BaseException) -> ExitCode:
     """The exit code of an error; of a group, that of all its errors or `ExitCode.SOME_FAILED`."""
     if isinstance(error, BaseExceptionGroup):
@@ -72,6 +77,9 @@ def code_of(error: BaseException) -> ExitCode:
     # Only standard output raises it: an error of a connection is a `BackendError`.
     if isinstance(error, BrokenPipeError):
         return ExitCode.CLOSED_PIPE
+    # Of one key: others may fit.
+    if isinstance(error, BackendError) and getattr(error.__cause__, "errno", None) in _NO_SPACE:
+        return ExitCode.SOME_FAILED
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code

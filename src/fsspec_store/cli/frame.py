@@ -15,9 +15,10 @@ import typer
 import typer.core
 
 from .._version import __version__
+from .command_text import command_text
 from .exit_codes import ExitCode
 from .output import Output
-from .place import Place, place_at, place_parameters
+from .place import Place, place_at, place_parameters, share_options, shared_parameters
 
 __all__ = ["app", "command"]
 
@@ -69,12 +70,14 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
 
     def add(function: F) -> F:
         shared: dict[str, type] = {}
+        places: list[str] = []
         parameters: list[inspect.Parameter] = []
         last: list[inspect.Parameter] = []
         for parameter in inspect.signature(function, eval_str=True).parameters.values():
             if parameter.annotation is Place:
                 url, *options = place_parameters(parameter.name)
                 parameters.append(url)
+                places.append(parameter.name)
                 last += options
             elif parameter.annotation is Output:
                 last += _output_parameters(json)
@@ -82,17 +85,25 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
                 continue
             shared[parameter.name] = parameter.annotation
+        if len(places) > 1:
+            last[:0] = shared_parameters()
         # The help shows what all commands share after a command's own options.
         parameters += last
 
         def run(**values: Any) -> NoReturn:
             output = Output()
+            all_values = dict(values)
             try:
+                if len(places) > 1:
+                    share_options(places, values)
                 given = {name: _shared(name, kind, values) for name, kind in shared.items()}
                 output = next(each for each in given.values() if isinstance(each, Output))
                 for place in given.values():
                     if isinstance(place, Place):
                         output.secrets |= place.secrets()
+                output.command = command_text(
+                    f"{_NAME} {name}", parameters, all_values, output.secrets
+                )
                 code: int = function(**given, **values) or ExitCode.DONE
                 sys.stdout.flush()
             except (Exception, KeyboardInterrupt) as error:

@@ -51,12 +51,15 @@ class Output:
         Print the traceback of an error.
     secrets : set of str
         Texts that are never printed.
+    command : str
+        The command that runs, without secrets.
     """
 
     json: bool = False
     quiet: bool = False
     verbose: bool = False
     secrets: set[str] = field(default_factory=set, repr=False)
+    command: str = ""
 
     @property
     def is_terminal(self) -> bool:
@@ -132,11 +135,19 @@ class Output:
 
     def error(self, text: str) -> None:
         """Print the message of an error."""
-        shown = hidden(public_text(text), self.secrets)
+        shown = self.public(text)
         # Standard error may be closed. The exit code states the failure too.
         with suppress(OSError):
             sys.stderr.write(f"fsspec-store: {'; '.join(map(printable, shown.splitlines()))}\n")
             sys.stderr.flush()
+
+    def public(self, text: str) -> str:
+        """The text without secrets."""
+        return hidden(public_text(text), self.secrets)
+
+    def message(self, error: BaseException) -> str:
+        """The message of an error, without secrets."""
+        return self.public(_message(error))
 
     def failed(self, error: BaseException) -> ExitCode:
         """Print the message of an error, and return its exit code."""

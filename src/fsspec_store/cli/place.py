@@ -13,15 +13,23 @@ import typer
 from .._core.redaction import public_url, request_secrets, secret_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from .. import FsspecStore
 
-__all__ = ["KeyAt", "Place", "place_at", "place_parameters"]
+__all__ = [
+    "KeyAt",
+    "Place",
+    "place_at",
+    "place_parameters",
+    "share_options",
+    "shared_parameters",
+]
 
 _S3 = ("s3", "s3a")
 _GOOGLE = ("gs", "gcs")
 _AZURE = ("abfs", "abfss", "az")
+_LOCAL = ("file", "local", "memory")
 #: Protocol to the storage option for anonymous access.
 _ANONYMOUS: dict[str, tuple[str, Any]] = {
     **dict.fromkeys(_S3 + _AZURE, ("anon", True)),
@@ -119,6 +127,10 @@ class Place:
         return KeyAt(Place("::".join(links), self.options), key)
 
 
+#: Name of the options that two places share.
+_BOTH = "both"
+
+
 def place_parameters(name: str) -> list[inspect.Parameter]:
     """The parameters of a command for the place of this name, in order.
 
@@ -126,35 +138,78 @@ def place_parameters(name: str) -> list[inspect.Parameter]:
     it: ``SRC``, ``--src-option``, ``--src-anon``. `place_at` reads their values.
     """
     is_only = name == "place"
-    dashed = "--" if is_only else f"--{name}-"
-    short = ("-o",) if is_only else ()
-    texts = Annotated[
-        list[str] | None,
-        typer.Option(
-            *(f"{dashed}option", *short),
-            metavar="KEY=VALUE",
-            help="A storage option of the filesystem; the value is JSON or text. Repeatable.",
-        ),
-    ]
     url = Annotated[
         str,
         typer.Argument(metavar="URL" if is_only else name.upper(), help="Any URL or path."),
     ]
-    flag = Annotated[bool, typer.Option(f"{dashed}anon", help="Send no credentials.")]
-    endpoint = Annotated[
-        str | None, typer.Option(f"{dashed}endpoint-url", help="URL of the service (S3, Google).")
-    ]
-    profile = Annotated[
-        str | None, typer.Option(f"{dashed}profile", help="A profile of AWS's files (S3).")
-    ]
-    keyword = inspect.Parameter.KEYWORD_ONLY
     return [
-        inspect.Parameter(f"{name}_url", keyword, annotation=url),
+        inspect.Parameter(f"{name}_url", inspect.Parameter.KEYWORD_ONLY, annotation=url),
+        *_option_parameters(name, "--" if is_only else f"--{name}-"),
+    ]
+
+
+def shared_parameters() -> list[inspect.Parameter]:
+    """``--option``, ``--anon``, ... of a command with two places; see `share_options`."""
+    return _option_parameters(_BOTH, "--", " For each URL that takes it.")
+
+
+def _option_parameters(name: str, dashed: str, whose: str = "") -> list[inspect.Parameter]:
+    def option(kind: Any, text: str, *names: str, **extra: Any) -> Any:
+        return Annotated[kind, typer.Option(*names, help=text + whose, **extra)]
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    texts = option(
+        list[str] | None,
+        "A storage option of the filesystem; the value is JSON or text. Repeatable.",
+        *(f"{dashed}option", *(("-o",) if dashed == "--" else ())),
+        metavar="KEY=VALUE",
+    )
+    flag = option(bool, "Send no credentials.", f"{dashed}anon")
+    endpoint = option(
+        str | None, "URL of the service (S3, Google).", f"{dashed}endpoint-url", metavar="URL"
+    )
+    profile = option(
+        str | None, "A profile of AWS's files (S3).", f"{dashed}profile", metavar="NAME"
+    )
+    return [
         inspect.Parameter(f"{name}_options", keyword, annotation=texts, default=None),
         inspect.Parameter(f"{name}_anon", keyword, annotation=flag, default=False),
         inspect.Parameter(f"{name}_endpoint_url", keyword, annotation=endpoint, default=None),
         inspect.Parameter(f"{name}_profile", keyword, annotation=profile, default=None),
     ]
+
+
+def share_options(names: Sequence[str], values: dict[str, Any]) -> None:
+    """Give the values of `shared_parameters`, which are removed, to the places that take them.
+
+    A place's own option precedes. A storage option is for all places that are no local files.
+    """
+    protocols = {name: _protocol(values[f"{name}_url"]) for name in names}
+    flags = ", ".join(f"--{name}-option" for name in names)
+    for option, takes in (
+        ("anon", tuple(_ANONYMOUS)),
+        ("endpoint_url", _S3 + _GOOGLE),
+        ("profile", _S3),
+    ):
+        value = values.pop(f"{_BOTH}_{option}")
+        if not value:
+            continue
+        given = [name for name, protocol in protocols.items() if protocol in takes]
+        if not given:
+            raise typer.BadParameter(
+                f"no URL has such an option; storage options are given by {flags}",
+                param_hint=f"--{option.replace('_', '-')}",
+            )
+        for name in given:
+            values[f"{name}_{option}"] = values[f"{name}_{option}"] or value
+    texts = values.pop(f"{_BOTH}_options")
+    if texts:
+        given = [name for name, protocol in protocols.items() if protocol not in _LOCAL]
+        if len({protocols[name] for name in given}) != 1:
+            raise typer.BadParameter(f"say which URL it is for: {flags}", param_hint="--option")
+        for name in given:
+            # The last one of a key is used.
+            values[f"{name}_options"] = [*texts, *(values[f"{name}_options"] or ())]
 
 
 def place_at(name: str, values: dict[str, Any]) -> Place:

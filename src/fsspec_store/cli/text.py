@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
+from .._core.text import human_size, printable
+
 __all__ = ["human_size", "printable", "size_text"]
-
-_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
-
-
-def human_size(size: float) -> str:
-    """A size in bytes with a binary unit and without a space: ``16.0KiB``."""
-    if size < 1024:
-        return f"{size:.0f}B"
-    power = 1
-    # 1023.95 would be rounded to 1024.0.
-    while size / 1024**power >= 1023.95 and power < len(_UNITS):
-        power += 1
-    return f"{size / 1024**power:.1f}{_UNITS[power - 1]}"
 
 
 def size_text(size: int | None, *, in_bytes: bool) -> str:
@@ -23,16 +12,3 @@ def size_text(size: int | None, *, in_bytes: bool) -> str:
     if size is None:
         return "-"
     return str(size) if in_bytes else human_size(size)
-
-
-def printable(text: str) -> str:
-    r"""The text with escapes in place of control characters: ``\n``, ``\x1b``.
-
-    A key may contain characters that end the line or control a terminal.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )

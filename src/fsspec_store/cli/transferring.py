@@ -27,10 +27,12 @@ __all__ = [
     "CompareMode",
     "CompareOption",
     "ConcurrencyOption",
+    "DaskOption",
     "ExcludeOption",
     "FailFastOption",
     "IncludeOption",
     "MaxDeleteOption",
+    "MemoryOption",
     "ShownProgress",
     "bound",
     "print_failures",
@@ -69,8 +71,25 @@ ExcludeOption = Annotated[
 ConcurrencyOption = Annotated[
     int, typer.Option("--concurrency", min=1, metavar="N", help="Number of keys at once.")
 ]
+DaskOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Run on a Dask cluster: the address of its scheduler, such as tcp://host:8786.",
+    ),
+]
 FailFastOption = Annotated[
     bool, typer.Option("--fail-fast", help="Stop at the first key that fails.")
+]
+MemoryOption = Annotated[
+    int,
+    typer.Option(
+        "--memory",
+        min=1,
+        metavar="MIB",
+        help="Memory for the large values that pass through at once, in MiB.",
+    ),
 ]
 MaxDeleteOption = Annotated[
     str,
@@ -87,6 +106,8 @@ def transfer_options(
     include: list[str] | None,
     exclude: list[str] | None,
     concurrency: int,
+    memory: int = 96,
+    dask: str | None = None,
 ) -> Options:
     """What these parameters of a command are for `fsspec_store.transfer`."""
     return {
@@ -94,6 +115,8 @@ def transfer_options(
         "include": include or (),
         "exclude": exclude or (),
         "concurrency": concurrency,
+        "memory_bytes": memory * 2**20,
+        "client": dask,
     }
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from .._runtime.cluster import connect
 from .._runtime.concurrency import for_each
 from .._store.keys import check_prefix
 from ..errors import ByteRangeError
+from .cluster import ClusterDecoder
 from .consolidated import compare_consolidated
 from .decoding import Decoder
 from .errors import DatasetError
@@ -22,7 +24,9 @@ from .scan import Scan
 from .shard_index import index_error, index_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+
+    from distributed import Client
 
     from .._store.contract import Store
     from .array_scan import ArrayScan, Shard
@@ -70,6 +74,7 @@ async def check(
     expectation: Mapping[str, Any] | None = None,
     concurrency: int = 16,
     on_progress: Callable[[Progress], object] | None = None,
+    client: Client | str | None = None,
 ) -> Report:
     """Check which keys of a zarr data set are missing, broken, or belong to nothing.
 
@@ -96,6 +101,9 @@ async def check(
         Shards or chunks that are read at once, ``>= 1``.
     on_progress : callable, optional
         Is called with a `Progress` after each few thousand keys and each few decoded chunks.
+    client : dask.distributed.Client or str, optional
+        Decode the chunks in tasks on this Dask cluster, or on that of this scheduler's address.
+        ``concurrency`` is then also the number of chunks of one task at once.
 
     Returns
     -------
@@ -111,30 +119,32 @@ async def check(
     """
     if concurrency < 1:
         raise ValueError(f"concurrency must be at least 1, got {concurrency!r}")
+    if client is not None and not deep:
+        raise ValueError("client needs deep=True: only the decoding runs on a cluster")
     required = Required(allow_missing, expectation)
-    decoder = Decoder(store, concurrency=concurrency) if deep else None
     scan = Scan(store, check_prefix(prefix).strip("/"), reads_indexes=shards or deep)
 
     def report_progress(stage: Literal["list", "decode"], chunks: int, decoded: int = 0) -> None:
         if on_progress is not None:
             on_progress(Progress(stage, scan.keys, scan.bytes, chunks, decoded))
 
-    pages = scan.pages()
-    async with aclosing(pages):
-        async for page in pages:
-            await for_each(partial(_verify_index, store), page, limit=concurrency)
-            report_progress("list", scan.chunks)
-    await compare_consolidated(scan, store)
-    arrays = [scan.arrays[path] for path in sorted(scan.arrays)]
-    if decoder is not None:
-        total = sum(len(array.present - array.broken) for array in arrays)
-        decoded = 0
-        chunks = decoder.decode(arrays, scan.nodes.zarr_format)
-        async with aclosing(chunks):
-            async for _ in chunks:
-                decoded += 1
-                if decoded % _PROGRESS_CHUNKS == 0 or decoded == total:
-                    report_progress("decode", total, decoded)
+    async with _decoder(store, deep, concurrency, client) as decoder:
+        pages = scan.pages()
+        async with aclosing(pages):
+            async for page in pages:
+                await for_each(partial(_verify_index, store), page, limit=concurrency)
+                report_progress("list", scan.chunks)
+        await compare_consolidated(scan, store)
+        arrays = [scan.arrays[path] for path in sorted(scan.arrays)]
+        if decoder is not None:
+            total = sum(len(array.present - array.broken) for array in arrays)
+            decoded = 0
+            chunks = decoder.decode(arrays, scan.nodes.zarr_format)
+            async with aclosing(chunks):
+                async for _ in chunks:
+                    decoded += 1
+                    if decoded % _PROGRESS_CHUNKS == 0 or decoded == total:
+                        report_progress("decode", total, decoded)
     reports = tuple(_array_report(array, required) for array in arrays)
     # An array whose metadata cannot be read is not missing.
     unreadable = (node.path for node in scan.nodes if isinstance(node.metadata, DatasetError))
@@ -149,6 +159,20 @@ async def check(
         keys=scan.keys,
         bytes=scan.bytes,
     )
+
+
+@asynccontextmanager
+async def _decoder(
+    store: Store, deep: bool, concurrency: int, client: Client | str | None
+) -> AsyncGenerator[Decoder | None, None]:
+    if not deep:
+        yield None
+        return
+    decoder = Decoder(store, concurrency=concurrency)
+    async with connect(client, decoder.store) as cluster:
+        if cluster is not None:
+            decoder = ClusterDecoder(cluster, store, concurrency=concurrency)
+        yield decoder
 
 
 async def _verify_index(store: Store, shard: Shard) -> None:

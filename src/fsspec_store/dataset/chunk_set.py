@@ -95,6 +95,13 @@ class ChunkSet:
         if begin is not None:
             yield begin, self.size
 
+    def arrays(self) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the numbers in ascending order, many in each array."""
+        for first in range(0, len(self._bits), _BLOCK_BYTES):
+            block = self._bits[first : first + _BLOCK_BYTES]
+            if block.any():
+                yield np.flatnonzero(np.unpackbits(block, bitorder="little")) + 8 * first
+
     def bools(self) -> npt.NDArray[np.bool_]:
         """One item for each chunk in C order, true for those in the set."""
         return np.unpackbits(self._bits, count=self.size, bitorder="little").view(np.bool_)

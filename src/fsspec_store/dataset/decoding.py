@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
 
     from .array_scan import ArrayScan
+    from .grid import ChunkGrid
 
-__all__ = ["Decoder"]
+__all__ = ["Decoder", "chunk_error"]
 
 
 class Decoder:
@@ -26,6 +27,11 @@ class Decoder:
         An `FsspecStore`. For other stores the constructor raises `UnsupportedOperationError`.
     concurrency : int
         Chunks that are decoded at once.
+
+    Attributes
+    ----------
+    store : ZarrStore
+        The store for zarr.
     """
 
     def __init__(self, store: object, *, concurrency: int) -> None:
@@ -34,11 +40,8 @@ class Decoder:
         # Here, so that a missing zarr is an error before the listing.
         from ..zarr import ZarrStore, open_store
 
-        self._store: Any = store
-        if isinstance(store, ZarrStore):
-            self._opened: Any = nullcontext(store)
-        else:
-            self._opened = open_store(self._store, read_only=True)
+        self._is_opened = not isinstance(store, ZarrStore)
+        self.store: Any = open_store(store, read_only=True) if self._is_opened else store
         self._concurrency = concurrency
 
     async def decode(
@@ -50,11 +53,11 @@ class Decoder:
         """
         from zarr.api.asynchronous import open_array
 
-        async with self._opened as store:
+        async with self.store if self._is_opened else nullcontext():
             for scan in scans:
                 try:
                     array = await open_array(
-                        store=store, path=scan.key_path, mode="r", zarr_format=zarr_format
+                        store=self.store, path=scan.key_path, mode="r", zarr_format=zarr_format
                     )
                 except Exception as error:
                     _raise_of_store(error)
@@ -67,19 +70,25 @@ class Decoder:
                         yield
 
     async def _decode_array(self, scan: ArrayScan, array: Any) -> AsyncGenerator[None, None]:
-        grid = scan.metadata.grid
-
         async def decode(number: int) -> None:
-            try:
-                await array.getitem(grid.region(number))
-            except Exception as error:
-                _raise_of_store(error)
-                scan.add_broken("undecodable_chunk", number, scan.key(number), _reason(error))
+            reason = await chunk_error(array, scan.metadata.grid, number)
+            if reason is not None:
+                scan.add_broken("undecodable_chunk", number, scan.key(number), reason)
 
         chunks = map_unordered(decode, scan.present - scan.broken, limit=self._concurrency)
         async with aclosing(chunks):
             async for _ in chunks:
                 yield
+
+
+async def chunk_error(array: Any, grid: ChunkGrid, number: int) -> str | None:
+    """Why zarr cannot decode a chunk; ``None`` if it can. Raises errors of the store."""
+    try:
+        await array.getitem(grid.region(number))
+    except Exception as error:
+        _raise_of_store(error)
+        return _reason(error)
+    return None
 
 
 def _raise_of_store(error: Exception) -> None:

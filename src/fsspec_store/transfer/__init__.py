@@ -8,13 +8,14 @@ are asynchronous; `fsspec_store.transfer.blocking` has them without ``await``.
 from __future__ import annotations
 
 from . import blocking
-from .applying import check_deletes
 from .comparing import Compare
 from .operations import Operation, State
+from .options import Options
 from .plans import Plan
+from .refusals import check_deletes
 from .results import Failure, Result
 from .selection import Selection
-from .transfers import Options, apply, copy, plan, remove, sync, verify
+from .transfers import apply, copy, plan, remove, sync, verify
 
 __all__ = [
     "Compare",

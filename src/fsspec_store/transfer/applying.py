@@ -8,20 +8,23 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from .._runtime.concurrency import for_each
-from ..errors import RefusedError, StoreError, VersionMismatchError
+from ..errors import StoreError, VersionMismatchError
 from .key_order import parents, rank
+from .memory import DEFAULT_BYTES, Memory
 from .operations import Operation, State
 from .planning import described
+from .refusals import check_deletes
 from .results import Failure, Result
 from .spool import Waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from .._store.contract import Store
     from .._store.entries import Entry
+    from .planning import Differences
 
-__all__ = ["Applying", "check_deletes"]
+__all__ = ["Applying", "check_states", "current_entry", "run_operation"]
 
 #: Number of keys that are deleted in bulk, and of such batches at once.
 _BATCH = 1000
@@ -47,6 +50,7 @@ class Applying:
         *,
         result: Result,
         concurrency: int,
+        memory: Memory | None = None,
         check_states: bool = False,
         fail_fast: bool = False,
         on_progress: Callable[[Result], object] | None = None,
@@ -55,6 +59,7 @@ class Applying:
         self._target = target
         self._result = result
         self._concurrency = concurrency
+        self._memory = memory or Memory(DEFAULT_BYTES)
         self._check_states = check_states
         self._fail_fast = fail_fast
         self._on_progress = on_progress
@@ -69,19 +74,22 @@ class Applying:
 
     async def take(self, operation: Operation) -> None:
         """Copy a chunk now. Metadata and deletes wait."""
-        position = rank(operation.key)
-        if operation.action == "delete":
-            self._deletes.add(position, operation)
-        elif position.is_metadata:
-            self._copies.add(position, operation)
-        else:
+        if not self._waits(operation):
             await self._run(operation)
+
+    async def take_planned(self, operations: Iterable[Operation]) -> None:
+        """Take all operations of a plan."""
+        await for_each(self.take, operations, limit=self._concurrency)
+
+    async def take_differences(self, differences: Differences) -> None:
+        """Take all operations of two stores while they are found."""
+        await differences.visit(self.take, concurrency=self._concurrency)
 
     async def copy_metadata(self, *, of_root: bool) -> None:
         """Copy the metadata of the root, or all other metadata, from the leaves on."""
         for position, operations in self._copies.in_order():
             if position.is_root == of_root:
-                await for_each(self._copy_if_complete, operations, limit=self._concurrency)
+                await self._run_all(filter(self._is_complete, operations))
 
     def hold_root_back(self) -> None:
         """Do not copy the metadata of the root."""
@@ -96,27 +104,46 @@ class Applying:
             self._result.deletes_skipped = self.deletes
             return
         check_deletes(self.deletes, keys, max_delete)
-        at_once = min(_BATCHES, self._concurrency)
-        delete = partial(self._delete_batch, limit=self._concurrency // at_once)
         for _, operations in self._deletes.in_order(reverse=True):
-            if self._check_states:
-                await for_each(self._run, operations, limit=self._concurrency)
-            else:
-                remaining = iter(operations)
-                batches = iter(lambda: tuple(islice(remaining, _BATCH)), ())  # noqa: B023
-                await for_each(delete, batches, limit=at_once)
+            await self._delete_all(operations)
 
     def close(self) -> None:
         """Forget the operations that wait."""
         self._copies.close()
         self._deletes.close()
 
-    async def _copy_if_complete(self, operation: Operation) -> None:
-        node = operation.key.rpartition("/")[0]
-        if (f"{node}/" if node else "") in self._incomplete:
-            self._result.held_back += 1
+    def _waits(self, operation: Operation) -> bool:
+        """Put metadata and deletes aside; ``False`` for the copy of a chunk."""
+        position = rank(operation.key)
+        if operation.action == "delete":
+            self._deletes.add(position, operation)
+        elif position.is_metadata:
+            self._copies.add(position, operation)
         else:
-            await self._run(operation)
+            return False
+        return True
+
+    def _is_complete(self, operation: Operation) -> bool:
+        """Whether all below the node of this metadata was copied; if not, it is held back."""
+        node = operation.key.rpartition("/")[0]
+        if (f"{node}/" if node else "") not in self._incomplete:
+            return True
+        self._result.held_back += 1
+        self._result.add_not_copied(operation)
+        return False
+
+    async def _run_all(self, operations: Iterable[Operation]) -> None:
+        await for_each(self._run, operations, limit=self._concurrency)
+
+    async def _delete_all(self, operations: Iterable[Operation]) -> None:
+        if self._check_states:
+            await self._run_all(operations)
+            return
+        at_once = min(_BATCHES, self._concurrency)
+        delete = partial(self._delete_batch, limit=self._concurrency // at_once)
+        remaining = iter(operations)
+        batches = iter(lambda: tuple(islice(remaining, _BATCH)), ())
+        await for_each(delete, batches, limit=at_once)
 
     async def _delete_batch(self, operations: tuple[Operation, ...], *, limit: int) -> None:
         """Delete keys in bulk, and one by one if this fails, so that each failure is known."""
@@ -130,61 +157,64 @@ class Applying:
             self._on_progress(self._result)
 
     async def _run(self, operation: Operation) -> None:
-        result = self._result
+        failure: Exception | None = None
         try:
             if self._check_states:
-                await self._check(operation)
-            if operation.action == "copy":
-                assert self._source is not None
-                version = None if operation.source is None else operation.source.version
-                await self._target.copy_from(self._source, operation.key, version=version)
-                result.copied += 1
-                result.copied_bytes += operation.size
-            else:
-                await self._target.delete(operation.key)
-                result.deleted += 1
+                await check_states(self._source, self._target, operation)
+            await run_operation(self._source, self._target, operation, self._memory)
         except (StoreError, OSError) as error:
+            failure = error
+        self._add(operation, failure)
+
+    def _add(self, operation: Operation, failure: Exception | None) -> None:
+        """Count an operation that was done, or failed."""
+        result = self._result
+        if failure is not None:
             if self._fail_fast:
-                raise
+                raise failure
             if operation.action == "copy":
                 self._incomplete.update(parents(operation.key))
-            result.add_failure(Failure(operation.key, operation.action, described(error)))
+                result.add_not_copied(operation)
+            result.add_failure(Failure(operation.key, operation.action, described(failure)))
+        elif operation.action == "copy":
+            result.copied += 1
+            result.copied_bytes += operation.size
+        else:
+            result.deleted += 1
         if self._on_progress is not None:
             self._on_progress(result)
 
-    async def _check(self, operation: Operation) -> None:
-        expected = [(self._target, operation.target)]
-        if operation.action == "copy":
-            assert self._source is not None
-            expected.insert(0, (self._source, operation.source))
-        for store, state in expected:
-            if State.of(await _current(store, operation.key)) != state:
-                raise VersionMismatchError(
-                    f"{operation.key!r} in {store!r} has changed since the plan was made",
-                    key=operation.key,
-                )
+
+async def run_operation(
+    source: Store | None, target: Store, operation: Operation, memory: Memory
+) -> None:
+    """Copy or delete a key."""
+    if operation.action == "copy":
+        assert source is not None
+        version = None if operation.source is None else operation.source.version
+        passes = not target._copies_on_service(source, operation.size)
+        async with memory.of_value(operation.size if passes else 0):
+            await target.copy_from(source, operation.key, version=version)
+    else:
+        await target.delete(operation.key)
 
 
-async def _current(store: Store, key: str) -> Entry | None:
+async def check_states(source: Store | None, target: Store, operation: Operation) -> None:
+    """Raise `VersionMismatchError` when a store is not as an operation states."""
+    expected = [(target, operation.target)]
+    if operation.action == "copy":
+        assert source is not None
+        expected.insert(0, (source, operation.source))
+    for store, state in expected:
+        if State.of(await current_entry(store, operation.key)) != state:
+            raise VersionMismatchError(
+                f"{operation.key!r} in {store!r} has changed since the plan was made",
+                key=operation.key,
+            )
+
+
+async def current_entry(store: Store, key: str) -> Entry | None:
+    """What a listing shows of a key now; ``None`` if it is missing."""
     async with aclosing(store.list_entries(key)) as entries:
         entry = await anext(entries, None)
     return entry if entry is not None and entry.key == key else None
-
-
-def check_deletes(deletes: int, keys: int, max_delete: float) -> None:
-    """Raise `RefusedError` when a transfer would delete more than it may.
-
-    Parameters
-    ----------
-    keys : int
-        Number of keys of the target.
-    max_delete : float or int
-        A number of keys if it is an integer, else a share of ``keys``.
-    """
-    most = max_delete if isinstance(max_delete, int) else max_delete * keys
-    if deletes > most:
-        bound = f"{max_delete}" if isinstance(max_delete, int) else f"{max_delete:.0%} of them"
-        raise RefusedError(
-            f"{deletes} of {keys} keys would be deleted, and at most {bound} may be; nothing was "
-            "deleted. Raise max_delete if this is intended"
-        )

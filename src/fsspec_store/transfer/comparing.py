@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from .._store.buffer import as_view
-from .digests import common_checksum, computable, digest, possible_md5
+from .digests import (
+    Digests,
+    common_checksum,
+    composite_md5s,
+    computable,
+    content_md5,
+    possible_md5,
+    possible_part_sizes,
+)
 
 if TYPE_CHECKING:
     from .._store.entries import Entry
     from .._store.store_reading import ReadableStore
     from .._store.streams import Reader
+    from .memory import Memory
     from .operations import Reason
 
 __all__ = ["Compare", "Comparison"]
@@ -28,7 +38,8 @@ class Comparison:
         ``"checksum"`` uses the strongest checksum that both listings state. Where one states none,
         and the other store is local, the local value is read. Otherwise both values are read.
         ``"bytes"`` reads both values. ``"mtime"`` takes a value of the target for equal that is
-        not older: an edit of equal size with an older time is not found.
+        not older: an edit of equal size with an older time is not found. A time of the source in
+        whole seconds counts as the end of that second.
 
     Raises
     ------
@@ -36,13 +47,33 @@ class Comparison:
         When ``compare`` is none of these.
     """
 
-    def __init__(self, source: ReadableStore, target: ReadableStore, compare: Compare) -> None:
+    def __init__(
+        self, source: ReadableStore, target: ReadableStore, compare: Compare, memory: Memory
+    ) -> None:
         if compare not in get_args(Compare):
             known = ", ".join(map(repr, get_args(Compare)))
             raise ValueError(f"compare must be one of {known}, got {compare!r}")
         self._source = source
         self._target = target
         self._compare = compare
+        self._memory = memory
+        self._digests = Digests()
+
+    def listed(self, source: Entry, target: Entry) -> tuple[bool, Reason | None]:
+        """Whether the listings show how two values of a key compare, and how they differ."""
+        if source.size != target.size:
+            return True, "size"
+        if self._compare == "size" or not source.size:
+            return True, None
+        if self._compare == "mtime":
+            return True, self._by_time(source, target)
+        if self._compare == "bytes":
+            return False, None
+        name = common_checksum(source, target)
+        if name is not None:
+            return True, None if source.checksums[name] == target.checksums[name] else "checksum"
+        ours = content_md5(source)
+        return ours is not None and ours == content_md5(target), None
 
     async def difference(self, source: Entry, target: Entry) -> Reason | None:
         """Return how two values of a key differ; ``None`` when they are equal.
@@ -52,27 +83,22 @@ class Comparison:
         KeyNotFoundError, VersionMismatchError
             When a value changes while it is compared.
         """
-        if source.size != target.size:
-            return "size"
-        if self._compare == "size" or not source.size:
-            return None
-        if self._compare == "mtime":
-            return self._by_time(source, target)
-        if self._compare == "bytes":
-            return await self._by_bytes(source, target)
-        return await self._by_checksum(source, target)
+        is_known, reason = self.listed(source, target)
+        if is_known:
+            return reason
+        async with self._memory.of_value(source.size):
+            if self._compare == "bytes":
+                return await self._by_bytes(source, target)
+            return await self._by_checksum(source, target)
 
     def _by_time(self, source: Entry, target: Entry) -> Reason | None:
         if source.modified is None or target.modified is None:
             return "unknown"
-        return "newer" if source.modified > target.modified else None
+        # A service that lists whole seconds cuts off the rest: the edit may be later by that.
+        cut_off = timedelta(seconds=0 if source.modified.microsecond else 1)
+        return "newer" if source.modified + cut_off > target.modified else None
 
     async def _by_checksum(self, source: Entry, target: Entry) -> Reason | None:
-        name = common_checksum(source, target)
-        if name is not None:
-            return None if source.checksums[name] == target.checksums[name] else "checksum"
-        if source.version == target.version and possible_md5(source) is not None:
-            return None
         for store, local, listed in (
             (self._source, source, target),
             (self._target, target, source),
@@ -89,10 +115,16 @@ class Comparison:
         """Whether a local value has the checksum that is listed; ``None`` if that is unknown."""
         name = computable(listed)
         if name is not None:
-            return await digest(store, local, name) == listed.checksums[name]
+            return await self._digests.digest(store, local, name) == listed.checksums[name]
         md5 = possible_md5(listed)
-        if md5 is not None and await digest(store, local, "md5") == md5:
+        if md5 is not None and await self._digests.digest(store, local, "md5") == md5:
             return True
+        etag = str(listed.version).strip('"')
+        sizes = possible_part_sizes(listed)
+        # Each size costs more processor time than reading the value.
+        for part_sizes in (sizes[:1], sizes[1:]):
+            if part_sizes and etag in await composite_md5s(store, local, part_sizes):
+                return True
         return None
 
     async def _by_bytes(self, source: Entry, target: Entry) -> Reason | None:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from .._backends.checksums import ALGORITHMS, Hash
-from .._runtime.threads import in_thread
+from .._runtime.threads import in_thread, run_in_place
 from .._store.buffer import as_view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from .._store.entries import Entry
     from .._store.store_reading import ReadableStore
 
-__all__ = ["common_checksum", "computable", "digest", "possible_md5"]
+__all__ = [
+    "CompositeMD5",
+    "Digests",
+    "common_checksum",
+    "composite_md5s",
+    "computable",
+    "content_md5",
+    "possible_md5",
+    "possible_part_sizes",
+]
+
+_MIB = 2**20
+_md5 = partial(hashlib.md5, usedforsecurity=False)
 
 #: Algorithms that can be computed here, the strongest first.
 _HASHES: dict[str, Callable[[], Hash]] = {
@@ -25,7 +39,7 @@ _HASHES: dict[str, Callable[[], Hash]] = {
     for name, found in {
         "sha256": ALGORITHMS.get("sha256"),
         "sha1": ALGORITHMS.get("sha1"),
-        "md5": partial(hashlib.md5, usedforsecurity=False),
+        "md5": _md5,
         "crc64nvme": ALGORITHMS.get("crc64nvme"),
         "crc32c": ALGORITHMS.get("crc32c"),
         "crc32": ALGORITHMS.get("crc32"),
@@ -37,6 +51,12 @@ _STRENGTH = tuple(_HASHES)
 #: An ETag that is the MD5 of the value, unless the service encrypts with its own keys: then it has
 #: the same form (Amazon S3, "Object"). So an equal one proves equal bytes, and another one nothing.
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+_COMPOSITE_MD5 = re.compile(r'"?[0-9a-f]{32}-([1-9][0-9]{0,4})"?')
+#: Part sizes of this package, AWS's command line, rclone, and other programs, in bytes.
+_PART_SIZES = [size * _MIB for size in (16, 8, 5, 10, 15, 32, 50, 64, 100, 128, 25, 256, 512)]
+_MOST_SIZES = 4
+#: Size in bytes of values that one thread reads together with others.
+_SMALL = 2**20
 
 
 def possible_md5(entry: Entry) -> bytes | None:
@@ -46,6 +66,18 @@ def possible_md5(entry: Entry) -> bytes | None:
     """
     found = _MD5.fullmatch(entry.version or "")
     return bytes.fromhex(found[1]) if found else None
+
+
+def content_md5(entry: Entry) -> str | None:
+    """The MD5 of a value as hexadecimal digits, or of the MD5s of its parts: ``digits-number``.
+
+    Equal ones prove equal bytes. Different ones prove nothing; see `possible_md5`.
+    """
+    md5 = entry.checksums.get("md5") or possible_md5(entry)
+    if md5 is not None:
+        return md5.hex()
+    version = entry.version or ""
+    return version.strip('"') if _COMPOSITE_MD5.fullmatch(version) else None
 
 
 def common_checksum(one: Entry, other: Entry) -> str | None:
@@ -63,14 +95,128 @@ def _rank(name: str) -> int:
     return _STRENGTH.index(name) if name in _HASHES else len(_STRENGTH)
 
 
-async def digest(store: ReadableStore, entry: Entry, name: str) -> bytes:
-    """Read a value and return its checksum.
+def possible_part_sizes(entry: Entry) -> list[int]:
+    """Sizes in bytes of the parts of which the version may be the ETag; empty for other versions.
 
-    Raises
-    ------
-    KeyNotFoundError, VersionMismatchError
-        When the value was removed or changed after it was listed.
+    The ETag of an upload in parts is the MD5 of the MD5s of the parts, ``-``, and their number
+    (Amazon S3, "Checking object integrity": "composite checksums"). Its part size is not listed:
+    here are those of the number of parts, the common ones first, at most `_MOST_SIZES`.
     """
+    found = _COMPOSITE_MD5.fullmatch(entry.version or "")
+    count = int(found[1]) if found else 0
+    if count < 1:
+        return []
+    # The last part may be smaller, and is not empty.
+    least = -(-entry.size // count)
+    end = -(-entry.size // (count - 1)) if count > 1 else entry.size + 1
+    common = [size for size in _PART_SIZES if least <= size < end]
+    whole = range(-(-least // _MIB) * _MIB, min(end, 5 * 2**30 + 1), _MIB)
+    sizes = dict.fromkeys([*common, least, *islice(whole, _MOST_SIZES)])
+    return list(sizes)[:_MOST_SIZES]
+
+
+async def composite_md5s(
+    store: ReadableStore, entry: Entry, part_sizes: Sequence[int]
+) -> list[str]:
+    """Read a value once, and return the ETags that it has as an upload in parts of each size."""
+    composites = [CompositeMD5(size) for size in part_sizes]
+    async with store.open_reader(entry.key, version=entry.version) as reader:
+        async for part in reader:
+            for composite in composites:
+                await in_thread(composite.update, as_view(part))
+    return [composite.etag() for composite in composites]
+
+
+class CompositeMD5:
+    """The ETag of a value as an upload in parts.
+
+    Parameters
+    ----------
+    part_size : int
+        Size of all parts but the last, in bytes.
+    """
+
+    def __init__(self, part_size: int) -> None:
+        self._part_size = self._left = part_size
+        self._part, self._all = _md5(), _md5()
+        self._count = 0
+
+    def update(self, data: memoryview) -> None:
+        """Add the next bytes."""
+        while data:
+            self._part.update(data[: self._left])
+            taken = min(len(data), self._left)
+            data, self._left = data[taken:], self._left - taken
+            if not self._left:
+                self._end_part()
+
+    def etag(self) -> str:
+        """Return the ETag, without quotes, after the last byte."""
+        if self._left < self._part_size:
+            self._end_part()
+        return f"{self._all.hexdigest()}-{self._count}"
+
+    def _end_part(self) -> None:
+        self._all.update(self._part.digest())
+        self._part, self._left = _md5(), self._part_size
+        self._count += 1
+
+
+class Digests:
+    """Checksums of values that are read. Small local values are read by one thread together."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[ReadableStore, Entry, str, asyncio.Future[bytes]]] = []
+        self._reading: asyncio.Future[Any] | None = None
+
+    async def digest(self, store: ReadableStore, entry: Entry, name: str) -> bytes:
+        """Read a value and return its checksum.
+
+        Raises
+        ------
+        KeyNotFoundError, VersionMismatchError
+            When the value was removed or changed after it was listed.
+        """
+        if entry.size > _SMALL or not store.reads_locally:
+            return await _digest(store, entry, name)
+        found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting.append((store, entry, name, found))
+        if len(self._waiting) == 1:
+            # Not a part of this call, which may be cancelled, and not a task: see `prefetched`.
+            self._reading = asyncio.gather(self._read_waiting(), return_exceptions=True)
+        return await found
+
+    async def _read_waiting(self) -> None:
+        # Calls of the same turn of the event loop join.
+        await asyncio.sleep(0)
+        batch, self._waiting = self._waiting, []
+        outcomes: Sequence[bytes | BaseException]
+        try:
+            outcomes = await in_thread(_outcomes, batch)
+        except BaseException as error:
+            outcomes = [error] * len(batch)
+        for (*_, found), outcome in zip(batch, outcomes, strict=True):
+            if found.done():
+                continue
+            if isinstance(outcome, BaseException):
+                found.set_exception(outcome)
+            else:
+                found.set_result(outcome)
+
+
+def _outcomes(
+    batch: Sequence[tuple[ReadableStore, Entry, str, object]],
+) -> list[bytes | Exception]:
+    outcomes: list[bytes | Exception] = []
+    for store, entry, name, _ in batch:
+        try:
+            outcomes.append(run_in_place(_digest(store, entry, name)))
+        except Exception as error:
+            outcomes.append(error)
+    return outcomes
+
+
+async def _digest(store: ReadableStore, entry: Entry, name: str) -> bytes:
     found = _HASHES[name]()
     async with store.open_reader(entry.key, version=entry.version) as reader:
         async for part in reader:

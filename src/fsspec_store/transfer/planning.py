@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from .._core.redaction import public_text
-from .._runtime.concurrency import for_each
+from .._runtime.concurrency import for_each, read_ahead
 from ..errors import KeyNotFoundError, RefusedError, StoreError
 from .comparing import Comparison
 from .merging import Pair, merged
@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from .._store.entries import Entry
     from .._store.store_listing import ListableStore
     from .comparing import Compare
+    from .memory import Memory
+    from .operations import Reason
     from .selection import Selection
 
 __all__ = ["Differences", "described"]
+
+#: Number of operations that are found before they are run: a progress bar then knows how many.
+_AHEAD = 10_000
 
 
 class Differences:
@@ -44,6 +49,7 @@ class Differences:
         *,
         selection: Selection,
         compare: Compare,
+        memory: Memory,
         delete: bool,
         allow_empty: bool,
         result: Result,
@@ -51,12 +57,12 @@ class Differences:
         self._source = source
         self._target = target
         self._selection = selection
-        self._comparison = Comparison(source, target, compare)
+        self._comparison = Comparison(source, target, compare, memory)
         self._delete = delete
         self._allow_empty = allow_empty
         self._result = result
-        #: Number of selected keys of the target.
-        self.in_target = 0
+        #: Number of selected keys of the source and of the target.
+        self._in_source = self.in_target = 0
 
     async def visit(
         self, handle: Callable[[Operation], Awaitable[object]], *, concurrency: int
@@ -68,54 +74,75 @@ class Differences:
         RefusedError
             At the end, when the source has no selected key and ``allow_empty`` is false.
         """
-        in_source = 0
-        result = self._result
 
-        async def pairs() -> AsyncGenerator[Pair, None]:
-            nonlocal in_source
-            found = merged(self._source.list_entries(), self._target.list_entries())
-            async with aclosing(found):
-                async for pair in found:
-                    if _key(pair) in self._selection:
-                        result.listed += 1
-                        in_source += pair[0] is not None
-                        self.in_target += pair[1] is not None
-                        yield pair
+        async def find(put: Callable[[Operation], Awaitable[None]]) -> None:
+            async def compare(pair: Pair) -> None:
+                try:
+                    operation = await self._operation(*pair)
+                except (StoreError, OSError) as error:
+                    self._add_failure(pair, error)
+                    return
+                if operation is not None:
+                    await put(operation)
 
-        async def work(pair: Pair) -> None:
-            try:
-                operation = await self._operation(*pair)
-            except (StoreError, OSError) as error:
-                result.add_failure(Failure(_key(pair), "compare", described(error)))
-                return
-            if operation is None:
-                result.equal += pair[0] is not None
-                return
-            result.planned += 1
-            result.planned_bytes += operation.size
-            await handle(operation)
+            async with aclosing(self._pairs()) as pairs:
+                await for_each(compare, pairs, limit=concurrency)
+            self._end()
 
-        async with aclosing(pairs()) as found:
-            await for_each(work, found, limit=concurrency)
-        if not in_source and not self._allow_empty:
+        async with aclosing(read_ahead(find, most=_AHEAD)) as operations:
+            await for_each(handle, operations, limit=concurrency)
+
+    def _entries(self, store: ListableStore) -> AsyncGenerator[Entry, None]:
+        return store.list_entries()
+
+    async def _pairs(self) -> AsyncGenerator[Pair, None]:
+        """Yield the selected keys of both listings."""
+        found = merged(self._entries(self._source), self._entries(self._target))
+        async with aclosing(found):
+            async for pair in found:
+                if _key(pair) in self._selection:
+                    self._result.listed += 1
+                    self._in_source += pair[0] is not None
+                    self.in_target += pair[1] is not None
+                    yield pair
+
+    def _add_failure(self, pair: Pair, error: Exception) -> None:
+        self._result.add_failure(Failure(_key(pair), "compare", described(error)))
+
+    def _end(self) -> None:
+        """All keys were visited."""
+        if not self._in_source and not self._allow_empty:
             which = "no key" if self._selection.is_all else "no selected key"
             raise RefusedError(
-                f"{self._source!r} has {which}; allow_empty=True accepts an empty source"
+                f"{self._source!r} has {which}; allow_empty=True, or --allow-empty, accepts that"
             )
-        result.is_listed = True
+        self._result.is_listed = True
 
     async def _operation(self, source: Entry | None, target: Entry | None) -> Operation | None:
+        reason: Reason | None = None
+        if source is not None and target is not None:
+            reason = await self._comparison.difference(source, target)
+        return self._counted(source, target, reason)
+
+    def _counted(
+        self, source: Entry | None, target: Entry | None, reason: Reason | None
+    ) -> Operation | None:
+        """Count a key; return what has to be done. ``reason`` is how its two values differ."""
+        operation: Operation | None = None
         if source is None:
             assert target is not None
-            if not self._delete:
-                return None
-            return Operation("delete", target.key, "extra", None, State.of(target))
-        if target is None:
-            return Operation("copy", source.key, "missing", State.of(source), None)
-        reason = await self._comparison.difference(source, target)
-        if reason is None:
-            return None
-        return Operation("copy", source.key, reason, State.of(source), State.of(target))
+            if self._delete:
+                operation = Operation("delete", target.key, "extra", None, State.of(target))
+        elif target is None or reason is not None:
+            operation = Operation(
+                "copy", source.key, reason or "missing", State.of(source), State.of(target)
+            )
+        else:
+            self._result.equal += 1
+        if operation is not None:
+            self._result.planned += 1
+            self._result.planned_bytes += operation.size
+        return operation
 
 
 def _key(pair: Pair) -> str:

@@ -13,12 +13,13 @@ from .spool import Waiting
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
+    from .._store.contract import Store
     from .results import Failure
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "location"]
 
 _FORMAT = "fsspec-store plan 1"
 
@@ -76,6 +77,27 @@ class Plan:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    @classmethod
+    def of(cls, source: Store, target: Store, operations: Iterable[Operation]) -> Self:
+        """Make a plan of some operations, such as `Result.not_copied`.
+
+        Parameters
+        ----------
+        source, target : Store
+            The stores for which the operations were found.
+        operations : iterable of Operation
+            One for each key.
+
+        Returns
+        -------
+        Plan
+            Close it after use.
+        """
+        plan = cls(location(source), location(target))
+        for operation in operations:
+            plan.add(operation)
+        return plan
 
     def add(self, operation: Operation) -> None:
         """Add an operation.
@@ -160,3 +182,8 @@ class Plan:
             lines.close()
             opened.pop_all()
         return plan
+
+
+def location(store: Store) -> str:  # numpydoc ignore=PR01
+    """The URL of a store, without secrets; its representation if it has none."""
+    return str(getattr(store, "url", store))

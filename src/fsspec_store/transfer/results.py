@@ -57,6 +57,8 @@ class Result:
         Metadata that was not copied, because a key below it failed.
     deletes_skipped : int
         Keys that were not deleted, because a copy failed.
+    not_copied : list of Operation
+        The first 10,000 copies that failed or were held back; `Plan.of` makes a plan of them.
     seconds : float
         Duration.
     """
@@ -75,6 +77,7 @@ class Result:
     deletes_skipped: int = 0
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
+    not_copied: list[Operation] = field(default_factory=list)
     differences: list[Operation] = field(default_factory=list)
 
     @property
@@ -93,6 +96,17 @@ class Result:
         self.failed += 1
         if len(self.failures) < MAX_LISTED:
             self.failures.append(failure)
+
+    def add_not_copied(self, operation: Operation) -> None:
+        """Note a copy that failed or was held back.
+
+        Parameters
+        ----------
+        operation : Operation
+            The copy.
+        """
+        if len(self.not_copied) < MAX_LISTED:
+            self.not_copied.append(operation)
 
     def add_difference(self, operation: Operation) -> None:
         """Count a key that differs.

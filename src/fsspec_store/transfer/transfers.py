@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, TypedDict
+from functools import partial
+from typing import TYPE_CHECKING
 
-from .._runtime.concurrency import for_each
+from .._runtime.cluster import connect
 from .._store.keys import directory_prefix
 from ..errors import RefusedError, UnsupportedOperationError
-from .applying import Applying, check_deletes
-from .key_order import ROOT_METADATA, rank
+from .applying import Applying
+from .cluster import ClusterApplying, ClusterDifferences
+from .key_order import ROOT_METADATA
+from .memory import DEFAULT_BYTES, Memory
 from .operations import Operation, State
+from .options import CONCURRENCY, Options, checked_concurrency, concurrency_of, memory_of
 from .planning import Differences
-from .plans import Plan
+from .plans import Plan, location
+from .refusals import check_apart, check_deletes, check_fresh
 from .results import Result
 from .selection import Selection
 
@@ -21,38 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Unpack
 
+    from distributed import Client
+
+    from .._runtime.cluster import Cluster
     from .._store.contract import Store
-    from .comparing import Compare
 
 __all__ = ["Options", "apply", "copy", "plan", "remove", "sync", "verify"]
 
-_CONCURRENCY = 32
 _MAX_DELETE = 0.5
-
-
-class Options(TypedDict, total=False):
-    """Options of all transfers.
-
-    Attributes
-    ----------
-    compare : {"checksum", "size", "bytes", "mtime"}
-        How values of equal size are compared; see `Comparison`.
-    include, exclude : iterable of str
-        Globs over keys; see `Selection`.
-    allow_empty : bool
-        Accept a source without any selected key. By default it raises `RefusedError`.
-    concurrency : int
-        Number of keys that are compared, copied or deleted at once, ``>= 1``.
-    on_progress : callable
-        Called with the `Result` so far after each key, on the event loop.
-    """
-
-    compare: Compare
-    include: Iterable[str]
-    exclude: Iterable[str]
-    allow_empty: bool
-    concurrency: int
-    on_progress: Callable[[Result], object]
 
 
 async def plan(
@@ -77,10 +58,12 @@ async def plan(
     Raises
     ------
     RefusedError
-        When the source has no selected key, unless ``allow_empty`` is true.
+        When the source has no selected key, unless ``allow_empty`` is true. When one of the stores
+        is below the other one, unless ``exclude`` has its prefix, as ``"backup/**"``.
     """
+    check_apart(source, target, options)
     result = Result()
-    made = Plan(_location(source), _location(target))
+    made = Plan(location(source), location(target))
     report = options.get("on_progress")
 
     async def add(operation: Operation) -> None:
@@ -89,8 +72,9 @@ async def plan(
             report(result)
 
     try:
-        differences = _differences(source, target, delete, result, options)
-        await differences.visit(add, concurrency=_concurrency(options))
+        async with connect(options.get("client"), source, target) as cluster:
+            differences = _differences(cluster, source, target, delete, result, options)
+            await differences.visit(add, concurrency=concurrency_of(options))
         made.keys = differences.in_target
         made.failed, made.failures = result.failed, result.failures
     except BaseException:
@@ -106,8 +90,10 @@ async def apply(
     *,
     max_delete: float = _MAX_DELETE,
     fail_fast: bool = False,
-    concurrency: int = _CONCURRENCY,
+    concurrency: int = CONCURRENCY,
+    memory_bytes: int = DEFAULT_BYTES,
     on_progress: Callable[[Result], object] | None = None,
+    client: Client | str | None = None,
 ) -> Result:
     """Run the operations of a plan. Each checks first that both stores are as the plan states.
 
@@ -121,7 +107,7 @@ async def apply(
         Raise the first failure of a key. By default it is counted, and the other keys follow.
     concurrency : int, optional
         Number of keys that are copied or deleted at once, ``>= 1``.
-    on_progress : callable, optional
+    memory_bytes, on_progress, client : optional
         See `Options`.
 
     Returns
@@ -138,28 +124,30 @@ async def apply(
         ("source", planned.source, source),
         ("target", planned.target, target),
     ):
-        if of_plan != _location(store):
+        if of_plan != location(store):
             raise RefusedError(
-                f"the plan was made for the {name} {of_plan}, not for {_location(store)}"
+                f"the plan was made for the {name} {of_plan}, not for {location(store)}"
             )
     check_deletes(planned.deletes, planned.keys, max_delete)
     started = time.monotonic()
     result = Result(planned=len(planned), planned_bytes=planned.copy_bytes, is_listed=True)
-    with closing(
-        Applying(
-            source,
-            target,
-            result=result,
-            concurrency=concurrency,
-            check_states=True,
-            fail_fast=fail_fast,
-            on_progress=on_progress,
-        )
-    ) as applying:
-        await for_each(applying.take, planned, limit=concurrency)
-        await applying.copy_metadata(of_root=False)
-        await applying.copy_metadata(of_root=True)
-        await applying.finish_deletes(keys=planned.keys, max_delete=max_delete)
+    async with connect(client, source, target) as cluster:
+        with closing(
+            _applying(cluster)(
+                source,
+                target,
+                result=result,
+                concurrency=checked_concurrency(concurrency),
+                memory=Memory(memory_bytes),
+                check_states=True,
+                fail_fast=fail_fast,
+                on_progress=on_progress,
+            )
+        ) as applying:
+            await applying.take_planned(planned)
+            await applying.copy_metadata(of_root=False)
+            await applying.copy_metadata(of_root=True)
+            await applying.finish_deletes(keys=planned.keys, max_delete=max_delete)
     result.seconds = time.monotonic() - started
     return result
 
@@ -195,7 +183,7 @@ async def copy(
     ------
     RefusedError
         When the source has no selected key, or when ``atomic`` is true and the target has metadata
-        at its root.
+        at its root, or when one of the stores is below the other one; see `plan`.
     """
     return await _transfer(source, target, None, atomic, fail_fast, options)
 
@@ -232,8 +220,9 @@ async def sync(
     Raises
     ------
     RefusedError
-        When the source has no selected key: nothing is changed. When more keys would be deleted
-        than ``max_delete``: all copies are made, and nothing is deleted.
+        When the source has no selected key, or when one of the stores is below the other one (see
+        `plan`): nothing is changed. When more keys would be deleted than ``max_delete``: all copies
+        are made, and nothing is deleted.
     """
     return await _transfer(source, target, max_delete, False, fail_fast, options)
 
@@ -267,8 +256,9 @@ async def verify(
         if report is not None:
             report(result)
 
-    differences = _differences(source, target, extra, result, options)
-    await differences.visit(note, concurrency=_concurrency(options))
+    async with connect(options.get("client"), source, target) as cluster:
+        differences = _differences(cluster, source, target, extra, result, options)
+        await differences.visit(note, concurrency=concurrency_of(options))
     result.seconds = time.monotonic() - started
     return result
 
@@ -280,7 +270,7 @@ async def remove(
     max_delete: float = _MAX_DELETE,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
-    concurrency: int = _CONCURRENCY,
+    concurrency: int = CONCURRENCY,
     on_progress: Callable[[Result], object] | None = None,
 ) -> Result:
     """Delete keys: metadata from the root to the leaves, and chunks last.
@@ -312,7 +302,13 @@ async def remove(
     started = time.monotonic()
     selection, result = Selection(include, exclude), Result()
     with closing(
-        Applying(None, store, result=result, concurrency=concurrency, on_progress=on_progress)
+        Applying(
+            None,
+            store,
+            result=result,
+            concurrency=checked_concurrency(concurrency),
+            on_progress=on_progress,
+        )
     ) as applying:
         async with aclosing(store.list_entries(directory_prefix(prefix))) as entries:
             async for entry in entries:
@@ -341,36 +337,38 @@ async def _transfer(
     """Copy, and delete unless ``max_delete`` is ``None``."""
     if not target.supports_writes:
         raise UnsupportedOperationError(f"{target!r} does not support writes")
+    check_apart(source, target, options)
     if atomic:
-        await _check_fresh(target)
+        await check_fresh(target)
     started = time.monotonic()
     result = Result()
-    concurrency = _concurrency(options)
-    differences = _differences(source, target, max_delete is not None, result, options)
-    with closing(
-        Applying(
-            source,
-            target,
-            result=result,
-            concurrency=concurrency,
-            fail_fast=fail_fast,
-            on_progress=options.get("on_progress"),
-        )
-    ) as applying:
-        await differences.visit(applying.take, concurrency=concurrency)
-        await applying.copy_metadata(of_root=False)
-        if atomic and not await _is_complete(source, target, options):
-            applying.hold_root_back()
-        await applying.copy_metadata(of_root=True)
-        if max_delete is not None:
-            await applying.finish_deletes(keys=differences.in_target, max_delete=max_delete)
+    concurrency, memory, delete = (
+        concurrency_of(options),
+        memory_of(options),
+        max_delete is not None,
+    )
+    async with connect(options.get("client"), source, target) as cluster:
+        differences = _differences(cluster, source, target, delete, result, options, memory)
+        with closing(
+            _applying(cluster)(
+                source,
+                target,
+                result=result,
+                concurrency=concurrency,
+                memory=memory,
+                fail_fast=fail_fast,
+                on_progress=options.get("on_progress"),
+            )
+        ) as applying:
+            await applying.take_differences(differences)
+            await applying.copy_metadata(of_root=False)
+            if atomic and not await _is_complete(source, target, options):
+                applying.hold_root_back()
+            await applying.copy_metadata(of_root=True)
+            if max_delete is not None:
+                await applying.finish_deletes(keys=differences.in_target, max_delete=max_delete)
     result.seconds = time.monotonic() - started
     return result
-
-
-def _location(store: Store) -> str:
-    """The URL of a store, without secrets; its representation if it has none."""
-    return str(getattr(store, "url", store))
 
 
 async def _is_complete(source: Store, target: Store, options: Options) -> bool:
@@ -381,33 +379,27 @@ async def _is_complete(source: Store, target: Store, options: Options) -> bool:
     return (await verify(source, target, extra=False, **below)).ok
 
 
-async def _check_fresh(target: Store) -> None:
-    async with aclosing(target.list_dir("")) as names:
-        async for name in names:
-            if rank(name).is_root:
-                raise RefusedError(
-                    f"{target!r} has {name!r} at its root: an atomic copy needs a target without "
-                    "it",
-                    key=name,
-                )
+def _applying(cluster: Cluster | None) -> Callable[..., Applying]:
+    return Applying if cluster is None else partial(ClusterApplying, cluster)
 
 
 def _differences(
-    source: Store, target: Store, delete: bool, result: Result, options: Options
+    cluster: Cluster | None,
+    source: Store,
+    target: Store,
+    delete: bool,
+    result: Result,
+    options: Options,
+    memory: Memory | None = None,
 ) -> Differences:
-    return Differences(
+    kind = Differences if cluster is None else partial(ClusterDifferences, cluster)
+    return kind(
         source,
         target,
         selection=Selection(options.get("include", ()), options.get("exclude", ())),
         compare=options.get("compare", "checksum"),
+        memory=memory or memory_of(options),
         delete=delete,
         allow_empty=options.get("allow_empty", False),
         result=result,
     )
-
-
-def _concurrency(options: Options) -> int:
-    concurrency = options.get("concurrency", _CONCURRENCY)
-    if concurrency < 1:
-        raise ValueError(f"concurrency must be at least 1, got {concurrency!r}")
-    return concurrency

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from . import adding, azure, google, migrating, others, s3, start, troubleshooting, web
+from . import adding, azure, google, migrating, others, publishing, s3, start, troubleshooting, web
 from .place import Place
 
 __all__ = ["PLACES", "Place"]
@@ -26,5 +26,6 @@ PLACES: dict[str, Callable[[pytest.FixtureRequest], Place]] = {
     "docs/backends/s3.md": s3.prepare_amazon,
     "docs/index.md": start.prepare,
     "docs/migrating.md": migrating.prepare,
+    "docs/transfers.md": publishing.prepare,
     "docs/troubleshooting.md": troubleshooting.prepare,
 }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from azure.core.exceptions import ClientAuthenticationError
 
 from ..._core.failures import Failure
+from ..._core.leftovers import BLOCKS, Leftover
 from ..._core.redaction import request_secrets, secret_options
 from ..._core.versions import is_etag
 from ..._http.parsing import parsed
@@ -29,13 +30,14 @@ from ..pages import Page, check_stated_prefix, pages_by_token, refuse_relative, 
 from ..traits import Traits
 from .bulk_delete import AzureBulkDelete
 from .client import Client, quoted
-from .copies import copy_blob
+from .continued_uploads import ContinuedUpload
+from .copies import LARGEST_COPY, copy_blob
 from .reading import Reader
-from .responses import AzureError, details_of, listing
+from .responses import AzureError, details_of, listing, uncommitted_blobs
 from .uploads import MAX_PUT_BYTES, AzureUpload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -65,7 +67,7 @@ class AzureBackend(Backend):
     traits = Traits(
         "ETag",
         ("md5",),
-        copies=True,
+        largest_copy=LARGEST_COPY,
         longest_key=f"{_MAX_LENGTH:,} characters, {_MAX_SEGMENTS} segments",
         forbidden="backslashes, control characters, dots at the end of a segment",
     )
@@ -115,6 +117,11 @@ class AzureBackend(Backend):
 
     def open_writer(self, path: str, size: int | None) -> ValueWriter:
         upload = AzureUpload(self._client, self._reader, path, None, Condition.NONE)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
+
+    def continue_writer(self, path: str, size: int) -> ValueWriter:
+        upload = ContinuedUpload(self._client, self._reader, path)
         part_bytes = partial(self._streamed_part_bytes, size)
         return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
@@ -183,23 +190,48 @@ class AzureBackend(Backend):
         *,
         details: bool,
     ) -> AsyncGenerator[Page, None]:
-        container, prefix = _split(directory)
-        prefix += name_prefix
-        query = f"restype=container&comp=list&include=metadata&prefix={quoted(prefix)}"
-        if not recursive:
-            query += "&delimiter=%2F"
+        container, prefix = _split(directory + name_prefix)
+        query = "include=metadata" if recursive else "include=metadata&delimiter=%2F"
         # Only the first page is small: a caller that needs another one wants many entries.
         first = "" if page_size is None else f"&maxresults={page_size}"
+        return self._listed(
+            container, prefix, query, first, partial(listing, container, details=details)
+        )
+
+    def _listed(
+        self,
+        container: str,
+        prefix: str,
+        query: str,
+        first: str,
+        parse: Callable[[bytes], tuple[Page, str]],
+    ) -> AsyncGenerator[Page, None]:
+        """The parsed pages of a listing; ``first`` is added to the query of the first one."""
+        query = f"restype=container&comp=list&{query}&prefix={quoted(prefix)}"
 
         async def fetch(marker: str) -> tuple[Page, str]:
             page_query = query + (f"&marker={quoted(marker)}" if marker else first)
             response = await self._client.request("GET", container, page_query, expect={200})
-            parse = partial(listing, container, details=details)
             found = await parsed(parse, response.body)
             check_stated_prefix(stated_prefix(response.body), prefix)
             return found
 
         return pages_by_token(fetch)
+
+    async def leftovers(self, directory: str) -> AsyncGenerator[Leftover, None]:
+        container, prefix = _split(directory)
+        pages = self._listed(
+            container,
+            prefix,
+            "include=metadata,uncommittedblobs",
+            "",
+            partial(uncommitted_blobs, container),
+        )
+        async with aclosing(pages):
+            async for page in pages:
+                for path, _ in page.objects:
+                    if path.startswith(directory):
+                        yield Leftover(path, BLOCKS, None)
 
     def check_root(self, root: str) -> str | None:
         container, _, prefix = root.partition("/")

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from .client import Client
     from .reading import Reader
 
-__all__ = ["copy_blob"]
+__all__ = ["LARGEST_COPY", "copy_blob"]
 
 #: Maximum size of a blob that is copied at once ("Copy Blob From URL"). "Copy Blob" has no limit,
 #: but its target may be empty until the copy ends.
-_MAX_BYTES = 256 * 2**20
+LARGEST_COPY = 256 * 2**20
 #: The first version of the API with this operation. Older ones ignore its header.
 _FIRST_VERSION = "2018-03-28"
 #: For the signature of a source, which the service checks at the start.
@@ -54,7 +54,7 @@ async def copy_blob(
             return False
         if status in (400, 409, 413) and await _is_large(reader, source):
             raise NotImplementedError(
-                f"the service copies blobs of at most {_MAX_BYTES} bytes at once"
+                f"the service copies blobs of at most {LARGEST_COPY} bytes at once"
             ) from error
         raise
     if response.headers.get("x-ms-copy-status") != "success":
@@ -64,7 +64,7 @@ async def copy_blob(
 
 async def _is_large(reader: Reader, source: str) -> bool:
     found = await reader.properties(source)
-    return found is not None and found[0] > _MAX_BYTES
+    return found is not None and found[0] > LARGEST_COPY
 
 
 async def _source_headers(client: Client, path: str) -> dict[str, str]:

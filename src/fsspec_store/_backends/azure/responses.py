@@ -36,6 +36,8 @@ __all__ = [
     "is_unsupported_version",
     "listing",
     "retry_decision",
+    "uncommitted_blobs",
+    "uncommitted_blocks",
     "verify_checksum",
 ]
 
@@ -165,13 +167,7 @@ def listing(container: str, body: bytes, *, details: bool = False) -> tuple[Page
 
     Raises ``OSError`` when the body is not a valid listing.
     """
-    try:
-        root = parse_xml(body)
-    except (ElementTree.ParseError, LookupError, ValueError) as error:
-        raise OSError(f"invalid listing: the body is not XML: {error}") from error
-    items = root.find("Blobs")
-    if items is None:
-        raise OSError(f"invalid listing: unexpected root element <{root.tag[:_MAX_QUOTED]}>")
+    items, marker = _items(body)
     blobs: list[tuple[str, int | None]] = []
     prefixes: list[str] = []
     folders: list[str] = []
@@ -188,11 +184,47 @@ def listing(container: str, body: bytes, *, details: bool = False) -> tuple[Page
             blobs.append((path, stated_size(size, repr(name)) if size else None))
             if details:
                 found[path] = _listed_details(item)
+    return Page(blobs, prefixes, folders=folders, details=found), marker
+
+
+def uncommitted_blobs(container: str, body: bytes) -> tuple[Page, str]:
+    """Like `listing`, of blobs that have no committed block, in a listing that includes them."""
+    items, marker = _items(body)
+    # Only they have no content type ("List Blobs").
+    found = [
+        f"{container}/{_name(item)}"
+        for item in items
+        if item.find("Properties/Content-Type") is None and not _is_folder_entry(item)
+    ]
+    return Page([(path, None) for path in found]), marker
+
+
+def _items(body: bytes) -> tuple[ElementTree.Element, str]:
+    """The entries of a listing, and the marker of the next page."""
+    try:
+        root = parse_xml(body)
+    except (ElementTree.ParseError, LookupError, ValueError) as error:
+        raise OSError(f"invalid listing: the body is not XML: {error}") from error
+    items = root.find("Blobs")
+    if items is None:
+        raise OSError(f"invalid listing: unexpected root element <{root.tag[:_MAX_QUOTED]}>")
     marker = root.findtext("NextMarker", "")
     if marker.isspace() and "\n" in marker:
         # Whitespace of indented XML. Emulators use names as markers; no name has a line break.
         marker = ""
-    return Page(blobs, prefixes, folders=folders, details=found), marker
+    return items, marker
+
+
+def uncommitted_blocks(body: bytes) -> dict[str, int]:
+    """Sizes of the uncommitted blocks of a blob by name; empty if the body is no such list."""
+    try:
+        root = parse_xml(body)
+        return {
+            block.findtext("Name", ""): int(block.findtext("Size", ""))
+            for block in root.iterfind("UncommittedBlocks/Block")
+        }
+    except (ElementTree.ParseError, LookupError, ValueError):
+        return {}
 
 
 def details_of(headers: Mapping[str, str]) -> Details:

@@ -5,7 +5,9 @@ Each body has a checksum, which the service verifies.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import hashlib
 import secrets
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from ..._http.messages import Response
 from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
-from ..checksums import md5_in_base64
+from ..checksums import Hash, md5_in_base64
 from ..object_store.writing import (
     WRITER,
     Condition,
@@ -49,13 +51,18 @@ class AzureUpload(Upload[Client, Reader, str]):
     _blocks = 0
 
     @cached_property
+    def _md5(self) -> Hash:
+        """The MD5 of a value that is uploaded in blocks."""
+        return hashlib.md5(usedforsecurity=False)
+
+    @cached_property
     def _upload(self) -> str:
         return secrets.token_hex(8)
 
     async def run(self, *, block_bytes: int | None) -> bool:
         """Write the value, in one request or in blocks; ``False`` when the condition is not met."""
         if block_bytes is not None:
-            await upload_parts(self, self._data, block_bytes)
+            await asyncio.gather(upload_parts(self, self._data, block_bytes), self.hash(self._data))
             try:
                 return await self.complete()
             except AzureError as error:
@@ -92,9 +99,15 @@ class AzureUpload(Upload[Client, Reader, str]):
     async def start(self) -> bool:
         return True
 
+    async def hash(self, part: memoryview) -> None:
+        await in_thread(self._md5.update, part)
+
     async def put(self, index: int, start: int, part: memoryview, *, is_last: bool) -> None:
+        await self._put_block(index, part, await checksum_headers(part))
+
+    async def _put_block(self, index: int, part: memoryview, checksum: Mapping[str, str]) -> None:
         query = f"comp=block&blockid={quote(self._block_name(index), safe='')}"
-        headers = {"Content-Type": "application/octet-stream", **await checksum_headers(part)}
+        headers = {"Content-Type": "application/octet-stream", **checksum}
         await self._client.request(
             "PUT",
             self._target,
@@ -113,7 +126,9 @@ class AzureUpload(Upload[Client, Reader, str]):
             f"<Latest>{self._block_name(index)}</Latest>" for index in range(self._blocks)
         )
         body = f"<?xml version='1.0' encoding='utf-8'?><BlockList>{listed}</BlockList>"
-        headers = {"Content-Type": "application/xml"}
+        md5 = base64.b64encode(self._md5.digest()).decode()
+        # Listed as that of the value, which the service does not compute ("Put Block List").
+        headers = {"Content-Type": "application/xml", "x-ms-blob-content-md5": md5}
         return await self._put("comp=blocklist", headers, Body(body.encode()))
 
     async def abort(self) -> None:

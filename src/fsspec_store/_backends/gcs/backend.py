@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -80,7 +81,7 @@ class GCSBackend(Backend):
     traits = Traits(
         "generation",
         ("md5", "crc32c"),
-        copies=True,
+        largest_copy=inf,
         longest_key=f"{_MAX_NAME_BYTES:,} bytes",
         forbidden=f"line breaks, a beginning with {_RESERVED_PREFIX!r}",
     )

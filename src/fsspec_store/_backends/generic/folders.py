@@ -109,7 +109,7 @@ async def temporary_files(methods: Methods, folder: str) -> AsyncGenerator[Lefto
         async for found in folders:
             for path, info in found:
                 if info["type"] == "file" and is_temporary(path):
-                    yield Leftover(path, TEMPORARY, modified(info))
+                    yield Leftover(path, TEMPORARY, modified(info), size=info.get("size"))
 
 
 async def contains_file(methods: Methods, folder: str) -> bool:

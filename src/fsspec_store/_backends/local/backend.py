@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from ..._core.failures import Failure, builtin_failure
@@ -55,7 +56,7 @@ class LocalBackend(Backend):
     lists_in_order = True
     traits = Traits(
         "digest of the value",
-        copies=True,
+        largest_copy=inf,
         longest_key=f"{_MAX_NAME_BYTES} bytes in a segment, {_MAX_PATH_BYTES:,} in a path",
     )
     #: The number of threads: more operations would only wait.

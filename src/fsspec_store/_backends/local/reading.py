@@ -18,9 +18,10 @@ __all__ = ["READ_FLAGS", "read", "read_between", "read_version", "size"]
 
 #: ``O_NONBLOCK``: opening a pipe would wait for a writer.
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-#: For larger reads the memory is checked and allocated first. On Linux one read returns at most
-#: 2 GiB.
-_LARGE = 256 * 2**20
+#: Larger reads have pooled memory. That of others stays with the threads that read, one part each.
+_POOLED = 256 * 2**10
+#: Maximum size of one read: on Linux it returns at most 2 GiB.
+_MOST = 256 * 2**20
 
 
 def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
@@ -45,7 +46,7 @@ def read(path: str, request: ByteRequest | None) -> bytes | memoryview | None:
 
 def read_between(descriptor: int, start: int, end: int) -> bytes | memoryview:
     """Read these bytes of an open file; ``EOFError`` if it has become shorter."""
-    if end - start <= _LARGE:
+    if end - start <= _POOLED:
         data = os.pread(descriptor, end - start, start)
         if len(data) == end - start:
             return data
@@ -53,7 +54,7 @@ def read_between(descriptor: int, start: int, end: int) -> bytes | memoryview:
     memory = allocate(end - start)
     done = 0
     while done < len(memory):
-        count = os.preadv(descriptor, [memory[done : done + _LARGE]], start + done)
+        count = os.preadv(descriptor, [memory[done : done + _MOST]], start + done)
         if not count:
             raise EOFError(
                 f"the file became shorter while it was read: {len(memory) - done} bytes are missing"

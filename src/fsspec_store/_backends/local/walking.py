@@ -77,8 +77,9 @@ def temporary_files(directory: str) -> list[Leftover]:
             # It may have been renamed to the value meanwhile.
             with suppress(FileNotFoundError):
                 if is_temporary(name):
-                    modified = datetime.fromtimestamp(os.lstat(path).st_mtime, UTC)
-                    found.append(Leftover(path, TEMPORARY, modified))
+                    status = os.lstat(path)
+                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                    found.append(Leftover(path, TEMPORARY, modified, size=status.st_size))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..._core.streams import ValueWriter
 from ..._http.http1.buffer_pool import allocate
+from ..._runtime.concurrency import retrieve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -88,6 +89,7 @@ class PartWriter(ValueWriter):
         self._memory = None
         running, self._running = self._running, set()
         for part in running:
+            part.add_done_callback(retrieve)
             part.cancel()
         upload, starting = self._upload, self._starting
         if starting is None:
@@ -122,6 +124,7 @@ class PartWriter(ValueWriter):
         while len(self._running) >= limit:
             await self._wait_for_one()
         assert self._memory is not None
+        await self._upload.hash(self._memory[: self._filled])
         put = self._upload.put(
             self._index, self._start, self._memory[: self._filled], is_last=is_last
         )

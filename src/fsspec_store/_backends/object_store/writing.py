@@ -87,6 +87,9 @@ class PartUpload(ABC):
     async def start(self) -> bool:
         """Begin the upload; ``False`` when the condition of the write is not met."""
 
+    async def hash(self, part: memoryview) -> None:  # noqa: B027
+        """Compute the checksum of a value of unknown bytes further, by the next part in order."""
+
     @abstractmethod
     async def put(self, index: int, start: int, part: memoryview, *, is_last: bool) -> None:
         """Upload a part, whose first byte has the index ``start`` in the value."""

@@ -10,6 +10,7 @@ import re
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING
 
 from botocore.handlers import VALID_BUCKET
@@ -33,6 +34,7 @@ from .buckets import S3Buckets
 from .bulk_delete import S3BulkDelete
 from .client import Client
 from .conditions import Conditions, conditions_of
+from .continued_uploads import ContinuedUpload
 from .copies import S3Copies
 from .features import LIST_V2
 from .leftovers import abort, temporary_object, unfinished_uploads
@@ -82,7 +84,7 @@ class S3Backend(Backend):
     """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
     part_limits = _PART_LIMITS
-    traits = Traits("ETag", copies=True, longest_key=f"{_MAX_KEY_BYTES:,} bytes")
+    traits = Traits("ETag", largest_copy=inf, longest_key=f"{_MAX_KEY_BYTES:,} bytes")
     #: SeaweedFS, and Amazon's directory buckets, list in another order than S3's other buckets.
     lists_in_order = None
 
@@ -175,6 +177,15 @@ class S3Backend(Backend):
         target = self._split(path)
         upload = S3Upload(self._client, self._reader, target, None, Condition.NONE)
         part_bytes = partial(self._streamed_part_bytes, size)
+        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
+
+    def continue_writer(self, path: str, size: int) -> ValueWriter:
+        if getattr(self.fs, "s3_additional_kwargs", None):
+            # An upload that was begun with other options would lack them.
+            return self.open_writer(path, size)
+        part_bytes = partial(self._streamed_part_bytes, size)
+        count = -(-size // part_bytes(0))
+        upload = ContinuedUpload(self._client, self._reader, self._split(path), count)
         return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:

@@ -34,7 +34,7 @@ async def temporary_object(client: Client, bucket: str, key: str) -> Leftover | 
         modified = _in_utc(parsedate_to_datetime(date))
     except (ValueError, OverflowError):
         modified = None
-    return Leftover(f"{bucket}/{key}", TEMPORARY, modified)
+    return Leftover(f"{bucket}/{key}", TEMPORARY, modified, size=head.length)
 
 
 async def unfinished_uploads(

@@ -34,6 +34,7 @@ _PARAMETERS = {
     "if_none_match": "IfNoneMatch",
     "metadata": "Metadata",
     "number": "PartNumber",
+    "marker": "PartNumberMarker",
     "prefix": "Prefix",
     "delimiter": "Delimiter",
     "max_keys": "MaxKeys",
@@ -163,7 +164,11 @@ class LibraryTransport:
             # "CompleteMultipartUpload").
             return max(_COMPLETION_SECONDS, self._policy.timeout)
         has_document = isinstance(
-            request, requests.ListObjectsV2 | requests.ListMultipartUploads | requests.DeleteObjects
+            request,
+            requests.ListObjectsV2
+            | requests.ListMultipartUploads
+            | requests.ListParts
+            | requests.DeleteObjects,
         )
         received = _PAGE_BYTES if has_document else 0
         return self._policy.timeout + self._policy.transfer_timeout(sent, received)

@@ -71,6 +71,8 @@ async def result_of(
             return response["ETag"]
         case requests.ListMultipartUploads():
             return _uploads_page(response)
+        case requests.ListParts():
+            return _parts_page(response)
     return None
 
 
@@ -226,3 +228,19 @@ def _uploads_page(response: dict[str, Any]) -> requests.UploadsPage:
     if response.get("IsTruncated"):
         markers = response.get("NextKeyMarker", ""), response.get("NextUploadIdMarker", "")
     return requests.UploadsPage(uploads, markers)
+
+
+def _parts_page(response: dict[str, Any]) -> requests.PartsPage:
+    # A completion states the checksums of parts only if they make up that of the object.
+    is_composite = response.get("ChecksumType") != "FULL_OBJECT"
+    algorithm = (response.get("ChecksumAlgorithm") or None) if is_composite else None
+    parts = [
+        requests.StoredPart(
+            requests.Part(entry["PartNumber"], entry["ETag"], entry.get(f"Checksum{algorithm}")),
+            entry["Size"],
+        )
+        for entry in response.get("Parts", ())
+        if entry.keys() >= {"PartNumber", "ETag", "Size"}
+    ]
+    marker = response.get("NextPartNumberMarker") if response.get("IsTruncated") else None
+    return requests.PartsPage(parts, algorithm, marker)

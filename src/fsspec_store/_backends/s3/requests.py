@@ -38,11 +38,14 @@ __all__ = [
     "HeadObject",
     "ListMultipartUploads",
     "ListObjectsV2",
+    "ListParts",
     "MultipartUpload",
     "ObjectHead",
     "Part",
+    "PartsPage",
     "PutObject",
     "Request",
+    "StoredPart",
     "UnfinishedUpload",
     "UploadPart",
     "UploadPartCopy",
@@ -88,6 +91,22 @@ class UploadsPage(NamedTuple):
 
     uploads: Sequence[UnfinishedUpload]
     markers: tuple[str, str] | None
+
+
+class StoredPart(NamedTuple):
+    """An entry of a list of parts."""
+
+    part: Part
+    size: int
+
+
+class PartsPage(NamedTuple):
+    """A page of the parts of an upload; `marker` of the next page, ``None`` on the last."""
+
+    parts: Sequence[StoredPart]
+    #: As in `MultipartUpload`.
+    algorithm: str | None
+    marker: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +261,15 @@ class ListMultipartUploads(Request[UploadsPage]):
 
     prefix: str
     markers: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListParts(Request[PartsPage]):
+    """List the parts of an unfinished upload, after the one with the number `marker`."""
+
+    key: str
+    upload: MultipartUpload
+    marker: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,13 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..output import Output
 from ..place import Place
+from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     ConcurrencyOption,
+    DaskOption,
     FailFastOption,
     MaxDeleteOption,
+    MemoryOption,
     ShownProgress,
     bound,
     report,
@@ -32,7 +35,10 @@ def apply(
     file: Annotated[Path, typer.Argument(help="A file that `plan` wrote.")],
     max_delete: MaxDeleteOption = "50%",
     fail_fast: FailFastOption = False,
+    html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
+    memory: MemoryOption = 96,
+    dask: DaskOption = None,
 ) -> ExitCode:
     """Copy and delete what a plan states.
 
@@ -42,6 +48,7 @@ def apply(
 
     most = bound(max_delete)
     with (
+        transfer_report(html, output, "Plan applied to", src, dst) as write_page,
         Plan.read(file) as planned,
         src.open() as source,
         dst.open(read_only=False) as target,
@@ -54,6 +61,9 @@ def apply(
             max_delete=most,
             fail_fast=fail_fast,
             concurrency=concurrency,
+            memory_bytes=memory * 2**20,
             on_progress=shown,
+            client=dask,
         )
+        write_page(result)
     return report(result, output)

@@ -1,6 +1,8 @@
 """``check``: finds what is missing or broken in a zarr data set."""
 
 import json
+import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +12,16 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..output import Output
 from ..place import Place
+from ..report_file import HtmlOption, JunitOption, report_file
 from ..text import human_size, printable
+from ..transferring import DaskOption
 
 
 @command(
     examples=[
         ("s3://bucket/climate.zarr", "Missing, broken and superfluous keys, from one listing"),
         ("--deep --allow-missing 'mask/*' s3://bucket/climate.zarr", "Decode every chunk"),
+        ("--html report.html s3://bucket/climate.zarr", "A page with a map of the chunks"),
     ]
 )
 def check(
@@ -40,18 +45,34 @@ def check(
         Path | None,
         typer.Option("--write-expectation", help="Write the chunks that are present to a file."),
     ] = None,
+    html: HtmlOption = None,
+    junit: JunitOption = None,
     concurrency: Annotated[
         int, typer.Option("--concurrency", min=1, metavar="N", help="Chunks that are read at once.")
     ] = 16,
+    dask: DaskOption = None,
 ) -> ExitCode:
     """Check a zarr data set: which chunks are missing or broken, which keys belong to nothing.
 
     The exit code is 1 if something is wrong. Without --deep and --shards no chunk is read.
     """
+    from ... import reports
     from ...dataset import blocking
 
+    if dask is not None and not deep:
+        raise typer.BadParameter("needs --deep: only the decoding is split", param_hint="--dask")
     expected = None if expectation is None else json.loads(expectation.read_text())
-    with place.open() as store:
+    url = output.public(place.shown)
+    failed_page = partial(
+        reports.failed_page, title=f"Check of {url}", urls={"URL": url}, command=output.command
+    )
+    failed_junit = partial(reports.failed_junit, url=url)
+    started = time.monotonic()
+    with (
+        report_file(html, "--html", output, failed_page) as html_file,
+        report_file(junit, "--junit", output, failed_junit) as junit_file,
+        place.open() as store,
+    ):
         found = blocking.check(
             store,
             deep=deep,
@@ -59,7 +80,15 @@ def check(
             allow_missing=allow_missing or (),
             expectation=expected,
             concurrency=concurrency,
+            client=dask,
         )
+        seconds = time.monotonic() - started
+        if html_file is not None:
+            html_file.write(
+                reports.check_page(found, url=url, command=output.command, seconds=seconds)
+            )
+        if junit_file is not None:
+            junit_file.write(reports.junit(found, url=url, seconds=seconds))
     if write_expectation is not None:
         write_expectation.write_text(json.dumps(found.expectation()))
     if output.json:

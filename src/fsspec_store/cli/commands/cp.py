@@ -9,13 +9,16 @@ from ..frame import command
 from ..missing import no_keys
 from ..output import Output
 from ..place import KeyAt, Place
+from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     CompareMode,
     CompareOption,
     ConcurrencyOption,
+    DaskOption,
     ExcludeOption,
     FailFastOption,
     IncludeOption,
+    MemoryOption,
     ShownProgress,
     print_plan,
     report,
@@ -45,20 +48,27 @@ def cp(
         bool, typer.Option("-n", "--dry-run", help="Print what would be copied.")
     ] = False,
     fail_fast: FailFastOption = False,
+    html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
+    memory: MemoryOption = 96,
+    dask: DaskOption = None,
 ) -> ExitCode | None:
     """Copy all keys below SRC to the same names below DST, or one key.
 
     Keys that are equal at both URLs are not copied. Nothing is deleted. Chunks are copied before
     the metadata that makes them visible.
     """
-    from ...transfer import blocking
+    from ...transfer import Result, blocking
 
-    with src.open() as source:
+    with (
+        transfer_report(html, output, "Copy to", src, dst, dry_run=dry_run) as write_page,
+        src.open() as source,
+    ):
         if source.sync.is_empty(""):
-            _copy_key(src, dst, output, dry_run=dry_run)
+            size = _copy_key(src, dst, output, dry_run=dry_run)
+            write_page(Result(copied=1, copied_bytes=size))
             return None
-        options = transfer_options(compare, include, exclude, concurrency)
+        options = transfer_options(compare, include, exclude, concurrency, memory, dask)
         with dst.open(read_only=dry_run) as target:
             if dry_run:
                 with blocking.plan(source, target, **options) as planned:
@@ -68,10 +78,11 @@ def cp(
                 result = blocking.copy(
                     source, target, atomic=atomic, fail_fast=fail_fast, **options
                 )
+            write_page(result)
     return report(result, output)
 
 
-def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> None:
+def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> int:
     from ...errors import StoreURLError
 
     try:
@@ -84,7 +95,7 @@ def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> None:
         target_at, name = KeyAt(dst, key) if dst.url.endswith("/") else dst.split()
         if dry_run:
             output.line(f"copy\t{name}")
-            return
+            return 0
         with target_at.open(read_only=False) as target:
             target.sync.copy_from(source, key, name)
             size = target.sync.getsize(name)
@@ -92,3 +103,4 @@ def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> None:
         output.document({"ok": True, "copied": 1, "copied_bytes": size})
     else:
         output.note("1 copied")
+    return size

@@ -84,7 +84,7 @@ def _service(store: "FsspecStore") -> dict[str, Any]:
     traits, limits, writes = backend.traits, backend.part_limits, backend.settings.writes
     has_parts = limits.largest_request is not None
     return {
-        "copies_on_service": traits.copies,
+        "copies_on_service": bool(traits.largest_copy),
         "versions": traits.versions if store.supports_compare_and_swap else None,
         "listed_checksums": list(traits.listed_checksums),
         "service": _name(store, backend.address),

@@ -8,14 +8,17 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..output import Output
 from ..place import Place
+from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     CompareMode,
     CompareOption,
     ConcurrencyOption,
+    DaskOption,
     ExcludeOption,
     FailFastOption,
     IncludeOption,
     MaxDeleteOption,
+    MemoryOption,
     ShownProgress,
     bound,
     print_plan,
@@ -45,7 +48,10 @@ def sync(
         bool, typer.Option("-n", "--dry-run", help="Print what would be done.")
     ] = False,
     fail_fast: FailFastOption = False,
+    html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
+    memory: MemoryOption = 96,
+    dask: DaskOption = None,
 ) -> ExitCode:
     """Make the keys below DST equal to those below SRC: copy, and then delete all others.
 
@@ -55,13 +61,18 @@ def sync(
     from ...transfer import blocking
 
     most = bound(max_delete)
-    options = transfer_options(compare, include, exclude, concurrency)
+    options = transfer_options(compare, include, exclude, concurrency, memory, dask)
     options["allow_empty"] = allow_empty
-    with src.open() as source, dst.open(read_only=dry_run) as target:
+    with (
+        transfer_report(html, output, "Sync to", src, dst, dry_run=dry_run) as write_page,
+        src.open() as source,
+        dst.open(read_only=dry_run) as target,
+    ):
         if dry_run:
             with blocking.plan(source, target, delete=True, **options) as planned:
                 return print_plan(planned, output)
         with ShownProgress(output) as shown:
             options["on_progress"] = shown
             result = blocking.sync(source, target, max_delete=most, fail_fast=fail_fast, **options)
+        write_page(result)
     return report(result, output)

@@ -8,12 +8,14 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..output import Output
 from ..place import Place
+from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     CompareMode,
     CompareOption,
     ConcurrencyOption,
     ExcludeOption,
     IncludeOption,
+    MemoryOption,
     print_operation,
     transfer_options,
 )
@@ -35,7 +37,9 @@ def verify(
     ignore_extra: Annotated[
         bool, typer.Option("--ignore-extra", help="Accept keys that only DST has.")
     ] = False,
+    html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
+    memory: MemoryOption = 96,
 ) -> ExitCode:
     """Compare the keys below SRC and DST, and print those that differ. Changes nothing.
 
@@ -44,13 +48,18 @@ def verify(
     """
     from ...transfer import blocking
 
-    with src.open() as source, dst.open() as target:
+    with (
+        transfer_report(html, output, "Comparison with", src, dst) as write_page,
+        src.open() as source,
+        dst.open() as target,
+    ):
         result = blocking.verify(
             source,
             target,
             extra=not ignore_extra,
-            **transfer_options(compare, include, exclude, concurrency),
+            **transfer_options(compare, include, exclude, concurrency, memory),
         )
+        write_page(result)
     if output.json:
         output.document(result.to_dict())
     else:

@@ -1,0 +1,124 @@
+"""What a worker of a cluster does in one task. Each function may run again after a lost worker."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, TypeVar
+
+from .._core.redaction import public_text
+from .._runtime.concurrency import for_each
+from ..errors import BackendError, StoreError, VersionMismatchError
+from .applying import check_states, current_entry, run_operation
+from .comparing import Comparison
+from .memory import Memory
+from .operations import State
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from .._store.contract import Store
+    from .._store.entries import Entry
+    from .comparing import Compare
+    from .operations import Operation, Reason
+
+__all__ = ["compare_values", "list_keys", "run_operations"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Size from which a value is not copied again without a look at the target.
+_LARGE_BYTES = 8 * 2**20
+
+
+async def list_keys(
+    source: Store, target: Store, is_source: bool, after: str, stop: str | None, limit: int
+) -> list[Entry]:
+    """The first entries of a store whose keys are after ``after``, up to and including ``stop``."""
+    found: list[Entry] = []
+    store = source if is_source else target
+    async with aclosing(store.list_entries(start_after=after)) as entries:
+        async for entry in entries:
+            if stop is not None and entry.key > stop:
+                break
+            found.append(entry)
+            if len(found) == limit:
+                break
+    return found
+
+
+async def compare_values(
+    source: Store,
+    target: Store,
+    pairs: Sequence[tuple[Entry, Entry]],
+    compare: Compare,
+    concurrency: int,
+    memory_bytes: int,
+) -> list[Reason | StoreError | None]:
+    """How the two values of each pair differ, or why they cannot be compared."""
+    comparison = Comparison(source, target, compare, Memory(memory_bytes))
+
+    async def compared(pair: tuple[Entry, Entry]) -> Reason | None:
+        return await comparison.difference(*pair)
+
+    return await _outcomes(compared, pairs, concurrency)
+
+
+async def run_operations(
+    source: Store,
+    target: Store,
+    operations: Sequence[Operation],
+    checks_states: bool,
+    concurrency: int,
+    memory_bytes: int,
+) -> list[StoreError | None]:
+    """Copy and delete keys. Returns the error of each, ``None`` for those that are done."""
+    memory = Memory(memory_bytes)
+
+    async def run(operation: Operation) -> None:
+        if checks_states:
+            try:
+                await check_states(source, target, operation)
+            except VersionMismatchError:
+                if await _is_done(source, target, operation, memory):
+                    return
+                raise
+        elif operation.size >= _LARGE_BYTES and await _is_done(source, target, operation, memory):
+            return
+        await run_operation(source, target, operation, memory)
+
+    return await _outcomes(run, operations, concurrency)
+
+
+async def _is_done(source: Store, target: Store, operation: Operation, memory: Memory) -> bool:
+    """Whether an earlier run of a task has done an operation: its worker was lost after that."""
+    found = await current_entry(target, operation.key)
+    if operation.action == "delete":
+        return found is None
+    if found is None or State.of(found) == operation.target:
+        return False
+    entry = await current_entry(source, operation.key)
+    if entry is None or State.of(entry) != operation.source:
+        return False
+    comparison = Comparison(source, target, "checksum", memory)
+    return await comparison.difference(entry, found) is None
+
+
+async def _outcomes(
+    func: Callable[[T], Awaitable[R]], items: Sequence[T], concurrency: int
+) -> list[R | StoreError]:
+    """The results for all items in their order; an error in place of a result."""
+    found: dict[int, R | StoreError] = {}
+
+    async def run(numbered: tuple[int, T]) -> None:
+        number, item = numbered
+        try:
+            found[number] = await func(item)
+        except StoreError as error:
+            # Its causes are the errors of libraries, which may have secrets.
+            error.__cause__ = error.__context__ = None
+            found[number] = error
+        except OSError as error:
+            found[number] = BackendError(public_text(f"{type(error).__name__}: {error}"))
+
+    await for_each(run, list(enumerate(items)), limit=concurrency)
+    return [found[number] for number in range(len(items))]

@@ -1,0 +1,215 @@
+"""Transfers and clean-ups that are interrupted, or whose target is full."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from servers import S3Endpoint
+from servers.fault_proxy import Fault, fault_proxy
+from servers.roots import new_root
+
+from cli.conftest import SIZES, Holding
+from cli.running import Ended, Processes, run
+from fsspec_store import Buffer, FsspecStore
+from fsspec_store.transfer import sync
+
+TEMPORARY = ".fsspec-store-0123456789abcdef.tmp"
+MIB = 2**20
+PROGRAM = [sys.executable, "-m", "fsspec_store"]
+
+
+def leftover(folder: Path, age: float = 0) -> Path:
+    path = folder / TEMPORARY
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"part")
+    now = path.stat().st_mtime
+    os.utime(path, (now - age, now - age))
+    return path
+
+
+def files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+class TestCleanup:
+    def test_removes_what_is_older_than_a_day(self, data: Path) -> None:
+        old, young = leftover(data / "air/c", 90_000), leftover(data / "air-2", 80_000)
+        shown = run("cleanup", "-n", data)
+        assert (shown.code, shown.err) == (0, "fsspec-store: 1 leftover would be removed\n")
+        kind, _, size, key = shown.out.rstrip("\n").split("\t")
+        assert (kind, size, key) == ("temporary", "4B", f"air/c/{TEMPORARY}")
+        assert old.exists()
+        removed = run("cleanup", data)
+        assert (removed.code, removed.out) == (0, shown.out)
+        assert not old.exists()
+        assert young.exists()
+        assert files(data) == sorted([*SIZES, f"air-2/{TEMPORARY}"])
+
+    @pytest.mark.parametrize("age", ["0", "20m", "1h", "0.5d", "3000s"])
+    def test_an_age(self, data: Path, age: str) -> None:
+        left = leftover(data, 50_000)
+        [document] = run("cleanup", "--json", "--older-than", age, data).documents
+        assert not left.exists()
+        assert document.pop("modified").endswith("+00:00")
+        assert document == {"key": TEMPORARY, "kind": "temporary", "size": 4}
+
+    @pytest.mark.parametrize("age", ["", "-1", "1w", "day"])
+    def test_an_invalid_age_is_wrong_usage(self, data: Path, age: str) -> None:
+        left = leftover(data, 10**6)
+        assert run("cleanup", f"--older-than={age}", data).code == 2
+        assert left.exists()
+
+    def test_at_a_terminal_and_at_a_closed_pipe(self, data: Path, command: Processes) -> None:
+        leftover(data, 90_000)
+        shown = command.run("cleanup", "-n", data, terminal=True)
+        assert shown.code == 0
+        assert TEMPORARY in shown.plain
+        assert command.run("cleanup", "--help").out.count("fsspec-store cleanup ") >= 2
+        assert command.run("cleanup", "-n", data, closed=True).code == 141
+
+    def test_ctrl_c(self, web: Holding, command: Processes) -> None:
+        arguments = ["-o", "key=k", "-o", "secret=s", "--endpoint-url", web.url]
+        started = command.start("cleanup", *arguments, "s3://bucket/data")
+        assert web.is_held.wait(60)
+        started.interrupt()
+        assert started.end() == Ended(130, "", "fsspec-store: interrupted\n")
+
+    def test_a_place_without_deletes_is_wrong_usage(self, web: Holding) -> None:
+        assert run("cleanup", f"{web.url}/data.zarr/").code == 2
+
+
+class TestInterruption:
+    """At the third request with a part the process gets a signal; that request gets no response."""
+
+    @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+    def number(self, request: pytest.FixtureRequest) -> signal.Signals:
+        number: signal.Signals = request.param
+        return number
+
+    @pytest.fixture
+    def large(self, tmp_path: Path) -> Path:
+        path = tmp_path / "data/c/0"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(random.Random(1).randbytes(40 * MIB))
+        return path
+
+    @contextmanager
+    def interrupted(
+        self, endpoint: S3Endpoint, method: str, number: signal.Signals
+    ) -> Iterator[Callable[..., tuple[int, str]]]:
+        """A function that runs the command with a place behind a proxy."""
+        running: list[subprocess.Popen[str]] = []
+        number_of = itertools.count()
+
+        def plan(requested: str, target: str, headers: Mapping[str, str]) -> Fault | None:
+            is_part = "range" in headers if method == "GET" else "partNumber=" in target
+            if requested != method or not is_part or next(number_of) != 2:
+                return None
+            running[0].send_signal(number)
+            return Fault.DELAYED
+
+        with fault_proxy(endpoint.url) as proxy:
+            options = replace(endpoint, url=proxy.url).storage_options()
+            proxy.plan = plan
+
+            def run(flag: str, *arguments: str) -> tuple[int, str]:
+                given = [f"{flag}={name}={json.dumps(each)}" for name, each in options.items()]
+                process = subprocess.Popen(
+                    [*PROGRAM, "sync", *given, *arguments],
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+                )
+                running.append(process)
+                _, message = process.communicate(timeout=60)
+                return process.returncode, message
+
+            yield run
+
+    async def test_an_upload_is_continued(
+        self, seaweedfs_endpoint: S3Endpoint, large: Path, number: signal.Signals
+    ) -> None:
+        url = f"s3://{new_root(seaweedfs_endpoint)}"
+        source = FsspecStore.from_url(str(large.parents[1]))
+        with self.interrupted(seaweedfs_endpoint, "PUT", number) as command:
+            ended = command("--dst-option", str(large.parents[1]), url)
+        assert ended == (130, "fsspec-store: interrupted\n")
+        async with FsspecStore.from_url(url, seaweedfs_endpoint.storage_options()) as store:
+            assert [key async for key in store.list()] == []
+            assert [each.key async for each in store.list_leftovers()] == ["c/0"]
+            assert (await sync(source, store)).copied == 1
+            value = await store.get("c/0")
+            assert [each async for each in store.list_leftovers()] == []
+        assert value is not None
+        assert value.to_bytes() == large.read_bytes()
+
+    def test_a_download_leaves_nothing(
+        self, minio_endpoint: S3Endpoint, large: Path, number: signal.Signals, tmp_path: Path
+    ) -> None:
+        url = f"s3://{new_root(minio_endpoint)}"
+        with closing(FsspecStore.from_url(url, minio_endpoint.storage_options())) as store:
+            store.sync.set("c/0", Buffer.from_bytes(large.read_bytes()))
+        target = tmp_path / "target"
+        with self.interrupted(minio_endpoint, "GET", number) as command:
+            ended = command("--src-option", url, str(target))
+        assert ended == (130, "fsspec-store: interrupted\n")
+        assert files(target) == []
+
+
+class TestFullDisk:
+    """Every key that does not fit is a failure, and no part of it is left."""
+
+    @pytest.fixture
+    def source(self, data: Path) -> Path:
+        # A value in one piece, and one in parts.
+        for name, size in (("small", 3 * MIB), ("large", 20 * MIB)):
+            (data / "air/c" / name).write_bytes(bytes(size))
+        return data
+
+    def test_files_that_are_too_large(self, source: Path, tmp_path: Path) -> None:
+        limit = (2 * MIB, resource.RLIM_INFINITY)
+        for line, failed in (
+            (["sync", source, tmp_path / "target"], ["small", "large"]),
+            (["cp", source / "air/c/large", tmp_path / "target/air/c/large"], ["large"]),
+        ):
+            ended = subprocess.run(
+                [*PROGRAM, *map(str, line)],
+                capture_output=True,
+                text=True,
+                preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+            )
+            assert ended.returncode == 5
+            assert ended.stderr.count("File too large") == len(failed)
+            assert all(f"{name}'" in ended.stderr for name in failed)
+            # The metadata above the chunks that failed is not copied.
+            assert files(tmp_path / "target") == ["air-2/zarr.json", "air/c/0/0", "air/c/0/1"]
+
+    def test_a_full_file_system(self, source: Path, tmp_path: Path) -> None:
+        target = tmp_path / "target"
+        target.mkdir()
+        # A process may mount a file system in a new namespace.
+        mount = ["unshare", "-rm", "sh", "-ec", 'mount -t tmpfs -o size=1m none "$0"; "$@"', target]
+        try:
+            subprocess.run([*mount, "true"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("cannot: mount a file system in a namespace")
+        script = 'cd "$0"; code=0; "$@" || code=$?; find . -type f | sort; exit $code'
+        command = [*PROGRAM, "sync", "--concurrency", "1", source, "."]
+        ended = subprocess.run(
+            [*mount, "sh", "-c", script, target, *command], capture_output=True, text=True
+        )
+        assert ended.returncode == 5
+        assert ended.stderr.count("No space left on device") == 2
+        assert ended.stdout.split() == ["./air-2/zarr.json", "./air/c/0/0", "./air/c/0/1"]
