@@ -38,8 +38,13 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
         yield started
 
 
+_DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+
+
 class Holding(ThreadingHTTPServer):
     """A web server: under /denied it responds 403, under /broken 400.
+
+    403 is as of S3 if a bucket is listed.
 
     /mixed/ has the values "good", and "bad" whose GET is 400. /slow/ has "good", and "held" whose
     GET gets no response. Nor does any other request.
@@ -68,7 +73,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         for name, status in (("/denied", 403), ("/broken", 400)):
             if self.path.startswith(name):
-                self.send_error(status)
+                if status == 403 and "list-type=" in self.path:
+                    self._send(_DENIED, "application/xml", status)
+                else:
+                    self.send_error(status)
                 return
         folder, _, name = self.path.rpartition("/")
         if folder in ("/mixed", "/slow") and name in ("", "good", "bad"):
@@ -84,8 +92,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.is_held.set()
         self.server.released.wait()
 
-    def _send(self, body: bytes, kind: str = "application/octet-stream") -> None:
-        self.send_response(200)
+    def _send(self, body: bytes, kind: str = "application/octet-stream", status: int = 200) -> None:
+        self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", '"1"')

@@ -25,6 +25,8 @@ from fsspec_store.zarr import open_store
 
 _READS = "it changes nothing"
 _NO_KEYS = "a SRC without keys is refused"
+#: A bucket: a web server has no leftovers to list.
+_S3 = "--option key=k --option secret=paper-clip --endpoint-url {server}"
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,20 @@ ROWS = {
         held="-r --yes {held}",
         printed="-rn {data}",
     ),
+    "cleanup": Row(
+        {
+            0: "--older-than 0 {leftovers}",
+            2: "--older-than x {data}",
+            4: f"{_S3} s3://denied/x",
+            6: f"{_S3} s3://broken/x",
+        },
+        held=f"{_S3} s3://held/x",
+        never={
+            3: "a place needs no keys",
+            5: "it stops at the first failure",
+            7: "it removes no key",
+        },
+    ),
     "info": Row(
         {0: "{data}", 2: "{data} x", 4: "{denied}", 6: "{broken}"},
         held="{held}",
@@ -198,7 +214,8 @@ def places(tmp_path: Path, data: Path, web: Holding) -> dict[str, str]:
         "data": str(data),
         **{name: str(tmp_path / name) for name in ("new", "copy", "other", "file", "mixed_copy")},
         **{name: str(tmp_path / name) for name in ("plan", "mixed_plan", "slow_plan")},
-        **{name: str(tmp_path / name) for name in ("zarr", "incomplete")},
+        **{name: str(tmp_path / name) for name in ("zarr", "incomplete", "leftovers")},
+        "server": web.url,
         **{name: f"{web.url}/{name}/x" for name in ("denied", "broken", "held")},
         **{name: f"{web.url}/{name}/" for name in ("mixed", "slow")},
     }
@@ -214,6 +231,9 @@ def made(line: str, places: Mapping[str, str]) -> list[str]:
         elif name == "other":
             path.mkdir()
             (path / "zarr.json").write_bytes(b"another")
+        elif name == "leftovers":
+            path.mkdir()
+            (path / ".fsspec-store-0123456789abcdef.tmp").touch()
         elif name == "mixed_copy":
             path.mkdir()
             for key in ("good", "bad"):
@@ -313,9 +333,11 @@ def test_no_secret_is_printed(
     line = ROWS[name].codes[code]
     url = f"{secret}/{'denied' if code == 4 else 'broken'}/x?token=battery-staple"
     arguments = made(line, places | {"denied": url, "broken": url})
-    option = "--option" if ROWS[name].held.count("{") == 1 else "--src-option"
+    if "{server}" not in line:
+        option = "--option" if ROWS[name].held.count("{") == 1 else "--src-option"
+        arguments += [option, 'headers={"X-Api": "paper-clip"}']
     # With the traceback, and the message that is printed without it too.
-    ended = command.run(name, *arguments, "-v", option, 'headers={"X-Api": "paper-clip"}')
+    ended = command.run(name, *arguments, "-v")
     assert (ended.code, "Traceback" in ended.err) == (code, True), ended.err
     for word in ("correct-horse", "battery-staple", "paper-clip"):
         assert word not in ended.out + ended.err
