@@ -44,7 +44,7 @@ _DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 class Holding(ThreadingHTTPServer):
     """A web server: under /denied it responds 403, under /broken 400.
 
-    403 is as of S3 if a bucket is listed.
+    The 403 of a listing of the bucket "denied" is that of S3.
 
     /mixed/ has the values "good", and "bad" whose GET is 400. /slow/ has "good", and "held" whose
     GET gets no response. Nor does any other request.
