@@ -89,6 +89,9 @@ def test_an_access_point_is_a_bucket(bucket: str, chain: str, tmp_path: Any) -> 
         ("/data/a.zip::zip://inside", "a chain starts with the layer"),
         ("zip://a::archive", r"unknown protocol 'archive'"),
         ("a/b://c", "unknown protocol 'a/b'"),
+        ("s3//bucket/x", "write s3://bucket/x"),
+        ("http//host/x", "write http://host/x"),
+        ("s3:/bucket/x", "write s3://bucket/x"),
         ("s3://arn:aws:s3:::bucket/x", "write s3://bucket/x"),
     ],
 )

@@ -66,9 +66,12 @@ class ContinuingRules(Rules):
         stored = await self.interrupt(store, source, proxy)
         with proxy.watching() as seen:
             await store.copy_from(source, "a")
-        continues = self.protocol.upload_lost is not None
         assert 1 <= stored <= 3
-        assert self.sent(seen) == (PARTS - stored if continues else PARTS)
+        if self.protocol.upload_lost is None:
+            assert self.sent(seen) == PARTS
+        else:
+            # The service may have stored parts of which the interrupted copy saw no response.
+            assert PARTS - 3 <= self.sent(seen) <= PARTS - stored
         assert await read(store, "a") == await read(source, "a")
         assert await collect(store.list_leftovers()) == []
 

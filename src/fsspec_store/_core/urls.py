@@ -36,6 +36,9 @@ BUCKET_PROTOCOLS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"})
 
 WEB_PROTOCOLS = frozenset({"http", "https"})
 
+#: The beginning of a URL whose colon is missing, or of which pathlib has left one slash.
+_NO_URL = re.compile(r"([a-z0-9]+)(?::|//)/?(.*)", re.DOTALL)
+
 #: A scheme, its slashes if there are any, and the rest.
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(//)?(.*)", re.DOTALL)
 
@@ -192,12 +195,12 @@ def _check_link(link: str, text: str) -> None:
             f"{public_url(text)!r} has white space before or after '::'", url=public_url(text)
         )
     protocol = protocol_of(link)
-    match = SCHEME.fullmatch(link)
+    match = _NO_URL.fullmatch(link)
     if protocol != "file":
         _check_protocol(protocol, text)
-    elif match and not match[2] and (match[1] in BUCKET_PROTOCOLS or match[1] in WEB_PROTOCOLS):
+    elif match and match[1] in BUCKET_PROTOCOLS | WEB_PROTOCOLS:
         # fsspec would open a local file of that name.
-        meant = public_url(f"{match[1]}://{match[3].lstrip('/')}")
+        meant = public_url(f"{match[1]}://{match[2].lstrip('/')}")
         raise StoreURLError(f"{public_url(text)!r} is not a URL: write {meant}")
     if protocol not in BUCKET_PROTOCOLS:
         return

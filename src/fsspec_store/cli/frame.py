@@ -201,4 +201,4 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    """List, read, size, delete and measure data sets at any fsspec URL."""
+    """Copy, publish, check, list and delete data sets at any fsspec URL."""

@@ -41,7 +41,20 @@ async def unfinished_uploads(
     client: Client, bucket: str, prefix: str
 ) -> AsyncGenerator[Leftover, None]:
     """Unfinished uploads below a prefix (S3 API Reference, "ListMultipartUploads")."""
-    request = ListMultipartUploads(bucket, prefix)
+    is_empty = True
+    async for leftover in _listed_uploads(client, bucket, prefix, prefix):
+        is_empty = False
+        yield leftover
+    if is_empty and prefix:
+        # MinIO lists those of a whole key, or all.
+        async for leftover in _listed_uploads(client, bucket, "", prefix):
+            yield leftover
+
+
+async def _listed_uploads(
+    client: Client, bucket: str, listed: str, prefix: str
+) -> AsyncGenerator[Leftover, None]:
+    request = ListMultipartUploads(bucket, listed)
     continuation = Continuation()
     while True:
         try:

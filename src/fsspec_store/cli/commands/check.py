@@ -4,12 +4,13 @@ import json
 import time
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..missing import no_keys
 from ..output import Output
 from ..place import Place
 from ..report_file import HtmlOption, JunitOption, report_file
@@ -61,7 +62,7 @@ def check(
 
     if dask is not None and not deep:
         raise typer.BadParameter("needs --deep: only the decoding is split", param_hint="--dask")
-    expected = None if expectation is None else json.loads(expectation.read_text())
+    expected = None if expectation is None else _read_expectation(expectation)
     url = output.public(place.shown)
     failed_page = partial(
         reports.failed_page, title=f"Check of {url}", urls={"URL": url}, command=output.command
@@ -73,6 +74,8 @@ def check(
         report_file(junit, "--junit", output, failed_junit) as junit_file,
         place.open() as store,
     ):
+        if store.sync.is_empty(""):
+            raise no_keys(place)
         found = blocking.check(
             store,
             deep=deep,
@@ -114,3 +117,12 @@ def check(
             output.note(f"and {more:,} more of this kind in {printable(finding.path) or '/'}")
     output.note("complete" if found.ok else "not complete")
     return ExitCode.DONE if found.ok else ExitCode.INCOMPLETE
+
+
+def _read_expectation(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(
+            f"cannot read an expectation from {file}: {error}", param_hint="--expectation"
+        ) from None

@@ -7,6 +7,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..missing import no_keys
 from ..output import Output
 from ..place import Place
 from ..text import human_size
@@ -46,17 +47,12 @@ def plan(
     """
     from ...transfer import blocking
 
-    with (
-        src.open() as source,
-        dst.open() as target,
-        blocking.plan(
-            source,
-            target,
-            delete=delete,
-            **transfer_options(compare, include, exclude, concurrency),
-        ) as planned,
-    ):
-        planned.write(file)
+    options = transfer_options(compare, include, exclude, concurrency)
+    with src.open() as source, dst.open() as target:
+        if source.sync.is_empty(""):
+            raise no_keys(src)
+        with blocking.plan(source, target, delete=delete, **options) as planned:
+            planned.write(file)
     totals = {
         "copies": planned.copies,
         "copy_bytes": planned.copy_bytes,
