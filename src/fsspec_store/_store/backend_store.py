@@ -307,7 +307,7 @@ class BackendStore(BackendListing):
         try:
             is_copied = await source._run("copy", key, copy_path)
         except ChangedWhileReadError as error:
-            raise version_mismatch(source, key, str(version)) from error
+            raise version_mismatch(source, key, version) from error
         if is_copied is False:
             raise key_not_found(source, key)
         return is_copied is not None
