@@ -262,6 +262,38 @@ async def test_only_what_failed_is_copied_again(tmp_path: Path) -> None:
     assert await contents(target) == ARRAY
 
 
+# -- Links in local folders ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("linked", ["file", "folder"])
+@pytest.mark.parametrize("is_target_local", [True, False])
+async def test_a_broken_link_in_the_source_deletes_nothing(
+    tmp_path: Path, linked: str, is_target_local: bool
+) -> None:
+    source = await filled(FsspecStore.from_url(str(tmp_path / "source")), ARRAY)
+    outside = await filled(FsspecStore.from_url(str(tmp_path / "outside")), {"folder/1": b"value"})
+    (tmp_path / "outside/file").write_bytes(b"value")
+    link = tmp_path / "source/air/c/0/2"
+    link.symlink_to(tmp_path / "outside" / linked)
+    local = FsspecStore.from_url(str(tmp_path / "target"))
+    target = local if is_target_local else await store_with({})
+    assert (await sync(source, target)).ok
+    before = await contents(target)
+    await outside.clear()
+    for compare in ("checksum", "size"):
+        result = await sync(source, target, compare=compare)
+        assert [one.key for one in result.failures] == ["air/c/0/2"]
+        assert "is a broken link" in result.failures[0].error
+        assert (result.deleted, result.ok) == (0, False)
+        assert await contents(target) == before
+    # A listing of readable keys leaves it out.
+    assert sorted(await contents(source)) == sorted(ARRAY)
+    # In the target it is replaced or deleted.
+    values = await store_with(ARRAY)
+    assert (await sync(values, source)).deleted == 1
+    assert not link.is_symlink()
+
+
 # -- One store within the other one ----------------------------------------------------------------
 
 

@@ -177,7 +177,8 @@ class WritableStore(ListableStore):
         KeyNotFoundError
             When the key is missing.
         VersionMismatchError
-            When the value has another version than ``version``. Nothing is written.
+            When the value has another version than ``version``, or changes during the copy. Nothing
+            is written.
         """
         check_key(key)
         target = key if to is None else check_key(to)
