@@ -7,6 +7,7 @@ that need a service are in ``test_failing_services.py``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -315,6 +316,22 @@ async def test_a_store_within_the_other_one_is_refused(
         assert result.copied == (len(ARRAY) if is_target_below else 1)
         again = await copy(*stores, exclude=["b [[]1]/**"])
         assert (again.copied, again.equal) == (0, result.copied + result.equal)
+
+
+@pytest.mark.parametrize("is_target_below", [True, False])
+async def test_a_link_to_a_folder_within_the_other_store_is_refused(
+    tmp_path: Path, is_target_below: bool
+) -> None:
+    outer = await filled(FsspecStore.from_url(str(tmp_path / "outer")), {**ARRAY, "sub/a": b"1"})
+    (tmp_path / "alias").symlink_to(tmp_path / "outer/sub")
+    (tmp_path / "outer/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    before = await contents(outer)
+    for inner, pattern in (("alias", "sub/**"), ("outer/link", "link/**")):
+        stores = (outer, FsspecStore.from_url(str(tmp_path / inner)))
+        with pytest.raises(RefusedError, match=re.escape(f"exclude='{pattern}'")):
+            await sync(*stores if is_target_below else stores[::-1], max_delete=1.0)
+    assert await contents(outer) == before
 
 
 async def test_prefixes_side_by_side_do_not_overlap() -> None:

@@ -329,8 +329,12 @@ class BackendStore(BackendListing):
     def prefix_in(self, other: StoreBase) -> str | None:
         if not self._is_on_service_of(other):
             return None
-        is_below = self._base.startswith(other._base)
-        return self._base.removeprefix(other._base) if is_below else None
+        real = self._backend.real_directory
+        # First with links: the other store may have these keys below a link to a folder outside.
+        for base, above in ((self._base, other._base), (real(self._base), real(other._base))):
+            if base.startswith(above):
+                return base.removeprefix(above)
+        return None
 
     def _path(self, key: str) -> str:
         """The path of a key. Also marks the store as open."""
