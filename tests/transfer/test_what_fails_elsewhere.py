@@ -7,6 +7,7 @@ that need a service are in ``test_failing_services.py``.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -262,6 +263,63 @@ async def test_only_what_failed_is_copied_again(tmp_path: Path) -> None:
     assert await contents(target) == ARRAY
 
 
+# -- Links in local folders ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("linked", ["file", "folder"])
+@pytest.mark.parametrize("is_target_local", [True, False])
+async def test_a_broken_link_in_the_source_deletes_nothing(
+    tmp_path: Path, linked: str, is_target_local: bool
+) -> None:
+    source = await filled(FsspecStore.from_url(str(tmp_path / "source")), ARRAY)
+    outside = await filled(FsspecStore.from_url(str(tmp_path / "outside")), {"folder/1": b"value"})
+    (tmp_path / "outside/file").write_bytes(b"value")
+    link = tmp_path / "source/air/c/0/2"
+    link.symlink_to(tmp_path / "outside" / linked)
+    local = FsspecStore.from_url(str(tmp_path / "target"))
+    target = local if is_target_local else await store_with({})
+    assert (await sync(source, target)).ok
+    before = await contents(target)
+    await outside.clear()
+    for compare in ("checksum", "size"):
+        result = await sync(source, target, compare=compare)
+        assert [one.key for one in result.failures] == ["air/c/0/2"]
+        assert "is a broken link" in result.failures[0].error
+        assert (result.deleted, result.ok) == (0, False)
+        assert await contents(target) == before
+    # A listing of readable keys leaves it out.
+    assert sorted(await contents(source)) == sorted(ARRAY)
+    # In the target it is replaced or deleted.
+    values = await store_with(ARRAY)
+    assert (await sync(values, source)).deleted == 1
+    assert not link.is_symlink()
+
+
+@pytest.mark.parametrize("is_planned", [False, True])
+async def test_nothing_is_deleted_through_a_link_to_a_folder(
+    tmp_path: Path, is_planned: bool
+) -> None:
+    source = await store_with(ARRAY)
+    values = {"a": b"1", "b/c": b"2"}
+    outside = await filled(FsspecStore.from_url(str(tmp_path / "outside")), values)
+    await filled(FsspecStore.from_url(str(tmp_path / "target")), ARRAY)
+    (tmp_path / "target/air/link").symlink_to(tmp_path / "outside")
+    # The root may be a link.
+    (tmp_path / "alias").symlink_to(tmp_path / "target")
+    for name in ("target", "alias"):
+        target = await filled(FsspecStore.from_url(str(tmp_path / name)), {"old": b"1"})
+        if is_planned:
+            with await plan(source, target, delete=True) as planned:
+                result = await apply(planned, source, target, max_delete=1.0)
+        else:
+            result = await sync(source, target, max_delete=1.0)
+        assert result.deleted == 1
+        assert {one.key for one in result.failures} == {"air/link/a", "air/link/b/c"}
+        assert "through a link to a folder" in result.failures[0].error
+        assert await contents(outside) == values
+        assert (await sync(source, target, exclude=["air/link/**"])).ok
+
+
 # -- One store within the other one ----------------------------------------------------------------
 
 
@@ -283,6 +341,22 @@ async def test_a_store_within_the_other_one_is_refused(
         assert result.copied == (len(ARRAY) if is_target_below else 1)
         again = await copy(*stores, exclude=["b [[]1]/**"])
         assert (again.copied, again.equal) == (0, result.copied + result.equal)
+
+
+@pytest.mark.parametrize("is_target_below", [True, False])
+async def test_a_link_to_a_folder_within_the_other_store_is_refused(
+    tmp_path: Path, is_target_below: bool
+) -> None:
+    outer = await filled(FsspecStore.from_url(str(tmp_path / "outer")), {**ARRAY, "sub/a": b"1"})
+    (tmp_path / "alias").symlink_to(tmp_path / "outer/sub")
+    (tmp_path / "outer/link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    before = await contents(outer)
+    for inner, pattern in (("alias", "sub/**"), ("outer/link", "link/**")):
+        stores = (outer, FsspecStore.from_url(str(tmp_path / inner)))
+        with pytest.raises(RefusedError, match=re.escape(f"exclude='{pattern}'")):
+            await sync(*stores if is_target_below else stores[::-1], max_delete=1.0)
+    assert await contents(outer) == before
 
 
 async def test_prefixes_side_by_side_do_not_overlap() -> None:

@@ -92,6 +92,10 @@ class Backend(ABC):
         """The URL of the service without any secret, after a request; ``None`` if it has none."""
         return None
 
+    def real_directory(self, directory: str) -> str:
+        """The same directory for all paths that lead to it through links; it ends in ``/``."""
+        return directory
+
     def _part_bytes(self, size: int) -> int | None:
         """Size of the parts of an upload; ``None`` for a value that one request writes."""
         if size <= self._writes.above:

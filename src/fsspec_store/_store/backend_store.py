@@ -24,6 +24,7 @@ from ..errors import (
     BackendError,
     InvalidKeyError,
     KeyNotFoundError,
+    RefusedError,
     UnauthenticatedError,
     VersionMismatchError,
 )
@@ -38,7 +39,7 @@ from .store_reading import ReadableStore, Versioned
 from .streams import Reader, Writer, check_size, check_start
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from typing import TypeGuard
 
     from .._core.streams import OpenValue, ValueWriter
@@ -307,7 +308,7 @@ class BackendStore(BackendListing):
         try:
             is_copied = await source._run("copy", key, copy_path)
         except ChangedWhileReadError as error:
-            raise version_mismatch(source, key, str(version)) from error
+            raise version_mismatch(source, key, version) from error
         if is_copied is False:
             raise key_not_found(source, key)
         return is_copied is not None
@@ -324,13 +325,29 @@ class BackendStore(BackendListing):
         with self._translating("delete", f"{len(keys)} keys"):
             await self._backend.remove_many(paths, limit=limit)
 
+    def _check_no_links(self, keys: Iterable[str]) -> None:
+        real = self._backend.real_directory
+        root = real(self._base)
+        for folder, key in {key[: key.rfind("/") + 1]: key for key in keys}.items():
+            if real(self._base + folder) != root + folder:
+                raise RefusedError(
+                    f"refused to delete {key!r} in {self._url} through a link to a folder: remove "
+                    "the link, or exclude its keys",
+                    key=key,
+                    url=self._url,
+                )
+
     # -- Keys and paths ------------------------------------------------------------------------
 
     def prefix_in(self, other: StoreBase) -> str | None:
         if not self._is_on_service_of(other):
             return None
-        is_below = self._base.startswith(other._base)
-        return self._base.removeprefix(other._base) if is_below else None
+        real = self._backend.real_directory
+        # First with links: the other store may have these keys below a link to a folder outside.
+        for base, above in ((self._base, other._base), (real(self._base), real(other._base))):
+            if base.startswith(above):
+                return base.removeprefix(above)
+        return None
 
     def _path(self, key: str) -> str:
         """The path of a key. Also marks the store as open."""

@@ -18,7 +18,12 @@ def key_not_found(source: ReadableStore, key: str) -> KeyNotFoundError:
     return KeyNotFoundError(f"cannot copy {key!r} in {source}: no such key", key=key, url=url)
 
 
-def version_mismatch(source: ReadableStore, key: str, version: str) -> VersionMismatchError:
-    """The error for a key with another version."""
-    text = f"cannot copy {key!r} in {source}: it no longer has version {version!r}"
+def version_mismatch(source: ReadableStore, key: str, version: str | None) -> VersionMismatchError:
+    """The error for a key with another version, or whose value changed during the copy."""
+    problem = (
+        "it was changed while it was copied"
+        if version is None
+        else f"it no longer has version {version!r}"
+    )
+    text = f"cannot copy {key!r} in {source}: {problem}"
     return VersionMismatchError(text, key=key, url=getattr(source, "url", None))

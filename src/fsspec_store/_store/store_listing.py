@@ -120,7 +120,8 @@ class ListableStore(ReadableStore):
         Yields
         ------
         Entry
-            Each key once. The default implementation knows keys and sizes only.
+            Each key once. The default implementation knows keys and sizes only. In a local folder
+            also the path of each broken link, which cannot be read and which `list` leaves out.
 
         Raises
         ------

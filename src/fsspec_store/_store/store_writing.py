@@ -177,7 +177,8 @@ class WritableStore(ListableStore):
         KeyNotFoundError
             When the key is missing.
         VersionMismatchError
-            When the value has another version than ``version``. Nothing is written.
+            When the value has another version than ``version``, or changes during the copy. Nothing
+            is written.
         """
         check_key(key)
         target = key if to is None else check_key(to)
@@ -253,6 +254,9 @@ class WritableStore(ListableStore):
         After an error some of the keys are deleted.
         """
         await for_each(self.delete, keys, limit=limit)
+
+    def _check_no_links(self, keys: Iterable[str]) -> None:
+        """Raise `RefusedError` if a key is below a link to a folder: the file may be elsewhere."""
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete every key under ``prefix/``.

@@ -147,8 +147,10 @@ class Applying:
 
     async def _delete_batch(self, operations: tuple[Operation, ...], *, limit: int) -> None:
         """Delete keys in bulk, and one by one if this fails, so that each failure is known."""
+        keys = [each.key for each in operations]
         try:
-            await self._target._delete_many([each.key for each in operations], limit=limit)
+            self._target._check_no_links(keys)
+            await self._target._delete_many(keys, limit=limit)
         except (StoreError, OSError):
             await for_each(self._run, operations, limit=limit)
             return
@@ -196,6 +198,7 @@ async def run_operation(
         async with memory.of_value(operation.size if passes else 0):
             await target.copy_from(source, operation.key, version=version)
     else:
+        target._check_no_links([operation.key])
         await target.delete(operation.key)
 
 

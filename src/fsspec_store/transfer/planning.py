@@ -154,5 +154,5 @@ def _key(pair: Pair) -> str:
 def described(error: BaseException) -> str:
     """An error as text for a report. The messages of this package have no secrets."""
     if isinstance(error, KeyNotFoundError):
-        return f"it was removed after it was listed: {error}"
+        return f"it was removed after it was listed, or is a broken link: {error}"
     return public_text(f"{type(error).__name__}: {error}")

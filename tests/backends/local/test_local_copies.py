@@ -15,7 +15,12 @@ import pytest
 from conformance.support import buf, content, listed, put, read
 
 from fsspec_store import FsspecStore
-from fsspec_store.errors import BackendError, KeyConflictError, KeyNotFoundError
+from fsspec_store.errors import (
+    BackendError,
+    KeyConflictError,
+    KeyNotFoundError,
+    VersionMismatchError,
+)
 
 DATA = content(3 * 2**20 + 17)
 
@@ -136,6 +141,28 @@ async def test_a_copy_that_fails_leaves_nothing(
         await store.copy_from(store, "a", "b")
     assert await read(store, "b") == b"b"
     assert files(tmp_path / "root") == ["a", "b"]
+
+
+@pytest.mark.parametrize("change", ["shorter", "longer", "overwritten"])
+async def test_a_file_that_changes_during_the_copy_is_not_stored(
+    store: FsspecStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    await store.set("a", buf(DATA))
+    source = tmp_path / "root" / "a"
+    os.utime(source, (1, 1))
+
+    def copy(*_: object) -> int:
+        """Copy nothing, so that the bytes are read and written."""
+        if change == "shorter":
+            os.truncate(source, 1000)
+        with source.open("r+b" if change == "overwritten" else "ab") as file:
+            file.write(b"" if change == "shorter" else b"X")
+        return 0
+
+    monkeypatch.setattr(os, "copy_file_range", copy, raising=False)
+    with pytest.raises(VersionMismatchError, match=r"'a' .* was changed while it was copied"):
+        await store.copy_from(store, "a", "b")
+    assert files(tmp_path / "root") == ["a"]
 
 
 @pytest.fixture

@@ -62,6 +62,9 @@ class LocalBackend(Backend):
     #: The number of threads: more operations would only wait.
     default_concurrency = 32
 
+    def real_directory(self, directory: str) -> str:
+        return os.path.join(os.path.realpath(directory), "")
+
     async def read(self, path: str, request: ByteRequest | None) -> bytes | memoryview | None:
         return await in_thread(read, path, request)
 

@@ -43,7 +43,8 @@ class SourceMissingError(Exception):
 class Copy(Write):
     """Write the bytes of another file, with the attributes of the file that they replace.
 
-    It raises `SourceMissingError` and `ChangedWhileReadError`.
+    It raises `SourceMissingError`, and `ChangedWhileReadError` also for a file that another program
+    changes in place meanwhile.
     """
 
     def __init__(self, source: str, path: str, version: str | None) -> None:
@@ -60,13 +61,18 @@ class Copy(Write):
     def _fill(self, file: io.FileIO) -> None:
         try:
             with opened(self._source, READ_FLAGS) as source:
-                if not stat.S_ISREG(os.fstat(source).st_mode):
+                before = os.fstat(source)
+                if not stat.S_ISREG(before.st_mode):
                     raise SourceMissingError
                 _copy_bytes(source, file)
+                now, copied = os.fstat(source), os.fstat(file.fileno()).st_size
         except OSError as error:
             if is_no_file(error):
                 raise SourceMissingError from error
             raise
+        is_whole = before.st_size == copied == now.st_size
+        if not is_whole or before.st_mtime_ns != now.st_mtime_ns:
+            raise ChangedWhileReadError
         if self._version is not None and _version_of(file) != self._version:
             raise ChangedWhileReadError
 

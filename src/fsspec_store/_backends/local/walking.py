@@ -55,7 +55,9 @@ def detailed_pages(
     Yields
     ------
     Page
-        With at most ``limit`` entries. A file has a modification time, and no version.
+        With at most ``limit`` entries. A file has a modification time, and no version. A broken
+        link has the size and the time of the link: a transfer that skipped it would delete the
+        target's value.
     """
     files = _walk_in_order(directory, name_prefix, start_after)
     while page := list(islice(files, limit)):
@@ -139,7 +141,9 @@ def _walk_in_order(
             entries = [each for each in entries if _may_follow(path + each.name, start_after)]
         found = [
             (below, status, here, inside)
-            for below, status, inside in _contents(path, entries, name_prefix, here, targets)
+            for below, status, inside in _contents(
+                path, entries, name_prefix, here, targets, broken_links=True
+            )
         ]
         # The path of a folder ends in "/", so the keys below it are in this place.
         pending += sorted(found, key=itemgetter(0), reverse=True)
@@ -157,11 +161,13 @@ def _contents(
     name_prefix: str,
     here: frozenset[str],
     targets: set[str] | None,
+    *,
+    broken_links: bool = False,
 ) -> Iterator[tuple[str, os.stat_result | None, set[str] | None]]:
     """Files with their status, and folders to enter, whose paths end in ``/``, with ``None``.
 
-    For the links see `_walk`. ``here`` has the real paths of the folder and those above it. The
-    last item is ``targets`` for the folder.
+    For the links see `_walk`; broken ones are skipped unless ``broken_links``. ``here`` has the
+    real paths of the folder and those above it. The last item is ``targets`` for the folder.
     """
     for entry in entries:
         if not entry.name.startswith(name_prefix) or not _is_text(entry.name):
@@ -174,10 +180,13 @@ def _contents(
                     yield path, status, None
                 continue
         except OSError as error:
+            if not is_no_file(error):
+                raise
             # Removed meanwhile, or a broken link.
-            if is_no_file(error):
-                continue
-            raise
+            if broken_links and not is_temporary(entry.name):
+                with suppress(FileNotFoundError):
+                    yield path, entry.stat(follow_symlinks=False), None
+            continue
         inside = targets
         if entry.is_symlink():
             target = os.path.realpath(path)
