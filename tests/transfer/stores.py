@@ -70,9 +70,26 @@ class Listing(FsspecStore):
         return super().open_reader(key, start=start)
 
 
+class Unreadable(FsspecStore):
+    """Rejects reads of some keys. Copies on the service are no reads."""
+
+    denied: frozenset[str]
+
+    def open_reader(self, key: str, *, version: str | None = None, start: int = 0) -> Reader:
+        if key in self.denied:
+            raise AccessDeniedError(f"access denied: {key!r}", key=key)
+        return super().open_reader(key, version=version, start=start)
+
+
 def recording(*denied: str) -> Recording:
     store = Recording.from_url(f"memory://transfer/{next(_numbers)}")
     store.events, store.denied = [], frozenset(denied)
+    return store
+
+
+def unreadable(*denied: str) -> Unreadable:
+    store = Unreadable.from_url(f"memory://transfer/{next(_numbers)}")
+    store.denied = frozenset(denied)
     return store
 
 

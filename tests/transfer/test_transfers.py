@@ -16,7 +16,7 @@ from fsspec_store.contract import Entry
 from fsspec_store.errors import AccessDeniedError, RefusedError
 from fsspec_store.transfer import apply, copy, plan, remove, sync, verify
 
-from .stores import ARRAY, contents, recording, store_with
+from .stores import ARRAY, contents, filled, recording, store_with, unreadable
 
 VALUES = st.dictionaries(
     st.sampled_from(["zarr.json", "a/zarr.json", "a/c/0", "a-b/c/0", "b/.zarray", "b/0.0"]),
@@ -97,6 +97,22 @@ async def test_a_failed_chunk_holds_back_its_metadata_and_all_deletes() -> None:
     }
     target.denied = frozenset()
     assert (await sync(source, target)).copied == 3
+    assert await contents(target) == ARRAY
+
+
+async def test_a_chunk_that_cannot_be_compared_holds_back_its_metadata_and_all_deletes() -> None:
+    source, old = await filled(unreadable("air/c/0/1"), ARRAY), dict.fromkeys(ARRAY, b"old")
+    old |= {"air/c/0/1": b"CHUNK 1", "extra": b"x"}
+    target = await store_with(old)
+    with pytest.raises(AccessDeniedError, match="air/c/0/1"):
+        await copy(source, target, fail_fast=True)
+    result = await sync(source, target)
+    assert [(one.key, one.action) for one in result.failures] == [("air/c/0/1", "compare")]
+    assert (result.held_back, result.deletes_skipped) == (2, 1)
+    copied = {key: ARRAY[key] for key in ("air/c/0/0", "air-raw/zarr.json")}
+    assert await contents(target) == old | copied
+    source.denied = frozenset()
+    assert (await sync(source, target)).ok
     assert await contents(target) == ARRAY
 
 

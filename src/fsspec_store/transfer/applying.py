@@ -64,7 +64,7 @@ class Applying:
         self._fail_fast = fail_fast
         self._on_progress = on_progress
         self._copies, self._deletes = Waiting(), Waiting()
-        #: Prefixes below which a copy failed.
+        #: Prefixes below which a key could not be compared or copied.
         self._incomplete: set[str] = set()
 
     @property
@@ -83,6 +83,7 @@ class Applying:
 
     async def take_differences(self, differences: Differences) -> None:
         """Take all operations of two stores while they are found."""
+        differences.on_failure = self._note_failed_comparison
         await differences.visit(self.take, concurrency=self._concurrency)
 
     async def copy_metadata(self, *, of_root: bool) -> None:
@@ -112,6 +113,12 @@ class Applying:
         self._copies.close()
         self._deletes.close()
 
+    def _note_failed_comparison(self, key: str, error: Exception) -> None:
+        """Hold back the metadata above a key that could not be compared: it may differ."""
+        if self._fail_fast:
+            raise error
+        self._incomplete.update(parents(key))
+
     def _waits(self, operation: Operation) -> bool:
         """Put metadata and deletes aside; ``False`` for the copy of a chunk."""
         position = rank(operation.key)
@@ -124,7 +131,7 @@ class Applying:
         return True
 
     def _is_complete(self, operation: Operation) -> bool:
-        """Whether all below the node of this metadata was copied; if not, it is held back."""
+        """Whether no key below the node of this metadata failed; else it is held back."""
         node = operation.key.rpartition("/")[0]
         if (f"{node}/" if node else "") not in self._incomplete:
             return True

@@ -61,6 +61,8 @@ class Differences:
         self._delete = delete
         self._allow_empty = allow_empty
         self._result = result
+        #: Called with the key and the error of each failed comparison.
+        self.on_failure: Callable[[str, Exception], object] | None = None
         #: Number of selected keys of the source and of the target.
         self._in_source = self.in_target = 0
 
@@ -107,7 +109,10 @@ class Differences:
                     yield pair
 
     def _add_failure(self, pair: Pair, error: Exception) -> None:
-        self._result.add_failure(Failure(_key(pair), "compare", described(error)))
+        key = _key(pair)
+        if self.on_failure is not None:
+            self.on_failure(key, error)
+        self._result.add_failure(Failure(key, "compare", described(error)))
 
     def _end(self) -> None:
         """All keys were visited."""
