@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store import Buffer, FsspecStore, Store
+from fsspec_store import Buffer, FsspecStore
 from fsspec_store.contract import Entry
 from fsspec_store.errors import AccessDeniedError, RefusedError
 from fsspec_store.transfer import apply, copy, plan, remove, sync, verify
@@ -114,6 +115,30 @@ async def test_a_chunk_that_cannot_be_compared_holds_back_its_metadata_and_all_d
     source.denied = frozenset()
     assert (await sync(source, target)).ok
     assert await contents(target) == ARRAY
+
+
+@pytest.mark.parametrize("target_url", ["memory://transfer/rewritten", "{}/target"])
+async def test_a_file_of_another_size_than_listed_is_not_copied(
+    tmp_path: Path, target_url: str
+) -> None:
+    class Rewritten(FsspecStore):
+        """A file is empty after its listing: another program writes it again."""
+
+        async def list_entries(
+            self, prefix: str = "", *, start_after: str | None = None
+        ) -> AsyncGenerator[Entry, None]:
+            async for entry in super().list_entries(prefix, start_after=start_after):
+                (tmp_path / "source" / "k").write_bytes(b"")
+                yield entry
+
+    source = await filled(Rewritten.from_url(str(tmp_path / "source")), {"k": b"value"})
+    target = FsspecStore.from_url(target_url.format(tmp_path))
+    result = await copy(source, target)
+    assert [one.key for one in result.failures] == ["k"]
+    assert "VersionMismatchError" in result.failures[0].error
+    assert "from 5 to 0 bytes" in result.failures[0].error
+    assert not await target.exists("k")
+    assert (await copy(source, target)).ok
 
 
 async def test_fail_fast_raises_the_first_failure() -> None:
@@ -261,11 +286,9 @@ class Waiting(FsspecStore):
 
     listed: asyncio.Event
 
-    async def copy_from(
-        self, source: Store, key: str, to: str | None = None, *, version: str | None = None
-    ) -> None:
+    async def _copy(self, *arguments: Any) -> None:
         await self.listed.wait()
-        await super().copy_from(source, key, to, version=version)
+        await super()._copy(*arguments)
 
 
 async def test_the_listing_does_not_wait_for_copies() -> None:

@@ -198,10 +198,13 @@ async def run_operation(
     """Copy or delete a key."""
     if operation.action == "copy":
         assert source is not None
-        version = None if operation.source is None else operation.source.version
+        state = operation.source
+        version = None if state is None else state.version
+        # Without a version, a file that another program writes again may be empty now.
+        size = state.size if state is not None and version is None else None
         passes = not target._copies_on_service(source, operation.size)
         async with memory.of_value(operation.size if passes else 0):
-            await target.copy_from(source, operation.key, version=version)
+            await target._copy(source, operation.key, operation.key, version, size)
     else:
         await target.delete(operation.key)
 
