@@ -136,7 +136,11 @@ class TestSync:
         assert "KeyConflictError" in result.failures[0].error
         assert (result.copied, result.held_back, result.deletes_skipped) == (150, 2, 2)
         with pytest.raises(OSError, match="a/c/3"):
-            blocking.sync(source, target, client=cluster, fail_fast=True)
+            blocking.sync(source, target, client=cluster, fail_fast=True, max_delete=1)
+        assert read(target)["a/c/3/below"] == b""
+        # The second run has more keys of the target, so that it may delete two.
+        assert blocking.sync(source, target, client=cluster).ok
+        assert read(target) == values(150)
 
 
 class TestKilledWorker:

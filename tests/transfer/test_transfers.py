@@ -141,6 +141,46 @@ async def test_a_file_of_another_size_than_listed_is_not_copied(
     assert (await copy(source, target)).ok
 
 
+FILE = {"a": b"1", "b": b"1", "c": b"1", "zarr.json": b"1"}
+FOLDER = {"a/b": b"1", "a/zarr.json": b"1", "b": b"1", "c": b"1", "zarr.json": b"2"}
+METADATA = {"a/zarr.json": b"1", "b": b"1", "c": b"1", "zarr.json": b"2"}
+
+
+@pytest.mark.parametrize("is_planned", [False, True])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(FILE, FOLDER), (FOLDER, FILE), (METADATA, FILE)],
+    ids=["file", "folder", "metadata"],
+)
+async def test_a_file_replaces_a_folder_and_the_reverse(
+    tmp_path: Path, ours: dict[str, bytes], theirs: dict[str, bytes], is_planned: bool
+) -> None:
+    source = await store_with(ours)
+    target = await filled(FsspecStore.from_url(str(tmp_path)), {**theirs, "extra": b""})
+    deletes = len(theirs.keys() - ours.keys()) + 1
+    # Neither without deletes, nor with fewer than all.
+    assert "KeyConflictError" in (await copy(source, target)).failures[0].error
+    refused = await sync(source, target, max_delete=deletes - 1)
+    assert (refused.deleted, refused.deletes_skipped) == (0, deletes)
+    assert theirs.keys() - ours.keys() < set(await contents(target))
+    if is_planned:
+        with await plan(source, target, delete=True) as planned:
+            result = await apply(planned, source, target, max_delete=deletes)
+    else:
+        result = await sync(source, target, max_delete=deletes, fail_fast=True)
+    assert (result.ok, result.deleted) == (True, deletes)
+    assert await contents(target) == ours
+
+
+async def test_a_failed_copy_keeps_the_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+    source = await filled(unreadable("c"), FILE)
+    target = await filled(FsspecStore.from_url(str(tmp_path)), FOLDER | {"c": b"2"})
+    result = await sync(source, target, compare="bytes", max_delete=1.0)
+    assert {one.key for one in result.failures} == {"a", "c"}
+    assert (result.deleted, result.deletes_skipped) == (0, 2)
+    assert await contents(target) == FOLDER | {"c": b"2"}
+
+
 async def test_fail_fast_raises_the_first_failure() -> None:
     source = await store_with(ARRAY)
     with pytest.raises(AccessDeniedError, match="air/c/0/0"):

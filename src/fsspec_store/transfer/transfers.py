@@ -141,10 +141,12 @@ async def apply(
                 memory=Memory(memory_bytes),
                 check_states=True,
                 fail_fast=fail_fast,
+                deletes=planned.deletes > 0,
                 on_progress=on_progress,
             )
         ) as applying:
             await applying.take_planned(planned)
+            applying.permit_deletes(keys=planned.keys, max_delete=max_delete)
             await applying.copy_metadata(of_root=False)
             await applying.copy_metadata(of_root=True)
             await applying.finish_deletes(keys=planned.keys, max_delete=max_delete)
@@ -198,8 +200,9 @@ async def sync(
 ) -> Result:
     """Make the target equal to the source: copy as `copy`, and then delete the other keys.
 
-    Keys are deleted after all copies, and only if none failed. Keys that ``include`` and
-    ``exclude`` leave out are neither copied nor deleted.
+    Keys are deleted after all copies, and only if none failed. A file in the place of a folder, or
+    the reverse, is deleted before the copy that needs its place, after all other chunks. Keys that
+    ``include`` and ``exclude`` leave out are neither copied nor deleted.
 
     Parameters
     ----------
@@ -357,10 +360,13 @@ async def _transfer(
                 concurrency=concurrency,
                 memory=memory,
                 fail_fast=fail_fast,
+                deletes=delete,
                 on_progress=options.get("on_progress"),
             )
         ) as applying:
             await applying.take_differences(differences)
+            if max_delete is not None:
+                applying.permit_deletes(keys=differences.in_target, max_delete=max_delete)
             await applying.copy_metadata(of_root=False)
             if atomic and not await _is_complete(source, target, options):
                 applying.hold_root_back()
