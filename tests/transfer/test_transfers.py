@@ -349,3 +349,19 @@ async def test_progress_is_reported() -> None:
     )
     assert [count for count, _ in seen] == [1, 2, 3, 4, 5]
     assert seen[-1] == (5, True)
+
+
+async def test_progress_is_reported_for_keys_without_an_operation() -> None:
+    """Each key is reported once: equal ones, extra ones that stay, and failures."""
+    source = await filled(unreadable("air/c/0/0"), ARRAY)
+    target = await store_with({**ARRAY, "extra": b"", "air-raw/zarr.json": b"old"})
+    for function in (verify, plan, copy):
+        counts: list[tuple[int, int]] = []
+        await function(
+            source,
+            target,
+            compare="bytes",
+            on_progress=lambda so_far, counts=counts: counts.append((so_far.equal, so_far.failed)),
+        )
+        assert len(counts) == len(ARRAY) + 1
+        assert counts[-1] == (3, 1)

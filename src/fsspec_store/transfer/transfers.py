@@ -408,4 +408,5 @@ def _differences(
         delete=delete,
         allow_empty=options.get("allow_empty", False),
         result=result,
+        on_progress=options.get("on_progress"),
     )
