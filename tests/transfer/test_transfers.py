@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fsspec_store import Buffer, FsspecStore
 from fsspec_store.contract import Entry
 from fsspec_store.errors import AccessDeniedError, RefusedError
-from fsspec_store.transfer import apply, copy, plan, remove, sync, verify
+from fsspec_store.transfer import Plan, apply, copy, plan, remove, sync, verify
 
 from .stores import ARRAY, contents, filled, recording, store_with, unreadable
 
@@ -211,6 +211,20 @@ async def test_more_deletes_than_allowed_delete_nothing() -> None:
     assert (await sync(source, target, max_delete=5)).deleted == 5
 
 
+@pytest.mark.parametrize("max_delete", [float("nan"), -0.1, 1.5, float("inf"), -1, True, "1"])
+async def test_an_invalid_bound_of_deletes_changes_nothing(max_delete: Any) -> None:
+    source, target = await store_with({"new": b"1"}), await store_with(ARRAY)
+    with await plan(source, target, delete=True) as planned:
+        for work in (
+            sync(source, target, max_delete=max_delete),
+            apply(planned, source, target, max_delete=max_delete),
+            remove(target, max_delete=max_delete),
+        ):
+            with pytest.raises(ValueError, match="max_delete must be"):
+                await work
+    assert await contents(target) == ARRAY
+
+
 async def test_keys_that_are_not_selected_are_neither_copied_nor_deleted() -> None:
     source, target = await store_with(ARRAY), await store_with({"temp/a": b"", "air/old": b""})
     result = await sync(source, target, include=["air/**"], max_delete=1.0)
@@ -357,11 +371,14 @@ async def test_progress_is_reported_for_keys_without_an_operation() -> None:
     target = await store_with({**ARRAY, "extra": b"", "air-raw/zarr.json": b"old"})
     for function in (verify, plan, copy):
         counts: list[tuple[int, int]] = []
-        await function(
-            source,
-            target,
-            compare="bytes",
-            on_progress=lambda so_far, counts=counts: counts.append((so_far.equal, so_far.failed)),
-        )
+        options: dict[str, Any] = {
+            "compare": "bytes",
+            "on_progress": lambda so_far, counts=counts: counts.append(
+                (so_far.equal, so_far.failed)
+            ),
+        }
+        result = await function(source, target, **options)
+        if isinstance(result, Plan):
+            result.close()
         assert len(counts) == len(ARRAY) + 1
         assert counts[-1] == (3, 1)

@@ -18,7 +18,7 @@ from .operations import Operation, State
 from .options import CONCURRENCY, Options, checked_concurrency, concurrency_of, memory_of
 from .planning import Differences
 from .plans import Plan, location
-from .refusals import check_apart, check_deletes, check_fresh
+from .refusals import check_apart, check_deletes, check_fresh, check_max_delete
 from .results import Result
 from .selection import Selection
 
@@ -120,6 +120,7 @@ async def apply(
     RefusedError
         When the plan is of other stores, or deletes more than ``max_delete``. Nothing is changed.
     """
+    check_max_delete(max_delete)
     for name, of_plan, store in (
         ("source", planned.source, source),
         ("target", planned.target, target),
@@ -302,6 +303,7 @@ async def remove(
     RefusedError
         When more keys would be deleted than ``max_delete``. Nothing is deleted.
     """
+    check_max_delete(max_delete)
     started = time.monotonic()
     selection, result = Selection(include, exclude), Result()
     with closing(
@@ -338,6 +340,8 @@ async def _transfer(
     options: Options,
 ) -> Result:
     """Copy, and delete unless ``max_delete`` is ``None``."""
+    if max_delete is not None:
+        check_max_delete(max_delete)
     if not target.supports_writes:
         raise UnsupportedOperationError(f"{target!r} does not support writes")
     check_apart(source, target, options)
