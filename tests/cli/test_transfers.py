@@ -51,6 +51,21 @@ def test_cp_of_selected_keys(data: Path, tmp_path: Path) -> None:
     assert set(files(target)) == {"air/c/0/0", "air/c/0/1"}
 
 
+@pytest.mark.parametrize("command", [("sync",), ("rm", "-r", "--yes")])
+@pytest.mark.parametrize("pattern", ["[z-a]", ""])
+def test_an_invalid_glob_is_wrong_usage(
+    command: tuple[str, ...], pattern: str, data: Path, tmp_path: Path
+) -> None:
+    places = (data, tmp_path / "copy") if command == ("sync",) else (data,)
+    for option in ("--include", "--exclude"):
+        found = run(*command, option, pattern, *places)
+        assert found.code == 2
+        assert option in found.err
+        expected = "invalid pattern" if pattern else f"{option[2:]} must not have an empty pattern"
+        assert expected in found.err
+    assert len(files(data)) == len(SIZES)
+
+
 def test_sync_deletes_and_refuses_to_delete_too_much(data: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy"
     run("cp", data, target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fsspec_store import Buffer, FsspecStore, Store
 from fsspec_store._store.entries import Entry
@@ -31,11 +31,9 @@ class Recording(FsspecStore):
     events: list[str]
     denied: frozenset[str]
 
-    async def copy_from(
-        self, source: Store, key: str, to: str | None = None, *, version: str | None = None
-    ) -> None:
+    async def _copy(self, source: Any, key: str, *options: Any) -> None:
         self._note(f"copy {key}", key)
-        await super().copy_from(source, key, to, version=version)
+        await super()._copy(source, key, *options)
 
     async def delete(self, key: str) -> None:
         self._note(f"delete {key}", key)
@@ -70,9 +68,26 @@ class Listing(FsspecStore):
         return super().open_reader(key, start=start)
 
 
+class Unreadable(FsspecStore):
+    """Rejects reads of some keys. Copies on the service are no reads."""
+
+    denied: frozenset[str]
+
+    def open_reader(self, key: str, *, version: str | None = None, start: int = 0) -> Reader:
+        if key in self.denied:
+            raise AccessDeniedError(f"access denied: {key!r}", key=key)
+        return super().open_reader(key, version=version, start=start)
+
+
 def recording(*denied: str) -> Recording:
     store = Recording.from_url(f"memory://transfer/{next(_numbers)}")
     store.events, store.denied = [], frozenset(denied)
+    return store
+
+
+def unreadable(*denied: str) -> Unreadable:
+    store = Unreadable.from_url(f"memory://transfer/{next(_numbers)}")
+    store.denied = frozenset(denied)
     return store
 
 

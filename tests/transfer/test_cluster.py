@@ -23,6 +23,7 @@ from fsspec_store.errors import (
     BackendError,
     KeyNotFoundError,
     RefusedError,
+    StoreError,
     StoreURLError,
     VersionMismatchError,
 )
@@ -135,7 +136,11 @@ class TestSync:
         assert "KeyConflictError" in result.failures[0].error
         assert (result.copied, result.held_back, result.deletes_skipped) == (150, 2, 2)
         with pytest.raises(OSError, match="a/c/3"):
-            blocking.sync(source, target, client=cluster, fail_fast=True)
+            blocking.sync(source, target, client=cluster, fail_fast=True, max_delete=1)
+        assert read(target)["a/c/3/below"] == b""
+        # The second run has more keys of the target, so that it may delete two.
+        assert blocking.sync(source, target, client=cluster).ok
+        assert read(target) == values(150)
 
 
 class TestKilledWorker:
@@ -246,6 +251,18 @@ class FailingStore(FsspecStore):
         if key == "a/c/5":
             raise RuntimeError(f"unexpected: {self.fs.storage_options}")
         return super().open_reader(key, **options)
+
+
+def test_a_failed_comparison_holds_metadata_back(cluster: Any, tmp_path: Path) -> None:
+    write(tmp_path / "source", values(20))
+    source = FailingStore.from_url(str(tmp_path / "source"))
+    old = {"zarr.json": b"old", "a/zarr.json": b"old", "a/c/5": bytes(700), "extra": b""}
+    target = write(tmp_path / "target", old)
+    result = blocking.sync(source, target, client=cluster)
+    assert [(one.key, one.action) for one in result.failures] == [("a/c/5", "compare")]
+    assert (result.copied, result.held_back, result.deletes_skipped) == (20, 2, 1)
+    with pytest.raises(StoreError, match="unexpected: "):
+        blocking.sync(source, target, client=cluster, fail_fast=True)
 
 
 class TestSecrets:

@@ -79,3 +79,32 @@ def test_a_damaged_file_is_rejected(tmp_path: Path, damage: str) -> None:
     )
     with pytest.raises(PlanError, match=str(file)):
         Plan.read(file)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ('"action": "delete"', '"action": "keep"', 3),
+        ('"key": "b"', '"key": 5', 3),
+        ("[5, null, null]", "[5, null]", 2),
+        ("[5, null, null]", '["5", null, null]', 2),
+        ("[5, null, null]", "[5, 1, null]", 2),
+        ("[5, null, null]", "5", 2),
+        ('"keys": 7', '"keys": NaN', 1),
+    ],
+)
+def test_an_invalid_line_is_rejected_by_its_number(
+    tmp_path: Path, old: str, new: str, line: int
+) -> None:
+    file = tmp_path / "plan.jsonl"
+    state = State(5)
+    with planned(
+        Operation("copy", "a", "missing", state, None),
+        Operation("delete", "b", "extra", None, None),
+    ) as plan:
+        plan.write(file)
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(PlanError, match=f"plan.jsonl is not a plan of this package: line {line}: "):
+        Plan.read(file)

@@ -6,17 +6,18 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store import Buffer, FsspecStore, Store
+from fsspec_store import Buffer, FsspecStore
 from fsspec_store.contract import Entry
 from fsspec_store.errors import AccessDeniedError, RefusedError
-from fsspec_store.transfer import apply, copy, plan, remove, sync, verify
+from fsspec_store.transfer import Plan, apply, copy, plan, remove, sync, verify
 
-from .stores import ARRAY, contents, recording, store_with
+from .stores import ARRAY, contents, filled, recording, store_with, unreadable
 
 VALUES = st.dictionaries(
     st.sampled_from(["zarr.json", "a/zarr.json", "a/c/0", "a-b/c/0", "b/.zarray", "b/0.0"]),
@@ -100,6 +101,86 @@ async def test_a_failed_chunk_holds_back_its_metadata_and_all_deletes() -> None:
     assert await contents(target) == ARRAY
 
 
+async def test_a_chunk_that_cannot_be_compared_holds_back_its_metadata_and_all_deletes() -> None:
+    source, old = await filled(unreadable("air/c/0/1"), ARRAY), dict.fromkeys(ARRAY, b"old")
+    old |= {"air/c/0/1": b"CHUNK 1", "extra": b"x"}
+    target = await store_with(old)
+    with pytest.raises(AccessDeniedError, match="air/c/0/1"):
+        await copy(source, target, fail_fast=True)
+    result = await sync(source, target)
+    assert [(one.key, one.action) for one in result.failures] == [("air/c/0/1", "compare")]
+    assert (result.held_back, result.deletes_skipped) == (2, 1)
+    copied = {key: ARRAY[key] for key in ("air/c/0/0", "air-raw/zarr.json")}
+    assert await contents(target) == old | copied
+    source.denied = frozenset()
+    assert (await sync(source, target)).ok
+    assert await contents(target) == ARRAY
+
+
+@pytest.mark.parametrize("target_url", ["memory://transfer/rewritten", "{}/target"])
+async def test_a_file_of_another_size_than_listed_is_not_copied(
+    tmp_path: Path, target_url: str
+) -> None:
+    class Rewritten(FsspecStore):
+        """A file is empty after its listing: another program writes it again."""
+
+        async def list_entries(
+            self, prefix: str = "", *, start_after: str | None = None
+        ) -> AsyncGenerator[Entry, None]:
+            async for entry in super().list_entries(prefix, start_after=start_after):
+                (tmp_path / "source" / "k").write_bytes(b"")
+                yield entry
+
+    source = await filled(Rewritten.from_url(str(tmp_path / "source")), {"k": b"value"})
+    target = FsspecStore.from_url(target_url.format(tmp_path))
+    result = await copy(source, target)
+    assert [one.key for one in result.failures] == ["k"]
+    assert "VersionMismatchError" in result.failures[0].error
+    assert "from 5 to 0 bytes" in result.failures[0].error
+    assert not await target.exists("k")
+    assert (await copy(source, target)).ok
+
+
+FILE = {"a": b"1", "b": b"1", "c": b"1", "zarr.json": b"1"}
+FOLDER = {"a/b": b"1", "a/zarr.json": b"1", "b": b"1", "c": b"1", "zarr.json": b"2"}
+METADATA = {"a/zarr.json": b"1", "b": b"1", "c": b"1", "zarr.json": b"2"}
+
+
+@pytest.mark.parametrize("is_planned", [False, True])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(FILE, FOLDER), (FOLDER, FILE), (METADATA, FILE)],
+    ids=["file", "folder", "metadata"],
+)
+async def test_a_file_replaces_a_folder_and_the_reverse(
+    tmp_path: Path, ours: dict[str, bytes], theirs: dict[str, bytes], is_planned: bool
+) -> None:
+    source = await store_with(ours)
+    target = await filled(FsspecStore.from_url(str(tmp_path)), {**theirs, "extra": b""})
+    deletes = len(theirs.keys() - ours.keys()) + 1
+    # Neither without deletes, nor with fewer than all.
+    assert "KeyConflictError" in (await copy(source, target)).failures[0].error
+    refused = await sync(source, target, max_delete=deletes - 1)
+    assert (refused.deleted, refused.deletes_skipped) == (0, deletes)
+    assert theirs.keys() - ours.keys() < set(await contents(target))
+    if is_planned:
+        with await plan(source, target, delete=True) as planned:
+            result = await apply(planned, source, target, max_delete=deletes)
+    else:
+        result = await sync(source, target, max_delete=deletes, fail_fast=True)
+    assert (result.ok, result.deleted) == (True, deletes)
+    assert await contents(target) == ours
+
+
+async def test_a_failed_copy_keeps_the_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+    source = await filled(unreadable("c"), FILE)
+    target = await filled(FsspecStore.from_url(str(tmp_path)), FOLDER | {"c": b"2"})
+    result = await sync(source, target, compare="bytes", max_delete=1.0)
+    assert {one.key for one in result.failures} == {"a", "c"}
+    assert (result.deleted, result.deletes_skipped) == (0, 2)
+    assert await contents(target) == FOLDER | {"c": b"2"}
+
+
 async def test_fail_fast_raises_the_first_failure() -> None:
     source = await store_with(ARRAY)
     with pytest.raises(AccessDeniedError, match="air/c/0/0"):
@@ -128,6 +209,20 @@ async def test_more_deletes_than_allowed_delete_nothing() -> None:
         await sync(source, target, max_delete=4)
     assert await contents(target) == {"new": b"1", **ARRAY}
     assert (await sync(source, target, max_delete=5)).deleted == 5
+
+
+@pytest.mark.parametrize("max_delete", [float("nan"), -0.1, 1.5, float("inf"), -1, True, "1"])
+async def test_an_invalid_bound_of_deletes_changes_nothing(max_delete: Any) -> None:
+    source, target = await store_with({"new": b"1"}), await store_with(ARRAY)
+    with await plan(source, target, delete=True) as planned:
+        for work in (
+            sync(source, target, max_delete=max_delete),
+            apply(planned, source, target, max_delete=max_delete),
+            remove(target, max_delete=max_delete),
+        ):
+            with pytest.raises(ValueError, match="max_delete must be"):
+                await work
+    assert await contents(target) == ARRAY
 
 
 async def test_keys_that_are_not_selected_are_neither_copied_nor_deleted() -> None:
@@ -245,11 +340,9 @@ class Waiting(FsspecStore):
 
     listed: asyncio.Event
 
-    async def copy_from(
-        self, source: Store, key: str, to: str | None = None, *, version: str | None = None
-    ) -> None:
+    async def _copy(self, *arguments: Any) -> None:
         await self.listed.wait()
-        await super().copy_from(source, key, to, version=version)
+        await super()._copy(*arguments)
 
 
 async def test_the_listing_does_not_wait_for_copies() -> None:
@@ -270,3 +363,22 @@ async def test_progress_is_reported() -> None:
     )
     assert [count for count, _ in seen] == [1, 2, 3, 4, 5]
     assert seen[-1] == (5, True)
+
+
+async def test_progress_is_reported_for_keys_without_an_operation() -> None:
+    """Each key is reported once: equal ones, extra ones that stay, and failures."""
+    source = await filled(unreadable("air/c/0/0"), ARRAY)
+    target = await store_with({**ARRAY, "extra": b"", "air-raw/zarr.json": b"old"})
+    for function in (verify, plan, copy):
+        counts: list[tuple[int, int]] = []
+        options: dict[str, Any] = {
+            "compare": "bytes",
+            "on_progress": lambda so_far, counts=counts: counts.append(
+                (so_far.equal, so_far.failed)
+            ),
+        }
+        result = await function(source, target, **options)
+        if isinstance(result, Plan):
+            result.close()
+        assert len(counts) == len(ARRAY) + 1
+        assert counts[-1] == (3, 1)

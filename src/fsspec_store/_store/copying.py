@@ -9,7 +9,18 @@ from ..errors import KeyNotFoundError, VersionMismatchError
 if TYPE_CHECKING:
     from .store_reading import ReadableStore
 
-__all__ = ["key_not_found", "version_mismatch"]
+__all__ = ["check_size_listed", "key_not_found", "version_mismatch"]
+
+
+def check_size_listed(source: ReadableStore, key: str, size: int, listed: int | None) -> None:
+    """Raise `VersionMismatchError` for a value with another size than the listed one."""
+    if listed is not None and size != listed:
+        raise VersionMismatchError(
+            f"cannot copy {key!r} in {source}: it has changed since it was listed, from {listed} "
+            f"to {size} bytes",
+            key=key,
+            url=getattr(source, "url", None),
+        )
 
 
 def key_not_found(source: ReadableStore, key: str) -> KeyNotFoundError:

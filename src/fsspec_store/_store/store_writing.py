@@ -13,6 +13,7 @@ from .._core.leftovers import ABANDONED_AFTER, Leftovers
 from .._runtime.concurrency import for_each
 from .._runtime.threads import in_thread, run_in_place
 from .buffer import Buffer
+from .copying import check_size_listed
 from .keys import check_key, directory_prefix
 from .partial_writes import Parts, group_writes, patched
 from .store_listing import ListableStore
@@ -180,26 +181,37 @@ class WritableStore(ListableStore):
             When the value has another version than ``version``, or changes during the copy. Nothing
             is written.
         """
-        check_key(key)
-        target = key if to is None else check_key(to)
         if version is not None and not isinstance(version, str):
             raise TypeError(f"version must be one of {key!r}, got {type(version).__name__}")
+        await self._copy(source, key, key if to is None else to, version, None)
+
+    async def _copy(
+        self, source: ReadableStore, key: str, to: str, version: str | None, size: int | None
+    ) -> None:
+        """Like `copy_from`, of a value that must have ``size``, if it is known.
+
+        Raises `VersionMismatchError` for another size. Nothing is written.
+        """
+        check_key(key)
+        check_key(to)
         self._check_writable()
         self._require("writes")
-        if not await self._copy_on_service(source, key, target, version):
-            await self._copy_through_client(source, key, target, version)
+        if size is not None and self._copies_on_service(source, size):
+            check_size_listed(source, key, await source.getsize(key), size)
+        if not await self._copy_on_service(source, key, to, version):
+            await self._copy_through_client(source, key, to, version, size)
 
     async def _copy_through_client(
-        self, source: ReadableStore, key: str, to: str, version: str | None
+        self, source: ReadableStore, key: str, to: str, version: str | None, size: int | None
     ) -> None:
         """Read a value in parts and write them; a value of one part is written by `set`.
 
         An interrupted upload of the key is continued, unless another writer ends it meanwhile.
         """
         try:
-            await self._copy_in_parts(source, key, to, version, self._continue_writer)
+            await self._copy_in_parts(source, key, to, version, size, self._continue_writer)
         except UploadLostError:
-            await self._copy_in_parts(source, key, to, version, self._new_writer)
+            await self._copy_in_parts(source, key, to, version, size, self._new_writer)
 
     async def _copy_in_parts(
         self,
@@ -207,10 +219,12 @@ class WritableStore(ListableStore):
         key: str,
         to: str,
         version: str | None,
+        size: int | None,
         open_writer: Callable[[str, int], Writer],
     ) -> None:
         async with aclosing(source.open_reader(key, version=version)) as reader:
             first = await _first_part(source, reader)
+            check_size_listed(source, key, reader.size, size)
             if first is None or len(first) == reader.size:
                 await self.set(to, Buffer.from_bytes(b"") if first is None else first)
                 return

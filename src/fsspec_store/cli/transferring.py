@@ -60,13 +60,33 @@ class CompareMode(StrEnum):
 CompareOption = Annotated[
     CompareMode, typer.Option("--compare", help="How values of equal size are compared.")
 ]
+
+
+def _valid_globs(option: typer.CallbackParam, patterns: list[str] | None) -> list[str] | None:
+    if patterns:
+        from ..transfer import Selection
+
+        try:
+            Selection(**{str(option.name): patterns})
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    return patterns
+
+
 IncludeOption = Annotated[
     list[str] | None,
-    typer.Option("--include", metavar="GLOB", help="Only these keys: 'air/**'. Repeatable."),
+    typer.Option(
+        "--include",
+        metavar="GLOB",
+        callback=_valid_globs,
+        help="Only these keys: 'air/**'. Repeatable.",
+    ),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
-    typer.Option("--exclude", metavar="GLOB", help="Not these keys. Repeatable."),
+    typer.Option(
+        "--exclude", metavar="GLOB", callback=_valid_globs, help="Not these keys. Repeatable."
+    ),
 ]
 ConcurrencyOption = Annotated[
     int, typer.Option("--concurrency", min=1, metavar="N", help="Number of keys at once.")

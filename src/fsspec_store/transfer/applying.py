@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, closing, suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from .._runtime.concurrency import for_each
-from ..errors import StoreError, VersionMismatchError
+from ..errors import KeyConflictError, RefusedError, StoreError, VersionMismatchError
 from .key_order import parents, rank
 from .memory import DEFAULT_BYTES, Memory
 from .operations import Operation, State
@@ -41,6 +41,8 @@ class Applying:
         request for each.
     fail_fast : bool
         Whether the first failure is raised.
+    deletes : bool
+        Whether keys of the target are deleted: `permit_deletes` is called after all are known.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Applying:
         memory: Memory | None = None,
         check_states: bool = False,
         fail_fast: bool = False,
+        deletes: bool = False,
         on_progress: Callable[[Result], object] | None = None,
     ) -> None:
         self._source = source
@@ -64,7 +67,11 @@ class Applying:
         self._fail_fast = fail_fast
         self._on_progress = on_progress
         self._copies, self._deletes = Waiting(), Waiting()
-        #: Prefixes below which a copy failed.
+        #: Copies that failed by a file in the place of a folder, or the reverse. They are retried.
+        self._conflicts: list[tuple[Operation, KeyConflictError]] = []
+        self._retries_conflicts = deletes
+        self._may_delete = False
+        #: Prefixes below which a key could not be compared or copied.
         self._incomplete: set[str] = set()
 
     @property
@@ -83,13 +90,22 @@ class Applying:
 
     async def take_differences(self, differences: Differences) -> None:
         """Take all operations of two stores while they are found."""
+        differences.on_failure = self._note_failed_comparison
         await differences.visit(self.take, concurrency=self._concurrency)
 
     async def copy_metadata(self, *, of_root: bool) -> None:
         """Copy the metadata of the root, or all other metadata, from the leaves on."""
+        await self._resolve_conflicts()
         for position, operations in self._copies.in_order():
             if position.is_root == of_root:
                 await self._run_all(filter(self._is_complete, operations))
+                await self._resolve_conflicts()
+
+    def permit_deletes(self, *, keys: int, max_delete: float) -> None:
+        """Permit to delete keys in the place of a copy before it, if `check_deletes` does."""
+        with suppress(RefusedError):
+            check_deletes(self.deletes, keys, max_delete)
+            self._may_delete = True
 
     def hold_root_back(self) -> None:
         """Do not copy the metadata of the root."""
@@ -112,6 +128,40 @@ class Applying:
         self._copies.close()
         self._deletes.close()
 
+    async def _resolve_conflicts(self) -> None:
+        """Delete extra keys in the place of copies, and copy again, unless another copy failed."""
+        conflicts, self._conflicts = self._conflicts, []
+        if not conflicts:
+            return
+        self._retries_conflicts = False
+        if self._may_delete and not (self._result.failed or self._result.held_back):
+            await self._delete_in_place_of({operation.key for operation, _ in conflicts})
+            await self._run_all([operation for operation, _ in conflicts])
+        else:
+            for operation, error in conflicts:
+                self._add(operation, error)
+        self._retries_conflicts = True
+
+    async def _delete_in_place_of(self, keys: set[str]) -> None:
+        """Delete the waiting keys that are above or below one of these."""
+        above = {prefix[:-1] for key in keys for prefix in parents(key)}
+        with closing(self._deletes) as waiting:
+            self._deletes = Waiting()
+            for position, operations in waiting.in_order(reverse=True):
+                in_place: list[Operation] = []
+                for each in operations:
+                    if each.key in above or any(at[:-1] in keys for at in parents(each.key)):
+                        in_place.append(each)
+                    else:
+                        self._deletes.add(position, each)
+                await self._delete_all(in_place)
+
+    def _note_failed_comparison(self, key: str, error: Exception) -> None:
+        """Hold back the metadata above a key that could not be compared: it may differ."""
+        if self._fail_fast:
+            raise error
+        self._incomplete.update(parents(key))
+
     def _waits(self, operation: Operation) -> bool:
         """Put metadata and deletes aside; ``False`` for the copy of a chunk."""
         position = rank(operation.key)
@@ -124,7 +174,7 @@ class Applying:
         return True
 
     def _is_complete(self, operation: Operation) -> bool:
-        """Whether all below the node of this metadata was copied; if not, it is held back."""
+        """Whether no key below the node of this metadata failed; else it is held back."""
         node = operation.key.rpartition("/")[0]
         if (f"{node}/" if node else "") not in self._incomplete:
             return True
@@ -171,14 +221,18 @@ class Applying:
     def _add(self, operation: Operation, failure: Exception | None) -> None:
         """Count an operation that was done, or failed."""
         result = self._result
+        is_copy = operation.action == "copy"
+        if self._retries_conflicts and is_copy and isinstance(failure, KeyConflictError):
+            self._conflicts.append((operation, failure))
+            return
         if failure is not None:
             if self._fail_fast:
                 raise failure
-            if operation.action == "copy":
+            if is_copy:
                 self._incomplete.update(parents(operation.key))
                 result.add_not_copied(operation)
             result.add_failure(Failure(operation.key, operation.action, described(failure)))
-        elif operation.action == "copy":
+        elif is_copy:
             result.copied += 1
             result.copied_bytes += operation.size
         else:
@@ -193,10 +247,13 @@ async def run_operation(
     """Copy or delete a key."""
     if operation.action == "copy":
         assert source is not None
-        version = None if operation.source is None else operation.source.version
+        state = operation.source
+        version = None if state is None else state.version
+        # Without a version, a file that another program writes again may be empty now.
+        size = state.size if state is not None and version is None else None
         passes = not target._copies_on_service(source, operation.size)
         async with memory.of_value(operation.size if passes else 0):
-            await target.copy_from(source, operation.key, version=version)
+            await target._copy(source, operation.key, operation.key, version, size)
     else:
         target._check_no_links([operation.key])
         await target.delete(operation.key)

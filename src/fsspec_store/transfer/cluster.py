@@ -122,6 +122,7 @@ class ClusterApplying(Applying):
     async def take_differences(self, differences: Differences) -> None:
         """See `Applying.take_differences`."""
         assert isinstance(differences, ClusterDifferences)
+        differences.on_failure = self._note_failed_comparison
         async with aclosing(differences.operations(self._concurrency)) as found:
             await self._run_all(each async for each in found if not self._waits(each))
 

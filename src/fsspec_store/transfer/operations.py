@@ -59,8 +59,15 @@ class State:
         ----------
         found : list
             Size, version and time.
+
+        Raises
+        ------
+        ValueError, TypeError
+            When it is not the state of a value.
         """
         size, version, modified = found
+        if type(size) is not int or not isinstance(version, str | None):
+            raise ValueError(f"invalid state {found!r}")
         return cls(size, version, None if modified is None else datetime.fromisoformat(modified))
 
 
@@ -111,8 +118,17 @@ class Operation:
         ----------
         found : dict
             A line of a plan's file.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            When it is not an operation.
         """
         source, target = found["source"], found["target"]
+        if found["action"] not in ("copy", "delete"):
+            raise ValueError(f"unknown action {found['action']!r}")
+        if not isinstance(found["key"], str):
+            raise TypeError(f"key must be a str, got {found['key']!r}")
         return cls(
             found["action"],
             found["key"],

@@ -40,6 +40,8 @@ class Differences:
         Whether a source without any selected key is accepted.
     result : Result
         Counts what is found.
+    on_progress : callable, optional
+        Called with ``result`` for each key that has no operation.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Differences:
         delete: bool,
         allow_empty: bool,
         result: Result,
+        on_progress: Callable[[Result], object] | None = None,
     ) -> None:
         self._source = source
         self._target = target
@@ -61,6 +64,9 @@ class Differences:
         self._delete = delete
         self._allow_empty = allow_empty
         self._result = result
+        self._on_progress = on_progress
+        #: Called with the key and the error of each failed comparison.
+        self.on_failure: Callable[[str, Exception], object] | None = None
         #: Number of selected keys of the source and of the target.
         self._in_source = self.in_target = 0
 
@@ -107,7 +113,15 @@ class Differences:
                     yield pair
 
     def _add_failure(self, pair: Pair, error: Exception) -> None:
-        self._result.add_failure(Failure(_key(pair), "compare", described(error)))
+        key = _key(pair)
+        if self.on_failure is not None:
+            self.on_failure(key, error)
+        self._result.add_failure(Failure(key, "compare", described(error)))
+        self._report()
+
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(self._result)
 
     def _end(self) -> None:
         """All keys were visited."""
@@ -139,7 +153,9 @@ class Differences:
             )
         else:
             self._result.equal += 1
-        if operation is not None:
+        if operation is None:
+            self._report()
+        else:
             self._result.planned += 1
             self._result.planned_bytes += operation.size
         return operation

@@ -159,16 +159,20 @@ class Plan:
         Raises
         ------
         PlanError
-            When the file is not a plan, or is incomplete.
+            When the file is not a plan, or is incomplete. The message states the invalid line.
         """
+        number = 1
         with ExitStack() as opened:
             try:
                 lines = opened.enter_context(open(file, encoding="utf-8"))
                 head = json.loads(lines.readline())
                 if head["format"] != _FORMAT:
                     raise PlanError(f"{file} has the format {head['format']!r}, not {_FORMAT!r}")
+                if type(head["keys"]) is not int:
+                    raise TypeError(f"keys must be an int, got {head['keys']!r}")
                 plan = opened.enter_context(cls(head["source"], head["target"], head["keys"]))
                 for line in lines:
+                    number += 1
                     plan.add(Operation.from_plain(json.loads(line)))
                 if (plan.copies, plan.deletes) != (head["copies"], head["deletes"]):
                     raise PlanError(
@@ -178,7 +182,9 @@ class Plan:
             except PlanError:
                 raise
             except (ValueError, KeyError, TypeError) as error:
-                raise PlanError(f"{file} is not a plan of this package: {error!r}") from error
+                raise PlanError(
+                    f"{file} is not a plan of this package: line {number}: {error!r}"
+                ) from error
             lines.close()
             opened.pop_all()
         return plan

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .._store.contract import Store
     from .options import Options
 
-__all__ = ["check_apart", "check_deletes", "check_fresh"]
+__all__ = ["check_apart", "check_deletes", "check_fresh", "check_max_delete"]
 
 
 def check_apart(source: Store, target: Store, options: Options) -> None:
@@ -40,6 +40,18 @@ async def check_fresh(target: Store) -> None:
                     "it",
                     key=name,
                 )
+
+
+def check_max_delete(max_delete: float) -> None:  # numpydoc ignore=PR01
+    """Raise ``ValueError`` unless it is a number of keys (an integer), or a share of 0.0 to 1.0."""
+    if not isinstance(max_delete, bool):
+        if isinstance(max_delete, int) and max_delete >= 0:
+            return
+        if isinstance(max_delete, float) and 0 <= max_delete <= 1:
+            return
+    raise ValueError(
+        f"max_delete must be a number of keys, or a share from 0.0 to 1.0, got {max_delete!r}"
+    )
 
 
 def check_deletes(deletes: int, keys: int, max_delete: float) -> None:

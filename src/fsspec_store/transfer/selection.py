@@ -35,7 +35,7 @@ class Selection:
     TypeError
         When a pattern is not ``str``.
     ValueError
-        When a pattern is empty.
+        When a pattern is empty, or has an invalid range of characters: ``[z-a]``.
     """
 
     def __init__(self, include: Iterable[str] = (), exclude: Iterable[str] = ()) -> None:
@@ -69,9 +69,11 @@ def _checked(option: str, patterns: Iterable[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    if "/" not in pattern and pattern != "**":
-        pattern = f"**/{pattern}"
-    return re.compile("".join(_translated(pattern.removeprefix("/"))), re.DOTALL)
+    glob = pattern if "/" in pattern or pattern == "**" else f"**/{pattern}"
+    try:
+        return re.compile("".join(_translated(glob.removeprefix("/"))), re.DOTALL)
+    except re.error as error:
+        raise ValueError(f"invalid pattern {pattern!r}: {error.msg}") from error
 
 
 def _translated(pattern: str) -> list[str]:

@@ -18,7 +18,7 @@ from .operations import Operation, State
 from .options import CONCURRENCY, Options, checked_concurrency, concurrency_of, memory_of
 from .planning import Differences
 from .plans import Plan, location
-from .refusals import check_apart, check_deletes, check_fresh
+from .refusals import check_apart, check_deletes, check_fresh, check_max_delete
 from .results import Result
 from .selection import Selection
 
@@ -120,6 +120,7 @@ async def apply(
     RefusedError
         When the plan is of other stores, or deletes more than ``max_delete``. Nothing is changed.
     """
+    check_max_delete(max_delete)
     for name, of_plan, store in (
         ("source", planned.source, source),
         ("target", planned.target, target),
@@ -141,10 +142,12 @@ async def apply(
                 memory=Memory(memory_bytes),
                 check_states=True,
                 fail_fast=fail_fast,
+                deletes=planned.deletes > 0,
                 on_progress=on_progress,
             )
         ) as applying:
             await applying.take_planned(planned)
+            applying.permit_deletes(keys=planned.keys, max_delete=max_delete)
             await applying.copy_metadata(of_root=False)
             await applying.copy_metadata(of_root=True)
             await applying.finish_deletes(keys=planned.keys, max_delete=max_delete)
@@ -198,8 +201,9 @@ async def sync(
 ) -> Result:
     """Make the target equal to the source: copy as `copy`, and then delete the other keys.
 
-    Keys are deleted after all copies, and only if none failed. Keys that ``include`` and
-    ``exclude`` leave out are neither copied nor deleted.
+    Keys are deleted after all copies, and only if none failed. A file in the place of a folder, or
+    the reverse, is deleted before the copy that needs its place, after all other chunks. Keys that
+    ``include`` and ``exclude`` leave out are neither copied nor deleted.
 
     Parameters
     ----------
@@ -299,6 +303,7 @@ async def remove(
     RefusedError
         When more keys would be deleted than ``max_delete``. Nothing is deleted.
     """
+    check_max_delete(max_delete)
     started = time.monotonic()
     selection, result = Selection(include, exclude), Result()
     with closing(
@@ -335,6 +340,8 @@ async def _transfer(
     options: Options,
 ) -> Result:
     """Copy, and delete unless ``max_delete`` is ``None``."""
+    if max_delete is not None:
+        check_max_delete(max_delete)
     if not target.supports_writes:
         raise UnsupportedOperationError(f"{target!r} does not support writes")
     check_apart(source, target, options)
@@ -357,10 +364,13 @@ async def _transfer(
                 concurrency=concurrency,
                 memory=memory,
                 fail_fast=fail_fast,
+                deletes=delete,
                 on_progress=options.get("on_progress"),
             )
         ) as applying:
             await applying.take_differences(differences)
+            if max_delete is not None:
+                applying.permit_deletes(keys=differences.in_target, max_delete=max_delete)
             await applying.copy_metadata(of_root=False)
             if atomic and not await _is_complete(source, target, options):
                 applying.hold_root_back()
@@ -402,4 +412,5 @@ def _differences(
         delete=delete,
         allow_empty=options.get("allow_empty", False),
         result=result,
+        on_progress=options.get("on_progress"),
     )
