@@ -87,6 +87,10 @@ class BackendBase(Store):
         return self._backend.supports_atomic_create
 
     @property
+    def _streams(self) -> bool:
+        return self._backend.streams
+
+    @property
     def _versions_are_md5s(self) -> bool:
         return self._backend.traits.versions_are_md5s
 

@@ -201,6 +201,11 @@ class StoreBase(ABC):
         return self._runs_in_place
 
     @property
+    def _streams(self) -> bool:
+        """Whether values of a known version are read, and written, in memory of a few parts."""
+        return False
+
+    @property
     def _versions_are_md5s(self) -> bool:
         """Whether versions in the form of an MD5, or of an MD5 of parts, are that of the value."""
         return False

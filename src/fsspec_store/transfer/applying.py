@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .._runtime.concurrency import for_each
 from ..errors import StoreError, VersionMismatchError
 from .key_order import parents, rank
-from .memory import DEFAULT_BYTES, Memory
+from .memory import DEFAULT_BYTES, Memory, reads_whole
 from .operations import Operation, State
 from .planning import described
 from .refusals import check_deletes
@@ -193,7 +193,8 @@ async def run_operation(
         assert source is not None
         version = None if operation.source is None else operation.source.version
         passes = not target._copies_on_service(source, operation.size)
-        async with memory.of_value(operation.size if passes else 0):
+        copies = reads_whole(source, version) + (not target._streams)
+        async with memory.of_value(operation.size if passes else 0, copies=copies):
             await target.copy_from(source, operation.key, version=version)
     else:
         await target.delete(operation.key)

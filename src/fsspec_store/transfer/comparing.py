@@ -15,6 +15,7 @@ from .digests import (
     possible_md5,
     possible_part_sizes,
 )
+from .memory import reads_whole
 
 if TYPE_CHECKING:
     from .._store.entries import Entry
@@ -86,7 +87,9 @@ class Comparison:
         is_known, reason = self.listed(source, target)
         if is_known:
             return reason
-        async with self._memory.of_value(source.size):
+        both = ((self._source, source), (self._target, target))
+        copies = sum(reads_whole(store, entry.version) for store, entry in both)
+        async with self._memory.of_value(source.size, copies=copies):
             if self._compare == "bytes":
                 return await self._by_bytes(source, target)
             return await self._by_checksum(source, target)

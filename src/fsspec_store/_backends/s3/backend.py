@@ -83,6 +83,7 @@ _NOT_LISTED = "XMinioInvalidResourceName"
 class S3Backend(Backend):
     """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
+    streams = True
     part_limits = _PART_LIMITS
     traits = Traits(
         "ETag",
