@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,16 @@ def test_errors_have_their_exit_codes(
     missing = run("cp", *arguments)
     assert missing.code == 2
     assert "pip install 'fsspec-store[dask]'" in missing.err
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1", "foo://x"])
+def test_an_invalid_address_ends_the_process(address: str, data: Path, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "fsspec_store", "sync", data, tmp_path / "to", "--dask", address],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert f"invalid address of a Dask scheduler: {address}" in ended.stderr

@@ -55,6 +55,12 @@ class Listing(FsspecStore):
 
     stated: Callable[[Entry], Entry]
     read: list[str]
+    #: Whether the stated versions are the ETags of S3.
+    is_s3: bool
+
+    @property
+    def _versions_are_md5s(self) -> bool:
+        return self.is_s3
 
     async def list_entries(
         self, prefix: str = "", *, start_after: str | None = None
@@ -91,9 +97,11 @@ def unreadable(*denied: str) -> Unreadable:
     return store
 
 
-async def listing(values: dict[str, bytes], stated: Callable[[Entry], Entry]) -> Listing:
+async def listing(
+    values: dict[str, bytes], stated: Callable[[Entry], Entry], *, is_s3: bool = True
+) -> Listing:
     store = Listing.from_url(f"memory://transfer/{next(_numbers)}")
-    store.stated, store.read = stated, []
+    store.stated, store.read, store.is_s3 = stated, [], is_s3
     return await filled(store, values)
 
 

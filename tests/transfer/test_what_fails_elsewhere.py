@@ -164,6 +164,17 @@ async def test_an_etag_that_is_no_md5_proves_nothing(version: str) -> None:
         assert (result.equal, result.failed) == (equal, 0)
 
 
+@pytest.mark.parametrize("etag", [f'"{MD5}"', f'"{MD5}-1"'])
+async def test_an_etag_of_another_service_than_s3_is_no_md5(etag: str) -> None:
+    """WebDAV and web servers may make it of the name, the size and the time."""
+    other = await listing({"k": OTHER}, with_version(etag), is_s3=False)
+    source = await listing({"k": VALUE}, with_version(etag), is_s3=False)
+    s3 = await listing({"k": VALUE}, with_version(etag))
+    for ours in (source, s3, await store_with({"k": VALUE})):
+        assert [one.key for one in (await verify(ours, other)).differences] == ["k"]
+        assert [one.key for one in (await verify(other, ours)).differences] == ["k"]
+
+
 @pytest.mark.parametrize("parts", [1, 2])
 async def test_the_etag_of_a_multipart_upload_is_no_md5(parts: int) -> None:
     source = await store_with({"k": VALUE})

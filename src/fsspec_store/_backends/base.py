@@ -63,6 +63,8 @@ class Backend(ABC):
     has_secret_paths: bool = False
     #: Whether single operations only wait for the disk, so that they need no event loop.
     runs_in_place: ClassVar[bool] = False
+    #: Whether values of a known version are read, and values are written, in memory of a few parts.
+    streams: ClassVar[bool] = False
     traits: Traits = Traits()
     #: The service's limits for multipart uploads.
     part_limits: ClassVar[PartLimits] = PartLimits()

@@ -51,6 +51,7 @@ class MemoryBackend(Backend):
     fans_out = False
     runs_in_place = True
     lists_in_order = True
+    streams = True
     traits = Traits("digest of the value", largest_copy=inf)
 
     fs: Any

@@ -22,6 +22,9 @@ class Traits(NamedTuple):
         The limit on the length of keys, with the prefix of the store's root.
     forbidden : str or None
         What keys must not contain, besides what no store allows.
+    versions_are_md5s : bool
+        Whether a version of 32 hexadecimal digits is the MD5 of the value, and one with ``-number``
+        that of the MD5s of its parts. Other services make such ETags of names and times.
     """
 
     versions: str | None = None
@@ -29,3 +32,4 @@ class Traits(NamedTuple):
     largest_copy: float = 0
     longest_key: str | None = None
     forbidden: str | None = None
+    versions_are_md5s: bool = False

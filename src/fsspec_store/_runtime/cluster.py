@@ -87,6 +87,15 @@ class Cluster:
         raise BackendError("the Dask scheduler is lost: a task was cancelled")
 
 
+async def _connected(client: Client) -> None:
+    try:
+        await client
+    except BaseException:
+        # An open client keeps the process from its end.
+        await client.close()
+        raise
+
+
 @asynccontextmanager
 async def connect(
     client: Client | str | None, *objects: Closable
@@ -124,10 +133,9 @@ async def connect(
         raise TypeError(
             f"client must be a connected dask.distributed.Client or an address, got {client!r}"
         )
+    connection = Client(address, security=security, asynchronous=True, set_as_default=False)
     try:
-        connection = await Client(
-            address, security=security, asynchronous=True, set_as_default=False
-        )
+        await _connected(connection)
     except OSError as error:
         raise BackendError(
             f"cannot reach the Dask scheduler {public_url(address)}: {public_text(str(error))}"

@@ -87,6 +87,14 @@ class BackendBase(Store):
         return self._backend.supports_atomic_create
 
     @property
+    def _streams(self) -> bool:
+        return self._backend.streams
+
+    @property
+    def _versions_are_md5s(self) -> bool:
+        return self._backend.traits.versions_are_md5s
+
+    @property
     def supports_compare_and_swap(self) -> bool:
         return self._backend.supports_replace
 

@@ -200,6 +200,16 @@ class StoreBase(ABC):
         """Whether reads need no network, as on memory and local files."""
         return self._runs_in_place
 
+    @property
+    def _streams(self) -> bool:
+        """Whether values of a known version are read, and written, in memory of a few parts."""
+        return False
+
+    @property
+    def _versions_are_md5s(self) -> bool:
+        """Whether versions in the form of an MD5, or of an MD5 of parts, are that of the value."""
+        return False
+
     def prefix_in(self, other: StoreBase) -> str | None:
         """Return the prefix below which another store has the keys of this one.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .._runtime.concurrency import for_each
 from ..errors import KeyConflictError, RefusedError, StoreError, VersionMismatchError
 from .key_order import parents, rank
-from .memory import DEFAULT_BYTES, Memory
+from .memory import DEFAULT_BYTES, Memory, reads_whole
 from .operations import Operation, State
 from .planning import described
 from .refusals import check_deletes
@@ -252,7 +252,8 @@ async def run_operation(
         # Without a version, a file that another program writes again may be empty now.
         size = state.size if state is not None and version is None else None
         passes = not target._copies_on_service(source, operation.size)
-        async with memory.of_value(operation.size if passes else 0):
+        copies = reads_whole(source, version) + (not target._streams)
+        async with memory.of_value(operation.size if passes else 0, copies=copies):
             await target._copy(source, operation.key, operation.key, version, size)
     else:
         target._check_no_links([operation.key])

@@ -15,6 +15,7 @@ from .digests import (
     possible_md5,
     possible_part_sizes,
 )
+from .memory import reads_whole
 
 if TYPE_CHECKING:
     from .._store.entries import Entry
@@ -72,8 +73,8 @@ class Comparison:
         name = common_checksum(source, target)
         if name is not None:
             return True, None if source.checksums[name] == target.checksums[name] else "checksum"
-        ours = content_md5(source)
-        return ours is not None and ours == content_md5(target), None
+        ours = content_md5(source, _etag(self._source, source))
+        return ours is not None and ours == content_md5(target, _etag(self._target, target)), None
 
     async def difference(self, source: Entry, target: Entry) -> Reason | None:
         """Return how two values of a key differ; ``None`` when they are equal.
@@ -86,7 +87,9 @@ class Comparison:
         is_known, reason = self.listed(source, target)
         if is_known:
             return reason
-        async with self._memory.of_value(source.size):
+        both = ((self._source, source), (self._target, target))
+        copies = sum(reads_whole(store, entry.version) for store, entry in both)
+        async with self._memory.of_value(source.size, copies=copies):
             if self._compare == "bytes":
                 return await self._by_bytes(source, target)
             return await self._by_checksum(source, target)
@@ -99,31 +102,32 @@ class Comparison:
         return "newer" if source.modified + cut_off > target.modified else None
 
     async def _by_checksum(self, source: Entry, target: Entry) -> Reason | None:
-        for store, local, listed in (
-            (self._source, source, target),
-            (self._target, target, source),
+        for store, local, listed, etag in (
+            (self._source, source, target, _etag(self._target, target)),
+            (self._target, target, source, _etag(self._source, source)),
         ):
             if store.reads_locally:
-                found = await self._beside_listed(store, local, listed)
+                found = await self._beside_listed(store, local, listed, etag)
                 if found is not None:
                     return None if found else "checksum"
         return await self._by_bytes(source, target)
 
     async def _beside_listed(
-        self, store: ReadableStore, local: Entry, listed: Entry
+        self, store: ReadableStore, local: Entry, listed: Entry, etag: str | None
     ) -> bool | None:
         """Whether a local value has the checksum that is listed; ``None`` if that is unknown."""
         name = computable(listed)
         if name is not None:
             return await self._digests.digest(store, local, name) == listed.checksums[name]
-        md5 = possible_md5(listed)
+        md5 = possible_md5(etag)
         if md5 is not None and await self._digests.digest(store, local, "md5") == md5:
             return True
-        etag = str(listed.version).strip('"')
-        sizes = possible_part_sizes(listed)
+        sizes = possible_part_sizes(etag, listed.size)
         # Each size costs more processor time than reading the value.
         for part_sizes in (sizes[:1], sizes[1:]):
-            if part_sizes and etag in await composite_md5s(store, local, part_sizes):
+            if part_sizes and content_md5(listed, etag) in await composite_md5s(
+                store, local, part_sizes
+            ):
                 return True
         return None
 
@@ -144,6 +148,11 @@ class Comparison:
                 if not count:
                     return "bytes" if left or right else None
                 left, right = left[count:], right[count:]
+
+
+def _etag(store: ReadableStore, entry: Entry) -> str | None:
+    """The version of a value, if its service makes it of the bytes."""
+    return entry.version if store._versions_are_md5s else None
 
 
 async def _next_part(reader: Reader) -> memoryview:

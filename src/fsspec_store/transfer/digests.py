@@ -59,25 +59,25 @@ _MOST_SIZES = 4
 _SMALL = 2**20
 
 
-def possible_md5(entry: Entry) -> bytes | None:
-    """The MD5 that the version may be; ``None`` for versions of another form.
+def possible_md5(etag: str | None) -> bytes | None:
+    """The MD5 that an ETag may be; ``None`` for ETags of another form.
 
     The ETag of a multipart upload, which ends in ``-`` and the number of parts, is none.
     """
-    found = _MD5.fullmatch(entry.version or "")
+    found = _MD5.fullmatch(etag or "")
     return bytes.fromhex(found[1]) if found else None
 
 
-def content_md5(entry: Entry) -> str | None:
+def content_md5(entry: Entry, etag: str | None) -> str | None:
     """The MD5 of a value as hexadecimal digits, or of the MD5s of its parts: ``digits-number``.
 
-    Equal ones prove equal bytes. Different ones prove nothing; see `possible_md5`.
+    Equal ones prove equal bytes. Different ones prove nothing; see `possible_md5`. The ETag is
+    ``None`` for services whose ETags are no MD5s.
     """
-    md5 = entry.checksums.get("md5") or possible_md5(entry)
+    md5 = entry.checksums.get("md5") or possible_md5(etag)
     if md5 is not None:
         return md5.hex()
-    version = entry.version or ""
-    return version.strip('"') if _COMPOSITE_MD5.fullmatch(version) else None
+    return etag.strip('"') if etag and _COMPOSITE_MD5.fullmatch(etag) else None
 
 
 def common_checksum(one: Entry, other: Entry) -> str | None:
@@ -95,21 +95,21 @@ def _rank(name: str) -> int:
     return _STRENGTH.index(name) if name in _HASHES else len(_STRENGTH)
 
 
-def possible_part_sizes(entry: Entry) -> list[int]:
-    """Sizes in bytes of the parts of which the version may be the ETag; empty for other versions.
+def possible_part_sizes(etag: str | None, size: int) -> list[int]:
+    """Sizes in bytes of the parts of which a value may have the ETag; empty for other ETags.
 
     The ETag of an upload in parts is the MD5 of the MD5s of the parts, ``-``, and their number
     (Amazon S3, "Checking object integrity": "composite checksums"). Its part size is not listed:
     here are those of the number of parts, the common ones first, at most `_MOST_SIZES`.
     """
-    found = _COMPOSITE_MD5.fullmatch(entry.version or "")
+    found = _COMPOSITE_MD5.fullmatch(etag or "")
     count = int(found[1]) if found else 0
     if count < 1:
         return []
     # The last part may be smaller, and is not empty.
-    least = -(-entry.size // count)
-    end = -(-entry.size // (count - 1)) if count > 1 else entry.size + 1
-    common = [size for size in _PART_SIZES if least <= size < end]
+    least = -(-size // count)
+    end = -(-size // (count - 1)) if count > 1 else size + 1
+    common = [part_size for part_size in _PART_SIZES if least <= part_size < end]
     whole = range(-(-least // _MIB) * _MIB, min(end, 5 * 2**30 + 1), _MIB)
     sizes = dict.fromkeys([*common, least, *islice(whole, _MOST_SIZES)])
     return list(sizes)[:_MOST_SIZES]

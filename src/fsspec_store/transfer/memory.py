@@ -10,16 +10,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["DEFAULT_BYTES", "Memory"]
+    from .._store.store_reading import ReadableStore
+
+__all__ = ["DEFAULT_BYTES", "Memory", "reads_whole"]
 
 DEFAULT_BYTES = 96 * 2**20
 
 _MIB = 2**20
 #: Smaller values are not counted: as many as are copied at once need little memory.
 _SMALL = _MIB
-#: Largest memory of one value on its way: four parts of 16 MiB that are written, and one that is
-#: read.
+#: Largest memory of one value on its way in parts: four parts of 16 MiB that are written, and one
+#: that is read.
 _MOST = 80 * _MIB
+
+
+def reads_whole(store: ReadableStore, version: str | None) -> bool:
+    """Whether `open_reader` has the whole value in memory, given its version in the listing."""
+    return not store._streams or (version is None and not store.reads_locally)
 
 
 class Memory:
@@ -49,9 +56,12 @@ class Memory:
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def of_value(self, size: int) -> AsyncGenerator[None, None]:
-        """Wait for the memory that a value of this size in bytes needs, and return it after use."""
-        need = 0 if size < _SMALL else min(size, _MOST)
+    async def of_value(self, size: int, *, copies: int = 0) -> AsyncGenerator[None, None]:
+        """Wait for the memory that a value of this size in bytes needs, and return it after use.
+
+        ``copies`` of the whole value are in memory, besides the parts on their way.
+        """
+        need = 0 if size < _SMALL else max(min(size, _MOST), size * copies)
         if need:
             await self._acquire(need)
         try:

@@ -111,19 +111,54 @@ async def test_an_upload_with_options_of_the_user_is_a_new_one(
         assert await read(store, "a") == DATA
 
 
-async def test_a_completion_of_other_parts_is_repeated_with_a_new_upload(
-    minio_endpoint: S3Endpoint, proxy: FaultProxy, url: str, source: FsspecStore, store: FsspecStore
-) -> None:
+def other_parts(proxy: FaultProxy, *are_other: bool) -> None:
+    """Respond to some of the completions with the ETag of other parts."""
     etag = f"&quot;{'0' * 32}-3&quot;"
     result = f"<ETag>{etag}</ETag>"
     completed = f"<CompleteMultipartUploadResult>{result}</CompleteMultipartUploadResult>".encode()
-    left = iter([Answer(200, {"Content-Type": "application/xml"}, completed)])
+    answer = Answer(200, {"Content-Type": "application/xml"}, completed)
+    left = iter(are_other)
 
     def plan(method: str, target: str, headers: Mapping[str, str]) -> Answer | None:
-        return next(left, None) if method == "POST" and "uploadId=" in target else None
+        is_completion = method == "POST" and "uploadId=" in target
+        return answer if is_completion and next(left, False) else None
 
-    begin(minio_endpoint, url, {1: DATA[:PART]})
     proxy.plan = plan
-    await store.copy_from(source, "a")
-    assert [each.method for each in proxy.seen].count("PUT") == 2 + 3
+
+
+async def puts(proxy: FaultProxy, source: FsspecStore, store: FsspecStore, to: str = "a") -> int:
+    """Number of parts that a copy sends."""
+    with proxy.watching() as seen:
+        await store.copy_from(source, "a", to)
+    return [each.method for each in seen].count("PUT")
+
+
+@pytest.mark.parametrize("parts", [{1: DATA[:PART]}, {}], ids=["continued", "begun"])
+async def test_a_completion_of_other_parts_is_repeated_with_a_new_upload(
+    minio_endpoint: S3Endpoint,
+    proxy: FaultProxy,
+    url: str,
+    source: FsspecStore,
+    store: FsspecStore,
+    parts: dict[int, bytes],
+) -> None:
+    """Another writer may continue an upload, and replace its parts, until it is completed."""
+    if parts:
+        begin(minio_endpoint, url, parts)
+    other_parts(proxy, True)
+    assert await puts(proxy, source, store) == 3 - len(parts) + 3
     assert await read(store, "a") == DATA
+
+
+async def test_each_completion_is_checked_on_a_service_with_composite_md5s(
+    proxy: FaultProxy, source: FsspecStore, store: FsspecStore
+) -> None:
+    other_parts(proxy, False, True, False, True, False)
+    assert [await puts(proxy, source, store, to) for to in "abc"] == [3, 3 + 3, 3 + 3]
+
+
+async def test_a_service_with_other_etags_is_known_after_one_upload(
+    proxy: FaultProxy, source: FsspecStore, store: FsspecStore
+) -> None:
+    other_parts(proxy, True, False, True)
+    assert [await puts(proxy, source, store, to) for to in "ab"] == [3 + 3, 3]

@@ -63,6 +63,7 @@ _INVALID_IN_NAMES = re.compile("\\.(?:/|\\Z)|[\\\\\x00-\x1f\x7f-\x9f\ufffe\uffff
 class AzureBackend(Backend):
     """Blobs of containers, by paths such as ``container/prefix/name``."""
 
+    streams = True
     part_limits = _PART_LIMITS
     traits = Traits(
         "ETag",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.failures import UploadLostError
 from ..object_store.writing import Condition
-from .responses import AzureError, uncommitted_blocks
+from .responses import AzureError
 from .uploads import AzureUpload, checksum_headers
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ContinuedUpload"]
 
+#: Shorter names, which another program has chosen, contain a part of the MD5, which proves nothing.
+_WHOLE_DIGEST_BYTES = 16 + 2
+
 
 class ContinuedUpload(AzureUpload):
     """One write of one blob, given by its path."""
@@ -30,27 +33,23 @@ class ContinuedUpload(AzureUpload):
         super().__init__(client, reader, path, None, Condition.NONE)
         #: Sizes of uncommitted blocks by name.
         self._stored: Mapping[str, int] = {}
-        self._names: dict[int, str] = {}
+        self._digests: dict[int, bytes] = {}
 
     async def start(self) -> bool:
-        query = "comp=blocklist&blocklisttype=uncommitted"
         try:
-            response = await self._client.request(
-                "GET", self._target, query, expect={200}, budget=self.budget
-            )
+            stored = await self._uncommitted()
         except AzureError:
             # There is no such blob, or the list is not permitted.
             return True
-        self._stored = uncommitted_blocks(response.body)
+        self._use_length_of(stored)
+        if self._name_bytes >= _WHOLE_DIGEST_BYTES:
+            self._stored = stored
         return True
 
     async def put(self, index: int, start: int, part: memoryview, *, is_last: bool) -> None:
         checksum = await checksum_headers(part)
-        digest = base64.b64decode(checksum["Content-MD5"])
-        # As long as the names of other uploads: all blocks of a blob have names of one length.
-        name = base64.b64encode(digest + f"-{index:05}".encode()).decode()
-        self._names[index] = name
-        if self._stored.get(name) == part.nbytes:
+        self._digests[index] = base64.b64decode(checksum["Content-MD5"])
+        if self._stored.get(self._block_name(index)) == part.nbytes:
             self._blocks = max(self._blocks, index + 1)
         else:
             await self._put_block(index, part, checksum)
@@ -65,4 +64,4 @@ class ContinuedUpload(AzureUpload):
             raise UploadLostError from error
 
     def _block_name(self, index: int) -> str:
-        return self._names[index]
+        return self._name(self._digests[index], index)

@@ -28,10 +28,10 @@ from ..object_store.writing import (
 )
 from .client import Client
 from .reading import Reader
-from .responses import AzureError, error_code
+from .responses import AzureError, error_code, uncommitted_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Iterable, Mapping
 
 __all__ = ["MAX_PUT_BYTES", "AzureUpload", "checksum_headers"]
 
@@ -42,6 +42,11 @@ MAX_PUT_BYTES = 5000 * 2**20
 _WRITER_HEADER = f"x-ms-meta-{WRITER.replace('-', '_')}"
 #: Checksums of longer bodies are computed in a thread.
 _HASH_IN_THREAD_BYTES = 2**18
+#: Length of the names of blocks. It ends with their index.
+_NAME_BYTES = 22
+_INDEX_BYTES = 2
+#: Shorter names would not differ from those of other writers.
+_MIN_NAME_BYTES = 6
 _CONDITION_NOT_MET = frozenset({"BlobAlreadyExists", "ConditionNotMet"})
 
 
@@ -49,6 +54,7 @@ class AzureUpload(Upload[Client, Reader, str]):
     """One write of one blob, given by its path."""
 
     _blocks = 0
+    _name_bytes = _NAME_BYTES
 
     @cached_property
     def _md5(self) -> Hash:
@@ -56,8 +62,8 @@ class AzureUpload(Upload[Client, Reader, str]):
         return hashlib.md5(usedforsecurity=False)
 
     @cached_property
-    def _upload(self) -> str:
-        return secrets.token_hex(8)
+    def _upload(self) -> bytes:
+        return secrets.token_bytes(16)
 
     async def run(self, *, block_bytes: int | None) -> bool:
         """Write the value, in one request or in blocks; ``False`` when the condition is not met."""
@@ -106,6 +112,34 @@ class AzureUpload(Upload[Client, Reader, str]):
         await self._put_block(index, part, await checksum_headers(part))
 
     async def _put_block(self, index: int, part: memoryview, checksum: Mapping[str, str]) -> None:
+        used = self._name_bytes
+        try:
+            await self._send_block(index, part, checksum)
+        except AzureError as error:
+            if error.code != "InvalidBlobOrBlock":
+                raise
+            self._use_length_of(await self._uncommitted())
+            # Another part may have changed it meanwhile.
+            if self._name_bytes == used:
+                raise
+            await self._send_block(index, part, checksum)
+        self._blocks = max(self._blocks, index + 1)
+
+    async def _uncommitted(self) -> dict[str, int]:
+        """Sizes of the uncommitted blocks by name, of all writers of the blob."""
+        query = "comp=blocklist&blocklisttype=uncommitted"
+        response = await self._client.request(
+            "GET", self._target, query, expect={200}, budget=self.budget
+        )
+        return uncommitted_blocks(response.body)
+
+    def _use_length_of(self, names: Iterable[str]) -> None:
+        """Make names as long as those of another program: all blocks of a blob need one length."""
+        length = max((len(base64.b64decode(name)) for name in names), default=0)
+        if length >= _MIN_NAME_BYTES:
+            self._name_bytes = length
+
+    async def _send_block(self, index: int, part: memoryview, checksum: Mapping[str, str]) -> None:
         query = f"comp=block&blockid={quote(self._block_name(index), safe='')}"
         headers = {"Content-Type": "application/octet-stream", **checksum}
         await self._client.request(
@@ -117,7 +151,6 @@ class AzureUpload(Upload[Client, Reader, str]):
             data=Body(part),
             budget=self._part_budget(),
         )
-        self._blocks = max(self._blocks, index + 1)
 
     async def complete(self) -> bool:
         """Commit the blocks as the value."""
@@ -135,8 +168,13 @@ class AzureUpload(Upload[Client, Reader, str]):
         """Do nothing: the service has no request for it, and discards the blocks after a week."""
 
     def _block_name(self, index: int) -> str:
-        # Names are equally long, and differ from those of other writers.
-        return base64.b64encode(f"{self._upload}-{index:05}".encode()).decode()
+        # Names differ from those of other writers.
+        return self._name(self._upload, index)
+
+    def _name(self, prefix: bytes, index: int) -> str:
+        length = self._name_bytes - _INDEX_BYTES
+        name = prefix[:length].ljust(length, b"-") + index.to_bytes(_INDEX_BYTES)
+        return base64.b64encode(name).decode()
 
     def _failure(self, error: Exception) -> WriteFailure:
         if not isinstance(error, StatusError):

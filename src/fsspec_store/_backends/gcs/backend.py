@@ -77,6 +77,7 @@ _ZONAL = re.compile(rb"requires appendable objects|[Zz]onal (objects|buckets) ")
 class GCSBackend(Backend):
     """Objects of Google Cloud Storage, by paths such as ``bucket/prefix/name``."""
 
+    streams = True
     part_limits = _PART_LIMITS
     traits = Traits(
         "generation",

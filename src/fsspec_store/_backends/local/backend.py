@@ -54,6 +54,7 @@ class LocalBackend(Backend):
     runs_in_place = True
     hides_missing_keys = False
     lists_in_order = True
+    streams = True
     traits = Traits(
         "digest of the value",
         largest_copy=inf,

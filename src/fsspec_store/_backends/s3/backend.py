@@ -83,8 +83,14 @@ _NOT_LISTED = "XMinioInvalidResourceName"
 class S3Backend(Backend):
     """Objects of S3 buckets, by paths such as ``bucket/prefix/key``."""
 
+    streams = True
     part_limits = _PART_LIMITS
-    traits = Traits("ETag", largest_copy=inf, longest_key=f"{_MAX_KEY_BYTES:,} bytes")
+    traits = Traits(
+        "ETag",
+        largest_copy=inf,
+        longest_key=f"{_MAX_KEY_BYTES:,} bytes",
+        versions_are_md5s=True,
+    )
     #: SeaweedFS, and Amazon's directory buckets, list in another order than S3's other buckets.
     lists_in_order = None
 

@@ -74,6 +74,9 @@ class Client:
             memory_bytes=settings.read_memory_bytes,
             hedge=settings.hedge_share,
         )
+        #: Whether the ETag of an upload in parts is the MD5 of the MD5s of its parts; ``None`` if
+        #: it is unknown.
+        self.has_composite_md5s: bool | None = None
         #: The transports of the last request, ``None`` before the first one.
         self._used: Transports | None = None
 

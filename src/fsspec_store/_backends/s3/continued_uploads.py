@@ -85,9 +85,15 @@ class ContinuedUpload(S3Upload):
     async def complete(self) -> bool:
         with _translated():
             await super().complete()
-        version = self.written_version
-        if self._is_continued and version is not None and _unquoted(version) != self._etag():
-            # Another writer has replaced a part, and the service has not compared the ETags.
+        version, etag, client = self.written_version, self._etag(), self._client
+        if version is None or (etag is None and not self._is_continued):
+            return True
+        if _unquoted(version) == etag:
+            client.has_composite_md5s = True
+        elif self._is_continued or client.has_composite_md5s is not False:
+            # Another writer has replaced a part, and the service has not compared the ETags. Or
+            # the service makes other ETags: later ones are checked only of continued uploads.
+            client.has_composite_md5s = client.has_composite_md5s or False
             raise UploadLostError
         return True
 

@@ -42,6 +42,7 @@ class WebBackend(Backend):
     """Files of web servers, by URLs such as ``https://host/data/key``."""
 
     has_secret_paths = True
+    streams = True
     supports_writes = False
     supports_deletes = False
     supports_atomic_create = False
