@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
@@ -11,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsspec_store import FsspecStore, Store
+from fsspec_store import FsspecStore
 from fsspec_store.transfer import copy
 from fsspec_store.transfer.memory import Memory
 
@@ -61,12 +62,10 @@ class Counting(FsspecStore):
 
     now = most = 0
 
-    async def copy_from(
-        self, source: Store, key: str, to: str | None = None, *, version: str | None = None
-    ) -> None:
+    async def _copy(self, source: Any, key: str, *options: Any) -> None:
         self.now += 1
         self.most = max(self.most, self.now)
-        await super().copy_from(source, key, to, version=version)
+        await super()._copy(source, key, *options)
         self.now -= 1
 
 

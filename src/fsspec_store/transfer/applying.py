@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing, closing, suppress
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from .._runtime.concurrency import for_each
-from ..errors import KeyConflictError, RefusedError, StoreError, VersionMismatchError
+from ..errors import KeyConflictError, StoreError
 from .key_order import parents, rank
-from .memory import DEFAULT_BYTES, Memory, reads_whole
-from .operations import Operation, State
+from .memory import DEFAULT_BYTES, Memory
 from .planning import described
 from .refusals import check_deletes
 from .results import Failure, Result
+from .running import is_done_as_planned, run_operation
 from .spool import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from .._store.contract import Store
-    from .._store.entries import Entry
+    from .operations import Operation
     from .planning import Differences
 
-__all__ = ["Applying", "check_states", "current_entry", "run_operation"]
+__all__ = ["Applying"]
 
 #: Number of keys that are deleted in bulk, and of such batches at once.
 _BATCH = 1000
@@ -69,7 +69,7 @@ class Applying:
         self._copies, self._deletes = Waiting(), Waiting()
         #: Copies that failed by a file in the place of a folder, or the reverse. They are retried.
         self._conflicts: list[tuple[Operation, KeyConflictError]] = []
-        self._retries_conflicts = deletes
+        self._retries_conflicts = self._has_deletes = deletes
         self._may_delete = False
         #: Prefixes below which a key could not be compared or copied.
         self._incomplete: set[str] = set()
@@ -89,37 +89,46 @@ class Applying:
         await for_each(self.take, operations, limit=self._concurrency)
 
     async def take_differences(self, differences: Differences) -> None:
-        """Take all operations of two stores while they are found."""
-        differences.on_failure = self._note_failed_comparison
-        await differences.visit(self.take, concurrency=self._concurrency)
+        """Take all operations of two stores while they are found.
 
-    async def copy_metadata(self, *, of_root: bool) -> None:
-        """Copy the metadata of the root, or all other metadata, from the leaves on."""
+        If keys are to be deleted, all operations wait: a transfer with too many deletes is refused
+        before anything is copied.
+        """
+        differences.on_failure = self._note_failed_comparison
+        await differences.visit(self._take_difference, concurrency=self._concurrency)
+
+    async def _take_difference(self, operation: Operation) -> None:
+        if not self._waits(operation, for_listing=self._has_deletes):
+            await self._run(operation)
+
+    async def copy_waiting(self, *, of_root: bool) -> None:
+        """Copy the metadata of the root; or else chunks, then other metadata from the leaves on.
+
+        Chunks wait for the end of the listings if keys are to be deleted.
+        """
         await self._resolve_conflicts()
         for position, operations in self._copies.in_order():
             if position.is_root == of_root:
-                await self._run_all(filter(self._is_complete, operations))
+                is_metadata = position.is_metadata
+                await self._run_all(
+                    filter(self._is_complete, operations) if is_metadata else operations
+                )
                 await self._resolve_conflicts()
 
     def permit_deletes(self, *, keys: int, max_delete: float) -> None:
-        """Permit to delete keys in the place of a copy before it, if `check_deletes` does."""
-        with suppress(RefusedError):
-            check_deletes(self.deletes, keys, max_delete)
-            self._may_delete = True
+        """Permit the deletes that wait; `RefusedError` for too many, see `check_deletes`."""
+        check_deletes(self.deletes, keys, max_delete)
+        self._may_delete = True
 
     def hold_root_back(self) -> None:
         """Do not copy the metadata of the root."""
         self._incomplete.add("")
 
-    async def finish_deletes(self, *, keys: int, max_delete: float) -> None:
-        """Delete metadata from the root to the leaves, and chunks last, unless a copy failed.
-
-        Raises `RefusedError` for too many deletes; see `check_deletes`.
-        """
+    async def finish_deletes(self) -> None:
+        """Delete metadata from the root to the leaves, and chunks last, unless a copy failed."""
         if self._result.failed or self._result.held_back:
             self._result.deletes_skipped = self.deletes
             return
-        check_deletes(self.deletes, keys, max_delete)
         for _, operations in self._deletes.in_order(reverse=True):
             await self._delete_all(operations)
 
@@ -162,12 +171,12 @@ class Applying:
             raise error
         self._incomplete.update(parents(key))
 
-    def _waits(self, operation: Operation) -> bool:
-        """Put metadata and deletes aside; ``False`` for the copy of a chunk."""
+    def _waits(self, operation: Operation, *, for_listing: bool = False) -> bool:
+        """Put an operation aside; ``False`` for the copy of a chunk, unless it waits too."""
         position = rank(operation.key)
         if operation.action == "delete":
             self._deletes.add(position, operation)
-        elif position.is_metadata:
+        elif position.is_metadata or for_listing:
             self._copies.add(position, operation)
         else:
             return False
@@ -211,8 +220,11 @@ class Applying:
     async def _run(self, operation: Operation) -> None:
         failure: Exception | None = None
         try:
-            if self._check_states:
-                await check_states(self._source, self._target, operation)
+            if self._check_states and await is_done_as_planned(
+                self._source, self._target, operation, self._memory
+            ):
+                self._result.equal += 1
+                return
             await run_operation(self._source, self._target, operation, self._memory)
         except (StoreError, OSError) as error:
             failure = error
@@ -239,43 +251,3 @@ class Applying:
             result.deleted += 1
         if self._on_progress is not None:
             self._on_progress(result)
-
-
-async def run_operation(
-    source: Store | None, target: Store, operation: Operation, memory: Memory
-) -> None:
-    """Copy or delete a key."""
-    if operation.action == "copy":
-        assert source is not None
-        state = operation.source
-        version = None if state is None else state.version
-        # Without a version, a file that another program writes again may be empty now.
-        size = state.size if state is not None and version is None else None
-        passes = not target._copies_on_service(source, operation.size)
-        copies = reads_whole(source, version) + (not target._streams)
-        async with memory.of_value(operation.size if passes else 0, copies=copies):
-            await target._copy(source, operation.key, operation.key, version, size)
-    else:
-        target._check_no_links([operation.key])
-        await target.delete(operation.key)
-
-
-async def check_states(source: Store | None, target: Store, operation: Operation) -> None:
-    """Raise `VersionMismatchError` when a store is not as an operation states."""
-    expected = [(target, operation.target)]
-    if operation.action == "copy":
-        assert source is not None
-        expected.insert(0, (source, operation.source))
-    for store, state in expected:
-        if State.of(await current_entry(store, operation.key)) != state:
-            raise VersionMismatchError(
-                f"{operation.key!r} in {store!r} has changed since the plan was made",
-                key=operation.key,
-            )
-
-
-async def current_entry(store: Store, key: str) -> Entry | None:
-    """What a listing shows of a key now; ``None`` if it is missing."""
-    async with aclosing(store.list_entries(key)) as entries:
-        entry = await anext(entries, None)
-    return entry if entry is not None and entry.key == key else None

@@ -124,7 +124,9 @@ class ClusterApplying(Applying):
         assert isinstance(differences, ClusterDifferences)
         differences.on_failure = self._note_failed_comparison
         async with aclosing(differences.operations(self._concurrency)) as found:
-            await self._run_all(each async for each in found if not self._waits(each))
+            await self._run_all(
+                each async for each in found if not self._waits(each, for_listing=self._has_deletes)
+            )
 
     async def _run_all(self, operations: Iterable[Operation] | AsyncIterable[Operation]) -> None:
         found = _batches(operations, lambda operation: operation.size)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .._core.redaction import public_text
 from .._runtime.concurrency import for_each
-from ..errors import BackendError, StoreError, VersionMismatchError
-from .applying import check_states, current_entry, run_operation
+from ..errors import BackendError, StoreError
 from .comparing import Comparison
 from .memory import Memory
-from .operations import State
+from .running import is_done, is_done_as_planned, run_operation
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -76,31 +75,13 @@ async def run_operations(
 
     async def run(operation: Operation) -> None:
         if checks_states:
-            try:
-                await check_states(source, target, operation)
-            except VersionMismatchError:
-                if await _is_done(source, target, operation, memory):
-                    return
-                raise
-        elif operation.size >= _LARGE_BYTES and await _is_done(source, target, operation, memory):
+            if await is_done_as_planned(source, target, operation, memory):
+                return
+        elif operation.size >= _LARGE_BYTES and await is_done(source, target, operation, memory):
             return
         await run_operation(source, target, operation, memory)
 
     return await _outcomes(run, operations, concurrency)
-
-
-async def _is_done(source: Store, target: Store, operation: Operation, memory: Memory) -> bool:
-    """Whether an earlier run of a task has done an operation: its worker was lost after that."""
-    found = await current_entry(target, operation.key)
-    if operation.action == "delete":
-        return found is None
-    if found is None or State.of(found) == operation.target:
-        return False
-    entry = await current_entry(source, operation.key)
-    if entry is None or State.of(entry) != operation.source:
-        return False
-    comparison = Comparison(source, target, "checksum", memory)
-    return await comparison.difference(entry, found) is None
 
 
 async def _outcomes(

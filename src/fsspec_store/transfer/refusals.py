@@ -69,5 +69,5 @@ def check_deletes(deletes: int, keys: int, max_delete: float) -> None:
         bound = f"{max_delete}" if isinstance(max_delete, int) else f"{max_delete:.0%} of them"
         raise RefusedError(
             f"{deletes} of {keys} keys would be deleted, and at most {bound} may be; nothing was "
-            "deleted. Raise max_delete if this is intended"
+            "changed. Raise max_delete if this is intended"
         )

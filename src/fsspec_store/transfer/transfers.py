@@ -148,9 +148,9 @@ async def apply(
         ) as applying:
             await applying.take_planned(planned)
             applying.permit_deletes(keys=planned.keys, max_delete=max_delete)
-            await applying.copy_metadata(of_root=False)
-            await applying.copy_metadata(of_root=True)
-            await applying.finish_deletes(keys=planned.keys, max_delete=max_delete)
+            await applying.copy_waiting(of_root=False)
+            await applying.copy_waiting(of_root=True)
+            await applying.finish_deletes()
     result.seconds = time.monotonic() - started
     return result
 
@@ -326,7 +326,8 @@ async def remove(
         result.is_listed = True
         if not store.supports_deletes:
             raise UnsupportedOperationError(f"{store!r} does not support deletes")
-        await applying.finish_deletes(keys=result.listed, max_delete=max_delete)
+        applying.permit_deletes(keys=result.listed, max_delete=max_delete)
+        await applying.finish_deletes()
     result.seconds = time.monotonic() - started
     return result
 
@@ -371,12 +372,12 @@ async def _transfer(
             await applying.take_differences(differences)
             if max_delete is not None:
                 applying.permit_deletes(keys=differences.in_target, max_delete=max_delete)
-            await applying.copy_metadata(of_root=False)
+            await applying.copy_waiting(of_root=False)
             if atomic and not await _is_complete(source, target, options):
                 applying.hold_root_back()
-            await applying.copy_metadata(of_root=True)
+            await applying.copy_waiting(of_root=True)
             if max_delete is not None:
-                await applying.finish_deletes(keys=differences.in_target, max_delete=max_delete)
+                await applying.finish_deletes()
     result.seconds = time.monotonic() - started
     return result
 

@@ -1,0 +1,90 @@
+"""Runs one operation, and finds out whether an earlier run has done it."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from ..errors import VersionMismatchError
+from .comparing import Comparison
+from .memory import Memory, reads_whole
+from .operations import Operation, State
+
+if TYPE_CHECKING:
+    from .._store.contract import Store
+    from .._store.entries import Entry
+
+__all__ = ["current_entry", "is_done", "is_done_as_planned", "run_operation"]
+
+
+async def run_operation(
+    source: Store | None, target: Store, operation: Operation, memory: Memory
+) -> None:
+    """Copy or delete a key."""
+    if operation.action == "copy":
+        assert source is not None
+        state = operation.source
+        version = None if state is None else state.version
+        # Without a version, a file that another program writes again may be empty now.
+        size = state.size if state is not None and version is None else None
+        passes = not target._copies_on_service(source, operation.size)
+        copies = reads_whole(source, version) + (not target._streams)
+        async with memory.of_value(operation.size if passes else 0, copies=copies):
+            await target._copy(source, operation.key, operation.key, version, size)
+    else:
+        target._check_no_links([operation.key])
+        await target.delete(operation.key)
+
+
+async def check_states(source: Store | None, target: Store, operation: Operation) -> None:
+    """Raise `VersionMismatchError` when a store is not as an operation states."""
+    expected = [(target, operation.target)]
+    if operation.action == "copy":
+        assert source is not None
+        expected.insert(0, (source, operation.source))
+    for store, state in expected:
+        if State.of(await current_entry(store, operation.key)) != state:
+            raise VersionMismatchError(
+                f"{operation.key!r} in {store!r} has changed since the plan was made",
+                key=operation.key,
+            )
+
+
+async def is_done_as_planned(
+    source: Store | None, target: Store, operation: Operation, memory: Memory
+) -> bool:
+    """Whether an earlier run of a plan has done an operation.
+
+    Raises `VersionMismatchError` if it has not, and a store is not as the operation states.
+    """
+    try:
+        await check_states(source, target, operation)
+    except VersionMismatchError:
+        if await is_done(source, target, operation, memory):
+            return True
+        raise
+    return False
+
+
+async def is_done(
+    source: Store | None, target: Store, operation: Operation, memory: Memory
+) -> bool:
+    """Whether an earlier run has done an operation: it was interrupted, or its worker was lost."""
+    found = await current_entry(target, operation.key)
+    if operation.action == "delete":
+        return found is None
+    if found is None or State.of(found) == operation.target:
+        return False
+    assert source is not None
+    entry = await current_entry(source, operation.key)
+    if entry is None or State.of(entry) != operation.source:
+        return False
+    comparison = Comparison(source, target, "checksum", memory)
+    return await comparison.difference(entry, found) is None
+
+
+async def current_entry(store: Store, key: str) -> Entry | None:
+    """What a listing shows of a key now; ``None`` if it is missing."""
+    async with aclosing(store.list_entries(key)) as entries:
+        entry = await anext(entries, None)
+    return entry if entry is not None and entry.key == key else None
