@@ -365,7 +365,7 @@ async def test_the_listing_does_not_wait_for_copies() -> None:
     for number in range(1000):
         await source.set(f"c/{number}", Buffer.from_bytes(b"1"))
     async with asyncio.timeout(60):
-        assert (await sync(source, target, concurrency=2)).copied == 1000
+        assert (await copy(source, target, concurrency=2)).copied == 1000
 
 
 async def test_progress_is_reported() -> None:
