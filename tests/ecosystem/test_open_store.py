@@ -377,7 +377,6 @@ async def test_an_access_point_by_its_arn(transport: str) -> None:
     [
         ("bucket/x", "s3://bucket/x"),
         ("b/x", "s3://b/x"),
-        ("s3//b/x", "s3://b/x"),
         ("arn:aws:s3:::b/x", "s3://b/x"),
         (Path("s3://b/x"), "s3://b/x"),
         (Path("https://host/x"), "https://host/x"),

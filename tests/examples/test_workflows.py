@@ -21,6 +21,9 @@ from servers import S3Endpoint
 
 from fsspec_store import Buffer, FsspecStore
 
+#: They run the command ten times, for seconds each.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))

@@ -28,6 +28,9 @@ from reports.samples import (
     report_of,
 )
 
+#: A browser draws each page, and some of them several times.
+pytestmark = pytest.mark.slow
+
 Open = Callable[..., Opened]
 
 #: Each text with its colour and that of the first opaque background behind it.

@@ -218,6 +218,7 @@ class TestPlan:
 
 
 class TestListing:
+    @pytest.mark.slow
     async def test_is_in_order(self, cluster: Any, target: FsspecStore, tmp_path: Path) -> None:
         keys = {"zarr.json", "a/zarr.json", "a-b/0", "a.b", "b/1/é", "b/1 1/x", "ü/ü"}
         keys |= {f"a/c/{number}" for number in range(1100)}

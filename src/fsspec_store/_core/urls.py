@@ -137,10 +137,6 @@ def suggested_url(path: str) -> str | None:
     match = SCHEME.fullmatch(path)
     if match and match[1] in available_protocols():
         return f"{match[1]}://{match[3].lstrip('/')}"
-    scheme, slashes, rest = path.partition("//")
-    if slashes and scheme in available_protocols():
-        # The colon is missing: ``s3//bucket``.
-        return f"{scheme}://{rest}"
     # Other characters are not valid in the name of a bucket.
     return f"s3://{path}" if re.match(r"[a-z0-9][a-z0-9.\-]{0,62}(/|$)", path) else None
 
