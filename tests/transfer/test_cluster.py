@@ -167,7 +167,7 @@ class TestKilledWorker:
         source.killed.mkdir()
         target.sync.set("a/c/old", Buffer.from_bytes(b"old"))
         with allowed_failures(cluster, 0):
-            result = blocking.sync(source, target, client=cluster)
+            result = blocking.sync(source, target, client=cluster, max_delete=1)
         failed = {failure.key: failure.error for failure in result.failures}
         assert "KilledWorker" in failed["a/c/7"]
         # Its batch, and at most those that waited on the same worker.
