@@ -22,6 +22,7 @@ __all__ = [
     "crc32c_in_base64",
     "digests",
     "in_base64",
+    "md5",
     "md5_in_base64",
 ]
 
@@ -65,9 +66,13 @@ def digests(stated: Mapping[str, str | None]) -> dict[str, bytes]:
     return found
 
 
+#: It detects corrupt transfers, and equal bytes. It is not used for security.
+md5 = partial(hashlib.md5, usedforsecurity=False)
+
+
 def md5_in_base64(data: bytes | memoryview) -> str:
-    """The MD5 in base64, which detects corrupt transfers. It is not used for security."""
-    return in_base64(hashlib.md5(data, usedforsecurity=False).digest())
+    """The MD5 in base64."""
+    return in_base64(md5(data).digest())
 
 
 def crc32c_in_base64(data: memoryview) -> str | None:

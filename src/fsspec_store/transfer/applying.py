@@ -79,9 +79,9 @@ class Applying:
         """Number of deletes that wait."""
         return len(self._deletes)
 
-    async def take(self, operation: Operation) -> None:
-        """Copy a chunk now. Metadata and deletes wait."""
-        if not self._waits(operation):
+    async def take(self, operation: Operation, *, for_listing: bool = False) -> None:
+        """Copy a chunk now, unless it waits for the end of the listings; all others wait."""
+        if not self._waits(operation, for_listing=for_listing):
             await self._run(operation)
 
     async def take_planned(self, operations: Iterable[Operation]) -> None:
@@ -95,11 +95,8 @@ class Applying:
         before anything is copied.
         """
         differences.on_failure = self._note_failed_comparison
-        await differences.visit(self._take_difference, concurrency=self._concurrency)
-
-    async def _take_difference(self, operation: Operation) -> None:
-        if not self._waits(operation, for_listing=self._has_deletes):
-            await self._run(operation)
+        take = partial(self.take, for_listing=self._has_deletes)
+        await differences.visit(take, concurrency=self._concurrency)
 
     async def copy_waiting(self, *, of_root: bool) -> None:
         """Copy the metadata of the root; or else chunks, then other metadata from the leaves on.

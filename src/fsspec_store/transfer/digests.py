@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .._backends.checksums import ALGORITHMS, Hash
+from .._backends.checksums import ALGORITHMS, Hash, md5
 from .._runtime.threads import in_thread, run_in_place
 from .._store.buffer import as_view
 
@@ -31,7 +29,6 @@ __all__ = [
 ]
 
 _MIB = 2**20
-_md5 = partial(hashlib.md5, usedforsecurity=False)
 
 #: Algorithms that can be computed here, the strongest first.
 _HASHES: dict[str, Callable[[], Hash]] = {
@@ -39,7 +36,7 @@ _HASHES: dict[str, Callable[[], Hash]] = {
     for name, found in {
         "sha256": ALGORITHMS.get("sha256"),
         "sha1": ALGORITHMS.get("sha1"),
-        "md5": _md5,
+        "md5": md5,
         "crc64nvme": ALGORITHMS.get("crc64nvme"),
         "crc32c": ALGORITHMS.get("crc32c"),
         "crc32": ALGORITHMS.get("crc32"),
@@ -74,9 +71,9 @@ def content_md5(entry: Entry, etag: str | None) -> str | None:
     Equal ones prove equal bytes. Different ones prove nothing; see `possible_md5`. The ETag is
     ``None`` for services whose ETags are no MD5s.
     """
-    md5 = entry.checksums.get("md5") or possible_md5(etag)
-    if md5 is not None:
-        return md5.hex()
+    digest = entry.checksums.get("md5") or possible_md5(etag)
+    if digest is not None:
+        return digest.hex()
     return etag.strip('"') if etag and _COMPOSITE_MD5.fullmatch(etag) else None
 
 
@@ -138,7 +135,7 @@ class CompositeMD5:
 
     def __init__(self, part_size: int) -> None:
         self._part_size = self._left = part_size
-        self._part, self._all = _md5(), _md5()
+        self._part, self._all = md5(), md5()
         self._count = 0
 
     def update(self, data: memoryview) -> None:
@@ -158,7 +155,7 @@ class CompositeMD5:
 
     def _end_part(self) -> None:
         self._all.update(self._part.digest())
-        self._part, self._left = _md5(), self._part_size
+        self._part, self._left = md5(), self._part_size
         self._count += 1
 
 

@@ -55,13 +55,18 @@ class Memory:
         self._used = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    @staticmethod
+    def counts(size: int) -> bool:
+        """Whether a value of this size in bytes needs memory that is counted."""
+        return size >= _SMALL
+
     @asynccontextmanager
     async def of_value(self, size: int, *, copies: int = 0) -> AsyncGenerator[None, None]:
         """Wait for the memory that a value of this size in bytes needs, and return it after use.
 
         ``copies`` of the whole value are in memory, besides the parts on their way.
         """
-        need = 0 if size < _SMALL else max(min(size, _MOST), size * copies)
+        need = max(min(size, _MOST), size * copies) if self.counts(size) else 0
         if need:
             await self._acquire(need)
         try:

@@ -27,9 +27,11 @@ async def run_operation(
         version = None if state is None else state.version
         # Without a version, a file that another program writes again may be empty now.
         size = state.size if state is not None and version is None else None
-        passes = not target._copies_on_service(source, operation.size)
+        passing = operation.size
+        if memory.counts(passing) and target._copies_on_service(source, passing):
+            passing = 0
         copies = reads_whole(source, version) + (not target._streams)
-        async with memory.of_value(operation.size if passes else 0, copies=copies):
+        async with memory.of_value(passing, copies=copies):
             await target._copy(source, operation.key, operation.key, version, size)
     else:
         target._check_no_links([operation.key])

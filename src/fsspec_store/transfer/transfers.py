@@ -73,7 +73,8 @@ async def plan(
 
     try:
         async with connect(options.get("client"), source, target) as cluster:
-            differences = _differences(cluster, source, target, delete, result, options)
+            memory = memory_of(options)
+            differences = _differences(cluster, source, target, delete, result, options, memory)
             await differences.visit(add, concurrency=concurrency_of(options))
         made.keys = differences.in_target
         made.failed, made.failures = result.failed, result.failures
@@ -261,7 +262,8 @@ async def verify(
             report(result)
 
     async with connect(options.get("client"), source, target) as cluster:
-        differences = _differences(cluster, source, target, extra, result, options)
+        memory = memory_of(options)
+        differences = _differences(cluster, source, target, extra, result, options, memory)
         await differences.visit(note, concurrency=concurrency_of(options))
     result.seconds = time.monotonic() - started
     return result
@@ -350,11 +352,8 @@ async def _transfer(
         await check_fresh(target)
     started = time.monotonic()
     result = Result()
-    concurrency, memory, delete = (
-        concurrency_of(options),
-        memory_of(options),
-        max_delete is not None,
-    )
+    concurrency, memory = concurrency_of(options), memory_of(options)
+    delete = max_delete is not None
     async with connect(options.get("client"), source, target) as cluster:
         differences = _differences(cluster, source, target, delete, result, options, memory)
         with closing(
@@ -401,7 +400,7 @@ def _differences(
     delete: bool,
     result: Result,
     options: Options,
-    memory: Memory | None = None,
+    memory: Memory,
 ) -> Differences:
     kind = Differences if cluster is None else partial(ClusterDifferences, cluster)
     return kind(
@@ -409,7 +408,7 @@ def _differences(
         target,
         selection=Selection(options.get("include", ()), options.get("exclude", ())),
         compare=options.get("compare", "checksum"),
-        memory=memory or memory_of(options),
+        memory=memory,
         delete=delete,
         allow_empty=options.get("allow_empty", False),
         result=result,

@@ -118,11 +118,13 @@ class AzureBackend(Backend):
 
     def open_writer(self, path: str, size: int | None) -> ValueWriter:
         upload = AzureUpload(self._client, self._reader, path, None, Condition.NONE)
-        part_bytes = partial(self._streamed_part_bytes, size)
-        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
+        return self._part_writer(upload, path, size)
 
     def continue_writer(self, path: str, size: int) -> ValueWriter:
         upload = ContinuedUpload(self._client, self._reader, path)
+        return self._part_writer(upload, path, size)
+
+    def _part_writer(self, upload: AzureUpload, path: str, size: int | None) -> PartWriter:
         part_bytes = partial(self._streamed_part_bytes, size)
         return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 

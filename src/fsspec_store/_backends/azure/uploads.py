@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import secrets
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from ..._http.messages import Response
 from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
-from ..checksums import Hash, md5_in_base64
+from ..checksums import Hash, in_base64, md5, md5_in_base64
 from ..object_store.writing import (
     WRITER,
     Condition,
@@ -59,7 +58,7 @@ class AzureUpload(Upload[Client, Reader, str]):
     @cached_property
     def _md5(self) -> Hash:
         """The MD5 of a value that is uploaded in blocks."""
-        return hashlib.md5(usedforsecurity=False)
+        return md5()
 
     @cached_property
     def _upload(self) -> bytes:
@@ -159,9 +158,9 @@ class AzureUpload(Upload[Client, Reader, str]):
             f"<Latest>{self._block_name(index)}</Latest>" for index in range(self._blocks)
         )
         body = f"<?xml version='1.0' encoding='utf-8'?><BlockList>{listed}</BlockList>"
-        md5 = base64.b64encode(self._md5.digest()).decode()
+        digest = in_base64(self._md5.digest())
         # Listed as that of the value, which the service does not compute ("Put Block List").
-        headers = {"Content-Type": "application/xml", "x-ms-blob-content-md5": md5}
+        headers = {"Content-Type": "application/xml", "x-ms-blob-content-md5": digest}
         return await self._put("comp=blocklist", headers, Body(body.encode()))
 
     async def abort(self) -> None:

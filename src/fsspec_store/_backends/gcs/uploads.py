@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import secrets
@@ -17,7 +16,7 @@ from ..._http.parsing import parse_json
 from ..._http.payloads import Body
 from ..._http.responses import StatusError
 from ..._runtime.threads import in_thread
-from ..checksums import ALGORITHMS, Hash, crc32c_in_base64, in_base64, md5_in_base64
+from ..checksums import ALGORITHMS, Hash, crc32c_in_base64, in_base64, md5, md5_in_base64
 from ..object_store.writing import WRITER, Upload, WriteFailure, failure_of_status
 from .client import Client
 from .reading import HASH_IN_THREAD_BYTES, Reader, is_generation
@@ -245,7 +244,7 @@ class RunningHash:
     def __init__(self) -> None:
         start = ALGORITHMS.get("crc32c")
         self._name = "md5Hash" if start is None else "crc32c"
-        self._hash: Hash = hashlib.md5(usedforsecurity=False) if start is None else start()
+        self._hash: Hash = md5() if start is None else start()
 
     def update(self, part: memoryview) -> None:
         """Add the next bytes."""

@@ -182,16 +182,18 @@ class S3Backend(Backend):
     def open_writer(self, path: str, size: int | None) -> ValueWriter:
         target = self._split(path)
         upload = S3Upload(self._client, self._reader, target, None, Condition.NONE)
-        part_bytes = partial(self._streamed_part_bytes, size)
-        return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
+        return self._part_writer(upload, path, size)
 
     def continue_writer(self, path: str, size: int) -> ValueWriter:
         if getattr(self.fs, "s3_additional_kwargs", None):
             # An upload that was begun with other options would lack them.
             return self.open_writer(path, size)
-        part_bytes = partial(self._streamed_part_bytes, size)
-        count = -(-size // part_bytes(0))
+        count = -(-size // self._streamed_part_bytes(size, 0))
         upload = ContinuedUpload(self._client, self._reader, self._split(path), count)
+        return self._part_writer(upload, path, size)
+
+    def _part_writer(self, upload: S3Upload, path: str, size: int | None) -> PartWriter:
+        part_bytes = partial(self._streamed_part_bytes, size)
         return PartWriter(upload, partial(self.write, path), part_bytes, self._cleanup, size=size)
 
     async def create(self, path: str, data: memoryview) -> bool:

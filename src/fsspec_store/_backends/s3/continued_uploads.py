@@ -7,7 +7,6 @@ not its MD5, so that the part is sent again.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..._core.failures import UploadLostError
 from ..._runtime.threads import in_thread
+from ..checksums import md5
 from ..listed_details import in_utc
 from ..object_store.writing import WRITER, Condition
 from .requests import (
@@ -172,7 +172,7 @@ async def _has_bytes(stored: StoredPart, part: memoryview) -> bool:
 
 
 def _md5(data: bytes | memoryview) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return md5(data).hexdigest()
 
 
 def _unquoted(etag: str) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
-from ..missing import no_keys
+from ..missing import require_keys
 from ..output import Output
 from ..place import Place
 from ..report_file import HtmlOption, JunitOption, report_file
@@ -74,8 +74,7 @@ def check(
         report_file(junit, "--junit", output, failed_junit) as junit_file,
         place.open() as store,
     ):
-        if store.sync.is_empty(""):
-            raise no_keys(place)
+        require_keys(store, place)
         found = blocking.check(
             store,
             deep=deep,

@@ -7,7 +7,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
-from ..missing import no_keys
+from ..missing import require_keys
 from ..output import Output
 from ..place import Place
 from ..text import human_size
@@ -49,8 +49,7 @@ def plan(
 
     options = transfer_options(compare, include, exclude, concurrency)
     with src.open() as source, dst.open() as target:
-        if source.sync.is_empty(""):
-            raise no_keys(src)
+        require_keys(source, src)
         with blocking.plan(source, target, delete=delete, **options) as planned:
             planned.write(file)
     totals = {

@@ -6,7 +6,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
-from ..missing import no_keys
+from ..missing import require_keys
 from ..output import Output
 from ..place import Place
 from ..report_file import HtmlOption, transfer_report
@@ -54,8 +54,7 @@ def verify(
         src.open() as source,
         dst.open() as target,
     ):
-        if source.sync.is_empty(""):
-            raise no_keys(src)
+        require_keys(source, src)
         result = blocking.verify(
             source,
             target,
