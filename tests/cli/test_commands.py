@@ -212,7 +212,7 @@ def test_rm_reports_the_keys_that_cannot_be_deleted() -> None:
     files = stubborn.fill()
     ended = run("rm", "-r", "--yes", "--json", "stubborn://data")
     assert ended.code == 5
-    assert ended.err.splitlines()[0].startswith("fsspec-store: cannot delete 'kept': AccessDenied")
+    assert ended.err.splitlines()[0].startswith("fsspec-store: cannot delete 'kept': access denied")
     assert ended.err.splitlines()[1] == "fsspec-store: deleted 2 keys, 1 failed"
     [found] = ended.documents
     assert [each.pop("key") for each in found.pop("failures")] == ["kept"]

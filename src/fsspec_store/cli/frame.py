@@ -15,7 +15,7 @@ import typer
 import typer.core
 
 from .._version import __version__
-from .command_text import command_text
+from .command_text import command_text, flags_of
 from .exit_codes import ExitCode
 from .output import Output
 from .place import Place, place_at, place_parameters, share_options, shared_parameters
@@ -89,6 +89,7 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
             last[:0] = shared_parameters()
         # The help shows what all commands share after a command's own options.
         parameters += last
+        flags = flags_of(parameters)
 
         def run(**values: Any) -> NoReturn:
             output = Output()
@@ -98,6 +99,7 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
                     share_options(places, values)
                 given = {name: _shared(name, kind, values) for name, kind in shared.items()}
                 output = next(each for each in given.values() if isinstance(each, Output))
+                output.flags = flags
                 for place in given.values():
                     if isinstance(place, Place):
                         output.secrets |= place.secrets()

@@ -194,7 +194,7 @@ def print_plan(planned: Plan, output: Output) -> ExitCode:
 def print_failures(count: int, failures: Sequence[Failure], output: Output) -> None:
     """Print the first keys that failed, and how many more there are."""
     for failure in failures[:_PRINTED]:
-        output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
+        output.failure(failure.action, failure.key, failure.error)
     if count > _PRINTED:
         output.error(f"and {count - _PRINTED:,} more keys failed")
 

@@ -127,9 +127,7 @@ class Differences:
         """All keys were visited."""
         if not self._in_source and not self._allow_empty:
             which = "no key" if self._selection.is_all else "no selected key"
-            raise RefusedError(
-                f"{self._source!r} has {which}; allow_empty=True, or --allow-empty, accepts that"
-            )
+            raise RefusedError(f"{self._source!r} has {which}; allow_empty=True accepts that")
         self._result.is_listed = True
 
     async def _operation(self, source: Entry | None, target: Entry | None) -> Operation | None:

@@ -182,8 +182,9 @@ class Plan:
             except PlanError:
                 raise
             except (ValueError, KeyError, TypeError) as error:
+                reason = f"no {error}" if isinstance(error, KeyError) else error
                 raise PlanError(
-                    f"{file} is not a plan of this package: line {number}: {error!r}"
+                    f"{file} is not a plan of this package: line {number}: {reason}"
                 ) from error
             lines.close()
             opened.pop_all()

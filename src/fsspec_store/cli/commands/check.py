@@ -2,7 +2,6 @@
 
 import json
 import time
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from ..frame import command
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
-from ..report_file import HtmlOption, JunitOption, report_file
+from ..report_file import HtmlOption, JunitOption, check_reports
 from ..text import human_size, printable
 from ..transferring import DaskOption
 
@@ -57,21 +56,14 @@ def check(
 
     The exit code is 1 if something is wrong. Without --deep and --shards no chunk is read.
     """
-    from ... import reports
     from ...dataset import blocking
 
     if dask is not None and not deep:
         raise typer.BadParameter("needs --deep: only the decoding is split", param_hint="--dask")
     expected = None if expectation is None else _read_expectation(expectation)
-    url = output.public(place.shown)
-    failed_page = partial(
-        reports.failed_page, title=f"Check of {url}", urls={"URL": url}, command=output.command
-    )
-    failed_junit = partial(reports.failed_junit, url=url)
     started = time.monotonic()
     with (
-        report_file(html, "--html", output, failed_page) as html_file,
-        report_file(junit, "--junit", output, failed_junit) as junit_file,
+        check_reports(html, junit, output, place) as write_reports,
         place.open() as store,
     ):
         require_keys(store, place)
@@ -84,13 +76,7 @@ def check(
             concurrency=concurrency,
             client=dask,
         )
-        seconds = time.monotonic() - started
-        if html_file is not None:
-            html_file.write(
-                reports.check_page(found, url=url, command=output.command, seconds=seconds)
-            )
-        if junit_file is not None:
-            junit_file.write(reports.junit(found, url=url, seconds=seconds))
+        write_reports(found, time.monotonic() - started)
     if write_expectation is not None:
         write_expectation.write_text(json.dumps(found.expectation()))
     if output.json:

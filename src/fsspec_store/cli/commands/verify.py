@@ -17,6 +17,7 @@ from ..transferring import (
     ExcludeOption,
     IncludeOption,
     MemoryOption,
+    print_failures,
     print_operation,
     transfer_options,
 )
@@ -67,8 +68,7 @@ def verify(
     else:
         for operation in result.differences:
             print_operation(operation, output)
-    for failure in result.failures:
-        output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
+    print_failures(result.failed, result.failures, output)
     output.note(f"{result.equal:,} equal, {result.differing:,} differ, {result.failed:,} failed")
     if result.failed:
         return ExitCode.SOME_FAILED
