@@ -30,16 +30,17 @@ F = TypeVar("F", bound=Callable[..., ExitCode | None])
 class _Commands(typer.core.TyperGroup):
     """The group of all commands. It ends the process with the exit code of a command."""
 
-    def main(self, *args: Any, **extra: Any) -> NoReturn:
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
         try:
-            code = super().main(*args, **{**extra, "standalone_mode": False})
+            code = super().main(args, *more, **{**extra, "standalone_mode": False})
         except SystemExit as end:
             # Typer exits when the reader of the help has closed the pipe.
             is_closed = isinstance(end.__context__, BrokenPipeError)
             code = ExitCode.CLOSED_PIPE if is_closed else end.code
         except (Exception, KeyboardInterrupt) as error:
             # The parameters are wrong, or their check was interrupted.
-            code = _failed(error, Output())
+            given = sys.argv[1:] if args is None else args
+            code = _failed(error, Output(json="--json" in given))
         sys.exit(_flushed(code))
 
 
@@ -69,7 +70,7 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
     """
 
     def add(function: F) -> F:
-        shared: dict[str, type] = {}
+        output_name = ""
         places: list[str] = []
         parameters: list[inspect.Parameter] = []
         last: list[inspect.Parameter] = []
@@ -81,10 +82,9 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
                 last += options
             elif parameter.annotation is Output:
                 last += _output_parameters(json)
+                output_name = parameter.name
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-                continue
-            shared[parameter.name] = parameter.annotation
         if len(places) > 1:
             last[:0] = shared_parameters()
         # The help shows what all commands share after a command's own options.
@@ -92,17 +92,20 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
         flags = flags_of(parameters)
 
         def run(**values: Any) -> NoReturn:
-            output = Output()
             all_values = dict(values)
+            output = Output(
+                json=values.pop("json", False),
+                quiet=values.pop("quiet"),
+                verbose=values.pop("verbose"),
+                flags=flags,
+            )
             try:
                 if len(places) > 1:
                     share_options(places, values)
-                given = {name: _shared(name, kind, values) for name, kind in shared.items()}
-                output = next(each for each in given.values() if isinstance(each, Output))
-                output.flags = flags
-                for place in given.values():
-                    if isinstance(place, Place):
-                        output.secrets |= place.secrets()
+                given: dict[str, Any] = {output_name: output}
+                for each in places:
+                    given[each] = place = place_at(each, values)
+                    output.secrets |= place.secrets()
                 output.command = command_text(
                     f"{_NAME} {name}", parameters, all_values, output.secrets
                 )
@@ -136,14 +139,6 @@ def _output_parameters(json: bool) -> list[inspect.Parameter]:
     ]
 
 
-def _shared(name: str, kind: type, values: dict[str, Any]) -> Place | Output:
-    if kind is Place:
-        return place_at(name, values)
-    return Output(
-        json=values.pop("json", False), quiet=values.pop("quiet"), verbose=values.pop("verbose")
-    )
-
-
 def _epilog(name: str, examples: Sequence[tuple[str, str]]) -> str:
     # "\b" keeps the lines of a paragraph.
     shown = [f"  {text}:\n    {_NAME} {name} {args}" for args, text in examples]
@@ -163,9 +158,10 @@ def _failed(error: BaseException, output: Output) -> int:
         # The help, because there are no arguments.
         sys.stderr.write(text + "\n")
     elif context is None:
-        output.error(text)
+        output.failed_with(ExitCode.USAGE, text)
     else:
-        output.error(f"{text.rstrip('.')}; see {context.command_path} --help")
+        see = f"see {context.command_path} --help"
+        output.failed_with(ExitCode.USAGE, f"{text.rstrip('.')}; {see}")
     return ExitCode.USAGE
 
 

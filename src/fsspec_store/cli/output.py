@@ -56,6 +56,8 @@ class Output:
         The command that runs, without secrets.
     flags : mapping of str to str
         The option for each parameter, for messages that name the parameter.
+    so_far : mapping
+        What the command did before it failed, for the JSON document of the error.
     """
 
     json: bool = False
@@ -64,6 +66,7 @@ class Output:
     secrets: set[str] = field(default_factory=set, repr=False)
     command: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
+    so_far: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_terminal(self) -> bool:
@@ -167,8 +170,16 @@ class Output:
             text = "".join(traceback.format_exception(error))
             with suppress(OSError):
                 sys.stderr.write(hidden(public_text(text), secrets))
-        self.error(message_of(error, self.flags))
+        self.failed_with(code, message_of(error, self.flags))
         return code
+
+    def failed_with(self, code: ExitCode, text: str) -> None:
+        """Print the message of a failed command; with ``--json`` also as a document."""
+        self.error(text)
+        if self.json:
+            error = {"error": code.name.lower(), "exit_code": code, "message": self.public(text)}
+            with suppress(OSError):
+                self.document({**error, **self.so_far})
 
 
 def _plain(value: Any) -> str:

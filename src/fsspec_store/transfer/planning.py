@@ -145,6 +145,8 @@ class Differences:
             assert target is not None
             if self._delete:
                 operation = Operation("delete", target.key, "extra", None, State.of(target))
+            else:
+                self._result.extra += 1
         elif target is None or reason is not None:
             operation = Operation(
                 "copy", source.key, reason or "missing", State.of(source), State.of(target)

@@ -77,6 +77,7 @@ async def plan(
             differences = _differences(cluster, source, target, delete, result, options, memory)
             await differences.visit(add, concurrency=concurrency_of(options))
         made.keys = differences.in_target
+        made.equal, made.extra = result.equal, result.extra
         made.failed, made.failures = result.failed, result.failures
     except BaseException:
         made.close()

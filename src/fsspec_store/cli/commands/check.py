@@ -2,8 +2,10 @@
 
 import json
 import time
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +17,11 @@ from ..place import Place
 from ..report_file import HtmlOption, JunitOption, check_reports
 from ..text import human_size, printable
 from ..transferring import DaskOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ...dataset import Progress
 
 
 @command(
@@ -65,6 +72,7 @@ def check(
     with (
         check_reports(html, junit, output, place) as write_reports,
         place.open() as store,
+        _totals_so_far(output) as shown,
     ):
         require_keys(store, place)
         found = blocking.check(
@@ -75,6 +83,7 @@ def check(
             expectation=expected,
             concurrency=concurrency,
             client=dask,
+            on_progress=shown,
         )
         write_reports(found, time.monotonic() - started)
     if write_expectation is not None:
@@ -102,6 +111,27 @@ def check(
             output.note(f"and {more:,} more of this kind in {printable(finding.path) or '/'}")
     output.note("complete" if found.ok else "not complete")
     return ExitCode.DONE if found.ok else ExitCode.INCOMPLETE
+
+
+@contextmanager
+def _totals_so_far(output: Output) -> "Iterator[Callable[[Progress], None]]":
+    """Show how far the check is if it is interrupted or fails. The value is its ``on_progress``."""
+    last: Progress | None = None
+
+    def note(progress: "Progress") -> None:
+        nonlocal last
+        last = progress
+
+    try:
+        yield note
+    except (Exception, KeyboardInterrupt):
+        if last is not None:
+            output.so_far = {"ok": False, **asdict(last)}
+            output.note(
+                f"so far: {last.keys:,} keys listed, {last.chunks:,} chunks present, "
+                f"{last.decoded:,} decoded"
+            )
+        raise
 
 
 def _read_expectation(file: Path) -> Any:

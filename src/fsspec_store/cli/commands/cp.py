@@ -10,6 +10,7 @@ from ..missing import no_keys
 from ..output import Output
 from ..place import KeyAt, Place
 from ..report_file import HtmlOption, transfer_report
+from ..text import human_size, printable
 from ..transferring import (
     CompareMode,
     CompareOption,
@@ -71,6 +72,8 @@ def cp(
         options = transfer_options(compare, include, exclude, concurrency, memory, dask)
         with dst.open(read_only=dry_run) as target:
             if dry_run:
+                if atomic:
+                    blocking.check_fresh(target)
                 with blocking.plan(source, target, **options) as planned:
                     return print_plan(planned, output)
             with ShownProgress(output) as shown:
@@ -94,7 +97,11 @@ def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> int:
             raise no_keys(src)
         target_at, name = KeyAt(dst, key) if dst.url.endswith("/") else dst.split()
         if dry_run:
-            output.line(f"copy\t{name}")
+            if output.json:
+                output.document({"action": "copy", "key": name})
+            else:
+                output.line(f"copy\t{printable(name)}")
+            output.note(f"1 to copy ({human_size(source.sync.getsize(key))})")
             return 0
         with target_at.open(read_only=False) as target:
             target.sync.copy_from(source, key, name)

@@ -68,16 +68,20 @@ def rm(
     selection = Selection(include or (), exclude or ())
     at = _folder(place)
     links = _links(place)
+    if links and not selection.is_all:
+        raise RefusedError(
+            f"refused to delete through the link {links[0].lstrip('/')!r} to a folder: delete all "
+            "keys, which removes the link only, or name the folder"
+        )
     if dry_run or not yes or links:
         keys, size = _count(place, output, selection, most, dry_run=dry_run)
         if dry_run:
-            output.note(f"{keys:,} keys, {human_size(size)}, would be deleted")
             return None
         if not yes:
             _confirm(f"Delete {keys:,} keys, {human_size(size)}, below {place.shown}? [y/N] ")
             most = keys
     if links:
-        _remove_links(links, at, output, is_all=selection.is_all)
+        _remove_links(links, at, output)
     with place.open(read_only=False) as store, ShownProgress(output) as shown:
         result = blocking.remove(
             store,
@@ -112,6 +116,8 @@ def _count(
                     _print_key(key, output)
     if not listed:
         raise no_keys(place)
+    if dry_run:
+        output.note(f"{keys:,} keys, {human_size(size)}, would be deleted")
     check_deletes(keys, listed, most)
     return keys, size
 
@@ -130,13 +136,8 @@ def _links(place: Place) -> list[str]:
     return [path[len(root) :] for path in paths if os.path.islink(path)]
 
 
-def _remove_links(links: list[str], at: KeyAt, output: Output, *, is_all: bool) -> None:
+def _remove_links(links: list[str], at: KeyAt, output: Output) -> None:
     """Remove links to folders. Keys below them would be deleted where they refer to."""
-    if not is_all:
-        raise RefusedError(
-            f"refused to delete through the link {links[0].lstrip('/')!r} to a folder: delete all "
-            "keys, which removes the link only, or name the folder"
-        )
     with at.place.open(read_only=False) as above:
         for link in links:
             above.sync.delete_dir(at.key + link)
@@ -150,9 +151,14 @@ def _remove_key(place: Place, output: Output, *, dry_run: bool) -> None:
     above, key = place.split()
     with above.open(read_only=dry_run) as store:
         if not store.sync.exists(key):
-            raise KeyNotFoundError(f"no key {key!r} in {above.shown}", key=key, url=above.shown)
+            is_prefix = not store.sync.is_empty(key)
+            hint = ", but keys below it: -r deletes them" if is_prefix else ""
+            raise KeyNotFoundError(
+                f"no key {key!r} in {above.shown}{hint}", key=key, url=above.shown
+            )
         if dry_run:
             _print_key(key, output)
+            output.note(f"1 key, {human_size(store.sync.getsize(key))}, would be deleted")
             return
         store.sync.delete(key)
     _report(Result(deleted=1), output)

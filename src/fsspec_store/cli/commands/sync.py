@@ -70,7 +70,7 @@ def sync(
     ):
         if dry_run:
             with blocking.plan(source, target, delete=True, **options) as planned:
-                return print_plan(planned, output)
+                return print_plan(planned, output, max_delete=most)
         with ShownProgress(output) as shown:
             options["on_progress"] = shown
             result = blocking.sync(source, target, max_delete=most, fail_fast=fail_fast, **options)

@@ -14,9 +14,11 @@ from ..transferring import (
     CompareMode,
     CompareOption,
     ConcurrencyOption,
+    DaskOption,
     ExcludeOption,
     IncludeOption,
     MemoryOption,
+    ShownProgress,
     print_failures,
     print_operation,
     transfer_options,
@@ -42,6 +44,7 @@ def verify(
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
     memory: MemoryOption = 96,
+    dask: DaskOption = None,
 ) -> ExitCode:
     """Compare the keys below SRC and DST, and print those that differ. Changes nothing.
 
@@ -50,18 +53,16 @@ def verify(
     """
     from ...transfer import blocking
 
+    options = transfer_options(compare, include, exclude, concurrency, memory, dask)
     with (
         transfer_report(html, output, "Comparison with", src, dst) as write_page,
         src.open() as source,
         dst.open() as target,
     ):
         require_keys(source, src)
-        result = blocking.verify(
-            source,
-            target,
-            extra=not ignore_extra,
-            **transfer_options(compare, include, exclude, concurrency, memory),
-        )
+        with ShownProgress(output, compares=True) as shown:
+            options["on_progress"] = shown
+            result = blocking.verify(source, target, extra=not ignore_extra, **options)
         write_page(result)
     if output.json:
         output.document(result.to_dict())
