@@ -54,9 +54,9 @@ _DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 
 
 class Holding(ThreadingHTTPServer):
-    """A web server: under /denied it responds 403, under /broken 400.
+    """A web server: under /denied it responds 403, under /broken 400, under /missing 404.
 
-    The 403 of a listing of the bucket "denied" is that of S3.
+    /missing has the value "good" nevertheless. The 403 of a listing of the bucket "denied" is that of S3.
 
     /mixed/ has the values "good", and "bad" whose GET is 400. /slow/ has "good", and "held" whose
     GET gets no response. /array/ is a zarr array whose only chunk is held. Nor does any other
@@ -84,7 +84,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.do_GET()
 
     def do_GET(self) -> None:
-        for name, status in (("/denied", 403), ("/broken", 400)):
+        if self.path == "/missing/good":
+            self._send(b"x")
+            return
+        for name, status in (("/denied", 403), ("/broken", 400), ("/missing", 404)):
             if self.path.startswith(name):
                 if status == 403 and "list-type=" in self.path:
                     self._send(_DENIED, "application/xml", status)

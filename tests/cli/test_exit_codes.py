@@ -11,6 +11,7 @@ from cli.conftest import Holding
 from cli.running import run
 from fsspec_store import errors
 from fsspec_store.cli.exit_codes import ExitCode, RefusedError, code_of
+from fsspec_store.cli.messages import message_of
 
 #: Each command, with what it needs to run without a question.
 COMMANDS = [
@@ -81,6 +82,48 @@ class TestEveryCommand:
 )
 def test_errors_have_exit_codes(error: BaseException, code: int) -> None:
     assert code_of(error) == code
+
+
+def test_an_interruption_that_became_an_error_of_a_lock_is_one() -> None:
+    error = RuntimeError("cannot release un-acquired lock")
+    assert code_of(error) == ExitCode.INCOMPLETE
+    error.__context__ = KeyboardInterrupt()
+    assert code_of(error) == ExitCode.INTERRUPTED
+    assert message_of(error, {}) == "interrupted"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ls {}",
+        "ls -r {}",
+        "ls -l {}",
+        "tree {}",
+        "du {}",
+        "check {}",
+        "bench {}",
+        "cp {} {new}",
+        "cp -n {} {new}",
+        "sync {} {new}",
+        "verify {} {new}",
+        "plan {} {new} {new}",
+    ],
+)
+def test_a_missing_folder_of_a_web_server_is_not_found(
+    line: str, tmp_path: Path, web: Holding
+) -> None:
+    url = f"{web.url}/missing/data.zarr"
+    ended = run(*line.format(url, new=tmp_path / "new").split())
+    assert (ended.code, ended.err.count("\n")) == (3, 1)
+    assert url in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_of_a_web_server_that_lists_no_folder(tmp_path: Path, web: Holding) -> None:
+    url = f"{web.url}/missing/good"
+    assert run("ls", "-l", url).out == "1B\tgood\n"
+    assert run("cp", url, f"{tmp_path}/").code == 0
+    assert (tmp_path / "good").read_bytes() == b"x"
 
 
 def test_every_error_of_the_package_has_a_code() -> None:

@@ -20,7 +20,7 @@ from ..errors import (
     UnsupportedOperationError,
 )
 
-__all__ = ["ExitCode", "code_of"]
+__all__ = ["ExitCode", "code_of", "is_interruption"]
 
 
 class ExitCode(IntEnum):
@@ -44,7 +44,6 @@ class ExitCode(IntEnum):
 
 #: The first row that matches is the code. All other errors are `ExitCode.INCOMPLETE`.
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode], ...] = (
-    (KeyboardInterrupt, ExitCode.INTERRUPTED),
     (RefusedError, ExitCode.REFUSED),
     ((BucketNotFoundError, FileNotFoundError), ExitCode.NOT_FOUND),
     ((AccessDeniedError, PermissionError), ExitCode.ACCESS_DENIED),
@@ -69,17 +68,32 @@ _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitC
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether an error is Ctrl-C or SIGTERM.
+
+    In the first instruction of ``Condition.wait`` it becomes an error of the released lock.
+    """
+    if isinstance(error, RuntimeError):
+        return isinstance(error.__context__, KeyboardInterrupt)
+    return isinstance(error, KeyboardInterrupt)
+
+
 def code_of(error: BaseException) -> ExitCode:
     """The exit code of an error; of a group, that of all its errors or `ExitCode.SOME_FAILED`."""
     if isinstance(error, BaseExceptionGroup):
         codes = {code_of(each) for each in error.exceptions}
         return codes.pop() if len(codes) == 1 else ExitCode.SOME_FAILED
+    if is_interruption(error):
+        return ExitCode.INTERRUPTED
     # Only standard output raises it: an error of a connection is a `BackendError`.
     if isinstance(error, BrokenPipeError):
         return ExitCode.CLOSED_PIPE
     # Of one key: others may fit.
     if isinstance(error, BackendError) and getattr(error.__cause__, "errno", None) in _NO_SPACE:
         return ExitCode.SOME_FAILED
+    # The folder of a web server may be missing, or be one that it does not list.
+    if isinstance(error.__cause__, FileNotFoundError):
+        return ExitCode.NOT_FOUND
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ..errors import StorageOptionError
+from .exit_codes import is_interruption
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,7 @@ def message_of(error: BaseException, flags: Mapping[str, str]) -> str:
     flags : mapping of str to str
         The option of the command for each parameter of Python.
     """
-    if isinstance(error, KeyboardInterrupt):
+    if is_interruption(error):
         return "interrupted"
     if isinstance(error, BaseExceptionGroup):
         return "\n".join(message_of(each, flags) for each in error.exceptions)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from .exit_codes import ExitCode
+from .exit_codes import ExitCode, is_interruption
 from .output import has_colors, is_dumb
 from .text import human_size, printable
 
@@ -278,7 +278,7 @@ class ShownProgress:
         result = self._result
         if exc_value is not None and result is not None:
             result.seconds = time.monotonic() - self._started_at
-            self._show_so_far(result, isinstance(exc_value, KeyboardInterrupt))
+            self._show_so_far(result, is_interruption(exc_value))
 
     def _show_so_far(self, result: Result, is_interrupted: bool) -> None:
         if is_interrupted or result.copied or result.deleted or result.failed:

@@ -6,7 +6,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
-from ..missing import no_keys
+from ..missing import missing_as_empty, no_keys
 from ..output import Output
 from ..place import KeyAt, Place
 from ..report_file import HtmlOption, transfer_report
@@ -65,7 +65,10 @@ def cp(
         transfer_report(html, output, "Copy to", src, dst, dry_run=dry_run) as write_page,
         src.open() as source,
     ):
-        if source.sync.is_empty(""):
+        is_empty = True
+        with missing_as_empty():
+            is_empty = source.sync.is_empty("")
+        if is_empty:
             size = _copy_key(src, dst, output, dry_run=dry_run)
             write_page(Result(copied=1, copied_bytes=size))
             return None

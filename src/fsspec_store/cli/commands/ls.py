@@ -9,7 +9,7 @@ import typer
 
 from ..frame import command
 from ..listed import described
-from ..missing import no_keys
+from ..missing import missing_as_empty, no_keys
 from ..output import Output
 from ..place import Place
 from ..text import printable, size_text
@@ -45,7 +45,7 @@ def ls(
     """
     is_detailed = long or in_bytes or output.json
     is_empty = True
-    with place.open() as store:
+    with missing_as_empty(), place.open() as store:
         for name, entry in _names(store, recursive=recursive, is_detailed=is_detailed):
             is_empty = False
             _print(name, entry, output, recursive=recursive, long=long, in_bytes=in_bytes)
