@@ -56,7 +56,8 @@ _DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 class Holding(ThreadingHTTPServer):
     """A web server: under /denied it responds 403, under /broken 400, under /missing 404.
 
-    /missing has the value "good" nevertheless. The 403 of a listing of the bucket "denied" is that of S3.
+    /missing has the value "good" nevertheless. The 403 of a listing of the bucket "denied" is that
+    of S3.
 
     /mixed/ has the values "good", and "bad" whose GET is 400. /slow/ has "good", and "held" whose
     GET gets no response. /array/ is a zarr array whose only chunk is held. Nor does any other

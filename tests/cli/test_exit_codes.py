@@ -143,10 +143,28 @@ def test_ranges_that_are_wrong(data: Path) -> None:
     assert run("cat", "--range", "99:", key).code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["snyc"], "No such command 'snyc'; did you mean sync? See fsspec-store --help"),
+        (["xyz"], "No such command 'xyz'; see fsspec-store --help"),
+        (["ls", "--jsno", "x"], "did you mean --json? See fsspec-store ls --help"),
+        (["sync", "--max-delet", "1", "x"], "did you mean --max-delete? See fsspec-store sync"),
+        (["ls", "--xyz", "x"], "--xyz; see fsspec-store ls --help"),
+    ],
+)
+def test_a_mistyped_word_suggests_the_nearest(arguments: list[str], message: str) -> None:
+    ended = run(*arguments)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert message in ended.err
+    [found] = run(*arguments, "--json").documents
+    assert found["message"] in ended.err
+
+
 def test_without_a_command_it_prints_the_help() -> None:
     ended = run()
     assert (ended.code, ended.out) == (2, "")
-    assert "Commands:" in ended.err
+    assert "Exit codes:" in ended.err
 
 
 def test_messages_and_tracebacks_hide_secrets(web: Holding) -> None:

@@ -31,7 +31,7 @@ def test_cp_copies_what_differs(data: Path, tmp_path: Path) -> None:
     (data / "air/c/0/0").write_bytes(b"x" * 2048)
     (target / "extra").write_bytes(b"kept")
     assert run("cp", "-n", data, target).out == "copy\tbytes\tair/c/0/0\n"
-    again = run("cp", "--json", data, target)
+    again = run("cp", "-r", "--json", data, target)
     found = again.documents[0]
     assert (found["copied"], found["equal"], found["ok"]) == (1, len(SIZES) - 1, True)
     assert files(target) == {**files(data), "extra": b"kept"}

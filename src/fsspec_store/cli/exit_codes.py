@@ -20,7 +20,7 @@ from ..errors import (
     UnsupportedOperationError,
 )
 
-__all__ = ["ExitCode", "code_of", "is_interruption"]
+__all__ = ["MEANINGS", "ExitCode", "code_of", "is_interruption"]
 
 
 class ExitCode(IntEnum):
@@ -41,6 +41,20 @@ class ExitCode(IntEnum):
     #: Standard output was closed by its reader, as by ``| head``: 128 and the number of SIGPIPE.
     CLOSED_PIPE = 141
 
+
+#: What each code means, for the help.
+MEANINGS = {
+    ExitCode.DONE: "done",
+    ExitCode.INCOMPLETE: "differences were found, or the work is incomplete",
+    ExitCode.USAGE: "wrong usage",
+    ExitCode.NOT_FOUND: "no such key, prefix or bucket",
+    ExitCode.ACCESS_DENIED: "access denied, or no credentials",
+    ExitCode.SOME_FAILED: "some keys failed, the others are done",
+    ExitCode.UNREACHABLE: "the service cannot be reached, or it failed",
+    ExitCode.REFUSED: "refused for safety, nothing was changed",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM",
+    ExitCode.CLOSED_PIPE: "the reader of standard output has closed the pipe",
+}
 
 #: The first row that matches is the code. All other errors are `ExitCode.INCOMPLETE`.
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode], ...] = (

@@ -9,14 +9,15 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-import typer.core
 
 from .._version import __version__
 from .command_text import command_text, flags_of
 from .exit_codes import ExitCode
+from .help import OUTPUT, GroupedCommand, GroupedCommands, exit_codes
 from .output import Output
 from .place import Place, place_at, place_parameters, share_options, shared_parameters
 
@@ -27,7 +28,7 @@ _NAME = "fsspec-store"
 F = TypeVar("F", bound=Callable[..., ExitCode | None])
 
 
-class _Commands(typer.core.TyperGroup):
+class _Commands(GroupedCommands):
     """The group of all commands. It ends the process with the exit code of a command."""
 
     def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
@@ -51,10 +52,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
+    epilog=exit_codes(),
 )
 
 
-def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callable[[F], F]:
+def command(
+    group: str, *, examples: Sequence[tuple[str, str]], json: bool = True
+) -> Callable[[F], F]:
     """Add a function as the command of its name. Its docstring is the help.
 
     A parameter of the type `Place` becomes a URL and the options of its filesystem. One of the type
@@ -63,6 +67,8 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
 
     Parameters
     ----------
+    group : str
+        The group of commands in the help.
     examples : sequence of (str, str)
         Arguments after the name of the command, and what they do.
     json : bool, optional
@@ -118,7 +124,13 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         name = function.__name__
-        app.command(name, help=inspect.getdoc(function), epilog=_epilog(name, examples))(run)
+        app.command(
+            name,
+            cls=GroupedCommand,
+            help=inspect.getdoc(function),
+            epilog=_epilog(name, examples),
+            rich_help_panel=group,
+        )(run)
         return function
 
     return add
@@ -126,16 +138,19 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
 
 def _output_parameters(json: bool) -> list[inspect.Parameter]:
     flags = {
-        "quiet": typer.Option("-q", "--quiet", help="Print errors only."),
-        "verbose": typer.Option("-v", "--verbose", help="Print the traceback of an error."),
+        "quiet": (("-q", "--quiet"), "Print errors only."),
+        "verbose": (("-v", "--verbose"), "Print the traceback of an error."),
     }
     if json:
-        flags["json"] = typer.Option("--json", help="Print JSON to standard output.")
+        flags["json"] = (("--json",), "Print JSON to standard output.")
     return [
         inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[bool, flag], default=False
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[bool, typer.Option(*names, help=text, rich_help_panel=OUTPUT)],
+            default=False,
         )
-        for name, flag in flags.items()
+        for name, (names, text) in flags.items()
     ]
 
 
@@ -160,8 +175,12 @@ def _failed(error: BaseException, output: Output) -> int:
     elif context is None:
         output.failed_with(ExitCode.USAGE, text)
     else:
-        see = f"see {context.command_path} --help"
-        output.failed_with(ExitCode.USAGE, f"{text.rstrip('.')}; {see}")
+        options = getattr(error, "possibilities", None)
+        if options:
+            (nearest,) = get_close_matches(error.option_name, options, n=1, cutoff=0)
+            text = f"{error.message.rstrip('.')}; did you mean {nearest}?"
+        text = f"{text} See" if text.endswith("?") else f"{text.rstrip('.')}; see"
+        output.failed_with(ExitCode.USAGE, f"{text} {context.command_path} --help")
     return ExitCode.USAGE
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .help import OUTPUT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -30,11 +32,18 @@ __all__ = [
 
 HtmlOption = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Write a report as one page of HTML."),
+    typer.Option(
+        "--html", metavar="FILE", help="Write a report as one page of HTML.", rich_help_panel=OUTPUT
+    ),
 ]
 JunitOption = Annotated[
     Path | None,
-    typer.Option("--junit", metavar="FILE", help="Write a report as JUnit XML for CI systems."),
+    typer.Option(
+        "--junit",
+        metavar="FILE",
+        help="Write a report as JUnit XML for CI systems.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 

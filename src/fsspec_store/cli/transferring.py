@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 import typer
 
 from .exit_codes import ExitCode, is_interruption
+from .help import KEYS, SAFETY, SPEED
 from .output import has_colors, is_dumb
 from .text import human_size, printable
 
@@ -59,7 +60,8 @@ class CompareMode(StrEnum):
 
 
 CompareOption = Annotated[
-    CompareMode, typer.Option("--compare", help="How values of equal size are compared.")
+    CompareMode,
+    typer.Option("--compare", help="How values of equal size are compared.", rich_help_panel=KEYS),
 ]
 
 
@@ -81,16 +83,24 @@ IncludeOption = Annotated[
         metavar="GLOB",
         callback=_valid_globs,
         help="Only these keys: 'air/**'. Repeatable.",
+        rich_help_panel=KEYS,
     ),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--exclude", metavar="GLOB", callback=_valid_globs, help="Not these keys. Repeatable."
+        "--exclude",
+        metavar="GLOB",
+        callback=_valid_globs,
+        help="Not these keys. Repeatable.",
+        rich_help_panel=KEYS,
     ),
 ]
 ConcurrencyOption = Annotated[
-    int, typer.Option("--concurrency", min=1, metavar="N", help="Number of keys at once.")
+    int,
+    typer.Option(
+        "--concurrency", min=1, metavar="N", help="Number of keys at once.", rich_help_panel=SPEED
+    ),
 ]
 DaskOption = Annotated[
     str | None,
@@ -98,10 +108,12 @@ DaskOption = Annotated[
         "--dask",
         metavar="ADDRESS",
         help="Run on a Dask cluster: the address of its scheduler, such as tcp://host:8786.",
+        rich_help_panel=SPEED,
     ),
 ]
 FailFastOption = Annotated[
-    bool, typer.Option("--fail-fast", help="Stop at the first key that fails.")
+    bool,
+    typer.Option("--fail-fast", help="Stop at the first key that fails.", rich_help_panel=SAFETY),
 ]
 MemoryOption = Annotated[
     int,
@@ -110,6 +122,7 @@ MemoryOption = Annotated[
         min=1,
         metavar="MIB",
         help="Memory for the large values that pass through at once, in MiB.",
+        rich_help_panel=SPEED,
     ),
 ]
 MaxDeleteOption = Annotated[
@@ -118,6 +131,7 @@ MaxDeleteOption = Annotated[
         "--max-delete",
         metavar="N|SHARE%",
         help="Refuse to delete more keys: a number, or a share of the target's keys.",
+        rich_help_panel=SAFETY,
     ),
 ]
 

@@ -11,6 +11,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import CHECK, SPEED
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
 
 
 @command(
+    CHECK,
     examples=[
         ("s3://bucket/climate.zarr", "Missing, broken and superfluous keys, from one listing"),
         ("--deep --allow-missing 'mask/*' s3://bucket/climate.zarr", "Decode every chunk"),
         ("--html report.html s3://bucket/climate.zarr", "A page with a map of the chunks"),
-    ]
+    ],
 )
 def check(
     place: Place,
@@ -55,13 +57,21 @@ def check(
     html: HtmlOption = None,
     junit: JunitOption = None,
     concurrency: Annotated[
-        int, typer.Option("--concurrency", min=1, metavar="N", help="Chunks that are read at once.")
+        int,
+        typer.Option(
+            "--concurrency",
+            min=1,
+            metavar="N",
+            help="Chunks that are read at once.",
+            rich_help_panel=SPEED,
+        ),
     ] = 16,
     dask: DaskOption = None,
 ) -> ExitCode:
-    """Check a zarr data set: which chunks are missing or broken, which keys belong to nothing.
+    """Find missing and broken chunks of a zarr data set.
 
-    The exit code is 1 if something is wrong. Without --deep and --shards no chunk is read.
+    It also finds keys that belong to nothing. The exit code is 1 if something is wrong. Without
+    --deep and --shards no chunk is read.
     """
     from ...dataset import blocking
 

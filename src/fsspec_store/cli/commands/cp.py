@@ -6,6 +6,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import MOVE, SAFETY
 from ..missing import missing_as_empty, no_keys
 from ..output import Output
 from ..place import KeyAt, Place
@@ -28,25 +29,35 @@ from ..transferring import (
 
 
 @command(
+    MOVE,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr", "Publish a data set"),
         ("--include 'air/**' s3://bucket/climate.zarr ./climate.zarr", "One array of it"),
         ("s3://bucket/climate.zarr/zarr.json ./", "One key"),
-    ]
+    ],
 )
 def cp(
     src: Place,
     dst: Place,
     output: Output,
+    recursive: Annotated[
+        bool,
+        typer.Option("-r", "--recursive", help="Accepted: every key below SRC is always copied."),
+    ] = False,
     compare: CompareOption = CompareMode.CHECKSUM,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     atomic: Annotated[
         bool,
-        typer.Option("--atomic", help="Write the metadata of the root after a verification."),
+        typer.Option(
+            "--atomic",
+            help="Write the metadata of the root after a verification.",
+            rich_help_panel=SAFETY,
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("-n", "--dry-run", help="Print what would be copied.")
+        bool,
+        typer.Option("-n", "--dry-run", help="Print what would be copied.", rich_help_panel=SAFETY),
     ] = False,
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from ..frame import command
+from ..help import LOOK
 from ..listed import described
 from ..missing import missing_as_empty, no_keys
 from ..output import Output
@@ -23,10 +24,11 @@ _Named: TypeAlias = "tuple[str, Entry | None]"
 
 
 @command(
+    LOOK,
     examples=[
         ("s3://bucket/climate.zarr", "Names directly below a prefix"),
         ("-rl --json s3://bucket/climate.zarr", "Every key with its size, a line of JSON for each"),
-    ]
+    ],
 )
 def ls(
     place: Place,

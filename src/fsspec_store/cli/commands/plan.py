@@ -7,6 +7,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import MOVE
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
@@ -24,10 +25,11 @@ from ..transferring import (
 
 
 @command(
+    MOVE,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Copies"),
         ("--delete ./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Copies and deletions"),
-    ]
+    ],
 )
 def plan(
     src: Place,

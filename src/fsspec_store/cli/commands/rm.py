@@ -9,6 +9,7 @@ import typer
 from ...errors import RefusedError
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import MOVE, SAFETY
 from ..listed import listed_sizes
 from ..missing import no_keys
 from ..output import Output
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 
 
 @command(
+    MOVE,
     examples=[
         ("s3://bucket/climate.zarr/notes.txt", "One key"),
         ("-rn --include 'air/**' s3://bucket/old.zarr", "The keys that would be deleted"),
         ("-r --yes --max-delete 5000 s3://bucket/old.zarr", "A data set, from a script"),
-    ]
+    ],
 )
 def rm(
     place: Place,
@@ -42,15 +44,22 @@ def rm(
         bool, typer.Option("-r", "--recursive", help="Delete every key below the URL.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("-n", "--dry-run", help="Print the keys, and delete nothing.")
+        bool,
+        typer.Option(
+            "-n", "--dry-run", help="Print the keys, and delete nothing.", rich_help_panel=SAFETY
+        ),
     ] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask before -r.")] = False,
+    yes: Annotated[
+        bool, typer.Option("-y", "--yes", help="Do not ask before -r.", rich_help_panel=SAFETY)
+    ] = False,
     max_delete: MaxDeleteOption = "100%",
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     concurrency: ConcurrencyOption = 32,
 ) -> ExitCode | None:
-    """Delete a key, or with -r every key below a URL: metadata first, from the root, chunks last.
+    """Delete a key, or with -r every key below a URL.
+
+    Metadata is deleted first, from the root on, and chunks last.
 
     With -r it asks first. Without a terminal it refuses, with exit code 7, unless --yes is given.
     If some keys cannot be deleted, the others are, and the exit code is 5.

@@ -6,6 +6,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import CHECK
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
@@ -26,10 +27,11 @@ from ..transferring import (
 
 
 @command(
+    CHECK,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr", "By the checksums of the listings"),
         ("--compare bytes ./climate.zarr s3://bucket/climate.zarr", "By reading all values"),
-    ]
+    ],
 )
 def verify(
     src: Place,
