@@ -137,7 +137,7 @@ def command(
 
 
 def _output_parameters(json: bool) -> list[inspect.Parameter]:
-    flags = {
+    flags: dict[str, tuple[tuple[str, ...], str]] = {
         "quiet": (("-q", "--quiet"), "Print errors only."),
         "verbose": (("-v", "--verbose"), "Print the traceback of an error."),
     }
@@ -167,6 +167,7 @@ def _failed(error: BaseException, output: Output) -> int:
     format_message = getattr(error, "format_message", None)
     if format_message is None:
         return output.failed(error)
+    usage: Any = error
     text: str = format_message()
     context = getattr(error, "ctx", None)
     if "\n" in text:
@@ -175,10 +176,9 @@ def _failed(error: BaseException, output: Output) -> int:
     elif context is None:
         output.failed_with(ExitCode.USAGE, text)
     else:
-        options = getattr(error, "possibilities", None)
-        if options:
-            (nearest,) = get_close_matches(error.option_name, options, n=1, cutoff=0)
-            text = f"{error.message.rstrip('.')}; did you mean {nearest}?"
+        if options := getattr(error, "possibilities", None):
+            (nearest,) = get_close_matches(usage.option_name, options, n=1, cutoff=0)
+            text = f"{usage.message.rstrip('.')}; did you mean {nearest}?"
         text = f"{text} See" if text.endswith("?") else f"{text.rstrip('.')}; see"
         output.failed_with(ExitCode.USAGE, f"{text} {context.command_path} --help")
     return ExitCode.USAGE

@@ -47,7 +47,8 @@ class GroupedCommand(typer.core.TyperCommand):
             if isinstance(each, typer.core.TyperArgument):
                 group = _ORDER[0]
             else:
-                group = OUTPUT if each.name == "help" else each.rich_help_panel or _ORDER[1]
+                own = getattr(each, "rich_help_panel", None) or _ORDER[1]
+                group = OUTPUT if each.name == "help" else own
             if record is not None:
                 records.append((group, record))
         records.sort(key=lambda each: _ORDER.index(each[0]) if each[0] in _ORDER else len(_ORDER))
