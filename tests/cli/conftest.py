@@ -95,6 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
                 else:
                     self.send_error(status)
                 return
+        if self.path.startswith("/mixed/none"):
+            self.send_error(404)
+            return
         folder, _, name = self.path.rpartition("/")
         if folder == "/array" and name in ("", "zarr.json"):
             if name:

@@ -164,10 +164,13 @@ def test_rm_deletes_selected_keys(data: Path) -> None:
     assert run("rm", "--include", "c/**", data / "air").code == 2
 
 
-def test_rm_of_a_prefix_names_the_option(data: Path) -> None:
+def test_rm_of_a_prefix_names_the_option(data: Path, web: Holding) -> None:
     ended = run("rm", data / "air")
     assert (ended.code, ended.err.endswith("but keys below it: -r deletes them\n")) == (3, True)
     assert "deletes them" not in run("rm", data / "none").err
+    for folder in ("missing", "mixed"):
+        missing = run("rm", "-n", f"{web.url}/{folder}/none")
+        assert (missing.code, f"no key 'none' in {web.url}/{folder}" in missing.err) == (3, True)
 
 
 def test_rm_removes_a_link_to_a_folder_and_no_file_there(data: Path, tmp_path: Path) -> None:

@@ -126,11 +126,11 @@ def test_keys_only_in_the_target_are_counted(data: Path, tmp_path: Path) -> None
     (target / "extra").write_bytes(b"")
     for line, hint in (
         (("cp", data, target), "`sync` deletes such keys"),
-        (("plan", data, target, file), "--delete plans to delete them"),
+        (("plan", data, target, file), "--delete plans to delete such keys"),
     ):
         ended = run(*line)
         assert ended.code == 0
-        assert ended.err.endswith(f"fsspec-store: 1 keys are only in DST: {hint}\n")
+        assert ended.err.endswith(f"fsspec-store: 1 key is only in DST: {hint}\n")
     for line in (("cp", data, target), ("plan", data, target, file)):
         assert run(*line, "--json").documents[0]["extra"] == 1
     assert "only in DST" not in run("plan", "--delete", data, target, file).err

@@ -36,6 +36,7 @@ __all__ = [
     "MemoryOption",
     "ShownProgress",
     "bound",
+    "note_extra",
     "plan_totals",
     "print_failures",
     "print_operation",
@@ -189,8 +190,7 @@ def report(result: Result, output: Output) -> ExitCode:
     if result.deletes_skipped:
         output.error(f"{result.deletes_skipped:,} keys are not deleted: copies failed")
     output.note(f"{_totals(result)}, in {result.seconds:.1f} s")
-    if result.extra:
-        output.note(f"{result.extra:,} keys are only in DST: `sync` deletes such keys")
+    note_extra(result.extra, "`sync` deletes such keys", output)
     return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
 
 
@@ -228,6 +228,12 @@ def plan_totals(planned: Plan) -> str:
         f"{planned.copies:,} to copy ({human_size(planned.copy_bytes)}), "
         f"{planned.deletes:,} to delete, {planned.equal:,} equal"
     )
+
+
+def note_extra(count: int, hint: str, output: Output) -> None:
+    """Print how many keys only the target has, if any, and how they are deleted."""
+    if count:
+        output.note(f"{count:,} {'key is' if count == 1 else 'keys are'} only in DST: {hint}")
 
 
 def print_failures(count: int, failures: Sequence[Failure], output: Output) -> None:

@@ -18,6 +18,7 @@ from ..transferring import (
     DaskOption,
     ExcludeOption,
     IncludeOption,
+    note_extra,
     plan_totals,
     print_failures,
     transfer_options,
@@ -69,6 +70,5 @@ def plan(
         output.document(totals)
     else:
         output.note(plan_totals(planned))
-    if planned.extra:
-        output.note(f"{planned.extra:,} keys are only in DST: --delete plans to delete them")
+    note_extra(planned.extra, "--delete plans to delete such keys", output)
     return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE

@@ -11,7 +11,7 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..help import MOVE, SAFETY
 from ..listed import listed_sizes
-from ..missing import no_keys
+from ..missing import missing_as_empty, no_keys
 from ..output import Output
 from ..place import KeyAt, Place
 from ..text import human_size, printable
@@ -160,7 +160,9 @@ def _remove_key(place: Place, output: Output, *, dry_run: bool) -> None:
     above, key = place.split()
     with above.open(read_only=dry_run) as store:
         if not store.sync.exists(key):
-            is_prefix = not store.sync.is_empty(key)
+            is_prefix = False
+            with missing_as_empty():
+                is_prefix = store.supports_listing and not store.sync.is_empty(key)
             hint = ", but keys below it: -r deletes them" if is_prefix else ""
             raise KeyNotFoundError(
                 f"no key {key!r} in {above.shown}{hint}", key=key, url=above.shown
