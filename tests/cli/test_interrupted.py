@@ -24,7 +24,7 @@ from cli.conftest import SIZES, Holding
 from cli.running import Ended, Processes, run
 from fsspec_store import Buffer, FsspecStore
 from fsspec_store.cli.output import Output
-from fsspec_store.cli.transferring import ShownProgress
+from fsspec_store.cli.progress import ShownProgress
 from fsspec_store.errors import BackendError, RefusedError
 from fsspec_store.transfer import Failure, Result, sync
 

@@ -13,7 +13,7 @@ import zarr
 from cli.conftest import SIZES, Holding
 from cli.running import Processes, run
 from fsspec_store.cli.output import Output
-from fsspec_store.cli.transferring import ShownProgress
+from fsspec_store.cli.progress import ShownProgress
 from fsspec_store.transfer import Result
 from fsspec_store.zarr import open_store
 

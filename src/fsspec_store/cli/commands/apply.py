@@ -10,6 +10,7 @@ from ..frame import command
 from ..help import MOVE
 from ..output import Output
 from ..place import Place
+from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     ConcurrencyOption,
@@ -17,7 +18,6 @@ from ..transferring import (
     FailFastOption,
     MaxDeleteOption,
     MemoryOption,
-    ShownProgress,
     bound,
     report,
 )

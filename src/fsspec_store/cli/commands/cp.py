@@ -10,6 +10,7 @@ from ..help import MOVE, SAFETY
 from ..missing import missing_as_empty, no_keys
 from ..output import Output
 from ..place import KeyAt, Place
+from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..text import human_size, printable
 from ..transferring import (
@@ -21,7 +22,6 @@ from ..transferring import (
     FailFastOption,
     IncludeOption,
     MemoryOption,
-    ShownProgress,
     print_plan,
     report,
     transfer_options,

@@ -14,13 +14,13 @@ from ..listed import listed_sizes
 from ..missing import missing_as_empty, no_keys
 from ..output import Output
 from ..place import KeyAt, Place
+from ..progress import ShownProgress
 from ..text import human_size, printable
 from ..transferring import (
     ConcurrencyOption,
     ExcludeOption,
     IncludeOption,
     MaxDeleteOption,
-    ShownProgress,
     bound,
     print_failures,
 )

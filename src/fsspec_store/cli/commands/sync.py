@@ -9,6 +9,7 @@ from ..frame import command
 from ..help import MOVE, SAFETY
 from ..output import Output
 from ..place import Place
+from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     CompareMode,
@@ -20,7 +21,6 @@ from ..transferring import (
     IncludeOption,
     MaxDeleteOption,
     MemoryOption,
-    ShownProgress,
     bound,
     print_plan,
     report,

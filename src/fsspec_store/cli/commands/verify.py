@@ -10,6 +10,7 @@ from ..help import CHECK
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
+from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     CompareMode,
@@ -19,7 +20,6 @@ from ..transferring import (
     ExcludeOption,
     IncludeOption,
     MemoryOption,
-    ShownProgress,
     print_failures,
     print_operation,
     transfer_options,
