@@ -126,7 +126,7 @@ def transfer_options(
     include: list[str] | None,
     exclude: list[str] | None,
     concurrency: int,
-    memory: int = 96,
+    memory: int = 80,
     dask: str | None = None,
 ) -> Options:
     """What these parameters of a command are for `fsspec_store.transfer`."""

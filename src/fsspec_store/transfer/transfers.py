@@ -225,9 +225,8 @@ async def sync(
     Raises
     ------
     RefusedError
-        When the source has no selected key, or when one of the stores is below the other one (see
-        `plan`): nothing is changed. When more keys would be deleted than ``max_delete``: all copies
-        are made, and nothing is deleted.
+        When the source has no selected key, when one of the stores is below the other one (see
+        `plan`), or when more keys would be deleted than ``max_delete``. Nothing is changed.
     """
     return await _transfer(source, target, max_delete, False, fail_fast, options)
 

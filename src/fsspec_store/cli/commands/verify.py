@@ -40,7 +40,7 @@ def verify(
     ] = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 96,
+    memory: MemoryOption = 80,
 ) -> ExitCode:
     """Compare the keys below SRC and DST, and print those that differ. Changes nothing.
 
