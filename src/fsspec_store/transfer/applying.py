@@ -11,6 +11,7 @@ from .._runtime.concurrency import for_each
 from ..errors import KeyConflictError, StoreError
 from .key_order import parents, rank
 from .memory import DEFAULT_BYTES, Memory
+from .outage import Outage
 from .planning import described
 from .refusals import check_deletes
 from .results import Failure, Result
@@ -61,6 +62,7 @@ class Applying:
         self._source = source
         self._target = target
         self._result = result
+        self._outage = Outage(result, source, target)
         self._concurrency = concurrency
         self._memory = memory or Memory(DEFAULT_BYTES)
         self._check_states = check_states
@@ -203,6 +205,9 @@ class Applying:
 
     async def _delete_batch(self, operations: tuple[Operation, ...], *, limit: int) -> None:
         """Delete keys in bulk, and one by one if this fails, so that each failure is known."""
+        if self._outage.is_stopped:
+            self._result.not_tried += len(operations)
+            return
         keys = [each.key for each in operations]
         try:
             self._target._check_no_links(keys)
@@ -210,11 +215,15 @@ class Applying:
         except (StoreError, OSError):
             await for_each(self._run, operations, limit=limit)
             return
+        self._outage.note(None, self._concurrency)
         self._result.deleted += len(operations)
         if self._on_progress is not None:
             self._on_progress(self._result)
 
     async def _run(self, operation: Operation) -> None:
+        if self._outage.is_stopped:
+            self._skip(operation)
+            return
         failure: Exception | None = None
         try:
             if self._check_states and await is_done_as_planned(
@@ -227,10 +236,17 @@ class Applying:
             failure = error
         self._add(operation, failure)
 
+    def _skip(self, operation: Operation) -> None:
+        """Count an operation that is not tried, because the transfer has stopped."""
+        self._result.not_tried += 1
+        if operation.action == "copy":
+            self._result.add_not_copied(operation)
+
     def _add(self, operation: Operation, failure: Exception | None) -> None:
         """Count an operation that was done, or failed."""
         result = self._result
         is_copy = operation.action == "copy"
+        self._outage.note(failure, self._concurrency)
         if self._retries_conflicts and is_copy and isinstance(failure, KeyConflictError):
             self._conflicts.append((operation, failure))
             return

@@ -11,6 +11,7 @@ from ..errors import KeyNotFoundError, RefusedError, StoreError
 from .comparing import Comparison
 from .merging import Pair, merged
 from .operations import Operation, State
+from .outage import Outage
 from .results import Failure, Result
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Differences:
         self._delete = delete
         self._allow_empty = allow_empty
         self._result = result
+        self._outage = Outage(result, source, target)
         self._on_progress = on_progress
         #: Called with the key and the error of each failed comparison.
         self.on_failure: Callable[[str, Exception], object] | None = None
@@ -75,6 +77,8 @@ class Differences:
     ) -> None:
         """Await ``handle`` for each operation, in no order, while the listings are read.
 
+        If the transfer stops, no further key is listed.
+
         Raises
         ------
         RefusedError
@@ -84,8 +88,9 @@ class Differences:
         async def find(put: Callable[[Operation], Awaitable[None]]) -> None:
             async def compare(pair: Pair) -> None:
                 try:
-                    operation = await self._operation(*pair)
+                    operation = await self._operation(*pair, concurrency)
                 except (StoreError, OSError) as error:
+                    self._outage.note(error, concurrency)
                     self._add_failure(pair, error)
                     return
                 if operation is not None:
@@ -106,6 +111,8 @@ class Differences:
         found = merged(self._entries(self._source), self._entries(self._target))
         async with aclosing(found):
             async for pair in found:
+                if self._outage.is_stopped:
+                    return
                 if _key(pair) in self._selection:
                     self._result.listed += 1
                     self._in_source += pair[0] is not None
@@ -124,7 +131,9 @@ class Differences:
             self._on_progress(self._result)
 
     def _end(self) -> None:
-        """All keys were visited."""
+        """All keys were visited, unless the transfer has stopped."""
+        if self._outage.is_stopped:
+            return
         if not self._in_source and not self._allow_empty:
             which = "no key" if self._selection.is_all else "no selected key"
             raise RefusedError(
@@ -132,10 +141,15 @@ class Differences:
             )
         self._result.is_listed = True
 
-    async def _operation(self, source: Entry | None, target: Entry | None) -> Operation | None:
+    async def _operation(
+        self, source: Entry | None, target: Entry | None, concurrency: int
+    ) -> Operation | None:
         reason: Reason | None = None
         if source is not None and target is not None:
-            reason = await self._comparison.difference(source, target)
+            is_known, reason = self._comparison.listed(source, target)
+            if not is_known:
+                reason = await self._comparison.unlisted_difference(source, target)
+                self._outage.note(None, concurrency)
         return self._counted(source, target, reason)
 
     def _counted(

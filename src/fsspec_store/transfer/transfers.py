@@ -76,6 +76,8 @@ async def plan(
             memory = memory_of(options)
             differences = _differences(cluster, source, target, delete, result, options, memory)
             await differences.visit(add, concurrency=concurrency_of(options))
+        if result.stopped_by is not None:
+            raise result.stopped_by
         made.keys = differences.in_target
         made.failed, made.failures = result.failed, result.failures
     except BaseException:
@@ -369,10 +371,12 @@ async def _transfer(
             )
         ) as applying:
             await applying.take_differences(differences)
-            if max_delete is not None:
+            if max_delete is not None and result.stopped_by is None:
                 applying.permit_deletes(keys=differences.in_target, max_delete=max_delete)
             await applying.copy_waiting(of_root=False)
-            if atomic and not await _is_complete(source, target, options):
+            if atomic and not (
+                result.stopped_by is None and await _is_complete(source, target, options)
+            ):
                 applying.hold_root_back()
             await applying.copy_waiting(of_root=True)
             if max_delete is not None:
