@@ -13,7 +13,6 @@ from .key_order import parents, rank
 from .memory import DEFAULT_BYTES, Memory
 from .outage import Outage
 from .planning import described
-from .refusals import check_deletes
 from .results import Failure, Result
 from .running import is_done_as_planned, run_operation
 from .spool import Waiting
@@ -114,9 +113,8 @@ class Applying:
                 )
                 await self._resolve_conflicts()
 
-    def permit_deletes(self, *, keys: int, max_delete: float) -> None:
-        """Permit the deletes that wait; `RefusedError` for too many, see `check_deletes`."""
-        check_deletes(self.deletes, keys, max_delete)
+    def permit_deletes(self) -> None:
+        """Permit the deletes that wait. The caller has compared their number with the bound."""
         self._may_delete = True
 
     def hold_root_back(self) -> None:
@@ -224,17 +222,17 @@ class Applying:
         if self._outage.is_stopped:
             self._skip(operation)
             return
-        failure: Exception | None = None
+        outcome: Exception | bool = False
         try:
-            if self._check_states and await is_done_as_planned(
-                self._source, self._target, operation, self._memory
-            ):
-                self._result.equal += 1
-                return
-            await run_operation(self._source, self._target, operation, self._memory)
+            if self._check_states:
+                outcome = await is_done_as_planned(
+                    self._source, self._target, operation, self._memory
+                )
+            if not outcome:
+                await run_operation(self._source, self._target, operation, self._memory)
         except (StoreError, OSError) as error:
-            failure = error
-        self._add(operation, failure)
+            outcome = error
+        self._add(operation, outcome)
 
     def _skip(self, operation: Operation) -> None:
         """Count an operation that is not tried, because the transfer has stopped."""
@@ -242,8 +240,9 @@ class Applying:
         if operation.action == "copy":
             self._result.add_not_copied(operation)
 
-    def _add(self, operation: Operation, failure: Exception | None) -> None:
-        """Count an operation that was done, or failed."""
+    def _add(self, operation: Operation, outcome: Exception | bool) -> None:
+        """Count an operation that failed or is done, by an earlier run if ``outcome`` is true."""
+        failure = outcome if isinstance(outcome, Exception) else None
         result = self._result
         is_copy = operation.action == "copy"
         self._outage.note(failure, self._concurrency)
@@ -257,6 +256,8 @@ class Applying:
                 self._incomplete.update(parents(operation.key))
                 result.add_not_copied(operation)
             result.add_failure(Failure(operation.key, operation.action, described(failure)))
+        elif outcome:
+            result.equal += 1
         elif is_copy:
             result.copied += 1
             result.copied_bytes += operation.size

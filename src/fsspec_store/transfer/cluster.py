@@ -143,34 +143,34 @@ class ClusterApplying(Applying):
             for operation in batch:
                 self._skip(operation)
             return
-        failures: list[StoreError | None]
+        outcomes: list[StoreError | bool]
         try:
-            failures = await self._cluster.run(
+            outcomes = await self._cluster.run(
                 run_operations,
                 batch,
                 self._check_states,
                 self._concurrency,
                 self._memory.size,
             )
-            await self._check_shared(batch, failures)
+            await self._check_shared(batch, outcomes)
         except TaskError as error:
-            failures = [error] * len(batch)
-        for operation, failure in zip(batch, failures, strict=True):
-            if isinstance(failure, NotTriedError):
-                self._outage.stop(failure.reason)
+            outcomes = [error] * len(batch)
+        for operation, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, NotTriedError):
+                self._outage.stop(outcome.reason)
                 self._skip(operation)
             else:
-                self._add(operation, failure)
+                self._add(operation, outcome)
 
     async def _check_shared(
-        self, batch: list[Operation], failures: list[StoreError | None]
+        self, batch: list[Operation], outcomes: list[StoreError | bool]
     ) -> None:
         """Raise `TaskError` when workers do not write to the local files of this machine."""
         if not self._target.reads_locally:
             return
-        for operation, failure in zip(batch, failures, strict=True):
+        for operation, outcome in zip(batch, outcomes, strict=True):
             # A key that was there before shows nothing.
-            if failure is None and operation.action == "copy" and operation.target is None:
+            if outcome is False and operation.action == "copy" and operation.target is None:
                 if not await self._target.exists(operation.key):
                     raise TaskError(
                         f"{self._target!r} is not the same place on the workers and on the client"

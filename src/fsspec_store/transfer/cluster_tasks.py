@@ -82,17 +82,21 @@ async def run_operations(
     checks_states: bool,
     concurrency: int,
     memory_bytes: int,
-) -> list[StoreError | None]:
-    """Copy and delete keys. Returns the error of each, ``None`` for those that are done."""
+) -> list[StoreError | bool]:
+    """Copy and delete keys. Returns the error of each, or whether an earlier run has done it.
+
+    A large value that a lost worker has copied is not copied again, and counts as done here.
+    """
     memory = Memory(memory_bytes)
 
-    async def run(operation: Operation) -> None:
+    async def run(operation: Operation) -> bool:
         if checks_states:
             if await is_done_as_planned(source, target, operation, memory):
-                return
+                return True
         elif operation.size >= _LARGE_BYTES and await is_done(source, target, operation, memory):
-            return
+            return False
         await run_operation(source, target, operation, memory)
+        return False
 
     return await _outcomes(run, operations, concurrency, source, target)
 
