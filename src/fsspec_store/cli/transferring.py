@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from .exit_codes import ExitCode
+from .exit_codes import ExitCode, code_of
 from .output import has_colors, is_dumb
 from .text import human_size, printable
 
@@ -35,6 +35,7 @@ __all__ = [
     "MemoryOption",
     "ShownProgress",
     "bound",
+    "ended",
     "print_failures",
     "print_operation",
     "print_plan",
@@ -180,7 +181,17 @@ def report(result: Result, output: Output) -> ExitCode:
     if result.failed:
         done.append(f"{result.failed:,} failed")
     output.note(f"{', '.join(done)}, in {result.seconds:.1f} s")
-    return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
+    return ended(result, output)
+
+
+def ended(result: Result, output: Output) -> ExitCode:
+    """Return the exit code of a result. Print the error that stopped the transfer, if any did."""
+    if result.stopped_by is None:
+        return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
+    if result.not_tried:
+        output.error(f"{result.not_tried:,} keys are not tried")
+    output.error(f"stopped: {output.message(result.stopped_by)}")
+    return code_of(result.stopped_by)
 
 
 def print_plan(planned: Plan, output: Output) -> ExitCode:

@@ -98,8 +98,10 @@ class Comparison:
             When a value changes while it is compared.
         """
         is_known, reason = self.listed(source, target)
-        if is_known:
-            return reason
+        return reason if is_known else await self.unlisted_difference(source, target)
+
+    async def unlisted_difference(self, source: Entry, target: Entry) -> Reason | None:
+        """Like `difference`, of two values that `listed` cannot compare."""
         both = ((self._source, source), (self._target, target))
         copies = sum(reads_whole(store, entry.version) for store, entry in both)
         async with self._memory.of_value(source.size, copies=copies):

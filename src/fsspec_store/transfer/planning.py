@@ -12,6 +12,7 @@ from .comparing import Comparison
 from .digests import matching
 from .merging import Pair, merged
 from .operations import Operation, State
+from .outage import Outage
 from .results import Failure, Result
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Differences:
         self._delete = delete
         self._allow_empty = allow_empty
         self._result = result
+        self._outage = Outage(result, source, target)
         self._on_progress = on_progress
         #: Called with the key and the error of each failed comparison.
         self.on_failure: Callable[[str, Exception], object] | None = None
@@ -81,6 +83,8 @@ class Differences:
         self, handle: Callable[[Operation], Awaitable[object]], *, concurrency: int
     ) -> None:
         """Await ``handle`` for each operation, in no order, while the listings are read.
+
+        If the transfer stops, no further key is listed.
 
         Raises
         ------
@@ -96,7 +100,7 @@ class Differences:
                     if is_equal:
                         self._counted(*pair, None)
                     else:
-                        await self._read_both(pair, put)
+                        await self._read_both(pair, put, concurrency)
 
             async with aclosing(self._undecided(put)) as groups:
                 await for_each(compare, groups, limit=concurrency)
@@ -113,6 +117,8 @@ class Differences:
         found = merged(self._entries(self._source), self._entries(self._target))
         async with aclosing(found):
             async for pair in found:
+                if self._outage.is_stopped:
+                    return
                 if _key(pair) in self._selection:
                     self._result.listed += 1
                     self._in_source += pair[0] is not None
@@ -147,15 +153,22 @@ class Differences:
         if group:
             yield group
 
-    async def _read_both(self, pair: Pair, put: Callable[[Operation], Awaitable[None]]) -> None:
+    async def _read_both(
+        self, pair: Pair, put: Callable[[Operation], Awaitable[None]], concurrency: int
+    ) -> None:
         source, target = pair
         assert source is not None
         assert target is not None
+        if self._outage.is_stopped:
+            self._result.not_tried += 1
+            return
         try:
-            reason = await self._comparison.difference(source, target)
+            reason = await self._comparison.unlisted_difference(source, target)
         except (StoreError, OSError) as error:
+            self._outage.note(error, concurrency)
             self._add_failure(pair, error)
             return
+        self._outage.note(None, concurrency)
         operation = self._counted(source, target, reason)
         if operation is not None:
             await put(operation)
@@ -172,7 +185,9 @@ class Differences:
             self._on_progress(self._result)
 
     def _end(self) -> None:
-        """All keys were visited."""
+        """All keys were visited, unless the transfer has stopped."""
+        if self._outage.is_stopped:
+            return
         if not self._in_source and not self._allow_empty:
             which = "no key" if self._selection.is_all else "no selected key"
             raise RefusedError(

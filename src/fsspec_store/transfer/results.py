@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from ..errors import StoreError
     from .operations import Operation
 
 __all__ = ["Failure", "Result"]
@@ -57,8 +58,14 @@ class Result:
         Metadata that was not copied, because a key below it failed.
     deletes_skipped : int
         Keys that were not deleted, because a copy failed.
+    not_tried : int
+        Keys that were found before the transfer stopped, and were neither copied nor deleted.
+    stopped_by : StoreError or None
+        The error after which no further key was tried: its service is away, or denies access. Keys
+        that were not listed yet are not counted.
     not_copied : list of Operation
-        The first 10,000 copies that failed or were held back; `Plan.of` makes a plan of them.
+        The first 10,000 copies that failed, were held back or not tried; `Plan.of` makes a plan of
+        them.
     seconds : float
         Duration.
     """
@@ -75,6 +82,8 @@ class Result:
     failed: int = 0
     held_back: int = 0
     deletes_skipped: int = 0
+    not_tried: int = 0
+    stopped_by: StoreError | None = None
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
     not_copied: list[Operation] = field(default_factory=list)
@@ -83,7 +92,8 @@ class Result:
     @property
     def ok(self) -> bool:
         """Whether every key is as requested."""
-        return not (self.failed or self.differing or self.held_back or self.deletes_skipped)
+        undone = self.failed or self.held_back or self.deletes_skipped or self.not_tried
+        return not (undone or self.differing or self.stopped_by)
 
     def add_failure(self, failure: Failure) -> None:
         """Count a failure.
@@ -98,7 +108,7 @@ class Result:
             self.failures.append(failure)
 
     def add_not_copied(self, operation: Operation) -> None:
-        """Note a copy that failed or was held back.
+        """Note a copy that failed, was held back or not tried.
 
         Parameters
         ----------
@@ -132,6 +142,8 @@ class Result:
             "failed": self.failed,
             "held_back": self.held_back,
             "deletes_skipped": self.deletes_skipped,
+            "not_tried": self.not_tried,
+            "stopped_by": None if self.stopped_by is None else str(self.stopped_by),
             "seconds": round(self.seconds, 3),
             "failures": [
                 {"key": one.key, "action": one.action, "error": one.error} for one in self.failures

@@ -76,6 +76,8 @@ async def plan(
             memory = memory_of(options)
             differences = _differences(cluster, source, target, delete, result, options, memory)
             await differences.visit(add, concurrency=concurrency_of(options))
+        if result.stopped_by is not None:
+            raise result.stopped_by
         made.keys = differences.in_target
         made.failed, made.failures = result.failed, result.failures
     except BaseException:
@@ -148,7 +150,7 @@ async def apply(
             )
         ) as applying:
             await applying.take_planned(planned)
-            applying.permit_deletes(keys=planned.keys, max_delete=max_delete)
+            applying.permit_deletes()
             await applying.copy_waiting(of_root=False)
             await applying.copy_waiting(of_root=True)
             await applying.finish_deletes()
@@ -327,7 +329,7 @@ async def remove(
         result.is_listed = True
         if not store.supports_deletes:
             raise UnsupportedOperationError(f"{store!r} does not support deletes")
-        applying.permit_deletes(keys=result.listed, max_delete=max_delete)
+        check_deletes(applying.deletes, result.listed, max_delete)
         await applying.finish_deletes()
     result.seconds = time.monotonic() - started
     return result
@@ -368,10 +370,13 @@ async def _transfer(
             )
         ) as applying:
             await applying.take_differences(differences)
-            if max_delete is not None:
-                applying.permit_deletes(keys=differences.in_target, max_delete=max_delete)
+            if max_delete is not None and result.stopped_by is None:
+                check_deletes(applying.deletes, differences.in_target, max_delete)
+                applying.permit_deletes()
             await applying.copy_waiting(of_root=False)
-            if atomic and not await _is_complete(source, target, options):
+            if atomic and not (
+                result.stopped_by is None and await _is_complete(source, target, options)
+            ):
                 applying.hold_root_back()
             await applying.copy_waiting(of_root=True)
             if max_delete is not None:

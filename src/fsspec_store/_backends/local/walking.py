@@ -80,8 +80,7 @@ def temporary_files(directory: str) -> list[Leftover]:
             with suppress(FileNotFoundError):
                 if is_temporary(name):
                     status = os.lstat(path)
-                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
-                    found.append(Leftover(path, TEMPORARY, modified, size=status.st_size))
+                    found.append(Leftover(path, TEMPORARY, modified(status), size=status.st_size))
     return found
 
 

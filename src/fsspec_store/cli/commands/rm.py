@@ -21,6 +21,7 @@ from ..transferring import (
     MaxDeleteOption,
     ShownProgress,
     bound,
+    ended,
     print_failures,
 )
 
@@ -196,4 +197,4 @@ def _report(result: "Result", output: Output) -> ExitCode:
     print_failures(result.failed, result.failures, output)
     failed = f", {result.failed:,} failed" if result.failed else ""
     output.note(f"deleted {result.deleted:,} {'key' if result.deleted == 1 else 'keys'}{failed}")
-    return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
+    return ended(result, output)

@@ -17,6 +17,7 @@ from ..transferring import (
     ExcludeOption,
     IncludeOption,
     MemoryOption,
+    ended,
     print_operation,
     transfer_options,
 )
@@ -71,5 +72,5 @@ def verify(
         output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
     output.note(f"{result.equal:,} equal, {result.differing:,} differ, {result.failed:,} failed")
     if result.failed:
-        return ExitCode.SOME_FAILED
+        return ended(result, output)
     return ExitCode.INCOMPLETE if result.differing else ExitCode.DONE
