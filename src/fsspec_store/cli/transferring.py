@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 
-from .exit_codes import ExitCode, code_of
+from .exit_codes import ExitCode, code_of, is_interruption
+from .help import KEYS, SAFETY, SPEED
 from .output import has_colors, is_dumb
 from .text import human_size, printable
 
@@ -36,6 +37,7 @@ __all__ = [
     "ShownProgress",
     "bound",
     "ended",
+    "plan_totals",
     "print_failures",
     "print_operation",
     "print_plan",
@@ -59,7 +61,8 @@ class CompareMode(StrEnum):
 
 
 CompareOption = Annotated[
-    CompareMode, typer.Option("--compare", help="How values of equal size are compared.")
+    CompareMode,
+    typer.Option("--compare", help="How values of equal size are compared.", rich_help_panel=KEYS),
 ]
 
 
@@ -81,16 +84,24 @@ IncludeOption = Annotated[
         metavar="GLOB",
         callback=_valid_globs,
         help="Only these keys: 'air/**'. Repeatable.",
+        rich_help_panel=KEYS,
     ),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--exclude", metavar="GLOB", callback=_valid_globs, help="Not these keys. Repeatable."
+        "--exclude",
+        metavar="GLOB",
+        callback=_valid_globs,
+        help="Not these keys. Repeatable.",
+        rich_help_panel=KEYS,
     ),
 ]
 ConcurrencyOption = Annotated[
-    int, typer.Option("--concurrency", min=1, metavar="N", help="Number of keys at once.")
+    int,
+    typer.Option(
+        "--concurrency", min=1, metavar="N", help="Number of keys at once.", rich_help_panel=SPEED
+    ),
 ]
 DaskOption = Annotated[
     str | None,
@@ -98,10 +109,12 @@ DaskOption = Annotated[
         "--dask",
         metavar="ADDRESS",
         help="Run on a Dask cluster: the address of its scheduler, such as tcp://host:8786.",
+        rich_help_panel=SPEED,
     ),
 ]
 FailFastOption = Annotated[
-    bool, typer.Option("--fail-fast", help="Stop at the first key that fails.")
+    bool,
+    typer.Option("--fail-fast", help="Stop at the first key that fails.", rich_help_panel=SAFETY),
 ]
 MemoryOption = Annotated[
     int,
@@ -110,6 +123,7 @@ MemoryOption = Annotated[
         min=1,
         metavar="MIB",
         help="Memory for the large values that pass through at once, in MiB.",
+        rich_help_panel=SPEED,
     ),
 ]
 MaxDeleteOption = Annotated[
@@ -118,6 +132,7 @@ MaxDeleteOption = Annotated[
         "--max-delete",
         metavar="N|SHARE%",
         help="Refuse to delete more keys: a number, or a share of the target's keys.",
+        rich_help_panel=SAFETY,
     ),
 ]
 
@@ -174,14 +189,22 @@ def report(result: Result, output: Output) -> ExitCode:
         output.error(f"{result.held_back:,} metadata keys are not copied: keys below them failed")
     if result.deletes_skipped:
         output.error(f"{result.deletes_skipped:,} keys are not deleted: copies failed")
+    output.note(f"{_totals(result)}, in {result.seconds:.1f} s")
+    if result.extra:
+        output.note(f"{result.extra:,} keys are only in DST: `sync` deletes such keys")
+    return ended(result, output)
+
+
+def _totals(result: Result) -> str:
     done = [f"{result.copied:,} copied ({human_size(result.copied_bytes)})"]
     if result.deleted:
         done.append(f"{result.deleted:,} deleted")
     done.append(f"{result.equal:,} equal")
+    if result.differing:
+        done.append(f"{result.differing:,} differ")
     if result.failed:
         done.append(f"{result.failed:,} failed")
-    output.note(f"{', '.join(done)}, in {result.seconds:.1f} s")
-    return ended(result, output)
+    return ", ".join(done)
 
 
 def ended(result: Result, output: Output) -> ExitCode:
@@ -194,18 +217,34 @@ def ended(result: Result, output: Output) -> ExitCode:
     return code_of(result.stopped_by)
 
 
-def print_plan(planned: Plan, output: Output) -> ExitCode:
-    """Print what is to be done with each key, and return the exit code."""
+def print_plan(planned: Plan, output: Output, *, max_delete: float | None = None) -> ExitCode:
+    """Print what a dry run found, and return the exit code.
+
+    Raises `RefusedError` if the transfer would be refused for its number of deletes.
+    """
     for operation in planned:
         print_operation(operation, output)
     print_failures(planned.failed, planned.failures, output)
+    output.note(plan_totals(planned))
+    if max_delete is not None:
+        from ..transfer import check_deletes
+
+        check_deletes(planned.deletes, planned.keys, max_delete)
     return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE
+
+
+def plan_totals(planned: Plan) -> str:
+    """Numbers of keys, and of bytes to copy."""
+    return (
+        f"{planned.copies:,} to copy ({human_size(planned.copy_bytes)}), "
+        f"{planned.deletes:,} to delete, {planned.equal:,} equal"
+    )
 
 
 def print_failures(count: int, failures: Sequence[Failure], output: Output) -> None:
     """Print the first keys that failed, and how many more there are."""
     for failure in failures[:_PRINTED]:
-        output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
+        output.failure(failure.action, failure.key, failure.error)
     if count > _PRINTED:
         output.error(f"and {count - _PRINTED:,} more keys failed")
 
@@ -213,11 +252,20 @@ def print_failures(count: int, failures: Sequence[Failure], output: Output) -> N
 class ShownProgress:
     """Shows the progress of a transfer: a bar on a terminal, a line each ten seconds in a log.
 
-    An instance is the ``on_progress`` of a transfer, which calls it in another thread.
+    An instance is the ``on_progress`` of a transfer, which calls it in another thread. If the
+    transfer is interrupted or fails, the totals and failures so far are shown.
+
+    Parameters
+    ----------
+    compares : bool, optional
+        Whether keys are only compared.
     """
 
-    def __init__(self, output: Output, *, log_seconds: float = _LOG_SECONDS) -> None:
+    def __init__(
+        self, output: Output, *, compares: bool = False, log_seconds: float = _LOG_SECONDS
+    ) -> None:
         self._output = output
+        self._progress = _comparison_progress if compares else _progress
         self._log_seconds = log_seconds
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -252,6 +300,16 @@ class ShownProgress:
         if self._bar is not None:
             self._show()
             self._bar.stop()
+        result = self._result
+        if exc_value is not None and result is not None:
+            result.seconds = time.monotonic() - self._started_at
+            self._show_so_far(result, is_interruption(exc_value))
+
+    def _show_so_far(self, result: Result, is_interrupted: bool) -> None:
+        if is_interrupted or result.copied or result.deleted or result.failed:
+            self._output.so_far = {**result.to_dict(), "ok": False}
+            print_failures(result.failed, result.failures, self._output)
+            self._output.note(f"so far: {_totals(result)}")
 
     def __call__(self, result: Result) -> None:
         """Show the result so far."""
@@ -267,13 +325,10 @@ class ShownProgress:
         result = self._result
         if result is None:
             return
-        text = _progress(result, time.monotonic() - self._started_at)
+        text, done, total = self._progress(result, time.monotonic() - self._started_at)
         if self._bar is None or self._task is None:
             self._output.note(text)
             return
-        total, done = result.planned_bytes, result.copied_bytes
-        if not total:
-            total, done = result.planned, result.copied + result.deleted
         self._bar.update(
             self._task,
             description=text,
@@ -282,8 +337,11 @@ class ShownProgress:
         )
 
 
-def _progress(result: Result, seconds: float) -> str:
-    """Keys, bytes and rate so far; a ``+`` while the listing is not complete."""
+def _progress(result: Result, seconds: float) -> tuple[str, int, int]:
+    """Keys, bytes and rate so far as text, with a ``+`` while the listing is not complete.
+
+    The numbers are what is done, and all.
+    """
     more = "" if result.is_listed else "+"
     done, seconds = result.copied + result.deleted, max(seconds, 0.001)
     shown = [f"{done:,} of {result.planned:,}{more} keys"]
@@ -292,6 +350,17 @@ def _progress(result: Result, seconds: float) -> str:
     if result.planned_bytes:
         copied, planned = map(human_size, (result.copied_bytes, result.planned_bytes))
         shown.append(f"{copied} of {planned}{more}, {human_size(result.copied_bytes / seconds)}/s")
-    else:
-        shown.append(f"{done / seconds:,.0f} keys/s")
-    return ", ".join(shown)
+        return ", ".join(shown), result.copied_bytes, result.planned_bytes
+    shown.append(f"{done / seconds:,.0f} keys/s")
+    return ", ".join(shown), done, result.planned
+
+
+def _comparison_progress(result: Result, seconds: float) -> tuple[str, int, int]:
+    """See `_progress`."""
+    more = "" if result.is_listed else "+"
+    done = result.equal + result.extra + result.differing + result.failed
+    shown = [f"{done:,} of {result.listed:,}{more} keys", f"{result.differing:,} differ"]
+    if result.failed:
+        shown.append(f"{result.failed:,} failed")
+    shown.append(f"{done / max(seconds, 0.001):,.0f} keys/s")
+    return ", ".join(shown), done, result.listed

@@ -190,9 +190,7 @@ class Differences:
             return
         if not self._in_source and not self._allow_empty:
             which = "no key" if self._selection.is_all else "no selected key"
-            raise RefusedError(
-                f"{self._source!r} has {which}; allow_empty=True, or --allow-empty, accepts that"
-            )
+            raise RefusedError(f"{self._source!r} has {which}; allow_empty=True accepts that")
         self._result.is_listed = True
 
     def _counted(
@@ -204,6 +202,8 @@ class Differences:
             assert target is not None
             if self._delete:
                 operation = Operation("delete", target.key, "extra", None, State.of(target))
+            else:
+                self._result.extra += 1
         elif target is None or reason is not None:
             operation = Operation(
                 "copy", source.key, reason or "missing", State.of(source), State.of(target)

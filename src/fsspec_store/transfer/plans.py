@@ -41,9 +41,11 @@ class Plan:
     ----------
     copies, copy_bytes, deletes : int
         Number of operations, and of bytes to copy.
+    equal, extra : int
+        Keys without operation: equal in both stores, and only in the target.
     failed : int
         Keys that could not be compared, and have no operation. `failures` lists the first 10,000.
-        A file of a plan does not contain them.
+        A file of a plan contains neither them nor ``equal`` and ``extra``.
     """
 
     def __init__(self, source: str, target: str, keys: int = 0) -> None:
@@ -51,7 +53,7 @@ class Plan:
         self.target = target
         self.keys = keys
         self.copies = self.copy_bytes = self.deletes = 0
-        self.failed = 0
+        self.equal = self.extra = self.failed = 0
         self.failures: list[Failure] = []
         self._copies, self._deletes = Waiting(), Waiting()
 
@@ -182,8 +184,9 @@ class Plan:
             except PlanError:
                 raise
             except (ValueError, KeyError, TypeError) as error:
+                reason = f"no {error}" if isinstance(error, KeyError) else error
                 raise PlanError(
-                    f"{file} is not a plan of this package: line {number}: {error!r}"
+                    f"{file} is not a plan of this package: line {number}: {reason}"
                 ) from error
             lines.close()
             opened.pop_all()

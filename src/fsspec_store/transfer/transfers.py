@@ -79,6 +79,7 @@ async def plan(
         if result.stopped_by is not None:
             raise result.stopped_by
         made.keys = differences.in_target
+        made.equal, made.extra = result.equal, result.extra
         made.failed, made.failures = result.failed, result.failures
     except BaseException:
         made.close()

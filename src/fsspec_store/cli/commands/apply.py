@@ -7,6 +7,7 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import MOVE
 from ..output import Output
 from ..place import Place
 from ..report_file import HtmlOption, transfer_report
@@ -23,10 +24,11 @@ from ..transferring import (
 
 
 @command(
+    MOVE,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr plan.jsonl", "All operations of a plan"),
         ("--max-delete 0 ./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Without deletions"),
-    ]
+    ],
 )
 def apply(
     src: Place,

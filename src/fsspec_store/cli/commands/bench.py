@@ -10,6 +10,7 @@ from uuid import uuid4
 import typer
 
 from ..frame import command
+from ..help import PLACES
 from ..missing import no_keys
 from ..output import Output
 from ..place import Place
@@ -56,10 +57,11 @@ class _Figure:
 
 
 @command(
+    PLACES,
     examples=[
         ("s3://bucket/climate.zarr", "Lists and reads keys that are there"),
         ("--write --size 4194304 s3://bucket/tmp", "Writes, reads, lists and deletes own keys"),
-    ]
+    ],
 )
 def bench(
     place: Place,

@@ -7,26 +7,29 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import MOVE
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
-from ..text import human_size
 from ..transferring import (
     CompareMode,
     CompareOption,
     ConcurrencyOption,
+    DaskOption,
     ExcludeOption,
     IncludeOption,
+    plan_totals,
     print_failures,
     transfer_options,
 )
 
 
 @command(
+    MOVE,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Copies"),
         ("--delete ./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Copies and deletions"),
-    ]
+    ],
 )
 def plan(
     src: Place,
@@ -40,6 +43,7 @@ def plan(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     concurrency: ConcurrencyOption = 32,
+    dask: DaskOption = None,
 ) -> ExitCode:
     """Write a file with what has to be copied, for a review. `apply` does it later.
 
@@ -47,7 +51,7 @@ def plan(
     """
     from ...transfer import blocking
 
-    options = transfer_options(compare, include, exclude, concurrency)
+    options = transfer_options(compare, include, exclude, concurrency, dask=dask)
     with src.open() as source, dst.open() as target:
         require_keys(source, src)
         with blocking.plan(source, target, delete=delete, **options) as planned:
@@ -56,14 +60,15 @@ def plan(
         "copies": planned.copies,
         "copy_bytes": planned.copy_bytes,
         "deletes": planned.deletes,
+        "equal": planned.equal,
+        "extra": planned.extra,
         "failed": planned.failed,
     }
     print_failures(planned.failed, planned.failures, output)
     if output.json:
         output.document(totals)
     else:
-        output.note(
-            f"{planned.copies:,} to copy ({human_size(planned.copy_bytes)}), "
-            f"{planned.deletes:,} to delete"
-        )
+        output.note(plan_totals(planned))
+    if planned.extra:
+        output.note(f"{planned.extra:,} keys are only in DST: --delete plans to delete them")
     return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE
