@@ -84,6 +84,8 @@ class TestGeneric(StoreConformance):
         key_beside_children="fsspec's in-memory filesystem knows files and folders",
         atomic_create="fsspec promises no atomic create",
         compare_and_swap="fsspec knows no versions",
+        # Of each of the three filesystems.
+        examples=30,
     )
 
     @pytest.fixture(
