@@ -11,6 +11,10 @@ import io
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 __all__ = ["main"]
 
@@ -47,7 +51,7 @@ def main() -> None:
                 # No key and no character of a tree is an error in another encoding than UTF-8.
                 stream.reconfigure(errors="backslashreplace")
         # What is being written is removed, as after Ctrl-C.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _as_ctrl_c)
         from .app import run
 
         run()
@@ -55,12 +59,19 @@ def main() -> None:
         sys.exit(130)
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is signal.default_int_handler:
+            if signal.getsignal(number) in (signal.default_int_handler, _as_ctrl_c):
                 # The exit code is known. An interruption of the exit handlers would show a
                 # traceback.
                 signal.signal(number, lambda *_: os._exit(130))
         # The interpreter ends without a search for cycles among all modules.
         gc.freeze()
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """Handle SIGTERM as SIGINT, whose handler an event loop replaces while it runs."""
+    handler = signal.getsignal(signal.SIGINT)
+    # It is no function where a shell has started a background job.
+    (handler if callable(handler) else signal.default_int_handler)(signal.SIGINT, frame)
 
 
 def _exit_if_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
