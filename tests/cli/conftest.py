@@ -60,8 +60,8 @@ class Holding(ThreadingHTTPServer):
     of S3.
 
     /mixed/ has the values "good", and "bad" whose GET is 400. /slow/ has "good", and "held" whose
-    GET gets no response. /array/ is a zarr array whose only chunk is held. Nor does any other
-    request get a response.
+    GET gets no response. /array/ is a zarr array whose only chunk is held, with a stray key. Nor
+    does any other request get a response.
     """
 
     daemon_threads = True
@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Holding
 
     def do_HEAD(self) -> None:
-        if self.path.endswith(("/good", "/bad", "/held", "/array/0")):
+        if self.path.endswith(("/good", "/bad", "/held", "/array/0", "/array/stray")):
             self._send(b"?")
         else:
             self.do_GET()
@@ -100,8 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
             if name:
                 self._send(json.dumps(ARRAY).encode())
             else:
-                page = b"<pre><a href=zarr.json>zarr.json</a>\n<a href=0>0</a></pre>"
-                self._send(page, "text/html")
+                links = [f"<a href={name}>{name}</a>" for name in ("zarr.json", "0", "stray")]
+                self._send("<pre>{}</pre>".format("\n".join(links)).encode(), "text/html")
             return
         if folder in ("/mixed", "/slow") and name in ("", "good", "bad"):
             other = "bad" if folder == "/mixed" else "held"

@@ -128,8 +128,8 @@ class TestTotalsSoFar:
             ("verify {src} {copy}", "0 copied (0B), 1 equal", {"equal": 1}),
             (
                 "check --deep {array}",
-                "2 keys listed, 1 chunks present, 0 decoded",
-                {"keys": 2, "chunks": 1},
+                "3 keys listed, 1 chunks present, 0 decoded",
+                {"keys": 3, "chunks": 1},
             ),
         ],
     )
@@ -149,13 +149,17 @@ class TestTotalsSoFar:
         started.interrupt()
         ended = started.end()
         assert ended.code == 130
-        assert ended.err == f"fsspec-store: so far: {text}\nfsspec-store: interrupted\n"
+        *found, totals, end = ended.err.splitlines()
+        assert found == ["fsspec-store: warning: unknown key: stray"] * line.startswith("check")
+        assert (totals, end) == (f"fsspec-store: so far: {text}", "fsspec-store: interrupted")
         if not flags:
             assert not ended.out
             return
         [found] = ended.documents
         error = {"error": "interrupted", "exit_code": 130, "message": "interrupted", "ok": False}
         assert {**found, **error, **done} == found
+        if "check" in line:
+            assert found["findings"][0]["kind"] == "unknown_key"
 
     def test_with_failures_and_after_an_error(self, capsys: pytest.CaptureFixture[str]) -> None:
         output = Output(json=True)

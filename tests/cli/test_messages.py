@@ -32,6 +32,7 @@ PYTHON = re.compile(r"\w=|\w\(|\b[A-Z]\w+(Error|Exception|Store)\b|[a-z]_[a-z]")
         (RefusedError("raise max_delete if so"), "raise --max-delete if so"),
         (BackendError("no key 's3://b/max_delete'"), "no key 's3://b/max_delete'"),
         (BackendError("cannot read 'a': TimeoutError: none"), "cannot read 'a': none"),
+        (BackendError("cannot read: [Errno 111] Connect failed"), "cannot read: Connect failed"),
         (BackendError("cannot read 'a': TimeoutError: "), "cannot read 'a': TimeoutError: "),
         (
             AccessDeniedError(
@@ -64,6 +65,15 @@ PYTHON = re.compile(r"\w=|\w\(|\b[A-Z]\w+(Error|Exception|Store)\b|[a-z]_[a-z]")
 )
 def test_texts(error: Exception, shown: str) -> None:
     assert message_of(error, FLAGS) == shown
+
+
+def test_the_name_of_a_cause_is_left_out() -> None:
+    class TooManyRedirects(Exception): ...
+
+    error = BackendError("cannot read 'a': TooManyRedirects: to b")
+    assert message_of(error, {}) == str(error)
+    error.__cause__ = TooManyRedirects()
+    assert message_of(error, {}) == "cannot read 'a': to b"
 
 
 @pytest.mark.parametrize(

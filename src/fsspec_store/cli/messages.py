@@ -18,8 +18,8 @@ __all__ = ["in_shell_words", "message_of"]
 
 #: The representation of a store, whose URL is enough.
 _STORE = re.compile(r"\b\w*Store\(('[^']*'|\"[^\"]*\")(?:, read_only=True)?\)")
-#: The name of an exception before its message.
-_CLASS = re.compile(r"(?:^|(?<=: ))[A-Za-z_]\w*(?:Error|Exception): (?=\S)")
+#: The name of an exception before its message, and the number of an error of the system.
+_CLASS = re.compile(r"(?:^|(?<=: ))[A-Za-z_]\w*(?:Error|Exception): (?=\S)|\[Errno -?\d+\] ")
 #: Advice about parameters that have no option of the command.
 _PYTHON_ADVICE = re.compile(
     r"; if this is the service's response for missing keys, open the store with "
@@ -51,7 +51,9 @@ def message_of(error: BaseException, flags: Mapping[str, str]) -> str:
     if isinstance(error, StorageOptionError):
         return in_shell_words(_json_values(str(error)), flags)
     if hasattr(error, "url"):
-        return in_shell_words(str(error), flags)
+        # Not all names of exceptions end in "Error".
+        cause = rf"(?<=: ){type(error.__cause__).__name__}: (?=\S)"
+        return in_shell_words(re.sub(cause, "", str(error)), flags)
     if isinstance(error, OSError):
         if error.strerror and error.filename is not None:
             return f"{error.filename}: {error.strerror}"

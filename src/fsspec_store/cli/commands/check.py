@@ -3,7 +3,6 @@
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +19,9 @@ from ..text import human_size, printable
 from ..transferring import DaskOption
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from ...dataset import Progress
+    from ...dataset import Finding, Progress
 
 
 @command(
@@ -112,13 +111,7 @@ def check(
             for array in found.arrays
         ]
         output.table(("present", "missing", "broken", "size", "array"), rows, right=4)
-    for finding in found.findings:
-        for key, reason in finding.examples:
-            text = f"{finding.severity}: {finding.kind.replace('_', ' ')}: {printable(key)}"
-            output.note(f"{text} ({reason})" if reason else text)
-        more = finding.count - len(finding.examples)
-        if more:
-            output.note(f"and {more:,} more of this kind in {printable(finding.path) or '/'}")
+    _print_findings(found.findings, output)
     output.note("complete" if found.ok else "not complete")
     return ExitCode.DONE if found.ok else ExitCode.INCOMPLETE
 
@@ -136,12 +129,30 @@ def _totals_so_far(output: Output) -> "Iterator[Callable[[Progress], None]]":
         yield note
     except (Exception, KeyboardInterrupt):
         if last is not None:
-            output.so_far = {"ok": False, **asdict(last)}
+            output.so_far = {
+                "ok": False,
+                "keys": last.keys,
+                "bytes": last.bytes,
+                "chunks": last.chunks,
+                "decoded": last.decoded,
+                "findings": [each.to_dict() for each in last.findings],
+            }
+            _print_findings(last.findings, output)
             output.note(
                 f"so far: {last.keys:,} keys listed, {last.chunks:,} chunks present, "
                 f"{last.decoded:,} decoded"
             )
         raise
+
+
+def _print_findings(findings: "Iterable[Finding]", output: Output) -> None:
+    for finding in findings:
+        for key, reason in finding.examples:
+            text = f"{finding.severity}: {finding.kind.replace('_', ' ')}: {printable(key)}"
+            output.note(f"{text} ({reason})" if reason else text)
+        more = finding.count - len(finding.examples)
+        if more:
+            output.note(f"and {more:,} more of this kind in {printable(finding.path) or '/'}")
 
 
 def _read_expectation(file: Path) -> Any:
