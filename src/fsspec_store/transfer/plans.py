@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .._store.contract import Store
-    from .results import Failure
+    from .results import Failure, LeftOut
 
 __all__ = ["Plan", "location"]
 
@@ -44,6 +44,8 @@ class Plan:
     failed : int
         Keys that could not be compared, and have no operation. `failures` lists the first 10,000.
         A file of a plan does not contain them.
+    left_out : int
+        Names of the source that are no valid keys; see `Result`. Neither are they in a file.
     """
 
     def __init__(self, source: str, target: str, keys: int = 0) -> None:
@@ -53,6 +55,8 @@ class Plan:
         self.copies = self.copy_bytes = self.deletes = 0
         self.failed = 0
         self.failures: list[Failure] = []
+        self.left_out = 0
+        self.names_left_out: list[LeftOut] = []
         self._copies, self._deletes = Waiting(), Waiting()
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from ..transferring import (
     ExcludeOption,
     IncludeOption,
     print_failures,
+    print_left_out,
     transfer_options,
 )
 
@@ -57,8 +58,10 @@ def plan(
         "copy_bytes": planned.copy_bytes,
         "deletes": planned.deletes,
         "failed": planned.failed,
+        "left_out": planned.left_out,
     }
     print_failures(planned.failed, planned.failures, output)
+    print_left_out(planned, output)
     if output.json:
         output.document(totals)
     else:
@@ -66,4 +69,4 @@ def plan(
             f"{planned.copies:,} to copy ({human_size(planned.copy_bytes)}), "
             f"{planned.deletes:,} to delete"
         )
-    return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE
+    return ExitCode.SOME_FAILED if planned.failed or planned.left_out else ExitCode.DONE

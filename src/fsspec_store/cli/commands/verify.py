@@ -18,6 +18,7 @@ from ..transferring import (
     IncludeOption,
     MemoryOption,
     ended,
+    print_left_out,
     print_operation,
     transfer_options,
 )
@@ -71,6 +72,7 @@ def verify(
     for failure in result.failures:
         output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
     output.note(f"{result.equal:,} equal, {result.differing:,} differ, {result.failed:,} failed")
-    if result.failed:
+    print_left_out(result, output)
+    if result.failed or result.left_out:
         return ended(result, output)
     return ExitCode.INCOMPLETE if result.differing else ExitCode.DONE
