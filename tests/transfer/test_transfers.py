@@ -125,9 +125,9 @@ async def test_a_file_of_another_size_than_listed_is_not_copied(
         """A file is empty after its listing: another program writes it again."""
 
         async def list_entries(
-            self, prefix: str = "", *, start_after: str | None = None
+            self, prefix: str = "", **options: Any
         ) -> AsyncGenerator[Entry, None]:
-            async for entry in super().list_entries(prefix, start_after=start_after):
+            async for entry in super().list_entries(prefix, **options):
                 (tmp_path / "source" / "k").write_bytes(b"")
                 yield entry
 
@@ -365,10 +365,8 @@ class Listed(FsspecStore):
 
     listed: asyncio.Event
 
-    async def list_entries(
-        self, prefix: str = "", *, start_after: str | None = None
-    ) -> AsyncGenerator[Entry, None]:
-        async with aclosing(super().list_entries(prefix, start_after=start_after)) as entries:
+    async def list_entries(self, prefix: str = "", **options: Any) -> AsyncGenerator[Entry, None]:
+        async with aclosing(super().list_entries(prefix, **options)) as entries:
             async for entry in entries:
                 yield entry
         self.listed.set()

@@ -39,6 +39,7 @@ __all__ = [
     "ended",
     "plan_totals",
     "print_failures",
+    "print_left_out",
     "print_operation",
     "print_plan",
     "report",
@@ -185,6 +186,7 @@ def report(result: Result, output: Output) -> ExitCode:
     if output.json:
         output.document(result.to_dict())
     print_failures(result.failed, result.failures, output)
+    print_left_out(result, output)
     if result.held_back:
         output.error(f"{result.held_back:,} metadata keys are not copied: keys below them failed")
     if result.deletes_skipped:
@@ -225,12 +227,23 @@ def print_plan(planned: Plan, output: Output, *, max_delete: float | None = None
     for operation in planned:
         print_operation(operation, output)
     print_failures(planned.failed, planned.failures, output)
+    print_left_out(planned, output)
     output.note(plan_totals(planned))
     if max_delete is not None:
         from ..transfer import check_deletes
 
         check_deletes(planned.deletes, planned.keys, max_delete)
-    return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE
+    return ExitCode.SOME_FAILED if planned.failed or planned.left_out else ExitCode.DONE
+
+
+def print_left_out(found: Result | Plan, output: Output) -> None:
+    """Print how many names of the source are no valid keys, and the first of them."""
+    if found.left_out:
+        first = found.names_left_out[0]
+        output.error(
+            f"{found.left_out:,} names in the source are left out, because they are no keys: "
+            f"{first.name!r} ({first.reason})" + (", ..." if found.left_out > 1 else "")
+        )
 
 
 def plan_totals(planned: Plan) -> str:

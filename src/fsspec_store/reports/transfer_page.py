@@ -55,6 +55,7 @@ def transfer_page(
         ("Metadata held back", result.held_back),
         ("Deletes skipped", result.deletes_skipped),
         ("Not tried", result.not_tried),
+        ("Names left out", result.left_out),
     ]
     rate = result.copied_bytes / result.seconds if result.seconds else 0
     size = f'<span title="{result.copied_bytes} bytes">{human_size(result.copied_bytes)}</span>'

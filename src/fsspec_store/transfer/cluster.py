@@ -70,8 +70,13 @@ class ClusterDifferences(Differences):
                     yield operation
         self._end()
 
-    def _entries(self, store: ListableStore) -> AsyncGenerator[Entry, None]:
-        return split_listing(self._cluster, store, is_source=store is self._source)
+    def _entries(self, *, is_source: bool) -> AsyncGenerator[Entry, None]:
+        return split_listing(
+            self._cluster,
+            self._source if is_source else self._target,
+            is_source=is_source,
+            on_left_out=self._note_left_out if is_source else None,
+        )
 
     async def _compared(self, batch: list[Pair], concurrency: int) -> list[Operation]:
         """The operations of some keys. Those whose values have to be read are one task."""

@@ -44,18 +44,24 @@ class NotTriedError(StoreError):
 
 async def list_keys(
     source: Store, target: Store, is_source: bool, after: str, stop: str | None, limit: int
-) -> list[Entry]:
-    """The first entries of a store whose keys are after ``after``, up to and including ``stop``."""
+) -> tuple[list[Entry], list[str]]:
+    """The first entries of a store whose keys are after ``after``, up to and including ``stop``.
+
+    Also the names in this range that are no valid keys.
+    """
     found: list[Entry] = []
+    left_out: list[str] = []
     store = source if is_source else target
-    async with aclosing(store.list_entries(start_after=after)) as entries:
+    listing = store.list_entries(start_after=after, on_left_out=left_out.append)
+    async with aclosing(listing) as entries:
         async for entry in entries:
             if stop is not None and entry.key > stop:
                 break
             found.append(entry)
             if len(found) == limit:
+                stop = entry.key
                 break
-    return found
+    return found, [name for name in left_out if stop is None or name <= stop]
 
 
 async def compare_values(

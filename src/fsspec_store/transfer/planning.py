@@ -109,12 +109,18 @@ class Differences:
         async with aclosing(read_ahead(find, most=_AHEAD)) as operations:
             await for_each(handle, operations, limit=concurrency)
 
-    def _entries(self, store: ListableStore) -> AsyncGenerator[Entry, None]:
-        return store.list_entries()
+    def _entries(self, *, is_source: bool) -> AsyncGenerator[Entry, None]:
+        if is_source:
+            return self._source.list_entries(on_left_out=self._note_left_out)
+        return self._target.list_entries()
+
+    def _note_left_out(self, name: str) -> None:
+        if name in self._selection:
+            self._result.add_left_out(name)
 
     async def _pairs(self) -> AsyncGenerator[Pair, None]:
         """Yield the selected keys of both listings."""
-        found = merged(self._entries(self._source), self._entries(self._target))
+        found = merged(self._entries(is_source=True), self._entries(is_source=False))
         async with aclosing(found):
             async for pair in found:
                 if self._outage.is_stopped:

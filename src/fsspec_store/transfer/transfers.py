@@ -81,6 +81,7 @@ async def plan(
         made.keys = differences.in_target
         made.equal, made.extra = result.equal, result.extra
         made.failed, made.failures = result.failed, result.failures
+        made.left_out, made.names_left_out = result.left_out, result.names_left_out
     except BaseException:
         made.close()
         raise
@@ -391,7 +392,8 @@ async def _is_complete(source: Store, target: Store, options: Options) -> bool:
     exclude = (*Selection(exclude=options.get("exclude", ())).exclude, *ROOT_METADATA)
     below: Options = {**options, "exclude": exclude, "allow_empty": True}
     below.pop("on_progress", None)
-    return (await verify(source, target, extra=False, **below)).ok
+    found = await verify(source, target, extra=False, **below)
+    return not (found.failed or found.differing or found.stopped_by)
 
 
 def _applying(cluster: Cluster | None) -> Callable[..., Applying]:

@@ -20,6 +20,7 @@ from ..transferring import (
     IncludeOption,
     plan_totals,
     print_failures,
+    print_left_out,
     transfer_options,
 )
 
@@ -63,12 +64,14 @@ def plan(
         "equal": planned.equal,
         "extra": planned.extra,
         "failed": planned.failed,
+        "left_out": planned.left_out,
     }
     print_failures(planned.failed, planned.failures, output)
+    print_left_out(planned, output)
     if output.json:
         output.document(totals)
     else:
         output.note(plan_totals(planned))
     if planned.extra:
         output.note(f"{planned.extra:,} keys are only in DST: --delete plans to delete them")
-    return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE
+    return ExitCode.SOME_FAILED if planned.failed or planned.left_out else ExitCode.DONE

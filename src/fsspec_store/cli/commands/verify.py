@@ -22,6 +22,7 @@ from ..transferring import (
     ShownProgress,
     ended,
     print_failures,
+    print_left_out,
     print_operation,
     transfer_options,
 )
@@ -74,6 +75,7 @@ def verify(
             print_operation(operation, output)
     print_failures(result.failed, result.failures, output)
     output.note(f"{result.equal:,} equal, {result.differing:,} differ, {result.failed:,} failed")
-    if result.failed:
+    print_left_out(result, output)
+    if result.failed or result.left_out:
         return ended(result, output)
     return ExitCode.INCOMPLETE if result.differing else ExitCode.DONE
