@@ -24,6 +24,7 @@ __all__ = [
     "StoreError",
     "StoreURLError",
     "UnauthenticatedError",
+    "UnreachableError",
     "UnsupportedOperationError",
     "VersionMismatchError",
 ]
@@ -130,6 +131,10 @@ class VersionMismatchError(StoreError, RuntimeError):
 
 class BackendError(StoreError, OSError):
     """The filesystem, the network or the service failed. The cause is chained."""
+
+
+class UnreachableError(BackendError):
+    """No connection to the service, or no complete response, also after retries."""
 
 
 class RefusedError(StoreError, RuntimeError):

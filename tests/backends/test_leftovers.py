@@ -31,11 +31,15 @@ async def store(moto_endpoint: S3Endpoint) -> AsyncIterator[FsspecStore]:
         yield store
 
 
+# MinIO lists the uploads of a whole key or of a bucket, and none for a prefix.
+@pytest.mark.parametrize("service", ["moto_endpoint", "minio_endpoint", "seaweedfs_endpoint"])
 async def test_objects_and_uploads_are_listed_and_removed(
-    store: FsspecStore, moto_endpoint: S3Endpoint
+    service: str, request: pytest.FixtureRequest
 ) -> None:
-    bucket = store.path.partition("/")[0]
-    client = moto_endpoint.client()
+    endpoint: S3Endpoint = request.getfixturevalue(service)
+    bucket = endpoint.make_bucket()
+    client = endpoint.client()
+    store = FsspecStore.from_url(f"s3://{bucket}/root", endpoint.storage_options())
     for key in ("root/a/k", "root-2/k"):
         client.put_object(Bucket=bucket, Key=f"{key}/{TEMPORARY}", Body=b"")
         client.create_multipart_upload(Bucket=bucket, Key=key)
@@ -57,6 +61,7 @@ async def test_objects_and_uploads_are_listed_and_removed(
     left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
     assert [each["Key"] for each in left] == ["root-2/k"]
     assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 1
+    await store.aclose()
 
 
 @pytest.mark.parametrize("call", ["clear", "delete_dir"])

@@ -62,6 +62,7 @@ class TestEveryCommand:
         (errors.AccessDeniedError("x"), 4),
         (errors.UnauthenticatedError("x"), 4),
         (errors.BackendError("x"), 6),
+        (errors.UnreachableError("x"), 6),
         (errors.ByteRangeError("x"), 2),
         (errors.InvalidKeyError("x"), 2),
         (errors.MissingExtraError("x"), 2),

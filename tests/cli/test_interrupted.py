@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from servers import S3Endpoint
@@ -205,14 +206,15 @@ class TestInterruption:
         self, endpoint: S3Endpoint, method: str, number: signal.Signals
     ) -> Iterator[Callable[..., tuple[int, str]]]:
         """A function that runs the command with a place behind a proxy."""
-        running: list[subprocess.Popen[str]] = []
+        running: SimpleQueue[subprocess.Popen[str]] = SimpleQueue()
         number_of = itertools.count()
 
         def plan(requested: str, target: str, headers: Mapping[str, str]) -> Fault | None:
             is_part = "range" in headers if method == "GET" else "partNumber=" in target
             if requested != method or not is_part or next(number_of) != 2:
                 return None
-            running[0].send_signal(number)
+            # It may send requests before this process knows it.
+            running.get(timeout=60).send_signal(number)
             return Fault.DELAYED
 
         with fault_proxy(endpoint.url) as proxy:
@@ -227,8 +229,9 @@ class TestInterruption:
                     text=True,
                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
                 )
-                running.append(process)
-                _, message = process.communicate(timeout=60)
+                running.put(process)
+                # With twelve busy processes beside it on one core it takes 50 s.
+                _, message = process.communicate(timeout=240)
                 return process.returncode, message
 
             yield run

@@ -28,6 +28,7 @@ from fsspec_store.errors import (
     MissingExtraError,
     StorageOptionError,
     StoreURLError,
+    UnreachableError,
 )
 from fsspec_store.zarr import open_store
 
@@ -394,6 +395,41 @@ async def test_an_unreachable_server_is_an_error_with_its_cause(moto_endpoint: S
         with pytest.raises(OSError, match=r"'a' in s3://test-bucket/x.*127\.0\.0\.1:9") as caught:
             await store.get("a")
     assert caught.value.__cause__ is not None
+
+
+S3_KEYS = {"key": "k", "secret": "s"}
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("s3://bucket/x", {**S3_KEYS, "endpoint_url": "http://{}"}),
+        ("gs://bucket/x", {"token": "anon", "endpoint_url": "http://{}"}),
+        (
+            "abfs://bucket/x",
+            {"connection_string": "AccountName=a;AccountKey=aw==;BlobEndpoint=http://{}/a"},
+        ),
+        ("http://{}/x", {}),
+        ("webdav://x", {"base_url": "http://{}"}),
+        ("ftp://{}/x", {}),
+        ("sftp://{}/x", {}),
+    ],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "no-such-host.invalid:9"])
+@pytest.mark.parametrize("transport", ["auto", "library"])
+async def test_an_unreachable_server_is_an_error_of_its_own(
+    url: str, options: dict[str, str], host: str, transport: Any
+) -> None:
+    given = {name: text.format(host) for name, text in options.items()}
+
+    async def read() -> None:
+        # FTP and SFTP connect when the store is opened.
+        store = FsspecStore.from_url(url.format(host), given, transport=transport, retries=0)
+        async with store:
+            await store.get("a")
+
+    with pytest.raises(UnreachableError, match=r"cannot (read|open) '"):
+        await read()
 
 
 async def test_secrets_are_never_shown(moto_endpoint: S3Endpoint) -> None:

@@ -62,10 +62,8 @@ class Listing(FsspecStore):
     def _versions_are_md5s(self) -> bool:
         return self.is_s3
 
-    async def list_entries(
-        self, prefix: str = "", *, start_after: str | None = None
-    ) -> AsyncGenerator[Entry, None]:
-        async with aclosing(super().list_entries(prefix, start_after=start_after)) as entries:
+    async def list_entries(self, prefix: str = "", **options: Any) -> AsyncGenerator[Entry, None]:
+        async with aclosing(super().list_entries(prefix, **options)) as entries:
             async for entry in entries:
                 yield self.stated(entry)
 

@@ -17,7 +17,7 @@ from fsspec_store.contract import Entry
 from fsspec_store.errors import AccessDeniedError, RefusedError
 from fsspec_store.transfer import Plan, apply, copy, plan, remove, sync, verify
 
-from .stores import ARRAY, contents, filled, recording, store_with, unreadable
+from .stores import ARRAY, contents, filled, listing, recording, store_with, unreadable
 
 VALUES = st.dictionaries(
     st.sampled_from(["zarr.json", "a/zarr.json", "a/c/0", "a-b/c/0", "b/.zarray", "b/0.0"]),
@@ -125,9 +125,9 @@ async def test_a_file_of_another_size_than_listed_is_not_copied(
         """A file is empty after its listing: another program writes it again."""
 
         async def list_entries(
-            self, prefix: str = "", *, start_after: str | None = None
+            self, prefix: str = "", **options: Any
         ) -> AsyncGenerator[Entry, None]:
-            async for entry in super().list_entries(prefix, start_after=start_after):
+            async for entry in super().list_entries(prefix, **options):
                 (tmp_path / "source" / "k").write_bytes(b"")
                 yield entry
 
@@ -218,10 +218,36 @@ async def test_an_interrupted_apply_is_finished_by_the_next_one() -> None:
         # As after an interruption.
         await copy(source, target, include=["air/c/**", "air/zarr.json"])
         await target.delete("old")
-        result = await apply(planned, source, target, max_delete=1.0)
+        seen: list[tuple[int, int, int]] = []
+        result = await apply(
+            planned,
+            source,
+            target,
+            max_delete=1.0,
+            on_progress=lambda so_far: seen.append((so_far.copied, so_far.deleted, so_far.equal)),
+        )
         assert result.ok, result.failures
         assert (result.copied, result.deleted, result.equal) == (2, 1, 4)
+        # Once for each operation, also for those that are done already.
+        assert len(seen) == len(set(seen)) == 7
         assert await contents(target) == ARRAY
+
+
+async def test_an_operation_that_is_not_as_planned_lists_each_key_once() -> None:
+    listed: list[str] = []
+
+    def note(entry: Entry) -> Entry:
+        listed.append(entry.key)
+        return entry
+
+    source = await listing({"done": b"1", "changed": b"2"}, note)
+    target = await listing({}, note)
+    with await plan(source, target) as planned:
+        await filled(target, {"done": b"1", "changed": b"3"})
+        listed.clear()
+        result = await apply(planned, source, target)
+    assert (result.equal, [one.key for one in result.failures]) == (1, ["changed"])
+    assert sorted(listed) == ["changed"] * 2 + ["done"] * 2
 
 
 @pytest.mark.parametrize("max_delete", [float("nan"), -0.1, 1.5, float("inf"), -1, True, "1"])
@@ -339,10 +365,8 @@ class Listed(FsspecStore):
 
     listed: asyncio.Event
 
-    async def list_entries(
-        self, prefix: str = "", *, start_after: str | None = None
-    ) -> AsyncGenerator[Entry, None]:
-        async with aclosing(super().list_entries(prefix, start_after=start_after)) as entries:
+    async def list_entries(self, prefix: str = "", **options: Any) -> AsyncGenerator[Entry, None]:
+        async with aclosing(super().list_entries(prefix, **options)) as entries:
             async for entry in entries:
                 yield entry
         self.listed.set()

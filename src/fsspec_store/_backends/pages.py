@@ -70,7 +70,8 @@ class Page(NamedTuple):
     A size is ``None`` when the service does not list it. Prefixes have no trailing ``/``. Temporary
     objects (`fsspec_store._backends.temporary_names`) are not keys, but are removed with them.
     Folders are directories of a service, and objects that represent a directory. Details, by path,
-    are only in the pages of `Backend.detailed_pages`.
+    are only in the pages of `Backend.detailed_pages`, and so are paths that are left out, because
+    they cannot be encoded as UTF-8.
     """
 
     objects: Sequence[tuple[str, int | None]]
@@ -78,6 +79,7 @@ class Page(NamedTuple):
     temporary: Sequence[str] = ()
     folders: Sequence[str] = ()
     details: Mapping[str, Details] = MappingProxyType({})
+    left_out: Sequence[str] = ()
 
 
 async def pages_by_token(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import errno
+import socket
 
 __all__ = [
     "BucketMissingError",
@@ -29,10 +31,16 @@ class Failure(enum.Enum):
     UNSUPPORTED = "unsupported"
     #: The filesystem rejects the path.
     INVALID_PATH = "invalid path"
+    #: No connection to the service, or no complete response.
+    UNREACHABLE = "unreachable"
     #: Any other failure of the filesystem or service.
     BACKEND = "backend"
     #: An error in the program, not in the filesystem. It is raised unchanged.
     PROGRAM_ERROR = "program error"
+
+
+#: Numbers of the errors of a network or a host that is down.
+_NO_NETWORK = frozenset({errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH})
 
 
 class RangeNotSatisfiableError(Exception):
@@ -63,7 +71,11 @@ def builtin_failure(error: Exception) -> Failure:
         return Failure.CONFLICT
     if isinstance(error, NotImplementedError):
         return Failure.UNSUPPORTED
-    if isinstance(error, (OSError, TimeoutError, EOFError)):
+    if isinstance(error, (ConnectionError, TimeoutError, socket.gaierror)):
+        return Failure.UNREACHABLE
+    if isinstance(error, OSError) and error.errno in _NO_NETWORK:
+        return Failure.UNREACHABLE
+    if isinstance(error, (OSError, EOFError)):
         return Failure.BACKEND
     package = type(error).__module__.partition(".")[0]
     is_builtin = package in ("builtins", "asyncio", "fsspec_store")

@@ -84,6 +84,8 @@ def http_failure(error: Exception) -> Failure:
         if error.response.status == 403:
             return Failure.FORBIDDEN
         return Failure.BACKEND
+    if isinstance(error, aiohttp.ClientConnectionError):
+        return Failure.UNREACHABLE
     if isinstance(error, aiohttp.ClientError):
         return Failure.BACKEND
     return builtin_failure(error)

@@ -13,7 +13,7 @@ from .keys import check_prefix, directory_prefix
 from .listing import Batch, batches, children, holds_no_key, total_size
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from .entries import Entry
 
@@ -39,7 +39,11 @@ class BackendListing(BackendBase):
                     yield entry
 
     async def list_entries(
-        self, prefix: str = "", *, start_after: str | None = None
+        self,
+        prefix: str = "",
+        *,
+        start_after: str | None = None,
+        on_left_out: Callable[[str], object] | None = None,
     ) -> AsyncGenerator[Entry, None]:
         self._require("listing")
         folder, slash, name_prefix = check_prefix(prefix).rpartition("/")
@@ -57,6 +61,7 @@ class BackendListing(BackendBase):
                 start_after=after if after.startswith(prefix) else "",
                 getsize=self.getsize,
                 limit=self._concurrency,
+                on_left_out=on_left_out,
             )
             async with aclosing(found):
                 async for batch in found:

@@ -37,11 +37,13 @@ async def ordered_entries(
     start_after: str,
     getsize: Callable[[str], Awaitable[int]],
     limit: int,
+    on_left_out: Callable[[str], object] | None,
 ) -> AsyncGenerator[Sequence[Entry], None]:
     """Yield the entries below a directory whose keys are after ``start_after``, in batches.
 
     ``root`` is the length of the part of a path before its key. ``getsize`` is called for keys
-    that are listed without a size, at most ``limit`` times at once.
+    that are listed without a size, at most ``limit`` times at once. ``on_left_out`` is called with
+    each name that is no valid key, and no marker of a directory.
 
     Raises
     ------
@@ -63,6 +65,10 @@ async def ordered_entries(
         with EntrySort() as unsorted:
             async for page in pages:
                 entries = await _entries(page, root, start_after, getsize, limit)
+                if on_left_out is not None:
+                    for name in _left_out(page, root):
+                        if name > start_after:
+                            on_left_out(name)
                 if entries and entries[0].key == listed:
                     del entries[0]
                 if not entries:
@@ -149,6 +155,16 @@ async def _entries(
         if size is not None and is_listable(key):
             entries.append(Entry(key, size, *details.get(path, _NO_DETAILS)))
     return entries
+
+
+def _left_out(page: Page, root: int) -> list[str]:
+    """Names on a page that are no keys, without markers of directories."""
+    found = [path[root:] for path in page.left_out]
+    for path, size in page.objects:
+        name = path[root:]
+        if not is_listable(name) and (size or not f"/{name}".endswith("/")):
+            found.append(name)
+    return found
 
 
 async def _probe_order(backend: Backend, path: str) -> None:

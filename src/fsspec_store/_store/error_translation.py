@@ -23,6 +23,7 @@ from ..errors import (
     KeyConflictError,
     StoreError,
     UnauthenticatedError,
+    UnreachableError,
     UnsupportedOperationError,
 )
 
@@ -93,4 +94,5 @@ class Action(NamedTuple):
                 return UnsupportedOperationError(f"{text}: {reason}", **location)
             case Failure.INVALID_PATH:
                 return InvalidKeyError(f"{text}: {reason}", **location)
-        return BackendError(f"{text}: {type(error).__name__}: {reason}", **location)
+        kind = UnreachableError if failure is Failure.UNREACHABLE else BackendError
+        return kind(f"{text}: {type(error).__name__}: {reason}", **location)

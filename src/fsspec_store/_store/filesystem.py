@@ -37,6 +37,7 @@ from ..errors import (
     StoreError,
     StoreURLError,
     UnauthenticatedError,
+    UnreachableError,
 )
 from .chains import open_links
 
@@ -59,6 +60,7 @@ __all__ = [
 _ACCESS_ERRORS: dict[Failure, tuple[type[StoreError], str]] = {
     Failure.FORBIDDEN: (AccessDeniedError, "access denied: "),
     Failure.UNAUTHENTICATED: (UnauthenticatedError, "access denied: "),
+    Failure.UNREACHABLE: (UnreachableError, ""),
 }
 
 #: Protocol to the extra of this package that installs its library.

@@ -14,7 +14,7 @@ from .keys import directory_prefix
 from .store_reading import ReadableStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from .._core.leftovers import Leftover
 
@@ -101,7 +101,11 @@ class ListableStore(ReadableStore):
                         yield entry
 
     async def list_entries(
-        self, prefix: str = "", *, start_after: str | None = None
+        self,
+        prefix: str = "",
+        *,
+        start_after: str | None = None,
+        on_left_out: Callable[[str], object] | None = None,
     ) -> AsyncGenerator[Entry, None]:
         """Yield what the service lists of each key, in the order of the keys' UTF-8 bytes.
 
@@ -116,6 +120,10 @@ class ListableStore(ReadableStore):
             ``""``, or the beginning of a key.
         start_after : str, optional
             A key, or the beginning of one. Keys up to and including it are left out.
+        on_left_out : callable, optional
+            Called with each name that the service lists and that is no valid key: with an empty
+            segment, or not encodable as UTF-8, with its other bytes as in ``os.fsdecode``. The
+            default implementation finds none.
 
         Yields
         ------

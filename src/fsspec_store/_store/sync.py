@@ -15,7 +15,7 @@ from .range_reads import MAX_COALESCED_BYTES, MAX_GAP_BYTES
 from .sync_streams import SyncReader, SyncWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 
     from .._core.byte_requests import ByteRequest
     from .buffer import Buffer, BufferPrototype
@@ -254,13 +254,20 @@ class SyncStore:
         """
         return iterate(self._store.list_sizes(prefix, fan_out=fan_out))
 
-    def list_entries(self, prefix: str = "", *, start_after: str | None = None) -> Iterator[Entry]:
+    def list_entries(
+        self,
+        prefix: str = "",
+        *,
+        start_after: str | None = None,
+        on_left_out: Callable[[str], object] | None = None,
+    ) -> Iterator[Entry]:
         """Yield what the service lists of each key, in the order of the keys' UTF-8 bytes.
 
         See `Store.list_entries`. ``start_after`` is a key, or any text in the order of keys: only
         keys after it are yielded.
         """
-        return iterate(self._store.list_entries(prefix, start_after=start_after))
+        given = _given(on_left_out=(on_left_out, None))
+        return iterate(self._store.list_entries(prefix, start_after=start_after, **given))
 
     def list_dir(self, prefix: str) -> Iterator[str]:
         """Yield the names of keys and prefixes directly under ``prefix/``. See `Store.list_dir`."""

@@ -177,9 +177,12 @@ class Output:
         """Print the message of a failed command; with ``--json`` also as a document."""
         self.error(text)
         if self.json:
-            error = {"error": code.name.lower(), "exit_code": code, "message": self.public(text)}
             with suppress(OSError):
-                self.document({**error, **self.so_far})
+                self.document({**self.error_fields(code, text), **self.so_far})
+
+    def error_fields(self, code: ExitCode, text: str) -> dict[str, Any]:
+        """What a JSON document states about the error of a command."""
+        return {"error": code.name.lower(), "exit_code": code, "message": self.public(text)}
 
 
 def _plain(value: Any) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .exit_codes import ExitCode
+from .exit_codes import ExitCode, code_of
 from .help import KEYS, SAFETY, SPEED
 from .text import human_size, printable
 
@@ -28,9 +28,12 @@ __all__ = [
     "MaxDeleteOption",
     "MemoryOption",
     "bound",
+    "document_of",
+    "ended",
     "note_extra",
     "plan_totals",
     "print_failures",
+    "print_left_out",
     "print_operation",
     "print_plan",
     "report",
@@ -133,7 +136,7 @@ def transfer_options(
     include: list[str] | None,
     exclude: list[str] | None,
     concurrency: int,
-    memory: int = 96,
+    memory: int = 80,
     dask: str | None = None,
 ) -> Options:
     """What these parameters of a command are for `fsspec_store.transfer`."""
@@ -174,15 +177,24 @@ def print_operation(operation: Operation, output: Output) -> None:
 def report(result: Result, output: Output) -> ExitCode:
     """Print a result, and return its exit code."""
     if output.json:
-        output.document(result.to_dict())
+        output.document(document_of(result, output))
     print_failures(result.failed, result.failures, output)
+    print_left_out(result, output)
     if result.held_back:
         output.error(f"{result.held_back:,} metadata keys are not copied: keys below them failed")
     if result.deletes_skipped:
         output.error(f"{result.deletes_skipped:,} keys are not deleted: copies failed")
     output.note(f"{totals_of(result)}, in {result.seconds:.1f} s")
     note_extra(result.extra, "`sync` deletes such keys", output)
-    return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
+    return ended(result, output)
+
+
+def document_of(result: Result, output: Output) -> dict[str, Any]:
+    """A result for JSON; one that an error stopped has that error too."""
+    error = result.stopped_by
+    if error is None:
+        return result.to_dict()
+    return {**output.error_fields(code_of(error), output.message(error)), **result.to_dict()}
 
 
 def totals_of(result: Result) -> str:
@@ -198,6 +210,16 @@ def totals_of(result: Result) -> str:
     return ", ".join(done)
 
 
+def ended(result: Result, output: Output) -> ExitCode:
+    """Return the exit code of a result. Print the error that stopped the transfer, if any did."""
+    if result.stopped_by is None:
+        return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
+    if result.not_tried:
+        output.error(f"{result.not_tried:,} keys are not tried")
+    output.error(f"stopped: {output.message(result.stopped_by)}")
+    return code_of(result.stopped_by)
+
+
 def print_plan(planned: Plan, output: Output, *, max_delete: float | None = None) -> ExitCode:
     """Print what a dry run found, and return the exit code.
 
@@ -206,12 +228,23 @@ def print_plan(planned: Plan, output: Output, *, max_delete: float | None = None
     for operation in planned:
         print_operation(operation, output)
     print_failures(planned.failed, planned.failures, output)
+    print_left_out(planned, output)
     output.note(plan_totals(planned))
     if max_delete is not None:
         from ..transfer import check_deletes
 
         check_deletes(planned.deletes, planned.keys, max_delete)
-    return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE
+    return ExitCode.SOME_FAILED if planned.failed or planned.left_out else ExitCode.DONE
+
+
+def print_left_out(found: Result | Plan, output: Output) -> None:
+    """Print how many names of the source are no valid keys, and the first of them."""
+    if found.left_out:
+        first = found.names_left_out[0]
+        output.error(
+            f"{found.left_out:,} names in the source are left out, because they are no keys: "
+            f"{first.name!r} ({first.reason})" + (", ..." if found.left_out > 1 else "")
+        )
 
 
 def plan_totals(planned: Plan) -> str:

@@ -54,6 +54,8 @@ def transfer_page(
         ("Different", result.differing),
         ("Metadata held back", result.held_back),
         ("Deletes skipped", result.deletes_skipped),
+        ("Not tried", result.not_tried),
+        ("Names left out", result.left_out),
     ]
     rate = result.copied_bytes / result.seconds if result.seconds else 0
     size = f'<span title="{result.copied_bytes} bytes">{human_size(result.copied_bytes)}</span>'
@@ -81,6 +83,8 @@ def transfer_page(
         )
     if result.deletes_skipped:
         body.append(f"<p>{result.deletes_skipped:,} keys are not deleted: copies failed.</p>")
+    if result.stopped_by is not None:
+        body.append(f"<p>The transfer stopped: {escaped(str(result.stopped_by))}</p>")
     if result.differing:
         body += ["<h2>Differences</h2>", bulleted(differences)]
         body.append(more(result.differing - MAX_LISTED, "keys differ"))

@@ -13,13 +13,14 @@ from .operations import Operation, State
 from .options import Options
 from .plans import Plan
 from .refusals import check_deletes
-from .results import Failure, Result
+from .results import Failure, LeftOut, Result
 from .selection import Selection
 from .transfers import apply, copy, plan, remove, sync, verify
 
 __all__ = [
     "Compare",
     "Failure",
+    "LeftOut",
     "Operation",
     "Options",
     "Plan",

@@ -11,8 +11,8 @@ from .._runtime.concurrency import for_each
 from ..errors import KeyConflictError, StoreError
 from .key_order import parents, rank
 from .memory import DEFAULT_BYTES, Memory
+from .outage import Outage
 from .planning import described
-from .refusals import check_deletes
 from .results import Failure, Result
 from .running import is_done_as_planned, run_operation
 from .spool import Waiting
@@ -61,6 +61,7 @@ class Applying:
         self._source = source
         self._target = target
         self._result = result
+        self._outage = Outage(result, source, target)
         self._concurrency = concurrency
         self._memory = memory or Memory(DEFAULT_BYTES)
         self._check_states = check_states
@@ -112,9 +113,8 @@ class Applying:
                 )
                 await self._resolve_conflicts()
 
-    def permit_deletes(self, *, keys: int, max_delete: float) -> None:
-        """Permit the deletes that wait; `RefusedError` for too many, see `check_deletes`."""
-        check_deletes(self.deletes, keys, max_delete)
+    def permit_deletes(self) -> None:
+        """Permit the deletes that wait. The caller has compared their number with the bound."""
         self._may_delete = True
 
     def hold_root_back(self) -> None:
@@ -203,6 +203,9 @@ class Applying:
 
     async def _delete_batch(self, operations: tuple[Operation, ...], *, limit: int) -> None:
         """Delete keys in bulk, and one by one if this fails, so that each failure is known."""
+        if self._outage.is_stopped:
+            self._result.not_tried += len(operations)
+            return
         keys = [each.key for each in operations]
         try:
             self._target._check_no_links(keys)
@@ -210,27 +213,39 @@ class Applying:
         except (StoreError, OSError):
             await for_each(self._run, operations, limit=limit)
             return
+        self._outage.note(None, self._concurrency)
         self._result.deleted += len(operations)
         if self._on_progress is not None:
             self._on_progress(self._result)
 
     async def _run(self, operation: Operation) -> None:
-        failure: Exception | None = None
+        if self._outage.is_stopped:
+            self._skip(operation)
+            return
+        outcome: Exception | bool = False
         try:
-            if self._check_states and await is_done_as_planned(
-                self._source, self._target, operation, self._memory
-            ):
-                self._result.equal += 1
-                return
-            await run_operation(self._source, self._target, operation, self._memory)
+            if self._check_states:
+                outcome = await is_done_as_planned(
+                    self._source, self._target, operation, self._memory
+                )
+            if not outcome:
+                await run_operation(self._source, self._target, operation, self._memory)
         except (StoreError, OSError) as error:
-            failure = error
-        self._add(operation, failure)
+            outcome = error
+        self._add(operation, outcome)
 
-    def _add(self, operation: Operation, failure: Exception | None) -> None:
-        """Count an operation that was done, or failed."""
+    def _skip(self, operation: Operation) -> None:
+        """Count an operation that is not tried, because the transfer has stopped."""
+        self._result.not_tried += 1
+        if operation.action == "copy":
+            self._result.add_not_copied(operation)
+
+    def _add(self, operation: Operation, outcome: Exception | bool) -> None:
+        """Count an operation that failed or is done, by an earlier run if ``outcome`` is true."""
+        failure = outcome if isinstance(outcome, Exception) else None
         result = self._result
         is_copy = operation.action == "copy"
+        self._outage.note(failure, self._concurrency)
         if self._retries_conflicts and is_copy and isinstance(failure, KeyConflictError):
             self._conflicts.append((operation, failure))
             return
@@ -241,6 +256,8 @@ class Applying:
                 self._incomplete.update(parents(operation.key))
                 result.add_not_copied(operation)
             result.add_failure(Failure(operation.key, operation.action, described(failure)))
+        elif outcome:
+            result.equal += 1
         elif is_copy:
             result.copied += 1
             result.copied_bytes += operation.size

@@ -13,7 +13,7 @@ from .._runtime.concurrency import batches, for_each, map_unordered
 from ..errors import StoreError
 from .applying import Applying
 from .cluster_listing import split_listing
-from .cluster_tasks import compare_values, run_operations
+from .cluster_tasks import NotTriedError, compare_values, run_operations
 from .planning import Differences
 
 if TYPE_CHECKING:
@@ -70,8 +70,13 @@ class ClusterDifferences(Differences):
                     yield operation
         self._end()
 
-    def _entries(self, store: ListableStore) -> AsyncGenerator[Entry, None]:
-        return split_listing(self._cluster, store, is_source=store is self._source)
+    def _entries(self, *, is_source: bool) -> AsyncGenerator[Entry, None]:
+        return split_listing(
+            self._cluster,
+            self._source if is_source else self._target,
+            is_source=is_source,
+            on_left_out=self._note_left_out if is_source else None,
+        )
 
     async def _compared(self, batch: list[Pair], concurrency: int) -> list[Operation]:
         """The operations of some keys. Those whose values have to be read are one task."""
@@ -92,10 +97,15 @@ class ClusterDifferences(Differences):
                 )
             except TaskError as error:
                 reasons = [error] * len(unread)
+            for outcome in reasons:
+                self._outage.note(outcome if isinstance(outcome, StoreError) else None, concurrency)
             found += zip(unread, reasons, strict=True)
         operations = []
         for pair, outcome in found:
-            if isinstance(outcome, StoreError):
+            if isinstance(outcome, NotTriedError):
+                self._outage.stop(outcome.reason)
+                self._result.not_tried += 1
+            elif isinstance(outcome, StoreError):
                 self._add_failure(pair, outcome)
             elif (operation := self._counted(*pair, outcome)) is not None:
                 operations.append(operation)
@@ -134,30 +144,38 @@ class ClusterApplying(Applying):
             await for_each(self._run_batch, found, limit=self._cluster.tasks)
 
     async def _run_batch(self, batch: list[Operation]) -> None:
-        failures: list[StoreError | None]
+        if self._outage.is_stopped:
+            for operation in batch:
+                self._skip(operation)
+            return
+        outcomes: list[StoreError | bool]
         try:
-            failures = await self._cluster.run(
+            outcomes = await self._cluster.run(
                 run_operations,
                 batch,
                 self._check_states,
                 self._concurrency,
                 self._memory.size,
             )
-            await self._check_shared(batch, failures)
+            await self._check_shared(batch, outcomes)
         except TaskError as error:
-            failures = [error] * len(batch)
-        for operation, failure in zip(batch, failures, strict=True):
-            self._add(operation, failure)
+            outcomes = [error] * len(batch)
+        for operation, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, NotTriedError):
+                self._outage.stop(outcome.reason)
+                self._skip(operation)
+            else:
+                self._add(operation, outcome)
 
     async def _check_shared(
-        self, batch: list[Operation], failures: list[StoreError | None]
+        self, batch: list[Operation], outcomes: list[StoreError | bool]
     ) -> None:
         """Raise `TaskError` when workers do not write to the local files of this machine."""
         if not self._target.reads_locally:
             return
-        for operation, failure in zip(batch, failures, strict=True):
+        for operation, outcome in zip(batch, outcomes, strict=True):
             # A key that was there before shows nothing.
-            if failure is None and operation.action == "copy" and operation.target is None:
+            if outcome is False and operation.action == "copy" and operation.target is None:
                 if not await self._target.exists(operation.key):
                     raise TaskError(
                         f"{self._target!r} is not the same place on the workers and on the client"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from .cluster_tasks import list_keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from .._runtime.cluster import Cluster
     from .._store.entries import Entry
@@ -38,25 +38,36 @@ class _Range:
 
     after: str
     stop: str | None
-    listing: asyncio.Task[list[Entry]] | None = None
+    listing: asyncio.Task[tuple[list[Entry], list[str]]] | None = None
 
 
 async def split_listing(
-    cluster: Cluster, store: ListableStore, *, is_source: bool, keys_of_task: int = _KEYS_OF_TASK
+    cluster: Cluster,
+    store: ListableStore,
+    *,
+    is_source: bool,
+    on_left_out: Callable[[str], object] | None = None,
+    keys_of_task: int = _KEYS_OF_TASK,
 ) -> AsyncGenerator[Entry, None]:
     """Yield the entries of a store, which is the source or the target of the cluster's transfer.
 
     The client lists the first keys, all keys of a store that does not list in order, and those of
     local files, which are read folder by folder.
     """
+    note = on_left_out or _ignore
     count, last = 0, ""
-    async with aclosing(store.list_entries()) as entries:
+    left_out: list[str] = []
+    async with aclosing(store.list_entries(on_left_out=left_out.append)) as entries:
         async for entry in entries:
             yield entry
             count += 1
             if count >= keys_of_task and store.lists_in_order and not store.reads_locally:
                 last = entry.key
                 break
+    for name in left_out:
+        # A worker finds those that follow again.
+        if not last or name < last:
+            note(name)
     if not last:
         return
     ranges = deque(await _split(store, _Range(last, None)))
@@ -68,8 +79,10 @@ async def split_listing(
                     each.listing = asyncio.create_task(work)
             first = ranges[0]
             assert first.listing is not None
-            found = await first.listing
+            found, left_out = await first.listing
             ranges.popleft()
+            for name in left_out:
+                note(name)
             for entry in found:
                 yield entry
             if len(found) == keys_of_task:
@@ -79,6 +92,10 @@ async def split_listing(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _ignore(name: str) -> None:
+    """Nothing is noted of the target."""
 
 
 async def _split(store: ListableStore, keys: _Range) -> list[_Range]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._core.redaction import public_text
 from .._runtime.concurrency import for_each
 from ..errors import BackendError, StoreError
 from .comparing import Comparison
 from .memory import Memory
+from .outage import Outage
+from .results import Result
 from .running import is_done, is_done_as_planned, run_operation
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from .comparing import Compare
     from .operations import Operation, Reason
 
-__all__ = ["compare_values", "list_keys", "run_operations"]
+__all__ = ["NotTriedError", "compare_values", "list_keys", "run_operations"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,20 +31,37 @@ R = TypeVar("R")
 _LARGE_BYTES = 8 * 2**20
 
 
+class NotTriedError(StoreError):
+    """A key is not tried, because the service of the keys before it is away; see `Outage`."""
+
+    def __init__(self, reason: StoreError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason,)
+
+
 async def list_keys(
     source: Store, target: Store, is_source: bool, after: str, stop: str | None, limit: int
-) -> list[Entry]:
-    """The first entries of a store whose keys are after ``after``, up to and including ``stop``."""
+) -> tuple[list[Entry], list[str]]:
+    """The first entries of a store whose keys are after ``after``, up to and including ``stop``.
+
+    Also the names in this range that are no valid keys.
+    """
     found: list[Entry] = []
+    left_out: list[str] = []
     store = source if is_source else target
-    async with aclosing(store.list_entries(start_after=after)) as entries:
+    listing = store.list_entries(start_after=after, on_left_out=left_out.append)
+    async with aclosing(listing) as entries:
         async for entry in entries:
             if stop is not None and entry.key > stop:
                 break
             found.append(entry)
             if len(found) == limit:
+                stop = entry.key
                 break
-    return found
+    return found, [name for name in left_out if stop is None or name <= stop]
 
 
 async def compare_values(
@@ -59,7 +78,7 @@ async def compare_values(
     async def compared(pair: tuple[Entry, Entry]) -> Reason | None:
         return await comparison.difference(*pair)
 
-    return await _outcomes(compared, pairs, concurrency)
+    return await _outcomes(compared, pairs, concurrency, source, target)
 
 
 async def run_operations(
@@ -69,35 +88,46 @@ async def run_operations(
     checks_states: bool,
     concurrency: int,
     memory_bytes: int,
-) -> list[StoreError | None]:
-    """Copy and delete keys. Returns the error of each, ``None`` for those that are done."""
+) -> list[StoreError | bool]:
+    """Copy and delete keys. Returns the error of each, or whether an earlier run has done it.
+
+    A large value that a lost worker has copied is not copied again, and counts as done here.
+    """
     memory = Memory(memory_bytes)
 
-    async def run(operation: Operation) -> None:
+    async def run(operation: Operation) -> bool:
         if checks_states:
             if await is_done_as_planned(source, target, operation, memory):
-                return
+                return True
         elif operation.size >= _LARGE_BYTES and await is_done(source, target, operation, memory):
-            return
+            return False
         await run_operation(source, target, operation, memory)
+        return False
 
-    return await _outcomes(run, operations, concurrency)
+    return await _outcomes(run, operations, concurrency, source, target)
 
 
 async def _outcomes(
-    func: Callable[[T], Awaitable[R]], items: Sequence[T], concurrency: int
+    func: Callable[[T], Awaitable[R]], items: Sequence[T], concurrency: int, *stores: Store
 ) -> list[R | StoreError]:
     """The results for all items in their order; an error in place of a result."""
     found: dict[int, R | StoreError] = {}
+    result = Result()
+    outage = Outage(result, *stores)
 
     async def run(numbered: tuple[int, T]) -> None:
         number, item = numbered
+        if result.stopped_by is not None:
+            found[number] = NotTriedError(result.stopped_by)
+            return
         try:
             found[number] = await func(item)
+            outage.note(None, concurrency)
         except StoreError as error:
             # Its causes are the errors of libraries, which may have secrets.
             error.__cause__ = error.__context__ = None
             found[number] = error
+            outage.note(error, concurrency)
         except OSError as error:
             found[number] = BackendError(public_text(f"{type(error).__name__}: {error}"))
 

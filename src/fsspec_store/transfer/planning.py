@@ -9,8 +9,10 @@ from .._core.redaction import public_text
 from .._runtime.concurrency import for_each, read_ahead
 from ..errors import KeyNotFoundError, RefusedError, StoreError
 from .comparing import Comparison
+from .digests import matching
 from .merging import Pair, merged
 from .operations import Operation, State
+from .outage import Outage
 from .results import Failure, Result
 
 if TYPE_CHECKING:
@@ -19,14 +21,20 @@ if TYPE_CHECKING:
     from .._store.entries import Entry
     from .._store.store_listing import ListableStore
     from .comparing import Compare
+    from .digests import Check
     from .memory import Memory
     from .operations import Reason
     from .selection import Selection
+
+    #: Keys of both stores, each with a check of its small local value, or one key without.
+    _Group = list[tuple[Pair, Check | None]]
 
 __all__ = ["Differences", "described"]
 
 #: Number of operations that are found before they are run: a progress bar then knows how many.
 _AHEAD = 10_000
+#: Number of local values that one thread reads, one after another.
+_MOST_CHECKS = 32
 
 
 class Differences:
@@ -64,6 +72,7 @@ class Differences:
         self._delete = delete
         self._allow_empty = allow_empty
         self._result = result
+        self._outage = Outage(result, source, target)
         self._on_progress = on_progress
         #: Called with the key and the error of each failed comparison.
         self.on_failure: Callable[[str, Exception], object] | None = None
@@ -75,6 +84,8 @@ class Differences:
     ) -> None:
         """Await ``handle`` for each operation, in no order, while the listings are read.
 
+        If the transfer stops, no further key is listed.
+
         Raises
         ------
         RefusedError
@@ -82,35 +93,91 @@ class Differences:
         """
 
         async def find(put: Callable[[Operation], Awaitable[None]]) -> None:
-            async def compare(pair: Pair) -> None:
-                try:
-                    operation = await self._operation(*pair)
-                except (StoreError, OSError) as error:
-                    self._add_failure(pair, error)
-                    return
-                if operation is not None:
-                    await put(operation)
+            async def compare(group: _Group) -> None:
+                checks = [check for _, check in group if check is not None]
+                are_equal = await matching(checks) if checks else [False]
+                for (pair, _), is_equal in zip(group, are_equal, strict=True):
+                    if is_equal:
+                        self._counted(*pair, None)
+                    else:
+                        await self._read_both(pair, put, concurrency)
 
-            async with aclosing(self._pairs()) as pairs:
-                await for_each(compare, pairs, limit=concurrency)
+            async with aclosing(self._undecided(put)) as groups:
+                await for_each(compare, groups, limit=concurrency)
             self._end()
 
         async with aclosing(read_ahead(find, most=_AHEAD)) as operations:
             await for_each(handle, operations, limit=concurrency)
 
-    def _entries(self, store: ListableStore) -> AsyncGenerator[Entry, None]:
-        return store.list_entries()
+    def _entries(self, *, is_source: bool) -> AsyncGenerator[Entry, None]:
+        if is_source:
+            return self._source.list_entries(on_left_out=self._note_left_out)
+        return self._target.list_entries()
+
+    def _note_left_out(self, name: str) -> None:
+        if name in self._selection:
+            self._result.add_left_out(name)
 
     async def _pairs(self) -> AsyncGenerator[Pair, None]:
         """Yield the selected keys of both listings."""
-        found = merged(self._entries(self._source), self._entries(self._target))
+        found = merged(self._entries(is_source=True), self._entries(is_source=False))
         async with aclosing(found):
             async for pair in found:
+                if self._outage.is_stopped:
+                    return
                 if _key(pair) in self._selection:
                     self._result.listed += 1
                     self._in_source += pair[0] is not None
                     self.in_target += pair[1] is not None
                     yield pair
+
+    async def _undecided(
+        self, put: Callable[[Operation], Awaitable[None]]
+    ) -> AsyncGenerator[_Group, None]:
+        """Put the operations that the listings show, and yield the pairs that have to be read.
+
+        One pair, or several of which one thread reads the local values.
+        """
+        group: _Group = []
+        async with aclosing(self._pairs()) as pairs:
+            async for source, target in pairs:
+                is_known, reason, check = True, None, None
+                if source is not None and target is not None:
+                    is_known, reason = self._comparison.listed(source, target)
+                    check = None if is_known else self._comparison.check(source, target)
+                if is_known:
+                    operation = self._counted(source, target, reason)
+                    if operation is not None:
+                        await put(operation)
+                elif check is None:
+                    yield [((source, target), None)]
+                else:
+                    group.append(((source, target), check))
+                    if len(group) == _MOST_CHECKS:
+                        yield group
+                        group = []
+        if group:
+            yield group
+
+    async def _read_both(
+        self, pair: Pair, put: Callable[[Operation], Awaitable[None]], concurrency: int
+    ) -> None:
+        source, target = pair
+        assert source is not None
+        assert target is not None
+        if self._outage.is_stopped:
+            self._result.not_tried += 1
+            return
+        try:
+            reason = await self._comparison.unlisted_difference(source, target)
+        except (StoreError, OSError) as error:
+            self._outage.note(error, concurrency)
+            self._add_failure(pair, error)
+            return
+        self._outage.note(None, concurrency)
+        operation = self._counted(source, target, reason)
+        if operation is not None:
+            await put(operation)
 
     def _add_failure(self, pair: Pair, error: Exception) -> None:
         key = _key(pair)
@@ -124,17 +191,13 @@ class Differences:
             self._on_progress(self._result)
 
     def _end(self) -> None:
-        """All keys were visited."""
+        """All keys were visited, unless the transfer has stopped."""
+        if self._outage.is_stopped:
+            return
         if not self._in_source and not self._allow_empty:
             which = "no key" if self._selection.is_all else "no selected key"
             raise RefusedError(f"{self._source!r} has {which}; allow_empty=True accepts that")
         self._result.is_listed = True
-
-    async def _operation(self, source: Entry | None, target: Entry | None) -> Operation | None:
-        reason: Reason | None = None
-        if source is not None and target is not None:
-            reason = await self._comparison.difference(source, target)
-        return self._counted(source, target, reason)
 
     def _counted(
         self, source: Entry | None, target: Entry | None, reason: Reason | None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .._store.contract import Store
-    from .results import Failure
+    from .results import Failure, LeftOut
 
 __all__ = ["Plan", "location"]
 
@@ -46,6 +46,8 @@ class Plan:
     failed : int
         Keys that could not be compared, and have no operation. `failures` lists the first 10,000.
         A file of a plan contains neither them nor ``equal`` and ``extra``.
+    left_out : int
+        Names of the source that are no valid keys; see `Result`. They are not in a file either.
     """
 
     def __init__(self, source: str, target: str, keys: int = 0) -> None:
@@ -55,6 +57,8 @@ class Plan:
         self.copies = self.copy_bytes = self.deletes = 0
         self.equal = self.extra = self.failed = 0
         self.failures: list[Failure] = []
+        self.left_out = 0
+        self.names_left_out: list[LeftOut] = []
         self._copies, self._deletes = Waiting(), Waiting()
 
     def __len__(self) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+
+from .._store.keys import check_key
+from ..errors import InvalidKeyError
 
 if TYPE_CHECKING:
+    from ..errors import StoreError
     from .operations import Operation
 
-__all__ = ["Failure", "Result"]
+__all__ = ["Failure", "LeftOut", "Result"]
 
 #: Number of failures that a result lists. All are counted.
 MAX_LISTED = 10_000
@@ -35,6 +39,43 @@ class Failure:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    r"""A name of the source that is no valid key, so that it cannot be copied.
+
+    Attributes
+    ----------
+    name : str
+        Relative to the store's root. Bytes that are not UTF-8 are written as ``\xe9``.
+    reason : str
+        The rule for keys that it breaks.
+    """
+
+    name: str
+    reason: str
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Find the reason of a name.
+
+        Parameters
+        ----------
+        name : str
+            As `Store.list_entries` finds it.
+
+        Returns
+        -------
+        LeftOut
+            With a name that can be encoded as UTF-8.
+        """
+        shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        try:
+            check_key(name)
+        except InvalidKeyError as error:
+            return cls(shown, str(error).partition(", got ")[0])
+        return cls(shown, "the service does not list it as a key")
+
+
 @dataclass
 class Result:
     """What a transfer did, or has done so far.
@@ -59,8 +100,16 @@ class Result:
         Metadata that was not copied, because a key below it failed.
     deletes_skipped : int
         Keys that were not deleted, because a copy failed.
+    not_tried : int
+        Keys that were found before the transfer stopped, and were neither copied nor deleted.
+    left_out : int
+        Names of the source that are no valid keys. `names_left_out` lists the first 10,000.
+    stopped_by : StoreError or None
+        The error after which no further key was tried: its service is away, or denies access. Keys
+        that were not listed yet are not counted.
     not_copied : list of Operation
-        The first 10,000 copies that failed or were held back; `Plan.of` makes a plan of them.
+        The first 10,000 copies that failed, were held back or not tried; `Plan.of` makes a plan of
+        them.
     seconds : float
         Duration.
     """
@@ -78,15 +127,20 @@ class Result:
     failed: int = 0
     held_back: int = 0
     deletes_skipped: int = 0
+    not_tried: int = 0
+    left_out: int = 0
+    stopped_by: StoreError | None = None
     seconds: float = 0.0
     failures: list[Failure] = field(default_factory=list)
     not_copied: list[Operation] = field(default_factory=list)
+    names_left_out: list[LeftOut] = field(default_factory=list)
     differences: list[Operation] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether every key is as requested."""
-        return not (self.failed or self.differing or self.held_back or self.deletes_skipped)
+        undone = self.failed or self.held_back or self.deletes_skipped or self.not_tried
+        return not (undone or self.differing or self.left_out or self.stopped_by)
 
     def add_failure(self, failure: Failure) -> None:
         """Count a failure.
@@ -101,7 +155,7 @@ class Result:
             self.failures.append(failure)
 
     def add_not_copied(self, operation: Operation) -> None:
-        """Note a copy that failed or was held back.
+        """Note a copy that failed, was held back or not tried.
 
         Parameters
         ----------
@@ -110,6 +164,18 @@ class Result:
         """
         if len(self.not_copied) < MAX_LISTED:
             self.not_copied.append(operation)
+
+    def add_left_out(self, name: str) -> None:
+        """Count a name of the source that is no valid key.
+
+        Parameters
+        ----------
+        name : str
+            As `Store.list_entries` finds it.
+        """
+        self.left_out += 1
+        if len(self.names_left_out) < MAX_LISTED:
+            self.names_left_out.append(LeftOut.of(name))
 
     def add_difference(self, operation: Operation) -> None:
         """Count a key that differs.
@@ -136,9 +202,15 @@ class Result:
             "failed": self.failed,
             "held_back": self.held_back,
             "deletes_skipped": self.deletes_skipped,
+            "not_tried": self.not_tried,
+            "left_out": self.left_out,
+            "stopped_by": None if self.stopped_by is None else str(self.stopped_by),
             "seconds": round(self.seconds, 3),
             "failures": [
                 {"key": one.key, "action": one.action, "error": one.error} for one in self.failures
+            ],
+            "names_left_out": [
+                {"name": one.name, "reason": one.reason} for one in self.names_left_out
             ],
             "differences": [{"key": one.key, "reason": one.reason} for one in self.differences],
         }

@@ -38,20 +38,6 @@ async def run_operation(
         await target.delete(operation.key)
 
 
-async def check_states(source: Store | None, target: Store, operation: Operation) -> None:
-    """Raise `VersionMismatchError` when a store is not as an operation states."""
-    expected = [(target, operation.target)]
-    if operation.action == "copy":
-        assert source is not None
-        expected.insert(0, (source, operation.source))
-    for store, state in expected:
-        if State.of(await current_entry(store, operation.key)) != state:
-            raise VersionMismatchError(
-                f"{operation.key!r} in {store!r} has changed since the plan was made",
-                key=operation.key,
-            )
-
-
 async def is_done_as_planned(
     source: Store | None, target: Store, operation: Operation, memory: Memory
 ) -> bool:
@@ -59,30 +45,53 @@ async def is_done_as_planned(
 
     Raises `VersionMismatchError` if it has not, and a store is not as the operation states.
     """
-    try:
-        await check_states(source, target, operation)
-    except VersionMismatchError:
-        if await is_done(source, target, operation, memory):
-            return True
-        raise
-    return False
+    entry = None
+    if operation.action == "copy":
+        assert source is not None
+        entry = await current_entry(source, operation.key)
+    found = await current_entry(target, operation.key)
+    if State.of(entry) != operation.source:
+        changed = source
+    elif State.of(found) != operation.target:
+        changed = target
+    else:
+        return False
+    if await _has_done(source, target, operation, entry, found, memory):
+        return True
+    raise VersionMismatchError(
+        f"{operation.key!r} in {changed!r} has changed since the plan was made", key=operation.key
+    )
 
 
 async def is_done(
     source: Store | None, target: Store, operation: Operation, memory: Memory
 ) -> bool:
-    """Whether an earlier run has done an operation: it was interrupted, or its worker was lost."""
+    """Whether an earlier run has done an operation: its worker was lost."""
     found = await current_entry(target, operation.key)
+    entry = None
+    if operation.action == "copy" and found is not None:
+        assert source is not None
+        entry = await current_entry(source, operation.key)
+    return await _has_done(source, target, operation, entry, found, memory)
+
+
+async def _has_done(
+    source: Store | None,
+    target: Store,
+    operation: Operation,
+    entry: Entry | None,
+    found: Entry | None,
+    memory: Memory,
+) -> bool:
+    """Whether an operation explains the current entries of the source and of the target."""
     if operation.action == "delete":
         return found is None
+    if entry is None or State.of(entry) != operation.source:
+        return False
     if found is None or State.of(found) == operation.target:
         return False
     assert source is not None
-    entry = await current_entry(source, operation.key)
-    if entry is None or State.of(entry) != operation.source:
-        return False
-    comparison = Comparison(source, target, "checksum", memory)
-    return await comparison.difference(entry, found) is None
+    return await Comparison(source, target, "checksum", memory).difference(entry, found) is None
 
 
 async def current_entry(store: Store, key: str) -> Entry | None:

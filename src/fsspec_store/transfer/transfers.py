@@ -76,9 +76,12 @@ async def plan(
             memory = memory_of(options)
             differences = _differences(cluster, source, target, delete, result, options, memory)
             await differences.visit(add, concurrency=concurrency_of(options))
+        if result.stopped_by is not None:
+            raise result.stopped_by
         made.keys = differences.in_target
         made.equal, made.extra = result.equal, result.extra
         made.failed, made.failures = result.failed, result.failures
+        made.left_out, made.names_left_out = result.left_out, result.names_left_out
     except BaseException:
         made.close()
         raise
@@ -149,7 +152,7 @@ async def apply(
             )
         ) as applying:
             await applying.take_planned(planned)
-            applying.permit_deletes(keys=planned.keys, max_delete=max_delete)
+            applying.permit_deletes()
             await applying.copy_waiting(of_root=False)
             await applying.copy_waiting(of_root=True)
             await applying.finish_deletes()
@@ -226,9 +229,8 @@ async def sync(
     Raises
     ------
     RefusedError
-        When the source has no selected key, or when one of the stores is below the other one (see
-        `plan`): nothing is changed. When more keys would be deleted than ``max_delete``: all copies
-        are made, and nothing is deleted.
+        When the source has no selected key, when one of the stores is below the other one (see
+        `plan`), or when more keys would be deleted than ``max_delete``. Nothing is changed.
     """
     return await _transfer(source, target, max_delete, False, fail_fast, options)
 
@@ -329,7 +331,7 @@ async def remove(
         result.is_listed = True
         if not store.supports_deletes:
             raise UnsupportedOperationError(f"{store!r} does not support deletes")
-        applying.permit_deletes(keys=result.listed, max_delete=max_delete)
+        check_deletes(applying.deletes, result.listed, max_delete)
         await applying.finish_deletes()
     result.seconds = time.monotonic() - started
     return result
@@ -370,10 +372,13 @@ async def _transfer(
             )
         ) as applying:
             await applying.take_differences(differences)
-            if max_delete is not None:
-                applying.permit_deletes(keys=differences.in_target, max_delete=max_delete)
+            if max_delete is not None and result.stopped_by is None:
+                check_deletes(applying.deletes, differences.in_target, max_delete)
+                applying.permit_deletes()
             await applying.copy_waiting(of_root=False)
-            if atomic and not await _is_complete(source, target, options):
+            if atomic and not (
+                result.stopped_by is None and await _is_complete(source, target, options)
+            ):
                 applying.hold_root_back()
             await applying.copy_waiting(of_root=True)
             if max_delete is not None:
@@ -387,7 +392,8 @@ async def _is_complete(source: Store, target: Store, options: Options) -> bool:
     exclude = (*Selection(exclude=options.get("exclude", ())).exclude, *ROOT_METADATA)
     below: Options = {**options, "exclude": exclude, "allow_empty": True}
     below.pop("on_progress", None)
-    return (await verify(source, target, extra=False, **below)).ok
+    found = await verify(source, target, extra=False, **below)
+    return not (found.failed or found.differing or found.stopped_by)
 
 
 def _applying(cluster: Cluster | None) -> Callable[..., Applying]:

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from pathlib import Path
@@ -163,6 +164,23 @@ async def test_temporary_files_of_a_crash_are_not_keys_and_are_removed_with_the_
     assert [each.key for each in await store.remove_leftovers("a")] == keys[:1]
     assert [each.key for each in await store.remove_leftovers(older_than=0)] == keys[1:]
     assert await collect(store.list_leftovers()) == []
+
+
+async def test_a_file_of_a_year_that_python_lacks_has_no_time() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as root:
+        store = FsspecStore.from_url(root)
+        await put(store, "a")
+        names = ["a", f".fsspec-store-{'0' * 16}.tmp"]
+        (Path(root) / names[1]).write_bytes(b"half a val")
+        for name in names:
+            os.utime(f"{root}/{name}", (3e11, 3e11))
+        if os.stat(f"{root}/a").st_mtime != 3e11:
+            pytest.skip("cannot: the file system has no such times")
+        async with store.open_reader("a") as reader:
+            assert await reader.next_part() == b"a"
+            assert reader.modified is None
+        assert [each.modified for each in await collect(store.list_entries())] == [None]
+        assert [each.modified for each in await collect(store.list_leftovers())] == [None]
 
 
 async def test_leftovers_of_a_folder_that_may_not_be_read_are_an_error(

@@ -12,7 +12,11 @@ from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from azure.core.exceptions import ClientAuthenticationError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 
 from ..._core.failures import Failure
 from ..._core.leftovers import BLOCKS, Leftover
@@ -263,6 +267,9 @@ class AzureBackend(Backend):
             return error.failure
         if isinstance(error, ClientAuthenticationError):
             return Failure.UNAUTHENTICATED
+        if isinstance(error, (ServiceRequestError, ServiceResponseError)):
+            # A request for a token failed.
+            return Failure.UNREACHABLE
         return http_failure(error)
 
     def secrets(self) -> set[str]:

@@ -267,7 +267,7 @@ class GCSBackend(Backend):
         if isinstance(error, BucketMissingError):
             return Failure.NO_BUCKET
         if isinstance(error, CREDENTIAL_ERRORS):
-            return Failure.UNAUTHENTICATED if retry_decision(error) is None else Failure.BACKEND
+            return Failure.UNAUTHENTICATED if retry_decision(error) is None else Failure.UNREACHABLE
         if isinstance(error, StatusError):
             response = error.response
             if is_missing_bucket(response):

@@ -55,6 +55,9 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, (ValueError, LookupError, ArithmeticError)):
         # Libraries raise these for responses that they cannot parse.
         return Failure.BACKEND
+    # An exception of paramiko.
+    if type(error).__name__ == "NoValidConnectionsError":
+        return Failure.UNREACHABLE
     return builtin_failure(error)
 
 

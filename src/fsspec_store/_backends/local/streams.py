@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-from datetime import UTC, datetime
 from typing import Any
 
 from ..._core.failures import ChangedWhileReadError, RangeNotSatisfiableError
@@ -19,6 +18,7 @@ from ..._runtime.threads import in_thread
 from .locks import run_locked
 from .paths import is_no_file
 from .reading import READ_FLAGS, read_between
+from .walking import modified
 from .writing import StreamedWrite
 
 __all__ = ["LocalWriter", "open_value"]
@@ -67,7 +67,7 @@ def open_value(path: str, start: int, version: str | None, part_bytes: int) -> O
         read,
         part_bytes,
         version=version,
-        modified=datetime.fromtimestamp(status.st_mtime, UTC),
+        modified=modified(status),
         close=file.close,
     )
 

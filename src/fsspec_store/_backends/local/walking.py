@@ -59,12 +59,15 @@ def detailed_pages(
         link has the size and the time of the link: a transfer that skipped it would delete the
         target's value.
     """
-    files = _walk_in_order(directory, name_prefix, start_after)
-    while page := list(islice(files, limit)):
+    left_out: list[str] = []
+    files = _walk_in_order(directory, name_prefix, start_after, left_out)
+    while (page := list(islice(files, limit))) or left_out:
         yield Page(
             [(path, status.st_size) for path, status in page],
             details={path: Details(modified(status)) for path, status in page},
+            left_out=tuple(left_out),
         )
+        left_out.clear()
 
 
 def temporary_files(directory: str) -> list[Leftover]:
@@ -80,8 +83,7 @@ def temporary_files(directory: str) -> list[Leftover]:
             with suppress(FileNotFoundError):
                 if is_temporary(name):
                     status = os.lstat(path)
-                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
-                    found.append(Leftover(path, TEMPORARY, modified, size=status.st_size))
+                    found.append(Leftover(path, TEMPORARY, modified(status), size=status.st_size))
     return found
 
 
@@ -120,10 +122,11 @@ def _walk(
 
 
 def _walk_in_order(
-    directory: str, name_prefix: str, start_after: str
+    directory: str, name_prefix: str, start_after: str, left_out: list[str]
 ) -> Iterator[tuple[str, os.stat_result]]:
     """Files below a directory in the order of their paths' bytes, without most before a path.
 
+    Adds the paths of files and folders whose names are not UTF-8 to ``left_out``.
     The entries of the folders on one path are in memory. Links are followed as by `_walk`.
     """
     nothing: frozenset[str] = frozenset()
@@ -137,6 +140,7 @@ def _walk_in_order(
         here = above | {os.path.realpath(path)}
         # Sorted, so that of several links to a folder it is always the same one that is followed.
         entries = sorted(_entries(path), key=attrgetter("name"))
+        left_out += [path + each.name for each in entries if not _is_text(each.name)]
         if targets is None and start_after:
             entries = [each for each in entries if _may_follow(path + each.name, start_after)]
         found = [

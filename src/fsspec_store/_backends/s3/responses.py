@@ -107,6 +107,12 @@ _TRANSIENT_ERRORS = (
     ConnectionError,
     TimeoutError,
 )
+#: Those among them without a connection, or without a complete response.
+_CONNECTION_ERRORS = (
+    aiohttp.ClientConnectionError,
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.HTTPClientError,
+)
 _EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 #: Subclasses of `_TRANSIENT_ERRORS` that a repeated request would raise again.
 _PERMANENT_ERRORS: tuple[type[Exception], ...] = (
@@ -240,7 +246,11 @@ def failure_of(error: Exception) -> Failure:
         return Failure.INVALID_PATH
     if code in _KEY_CONFLICTS:
         return Failure.CONFLICT
-    return builtin_failure(error) if code is None else Failure.BACKEND
+    if code is not None:
+        return Failure.BACKEND
+    if any(isinstance(cause, _CONNECTION_ERRORS) for cause in _causes(error)):
+        return Failure.UNREACHABLE
+    return builtin_failure(error)
 
 
 def are_credentials_rejected(error: Exception) -> bool:

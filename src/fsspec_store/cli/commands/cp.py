@@ -62,7 +62,7 @@ def cp(
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 96,
+    memory: MemoryOption = 80,
     dask: DaskOption = None,
 ) -> ExitCode | None:
     """Copy all keys below SRC to the same names below DST, or one key.

@@ -21,6 +21,7 @@ from ..transferring import (
     note_extra,
     plan_totals,
     print_failures,
+    print_left_out,
     transfer_options,
 )
 
@@ -64,11 +65,13 @@ def plan(
         "equal": planned.equal,
         "extra": planned.extra,
         "failed": planned.failed,
+        "left_out": planned.left_out,
     }
     print_failures(planned.failed, planned.failures, output)
+    print_left_out(planned, output)
     if output.json:
         output.document(totals)
     else:
         output.note(plan_totals(planned))
     note_extra(planned.extra, "--delete plans to delete such keys", output)
-    return ExitCode.SOME_FAILED if planned.failed else ExitCode.DONE
+    return ExitCode.SOME_FAILED if planned.failed or planned.left_out else ExitCode.DONE

@@ -22,6 +22,8 @@ from ..transferring import (
     IncludeOption,
     MaxDeleteOption,
     bound,
+    document_of,
+    ended,
     print_failures,
 )
 
@@ -208,9 +210,10 @@ def _print_key(key: str, output: Output) -> None:
 
 def _report(result: "Result", output: Output) -> ExitCode:
     if output.json:
-        shown = result.to_dict()
-        output.document({name: shown[name] for name in ("ok", "deleted", "failed", "failures")})
+        names = ("error", "exit_code", "message", "ok", "deleted", "failed", "failures")
+        found = document_of(result, output)
+        output.document({name: found[name] for name in names if name in found})
     print_failures(result.failed, result.failures, output)
     failed = f", {result.failed:,} failed" if result.failed else ""
     output.note(f"deleted {result.deleted:,} {'key' if result.deleted == 1 else 'keys'}{failed}")
-    return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
+    return ended(result, output)

@@ -54,7 +54,7 @@ def sync(
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 96,
+    memory: MemoryOption = 80,
     dask: DaskOption = None,
 ) -> ExitCode:
     """Make the keys below DST equal to those below SRC.

@@ -20,7 +20,10 @@ from ..transferring import (
     ExcludeOption,
     IncludeOption,
     MemoryOption,
+    document_of,
+    ended,
     print_failures,
+    print_left_out,
     print_operation,
     transfer_options,
 )
@@ -45,7 +48,7 @@ def verify(
     ] = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 96,
+    memory: MemoryOption = 80,
     dask: DaskOption = None,
 ) -> ExitCode:
     """Compare the keys below SRC and DST, and print those that differ. Changes nothing.
@@ -67,12 +70,13 @@ def verify(
             result = blocking.verify(source, target, extra=not ignore_extra, **options)
         write_page(result)
     if output.json:
-        output.document(result.to_dict())
+        output.document(document_of(result, output))
     else:
         for operation in result.differences:
             print_operation(operation, output)
     print_failures(result.failed, result.failures, output)
     output.note(f"{result.equal:,} equal, {result.differing:,} differ, {result.failed:,} failed")
-    if result.failed:
-        return ExitCode.SOME_FAILED
+    print_left_out(result, output)
+    if result.failed or result.left_out:
+        return ended(result, output)
     return ExitCode.INCOMPLETE if result.differing else ExitCode.DONE
