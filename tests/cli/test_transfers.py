@@ -12,8 +12,11 @@ import zarr
 
 from cli.conftest import SIZES, Holding
 from cli.running import Processes, run
+from fsspec_store.cli.exit_codes import ExitCode
 from fsspec_store.cli.output import Output
 from fsspec_store.cli.progress import ShownProgress
+from fsspec_store.cli.transferring import report
+from fsspec_store.errors import AccessDeniedError
 from fsspec_store.transfer import Result
 from fsspec_store.zarr import open_store
 
@@ -165,9 +168,8 @@ def test_verify_prints_what_differs(data: Path, tmp_path: Path) -> None:
 def test_a_plan_is_applied_later_where_nothing_has_changed(data: Path, tmp_path: Path) -> None:
     target, file = tmp_path / "copy", tmp_path / "plan.jsonl"
     planned = run("plan", "--json", data, target, file)
-    assert planned.documents == [
-        {"copies": 5, "copy_bytes": 3138, "deletes": 0, "equal": 0, "extra": 0, "failed": 0}
-    ]
+    nothing = dict.fromkeys(("deletes", "equal", "extra", "failed", "left_out"), 0)
+    assert planned.documents == [{"copies": 5, "copy_bytes": 3138, **nothing}]
     assert files(target) == {}
     (data / "air/c/0/1").write_bytes(b"changed")
     found = run("apply", data, target, file)
@@ -179,6 +181,16 @@ def test_a_plan_is_applied_later_where_nothing_has_changed(data: Path, tmp_path:
     assert set(files(target)) == {"air/c/0/0", "air-2/zarr.json"}
     file.write_text("{}")
     assert run("apply", data, target, file).code == 2
+
+
+def test_a_transfer_that_an_error_stopped_states_it(capsys: pytest.CaptureFixture[str]) -> None:
+    error = AccessDeniedError("FsspecStore('s3://b') is denied")
+    assert report(Result(copied=2, stopped_by=error), Output(json=True)) == ExitCode.ACCESS_DENIED
+    shown = capsys.readouterr()
+    assert shown.err.endswith("fsspec-store: stopped: 's3://b' is denied\n")
+    found = json.loads(shown.out)
+    assert (found["error"], found["exit_code"]) == ("access_denied", 4)
+    assert (found["message"], found["copied"], found["ok"]) == ("'s3://b' is denied", 2, False)
 
 
 def test_check_reports_missing_chunks(tmp_path: Path) -> None:
