@@ -110,7 +110,9 @@ def test_verify_prints_what_differs(data: Path, tmp_path: Path) -> None:
 def test_a_plan_is_applied_later_where_nothing_has_changed(data: Path, tmp_path: Path) -> None:
     target, file = tmp_path / "copy", tmp_path / "plan.jsonl"
     planned = run("plan", "--json", data, target, file)
-    assert planned.documents == [{"copies": 5, "copy_bytes": 3138, "deletes": 0, "failed": 0}]
+    assert planned.documents == [
+        {"copies": 5, "copy_bytes": 3138, "deletes": 0, "failed": 0, "left_out": 0}
+    ]
     assert files(target) == {}
     (data / "air/c/0/1").write_bytes(b"changed")
     found = run("apply", data, target, file)
