@@ -92,11 +92,16 @@ class ClusterDifferences(Differences):
                 found.append(((source, target), reason))
         if unread:
             try:
-                reasons = await self._cluster.run(
-                    compare_values, unread, self._compare, concurrency, self._memory_bytes
+                reasons = await self._outage.unless_stopped(
+                    self._cluster.run(
+                        compare_values, unread, self._compare, concurrency, self._memory_bytes
+                    )
                 )
             except TaskError as error:
                 reasons = [error] * len(unread)
+            if reasons is None:
+                self._result.not_tried += len(unread)
+                reasons, unread = [], []
             for outcome in reasons:
                 self._outage.note(outcome if isinstance(outcome, StoreError) else None, concurrency)
             found += zip(unread, reasons, strict=True)
@@ -145,18 +150,23 @@ class ClusterApplying(Applying):
 
     async def _run_batch(self, batch: list[Operation]) -> None:
         if self._outage.is_stopped:
-            for operation in batch:
-                self._skip(operation)
+            self._skip_all(batch)
             return
         outcomes: list[StoreError | bool]
         try:
-            outcomes = await self._cluster.run(
-                run_operations,
-                batch,
-                self._check_states,
-                self._concurrency,
-                self._memory.size,
+            found = await self._outage.unless_stopped(
+                self._cluster.run(
+                    run_operations,
+                    batch,
+                    self._check_states,
+                    self._concurrency,
+                    self._memory.size,
+                )
             )
+            if found is None:
+                self._skip_all(batch)
+                return
+            outcomes = found
             await self._check_shared(batch, outcomes)
         except TaskError as error:
             outcomes = [error] * len(batch)
@@ -166,6 +176,10 @@ class ClusterApplying(Applying):
                 self._skip(operation)
             else:
                 self._add(operation, outcome)
+
+    def _skip_all(self, batch: list[Operation]) -> None:
+        for operation in batch:
+            self._skip(operation)
 
     async def _check_shared(
         self, batch: list[Operation], outcomes: list[StoreError | bool]

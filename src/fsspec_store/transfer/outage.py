@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import AccessDeniedError, StoreError, UnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from .._store.store_listing import ListableStore
     from .results import Result
 
 __all__ = ["Outage"]
+
+T = TypeVar("T")
 
 #: Minimum number of keys in a row that fail for the same reason before a transfer stops.
 _LEAST = 10
@@ -36,6 +41,7 @@ class Outage:
         }
         self._reason: type[StoreError] | None = None
         self._count = 0
+        self._running: set[asyncio.Task[Any]] = set()
 
     @property
     def is_stopped(self) -> bool:
@@ -57,3 +63,19 @@ class Outage:
     def stop(self, error: StoreError) -> None:
         """Try no further key, because of an error."""
         self._result.stopped_by = self._result.stopped_by or error
+        for task in self._running:
+            task.cancel()
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Await a coroutine; ``None`` if the transfer stops before its end, which cancels it."""
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            caller = asyncio.current_task()
+            if self.is_stopped and caller is not None and not caller.cancelling():
+                return None
+            raise
+        finally:
+            self._running.discard(task)
