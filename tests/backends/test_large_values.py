@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC
+from functools import cache
 from typing import Any
 
 import pytest
@@ -35,7 +36,11 @@ PARTS = {"large_value_bytes": 16 * MIB, "part_bytes": 5 * MIB}
 #: What is kept beside a value at most, in bytes: what is on its way, and modules of a first use.
 BOUND = 12 * MIB
 
-DATA = content(SIZE)
+
+# Made by the worker that needs it alone.
+@cache
+def large_value() -> bytes:
+    return content(SIZE)
 
 
 @pytest.fixture(
@@ -56,7 +61,7 @@ def place(service: str, request: pytest.FixtureRequest) -> Place:
     """With one large value, ``a``, that no test replaces."""
     fixture, make = SERVICES[service]
     made = make(request.getfixturevalue(fixture))
-    made.put("a", DATA)
+    made.put("a", large_value())
     return made
 
 
@@ -78,14 +83,16 @@ async def test_when_and_in_which_parts_is_an_option(place: Place, proxy: FaultPr
     async with place.open(proxy.url, large_value_bytes=SIZE) as store:
         await store.exists("a")
         with proxy.watching() as seen:
-            assert await read(store, "a") == DATA
+            assert await read(store, "a") == large_value()
         assert [request.method for request in seen] == ["GET"]
     async with place.open(proxy.url, large_value_bytes=10 * MIB, part_bytes=5 * MIB) as store:
         with proxy.watching() as seen:
-            assert await read(store, "a", RangeByteRequest(0, 10 * MIB)) == DATA[: 10 * MIB]
+            assert (
+                await read(store, "a", RangeByteRequest(0, 10 * MIB)) == large_value()[: 10 * MIB]
+            )
         assert not any(place.pin(request) for request in seen)
         with proxy.watching() as seen:
-            assert await read(store, "a") == DATA
+            assert await read(store, "a") == large_value()
         wanted = [range_of(request) for request in seen if place.pin(request)]
         # Four parts and 12345 bytes, of which the first response brings at least one.
         assert 0 < len(wanted) <= 4
@@ -123,11 +130,11 @@ async def test_a_large_value_is_read_in_parts_of_one_version(
     store: FsspecStore, place: Place, proxy: FaultProxy, request_: Any
 ) -> None:
     expected = {
-        None: DATA,
-        RangeByteRequest(1000, SIZE - 1000): DATA[1000:-1000],
-        RangeByteRequest(1, 2 * SIZE): DATA[1:],
-        OffsetByteRequest(7): DATA[7:],
-        SuffixByteRequest(SIZE - 3): DATA[3:],
+        None: large_value(),
+        RangeByteRequest(1000, SIZE - 1000): large_value()[1000:-1000],
+        RangeByteRequest(1, 2 * SIZE): large_value()[1:],
+        OffsetByteRequest(7): large_value()[7:],
+        SuffixByteRequest(SIZE - 3): large_value()[3:],
     }[request_]
     with proxy.watching() as seen:
         assert await read(store, "a", request_) == expected
@@ -145,7 +152,7 @@ async def test_one_request_at_a_time_is_enough(store: FsspecStore, proxy: FaultP
     found = [limiter for name, limiter in limiters.items() if name.endswith(host)]
     for limiter in found:
         limiter.limit, limiter.most = 1.0, 1
-    assert await asyncio.wait_for(read(store, "a"), 60) == DATA
+    assert await asyncio.wait_for(read(store, "a"), 60) == large_value()
     assert [limiter.in_flight for limiter in found] == [0] * max(len(found), 1)
 
 
@@ -154,7 +161,7 @@ async def test_parts_replace_a_first_response_that_breaks_off(
 ) -> None:
     faults = itertools.chain([Fault.TRUNCATED], itertools.repeat(None))
     proxy.plan = lambda *_: next(faults)
-    assert await read(store, "a") == DATA
+    assert await read(store, "a") == large_value()
     assert store.stats.retries == 0
 
 
@@ -164,16 +171,16 @@ async def test_a_part_that_fails_is_requested_again(
 ) -> None:
     faults = itertools.chain([fault], itertools.repeat(None))
     proxy.plan = parts_fail(place, lambda: next(faults))
-    assert await read(store, "a") == DATA
+    assert await read(store, "a") == large_value()
     assert store.stats.retries == 1
 
 
 async def test_a_value_replaced_while_it_is_read_is_one_of_the_two(
     store: FsspecStore, place: Place, proxy: FaultProxy
 ) -> None:
-    place.put("changing", DATA)
+    place.put("changing", large_value())
     # Of another size: nginx tells versions of a second apart by nothing else.
-    new = DATA[::-1] + b"!"
+    new = large_value()[::-1] + b"!"
     versions = iter([new])
 
     def replace() -> None:
@@ -194,7 +201,7 @@ async def test_a_value_replaced_while_it_is_read_is_one_of_the_two(
 async def test_a_value_deleted_while_it_is_read_is_missing(
     store: FsspecStore, place: Place, proxy: FaultProxy, service: str
 ) -> None:
-    place.put("leaving", DATA)
+    place.put("leaving", large_value())
     gone = Answer(404, {"x-ms-error-code": "BlobNotFound"}, b"No such object")
     if service == "s3":
         gone = Answer(404, {}, b"<Error><Code>NoSuchKey</Code></Error>")
@@ -228,9 +235,9 @@ async def test_a_whole_value_is_no_part(
         pytest.skip("the version is stated in another header")
     version = await store.get_version("a")
     assert version is not None
-    proxy.plan = parts_fail(place, lambda: Answer(200, {"ETag": version.version}, DATA))
+    proxy.plan = parts_fail(place, lambda: Answer(200, {"ETag": version.version}, large_value()))
     with proxy.watching() as seen:
-        assert await read(store, "a") == DATA
+        assert await read(store, "a") == large_value()
     # Once with parts, and once as a whole.
     assert len([request for request in seen if not place.pin(request)]) == 2
 
@@ -274,7 +281,7 @@ async def test_a_cancelled_read_leaves_nothing_behind(
     host = "/".join(proxy.url.split("/")[:3])
     assert {found.in_flight for name, found in limiters.items() if host in name} == {0}
     proxy.plan = no_faults
-    assert await read(store, "a", RangeByteRequest(0, 3)) == DATA[:3]
+    assert await read(store, "a", RangeByteRequest(0, 3)) == large_value()[:3]
 
 
 async def test_a_large_value_is_in_memory_once(place: Place) -> None:
@@ -287,11 +294,11 @@ async def test_a_large_value_is_in_memory_once(place: Place) -> None:
         finally:
             tracemalloc.stop()
         assert value is not None
-        assert value.as_buffer_like() == memoryview(DATA)
+        assert value.as_buffer_like() == memoryview(large_value())
         assert peak < SIZE + BOUND
         if not store.supports_writes:
             return
-        large = buf(DATA + DATA)
+        large = buf(large_value() + large_value())
         tracemalloc.start()
         try:
             await store.set("b", large)
@@ -300,7 +307,7 @@ async def test_a_large_value_is_in_memory_once(place: Place) -> None:
             tracemalloc.stop()
         assert peak < BOUND
         assert await read(store, "b", RangeByteRequest(SIZE - 1, SIZE + 1)) == (
-            DATA[-1:] + DATA[:1]
+            large_value()[-1:] + large_value()[:1]
         )
 
 
@@ -314,7 +321,7 @@ async def test_a_stream_is_read_in_parts_of_one_version(
         with proxy.watching() as seen:
             async with store.open_reader("a", start=start) as reader:
                 parts = [part.to_bytes() async for part in reader]
-        assert b"".join(parts) == DATA[start:]
+        assert b"".join(parts) == large_value()[start:]
         assert len(seen) == len(parts) == -(-(SIZE - start) // PARTS["part_bytes"])
         assert all(place.pin(request) for request in seen[1:])
         assert reader.size == SIZE
@@ -322,31 +329,31 @@ async def test_a_stream_is_read_in_parts_of_one_version(
         assert reader.modified is not None
         assert reader.modified.tzinfo is UTC
     async with store.open_reader("a", version=reader.version) as same:
-        assert (await anext(same)).to_bytes() == DATA[: PARTS["part_bytes"]]
+        assert (await anext(same)).to_bytes() == large_value()[: PARTS["part_bytes"]]
 
 
-@pytest.mark.parametrize("other", [DATA[::-1], b"short", None], ids=["replaced", "cut", "deleted"])
+@pytest.mark.parametrize("change", ["replaced", "cut", "deleted"])
 async def test_a_stream_ends_when_the_value_changes(
-    store: FsspecStore, place: Place, other: bytes | None
+    store: FsspecStore, place: Place, change: str
 ) -> None:
-    if other is None and not store.supports_deletes:
+    if change == "deleted" and not store.supports_deletes:
         pytest.skip("what a web server serves is deleted by no store")
-    place.put("changing", DATA)
+    place.put("changing", large_value())
     parts = []
 
     async def read_all() -> None:
         async with store.open_reader("changing") as reader:
             parts.append((await anext(reader)).to_bytes())
-            if other is None:
+            if change == "deleted":
                 await store.delete("changing")
             else:
-                place.put("changing", other)
+                place.put("changing", large_value()[::-1] if change == "replaced" else b"short")
             while True:
                 parts.append((await anext(reader)).to_bytes())
 
     with pytest.raises(VersionMismatchError, match=r"'changing' .* was changed or deleted"):
         await read_all()
-    assert DATA.startswith(b"".join(parts))
+    assert large_value().startswith(b"".join(parts))
 
 
 # -- Checksums -------------------------------------------------------------------------------------
@@ -360,7 +367,7 @@ async def test_a_large_value_that_does_not_fit_its_checksum_is_read_again(
     checksums = {"google": google, "google by aiohttp": google, "azure": azure}
     if service not in checksums:
         pytest.skip("the service states none here")
-    place.put("summed", DATA)
+    place.put("summed", large_value())
     with proxy.watching() as seen:
         version = await store.get_version("summed")
     assert version is not None
@@ -371,7 +378,7 @@ async def test_a_large_value_that_does_not_fit_its_checksum_is_read_again(
     first = iter([Answer(200, headers, b"?" * SIZE)])
     proxy.plan = lambda *_: next(first, None)
     with proxy.watching() as seen:
-        assert await read(store, "summed") == DATA
+        assert await read(store, "summed") == large_value()
     whole = [request for request in seen if not place.pin(request)]
     assert len(whole) == 2
 
@@ -431,11 +438,11 @@ async def test_a_web_server_without_support_for_parts_gets_one_request(
     nginx_endpoint: HTTPEndpoint, headers: dict[str, str]
 ) -> None:
     with fault_proxy(nginx_endpoint.url) as proxy:
-        proxy.plan = lambda *_: Answer(200, headers, DATA)
+        proxy.plan = lambda *_: Answer(200, headers, large_value())
         async with FsspecStore.from_url(proxy.url, **PARTS) as store:
             await store.exists("a")
             with proxy.watching() as seen:
-                assert await read(store, "a") == DATA
+                assert await read(store, "a") == large_value()
             assert len(seen) == 1
 
 
@@ -466,7 +473,7 @@ async def test_files_of_equal_time_and_size_are_never_mixed(
 @pytest.mark.parametrize(
     "part",
     [
-        Answer(200, {"ETag": '"one"'}, DATA),
+        Answer(200, {"ETag": '"one"'}, large_value()),
         Answer(206, {"ETag": '"two"', "Content-Range": "bytes 0-0/1"}, b"!"),
         Answer(206, {"Content-Range": "bytes 0-0/1"}, b"!"),
         Answer(501),
@@ -476,8 +483,8 @@ async def test_files_of_equal_time_and_size_are_never_mixed(
 async def test_a_value_is_read_whole_where_a_part_is_not_as_announced(
     nginx_endpoint: HTTPEndpoint, part: Answer
 ) -> None:
-    whole = Answer(200, {"Accept-Ranges": "bytes", "ETag": '"one"'}, DATA)
+    whole = Answer(200, {"Accept-Ranges": "bytes", "ETag": '"one"'}, large_value())
     with fault_proxy(nginx_endpoint.url) as proxy:
         proxy.plan = lambda method, target, headers: part if "range" in headers else whole
         async with FsspecStore.from_url(proxy.url, **PARTS) as store:
-            assert await read(store, "a") == DATA
+            assert await read(store, "a") == large_value()

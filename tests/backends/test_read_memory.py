@@ -12,7 +12,7 @@ import threading
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -29,10 +29,15 @@ from .places import SERVICES, Place, s3
 MIB = 2**20
 #: Values that are read in one response, and one that is read in parts.
 SIZES = {"a": 8 * MIB, "b": 9 * MIB + 1, "c": 300_000, "large": 34 * MIB}
-DATA = {key: content(size) for key, size in SIZES.items()}
 BOUND = 24 * MIB
 #: Idle buffers and what a few requests need.
 MORE = (32 + 16) * MIB
+
+
+# Made by the worker that needs them alone.
+@cache
+def value_of(key: str) -> bytes:
+    return content(SIZES[key])
 
 
 #: The other services of these transports run in the slow tests: all share the retrier's slots.
@@ -50,8 +55,8 @@ def place(request: pytest.FixtureRequest) -> Place:
     by_s3fs = {"s3 by s3fs": ("minio_endpoint", partial(s3, transport="library"))}
     fixture, make = {**SERVICES, **by_s3fs}[request.param]
     made = make(request.getfixturevalue(fixture))
-    for key, data in DATA.items():
-        made.put(key, data)
+    for key in SIZES:
+        made.put(key, value_of(key))
     return made
 
 
@@ -69,7 +74,7 @@ def nothing_reserved() -> Iterator[None]:
 
 async def compare(store: Any, key: str) -> None:
     """Read a value, and drop it."""
-    assert await read(store, key) == DATA[key]
+    assert await read(store, key) == value_of(key)
 
 
 async def test_values_in_flight_have_a_bound(place: Place) -> None:
@@ -100,7 +105,7 @@ async def test_values_above_the_bound_are_read_one_by_one(place: Place, bound: i
         await asyncio.gather(*(compare(store, key) for key in keys))
         part = RangeByteRequest(5, SIZES["large"] - 5)
         parts = await asyncio.gather(*(read(store, "large", part) for _ in range(3)))
-        assert {data == DATA["large"][5:-5] for data in parts} == {True}
+        assert {data == value_of("large")[5:-5] for data in parts} == {True}
 
 
 async def test_one_request_at_a_time_is_enough(place: Place, proxy: FaultProxy) -> None:
