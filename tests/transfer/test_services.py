@@ -14,6 +14,8 @@ from servers.roots import new_root
 from fsspec_store import Buffer, FsspecStore
 from fsspec_store.transfer import sync, verify
 
+from .stores import filled
+
 MIB = 2**20
 SERVERS = {
     "seaweedfs_endpoint": "s3",
@@ -93,3 +95,17 @@ async def test_an_unchanged_data_set_needs_no_read_of_the_service(
         assert (await sync(source, target)).equal == 21
         # One page of the listing.
         assert target.stats.requests - before == 1
+
+
+async def test_small_local_values_that_differ_are_read_at_once_elsewhere(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """Their ETags may be no MD5s. The local values are read in groups, those of a service not."""
+    near = await filled(FsspecStore.from_url(str(tmp_path)), {f"c/{n}": b"1" for n in range(32)})
+    async with store_on(request, "minio_endpoint") as written:
+        await filled(written, {f"c/{n}": b"2" for n in range(32)})
+    endpoint: Any = request.getfixturevalue("minio_endpoint")
+    async with FsspecStore.from_url(written.url, endpoint.storage_options()) as far:
+        result = await verify(near, far)
+        assert (result.differing, result.equal) == (32, 0)
+        assert far.stats.most_in_flight > 4

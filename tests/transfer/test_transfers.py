@@ -320,6 +320,16 @@ async def test_a_plan_leaves_values_that_were_changed_since(changed: str) -> Non
     assert (await contents(stores["target"]))[key] == expected
 
 
+async def test_a_plan_does_not_delete_a_key_that_the_source_has_again() -> None:
+    source, target = await store_with(ARRAY), await store_with({**ARRAY, "air/c/9/9": b"extra"})
+    with await plan(source, target, delete=True) as planned:
+        await source.set("air/c/9/9", Buffer.from_bytes(b"extra"))
+        result = await apply(planned, source, target)
+    assert (result.deleted, result.failed) == (0, 1)
+    assert "has changed since the plan was made" in result.failures[0].error
+    assert await contents(target) == await contents(source)
+
+
 async def test_verify_changes_nothing() -> None:
     source, target = await store_with(ARRAY), await store_with({**ARRAY, "zarr.json": b"gruop"})
     await target.delete("air/c/0/0")

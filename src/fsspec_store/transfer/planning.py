@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .._core.redaction import public_text
-from .._runtime.concurrency import for_each, read_ahead
+from .._runtime.concurrency import for_each, map_unordered, read_ahead
 from ..errors import KeyNotFoundError, RefusedError, StoreError
 from .comparing import Comparison
 from .digests import matching
@@ -93,17 +94,10 @@ class Differences:
         """
 
         async def find(put: Callable[[Operation], Awaitable[None]]) -> None:
-            async def compare(group: _Group) -> None:
-                checks = [check for _, check in group if check is not None]
-                are_equal = await matching(checks) if checks else [False]
-                for (pair, _), is_equal in zip(group, are_equal, strict=True):
-                    if is_equal:
-                        self._counted(*pair, None)
-                    else:
-                        await self._read_both(pair, put, concurrency)
-
-            async with aclosing(self._undecided(put)) as groups:
-                await for_each(compare, groups, limit=concurrency)
+            read = partial(self._read_both, put, concurrency)
+            groups = self._undecided(put)
+            async with aclosing(groups), aclosing(self._unproven(groups, concurrency)) as pairs:
+                await for_each(read, pairs, limit=concurrency)
             self._end()
 
         async with aclosing(read_ahead(find, most=_AHEAD)) as operations:
@@ -159,8 +153,30 @@ class Differences:
         if group:
             yield group
 
+    async def _unproven(
+        self, groups: AsyncGenerator[_Group, None], concurrency: int
+    ) -> AsyncGenerator[Pair, None]:
+        """Count the pairs that are proven equal by their checks, and yield the others."""
+
+        async def unproven(group: _Group) -> list[Pair]:
+            checks = [check for _, check in group if check is not None]
+            are_equal = await matching(checks) if checks else [False]
+            left = []
+            for (pair, _), is_equal in zip(group, are_equal, strict=True):
+                if is_equal:
+                    self._counted(*pair, None)
+                else:
+                    left.append(pair)
+            return left
+
+        found = map_unordered(unproven, groups, limit=concurrency)
+        async with aclosing(found):
+            async for pairs in found:
+                for pair in pairs:
+                    yield pair
+
     async def _read_both(
-        self, pair: Pair, put: Callable[[Operation], Awaitable[None]], concurrency: int
+        self, put: Callable[[Operation], Awaitable[None]], concurrency: int, pair: Pair
     ) -> None:
         source, target = pair
         assert source is not None

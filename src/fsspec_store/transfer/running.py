@@ -45,10 +45,8 @@ async def is_done_as_planned(
 
     Raises `VersionMismatchError` if it has not, and a store is not as the operation states.
     """
-    entry = None
-    if operation.action == "copy":
-        assert source is not None
-        entry = await current_entry(source, operation.key)
+    # A key that is to be deleted may be in the source again.
+    entry = None if source is None else await current_entry(source, operation.key)
     found = await current_entry(target, operation.key)
     if State.of(entry) != operation.source:
         changed = source
