@@ -34,13 +34,15 @@ matrix: $(VENV)/.test
 # The native transports and aiohttp send their requests, or they use no server: no library whose oldest
 # release differs takes part.
 NOT_OLDEST := $(addprefix --ignore=tests/backends/,test_batches.py test_certificates.py \
-	test_cleanup.py test_hedged_reads.py test_large_values.py local/test_local_files.py \
-	local/test_local_locks.py web/test_web_hostile.py web/test_web_index_pages.py)
+	test_cleanup.py test_hedged_reads.py test_large_values.py \
+	generic/test_minimal.py local/test_local_files.py local/test_local_locks.py \
+	web/test_web_hostile.py web/test_web_index_pages.py)
 
 # The oldest releases the package says it takes: zarr's own tests on every service, the rest on one
 # server of a kind.
 test-oldest: $(VENV)/.oldest
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) -k "zarr_flavour or not (seaweed or race)" \
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS) \
+		-k "zarr_flavour or not (seaweed or race or rclone or wsgidav)" \
 		$(NOT_OLDEST) tests/backends tests/zarr_flavour tests/process
 
 # zarr's own tests on every service with each release of noxfile.py that this machine has a Python for.

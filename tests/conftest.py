@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import gc
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -27,6 +30,7 @@ from servers.fixtures import (  # noqa: E402
     nginx_endpoint,
     rclone_endpoint,
     rclone_webdav_endpoint,
+    running_moto,
     seaweedfs_endpoint,
     seaweedfs_tls_endpoint,
     wsgidav_endpoint,
@@ -43,6 +47,7 @@ __all__ = [
     "nginx_endpoint",
     "rclone_endpoint",
     "rclone_webdav_endpoint",
+    "running_moto",
     "seaweedfs_endpoint",
     "seaweedfs_tls_endpoint",
     "wsgidav_endpoint",
@@ -52,6 +57,22 @@ __all__ = [
 # This package's stores share that by themselves; other libraries', and chained ones, do not.
 _read_description = functools.cache(JSONFileLoader().load_file)
 JSONFileLoader.load_file = lambda self, path: _read_description(path)
+
+
+#: `M_ARENA_MAX` of glibc's malloc.h.
+_ARENA_MAX = -8
+
+
+def pytest_configure() -> None:
+    """Let the threads of this process share one heap.
+
+    glibc gives each a heap, of which it returns little to the system: with large values the workers
+    had twice the memory, and a third more of the system's time.
+    """
+    if sys.platform == "linux":
+        # Other libraries of C have no such option.
+        with suppress(AttributeError):
+            ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

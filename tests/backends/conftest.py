@@ -23,7 +23,13 @@ def race_rounds(pytestconfig: pytest.Config) -> int:
     return rounds
 
 
-@pytest.fixture(params=["minio_endpoint", "seaweedfs_endpoint"], ids=["minio", "seaweedfs"])
+# What these modules test is this side's; the rules of the contract run on both in the fast suite.
+@pytest.fixture(
+    params=[
+        pytest.param("minio_endpoint", id="minio"),
+        pytest.param("seaweedfs_endpoint", id="seaweedfs", marks=pytest.mark.slow),
+    ]
+)
 def endpoint(request: pytest.FixtureRequest) -> S3Endpoint:
     endpoint: S3Endpoint = request.getfixturevalue(request.param)
     return endpoint

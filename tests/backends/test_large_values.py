@@ -38,7 +38,14 @@ BOUND = 12 * MIB
 DATA = content(SIZE)
 
 
-@pytest.fixture(scope="module", params=SERVICES)
+@pytest.fixture(
+    scope="module",
+    params=[
+        # Those that aiohttp reads are run by "web" as well.
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "google by aiohttp"))
+        for name in SERVICES
+    ],
+)
 def service(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

@@ -2,23 +2,26 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conformance import StoreConformance
+from fsspec.implementations.memory import MemoryFileSystem
 
 from fsspec_store import Buffer, FsspecStore
 
 
 class TestMemory(StoreConformance):
     @pytest.fixture
-    def make_store(self) -> Any:
+    def make_store(self) -> Iterator[Any]:
         root = f"memory://{uuid.uuid4()}"
 
         def make(below: str = "", **options: Any) -> FsspecStore:
             return FsspecStore.from_url(f"{root}/{below}".rstrip("/"), **options)
 
-        return make
+        yield make
+        MemoryFileSystem.store.clear()
 
 
 @pytest.mark.parametrize("prefix", ["", "c/", "missing/"])

@@ -36,7 +36,7 @@ MORE = (32 + 16) * MIB
 
 
 #: The other services of these transports run in the slow tests: all share the retrier's slots.
-FAST = ("s3", "s3 by s3fs", "google by aiohttp", "web")
+FAST = ("s3", "s3 by s3fs", "web")
 
 
 @pytest.fixture(

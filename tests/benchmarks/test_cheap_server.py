@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError, SSLError
 from benchmarks.places import Place, S3Endpoint, place_on
 
 
-@pytest.fixture(scope="module", params=["TLS", "plain"])
+@pytest.fixture(scope="module", params=["plain", pytest.param("TLS", marks=pytest.mark.slow)])
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     with place_on("cheap", plain=request.param == "plain") as place:
         yield place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,22 +33,35 @@ def data(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     with processes(tmp_path_factory.mktemp("work")) as started:
         yield started
 
 
+#: The metadata of an array with one chunk, whose key is "0".
+ARRAY = {
+    "zarr_format": 3,
+    "node_type": "array",
+    "shape": [1],
+    "data_type": "int8",
+    "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [1]}},
+    "chunk_key_encoding": {"name": "v2", "configuration": {"separator": "."}},
+    "fill_value": 0,
+    "codecs": [{"name": "bytes"}],
+}
 _DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 
 
 class Holding(ThreadingHTTPServer):
-    """A web server: under /denied it responds 403, under /broken 400.
+    """A web server: under /denied it responds 403, under /broken 400, under /missing 404.
 
-    The 403 of a listing of the bucket "denied" is that of S3.
+    /missing has the value "good" nevertheless. The 403 of a listing of the bucket "denied" is that
+    of S3.
 
     /mixed/ has the values "good", and "bad" whose GET is 400. /slow/ has "good", and "held" whose
-    GET gets no response. Nor does any other request.
+    GET gets no response. /array/ is a zarr array whose only chunk is held, with a stray key. Nor
+    does any other request get a response.
     """
 
     daemon_threads = True
@@ -65,20 +79,33 @@ class _Handler(BaseHTTPRequestHandler):
     server: Holding
 
     def do_HEAD(self) -> None:
-        if self.path.endswith(("/good", "/bad", "/held")):
+        if self.path.endswith(("/good", "/bad", "/held", "/array/0", "/array/stray")):
             self._send(b"?")
         else:
             self.do_GET()
 
     def do_GET(self) -> None:
-        for name, status in (("/denied", 403), ("/broken", 400)):
+        if self.path == "/missing/good":
+            self._send(b"x")
+            return
+        for name, status in (("/denied", 403), ("/broken", 400), ("/missing", 404)):
             if self.path.startswith(name):
                 if status == 403 and "list-type=" in self.path:
                     self._send(_DENIED, "application/xml", status)
                 else:
                     self.send_error(status)
                 return
+        if self.path.startswith("/mixed/none"):
+            self.send_error(404)
+            return
         folder, _, name = self.path.rpartition("/")
+        if folder == "/array" and name in ("", "zarr.json"):
+            if name:
+                self._send(json.dumps(ARRAY).encode())
+            else:
+                links = [f"<a href={name}>{name}</a>" for name in ("zarr.json", "0", "stray")]
+                self._send("<pre>{}</pre>".format("\n".join(links)).encode(), "text/html")
+            return
         if folder in ("/mixed", "/slow") and name in ("", "good", "bad"):
             other = "bad" if folder == "/mixed" else "held"
             page = f"<pre><a href=good>good</a>\n<a href={other}>{other}</a></pre>"

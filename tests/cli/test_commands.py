@@ -164,6 +164,15 @@ def test_rm_deletes_selected_keys(data: Path) -> None:
     assert run("rm", "--include", "c/**", data / "air").code == 2
 
 
+def test_rm_of_a_prefix_names_the_option(data: Path, web: Holding) -> None:
+    ended = run("rm", data / "air")
+    assert (ended.code, ended.err.endswith("but keys below it: -r deletes them\n")) == (3, True)
+    assert "deletes them" not in run("rm", data / "none").err
+    for folder in ("missing", "mixed"):
+        missing = run("rm", "-n", f"{web.url}/{folder}/none")
+        assert (missing.code, f"no key 'none' in {web.url}/{folder}" in missing.err) == (3, True)
+
+
 def test_rm_removes_a_link_to_a_folder_and_no_file_there(data: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -212,7 +221,7 @@ def test_rm_reports_the_keys_that_cannot_be_deleted() -> None:
     files = stubborn.fill()
     ended = run("rm", "-r", "--yes", "--json", "stubborn://data")
     assert ended.code == 5
-    assert ended.err.splitlines()[0].startswith("fsspec-store: cannot delete 'kept': AccessDenied")
+    assert ended.err.splitlines()[0].startswith("fsspec-store: cannot delete 'kept': access denied")
     assert ended.err.splitlines()[1] == "fsspec-store: deleted 2 keys, 1 failed"
     [found] = ended.documents
     assert [each.pop("key") for each in found.pop("failures")] == ["kept"]

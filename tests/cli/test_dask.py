@@ -22,9 +22,13 @@ __all__ = ["cluster"]
 
 def test_commands_run_on_a_cluster(cluster: Any, data: Path, tmp_path: Path) -> None:
     target, address = tmp_path / "target", cluster.scheduler.address
-    assert run("plan", data, target, tmp_path / "plan").code == 0
+    assert run("plan", "--dask", address, data, target, tmp_path / "plan").code == 0
     applied = run("apply", "--json", "--dask", address, data, target, tmp_path / "plan")
     assert (applied.code, applied.documents[0]["copied"]) == (0, len(SIZES))
+    assert run("verify", "--compare", "bytes", "--dask", address, data, target).code == 0
+    (target / "air/c/0/0").write_bytes(b"x" * 2048)
+    differ = run("verify", "--json", "--dask", address, data, target)
+    assert (differ.code, differ.documents[0]["differing"]) == (1, 1)
     (target / "air/c/0/0").unlink()
     (target / "extra").write_bytes(b"")
     copied = run("cp", "--json", "--dask", address, data, target)

@@ -11,6 +11,7 @@ from cli.conftest import Holding
 from cli.running import run
 from fsspec_store import errors
 from fsspec_store.cli.exit_codes import ExitCode, RefusedError, code_of
+from fsspec_store.cli.messages import message_of
 
 #: Each command, with what it needs to run without a question.
 COMMANDS = [
@@ -84,6 +85,48 @@ def test_errors_have_exit_codes(error: BaseException, code: int) -> None:
     assert code_of(error) == code
 
 
+def test_an_interruption_that_became_an_error_of_a_lock_is_one() -> None:
+    error = RuntimeError("cannot release un-acquired lock")
+    assert code_of(error) == ExitCode.INCOMPLETE
+    error.__context__ = KeyboardInterrupt()
+    assert code_of(error) == ExitCode.INTERRUPTED
+    assert message_of(error, {}) == "interrupted"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ls {}",
+        "ls -r {}",
+        "ls -l {}",
+        "tree {}",
+        "du {}",
+        "check {}",
+        "bench {}",
+        "cp {} {new}",
+        "cp -n {} {new}",
+        "sync {} {new}",
+        "verify {} {new}",
+        "plan {} {new} {new}",
+    ],
+)
+def test_a_missing_folder_of_a_web_server_is_not_found(
+    line: str, tmp_path: Path, web: Holding
+) -> None:
+    url = f"{web.url}/missing/data.zarr"
+    ended = run(*line.format(url, new=tmp_path / "new").split())
+    assert (ended.code, ended.err.count("\n")) == (3, 1)
+    assert url in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_of_a_web_server_that_lists_no_folder(tmp_path: Path, web: Holding) -> None:
+    url = f"{web.url}/missing/good"
+    assert run("ls", "-l", url).out == "1B\tgood\n"
+    assert run("cp", url, f"{tmp_path}/").code == 0
+    assert (tmp_path / "good").read_bytes() == b"x"
+
+
 def test_every_error_of_the_package_has_a_code() -> None:
     # A new error has the code 1 by default.
     assert {
@@ -101,10 +144,28 @@ def test_ranges_that_are_wrong(data: Path) -> None:
     assert run("cat", "--range", "99:", key).code == ExitCode.USAGE
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["snyc"], "No such command 'snyc'; did you mean sync? See fsspec-store --help"),
+        (["xyz"], "No such command 'xyz'; see fsspec-store --help"),
+        (["ls", "--jsno", "x"], "did you mean --json? See fsspec-store ls --help"),
+        (["sync", "--max-delet", "1", "x"], "did you mean --max-delete? See fsspec-store sync"),
+        (["ls", "--xyz", "x"], "--xyz; see fsspec-store ls --help"),
+    ],
+)
+def test_a_mistyped_word_suggests_the_nearest(arguments: list[str], message: str) -> None:
+    ended = run(*arguments)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert message in ended.err
+    [found] = run(*arguments, "--json").documents
+    assert found["message"] in ended.err
+
+
 def test_without_a_command_it_prints_the_help() -> None:
     ended = run()
     assert (ended.code, ended.out) == (2, "")
-    assert "Commands:" in ended.err
+    assert "Exit codes:" in ended.err
 
 
 def test_messages_and_tracebacks_hide_secrets(web: Holding) -> None:

@@ -24,7 +24,10 @@ from servers.roots import new_root
 from cli.conftest import SIZES, Holding
 from cli.running import Ended, Processes, run
 from fsspec_store import Buffer, FsspecStore
-from fsspec_store.transfer import sync
+from fsspec_store.cli.output import Output
+from fsspec_store.cli.progress import ShownProgress
+from fsspec_store.errors import BackendError, RefusedError
+from fsspec_store.transfer import Failure, Result, sync
 
 TEMPORARY = ".fsspec-store-0123456789abcdef.tmp"
 MIB = 2**20
@@ -42,6 +45,13 @@ def leftover(folder: Path, age: float = 0) -> Path:
 
 def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+def fail_after(result: Result, error: BaseException, output: Output) -> None:
+    """Raise an error in a transfer that has this result so far."""
+    with ShownProgress(output) as shown:
+        shown(result)
+        raise error
 
 
 class TestCleanup:
@@ -89,6 +99,91 @@ class TestCleanup:
 
     def test_a_place_without_deletes_is_wrong_usage(self, web: Holding) -> None:
         assert run("cleanup", f"{web.url}/data.zarr/").code == 2
+
+
+class TestTotalsSoFar:
+    """The second value gets no response. What was done before is shown."""
+
+    @pytest.fixture
+    def places(self, web: Holding, tmp_path: Path) -> dict[str, str]:
+        source, copy, plan = f"{web.url}/slow/", tmp_path / "copy", tmp_path / "plan"
+        copy.mkdir()
+        for name in ("good", "held"):
+            (copy / name).write_bytes(b"x")
+        assert run("plan", source, tmp_path / "new", plan).code == 0
+        return {
+            "src": source,
+            "copy": str(copy),
+            "new": str(tmp_path / "new"),
+            "plan": str(plan),
+            "array": f"{web.url}/array/",
+        }
+
+    @pytest.mark.parametrize(
+        ("line", "text", "done"),
+        [
+            ("cp {src} {new}", "1 copied (1B), 0 equal", {"copied": 1}),
+            ("sync {src} {new}", "1 copied (1B), 0 equal", {"copied": 1}),
+            ("apply {src} {new} {plan}", "1 copied (1B), 0 equal", {"copied": 1}),
+            ("verify {src} {copy}", "0 copied (0B), 1 equal", {"equal": 1}),
+            (
+                "check --deep {array}",
+                "3 keys listed, 1 chunks present, 0 decoded",
+                {"keys": 3, "chunks": 1},
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("flags", [[], ["--json"]])
+    def test_are_shown(
+        self,
+        line: str,
+        text: str,
+        done: dict[str, int],
+        flags: list[str],
+        places: dict[str, str],
+        web: Holding,
+        command: Processes,
+    ) -> None:
+        started = command.start(*line.format(**places).split(), "--concurrency", "1", *flags)
+        assert web.is_held.wait(60)
+        started.interrupt()
+        ended = started.end()
+        assert ended.code == 130
+        *found, totals, end = ended.err.splitlines()
+        assert found == ["fsspec-store: warning: unknown key: stray"] * line.startswith("check")
+        assert (totals, end) == (f"fsspec-store: so far: {text}", "fsspec-store: interrupted")
+        if not flags:
+            assert not ended.out
+            return
+        [found] = ended.documents
+        error = {"error": "interrupted", "exit_code": 130, "message": "interrupted", "ok": False}
+        assert {**found, **error, **done} == found
+        if "check" in line:
+            assert found["findings"][0]["kind"] == "unknown_key"
+
+    def test_with_failures_and_after_an_error(self, capsys: pytest.CaptureFixture[str]) -> None:
+        output = Output(json=True)
+        for error in (KeyboardInterrupt(), BackendError("gone")):
+            result = Result(deleted=2)
+            result.add_failure(Failure("a", "delete", "AccessDeniedError: no deletes"))
+            with pytest.raises(type(error)):
+                fail_after(result, error, output)
+            output.failed(error)
+            *messages, last = capsys.readouterr()[::-1]
+            assert "".join(messages).splitlines()[:2] == [
+                "fsspec-store: cannot delete 'a': no deletes",
+                "fsspec-store: so far: 0 copied (0B), 2 deleted, 0 equal, 1 failed",
+            ]
+            found = json.loads(last)
+            assert (found["deleted"], found["failures"][0]["key"]) == (2, "a")
+
+    def test_of_nothing_are_not_shown_after_an_error(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        output = Output()
+        with pytest.raises(RefusedError):
+            fail_after(Result(equal=3), RefusedError("no"), output)
+        assert capsys.readouterr().err == ""
 
 
 class TestInterruption:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +16,7 @@ from servers import S3Endpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy
 
 from cli.conftest import SIZES
-from cli.running import Processes, run
+from cli.running import Processes, Started, run
 from fsspec_store import Buffer, FsspecStore
 
 DENIED = b"<Error><Code>AccessDenied</Code><Message>no deletes</Message></Error>"
@@ -204,6 +206,31 @@ def test_an_interrupted_bench_removes_what_it_wrote(
         started.interrupt()
         ended = started.end()
     assert (ended.code, ended.err) == (130, "fsspec-store: interrupted\n")
+    with FsspecStore.from_url(bucket, endpoint.storage_options()) as store:
+        assert sorted(store.sync.list()) == sorted(SIZES)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_bench_that_is_interrupted_in_its_writes_leaves_nothing(
+    number: signal.Signals, bucket: str, endpoint: S3Endpoint, command: Processes
+) -> None:
+    writes = itertools.count(1)
+    started: list[Started] = []
+    is_started = threading.Event()
+
+    def interrupt(method: str, target: str, headers: Mapping[str, str]) -> None:
+        # Other writes are on their way, and this one is stored after the signal.
+        if method == "PUT" and next(writes) == 40 and is_started.wait(60):
+            os.kill(started[0].pid, number)
+
+    with fault_proxy(endpoint.url) as proxy:
+        proxy.plan = interrupt
+        arguments = ["--count", "2000", "--size", "100000", *by_proxy(endpoint, proxy)]
+        started.append(command.start("bench", "--write", *arguments, bucket))
+        is_started.set()
+        ended = started[0].end()
+    assert (ended.code, ended.err) == (130, "fsspec-store: interrupted\n")
+    assert next(writes) > 40
     with FsspecStore.from_url(bucket, endpoint.storage_options()) as store:
         assert sorted(store.sync.list()) == sorted(SIZES)
 

@@ -218,6 +218,14 @@ def test_help_imports_nothing_that_takes_time(arguments: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "[] 0"
 
 
+def test_check_imports_reports_only_to_write_one(data: Path, tmp_path: Path) -> None:
+    for options in ([], ["--html", str(tmp_path / "page")], ["--junit", str(tmp_path / "xml")]):
+        program = PROGRAM.format(arguments=["check", *options, str(data)], before="")
+        program += "print('fsspec_store.reports' in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert done.stdout.splitlines()[-1] == str(bool(options)), done.stderr
+
+
 def test_without_the_extra_it_names_the_command_that_installs_it() -> None:
     program = PROGRAM.format(arguments=["--help"], before="sys.modules['typer'] = None")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -12,8 +12,11 @@ import zarr
 
 from cli.conftest import SIZES, Holding
 from cli.running import Processes, run
+from fsspec_store.cli.exit_codes import ExitCode
 from fsspec_store.cli.output import Output
-from fsspec_store.cli.transferring import ShownProgress
+from fsspec_store.cli.progress import ShownProgress
+from fsspec_store.cli.transferring import report
+from fsspec_store.errors import AccessDeniedError
 from fsspec_store.transfer import Result
 from fsspec_store.zarr import open_store
 
@@ -31,7 +34,7 @@ def test_cp_copies_what_differs(data: Path, tmp_path: Path) -> None:
     (data / "air/c/0/0").write_bytes(b"x" * 2048)
     (target / "extra").write_bytes(b"kept")
     assert run("cp", "-n", data, target).out == "copy\tbytes\tair/c/0/0\n"
-    again = run("cp", "--json", data, target)
+    again = run("cp", "-r", "--json", data, target)
     found = again.documents[0]
     assert (found["copied"], found["equal"], found["ok"]) == (1, len(SIZES) - 1, True)
     assert files(target) == {**files(data), "extra": b"kept"}
@@ -75,10 +78,65 @@ def test_sync_deletes_and_refuses_to_delete_too_much(data: Path, tmp_path: Path)
     assert refused.code == 7
     assert "3 of 5 keys would be deleted, and at most 50% of them" in refused.err
     assert len(files(target)) == len(SIZES)
-    assert run("sync", "-n", data, target).out.count("delete\textra\t") == 3
+    shown = run("sync", "-n", data, target)
+    assert (shown.code, shown.out.count("delete\textra\t")) == (7, 3)
+    totals, reason = shown.err.splitlines()
+    assert totals == "fsspec-store: 0 to copy (0B), 3 to delete, 2 equal"
+    assert f"{reason}\n" == refused.err
     done = run("sync", "--max-delete", "3", "--json", data, target)
     assert (done.code, done.documents[0]["deleted"]) == (0, 3)
     assert files(target) == files(data)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "totals"),
+    [
+        ("sync {data} {new}", 0, "5 to copy (3.1KiB), 0 to delete, 0 equal"),
+        ("cp {data} {new}", 0, "5 to copy (3.1KiB), 0 to delete, 0 equal"),
+        ("cp {data} {copy}", 0, "0 to copy (0B), 0 to delete, 5 equal"),
+        ("cp {data}/zarr.json {new}/x", 0, "1 to copy (16B)"),
+        ("cp --atomic {data} {copy}", 7, ""),
+        ("sync {none} {copy}", 7, ""),
+        ("rm {data}/zarr.json", 0, "1 key, 16B, would be deleted"),
+        ("rm -r {data}", 0, "5 keys, 3.1KiB, would be deleted"),
+        ("rm -r --max-delete 4 {data}", 7, "5 keys, 3.1KiB, would be deleted"),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_a_dry_run_ends_as_the_run_and_shows_totals(
+    line: str, code: int, totals: str, flags: list[str], data: Path, tmp_path: Path
+) -> None:
+    places = {name: tmp_path / name for name in ("new", "copy", "none")}
+    run("cp", data, places["copy"])
+    words = line.format(data=data, **places).split()
+    shown = run(*words, "-n", *flags)
+    assert shown.code == code
+    messages = shown.err.removeprefix("fsspec-store: ").split("\nfsspec-store: ")
+    assert not totals or messages[0].strip() == totals
+    assert len(messages) == bool(totals) + bool(code)
+    assert not places["new"].exists()
+    if flags:
+        assert [each for each in shown.documents if "key" not in each] == [
+            {"error": "refused", "exit_code": 7, "message": messages[-1].strip()}
+        ] * bool(code)
+    yes = ["--yes"] if words[0] == "rm" and "-r" in words else []
+    assert run(*words, *yes).code == code
+
+
+def test_keys_only_in_the_target_are_counted(data: Path, tmp_path: Path) -> None:
+    target, file = tmp_path / "copy", tmp_path / "plan"
+    run("cp", data, target)
+    (target / "extra").write_bytes(b"")
+    for line, hint in (
+        (("cp", data, target), "`sync` deletes such keys"),
+        (("plan", data, target, file), "--delete plans to delete such keys"),
+    ):
+        ended = run(*line)
+        assert ended.code == 0
+        assert ended.err.endswith(f"fsspec-store: 1 key is only in DST: {hint}\n")
+    for line in (("cp", data, target), ("plan", data, target, file)):
+        assert run(*line, "--json").documents[0]["extra"] == 1
+    assert "only in DST" not in run("plan", "--delete", data, target, file).err
 
 
 def test_sync_of_nothing_is_refused(data: Path, tmp_path: Path) -> None:
@@ -110,19 +168,29 @@ def test_verify_prints_what_differs(data: Path, tmp_path: Path) -> None:
 def test_a_plan_is_applied_later_where_nothing_has_changed(data: Path, tmp_path: Path) -> None:
     target, file = tmp_path / "copy", tmp_path / "plan.jsonl"
     planned = run("plan", "--json", data, target, file)
-    assert planned.documents == [
-        {"copies": 5, "copy_bytes": 3138, "deletes": 0, "failed": 0, "left_out": 0}
-    ]
+    nothing = dict.fromkeys(("deletes", "equal", "extra", "failed", "left_out"), 0)
+    assert planned.documents == [{"copies": 5, "copy_bytes": 3138, **nothing}]
     assert files(target) == {}
     (data / "air/c/0/1").write_bytes(b"changed")
     found = run("apply", data, target, file)
     assert found.code == 5
-    assert "cannot copy 'air/c/0/1': VersionMismatchError" in found.err
+    assert "cannot copy 'air/c/0/1': 'air/c/0/1' in" in found.err
+    assert "has changed since the plan was made" in found.err
     # The metadata of the array and of the group above it.
     assert "2 metadata keys are not copied" in found.err
     assert set(files(target)) == {"air/c/0/0", "air-2/zarr.json"}
     file.write_text("{}")
     assert run("apply", data, target, file).code == 2
+
+
+def test_a_transfer_that_an_error_stopped_states_it(capsys: pytest.CaptureFixture[str]) -> None:
+    error = AccessDeniedError("FsspecStore('s3://b') is denied")
+    assert report(Result(copied=2, stopped_by=error), Output(json=True)) == ExitCode.ACCESS_DENIED
+    shown = capsys.readouterr()
+    assert shown.err.endswith("fsspec-store: stopped: 's3://b' is denied\n")
+    found = json.loads(shown.out)
+    assert (found["error"], found["exit_code"]) == ("access_denied", 4)
+    assert (found["message"], found["copied"], found["ok"]) == ("'s3://b' is denied", 2, False)
 
 
 def test_check_reports_missing_chunks(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """A process that has imported the package, and forks for each command it is sent.
 
-A start of Python with the package takes a good part of a second, a fork a few milliseconds. Each
-message is a JSON document (arguments, environment, folder) and three descriptors; the responses are
-the child's process id and, later, its exit code. The child runs to the interpreter's end.
+A start of Python with the package takes a good part of a second, a fork a few milliseconds. What
+most commands import late is imported here once. Each message is a JSON document (arguments,
+environment, folder) and three descriptors; the responses are the child's process id and, later,
+its exit code. The child runs to the interpreter's end.
 """
 
 from __future__ import annotations
@@ -17,10 +18,20 @@ import socket
 import sys
 import termios
 
+import aiohttp  # noqa: F401
+import pydantic  # noqa: F401
+import s3fs  # noqa: F401
 import stubborn
+from fsspec.implementations import http  # noqa: F401
 
 import fsspec_store.cli.app
+import fsspec_store.dataset
+import fsspec_store.reports
+import fsspec_store.transfer
 import fsspec_store.zarr  # noqa: F401
+from fsspec_store._backends.local import backend as _local  # noqa: F401
+from fsspec_store._backends.s3 import backend as _s3  # noqa: F401
+from fsspec_store._backends.web import backend as _web  # noqa: F401
 from fsspec_store.cli import main
 
 

@@ -102,7 +102,10 @@ async def test_a_web_server_whose_every_tenth_request_fails(nginx_endpoint: Any,
 
 @pytest.mark.parametrize(
     "server",
-    ["apache", "rclone_webdav", pytest.param("wsgidav", marks=pytest.mark.slow)],
+    [
+        "apache",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("rclone_webdav", "wsgidav")),
+    ],
 )
 async def test_a_webdav_server_whose_every_tenth_request_fails(
     request: pytest.FixtureRequest, server: str, seed: int

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TypeVar
+from urllib.request import urlopen
 
 import pytest
 
@@ -33,9 +34,17 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="session")
-def moto_endpoint() -> Iterator[S3Endpoint]:
+def running_moto() -> Iterator[S3Endpoint]:
     with or_skip(moto_server()) as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="module")
+def moto_endpoint(running_moto: S3Endpoint) -> Iterator[S3Endpoint]:
+    """Without buckets again at the end of a module: moto keeps all values ever written."""
+    yield running_moto
+    with urlopen(f"{running_moto.url}/moto-api/reset", data=b""):
+        pass
 
 
 @pytest.fixture(scope="session")

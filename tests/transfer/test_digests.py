@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from hypothesis import strategies as st
 
 from fsspec_store import Buffer, FsspecStore
 from fsspec_store.contract import Entry
-from fsspec_store.errors import KeyNotFoundError
 from fsspec_store.transfer.digests import (
+    Check,
     CompositeMD5,
-    Digests,
     composite_md5s,
     content_md5,
+    matching,
     possible_part_sizes,
 )
 
@@ -88,33 +87,16 @@ async def test_several_part_sizes_are_computed_in_one_read(tmp_path: Path) -> No
     assert found == [composite(data, size) for size in (MIB, 5 * MIB, 64 * MIB)]
 
 
-async def test_one_value_that_is_gone_fails_alone(tmp_path: Path) -> None:
+async def test_a_value_that_is_gone_or_changed_does_not_match(tmp_path: Path) -> None:
     store = FsspecStore.from_url(str(tmp_path))
     values = {f"{number}": b"%d" % number for number in range(20)} | {"large": bytes(3 * MIB)}
     for key, value in values.items():
         await store.set(key, Buffer.from_bytes(value))
-    entries = [entry async for entry in store.list_entries()]
+    checks = [
+        Check(store, entry, "md5", hashlib.md5(values[entry.key], usedforsecurity=False).digest())
+        async for entry in store.list_entries()
+    ]
     await store.delete("7")
-    digests = Digests()
-    found = await asyncio.gather(
-        *(digests.digest(store, entry, "md5") for entry in entries), return_exceptions=True
-    )
-    for entry, digest in zip(entries, found, strict=True):
-        if entry.key == "7":
-            assert isinstance(digest, KeyNotFoundError)
-        else:
-            md5 = hashlib.md5(values[entry.key], usedforsecurity=False)
-            assert digest == md5.digest()
-
-
-async def test_a_cancelled_comparison_leaves_no_other_waiting(tmp_path: Path) -> None:
-    store = FsspecStore.from_url(str(tmp_path))
-    await store.set("a", Buffer.from_bytes(b"a"))
-    (entry,) = [entry async for entry in store.list_entries()]
-    digests = Digests()
-    first, second = (asyncio.create_task(digests.digest(store, entry, "md5")) for _ in range(2))
-    await asyncio.sleep(0)
-    first.cancel()
-    async with asyncio.timeout(60):
-        assert await second == hashlib.md5(b"a", usedforsecurity=False).digest()
-    assert first.cancelled()
+    await store.set("8", Buffer.from_bytes(b"other"))
+    found = dict(zip((check.entry.key for check in checks), await matching(checks), strict=True))
+    assert [key for key, matches in found.items() if not matches] == ["7", "8"]

@@ -211,6 +211,21 @@ async def test_comparisons_stop(store: FsspecStore, proxy: FaultProxy) -> None:
         assert set(await contents(store)) == VALUES.keys()
 
 
+async def test_comparisons_of_local_values_stop(
+    store: FsspecStore, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    """They are read in groups: the rest of a group is not tried."""
+    changed = {key: bytes(len(value)) for key, value in VALUES.items()}
+    source = await filled(FsspecStore.from_url(str(tmp_path)), changed)
+    async with store:
+        await filled(store, VALUES)
+        proxy.plan = on(Fault.RESET, "GET")
+        result = await verify(source, store, concurrency=CONCURRENCY)
+    assert isinstance(result.stopped_by, UnreachableError)
+    assert IN_A_ROW <= result.failed <= MOST
+    assert result.failed + result.not_tried == result.listed
+
+
 async def test_nothing_at_the_root_of_an_atomic_copy_that_stops(
     store: FsspecStore, proxy: FaultProxy
 ) -> None:

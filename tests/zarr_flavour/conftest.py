@@ -25,8 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--sequences",
         type=int,
-        help="random sequences of actions in each of zarr's state machines (default: 5 on a "
-        "service, 10 in memory and on files)",
+        help="random sequences of actions in each of zarr's state machines (default: 3 on a "
+        "service, 5 in memory and on files)",
     )
 
 

@@ -50,7 +50,7 @@ class OwnRules(StoreTests[ZarrStore, cpu.Buffer]):
         return self.buffer_cls.from_bytes(self.read(f"{store.path}/{key}"))
 
     #: Sequences without the option ``--sequences``, and actions in each.
-    sequences, actions = 5, 15
+    sequences, actions = 3, 15
 
     #: The store of a sequence on keys, and of one on groups and arrays: a wrapper where the service
     #: does not support all of its keys.
@@ -96,7 +96,7 @@ class OwnRules(StoreTests[ZarrStore, cpu.Buffer]):
 
 
 class TestMemory(OwnRules):
-    sequences, actions = 10, 20
+    sequences, actions = 5, 20
 
     @pytest.fixture
     def store_kwargs(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class TestMemory(OwnRules):
 
 
 class TestLocal(OwnRules):
-    sequences, actions = 10, 20
+    sequences, actions = 5, 20
     store_for_keys = WithFoldersApart  # A name is a file or a folder.
 
     @pytest.fixture

@@ -6,7 +6,7 @@ import shlex
 from enum import Enum
 from typing import TYPE_CHECKING, Any, get_args
 
-from typer.models import ArgumentInfo
+from typer.models import ArgumentInfo, OptionInfo
 
 from .._core.redaction import hidden, public_text, public_url
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import inspect
     from collections.abc import Iterable, Mapping, Set
 
-__all__ = ["command_text"]
+__all__ = ["command_text", "flags_of"]
 
 
 def command_text(
@@ -51,11 +51,21 @@ def command_text(
         elif parameter.name.endswith("_options"):
             left_out = "  # without storage options"
         else:
-            # In an annotation, Typer has the first name in place of the default.
-            flag = max((str(declared.default), *declared.param_decls), key=len)
+            flag = _flag(declared)
             for each in value if isinstance(value, list) else [value]:
                 options += [flag] if each is True else [flag, _word(each, secrets)]
     return " ".join([name, *options, *arguments]) + left_out
+
+
+def flags_of(parameters: Iterable[inspect.Parameter]) -> dict[str, str]:
+    """The longest name of each option, by the name of its parameter."""
+    declared = {each.name: get_args(each.annotation)[1] for each in parameters}
+    return {name: _flag(each) for name, each in declared.items() if isinstance(each, OptionInfo)}
+
+
+def _flag(declared: OptionInfo) -> str:
+    # In an annotation, Typer has the first name in place of the default.
+    return max((str(declared.default), *(declared.param_decls or ())), key=len)
 
 
 def _word(value: object, secrets: Set[str]) -> str:

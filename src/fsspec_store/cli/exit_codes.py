@@ -20,7 +20,7 @@ from ..errors import (
     UnsupportedOperationError,
 )
 
-__all__ = ["ExitCode", "code_of"]
+__all__ = ["MEANINGS", "ExitCode", "code_of", "is_interruption"]
 
 
 class ExitCode(IntEnum):
@@ -42,9 +42,22 @@ class ExitCode(IntEnum):
     CLOSED_PIPE = 141
 
 
+#: What each code means, for the help.
+MEANINGS = {
+    ExitCode.DONE: "done",
+    ExitCode.INCOMPLETE: "differences were found, or the work is incomplete",
+    ExitCode.USAGE: "wrong usage",
+    ExitCode.NOT_FOUND: "no such key, prefix or bucket",
+    ExitCode.ACCESS_DENIED: "access denied, or no credentials",
+    ExitCode.SOME_FAILED: "some keys failed, the others are done",
+    ExitCode.UNREACHABLE: "the service cannot be reached, or it failed",
+    ExitCode.REFUSED: "refused for safety, nothing was changed",
+    ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM",
+    ExitCode.CLOSED_PIPE: "the reader of standard output has closed the pipe",
+}
+
 #: The first row that matches is the code. All other errors are `ExitCode.INCOMPLETE`.
 _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitCode], ...] = (
-    (KeyboardInterrupt, ExitCode.INTERRUPTED),
     (RefusedError, ExitCode.REFUSED),
     ((BucketNotFoundError, FileNotFoundError), ExitCode.NOT_FOUND),
     ((AccessDeniedError, PermissionError), ExitCode.ACCESS_DENIED),
@@ -69,17 +82,32 @@ _CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ExitC
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether an error is Ctrl-C or SIGTERM.
+
+    In the first instruction of ``Condition.wait`` it becomes an error of the released lock.
+    """
+    if isinstance(error, RuntimeError):
+        return isinstance(error.__context__, KeyboardInterrupt)
+    return isinstance(error, KeyboardInterrupt)
+
+
 def code_of(error: BaseException) -> ExitCode:
     """The exit code of an error; of a group, that of all its errors or `ExitCode.SOME_FAILED`."""
     if isinstance(error, BaseExceptionGroup):
         codes = {code_of(each) for each in error.exceptions}
         return codes.pop() if len(codes) == 1 else ExitCode.SOME_FAILED
+    if is_interruption(error):
+        return ExitCode.INTERRUPTED
     # Only standard output raises it: an error of a connection is a `BackendError`.
     if isinstance(error, BrokenPipeError):
         return ExitCode.CLOSED_PIPE
     # Of one key: others may fit.
     if isinstance(error, BackendError) and getattr(error.__cause__, "errno", None) in _NO_SPACE:
         return ExitCode.SOME_FAILED
+    # The folder of a web server may be missing, or be one that it does not list.
+    if isinstance(error.__cause__, FileNotFoundError):
+        return ExitCode.NOT_FOUND
     for kind, code in _CODES:
         if isinstance(error, kind):
             return code

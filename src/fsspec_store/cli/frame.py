@@ -9,14 +9,15 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-import typer.core
 
 from .._version import __version__
-from .command_text import command_text
+from .command_text import command_text, flags_of
 from .exit_codes import ExitCode
+from .help import OUTPUT, GroupedCommand, GroupedCommands, exit_codes
 from .output import Output
 from .place import Place, place_at, place_parameters, share_options, shared_parameters
 
@@ -27,19 +28,20 @@ _NAME = "fsspec-store"
 F = TypeVar("F", bound=Callable[..., ExitCode | None])
 
 
-class _Commands(typer.core.TyperGroup):
+class _Commands(GroupedCommands):
     """The group of all commands. It ends the process with the exit code of a command."""
 
-    def main(self, *args: Any, **extra: Any) -> NoReturn:
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> NoReturn:
         try:
-            code = super().main(*args, **{**extra, "standalone_mode": False})
+            code = super().main(args, *more, **{**extra, "standalone_mode": False})
         except SystemExit as end:
             # Typer exits when the reader of the help has closed the pipe.
             is_closed = isinstance(end.__context__, BrokenPipeError)
             code = ExitCode.CLOSED_PIPE if is_closed else end.code
         except (Exception, KeyboardInterrupt) as error:
             # The parameters are wrong, or their check was interrupted.
-            code = _failed(error, Output())
+            given = sys.argv[1:] if args is None else args
+            code = _failed(error, Output(json="--json" in given))
         sys.exit(_flushed(code))
 
 
@@ -50,10 +52,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
+    epilog=exit_codes(),
 )
 
 
-def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callable[[F], F]:
+def command(
+    group: str, *, examples: Sequence[tuple[str, str]], json: bool = True
+) -> Callable[[F], F]:
     """Add a function as the command of its name. Its docstring is the help.
 
     A parameter of the type `Place` becomes a URL and the options of its filesystem. One of the type
@@ -62,6 +67,8 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
 
     Parameters
     ----------
+    group : str
+        The group of commands in the help.
     examples : sequence of (str, str)
         Arguments after the name of the command, and what they do.
     json : bool, optional
@@ -69,7 +76,7 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
     """
 
     def add(function: F) -> F:
-        shared: dict[str, type] = {}
+        output_name = ""
         places: list[str] = []
         parameters: list[inspect.Parameter] = []
         last: list[inspect.Parameter] = []
@@ -81,26 +88,30 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
                 last += options
             elif parameter.annotation is Output:
                 last += _output_parameters(json)
+                output_name = parameter.name
             else:
                 parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-                continue
-            shared[parameter.name] = parameter.annotation
         if len(places) > 1:
             last[:0] = shared_parameters()
         # The help shows what all commands share after a command's own options.
         parameters += last
+        flags = flags_of(parameters)
 
         def run(**values: Any) -> NoReturn:
-            output = Output()
             all_values = dict(values)
+            output = Output(
+                json=values.pop("json", False),
+                quiet=values.pop("quiet"),
+                verbose=values.pop("verbose"),
+                flags=flags,
+            )
             try:
                 if len(places) > 1:
                     share_options(places, values)
-                given = {name: _shared(name, kind, values) for name, kind in shared.items()}
-                output = next(each for each in given.values() if isinstance(each, Output))
-                for place in given.values():
-                    if isinstance(place, Place):
-                        output.secrets |= place.secrets()
+                given: dict[str, Any] = {output_name: output}
+                for each in places:
+                    given[each] = place = place_at(each, values)
+                    output.secrets |= place.secrets()
                 output.command = command_text(
                     f"{_NAME} {name}", parameters, all_values, output.secrets
                 )
@@ -113,33 +124,34 @@ def command(*, examples: Sequence[tuple[str, str]], json: bool = True) -> Callab
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         name = function.__name__
-        app.command(name, help=inspect.getdoc(function), epilog=_epilog(name, examples))(run)
+        app.command(
+            name,
+            cls=GroupedCommand,
+            help=inspect.getdoc(function),
+            epilog=_epilog(name, examples),
+            rich_help_panel=group,
+        )(run)
         return function
 
     return add
 
 
 def _output_parameters(json: bool) -> list[inspect.Parameter]:
-    flags = {
-        "quiet": typer.Option("-q", "--quiet", help="Print errors only."),
-        "verbose": typer.Option("-v", "--verbose", help="Print the traceback of an error."),
+    flags: dict[str, tuple[tuple[str, ...], str]] = {
+        "quiet": (("-q", "--quiet"), "Print errors only."),
+        "verbose": (("-v", "--verbose"), "Print the traceback of an error."),
     }
     if json:
-        flags["json"] = typer.Option("--json", help="Print JSON to standard output.")
+        flags["json"] = (("--json",), "Print JSON to standard output.")
     return [
         inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[bool, flag], default=False
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[bool, typer.Option(*names, help=text, rich_help_panel=OUTPUT)],
+            default=False,
         )
-        for name, flag in flags.items()
+        for name, (names, text) in flags.items()
     ]
-
-
-def _shared(name: str, kind: type, values: dict[str, Any]) -> Place | Output:
-    if kind is Place:
-        return place_at(name, values)
-    return Output(
-        json=values.pop("json", False), quiet=values.pop("quiet"), verbose=values.pop("verbose")
-    )
 
 
 def _epilog(name: str, examples: Sequence[tuple[str, str]]) -> str:
@@ -155,15 +167,20 @@ def _failed(error: BaseException, output: Output) -> int:
     format_message = getattr(error, "format_message", None)
     if format_message is None:
         return output.failed(error)
+    usage: Any = error
     text: str = format_message()
     context = getattr(error, "ctx", None)
     if "\n" in text:
         # The help, because there are no arguments.
         sys.stderr.write(text + "\n")
     elif context is None:
-        output.error(text)
+        output.failed_with(ExitCode.USAGE, text)
     else:
-        output.error(f"{text.rstrip('.')}; see {context.command_path} --help")
+        if options := getattr(error, "possibilities", None):
+            (nearest,) = get_close_matches(usage.option_name, options, n=1, cutoff=0)
+            text = f"{usage.message.rstrip('.')}; did you mean {nearest}?"
+        text = f"{text} See" if text.endswith("?") else f"{text.rstrip('.')}; see"
+        output.failed_with(ExitCode.USAGE, f"{text} {context.command_path} --help")
     return ExitCode.USAGE
 
 

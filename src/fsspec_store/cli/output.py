@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from .._core.redaction import hidden, public_text, secret_options
 from .exit_codes import ExitCode, code_of
+from .messages import in_shell_words, message_of
 from .text import printable
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class Output:
         Texts that are never printed.
     command : str
         The command that runs, without secrets.
+    flags : mapping of str to str
+        The option for each parameter, for messages that name the parameter.
+    so_far : mapping
+        What the command did before it failed, for the JSON document of the error.
     """
 
     json: bool = False
@@ -60,6 +65,8 @@ class Output:
     verbose: bool = False
     secrets: set[str] = field(default_factory=set, repr=False)
     command: str = ""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    so_far: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_terminal(self) -> bool:
@@ -147,7 +154,11 @@ class Output:
 
     def message(self, error: BaseException) -> str:
         """The message of an error, without secrets."""
-        return self.public(_message(error))
+        return self.public(message_of(error, self.flags))
+
+    def failure(self, action: str, key: str, error: str) -> None:
+        """Print which key failed, and why."""
+        self.error(f"cannot {action} {key!r}: {in_shell_words(error, self.flags)}")
 
     def failed(self, error: BaseException) -> ExitCode:
         """Print the message of an error, and return its exit code."""
@@ -159,22 +170,22 @@ class Output:
             text = "".join(traceback.format_exception(error))
             with suppress(OSError):
                 sys.stderr.write(hidden(public_text(text), secrets))
-        self.error(_message(error))
+        self.failed_with(code, message_of(error, self.flags))
         return code
+
+    def failed_with(self, code: ExitCode, text: str) -> None:
+        """Print the message of a failed command; with ``--json`` also as a document."""
+        self.error(text)
+        if self.json:
+            with suppress(OSError):
+                self.document({**self.error_fields(code, text), **self.so_far})
+
+    def error_fields(self, code: ExitCode, text: str) -> dict[str, Any]:
+        """What a JSON document states about the error of a command."""
+        return {"error": code.name.lower(), "exit_code": code, "message": self.public(text)}
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)
-
-
-def _message(error: BaseException) -> str:
-    """The text of an error, without its type where the text is enough."""
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, BaseExceptionGroup):
-        return "\n".join(map(_message, error.exceptions))
-    if hasattr(error, "url") or isinstance(error, OSError):
-        return str(error)
-    return f"unexpected error: {type(error).__name__}: {error}"

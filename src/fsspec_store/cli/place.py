@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import typer
 
 from .._core.redaction import public_url, request_secrets, secret_options
+from .help import ACCESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -150,13 +151,14 @@ def place_parameters(name: str) -> list[inspect.Parameter]:
 
 def shared_parameters() -> list[inspect.Parameter]:
     """``--option``, ``--anon``, ... of a command with two places; see `share_options`."""
-    return _option_parameters(_BOTH, "--", " For each URL that takes it.")
+    return _option_parameters(_BOTH, "--")
 
 
-def _option_parameters(name: str, dashed: str, whose: str = "") -> list[inspect.Parameter]:
+def _option_parameters(name: str, dashed: str) -> list[inspect.Parameter]:
     def option(kind: Any, text: str, *names: str, **extra: Any) -> Any:
-        return Annotated[kind, typer.Option(*names, help=text + whose, **extra)]
+        return Annotated[kind, typer.Option(*names, help=text, rich_help_panel=panel, **extra)]
 
+    panel = ACCESS if dashed == "--" else f"{ACCESS} to {name.upper()} only"
     keyword = inspect.Parameter.KEYWORD_ONLY
     texts = option(
         list[str] | None,

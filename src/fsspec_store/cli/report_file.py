@@ -11,22 +11,39 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .help import OUTPUT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..dataset import Report
     from ..transfer import Result
     from .output import Output
     from .place import Place
 
-__all__ = ["HtmlOption", "JunitOption", "ReportFile", "report_file", "transfer_report"]
+__all__ = [
+    "HtmlOption",
+    "JunitOption",
+    "ReportFile",
+    "check_reports",
+    "report_file",
+    "transfer_report",
+]
 
 HtmlOption = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Write a report as one page of HTML."),
+    typer.Option(
+        "--html", metavar="FILE", help="Write a report as one page of HTML.", rich_help_panel=OUTPUT
+    ),
 ]
 JunitOption = Annotated[
     Path | None,
-    typer.Option("--junit", metavar="FILE", help="Write a report as JUnit XML for CI systems."),
+    typer.Option(
+        "--junit",
+        metavar="FILE",
+        help="Write a report as JUnit XML for CI systems.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 
@@ -153,3 +170,45 @@ def transfer_report(
             command=output.command,
         )
         yield lambda result: file.write(page(result))
+
+
+@contextmanager
+def check_reports(
+    html: Path | None, junit: Path | None, output: Output, place: Place
+) -> Iterator[Callable[[Report, float], object]]:
+    """The files of ``--html`` and ``--junit`` of a check.
+
+    The value is a function that writes those that are requested, of a report and its seconds.
+
+    Parameters
+    ----------
+    html, junit : Path or None
+        Values of the options.
+    output : Output
+        Of the command.
+    place : Place
+        Place of the data set.
+    """
+    if html is None and junit is None:
+        yield lambda _, __: None
+        return
+    from .. import reports
+
+    url = output.public(place.shown)
+    failed_page = partial(
+        reports.failed_page, title=f"Check of {url}", urls={"URL": url}, command=output.command
+    )
+    with (
+        report_file(html, "--html", output, failed_page) as page,
+        report_file(junit, "--junit", output, partial(reports.failed_junit, url=url)) as xml,
+    ):
+
+        def write(found: Report, seconds: float) -> None:
+            if page is not None:
+                page.write(
+                    reports.check_page(found, url=url, command=output.command, seconds=seconds)
+                )
+            if xml is not None:
+                xml.write(reports.junit(found, url=url, seconds=seconds))
+
+        yield write

@@ -1,24 +1,18 @@
-"""What the commands that copy and compare share: options, progress, and the report of a result."""
+"""What the commands that copy and compare share: options, and the report of a result."""
 
 from __future__ import annotations
 
-import sys
-import threading
-import time
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .exit_codes import ExitCode, code_of
-from .output import has_colors, is_dumb
+from .help import KEYS, SAFETY, SPEED
 from .text import human_size, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
-
-    from rich.progress import Progress, TaskID
 
     from ..transfer import Failure, Operation, Options, Plan, Result
     from .output import Output
@@ -33,19 +27,20 @@ __all__ = [
     "IncludeOption",
     "MaxDeleteOption",
     "MemoryOption",
-    "ShownProgress",
     "bound",
+    "document_of",
     "ended",
+    "note_extra",
+    "plan_totals",
     "print_failures",
     "print_left_out",
     "print_operation",
     "print_plan",
     "report",
+    "totals_of",
     "transfer_options",
 ]
 
-#: Seconds between two lines of progress in a log, and between two changes of the bar.
-_LOG_SECONDS, _BAR_SECONDS = 10.0, 0.1
 #: Number of failures and differences that are printed; all are in the JSON document.
 _PRINTED = 20
 
@@ -60,7 +55,8 @@ class CompareMode(StrEnum):
 
 
 CompareOption = Annotated[
-    CompareMode, typer.Option("--compare", help="How values of equal size are compared.")
+    CompareMode,
+    typer.Option("--compare", help="How values of equal size are compared.", rich_help_panel=KEYS),
 ]
 
 
@@ -82,16 +78,24 @@ IncludeOption = Annotated[
         metavar="GLOB",
         callback=_valid_globs,
         help="Only these keys: 'air/**'. Repeatable.",
+        rich_help_panel=KEYS,
     ),
 ]
 ExcludeOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--exclude", metavar="GLOB", callback=_valid_globs, help="Not these keys. Repeatable."
+        "--exclude",
+        metavar="GLOB",
+        callback=_valid_globs,
+        help="Not these keys. Repeatable.",
+        rich_help_panel=KEYS,
     ),
 ]
 ConcurrencyOption = Annotated[
-    int, typer.Option("--concurrency", min=1, metavar="N", help="Number of keys at once.")
+    int,
+    typer.Option(
+        "--concurrency", min=1, metavar="N", help="Number of keys at once.", rich_help_panel=SPEED
+    ),
 ]
 DaskOption = Annotated[
     str | None,
@@ -99,10 +103,12 @@ DaskOption = Annotated[
         "--dask",
         metavar="ADDRESS",
         help="Run on a Dask cluster: the address of its scheduler, such as tcp://host:8786.",
+        rich_help_panel=SPEED,
     ),
 ]
 FailFastOption = Annotated[
-    bool, typer.Option("--fail-fast", help="Stop at the first key that fails.")
+    bool,
+    typer.Option("--fail-fast", help="Stop at the first key that fails.", rich_help_panel=SAFETY),
 ]
 MemoryOption = Annotated[
     int,
@@ -111,6 +117,7 @@ MemoryOption = Annotated[
         min=1,
         metavar="MIB",
         help="Memory for the large values that pass through at once, in MiB.",
+        rich_help_panel=SPEED,
     ),
 ]
 MaxDeleteOption = Annotated[
@@ -119,6 +126,7 @@ MaxDeleteOption = Annotated[
         "--max-delete",
         metavar="N|SHARE%",
         help="Refuse to delete more keys: a number, or a share of the target's keys.",
+        rich_help_panel=SAFETY,
     ),
 ]
 
@@ -128,7 +136,7 @@ def transfer_options(
     include: list[str] | None,
     exclude: list[str] | None,
     concurrency: int,
-    memory: int = 96,
+    memory: int = 80,
     dask: str | None = None,
 ) -> Options:
     """What these parameters of a command are for `fsspec_store.transfer`."""
@@ -169,21 +177,37 @@ def print_operation(operation: Operation, output: Output) -> None:
 def report(result: Result, output: Output) -> ExitCode:
     """Print a result, and return its exit code."""
     if output.json:
-        output.document(result.to_dict())
+        output.document(document_of(result, output))
     print_failures(result.failed, result.failures, output)
     print_left_out(result, output)
     if result.held_back:
         output.error(f"{result.held_back:,} metadata keys are not copied: keys below them failed")
     if result.deletes_skipped:
         output.error(f"{result.deletes_skipped:,} keys are not deleted: copies failed")
+    output.note(f"{totals_of(result)}, in {result.seconds:.1f} s")
+    note_extra(result.extra, "`sync` deletes such keys", output)
+    return ended(result, output)
+
+
+def document_of(result: Result, output: Output) -> dict[str, Any]:
+    """A result for JSON; one that an error stopped has that error too."""
+    error = result.stopped_by
+    if error is None:
+        return result.to_dict()
+    return {**output.error_fields(code_of(error), output.message(error)), **result.to_dict()}
+
+
+def totals_of(result: Result) -> str:
+    """Numbers of keys, and of copied bytes."""
     done = [f"{result.copied:,} copied ({human_size(result.copied_bytes)})"]
     if result.deleted:
         done.append(f"{result.deleted:,} deleted")
     done.append(f"{result.equal:,} equal")
+    if result.differing:
+        done.append(f"{result.differing:,} differ")
     if result.failed:
         done.append(f"{result.failed:,} failed")
-    output.note(f"{', '.join(done)}, in {result.seconds:.1f} s")
-    return ended(result, output)
+    return ", ".join(done)
 
 
 def ended(result: Result, output: Output) -> ExitCode:
@@ -196,12 +220,20 @@ def ended(result: Result, output: Output) -> ExitCode:
     return code_of(result.stopped_by)
 
 
-def print_plan(planned: Plan, output: Output) -> ExitCode:
-    """Print what is to be done with each key, and return the exit code."""
+def print_plan(planned: Plan, output: Output, *, max_delete: float | None = None) -> ExitCode:
+    """Print what a dry run found, and return the exit code.
+
+    Raises `RefusedError` if the transfer would be refused for its number of deletes.
+    """
     for operation in planned:
         print_operation(operation, output)
     print_failures(planned.failed, planned.failures, output)
     print_left_out(planned, output)
+    output.note(plan_totals(planned))
+    if max_delete is not None:
+        from ..transfer import check_deletes
+
+        check_deletes(planned.deletes, planned.keys, max_delete)
     return ExitCode.SOME_FAILED if planned.failed or planned.left_out else ExitCode.DONE
 
 
@@ -215,96 +247,23 @@ def print_left_out(found: Result | Plan, output: Output) -> None:
         )
 
 
+def plan_totals(planned: Plan) -> str:
+    """Numbers of keys, and of bytes to copy."""
+    return (
+        f"{planned.copies:,} to copy ({human_size(planned.copy_bytes)}), "
+        f"{planned.deletes:,} to delete, {planned.equal:,} equal"
+    )
+
+
+def note_extra(count: int, hint: str, output: Output) -> None:
+    """Print how many keys only the target has, if any, and how they are deleted."""
+    if count:
+        output.note(f"{count:,} {'key is' if count == 1 else 'keys are'} only in DST: {hint}")
+
+
 def print_failures(count: int, failures: Sequence[Failure], output: Output) -> None:
     """Print the first keys that failed, and how many more there are."""
     for failure in failures[:_PRINTED]:
-        output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
+        output.failure(failure.action, failure.key, failure.error)
     if count > _PRINTED:
         output.error(f"and {count - _PRINTED:,} more keys failed")
-
-
-class ShownProgress:
-    """Shows the progress of a transfer: a bar on a terminal, a line each ten seconds in a log.
-
-    An instance is the ``on_progress`` of a transfer, which calls it in another thread.
-    """
-
-    def __init__(self, output: Output, *, log_seconds: float = _LOG_SECONDS) -> None:
-        self._output = output
-        self._log_seconds = log_seconds
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._result: Result | None = None
-        self._started_at = self._shown_at = time.monotonic()
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> Self:
-        if sys.stderr.isatty() and not is_dumb() and not self._output.quiet:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._bar = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=20),
-                TimeRemainingColumn(),
-                console=Console(
-                    stderr=True, color_system="auto" if has_colors(sys.stderr) else None
-                ),
-                transient=True,
-            )
-            self._task = self._bar.add_task("listing", total=None)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._bar is not None:
-            self._show()
-            self._bar.stop()
-
-    def __call__(self, result: Result) -> None:
-        """Show the result so far."""
-        self._result = result
-        now = time.monotonic()
-        with self._lock:
-            if now - self._shown_at < (self._log_seconds if self._bar is None else _BAR_SECONDS):
-                return
-            self._shown_at = now
-        self._show()
-
-    def _show(self) -> None:
-        result = self._result
-        if result is None:
-            return
-        text = _progress(result, time.monotonic() - self._started_at)
-        if self._bar is None or self._task is None:
-            self._output.note(text)
-            return
-        total, done = result.planned_bytes, result.copied_bytes
-        if not total:
-            total, done = result.planned, result.copied + result.deleted
-        self._bar.update(
-            self._task,
-            description=text,
-            completed=done,
-            total=total if result.is_listed else None,
-        )
-
-
-def _progress(result: Result, seconds: float) -> str:
-    """Keys, bytes and rate so far; a ``+`` while the listing is not complete."""
-    more = "" if result.is_listed else "+"
-    done, seconds = result.copied + result.deleted, max(seconds, 0.001)
-    shown = [f"{done:,} of {result.planned:,}{more} keys"]
-    if result.failed:
-        shown.append(f"{result.failed:,} failed")
-    if result.planned_bytes:
-        copied, planned = map(human_size, (result.copied_bytes, result.planned_bytes))
-        shown.append(f"{copied} of {planned}{more}, {human_size(result.copied_bytes / seconds)}/s")
-    else:
-        shown.append(f"{done / seconds:,.0f} keys/s")
-    return ", ".join(shown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from .consolidated import compare_consolidated
 from .decoding import Decoder
 from .errors import DatasetError
 from .expectation import Required
-from .findings import MAX_EXAMPLES
+from .findings import MAX_EXAMPLES, Findings
 from .metadata import GroupMetadata
 from .report import ArrayReport, Report
 from .scan import Scan
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .._store.contract import Store
     from .array_scan import ArrayScan, Shard
     from .chunk_set import ChunkSet
-    from .findings import Kind
+    from .findings import Finding, Kind
 
 __all__ = ["Progress", "check"]
 
@@ -55,6 +55,8 @@ class Progress:  # numpydoc ignore=PR02
         Present chunks that were found, or chunks to decode.
     decoded : int
         Chunks that were decoded.
+    found : Findings
+        Counts the findings so far.
     """
 
     stage: Literal["list", "decode"]
@@ -62,6 +64,12 @@ class Progress:  # numpydoc ignore=PR02
     bytes: int | None
     chunks: int
     decoded: int = 0
+    found: Findings = field(default_factory=Findings, repr=False, compare=False)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The findings so far, by path and kind. Missing chunks are counted at the end only."""
+        return self.found.sorted()
 
 
 async def check(
@@ -126,7 +134,7 @@ async def check(
 
     def report_progress(stage: Literal["list", "decode"], chunks: int, decoded: int = 0) -> None:
         if on_progress is not None:
-            on_progress(Progress(stage, scan.keys, scan.bytes, chunks, decoded))
+            on_progress(Progress(stage, scan.keys, scan.bytes, chunks, decoded, scan.findings))
 
     async with _decoder(store, deep, concurrency, client) as decoder:
         pages = scan.pages()

@@ -6,11 +6,12 @@ They run on an event loop in another thread, on which ``on_progress`` is called.
 from __future__ import annotations
 
 from .._runtime.blocking import blocking
-from . import transfers
+from . import refusals, transfers
 
-__all__ = ["apply", "copy", "plan", "remove", "sync", "verify"]
+__all__ = ["apply", "check_fresh", "copy", "plan", "remove", "sync", "verify"]
 
 apply = blocking(transfers.apply)
+check_fresh = blocking(refusals.check_fresh)
 copy = blocking(transfers.copy)
 plan = blocking(transfers.plan)
 remove = blocking(transfers.remove)

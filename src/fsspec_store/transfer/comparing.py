@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from .._store.buffer import as_view
 from .digests import (
-    Digests,
+    Check,
     common_checksum,
     composite_md5s,
     computable,
     content_md5,
+    digest,
     possible_md5,
     possible_part_sizes,
 )
 from .memory import reads_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .._store.entries import Entry
     from .._store.store_reading import ReadableStore
     from .._store.streams import Reader
@@ -58,7 +61,6 @@ class Comparison:
         self._target = target
         self._compare = compare
         self._memory = memory
-        self._digests = Digests()
 
     def listed(self, source: Entry, target: Entry) -> tuple[bool, Reason | None]:
         """Whether the listings show how two values of a key compare, and how they differ."""
@@ -75,6 +77,17 @@ class Comparison:
             return True, None if source.checksums[name] == target.checksums[name] else "checksum"
         ours = content_md5(source, _etag(self._source, source))
         return ours is not None and ours == content_md5(target, _etag(self._target, target)), None
+
+    def check(self, source: Entry, target: Entry) -> Check | None:
+        """What shows that two small values are equal, if one is local and no other read is needed.
+
+        When it does not hold, they may be equal: see `difference`.
+        """
+        if self._compare == "checksum" and not self._memory.counts(source.size):
+            for store, local, listed, etag in self._sides(source, target):
+                if store.reads_locally:
+                    return _check(store, local, listed, etag)
+        return None
 
     async def difference(self, source: Entry, target: Entry) -> Reason | None:
         """Return how two values of a key differ; ``None`` when they are equal.
@@ -104,26 +117,29 @@ class Comparison:
         return "newer" if source.modified + cut_off > target.modified else None
 
     async def _by_checksum(self, source: Entry, target: Entry) -> Reason | None:
-        for store, local, listed, etag in (
-            (self._source, source, target, _etag(self._target, target)),
-            (self._target, target, source, _etag(self._source, source)),
-        ):
+        for store, local, listed, etag in self._sides(source, target):
             if store.reads_locally:
                 found = await self._beside_listed(store, local, listed, etag)
                 if found is not None:
                     return None if found else "checksum"
         return await self._by_bytes(source, target)
 
+    def _sides(
+        self, source: Entry, target: Entry
+    ) -> Iterator[tuple[ReadableStore, Entry, Entry, str | None]]:
+        """Each store with its entry, and with the entry and the ETag of the other one."""
+        yield self._source, source, target, _etag(self._target, target)
+        yield self._target, target, source, _etag(self._source, source)
+
     async def _beside_listed(
         self, store: ReadableStore, local: Entry, listed: Entry, etag: str | None
     ) -> bool | None:
         """Whether a local value has the checksum that is listed; ``None`` if that is unknown."""
-        name = computable(listed)
-        if name is not None:
-            return await self._digests.digest(store, local, name) == listed.checksums[name]
-        md5 = possible_md5(etag)
-        if md5 is not None and await self._digests.digest(store, local, "md5") == md5:
-            return True
+        check = _check(store, local, listed, etag)
+        if check is not None:
+            is_equal = await digest(store, local, check.name) == check.digest
+            if is_equal or check.name in listed.checksums:
+                return is_equal
         sizes = possible_part_sizes(etag, listed.size)
         # Each size costs more processor time than reading the value.
         for part_sizes in (sizes[:1], sizes[1:]):
@@ -150,6 +166,15 @@ class Comparison:
                 if not count:
                     return "bytes" if left or right else None
                 left, right = left[count:], right[count:]
+
+
+def _check(store: ReadableStore, local: Entry, listed: Entry, etag: str | None) -> Check | None:
+    """A check by the strongest checksum that is listed, or by an ETag that may be an MD5."""
+    name = computable(listed)
+    if name is not None:
+        return Check(store, local, name, listed.checksums[name])
+    md5 = possible_md5(etag)
+    return None if md5 is None else Check(store, local, "md5", md5)
 
 
 def _etag(store: ReadableStore, entry: Entry) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from .._backends.checksums import ALGORITHMS, Hash, md5
 from .._runtime.threads import in_thread, run_in_place
 from .._store.buffer import as_view
+from ..errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from .._store.store_reading import ReadableStore
 
 __all__ = [
+    "Check",
     "CompositeMD5",
-    "Digests",
     "common_checksum",
     "composite_md5s",
     "computable",
     "content_md5",
+    "digest",
+    "matching",
     "possible_md5",
     "possible_part_sizes",
 ]
@@ -52,8 +54,6 @@ _COMPOSITE_MD5 = re.compile(r'"?[0-9a-f]{32}-([1-9][0-9]{0,4})"?')
 #: Part sizes of this package, AWS's command line, rclone, and other programs, in bytes.
 _PART_SIZES = [size * _MIB for size in (16, 8, 5, 10, 15, 32, 50, 64, 100, 128, 25, 256, 512)]
 _MOST_SIZES = 4
-#: Size in bytes of values that one thread reads together with others.
-_SMALL = 2**20
 
 
 def possible_md5(etag: str | None) -> bytes | None:
@@ -159,63 +159,40 @@ class CompositeMD5:
         self._count += 1
 
 
-class Digests:
-    """Checksums of values that are read. Small local values are read by one thread together."""
+class Check(NamedTuple):
+    """A value of a local store, and the checksum that the other store lists for its key."""
 
-    def __init__(self) -> None:
-        self._waiting: list[tuple[ReadableStore, Entry, str, asyncio.Future[bytes]]] = []
-        self._reading: asyncio.Future[Any] | None = None
-
-    async def digest(self, store: ReadableStore, entry: Entry, name: str) -> bytes:
-        """Read a value and return its checksum.
-
-        Raises
-        ------
-        KeyNotFoundError, VersionMismatchError
-            When the value was removed or changed after it was listed.
-        """
-        if entry.size > _SMALL or not store.reads_locally:
-            return await _digest(store, entry, name)
-        found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting.append((store, entry, name, found))
-        if len(self._waiting) == 1:
-            # Not a part of this call, which may be cancelled, and not a task: see `prefetched`.
-            self._reading = asyncio.gather(self._read_waiting(), return_exceptions=True)
-        return await found
-
-    async def _read_waiting(self) -> None:
-        # Calls of the same turn of the event loop join.
-        await asyncio.sleep(0)
-        batch, self._waiting = self._waiting, []
-        outcomes: Sequence[bytes | BaseException]
-        try:
-            outcomes = await in_thread(_outcomes, batch)
-        except BaseException as error:
-            outcomes = [error] * len(batch)
-        for (*_, found), outcome in zip(batch, outcomes, strict=True):
-            if found.done():
-                continue
-            if isinstance(outcome, BaseException):
-                found.set_exception(outcome)
-            else:
-                found.set_result(outcome)
+    store: ReadableStore
+    entry: Entry
+    name: str
+    digest: bytes
 
 
-def _outcomes(
-    batch: Sequence[tuple[ReadableStore, Entry, str, object]],
-) -> list[bytes | Exception]:
-    outcomes: list[bytes | Exception] = []
-    for store, entry, name, _ in batch:
-        try:
-            outcomes.append(run_in_place(_digest(store, entry, name)))
-        except Exception as error:
-            outcomes.append(error)
-    return outcomes
+async def digest(store: ReadableStore, entry: Entry, name: str) -> bytes:
+    """Read a value and return its checksum.
 
-
-async def _digest(store: ReadableStore, entry: Entry, name: str) -> bytes:
+    Raises
+    ------
+    KeyNotFoundError, VersionMismatchError
+        When the value was removed or changed after it was listed.
+    """
     found = _HASHES[name]()
     async with store.open_reader(entry.key, version=entry.version) as reader:
         async for part in reader:
             await in_thread(found.update, as_view(part))
     return found.digest()
+
+
+async def matching(checks: Sequence[Check]) -> list[bool]:
+    """Which values have their checksum. One thread reads all; one that it cannot read has none."""
+    return await in_thread(_matching, checks)
+
+
+def _matching(checks: Sequence[Check]) -> list[bool]:
+    found = []
+    for store, entry, name, listed in checks:
+        try:
+            found.append(run_in_place(digest(store, entry, name)) == listed)
+        except (StoreError, OSError):
+            found.append(False)
+    return found

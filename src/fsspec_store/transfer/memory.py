@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_BYTES", "Memory", "reads_whole"]
 
-DEFAULT_BYTES = 96 * 2**20
+DEFAULT_BYTES = 80 * 2**20
 
 _MIB = 2**20
 #: Smaller values are not counted: as many as are copied at once need little memory.

@@ -33,7 +33,7 @@ class Options(TypedDict, total=False):
     concurrency : int
         Number of keys that are compared, copied or deleted at once, ``>= 1``.
     memory_bytes : int
-        Memory for the values above 1 MiB that pass through this process at once, ``>= 1``; 96 MiB
+        Memory for the values above 1 MiB that pass through this process at once, ``>= 1``; 80 MiB
         when left out. A value needs up to 80 MiB, and its whole size where a store reads or writes
         it as a whole: WebDAV, other fsspec filesystems, and sources that list no version. One that
         needs more than all is copied alone.

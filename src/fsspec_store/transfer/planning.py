@@ -9,6 +9,7 @@ from .._core.redaction import public_text
 from .._runtime.concurrency import for_each, read_ahead
 from ..errors import KeyNotFoundError, RefusedError, StoreError
 from .comparing import Comparison
+from .digests import matching
 from .merging import Pair, merged
 from .operations import Operation, State
 from .outage import Outage
@@ -20,14 +21,20 @@ if TYPE_CHECKING:
     from .._store.entries import Entry
     from .._store.store_listing import ListableStore
     from .comparing import Compare
+    from .digests import Check
     from .memory import Memory
     from .operations import Reason
     from .selection import Selection
+
+    #: Keys of both stores, each with a check of its small local value, or one key without.
+    _Group = list[tuple[Pair, Check | None]]
 
 __all__ = ["Differences", "described"]
 
 #: Number of operations that are found before they are run: a progress bar then knows how many.
 _AHEAD = 10_000
+#: Number of local values that one thread reads, one after another.
+_MOST_CHECKS = 32
 
 
 class Differences:
@@ -86,18 +93,17 @@ class Differences:
         """
 
         async def find(put: Callable[[Operation], Awaitable[None]]) -> None:
-            async def compare(pair: Pair) -> None:
-                try:
-                    operation = await self._operation(*pair, concurrency)
-                except (StoreError, OSError) as error:
-                    self._outage.note(error, concurrency)
-                    self._add_failure(pair, error)
-                    return
-                if operation is not None:
-                    await put(operation)
+            async def compare(group: _Group) -> None:
+                checks = [check for _, check in group if check is not None]
+                are_equal = await matching(checks) if checks else [False]
+                for (pair, _), is_equal in zip(group, are_equal, strict=True):
+                    if is_equal:
+                        self._counted(*pair, None)
+                    else:
+                        await self._read_both(pair, put, concurrency)
 
-            async with aclosing(self._pairs()) as pairs:
-                await for_each(compare, pairs, limit=concurrency)
+            async with aclosing(self._undecided(put)) as groups:
+                await for_each(compare, groups, limit=concurrency)
             self._end()
 
         async with aclosing(read_ahead(find, most=_AHEAD)) as operations:
@@ -125,6 +131,54 @@ class Differences:
                     self.in_target += pair[1] is not None
                     yield pair
 
+    async def _undecided(
+        self, put: Callable[[Operation], Awaitable[None]]
+    ) -> AsyncGenerator[_Group, None]:
+        """Put the operations that the listings show, and yield the pairs that have to be read.
+
+        One pair, or several of which one thread reads the local values.
+        """
+        group: _Group = []
+        async with aclosing(self._pairs()) as pairs:
+            async for source, target in pairs:
+                is_known, reason, check = True, None, None
+                if source is not None and target is not None:
+                    is_known, reason = self._comparison.listed(source, target)
+                    check = None if is_known else self._comparison.check(source, target)
+                if is_known:
+                    operation = self._counted(source, target, reason)
+                    if operation is not None:
+                        await put(operation)
+                elif check is None:
+                    yield [((source, target), None)]
+                else:
+                    group.append(((source, target), check))
+                    if len(group) == _MOST_CHECKS:
+                        yield group
+                        group = []
+        if group:
+            yield group
+
+    async def _read_both(
+        self, pair: Pair, put: Callable[[Operation], Awaitable[None]], concurrency: int
+    ) -> None:
+        source, target = pair
+        assert source is not None
+        assert target is not None
+        if self._outage.is_stopped:
+            self._result.not_tried += 1
+            return
+        try:
+            reason = await self._comparison.unlisted_difference(source, target)
+        except (StoreError, OSError) as error:
+            self._outage.note(error, concurrency)
+            self._add_failure(pair, error)
+            return
+        self._outage.note(None, concurrency)
+        operation = self._counted(source, target, reason)
+        if operation is not None:
+            await put(operation)
+
     def _add_failure(self, pair: Pair, error: Exception) -> None:
         key = _key(pair)
         if self.on_failure is not None:
@@ -142,21 +196,8 @@ class Differences:
             return
         if not self._in_source and not self._allow_empty:
             which = "no key" if self._selection.is_all else "no selected key"
-            raise RefusedError(
-                f"{self._source!r} has {which}; allow_empty=True, or --allow-empty, accepts that"
-            )
+            raise RefusedError(f"{self._source!r} has {which}; allow_empty=True accepts that")
         self._result.is_listed = True
-
-    async def _operation(
-        self, source: Entry | None, target: Entry | None, concurrency: int
-    ) -> Operation | None:
-        reason: Reason | None = None
-        if source is not None and target is not None:
-            is_known, reason = self._comparison.listed(source, target)
-            if not is_known:
-                reason = await self._comparison.unlisted_difference(source, target)
-                self._outage.note(None, concurrency)
-        return self._counted(source, target, reason)
 
     def _counted(
         self, source: Entry | None, target: Entry | None, reason: Reason | None
@@ -167,6 +208,8 @@ class Differences:
             assert target is not None
             if self._delete:
                 operation = Operation("delete", target.key, "extra", None, State.of(target))
+            else:
+                self._result.extra += 1
         elif target is None or reason is not None:
             operation = Operation(
                 "copy", source.key, reason or "missing", State.of(source), State.of(target)

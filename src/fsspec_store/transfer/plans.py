@@ -41,11 +41,13 @@ class Plan:
     ----------
     copies, copy_bytes, deletes : int
         Number of operations, and of bytes to copy.
+    equal, extra : int
+        Keys without operation: equal in both stores, and only in the target.
     failed : int
         Keys that could not be compared, and have no operation. `failures` lists the first 10,000.
-        A file of a plan does not contain them.
+        A file of a plan contains neither them nor ``equal`` and ``extra``.
     left_out : int
-        Names of the source that are no valid keys; see `Result`. Neither are they in a file.
+        Names of the source that are no valid keys; see `Result`. They are not in a file either.
     """
 
     def __init__(self, source: str, target: str, keys: int = 0) -> None:
@@ -53,7 +55,7 @@ class Plan:
         self.target = target
         self.keys = keys
         self.copies = self.copy_bytes = self.deletes = 0
-        self.failed = 0
+        self.equal = self.extra = self.failed = 0
         self.failures: list[Failure] = []
         self.left_out = 0
         self.names_left_out: list[LeftOut] = []
@@ -186,8 +188,9 @@ class Plan:
             except PlanError:
                 raise
             except (ValueError, KeyError, TypeError) as error:
+                reason = f"no {error}" if isinstance(error, KeyError) else error
                 raise PlanError(
-                    f"{file} is not a plan of this package: line {number}: {error!r}"
+                    f"{file} is not a plan of this package: line {number}: {reason}"
                 ) from error
             lines.close()
             opened.pop_all()

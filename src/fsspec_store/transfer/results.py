@@ -90,6 +90,8 @@ class Result:
         Keys to copy or delete, and bytes to copy.
     copied, copied_bytes, deleted, equal : int
         Keys that were copied with their bytes, deleted, and left because they are equal.
+    extra : int
+        Keys that only the target has, and that are neither deleted nor a difference.
     differing : int
         Keys that differ, of a comparison. `differences` lists the first 10,000.
     failed : int
@@ -120,6 +122,7 @@ class Result:
     copied_bytes: int = 0
     deleted: int = 0
     equal: int = 0
+    extra: int = 0
     differing: int = 0
     failed: int = 0
     held_back: int = 0
@@ -194,6 +197,7 @@ class Result:
             "copied_bytes": self.copied_bytes,
             "deleted": self.deleted,
             "equal": self.equal,
+            "extra": self.extra,
             "differing": self.differing,
             "failed": self.failed,
             "held_back": self.held_back,

@@ -79,6 +79,7 @@ async def plan(
         if result.stopped_by is not None:
             raise result.stopped_by
         made.keys = differences.in_target
+        made.equal, made.extra = result.equal, result.extra
         made.failed, made.failures = result.failed, result.failures
         made.left_out, made.names_left_out = result.left_out, result.names_left_out
     except BaseException:
@@ -228,9 +229,8 @@ async def sync(
     Raises
     ------
     RefusedError
-        When the source has no selected key, or when one of the stores is below the other one (see
-        `plan`): nothing is changed. When more keys would be deleted than ``max_delete``: all copies
-        are made, and nothing is deleted.
+        When the source has no selected key, when one of the stores is below the other one (see
+        `plan`), or when more keys would be deleted than ``max_delete``. Nothing is changed.
     """
     return await _transfer(source, target, max_delete, False, fail_fast, options)
 

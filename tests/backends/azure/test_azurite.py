@@ -42,7 +42,7 @@ class TestAzurite(OnBucket):
     limits = Limits(
         backslash="the service takes it for a slash",
         trailing_dot="the service drops dots at the end of a segment",
-        examples=40,
+        examples=25,
         # More than one batch, less than the 5000 entries of a page.
         many=300,
     )

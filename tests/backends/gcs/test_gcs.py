@@ -45,7 +45,7 @@ from ..on_bucket import OnBucket
 class TestFakeGCS(OnBucket):
     service = "fake-gcs-server"
     scheme = "gs"
-    limits = Limits(examples=40)
+    limits = Limits(examples=25)
 
     @pytest.fixture
     def endpoint(self, fake_gcs_endpoint: GCSEndpoint) -> GCSEndpoint:

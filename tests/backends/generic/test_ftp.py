@@ -37,9 +37,9 @@ class TestFTP(StoreConformance):
         long_names="a file's name has at most 255 bytes",
         atomic_create="fsspec's FTP filesystem promises no atomic create",
         compare_and_swap="FTP knows no versions",
-        examples=20,
+        examples=10,
         # fsspec's filesystems have no pages.
-        many=150,
+        many=60,
     )
 
     @pytest.fixture

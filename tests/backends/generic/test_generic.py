@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import fsspec
@@ -84,6 +85,8 @@ class TestGeneric(StoreConformance):
         key_beside_children="fsspec's in-memory filesystem knows files and folders",
         atomic_create="fsspec promises no atomic create",
         compare_and_swap="fsspec knows no versions",
+        # Of each of the three filesystems.
+        examples=30,
     )
 
     @pytest.fixture(
@@ -93,7 +96,7 @@ class TestGeneric(StoreConformance):
             pytest.param((PathListingFileSystem, "urls://"), id="URLs, lists paths"),
         ]
     )
-    def make_store(self, request: pytest.FixtureRequest) -> Any:
+    def make_store(self, request: pytest.FixtureRequest) -> Iterator[Any]:
         kind, start = request.param
         root = f"{start}{uuid.uuid4()}"
 
@@ -101,7 +104,8 @@ class TestGeneric(StoreConformance):
             options.setdefault("allow_racy_create", True)
             return FsspecStore(kind(), f"{root}/{below}", **options)
 
-        return make
+        yield make
+        MemoryFileSystem.store.clear()
 
 
 async def test_a_filesystem_may_list_urls_and_take_paths() -> None:

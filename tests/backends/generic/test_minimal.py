@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, Self
 
 import pytest
@@ -135,13 +135,14 @@ class TestMinimal(StoreConformance):
     )
 
     @pytest.fixture
-    def make_store(self) -> Any:
+    def make_store(self) -> Iterator[Any]:
         place = next(_numbers)
 
         def make(below: str = "", **options: Any) -> DictStore:
             return DictStore(place, directory_prefix(below), **options)
 
-        return make
+        yield make
+        _places.pop(place, None)
 
 
 def test_a_store_may_lack_operations() -> None:

@@ -46,9 +46,9 @@ class TestObstoreS3(StoreConformance):
     limits = Limits(
         atomic_create="obstore's fsspec filesystem ignores the mode of a write",
         compare_and_swap="obstore's fsspec filesystem passes no conditions on",
-        examples=20,
+        examples=10,
         # fsspec's filesystems list no pages.
-        many=150,
+        many=60,
     )
 
     @pytest.fixture

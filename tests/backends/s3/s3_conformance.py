@@ -16,7 +16,7 @@ from ..on_bucket import OnBucket
 class S3Conformance(OnBucket):
     """The contract on the server of the fixture ``endpoint``."""
 
-    limits = Limits(examples=40)
+    limits = Limits(examples=25)
     scheme = "s3"
 
     async def test_the_transport_is_the_one_of_the_option(self, make_store: Any) -> None:

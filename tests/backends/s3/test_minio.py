@@ -15,7 +15,7 @@ class TestMinIO(S3Conformance):
     limits = Limits(
         key_beside_children="MinIO lists the key and not those below it",
         long_names="MinIO takes segments of at most 255 bytes",
-        examples=40,
+        examples=25,
     )
 
     @pytest.fixture

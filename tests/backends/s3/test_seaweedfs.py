@@ -15,7 +15,7 @@ class TestSeaweedFS(S3Conformance):
         long_names="SeaweedFS takes segments of at most 255 bytes",
         backslash="SeaweedFS takes a backslash for a slash",
         prefix_gone_at_once="SeaweedFS lists an emptied prefix for minutes",
-        examples=40,
+        examples=25,
     )
 
     @pytest.fixture

@@ -104,7 +104,7 @@ class TestHTTP(StoreConformance):
         long_names="a file's name has at most 255 bytes",
         prefix_gone_at_once="nginx lists folders that hold no file",
         hidden_names="nginx does not list names that begin with a dot",
-        examples=40,
+        examples=25,
     )
 
     @pytest.fixture

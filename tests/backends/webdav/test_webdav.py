@@ -64,13 +64,13 @@ class WebDAVConformance(StoreConformance):
 class TestApache(WebDAVConformance):
     service = "Apache"
     server = "apache_endpoint"
-    limits = Limits(**_FILES, examples=20, many=60)
+    limits = Limits(**_FILES, examples=10, many=60)
 
 
 class TestRclone(WebDAVConformance):
     service = "rclone"
     server = "rclone_webdav_endpoint"
-    limits = Limits(**_FILES, atomic_replace=_REMOVES_FIRST, examples=20, many=60)
+    limits = Limits(**_FILES, atomic_replace=_REMOVES_FIRST, examples=10, many=60)
 
 
 class TestWsgidav(WebDAVConformance):
@@ -80,7 +80,7 @@ class TestWsgidav(WebDAVConformance):
         **_FILES,
         atomic_replace=_REMOVES_FIRST,
         query_characters="the server cuts the destination of a MOVE off at ? and ;",
-        examples=20,
+        examples=10,
         many=60,
     )
 

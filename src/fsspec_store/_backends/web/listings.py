@@ -31,6 +31,10 @@ _LONG_PAGE = 2**16
 _INCONCLUSIVE = (401, 407, 408, 425, 429)
 
 
+class FolderNotFoundError(NotImplementedError, FileNotFoundError):
+    """There is no folder at the root, or the server does not list it."""
+
+
 class Listings:
     """Index pages below one root."""
 
@@ -75,7 +79,8 @@ class Listings:
     async def _page(self, directory: str) -> IndexPage:
         """The index page of a directory, which is empty if the directory is missing.
 
-        Raises `NotImplementedError` if the response is not an index page.
+        Raises `NotImplementedError` if the response is not an index page, and `FolderNotFoundError`
+        if that of the root is 404.
         """
         root = self._client.location.root + "/"
         url = self._client.location.url_of(directory)
@@ -89,6 +94,11 @@ class Listings:
         if directory == root:
             self._root_has_index = page is not None
             self.supported = self.supported and self._root_has_index
+        if response is None:
+            raise FolderNotFoundError(
+                f"status 404 for {public_text(url)}: the folder is missing, or the server does not "
+                "list it"
+            )
         if page is None:
             raise NotImplementedError(f"the server has no index page for {public_text(url)}")
         return page

@@ -7,8 +7,10 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import MOVE
 from ..output import Output
 from ..place import Place
+from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     ConcurrencyOption,
@@ -16,17 +18,17 @@ from ..transferring import (
     FailFastOption,
     MaxDeleteOption,
     MemoryOption,
-    ShownProgress,
     bound,
     report,
 )
 
 
 @command(
+    MOVE,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr plan.jsonl", "All operations of a plan"),
         ("--max-delete 0 ./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Without deletions"),
-    ]
+    ],
 )
 def apply(
     src: Place,
@@ -37,7 +39,7 @@ def apply(
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 96,
+    memory: MemoryOption = 80,
     dask: DaskOption = None,
 ) -> ExitCode:
     """Copy and delete what a plan states.

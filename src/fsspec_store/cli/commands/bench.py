@@ -10,6 +10,7 @@ from uuid import uuid4
 import typer
 
 from ..frame import command
+from ..help import PLACES
 from ..missing import no_keys
 from ..output import Output
 from ..place import Place
@@ -56,10 +57,11 @@ class _Figure:
 
 
 @command(
+    PLACES,
     examples=[
         ("s3://bucket/climate.zarr", "Lists and reads keys that are there"),
         ("--write --size 4194304 s3://bucket/tmp", "Writes, reads, lists and deletes own keys"),
-    ]
+    ],
 )
 def bench(
     place: Place,
@@ -102,14 +104,21 @@ async def _measure_existing(store: "FsspecStore", count: int) -> list[_Figure]:
 
 
 async def _measure_own(store: "FsspecStore", count: int, size: int) -> list[_Figure]:
+    import asyncio
+
     from ... import Buffer
 
     prefix = f".fsspec-store-bench-{uuid4().hex}"
     keys = [f"{prefix}/{number}" for number in range(count)]
     value = Buffer.from_bytes(bytes(range(256)) * (size // 256 + 1))[:size]
 
+    writes: set[asyncio.Task[None]] = set()
+
     async def write(key: str) -> int:
-        await store.set(key, value)
+        task = asyncio.create_task(store.set(key, value))
+        writes.add(task)
+        task.add_done_callback(writes.discard)
+        await asyncio.shield(task)
         return size
 
     async with aclosing(store):
@@ -118,6 +127,8 @@ async def _measure_own(store: "FsspecStore", count: int, size: int) -> list[_Fig
             read = await _read(store, keys)
             listed, _ = await _list(store, prefix)
         finally:
+            # The service would store a cancelled write after the deletion.
+            await asyncio.gather(*writes, return_exceptions=True)
             start = time.perf_counter()
             await store.delete_dir(prefix)
             seconds = time.perf_counter() - start

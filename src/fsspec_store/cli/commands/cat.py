@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..frame import command
+from ..help import LOOK
 from ..output import Output
 from ..place import Place
 
@@ -18,6 +19,7 @@ _MOST_AT_ONCE = 8 * 2**20
 
 
 @command(
+    LOOK,
     examples=[
         ("s3://bucket/climate.zarr/zarr.json", "A whole value"),
         ("--range 0:16 ./climate.zarr/air/c/0/0", "Its first 16 bytes"),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..frame import command
+from ..help import PLACES, SAFETY
 from ..output import Output
 from ..place import Place
 from ..text import printable, size_text
@@ -18,10 +19,11 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @command(
+    PLACES,
     examples=[
         ("-n s3://bucket/climate.zarr", "Unfinished uploads and temporary files of a day ago"),
         ("--older-than 0 s3://bucket/climate.zarr", "Remove all: no other program may be writing"),
-    ]
+    ],
 )
 def cleanup(
     place: Place,
@@ -35,13 +37,16 @@ def cleanup(
         ),
     ] = "1d",
     dry_run: Annotated[
-        bool, typer.Option("-n", "--dry-run", help="Print what would be removed.")
+        bool,
+        typer.Option(
+            "-n", "--dry-run", help="Print what would be removed.", rich_help_panel=SAFETY
+        ),
     ] = False,
 ) -> None:
-    """Remove what interrupted writes have left below a URL: unfinished uploads, temporary files.
+    """Remove what interrupted writes have left below a URL.
 
-    No listing of keys shows it. What is younger than a day stays, as it may be of a write that
-    runs, or that a second run can continue.
+    These are unfinished uploads and temporary files. No listing of keys shows them. What is younger
+    than a day stays, as it may be of a write that runs, or that a second run can continue.
     """
     from ..._core.leftovers import BLOCKS, is_older
 

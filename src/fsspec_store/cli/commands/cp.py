@@ -6,10 +6,13 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
-from ..missing import no_keys
+from ..help import MOVE, SAFETY
+from ..missing import missing_as_empty, no_keys
 from ..output import Output
 from ..place import KeyAt, Place
+from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
+from ..text import human_size, printable
 from ..transferring import (
     CompareMode,
     CompareOption,
@@ -19,7 +22,6 @@ from ..transferring import (
     FailFastOption,
     IncludeOption,
     MemoryOption,
-    ShownProgress,
     print_plan,
     report,
     transfer_options,
@@ -27,30 +29,40 @@ from ..transferring import (
 
 
 @command(
+    MOVE,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr", "Publish a data set"),
         ("--include 'air/**' s3://bucket/climate.zarr ./climate.zarr", "One array of it"),
         ("s3://bucket/climate.zarr/zarr.json ./", "One key"),
-    ]
+    ],
 )
 def cp(
     src: Place,
     dst: Place,
     output: Output,
+    recursive: Annotated[
+        bool,
+        typer.Option("-r", "--recursive", help="Accepted: every key below SRC is always copied."),
+    ] = False,
     compare: CompareOption = CompareMode.CHECKSUM,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     atomic: Annotated[
         bool,
-        typer.Option("--atomic", help="Write the metadata of the root after a verification."),
+        typer.Option(
+            "--atomic",
+            help="Write the metadata of the root after a verification.",
+            rich_help_panel=SAFETY,
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("-n", "--dry-run", help="Print what would be copied.")
+        bool,
+        typer.Option("-n", "--dry-run", help="Print what would be copied.", rich_help_panel=SAFETY),
     ] = False,
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 96,
+    memory: MemoryOption = 80,
     dask: DaskOption = None,
 ) -> ExitCode | None:
     """Copy all keys below SRC to the same names below DST, or one key.
@@ -64,13 +76,18 @@ def cp(
         transfer_report(html, output, "Copy to", src, dst, dry_run=dry_run) as write_page,
         src.open() as source,
     ):
-        if source.sync.is_empty(""):
+        is_empty = True
+        with missing_as_empty():
+            is_empty = source.sync.is_empty("")
+        if is_empty:
             size = _copy_key(src, dst, output, dry_run=dry_run)
             write_page(Result(copied=1, copied_bytes=size))
             return None
         options = transfer_options(compare, include, exclude, concurrency, memory, dask)
         with dst.open(read_only=dry_run) as target:
             if dry_run:
+                if atomic:
+                    blocking.check_fresh(target)
                 with blocking.plan(source, target, **options) as planned:
                     return print_plan(planned, output)
             with ShownProgress(output) as shown:
@@ -94,7 +111,11 @@ def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> int:
             raise no_keys(src)
         target_at, name = KeyAt(dst, key) if dst.url.endswith("/") else dst.split()
         if dry_run:
-            output.line(f"copy\t{name}")
+            if output.json:
+                output.document({"action": "copy", "key": name})
+            else:
+                output.line(f"copy\t{printable(name)}")
+            output.note(f"1 to copy ({human_size(source.sync.getsize(key))})")
             return 0
         with target_at.open(read_only=False) as target:
             target.sync.copy_from(source, key, name)

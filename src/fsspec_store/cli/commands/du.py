@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from ..frame import command
+from ..help import LOOK
 from ..listed import listed_sizes
 from ..missing import no_keys
 from ..output import Output
@@ -14,10 +15,11 @@ from ..totals import Totals
 
 
 @command(
+    LOOK,
     examples=[
         ("s3://bucket/climate.zarr", "Bytes and keys of each array, and in total"),
         ("--depth 0 --bytes ./climate.zarr", "The total only, in bytes"),
-    ]
+    ],
 )
 def du(
     place: Place,
@@ -27,7 +29,7 @@ def du(
     ] = 1,
     in_bytes: Annotated[bool, typer.Option("--bytes", help="Show sizes in bytes.")] = False,
 ) -> None:
-    """Show the bytes and the number of keys of each name below a URL, and in total.
+    """Show the bytes and number of keys of each name below a URL.
 
     The columns are size, number of keys, and name. The last line, with the name ".", is the total.
     """

@@ -7,6 +7,7 @@ from uuid import uuid4
 import typer
 
 from ..frame import command
+from ..help import PLACES
 from ..output import Output
 from ..place import Place
 from ..text import human_size
@@ -19,10 +20,11 @@ _FORBIDDEN = "empty segments, '.' and '..' as segments, NUL"
 
 
 @command(
+    PLACES,
     examples=[
         ("s3://bucket/climate.zarr", "What the store there can do, and by which library"),
         ("--probe --json s3://bucket/tmp", "Also what only a write shows, as JSON"),
-    ]
+    ],
 )
 def info(
     place: Place,
@@ -32,10 +34,11 @@ def info(
         typer.Option("--probe", help="Write below a temporary prefix, which is removed."),
     ] = False,
 ) -> None:
-    """Show what a place can do, with one request: a listing where the service lists keys.
+    """Show what a place can do.
 
-    "-" is not known. Without --probe, atomic create and compare-and-swap are those of the service's
-    protocol: some services ignore the conditions, which only a write shows.
+    It sends one request: a listing, where the service lists keys. "-" is not known. Without
+    --probe, atomic create and compare-and-swap are those of the service's protocol: some services
+    ignore the conditions, which only a write shows.
     """
     import asyncio
     from importlib.metadata import PackageNotFoundError, version

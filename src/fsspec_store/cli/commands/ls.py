@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from ..frame import command
+from ..help import LOOK
 from ..listed import described
-from ..missing import no_keys
+from ..missing import missing_as_empty, no_keys
 from ..output import Output
 from ..place import Place
 from ..text import printable, size_text
@@ -23,10 +24,11 @@ _Named: TypeAlias = "tuple[str, Entry | None]"
 
 
 @command(
+    LOOK,
     examples=[
         ("s3://bucket/climate.zarr", "Names directly below a prefix"),
         ("-rl --json s3://bucket/climate.zarr", "Every key with its size, a line of JSON for each"),
-    ]
+    ],
 )
 def ls(
     place: Place,
@@ -45,7 +47,7 @@ def ls(
     """
     is_detailed = long or in_bytes or output.json
     is_empty = True
-    with place.open() as store:
+    with missing_as_empty(), place.open() as store:
         for name, entry in _names(store, recursive=recursive, is_detailed=is_detailed):
             is_empty = False
             _print(name, entry, output, recursive=recursive, long=long, in_bytes=in_bytes)

@@ -7,16 +7,19 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import MOVE
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
-from ..text import human_size
 from ..transferring import (
     CompareMode,
     CompareOption,
     ConcurrencyOption,
+    DaskOption,
     ExcludeOption,
     IncludeOption,
+    note_extra,
+    plan_totals,
     print_failures,
     print_left_out,
     transfer_options,
@@ -24,10 +27,11 @@ from ..transferring import (
 
 
 @command(
+    MOVE,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Copies"),
         ("--delete ./climate.zarr s3://bucket/climate.zarr plan.jsonl", "Copies and deletions"),
-    ]
+    ],
 )
 def plan(
     src: Place,
@@ -41,6 +45,7 @@ def plan(
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     concurrency: ConcurrencyOption = 32,
+    dask: DaskOption = None,
 ) -> ExitCode:
     """Write a file with what has to be copied, for a review. `apply` does it later.
 
@@ -48,7 +53,7 @@ def plan(
     """
     from ...transfer import blocking
 
-    options = transfer_options(compare, include, exclude, concurrency)
+    options = transfer_options(compare, include, exclude, concurrency, dask=dask)
     with src.open() as source, dst.open() as target:
         require_keys(source, src)
         with blocking.plan(source, target, delete=delete, **options) as planned:
@@ -57,6 +62,8 @@ def plan(
         "copies": planned.copies,
         "copy_bytes": planned.copy_bytes,
         "deletes": planned.deletes,
+        "equal": planned.equal,
+        "extra": planned.extra,
         "failed": planned.failed,
         "left_out": planned.left_out,
     }
@@ -65,8 +72,6 @@ def plan(
     if output.json:
         output.document(totals)
     else:
-        output.note(
-            f"{planned.copies:,} to copy ({human_size(planned.copy_bytes)}), "
-            f"{planned.deletes:,} to delete"
-        )
+        output.note(plan_totals(planned))
+    note_extra(planned.extra, "--delete plans to delete such keys", output)
     return ExitCode.SOME_FAILED if planned.failed or planned.left_out else ExitCode.DONE

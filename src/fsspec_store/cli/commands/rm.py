@@ -9,18 +9,20 @@ import typer
 from ...errors import RefusedError
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import MOVE, SAFETY
 from ..listed import listed_sizes
-from ..missing import no_keys
+from ..missing import missing_as_empty, no_keys
 from ..output import Output
 from ..place import KeyAt, Place
+from ..progress import ShownProgress
 from ..text import human_size, printable
 from ..transferring import (
     ConcurrencyOption,
     ExcludeOption,
     IncludeOption,
     MaxDeleteOption,
-    ShownProgress,
     bound,
+    document_of,
     ended,
     print_failures,
 )
@@ -30,11 +32,12 @@ if TYPE_CHECKING:
 
 
 @command(
+    MOVE,
     examples=[
         ("s3://bucket/climate.zarr/notes.txt", "One key"),
         ("-rn --include 'air/**' s3://bucket/old.zarr", "The keys that would be deleted"),
         ("-r --yes --max-delete 5000 s3://bucket/old.zarr", "A data set, from a script"),
-    ]
+    ],
 )
 def rm(
     place: Place,
@@ -43,15 +46,22 @@ def rm(
         bool, typer.Option("-r", "--recursive", help="Delete every key below the URL.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("-n", "--dry-run", help="Print the keys, and delete nothing.")
+        bool,
+        typer.Option(
+            "-n", "--dry-run", help="Print the keys, and delete nothing.", rich_help_panel=SAFETY
+        ),
     ] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask before -r.")] = False,
+    yes: Annotated[
+        bool, typer.Option("-y", "--yes", help="Do not ask before -r.", rich_help_panel=SAFETY)
+    ] = False,
     max_delete: MaxDeleteOption = "100%",
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     concurrency: ConcurrencyOption = 32,
 ) -> ExitCode | None:
-    """Delete a key, or with -r every key below a URL: metadata first, from the root, chunks last.
+    """Delete a key, or with -r every key below a URL.
+
+    Metadata is deleted first, from the root on, and chunks last.
 
     With -r it asks first. Without a terminal it refuses, with exit code 7, unless --yes is given.
     If some keys cannot be deleted, the others are, and the exit code is 5.
@@ -69,16 +79,20 @@ def rm(
     selection = Selection(include or (), exclude or ())
     at = _folder(place)
     links = _links(place)
+    if links and not selection.is_all:
+        raise RefusedError(
+            f"refused to delete through the link {links[0].lstrip('/')!r} to a folder: delete all "
+            "keys, which removes the link only, or name the folder"
+        )
     if dry_run or not yes or links:
         keys, size = _count(place, output, selection, most, dry_run=dry_run)
         if dry_run:
-            output.note(f"{keys:,} keys, {human_size(size)}, would be deleted")
             return None
         if not yes:
             _confirm(f"Delete {keys:,} keys, {human_size(size)}, below {place.shown}? [y/N] ")
             most = keys
     if links:
-        _remove_links(links, at, output, is_all=selection.is_all)
+        _remove_links(links, at, output)
     with place.open(read_only=False) as store, ShownProgress(output) as shown:
         result = blocking.remove(
             store,
@@ -113,6 +127,8 @@ def _count(
                     _print_key(key, output)
     if not listed:
         raise no_keys(place)
+    if dry_run:
+        output.note(f"{keys:,} keys, {human_size(size)}, would be deleted")
     check_deletes(keys, listed, most)
     return keys, size
 
@@ -131,13 +147,8 @@ def _links(place: Place) -> list[str]:
     return [path[len(root) :] for path in paths if os.path.islink(path)]
 
 
-def _remove_links(links: list[str], at: KeyAt, output: Output, *, is_all: bool) -> None:
+def _remove_links(links: list[str], at: KeyAt, output: Output) -> None:
     """Remove links to folders. Keys below them would be deleted where they refer to."""
-    if not is_all:
-        raise RefusedError(
-            f"refused to delete through the link {links[0].lstrip('/')!r} to a folder: delete all "
-            "keys, which removes the link only, or name the folder"
-        )
     with at.place.open(read_only=False) as above:
         for link in links:
             above.sync.delete_dir(at.key + link)
@@ -151,9 +162,16 @@ def _remove_key(place: Place, output: Output, *, dry_run: bool) -> None:
     above, key = place.split()
     with above.open(read_only=dry_run) as store:
         if not store.sync.exists(key):
-            raise KeyNotFoundError(f"no key {key!r} in {above.shown}", key=key, url=above.shown)
+            is_prefix = False
+            with missing_as_empty():
+                is_prefix = store.supports_listing and not store.sync.is_empty(key)
+            hint = ", but keys below it: -r deletes them" if is_prefix else ""
+            raise KeyNotFoundError(
+                f"no key {key!r} in {above.shown}{hint}", key=key, url=above.shown
+            )
         if dry_run:
             _print_key(key, output)
+            output.note(f"1 key, {human_size(store.sync.getsize(key))}, would be deleted")
             return
         store.sync.delete(key)
     _report(Result(deleted=1), output)
@@ -192,8 +210,9 @@ def _print_key(key: str, output: Output) -> None:
 
 def _report(result: "Result", output: Output) -> ExitCode:
     if output.json:
-        shown = result.to_dict()
-        output.document({name: shown[name] for name in ("ok", "deleted", "failed", "failures")})
+        names = ("error", "exit_code", "message", "ok", "deleted", "failed", "failures")
+        found = document_of(result, output)
+        output.document({name: found[name] for name in names if name in found})
     print_failures(result.failed, result.failures, output)
     failed = f", {result.failed:,} failed" if result.failed else ""
     output.note(f"deleted {result.deleted:,} {'key' if result.deleted == 1 else 'keys'}{failed}")

@@ -1,16 +1,18 @@
 """``stat``: size, time, version and checksums of a key."""
 
 from ..frame import command
+from ..help import LOOK
 from ..listed import described
 from ..output import Output
 from ..place import Place
 
 
 @command(
+    LOOK,
     examples=[
         ("s3://bucket/climate.zarr/zarr.json", "Size, time of the last change, and ETag of a key"),
         ("--json ./climate.zarr/zarr.json", "The same as one JSON document"),
-    ]
+    ],
 )
 def stat(place: Place, output: Output) -> None:
     """Show what a service states about a key. The value is not read.

@@ -6,8 +6,10 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import MOVE, SAFETY
 from ..output import Output
 from ..place import Place
+from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     CompareMode,
@@ -19,7 +21,6 @@ from ..transferring import (
     IncludeOption,
     MaxDeleteOption,
     MemoryOption,
-    ShownProgress,
     bound,
     print_plan,
     report,
@@ -28,10 +29,11 @@ from ..transferring import (
 
 
 @command(
+    MOVE,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr", "Publish a data set, and its deletions"),
         ("-n ./climate.zarr s3://bucket/climate.zarr", "What would be copied and deleted"),
-    ]
+    ],
 )
 def sync(
     src: Place,
@@ -42,21 +44,24 @@ def sync(
     exclude: ExcludeOption = None,
     max_delete: MaxDeleteOption = "50%",
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Accept a SRC without keys.")
+        bool,
+        typer.Option("--allow-empty", help="Accept a SRC without keys.", rich_help_panel=SAFETY),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("-n", "--dry-run", help="Print what would be done.")
+        bool,
+        typer.Option("-n", "--dry-run", help="Print what would be done.", rich_help_panel=SAFETY),
     ] = False,
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 96,
+    memory: MemoryOption = 80,
     dask: DaskOption = None,
 ) -> ExitCode:
-    """Make the keys below DST equal to those below SRC: copy, and then delete all others.
+    """Make the keys below DST equal to those below SRC.
 
-    Nothing is deleted if a copy fails, if SRC has no keys, or if more keys would be deleted than
-    --max-delete; the last two are refused with exit code 7.
+    It copies what differs, and then deletes the keys that only DST has. Nothing is deleted if a
+    copy fails, if SRC has no keys, or if more keys would be deleted than --max-delete; the last two
+    are refused with exit code 7.
     """
     from ...transfer import blocking
 
@@ -70,7 +75,7 @@ def sync(
     ):
         if dry_run:
             with blocking.plan(source, target, delete=True, **options) as planned:
-                return print_plan(planned, output)
+                return print_plan(planned, output, max_delete=most)
         with ShownProgress(output) as shown:
             options["on_progress"] = shown
             result = blocking.sync(source, target, max_delete=most, fail_fast=fail_fast, **options)

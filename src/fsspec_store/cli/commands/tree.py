@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..frame import command
+from ..help import LOOK
 from ..listed import listed_sizes
 from ..missing import no_keys
 from ..output import Output
@@ -15,10 +16,11 @@ from ..totals import Totals
 
 
 @command(
+    LOOK,
     examples=[
         ("s3://bucket/climate.zarr", "Groups and arrays of a data set"),
         ("--depth 1 --json ./climate.zarr", "One level, as one JSON document"),
-    ]
+    ],
 )
 def tree(
     place: Place,
@@ -27,7 +29,10 @@ def tree(
         int, typer.Option("-d", "--depth", min=1, help="Number of levels to show.")
     ] = 3,
 ) -> None:
-    """Show prefixes and keys as a tree, with the keys and bytes below the last level."""
+    """Show prefixes and keys as a tree.
+
+    Prefixes of the last level have the number of their keys and their bytes.
+    """
     with place.open() as store:
         totals = Totals.of(listed_sizes(store), depth)
     if not totals.keys:

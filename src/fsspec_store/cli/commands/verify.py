@@ -6,18 +6,23 @@ import typer
 
 from ..exit_codes import ExitCode
 from ..frame import command
+from ..help import CHECK
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
+from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
     CompareMode,
     CompareOption,
     ConcurrencyOption,
+    DaskOption,
     ExcludeOption,
     IncludeOption,
     MemoryOption,
+    document_of,
     ended,
+    print_failures,
     print_left_out,
     print_operation,
     transfer_options,
@@ -25,10 +30,11 @@ from ..transferring import (
 
 
 @command(
+    CHECK,
     examples=[
         ("./climate.zarr s3://bucket/climate.zarr", "By the checksums of the listings"),
         ("--compare bytes ./climate.zarr s3://bucket/climate.zarr", "By reading all values"),
-    ]
+    ],
 )
 def verify(
     src: Place,
@@ -42,7 +48,8 @@ def verify(
     ] = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 96,
+    memory: MemoryOption = 80,
+    dask: DaskOption = None,
 ) -> ExitCode:
     """Compare the keys below SRC and DST, and print those that differ. Changes nothing.
 
@@ -51,26 +58,23 @@ def verify(
     """
     from ...transfer import blocking
 
+    options = transfer_options(compare, include, exclude, concurrency, memory, dask)
     with (
         transfer_report(html, output, "Comparison with", src, dst) as write_page,
         src.open() as source,
         dst.open() as target,
     ):
         require_keys(source, src)
-        result = blocking.verify(
-            source,
-            target,
-            extra=not ignore_extra,
-            **transfer_options(compare, include, exclude, concurrency, memory),
-        )
+        with ShownProgress(output, compares=True) as shown:
+            options["on_progress"] = shown
+            result = blocking.verify(source, target, extra=not ignore_extra, **options)
         write_page(result)
     if output.json:
-        output.document(result.to_dict())
+        output.document(document_of(result, output))
     else:
         for operation in result.differences:
             print_operation(operation, output)
-    for failure in result.failures:
-        output.error(f"cannot {failure.action} {failure.key!r}: {failure.error}")
+    print_failures(result.failed, result.failures, output)
     output.note(f"{result.equal:,} equal, {result.differing:,} differ, {result.failed:,} failed")
     print_left_out(result, output)
     if result.failed or result.left_out:
