@@ -19,16 +19,16 @@ import sys
 import termios
 
 import aiohttp  # noqa: F401
-import pydantic  # noqa: F401
 import s3fs  # noqa: F401
 import stubborn
 from fsspec.implementations import http  # noqa: F401
+from typer.testing import CliRunner
 
 import fsspec_store.cli.app
 import fsspec_store.dataset
 import fsspec_store.reports
 import fsspec_store.transfer
-import fsspec_store.zarr  # noqa: F401
+import fsspec_store.zarr
 from fsspec_store._backends.local import backend as _local  # noqa: F401
 from fsspec_store._backends.s3 import backend as _s3  # noqa: F401
 from fsspec_store._backends.web import backend as _web  # noqa: F401
@@ -73,6 +73,8 @@ def become(message: dict, fds: list[int]) -> None:
 if __name__ == "__main__":
     # Each child has a copy.
     stubborn.fill()
+    # The first run imports what Typer converts arguments with.
+    CliRunner().invoke(fsspec_store.cli.app.app, ["du", "--depth", "no number", "."])
     # Collections of a child do not copy the pages of these objects.
     gc.freeze()
     listening = socket.socket(fileno=int(sys.argv[1]))
