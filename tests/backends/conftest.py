@@ -23,7 +23,7 @@ def race_rounds(pytestconfig: pytest.Config) -> int:
     return rounds
 
 
-# What these modules test is this side's; the rules of the contract run on both in the fast suite.
+# These modules test the client. The rules of the contract run on both services in the fast suite.
 @pytest.fixture(
     params=[
         pytest.param("minio_endpoint", id="minio"),

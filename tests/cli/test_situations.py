@@ -352,7 +352,7 @@ def test_a_full_disk_is_an_error(name: str, places: dict[str, str], command: Pro
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        # Errors of a service are told by the same lines.
+        # The errors of both codes are printed by the same lines.
         pytest.param(name, code, marks=slow_if(code == 6 and name != "ls"))
         for name, code in CASES
         if code in (4, 6)
