@@ -262,8 +262,9 @@ class TestInterruption:
         with self.interrupted(seaweedfs_endpoint, "PUT", number) as command:
             code, message = command("--dst-option", str(large.parents[1]), url)
         assert code == 130
-        totals, end = message.splitlines()
+        totals, kept, end = message.splitlines()
         assert re.search(r" 0 copied \(0B\), 0 equal, [\d.]+MiB of 40.0MiB moved$", totals)
+        assert kept.startswith("fsspec-store: unfinished uploads are kept: run it again")
         assert end == "fsspec-store: interrupted"
         async with FsspecStore.from_url(url, seaweedfs_endpoint.storage_options()) as store:
             assert [key async for key in store.list()] == []
@@ -286,6 +287,7 @@ class TestInterruption:
         assert code == 130
         assert message.startswith("fsspec-store: so far: 0 copied (0B), 0 equal")
         assert message.endswith("\nfsspec-store: interrupted\n")
+        assert "uploads" not in message
         assert files(target) == []
 
 

@@ -37,14 +37,22 @@ class ShownProgress:
     ----------
     compares : bool, optional
         Whether keys are only compared.
+    keeps_uploads : bool, optional
+        Whether an interrupted copy leaves an upload that the next one continues.
     log_seconds : float, optional
         Seconds between two lines in a log.
     """
 
     def __init__(
-        self, output: Output, *, compares: bool = False, log_seconds: float = _LOG_SECONDS
+        self,
+        output: Output,
+        *,
+        compares: bool = False,
+        keeps_uploads: bool = False,
+        log_seconds: float = _LOG_SECONDS,
     ) -> None:
         self._output = output
+        self._keeps_uploads = keeps_uploads
         self._progress = _comparison_progress if compares else _progress
         self._seconds = log_seconds
         self._bar: Progress | None = None
@@ -96,6 +104,11 @@ class ShownProgress:
             self._output.so_far = {**result.to_dict(), "ok": False}
             print_failures(result.failed, result.failures, self._output)
             self._output.note(f"so far: {totals_of(result)}")
+        if is_interrupted and result.moving_bytes and self._keeps_uploads:
+            self._output.note(
+                "unfinished uploads are kept: run it again to continue them, or "
+                "`fsspec-store cleanup --older-than 0 DST` to remove them"
+            )
 
     def __call__(self, result: Result) -> None:
         """Take the result so far, which the transfer changes."""
