@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -126,6 +127,12 @@ class TestTotalsSoFar:
             ("sync {src} {new}", "1 copied (1B), 0 equal", {"copied": 1}),
             ("apply {src} {new} {plan}", "1 copied (1B), 0 equal", {"copied": 1}),
             ("verify {src} {copy}", "0 copied (0B), 1 equal", {"equal": 1}),
+            ("cp --include held {src} {new}", "0 copied (0B), 0 equal", {"copied": 0}),
+            (
+                "verify --compare bytes --include held {src} {copy}",
+                "0 copied (0B), 0 equal",
+                {"equal": 0},
+            ),
             (
                 "check --deep {array}",
                 "3 keys listed, 1 chunks present, 0 decoded",
@@ -176,6 +183,17 @@ class TestTotalsSoFar:
             ]
             found = json.loads(last)
             assert (found["deleted"], found["failures"][0]["key"]) == (2, "a")
+
+    def test_of_values_that_were_not_finished(self, capsys: pytest.CaptureFixture[str]) -> None:
+        output = Output(json=True)
+        result = Result(copied=1, copied_bytes=MIB, moving_bytes=3 * MIB, planned_bytes=8 * MIB)
+        with pytest.raises(KeyboardInterrupt):
+            fail_after(result, KeyboardInterrupt(), output)
+        output.failed(KeyboardInterrupt())
+        out, err = capsys.readouterr()
+        text = "1 copied (1.0MiB), 0 equal, 4.0MiB of 8.0MiB moved"
+        assert err.splitlines()[0] == f"fsspec-store: so far: {text}"
+        assert json.loads(out)["moving_bytes"] == 3 * MIB
 
     def test_of_nothing_are_not_shown_after_an_error(
         self, capsys: pytest.CaptureFixture[str]
@@ -242,8 +260,12 @@ class TestInterruption:
         url = f"s3://{new_root(seaweedfs_endpoint)}"
         source = FsspecStore.from_url(str(large.parents[1]))
         with self.interrupted(seaweedfs_endpoint, "PUT", number) as command:
-            ended = command("--dst-option", str(large.parents[1]), url)
-        assert ended == (130, "fsspec-store: interrupted\n")
+            code, message = command("--dst-option", str(large.parents[1]), url)
+        assert code == 130
+        totals, kept, end = message.splitlines()
+        assert re.search(r" 0 copied \(0B\), 0 equal, [\d.]+MiB of 40.0MiB moved$", totals)
+        assert kept.startswith("fsspec-store: unfinished uploads are kept: run it again")
+        assert end == "fsspec-store: interrupted"
         async with FsspecStore.from_url(url, seaweedfs_endpoint.storage_options()) as store:
             assert [key async for key in store.list()] == []
             assert [each.key async for each in store.list_leftovers()] == ["c/0"]
@@ -261,8 +283,11 @@ class TestInterruption:
             store.sync.set("c/0", Buffer.from_bytes(large.read_bytes()))
         target = tmp_path / "target"
         with self.interrupted(minio_endpoint, "GET", number) as command:
-            ended = command("--src-option", url, str(target))
-        assert ended == (130, "fsspec-store: interrupted\n")
+            code, message = command("--src-option", url, str(target))
+        assert code == 130
+        assert message.startswith("fsspec-store: so far: 0 copied (0B), 0 equal")
+        assert message.endswith("\nfsspec-store: interrupted\n")
+        assert "uploads" not in message
         assert files(target) == []
 
 

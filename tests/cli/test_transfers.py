@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import threading
+from contextlib import redirect_stderr
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -241,10 +245,50 @@ def test_failures_are_shown_at_a_terminal(command: Processes, web: Holding, tmp_
     assert "1 of 2 keys, 1 failed, 1B of 2B" in shown.plain
 
 
-def test_progress_in_a_log(capsys: pytest.CaptureFixture[str]) -> None:
-    with ShownProgress(Output(), log_seconds=0) as shown:
-        shown(Result(planned=3, planned_bytes=2048, copied=1, copied_bytes=1024))
-        shown(Result(planned=3, planned_bytes=2048, copied=2, failed=1, is_listed=True))
-    first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("fsspec-store: 1 of 3+ keys, 1.0KiB of 2.0KiB+, ")
-    assert second == "fsspec-store: 2 of 3 keys, 1 failed, 0B of 2.0KiB, 0B/s"
+class Lines(io.TextIOBase):
+    """A log whose lines can be awaited."""
+
+    def __init__(self) -> None:
+        self._lines: SimpleQueue[str] = SimpleQueue()
+
+    def write(self, text: str) -> int:
+        self._lines.put(text)
+        return len(text)
+
+    def first(self, part: str) -> str:
+        """The next line with a text."""
+        while part not in (line := self._lines.get(timeout=60)):
+            pass
+        return line
+
+    @property
+    def is_empty(self) -> bool:
+        return self._lines.empty()
+
+
+def test_progress_in_a_log_is_shown_without_calls() -> None:
+    log = Lines()
+    with redirect_stderr(log), ShownProgress(Output(), log_seconds=0.01) as shown:
+        result = Result()
+        shown(result)
+        result.listed = 1000
+        assert log.first("1,000") == "fsspec-store: 1,000 keys listed, 0 equal\n"
+        result.planned, result.planned_bytes, result.copied, result.copied_bytes = 3, 2048, 1, 512
+        assert log.first("1 of 3+ keys, 512B of 2.0KiB+, ").endswith("/s\n")
+        result.is_listed, result.moving_bytes = True, 512
+        assert "1 of 3 keys, 1.0KiB of 2.0KiB, " in log.first("1.0KiB of")
+        result.copied, result.failed, result.copied_bytes, result.moving_bytes = 2, 1, 0, 0
+        assert log.first(" 0B/s").endswith(": 2 of 3 keys, 1 failed, 0B of 2.0KiB, 0B/s\n")
+
+
+def test_no_progress_is_logged_after_the_block() -> None:
+    log = Lines()
+    threads = threading.active_count()
+    with redirect_stderr(log):
+        with ShownProgress(Output(), log_seconds=0.01) as shown:
+            shown(Result(planned=1))
+            log.first("0 of 1+ keys")
+        assert threading.active_count() == threads
+        Output().note("totals")
+        assert log.first("totals")
+        assert log.is_empty

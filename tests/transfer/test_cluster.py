@@ -85,8 +85,8 @@ class TestSync:
         assert result.ok, result.failures[:3]
         assert (result.copied, result.deleted, result.equal) == (len(data), 2, 0)
         assert result.copied_bytes == sum(map(len, data.values()))
-        # One call for each key, and deletes after all copies.
-        assert seen == [(count, 0) for count in range(1, len(data) + 1)] + [
+        # A call at the start and one for each key, and deletes after all copies.
+        assert seen == [(count, 0) for count in range(len(data) + 1)] + [
             (len(data), 1),
             (len(data), 2),
         ]
@@ -283,7 +283,7 @@ class TestSecrets:
         texts: list[str] = []
 
         def look(result: Result) -> None:
-            if not texts:
+            if not texts and result.copied:
                 texts.append(str(cluster.run_on_scheduler(shown_by_scheduler)))
 
         result = blocking.copy(source, copied, client=cluster, on_progress=look)
@@ -318,9 +318,12 @@ async def test_an_interrupted_transfer_leaves_nothing_on_the_cluster(
 ) -> None:
     source = write(tmp_path, values())
     is_copying = asyncio.Event()
-    work = asyncio.create_task(
-        copy(source, target, client=cluster, on_progress=lambda result: is_copying.set())
-    )
+
+    def note(result: Result) -> None:
+        if result.copied:
+            is_copying.set()
+
+    work = asyncio.create_task(copy(source, target, client=cluster, on_progress=note))
     await is_copying.wait()
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -360,7 +363,7 @@ blocking.sync(
     FsspecStore.from_url(source),
     FsspecStore.from_url(url, options),
     client=address,
-    on_progress=lambda result: print("copying", flush=True) or sys.stdin.read(),
+    on_progress=lambda result: result.copied and (print("copying", flush=True) or sys.stdin.read()),
 )
 """
 

@@ -228,8 +228,8 @@ async def test_an_interrupted_apply_is_finished_by_the_next_one() -> None:
         )
         assert result.ok, result.failures
         assert (result.copied, result.deleted, result.equal) == (2, 1, 4)
-        # Once for each operation, also for those that are done already.
-        assert len(seen) == len(set(seen)) == 7
+        # At the start, and once for each operation, also for those that are done already.
+        assert len(seen) == len(set(seen)) == 8
         assert await contents(target) == ARRAY
 
 
@@ -408,12 +408,15 @@ async def test_progress_is_reported() -> None:
     await sync(
         source, target, on_progress=lambda so_far: seen.append((so_far.copied, so_far.is_listed))
     )
-    assert [count for count, _ in seen] == [1, 2, 3, 4, 5]
+    assert [count for count, _ in seen] == [0, 1, 2, 3, 4, 5]
     assert seen[-1] == (5, True)
 
 
 async def test_progress_is_reported_for_keys_without_an_operation() -> None:
-    """Each key is reported once: equal ones, extra ones that stay, and failures."""
+    """Each key is reported once: equal ones, extra ones that stay, and failures.
+
+    All but `plan` report the start too.
+    """
     source = await filled(unreadable("air/c/0/0"), ARRAY)
     target = await store_with({**ARRAY, "extra": b"", "air-raw/zarr.json": b"old"})
     for function in (verify, plan, copy):
@@ -427,5 +430,5 @@ async def test_progress_is_reported_for_keys_without_an_operation() -> None:
         result = await function(source, target, **options)
         if isinstance(result, Plan):
             result.close()
-        assert len(counts) == len(ARRAY) + 1
+        assert len(counts) == len(ARRAY) + (1 if function is plan else 2)
         assert counts[-1] == (3, 1)

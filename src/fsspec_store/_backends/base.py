@@ -65,6 +65,8 @@ class Backend(ABC):
     runs_in_place: ClassVar[bool] = False
     #: Whether values of a known version are read, and values are written, in memory of a few parts.
     streams: ClassVar[bool] = False
+    #: Whether an interrupted copy leaves an upload for `continue_writer`, which a cleanup removes.
+    keeps_uploads: bool = False
     traits: Traits = Traits()
     #: The service's limits for multipart uploads.
     part_limits: ClassVar[PartLimits] = PartLimits()

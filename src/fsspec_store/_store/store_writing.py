@@ -186,9 +186,18 @@ class WritableStore(ListableStore):
         await self._copy(source, key, key if to is None else to, version, None)
 
     async def _copy(
-        self, source: ReadableStore, key: str, to: str, version: str | None, size: int | None
+        self,
+        source: ReadableStore,
+        key: str,
+        to: str,
+        version: str | None,
+        size: int | None,
+        on_written: Callable[[int], object] | None = None,
     ) -> None:
         """Like `copy_from`, of a value that must have ``size``, if it is known.
+
+        ``on_written`` is called after each part of a value of several parts that the client writes,
+        with the bytes so far. A copy that begins again calls it with fewer bytes.
 
         Raises `VersionMismatchError` for another size. Nothing is written.
         """
@@ -199,19 +208,26 @@ class WritableStore(ListableStore):
         if size is not None and self._copies_on_service(source, size):
             check_size_listed(source, key, await source.getsize(key), size)
         if not await self._copy_on_service(source, key, to, version):
-            await self._copy_through_client(source, key, to, version, size)
+            await self._copy_through_client(source, key, to, version, size, on_written)
 
     async def _copy_through_client(
-        self, source: ReadableStore, key: str, to: str, version: str | None, size: int | None
+        self,
+        source: ReadableStore,
+        key: str,
+        to: str,
+        version: str | None,
+        size: int | None,
+        on_written: Callable[[int], object] | None,
     ) -> None:
         """Read a value in parts and write them; a value of one part is written by `set`.
 
         An interrupted upload of the key is continued, unless another writer ends it meanwhile.
         """
+        copy = partial(self._copy_in_parts, source, key, to, version, size, on_written)
         try:
-            await self._copy_in_parts(source, key, to, version, size, self._continue_writer)
+            await copy(self._continue_writer)
         except UploadLostError:
-            await self._copy_in_parts(source, key, to, version, size, self._new_writer)
+            await copy(self._new_writer)
 
     async def _copy_in_parts(
         self,
@@ -220,19 +236,23 @@ class WritableStore(ListableStore):
         to: str,
         version: str | None,
         size: int | None,
+        on_written: Callable[[int], object] | None,
         open_writer: Callable[[str, int], Writer],
     ) -> None:
         async with aclosing(source.open_reader(key, version=version)) as reader:
-            first = await _first_part(source, reader)
+            part = await _first_part(source, reader)
             check_size_listed(source, key, reader.size, size)
-            if first is None or len(first) == reader.size:
-                await self.set(to, Buffer.from_bytes(b"") if first is None else first)
+            if part is None or len(part) == reader.size:
+                await self.set(to, Buffer.from_bytes(b"") if part is None else part)
                 return
+            written = 0
             async with open_writer(to, reader.size) as writer:
-                await writer.write(first)
-                del first
-                async for part in reader:
+                while part is not None:
                     await writer.write(part)
+                    written += len(part)
+                    if on_written is not None:
+                        on_written(written)
+                    part = await reader.next_part()
                 await writer.finish()
 
     def _copies_on_service(self, source: ReadableStore, size: int) -> bool:

@@ -29,26 +29,38 @@ _LOG_SECONDS, _BAR_SECONDS = 10.0, 0.1
 class ShownProgress:
     """Shows the progress of a transfer: a bar on a terminal, a line each ten seconds in a log.
 
-    An instance is the ``on_progress`` of a transfer, which calls it in another thread. If the
-    transfer is interrupted or fails, the totals and failures so far are shown.
+    An instance is the ``on_progress`` of a transfer. A thread shows the last result, also while
+    the transfer does not call it. If the transfer is interrupted or fails, the totals and failures
+    so far are shown.
 
     Parameters
     ----------
     compares : bool, optional
         Whether keys are only compared.
+    keeps_uploads : bool, optional
+        Whether an interrupted copy leaves an upload that the next one continues.
+    log_seconds : float, optional
+        Seconds between two lines in a log.
     """
 
     def __init__(
-        self, output: Output, *, compares: bool = False, log_seconds: float = _LOG_SECONDS
+        self,
+        output: Output,
+        *,
+        compares: bool = False,
+        keeps_uploads: bool = False,
+        log_seconds: float = _LOG_SECONDS,
     ) -> None:
         self._output = output
+        self._keeps_uploads = keeps_uploads
         self._progress = _comparison_progress if compares else _progress
-        self._log_seconds = log_seconds
+        self._seconds = log_seconds
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._result: Result | None = None
-        self._started_at = self._shown_at = time.monotonic()
-        self._lock = threading.Lock()
+        self._started_at = time.monotonic()
+        self._has_ended = threading.Event()
+        self._thread = threading.Thread(target=self._show_repeatedly, daemon=True)
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and not is_dumb() and not self._output.quiet:
@@ -63,9 +75,12 @@ class ShownProgress:
                     stderr=True, color_system="auto" if has_colors(sys.stderr) else None
                 ),
                 transient=True,
+                auto_refresh=False,
             )
+            self._seconds = _BAR_SECONDS
             self._task = self._bar.add_task("listing", total=None)
             self._bar.start()
+        self._thread.start()
         return self
 
     def __exit__(
@@ -74,6 +89,8 @@ class ShownProgress:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._has_ended.set()
+        self._thread.join()
         if self._bar is not None:
             self._show()
             self._bar.stop()
@@ -87,16 +104,19 @@ class ShownProgress:
             self._output.so_far = {**result.to_dict(), "ok": False}
             print_failures(result.failed, result.failures, self._output)
             self._output.note(f"so far: {totals_of(result)}")
+        if is_interrupted and result.moving_bytes and self._keeps_uploads:
+            self._output.note(
+                "unfinished uploads are kept: run it again to continue them, or "
+                "`fsspec-store cleanup --older-than 0 DST` to remove them"
+            )
 
     def __call__(self, result: Result) -> None:
-        """Show the result so far."""
+        """Take the result so far, which the transfer changes."""
         self._result = result
-        now = time.monotonic()
-        with self._lock:
-            if now - self._shown_at < (self._log_seconds if self._bar is None else _BAR_SECONDS):
-                return
-            self._shown_at = now
-        self._show()
+
+    def _show_repeatedly(self) -> None:
+        while not self._has_ended.wait(self._seconds):
+            self._show()
 
     def _show(self) -> None:
         result = self._result
@@ -111,6 +131,7 @@ class ShownProgress:
             description=text,
             completed=done,
             total=total if result.is_listed else None,
+            refresh=True,
         )
 
 
@@ -119,15 +140,18 @@ def _progress(result: Result, seconds: float) -> tuple[str, int, int]:
 
     The numbers are what is done, and all.
     """
+    if not (result.planned or result.is_listed):
+        return f"{result.listed:,} keys listed, {result.equal:,} equal", 0, 0
     more = "" if result.is_listed else "+"
     done, seconds = result.copied + result.deleted, max(seconds, 0.001)
     shown = [f"{done:,} of {result.planned:,}{more} keys"]
     if result.failed:
         shown.append(f"{result.failed:,} failed")
     if result.planned_bytes:
-        copied, planned = map(human_size, (result.copied_bytes, result.planned_bytes))
-        shown.append(f"{copied} of {planned}{more}, {human_size(result.copied_bytes / seconds)}/s")
-        return ", ".join(shown), result.copied_bytes, result.planned_bytes
+        moved = result.copied_bytes + result.moving_bytes
+        sizes = f"{human_size(moved)} of {human_size(result.planned_bytes)}"
+        shown.append(f"{sizes}{more}, {human_size(moved / seconds)}/s")
+        return ", ".join(shown), moved, result.planned_bytes
     shown.append(f"{done / seconds:,.0f} keys/s")
     return ", ".join(shown), done, result.planned
 

@@ -207,6 +207,9 @@ def totals_of(result: Result) -> str:
         done.append(f"{result.differing:,} differ")
     if result.failed:
         done.append(f"{result.failed:,} failed")
+    if result.moving_bytes:
+        moved = human_size(result.copied_bytes + result.moving_bytes)
+        done.append(f"{moved} of {human_size(result.planned_bytes)} moved")
     return ", ".join(done)
 
 

@@ -74,6 +74,8 @@ class Applying:
         self._may_delete = False
         #: Prefixes below which a key could not be compared or copied.
         self._incomplete: set[str] = set()
+        #: Bytes so far of the values in parts whose copy has not ended, by key.
+        self._moving: dict[str, int] = {}
 
     @property
     def deletes(self) -> int:
@@ -215,8 +217,7 @@ class Applying:
             return
         self._outage.note(None, self._concurrency)
         self._result.deleted += len(operations)
-        if self._on_progress is not None:
-            self._on_progress(self._result)
+        self._report()
 
     async def _run(self, operation: Operation) -> None:
         if self._outage.is_stopped:
@@ -229,10 +230,24 @@ class Applying:
                     self._source, self._target, operation, self._memory
                 )
             if not outcome:
-                await run_operation(self._source, self._target, operation, self._memory)
+                await run_operation(
+                    self._source,
+                    self._target,
+                    operation,
+                    self._memory,
+                    partial(self._note_written, operation.key)
+                    if self._memory.counts(operation.size)
+                    else None,
+                )
         except (StoreError, OSError) as error:
             outcome = error
         self._add(operation, outcome)
+
+    def _note_written(self, key: str, written: int) -> None:
+        """Count the bytes so far of a value."""
+        self._result.moving_bytes += written - self._moving.get(key, 0)
+        self._moving[key] = written
+        self._report()
 
     def _skip(self, operation: Operation) -> None:
         """Count an operation that is not tried, because the transfer has stopped."""
@@ -244,6 +259,8 @@ class Applying:
         """Count an operation that failed or is done, by an earlier run if ``outcome`` is true."""
         failure = outcome if isinstance(outcome, Exception) else None
         result = self._result
+        # An interruption does not get here: the bytes that were moved are in its totals.
+        result.moving_bytes -= self._moving.pop(operation.key, 0)
         is_copy = operation.action == "copy"
         self._outage.note(failure, self._concurrency)
         if self._retries_conflicts and is_copy and isinstance(failure, KeyConflictError):
@@ -263,5 +280,8 @@ class Applying:
             result.copied_bytes += operation.size
         else:
             result.deleted += 1
+        self._report()
+
+    def _report(self) -> None:
         if self._on_progress is not None:
-            self._on_progress(result)
+            self._on_progress(self._result)

@@ -38,7 +38,8 @@ class Options(TypedDict, total=False):
         it as a whole: WebDAV, other fsspec filesystems, and sources that list no version. One that
         needs more than all is copied alone.
     on_progress : callable
-        Called with the `Result` so far after each key, on the event loop.
+        Called with the `Result` so far on the event loop: at the start, after each key, and after
+        each part of a value of several parts that passes through this process.
     client : dask.distributed.Client or str, optional
         Read, copy and delete values in tasks on this Dask cluster, or on that of this scheduler's
         address. ``concurrency`` is then the number of keys of one task at once.

@@ -90,6 +90,9 @@ class Result:
         Keys to copy or delete, and bytes to copy.
     copied, copied_bytes, deleted, equal : int
         Keys that were copied with their bytes, deleted, and left because they are equal.
+    moving_bytes : int
+        Bytes of values in parts whose copy has not ended. `copied_bytes` has them when it ends. On
+        a cluster, and for copies within a service, it is 0.
     extra : int
         Keys that only the target has, and that are neither deleted nor a difference.
     differing : int
@@ -120,6 +123,7 @@ class Result:
     planned_bytes: int = 0
     copied: int = 0
     copied_bytes: int = 0
+    moving_bytes: int = 0
     deleted: int = 0
     equal: int = 0
     extra: int = 0
@@ -195,6 +199,7 @@ class Result:
             "ok": self.ok,
             "copied": self.copied,
             "copied_bytes": self.copied_bytes,
+            "moving_bytes": self.moving_bytes,
             "deleted": self.deleted,
             "equal": self.equal,
             "extra": self.extra,

@@ -11,6 +11,8 @@ from .memory import Memory, reads_whole
 from .operations import Operation, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .._store.contract import Store
     from .._store.entries import Entry
 
@@ -18,9 +20,13 @@ __all__ = ["current_entry", "is_done", "is_done_as_planned", "run_operation"]
 
 
 async def run_operation(
-    source: Store | None, target: Store, operation: Operation, memory: Memory
+    source: Store | None,
+    target: Store,
+    operation: Operation,
+    memory: Memory,
+    on_written: Callable[[int], object] | None = None,
 ) -> None:
-    """Copy or delete a key."""
+    """Copy or delete a key. ``on_written`` gets the bytes so far of a value in parts."""
     if operation.action == "copy":
         assert source is not None
         state = operation.source
@@ -32,7 +38,7 @@ async def run_operation(
             passing = 0
         copies = reads_whole(source, version) + (not target._streams)
         async with memory.of_value(passing, copies=copies):
-            await target._copy(source, operation.key, operation.key, version, size)
+            await target._copy(source, operation.key, operation.key, version, size, on_written)
     else:
         target._check_no_links([operation.key])
         await target.delete(operation.key)

@@ -137,6 +137,7 @@ async def apply(
     check_deletes(planned.deletes, planned.keys, max_delete)
     started = time.monotonic()
     result = Result(planned=len(planned), planned_bytes=planned.copy_bytes, is_listed=True)
+    _report(result, on_progress)
     async with connect(client, source, target) as cluster:
         with closing(
             _applying(cluster)(
@@ -257,12 +258,12 @@ async def verify(
     """
     started = time.monotonic()
     result = Result()
-    report = options.get("on_progress")
+    report = partial(_report, result, options.get("on_progress"))
+    report()
 
     async def note(operation: Operation) -> None:
         result.add_difference(operation)
-        if report is not None:
-            report(result)
+        report()
 
     async with connect(options.get("client"), source, target) as cluster:
         memory = memory_of(options)
@@ -311,6 +312,7 @@ async def remove(
     check_max_delete(max_delete)
     started = time.monotonic()
     selection, result = Selection(include, exclude), Result()
+    _report(result, on_progress)
     with closing(
         Applying(
             None,
@@ -355,6 +357,7 @@ async def _transfer(
         await check_fresh(target)
     started = time.monotonic()
     result = Result()
+    _report(result, options.get("on_progress"))
     concurrency, memory = concurrency_of(options), memory_of(options)
     delete = max_delete is not None
     async with connect(options.get("client"), source, target) as cluster:
@@ -385,6 +388,11 @@ async def _transfer(
                 await applying.finish_deletes()
     result.seconds = time.monotonic() - started
     return result
+
+
+def _report(result: Result, on_progress: Callable[[Result], object] | None) -> None:
+    if on_progress is not None:
+        on_progress(result)
 
 
 async def _is_complete(source: Store, target: Store, options: Options) -> bool:

@@ -103,6 +103,8 @@ class S3Backend(Backend):
         self._reader = Reader(self._client, self._buckets, settings.reads)
         self._bulk_delete = S3BulkDelete(self._client)
         self._cleanup = Cleanup()
+        # An upload that was begun with other options would lack these.
+        self.keeps_uploads = not getattr(fs, "s3_additional_kwargs", None)
         self._copies = S3Copies(self._client, self._reader, self._cleanup, self._part_bytes)
 
     @property
@@ -185,8 +187,7 @@ class S3Backend(Backend):
         return self._part_writer(upload, path, size)
 
     def continue_writer(self, path: str, size: int) -> ValueWriter:
-        if getattr(self.fs, "s3_additional_kwargs", None):
-            # An upload that was begun with other options would lack them.
+        if not self.keeps_uploads:
             return self.open_writer(path, size)
         count = -(-size // self._streamed_part_bytes(size, 0))
         upload = ContinuedUpload(self._client, self._reader, self._split(path), count)

@@ -54,7 +54,7 @@ def apply(
         Plan.read(file) as planned,
         src.open() as source,
         dst.open(read_only=False) as target,
-        ShownProgress(output) as shown,
+        ShownProgress(output, keeps_uploads=target._backend.keeps_uploads) as shown,
     ):
         result = blocking.apply(
             planned,

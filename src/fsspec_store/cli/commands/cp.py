@@ -90,7 +90,7 @@ def cp(
                     blocking.check_fresh(target)
                 with blocking.plan(source, target, **options) as planned:
                     return print_plan(planned, output)
-            with ShownProgress(output) as shown:
+            with ShownProgress(output, keeps_uploads=target._backend.keeps_uploads) as shown:
                 options["on_progress"] = shown
                 result = blocking.copy(
                     source, target, atomic=atomic, fail_fast=fail_fast, **options

@@ -76,7 +76,7 @@ def sync(
         if dry_run:
             with blocking.plan(source, target, delete=True, **options) as planned:
                 return print_plan(planned, output, max_delete=most)
-        with ShownProgress(output) as shown:
+        with ShownProgress(output, keeps_uploads=target._backend.keeps_uploads) as shown:
             options["on_progress"] = shown
             result = blocking.sync(source, target, max_delete=most, fail_fast=fail_fast, **options)
         write_page(result)
