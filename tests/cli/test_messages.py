@@ -57,13 +57,17 @@ PYTHON = re.compile(r"\w=|\w\(|\b[A-Z]\w+(Error|Exception|Store)\b|[a-z]_[a-z]")
         ),
         (
             StorageOptionError("did you mean client_kwargs={'verify': {'a': ...}}?"),
-            'did you mean client_kwargs={"verify": {"a": ...}}?',
+            """did you mean -o 'client_kwargs={"verify": {"a": ...}}'?""",
+        ),
+        (
+            StorageOptionError("'key' (did you mean {'s3': {'key': ...}}?)"),
+            """'key' (did you mean -o 's3={"key": ...}'?)""",
         ),
         (
             StorageOptionError("did you mean client_kwargs={'auth': aiohttp.BasicAuth(...)}?"),
             "did you mean user:password@ in the URL?",
         ),
-        (StorageOptionError("aware=True, token='anon'"), 'aware=true, token="anon"'),
+        (StorageOptionError("aware=True, token='anon'"), """aware=true, 'token="anon"'"""),
         (
             StorageOptionError("A.__init__() got an unexpected keyword argument 'x'"),
             "unknown option 'x'",

@@ -190,7 +190,8 @@ def test_a_transfer_that_an_error_stopped_states_it(capsys: pytest.CaptureFixtur
     assert shown.err.endswith("fsspec-store: stopped: 's3://b' is denied\n")
     found = json.loads(shown.out)
     assert (found["error"], found["exit_code"]) == ("access_denied", 4)
-    assert (found["message"], found["copied"], found["ok"]) == ("'s3://b' is denied", 2, False)
+    assert found["message"] == found["stopped_by"] == "'s3://b' is denied"
+    assert (found["copied"], found["ok"]) == (2, False)
 
 
 def test_check_reports_missing_chunks(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The package's messages are written for Python. What they name of it is replaced 
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from ..errors import StorageOptionError
@@ -32,8 +33,10 @@ _PYTHON_ADVICE = re.compile(
 )
 _UNKNOWN_ARGUMENT = re.compile(r"(?:[\w.]+\.)?__init__\(\) got an unexpected keyword argument")
 _BASIC_AUTH = "client_kwargs={'auth': aiohttp.BasicAuth(...)}"
+#: Options of a link of a chain; in the shell its protocol is the name of an option.
+_LINK = re.compile(r"(?<!=)\{'(\w+)': (\{.*?\})\}(?=\?)")
 #: An option with its value in Python: ``client_kwargs={'verify': ...}``, ``token='anon'``.
-_VALUE = re.compile(r"\b(\w+)=(\{.*?\}+|\(.*?\)|'[^']*'|True|False)")
+_VALUE = re.compile(r"(did you mean )?\b(\w+)=(\{.*?\}+|\(.*?\)|'[^']*'|True|False)")
 #: Of Python, and the same in JSON.
 _LITERALS = str.maketrans({"'": '"', "(": "[", ")": "]"})
 
@@ -93,7 +96,13 @@ def _json_values(text: str) -> str:
     """A message about storage options with values as ``--option`` takes them."""
     text = text.replace(_BASIC_AUTH, "user:password@ in the URL")
     text = _UNKNOWN_ARGUMENT.sub("unknown option", text)
-    return _VALUE.sub(lambda found: f"{found[1]}={_as_json(found[2])}", text)
+    return _VALUE.sub(_as_option, _LINK.sub(r"\1=\2", text))
+
+
+def _as_option(found: re.Match[str]) -> str:
+    hint, name, value = found.groups()
+    option = shlex.quote(f"{name}={_as_json(value)}")
+    return f"{hint}-o {option}" if hint else option
 
 
 def _as_json(value: str) -> str:
