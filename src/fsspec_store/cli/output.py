@@ -49,7 +49,7 @@ class Output:
     quiet : bool
         Print errors only to standard error.
     verbose : bool
-        Print the traceback of an error.
+        Print the traceback of an error, and what libraries log.
     secrets : set of str
         Texts that are never printed.
     command : str
