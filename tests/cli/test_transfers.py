@@ -183,6 +183,16 @@ def test_a_plan_is_applied_later_where_nothing_has_changed(data: Path, tmp_path:
     assert run("apply", data, target, file).code == 2
 
 
+@pytest.mark.parametrize("file", ["none/plan", "."])
+def test_a_file_of_a_plan_is_checked_before_the_comparison(
+    file: str, web: Holding, tmp_path: Path
+) -> None:
+    # A listing of /held gets no response.
+    ended = run("plan", f"{web.url}/held/", tmp_path, tmp_path / file)
+    assert ended.code == 2
+    assert f"cannot write {tmp_path / file}" in ended.err
+
+
 def test_a_transfer_that_an_error_stopped_states_it(capsys: pytest.CaptureFixture[str]) -> None:
     error = AccessDeniedError("FsspecStore('s3://b') is denied")
     assert report(Result(copied=2, stopped_by=error), Output(json=True)) == ExitCode.ACCESS_DENIED

@@ -11,6 +11,7 @@ from ..help import MOVE
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
+from ..report_file import ReportFile
 from ..transferring import (
     CompareMode,
     CompareOption,
@@ -53,6 +54,8 @@ def plan(
     """
     from ...transfer import blocking
 
+    # A comparison may take hours.
+    ReportFile(file, "FILE")
     options = transfer_options(compare, include, exclude, concurrency, dask=dask)
     with src.open() as source, dst.open() as target:
         require_keys(source, src)
