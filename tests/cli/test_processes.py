@@ -268,3 +268,19 @@ def test_warnings_of_the_package_are_shown() -> None:
     )
     assert ended.stderr.splitlines()[0] == "own"
     assert "of a library" not in ended.stderr
+
+
+def test_a_signal_after_the_exit_handlers_keeps_the_exit_code() -> None:
+    script = """if True:
+        import atexit, os, signal
+        from fsspec_store import cli
+        # It runs after the handlers that are registered later.
+        @atexit.register
+        def interrupt():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+        cli.main()"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "ls", "memory://none"], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (3, 1)
