@@ -54,8 +54,9 @@ def plan(
     """
     from ...transfer import blocking
 
-    # A comparison may take hours.
-    ReportFile(file, "FILE")
+    # Before the comparison, which may take hours. A pipe has no folder to replace a file in.
+    if file.is_file() or file.is_dir() or not file.exists():
+        ReportFile(file, "FILE")
     options = transfer_options(compare, include, exclude, concurrency, dask=dask)
     with src.open() as source, dst.open() as target:
         require_keys(source, src)
