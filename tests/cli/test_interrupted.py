@@ -182,7 +182,8 @@ class TestTotalsSoFar:
                 "fsspec-store: so far: 0 copied (0B), 2 deleted, 0 equal, 1 failed",
             ]
             found = json.loads(last)
-            assert (found["deleted"], found["failures"][0]["key"]) == (2, "a")
+            failure = {"key": "a", "action": "delete", "error": "no deletes"}
+            assert (found["deleted"], found["failures"]) == (2, [failure])
 
     def test_of_values_that_were_not_finished(self, capsys: pytest.CaptureFixture[str]) -> None:
         output = Output(json=True)

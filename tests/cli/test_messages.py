@@ -30,7 +30,17 @@ PYTHON = re.compile(r"\w=|\w\(|\b[A-Z]\w+(Error|Exception|Store)\b|[a-z]_[a-z]")
             """"/it's" is a part; --exclude 'a b/**' leaves""",
         ),
         (RefusedError("raise max_delete if so"), "raise --max-delete if so"),
-        (BackendError("no key 's3://b/max_delete'"), "no key 's3://b/max_delete'"),
+        *(
+            (BackendError(text), text)
+            for text in (
+                "no key 's3://b/max_delete'",
+                "no key 'foo: KeyError: x' in file:///S",
+                "no key 'a allow_empty=True' in s3://b/x,allow_empty=True",
+                """no key "FsspecStore('u')": [Errno]""",
+                r"""no key 'it\'s "x": KeyError: a'""",
+                "no key '\0': \0",
+            )
+        ),
         (BackendError("cannot read 'a': TimeoutError: none"), "cannot read 'a': none"),
         (BackendError("cannot read: [Errno 111] Connect failed"), "cannot read: Connect failed"),
         (BackendError("cannot read 'a': TimeoutError: "), "cannot read 'a': TimeoutError: "),
@@ -47,13 +57,17 @@ PYTHON = re.compile(r"\w=|\w\(|\b[A-Z]\w+(Error|Exception|Store)\b|[a-z]_[a-z]")
         ),
         (
             StorageOptionError("did you mean client_kwargs={'verify': {'a': ...}}?"),
-            'did you mean client_kwargs={"verify": {"a": ...}}?',
+            """did you mean -o 'client_kwargs={"verify": {"a": ...}}'?""",
+        ),
+        (
+            StorageOptionError("'key' (did you mean {'s3': {'key': ...}}?)"),
+            """'key' (did you mean -o 's3={"key": ...}'?)""",
         ),
         (
             StorageOptionError("did you mean client_kwargs={'auth': aiohttp.BasicAuth(...)}?"),
             "did you mean user:password@ in the URL?",
         ),
-        (StorageOptionError("aware=True, token='anon'"), 'aware=true, token="anon"'),
+        (StorageOptionError("aware=True, token='anon'"), """aware=true, 'token="anon"'"""),
         (
             StorageOptionError("A.__init__() got an unexpected keyword argument 'x'"),
             "unknown option 'x'",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -186,6 +187,22 @@ def test_the_configuration_of_fsspec(bucket: str, endpoint: S3Endpoint) -> None:
         text=True,
     )
     assert (listed.returncode, listed.stdout) == (0, "air\nair-2\nzarr.json\n"), listed.stderr
+
+
+def test_a_dry_run_of_one_key_to_a_missing_bucket(data: Path, options: list[str]) -> None:
+    given = ["--dst-" + word[2:] if word.startswith("--") else word for word in options]
+    ended = run("cp", "-n", *given, data / "zarr.json", "s3://no-such-bucket/x")
+    assert (ended.code, ended.out) == (3, "")
+    assert "bucket" in ended.err
+
+
+def test_a_bench_without_permission_to_write(
+    bucket: str, options: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = run("bench", "--write", *options, "-o", "secret=wrong", bucket)
+    # A task whose exception is not retrieved is logged when it is collected.
+    gc.collect()
+    assert (ended.code, caplog.messages) == (4, [])
 
 
 def test_an_interrupted_bench_removes_what_it_wrote(

@@ -238,3 +238,49 @@ def test_help_has_two_examples(name: str, command: Processes) -> None:
     shown = command.run(name, "--help")
     assert shown.code == 0
     assert shown.out.partition("Examples:")[2].count(f"fsspec-store {name} ") >= 2
+
+
+def test_records_of_libraries_need_verbose(command: Processes, tmp_path: Path) -> None:
+    environment = {
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "missing"),
+        "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/x",
+    }
+    ended = command.run("ls", "s3://b/x", environment=environment)
+    assert (ended.code, ended.err.count("\n")) == (4, 1)
+    verbose = command.run("ls", "-v", "s3://b/x", environment=environment)
+    assert verbose.code == 4
+    assert "Refreshing temporary credentials failed" in verbose.err
+
+
+def test_warnings_of_the_package_are_shown() -> None:
+    script = """if True:
+        import logging, sys
+        from fsspec_store import FsspecStore, cli
+        opened = FsspecStore.from_url
+        def open_with_warning(*arguments, **options):
+            logging.getLogger("fsspec_store.s3").warning("own")
+            logging.getLogger("other").warning("of a library")
+            return opened(*arguments, **options)
+        FsspecStore.from_url = open_with_warning
+        cli.main()"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "ls", "memory://none"], capture_output=True, text=True
+    )
+    assert ended.stderr.splitlines()[0] == "own"
+    assert "of a library" not in ended.stderr
+
+
+def test_a_signal_after_the_exit_handlers_keeps_the_exit_code() -> None:
+    script = """if True:
+        import atexit, os, signal
+        from fsspec_store import cli
+        # It runs after the handlers that are registered later.
+        @atexit.register
+        def interrupt():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+        cli.main()"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "ls", "memory://none"], capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (3, 1)

@@ -173,3 +173,12 @@ def test_secrets_are_not_in_the_command(climate: Path, tmp_path: Path) -> None:
         f" --html {html} --dst-endpoint-url 'https://***@localhost:1' file://{climate}"
     ) in page
     assert "# without storage options" in page
+
+
+def test_a_page_has_messages_of_the_shell(web: Holding, tmp_path: Path) -> None:
+    html = tmp_path / "report.html"
+    ended = run("cp", "--json", "--html", html, f"{web.url}/mixed/", tmp_path / "copy")
+    [failure] = ended.documents[0]["failures"]
+    assert failure["error"].startswith("cannot read 'bad'")
+    assert failure["error"] in unescape(html.read_text())
+    assert "BackendError" not in html.read_text()

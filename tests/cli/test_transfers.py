@@ -52,6 +52,30 @@ def test_cp_of_one_key(data: Path, tmp_path: Path) -> None:
     assert (missing.code, missing.err.count("\n")) == (3, 1)
 
 
+def test_cp_of_one_key_has_the_document_of_folders(data: Path, tmp_path: Path) -> None:
+    [one] = run("cp", "--json", data / "zarr.json", tmp_path / "one/renamed").documents
+    [several] = run("cp", "--json", data, tmp_path / "several").documents
+    assert one.keys() == several.keys()
+    assert (one["ok"], one["copied"], one["copied_bytes"]) == (True, 1, 16)
+
+
+@pytest.mark.parametrize(
+    "options", [["--include", "x"], ["--exclude", "x"], ["--atomic"], ["--compare", "size"]]
+)
+def test_options_of_folders_are_refused_for_one_key(
+    options: list[str], data: Path, tmp_path: Path
+) -> None:
+    ended = run("cp", *options, data / "zarr.json", tmp_path / "one/")
+    assert (ended.code, options[0] in ended.err) == (2, True)
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_dry_run_of_one_key_looks_at_the_target(data: Path, web: Holding) -> None:
+    options = ["--dst-option", "key=k", "--dst-option", "secret=s", "--dst-endpoint-url", web.url]
+    ended = run("cp", "-n", *options, data / "zarr.json", "s3://denied/x")
+    assert (ended.code, ended.out) == (4, "")
+
+
 def test_cp_of_selected_keys(data: Path, tmp_path: Path) -> None:
     target = tmp_path / "copy"
     assert run("cp", "--include", "air/**", "--exclude", "zarr.json", data, target).code == 0
@@ -175,6 +199,7 @@ def test_a_plan_is_applied_later_where_nothing_has_changed(data: Path, tmp_path:
     nothing = dict.fromkeys(("deletes", "equal", "extra", "failed", "left_out"), 0)
     assert planned.documents == [{"copies": 5, "copy_bytes": 3138, **nothing}]
     assert files(target) == {}
+    assert run("plan", data, target, "/dev/null").code == 0
     (data / "air/c/0/1").write_bytes(b"changed")
     found = run("apply", data, target, file)
     assert found.code == 5
@@ -187,6 +212,16 @@ def test_a_plan_is_applied_later_where_nothing_has_changed(data: Path, tmp_path:
     assert run("apply", data, target, file).code == 2
 
 
+@pytest.mark.parametrize("file", ["none/plan", "."])
+def test_a_file_of_a_plan_is_checked_before_the_comparison(
+    file: str, web: Holding, tmp_path: Path
+) -> None:
+    # A listing of /held gets no response.
+    ended = run("plan", f"{web.url}/held/", tmp_path, tmp_path / file)
+    assert ended.code == 2
+    assert f"cannot write {tmp_path / file}" in ended.err
+
+
 def test_a_transfer_that_an_error_stopped_states_it(capsys: pytest.CaptureFixture[str]) -> None:
     error = AccessDeniedError("FsspecStore('s3://b') is denied")
     assert report(Result(copied=2, stopped_by=error), Output(json=True)) == ExitCode.ACCESS_DENIED
@@ -194,7 +229,8 @@ def test_a_transfer_that_an_error_stopped_states_it(capsys: pytest.CaptureFixtur
     assert shown.err.endswith("fsspec-store: stopped: 's3://b' is denied\n")
     found = json.loads(shown.out)
     assert (found["error"], found["exit_code"]) == ("access_denied", 4)
-    assert (found["message"], found["copied"], found["ok"]) == ("'s3://b' is denied", 2, False)
+    assert found["message"] == found["stopped_by"] == "'s3://b' is denied"
+    assert (found["copied"], found["ok"]) == (2, False)
 
 
 def test_check_reports_missing_chunks(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A command is a function with the decorator `command`, in a separate module of `c
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,9 @@ from .place import Place, place_at, place_parameters, share_options, shared_para
 __all__ = ["app", "command"]
 
 _NAME = "fsspec-store"
+
+#: Passes records of this package to standard error, where Python prints warnings.
+_OWN_RECORDS = logging.Filter("fsspec_store")
 
 F = TypeVar("F", bound=Callable[..., ExitCode | None])
 
@@ -105,6 +109,7 @@ def command(
                 verbose=values.pop("verbose"),
                 flags=flags,
             )
+            _show_records(of_libraries=output.verbose)
             try:
                 if len(places) > 1:
                     share_options(places, values)
@@ -139,7 +144,10 @@ def command(
 def _output_parameters(json: bool) -> list[inspect.Parameter]:
     flags: dict[str, tuple[tuple[str, ...], str]] = {
         "quiet": (("-q", "--quiet"), "Print errors only."),
-        "verbose": (("-v", "--verbose"), "Print the traceback of an error."),
+        "verbose": (
+            ("-v", "--verbose"),
+            "Print the traceback of an error, and what libraries log.",
+        ),
     }
     if json:
         flags["json"] = (("--json",), "Print JSON to standard output.")
@@ -152,6 +160,12 @@ def _output_parameters(json: bool) -> list[inspect.Parameter]:
         )
         for name, (names, text) in flags.items()
     ]
+
+
+def _show_records(*, of_libraries: bool) -> None:
+    if logging.lastResort is not None:
+        change = logging.lastResort.removeFilter if of_libraries else logging.lastResort.addFilter
+        change(_OWN_RECORDS)
 
 
 def _epilog(name: str, examples: Sequence[tuple[str, str]]) -> str:

@@ -6,6 +6,7 @@ The package's messages are written for Python. What they name of it is replaced 
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from ..errors import StorageOptionError
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["in_shell_words", "message_of"]
 
+#: Keys and other quoted texts, and URLs: no words of the package. NUL stands for each of them.
+_QUOTED = re.compile(
+    r"""\0|(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|\b\w[\w+.:-]*://\S*[^\s:;,.)]"""
+)
 #: The representation of a store, whose URL is enough.
-_STORE = re.compile(r"\b\w*Store\(('[^']*'|\"[^\"]*\")(?:, read_only=True)?\)")
+_STORE = re.compile(r"\b\w*Store\((\0)(?:, read_only=True)?\)")
 #: The name of an exception before its message, and the number of an error of the system.
 _CLASS = re.compile(r"(?:^|(?<=: ))[A-Za-z_]\w*(?:Error|Exception): (?=\S)|\[Errno -?\d+\] ")
 #: Advice about parameters that have no option of the command.
@@ -28,8 +33,10 @@ _PYTHON_ADVICE = re.compile(
 )
 _UNKNOWN_ARGUMENT = re.compile(r"(?:[\w.]+\.)?__init__\(\) got an unexpected keyword argument")
 _BASIC_AUTH = "client_kwargs={'auth': aiohttp.BasicAuth(...)}"
+#: Options of a link of a chain; in the shell its protocol is the name of an option.
+_LINK = re.compile(r"(?<!=)\{'(\w+)': (\{.*?\})\}(?=\?)")
 #: An option with its value in Python: ``client_kwargs={'verify': ...}``, ``token='anon'``.
-_VALUE = re.compile(r"\b(\w+)=(\{.*?\}+|\(.*?\)|'[^']*'|True|False)")
+_VALUE = re.compile(r"(did you mean )?\b(\w+)=(\{.*?\}+|\(.*?\)|'[^']*'|True|False)")
 #: Of Python, and the same in JSON.
 _LITERALS = str.maketrans({"'": '"', "(": "[", ")": "]"})
 
@@ -52,8 +59,7 @@ def message_of(error: BaseException, flags: Mapping[str, str]) -> str:
         return in_shell_words(_json_values(str(error)), flags)
     if hasattr(error, "url"):
         # Not all names of exceptions end in "Error".
-        cause = rf"(?<=: ){type(error.__cause__).__name__}: (?=\S)"
-        return in_shell_words(re.sub(cause, "", str(error)), flags)
+        return in_shell_words(str(error), flags, cause=type(error.__cause__).__name__)
     if isinstance(error, OSError):
         if error.strerror and error.filename is not None:
             return f"{error.filename}: {error.strerror}"
@@ -61,24 +67,42 @@ def message_of(error: BaseException, flags: Mapping[str, str]) -> str:
     return f"unexpected error: {type(error).__name__}: {error}"
 
 
-def in_shell_words(text: str, flags: Mapping[str, str]) -> str:
-    """A message of the package with options of the command, and without names of classes."""
-    text = _CLASS.sub("", _STORE.sub(r"\1", text))
+def in_shell_words(text: str, flags: Mapping[str, str], *, cause: str = "NoneType") -> str:
+    """A message of the package with options of the command, and without names of classes.
+
+    Parameters
+    ----------
+    text : str
+        The message. Quoted texts and URLs in it stay as they are.
+    flags : mapping of str to str
+        The option of the command for each parameter of Python.
+    cause : str, optional
+        The name of a class whose name does not end in "Error".
+    """
+    quoted = iter(_QUOTED.findall(text))
+    text = _CLASS.sub("", _STORE.sub(r"\1", _QUOTED.sub("\0", text)))
+    text = re.sub(rf"(?<=: ){cause}: (?=\S)", "", text)
     for name, flag in flags.items():
-        # Not a part of a key or URL.
-        start = rf"(?<![\w/.'\"-]){name}"
+        # Not a part of a path.
+        start = rf"(?<![\w/.-]){name}"
         text = re.sub(rf"{start}=True\b", flag, text)
-        text = re.sub(rf"{start}=(?=['\"])", f"{flag} ", text)
+        text = re.sub(rf"{start}=(?=\0)", f"{flag} ", text)
         if "_" in name:
-            text = re.sub(rf"{start}(?![\w/.'\"=-])", flag, text)
-    return _PYTHON_ADVICE.sub("", text)
+            text = re.sub(rf"{start}(?![\w/.=-])", flag, text)
+    return re.sub("\0", lambda _: next(quoted), _PYTHON_ADVICE.sub("", text))
 
 
 def _json_values(text: str) -> str:
     """A message about storage options with values as ``--option`` takes them."""
     text = text.replace(_BASIC_AUTH, "user:password@ in the URL")
     text = _UNKNOWN_ARGUMENT.sub("unknown option", text)
-    return _VALUE.sub(lambda found: f"{found[1]}={_as_json(found[2])}", text)
+    return _VALUE.sub(_as_option, _LINK.sub(r"\1=\2", text))
+
+
+def _as_option(found: re.Match[str]) -> str:
+    hint, name, value = found.groups()
+    option = shlex.quote(f"{name}={_as_json(value)}")
+    return f"{hint}-o {option}" if hint else option
 
 
 def _as_json(value: str) -> str:

@@ -49,7 +49,7 @@ class Output:
     quiet : bool
         Print errors only to standard error.
     verbose : bool
-        Print the traceback of an error.
+        Print the traceback of an error, and what libraries log.
     secrets : set of str
         Texts that are never printed.
     command : str
@@ -156,9 +156,13 @@ class Output:
         """The message of an error, without secrets."""
         return self.public(message_of(error, self.flags))
 
+    def reason(self, error: str) -> str:
+        """The message of the error of a key, without secrets."""
+        return self.public(in_shell_words(error, self.flags))
+
     def failure(self, action: str, key: str, error: str) -> None:
         """Print which key failed, and why."""
-        self.error(f"cannot {action} {key!r}: {in_shell_words(error, self.flags)}")
+        self.error(f"cannot {action} {key!r}: {self.reason(error)}")
 
     def failed(self, error: BaseException) -> ExitCode:
         """Print the message of an error, and return its exit code."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from .exit_codes import is_interruption
 from .output import has_colors, is_dumb
 from .text import human_size
-from .transferring import print_failures, totals_of
+from .transferring import in_words_of_shell, print_failures, totals_of
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -101,7 +101,10 @@ class ShownProgress:
 
     def _show_so_far(self, result: Result, is_interrupted: bool) -> None:
         if is_interrupted or result.copied or result.deleted or result.failed:
-            self._output.so_far = {**result.to_dict(), "ok": False}
+            self._output.so_far = {
+                **in_words_of_shell(result, self._output).to_dict(),
+                "ok": False,
+            }
             print_failures(result.failed, result.failures, self._output)
             self._output.note(f"so far: {totals_of(result)}")
         if is_interrupted and result.moving_bytes and self._keeps_uploads:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .help import OUTPUT
+from .transferring import in_words_of_shell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -169,7 +170,7 @@ def transfer_report(
             target=target,
             command=output.command,
         )
-        yield lambda result: file.write(page(result))
+        yield lambda result: file.write(page(in_words_of_shell(result, output)))
 
 
 @contextmanager

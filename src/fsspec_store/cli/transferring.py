@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "bound",
     "document_of",
     "ended",
+    "in_words_of_shell",
     "note_extra",
     "plan_totals",
     "print_failures",
@@ -192,9 +194,22 @@ def report(result: Result, output: Output) -> ExitCode:
 def document_of(result: Result, output: Output) -> dict[str, Any]:
     """A result for JSON; one that an error stopped has that error too."""
     error = result.stopped_by
+    found = in_words_of_shell(result, output).to_dict()
     if error is None:
-        return result.to_dict()
-    return {**output.error_fields(code_of(error), output.message(error)), **result.to_dict()}
+        return found
+    return {**output.error_fields(code_of(error), output.message(error)), **found}
+
+
+def in_words_of_shell(result: Result, output: Output) -> Result:
+    """The result with messages as the command prints them."""
+    from ..errors import StoreError
+
+    error = result.stopped_by
+    return replace(
+        result,
+        stopped_by=None if error is None else StoreError(output.message(error)),
+        failures=[replace(each, error=output.reason(each.error)) for each in result.failures],
+    )
 
 
 def totals_of(result: Result) -> str:

@@ -112,12 +112,11 @@ async def _measure_own(store: "FsspecStore", count: int, size: int) -> list[_Fig
     keys = [f"{prefix}/{number}" for number in range(count)]
     value = Buffer.from_bytes(bytes(range(256)) * (size // 256 + 1))[:size]
 
-    writes: set[asyncio.Task[None]] = set()
+    writes: list[asyncio.Task[None]] = []
 
     async def write(key: str) -> int:
         task = asyncio.create_task(store.set(key, value))
-        writes.add(task)
-        task.add_done_callback(writes.discard)
+        writes.append(task)
         await asyncio.shield(task)
         return size
 

@@ -1,6 +1,7 @@
 """``cp``: copies a key, or all keys below a URL."""
 
-from typing import Annotated
+import time
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +27,9 @@ from ..transferring import (
     report,
     transfer_options,
 )
+
+if TYPE_CHECKING:
+    from ...transfer import Result
 
 
 @command(
@@ -68,9 +72,10 @@ def cp(
     """Copy all keys below SRC to the same names below DST, or one key.
 
     Keys that are equal at both URLs are not copied. Nothing is deleted. Chunks are copied before
-    the metadata that makes them visible.
+    the metadata that makes them visible. One key is always copied: --compare, --include, --exclude
+    and --atomic are for folders only.
     """
-    from ...transfer import Result, blocking
+    from ...transfer import blocking
 
     with (
         transfer_report(html, output, "Copy to", src, dst, dry_run=dry_run) as write_page,
@@ -80,9 +85,12 @@ def cp(
         with missing_as_empty():
             is_empty = source.sync.is_empty("")
         if is_empty:
-            size = _copy_key(src, dst, output, dry_run=dry_run)
-            write_page(Result(copied=1, copied_bytes=size))
-            return None
+            _refuse_options_of_folders(compare, include, exclude, atomic)
+            copied = _copy_key(src, dst, output, dry_run=dry_run)
+            if copied is None:
+                return None
+            write_page(copied)
+            return report(copied, output)
         options = transfer_options(compare, include, exclude, concurrency, memory, dask)
         with dst.open(read_only=dry_run) as target:
             if dry_run:
@@ -99,29 +107,52 @@ def cp(
     return report(result, output)
 
 
-def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> int:
+def _refuse_options_of_folders(
+    compare: CompareMode, include: list[str] | None, exclude: list[str] | None, atomic: bool
+) -> None:
+    given = {
+        "--compare": compare is not CompareMode.CHECKSUM,
+        "--include": include,
+        "--exclude": exclude,
+        "--atomic": atomic,
+    }
+    for option, value in given.items():
+        if value:
+            raise typer.BadParameter("SRC is one key, which is always copied", param_hint=option)
+
+
+def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> "Result | None":
+    """Copy a key. The result is ``None`` with ``dry_run``."""
     from ...errors import StoreURLError
+    from ...transfer import Result
 
     try:
         above, key = src.split()
     except StoreURLError:
         raise no_keys(src) from None
+    started_at = time.monotonic()
     with above.open() as source:
         if not source.sync.exists(key):
             raise no_keys(src)
         target_at, name = KeyAt(dst, key) if dst.url.endswith("/") else dst.split()
-        if dry_run:
-            if output.json:
-                output.document({"action": "copy", "key": name})
-            else:
-                output.line(f"copy\t{printable(name)}")
-            output.note(f"1 to copy ({human_size(source.sync.getsize(key))})")
-            return 0
-        with target_at.open(read_only=False) as target:
+        with target_at.open(read_only=dry_run) as target:
+            if dry_run:
+                # An error if the target cannot be reached, or has no bucket.
+                target.sync.is_empty("")
+                if output.json:
+                    output.document({"action": "copy", "key": name})
+                else:
+                    output.line(f"copy\t{printable(name)}")
+                output.note(f"1 to copy ({human_size(source.sync.getsize(key))})")
+                return None
             target.sync.copy_from(source, key, name)
             size = target.sync.getsize(name)
-    if output.json:
-        output.document({"ok": True, "copied": 1, "copied_bytes": size})
-    else:
-        output.note("1 copied")
-    return size
+    return Result(
+        listed=1,
+        is_listed=True,
+        planned=1,
+        planned_bytes=size,
+        copied=1,
+        copied_bytes=size,
+        seconds=time.monotonic() - started_at,
+    )

@@ -11,6 +11,7 @@ from ..help import MOVE
 from ..missing import require_keys
 from ..output import Output
 from ..place import Place
+from ..report_file import ReportFile
 from ..transferring import (
     CompareMode,
     CompareOption,
@@ -53,6 +54,9 @@ def plan(
     """
     from ...transfer import blocking
 
+    # Before the comparison, which may take hours. A pipe has no folder to replace a file in.
+    if file.is_file() or file.is_dir() or not file.exists():
+        ReportFile(file, "FILE")
     options = transfer_options(compare, include, exclude, concurrency, dask=dask)
     with src.open() as source, dst.open() as target:
         require_keys(source, src)
