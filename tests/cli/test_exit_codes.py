@@ -152,9 +152,19 @@ def test_ranges_that_are_wrong(data: Path) -> None:
         (["ls", "--jsno", "x"], "did you mean --json? See fsspec-store ls --help"),
         (["sync", "--max-delet", "1", "x"], "did you mean --max-delete? See fsspec-store sync"),
         (["ls", "--xyz", "x"], "--xyz; see fsspec-store ls --help"),
+        (["sync", "--delete", "x", "y"], "--delete is not needed: sync always deletes; --max-del"),
+        (["cp", "--delete", "x", "y"], "use sync; see fsspec-store cp --help"),
+        (["verify", "-R", "x", "y"], "-R is not needed: every key"),
+        (["ls", "-lR", "x"], "-R is -r here; see"),
+        (["ls", "-lh", "x"], "-h is not needed: sizes have units"),
+        (["du", "-sh", "x"], "-s is --depth 0 here"),
+        (["rm", "-rf", "x"], "-f is --yes here"),
+        (["sync", "--compare", "x", "a", "b"], "must be one of 'checksum', 'size', 'bytes', 'm"),
+        (["tree", "--depth", "0", "x"], "'--depth': must be at least 1; see"),
+        (["tree", "--depth", "a", "x"], "must be a whole number; see"),
     ],
 )
-def test_a_mistyped_word_suggests_the_nearest(arguments: list[str], message: str) -> None:
+def test_wrong_usage_says_what_is_right(arguments: list[str], message: str) -> None:
     ended = run(*arguments)
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert message in ended.err
