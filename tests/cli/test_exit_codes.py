@@ -120,6 +120,33 @@ def test_a_missing_folder_of_a_web_server_is_not_found(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("sync --allow-empty {file} {new}", 2, "SRC is a file: cp copies one key"),
+        ("verify {file} {new}", 2, "SRC is a file: cp copies one key"),
+        ("plan {file} {new} {new}", 2, "SRC is a file: cp copies one key"),
+        ("check {file}", 2, "URL is a file, not a folder: {file!r}"),
+        ("cp {data} {file}", 2, "DST is a file, not a folder: {file!r}"),
+        ("sync {data} {file}", 2, "DST is a file, not a folder: {file!r}"),
+        ("sync {data} {file}/x/y", 2, "DST is below a file: {file!r}"),
+        ("verify {data} {file}", 2, "DST is a file, not a folder: {file!r}"),
+        ("cp {none} {new}", 3, "no key at '{none}' or under it: no such folder"),
+        ("verify {none} {new}", 3, "no key at '{none}' or under it: no such folder"),
+        ("cleanup {none}", 3, "no key at '{none}' or under it: no such folder"),
+    ],
+)
+def test_files_and_missing_folders(
+    line: str, code: int, message: str, data: Path, tmp_path: Path
+) -> None:
+    places = {name: str(tmp_path / name) for name in ("new", "none")}
+    places |= {"data": str(data), "file": str(data / "zarr.json")}
+    ended = run(*line.format(**places).split())
+    expected = f"fsspec-store: {message.format(**places)}\n"
+    assert (ended.code, ended.out, ended.err) == (code, "", expected)
+    assert list(tmp_path.iterdir()) == [data]
+
+
 def test_a_key_of_a_web_server_that_lists_no_folder(tmp_path: Path, web: Holding) -> None:
     url = f"{web.url}/missing/good"
     assert run("ls", "-l", url).out == "1B\tgood\n"

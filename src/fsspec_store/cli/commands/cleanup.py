@@ -7,6 +7,7 @@ import typer
 
 from ..frame import command
 from ..help import PLACES, SAFETY
+from ..missing import is_missing_folder, no_keys
 from ..output import Output
 from ..place import Place
 from ..text import printable, size_text
@@ -52,6 +53,8 @@ def cleanup(
 
     seconds = _seconds(older_than)
     with place.open(read_only=dry_run) as store:
+        if is_missing_folder(store):
+            raise no_keys(place)
         found = (
             store.sync.remove_leftovers(older_than=seconds)
             if not dry_run
