@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "is_missing_folder",
+    "keys_below_noted",
     "missing_as_empty",
     "no_keys",
     "require_folder",
@@ -72,6 +73,25 @@ def missing_as_empty() -> Iterator[None]:
     except UnsupportedOperationError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
+
+
+@contextmanager
+def keys_below_noted(store: FsspecStore, key: str, advice: str = "") -> Iterator[None]:
+    """Add to the error of a missing key whether it is a prefix of keys, and an advice then."""
+    from ..errors import KeyNotFoundError, StoreError
+
+    try:
+        yield
+    except KeyNotFoundError as error:
+        is_prefix = False
+        # The key is missing, whether the place can be listed or not.
+        with suppress(StoreError):
+            is_prefix = not store.sync.is_empty(key)
+        if not is_prefix:
+            raise
+        raise KeyNotFoundError(
+            f"{error}, but keys below it{advice}", key=key, url=store.url
+        ) from None
 
 
 def require_keys(store: FsspecStore, place: Place, name: str = "URL") -> None:

@@ -10,7 +10,7 @@ from ..help import PLACES, SAFETY
 from ..missing import is_missing_folder, no_keys
 from ..output import Output
 from ..place import Place
-from ..text import printable, size_text
+from ..text import counted, printable, size_text
 
 if TYPE_CHECKING:
     from ..._core.leftovers import Leftover
@@ -67,7 +67,7 @@ def cleanup(
     for leftover in found:
         _print(leftover, output)
     done = "would be removed" if dry_run else "removed"
-    output.note(f"{len(found):,} {'leftover' if len(found) == 1 else 'leftovers'} {done}")
+    output.note(f"{counted(len(found), 'leftover')} {done}")
 
 
 def _seconds(age: str) -> float:
