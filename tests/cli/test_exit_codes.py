@@ -147,6 +147,14 @@ def test_files_and_missing_folders(
     assert list(tmp_path.iterdir()) == [data]
 
 
+def test_a_key_in_place_of_a_prefix(data: Path, tmp_path: Path) -> None:
+    key = f"memory://{tmp_path.name}/a"
+    assert run("cp", data / "zarr.json", key).code == 0
+    ended = run("verify", key, data)
+    message = f"fsspec-store: SRC is a key, {key!r}, not a prefix: cp copies one key\n"
+    assert (ended.code, ended.err) == (2, message)
+
+
 def test_a_key_of_a_web_server_that_lists_no_folder(tmp_path: Path, web: Holding) -> None:
     url = f"{web.url}/missing/good"
     assert run("ls", "-l", url).out == "1B\tgood\n"

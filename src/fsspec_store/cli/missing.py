@@ -25,13 +25,22 @@ __all__ = [
 
 def no_keys(place: Place, name: str = "URL") -> StoreError:
     """The error for a URL at which no key is, and under which none is."""
-    from ..errors import KeyNotFoundError, StoreURLError
+    from ..errors import KeyNotFoundError, StoreError, StoreURLError
 
     with place.open() as store:
         try:
             require_folder(store, name)
         except StoreURLError as error:
             return error
+        # Not for a URL without a key, or one whose key cannot be looked up.
+        with suppress(StoreError):
+            above, key = place.split()
+            with above.open() as parent:
+                if parent.sync.exists(key):
+                    hint = ": cp copies one key" if name == "SRC" else ""
+                    return StoreURLError(
+                        f"{name} is a key, {place.shown!r}, not a prefix{hint}", url=place.shown
+                    )
         return KeyNotFoundError(
             f"no key at {place.shown!r} or under it{store._missing_root()}", url=place.shown
         )
@@ -59,7 +68,7 @@ def require_folder(store: FsspecStore, name: str) -> None:
 
 
 def is_missing_folder(store: FsspecStore) -> bool:
-    """Whether a store is at a local folder that does not exist."""
+    """Whether a store is local, and no folder is there."""
     return bool(store._missing_root())
 
 
