@@ -14,7 +14,8 @@ from cli.conftest import SIZES, Holding
 from cli.running import run
 
 #: The document of ``rm``.
-DELETED = {"ok": True, "deleted": 0, "failed": 0, "failures": []}
+STOPPED = {"not_tried": 0, "stopped_by": None}
+DELETED = {"ok": True, "deleted": 0, "failed": 0, **STOPPED, "failures": []}
 
 
 def test_ls_lists_names_of_one_level(data: Path) -> None:
@@ -164,6 +165,15 @@ def test_rm_deletes_selected_keys(data: Path) -> None:
     assert run("rm", "--include", "c/**", data / "air").code == 2
 
 
+@pytest.mark.parametrize("name", ["stat", "cat"])
+def test_a_prefix_is_no_key(name: str, data: Path, web: Holding) -> None:
+    ended = run(name, data / "air")
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err == f"fsspec-store: no key 'air' in file://{data}, but keys below it\n"
+    assert "below it" not in run(name, data / "none").err
+    assert "below it" not in run(name, f"{web.url}/missing/none").err
+
+
 def test_rm_of_a_prefix_names_the_option(data: Path, web: Holding) -> None:
     ended = run("rm", data / "air")
     assert (ended.code, ended.err.endswith("but keys below it: -r deletes them\n")) == (3, True)
@@ -212,7 +222,8 @@ def test_rm_refuses_and_deletes_nothing(data: Path, arguments: list[str]) -> Non
 
 @pytest.mark.parametrize(("url", "code"), [("/", 7), ("file:///", 7), ("memory://", 7), (".", 2)])
 def test_rm_refuses_the_root_of_a_machine(url: str, code: int) -> None:
-    # Only as a dry run: a test must not be able to do it.
+    # Without a terminal, and as a dry run: a test must not be able to do it.
+    assert "--yes" not in run("rm", "-r", url).err
     ended = run("rm", "-r", "--dry-run", url)
     assert (ended.code, ended.out) == (code, "")
 
@@ -225,7 +236,7 @@ def test_rm_reports_the_keys_that_cannot_be_deleted() -> None:
     assert ended.err.splitlines()[1] == "fsspec-store: deleted 2 keys, 1 failed"
     [found] = ended.documents
     assert [each.pop("key") for each in found.pop("failures")] == ["kept"]
-    assert found == {"ok": False, "deleted": 2, "failed": 1}
+    assert found == {"ok": False, "deleted": 2, "failed": 1, **STOPPED}
     assert files.exists("/data/kept")
 
 
@@ -256,6 +267,11 @@ def test_bench_reads_what_is_there(data: Path) -> None:
     assert {each["count"] for each in found["figures"]} == {5}
     assert all(each["per_second"] > 0 for each in found["figures"])
     assert hashed(data) == before
+
+
+def test_bench_writes_to_no_web_server(web: Holding) -> None:
+    ended = run("bench", "--write", f"{web.url}/x")
+    assert (ended.code, ended.err) == (2, f"fsspec-store: '{web.url}/x' does not support writes\n")
 
 
 def test_bench_removes_what_it_writes(data: Path) -> None:

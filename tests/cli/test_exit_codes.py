@@ -120,6 +120,41 @@ def test_a_missing_folder_of_a_web_server_is_not_found(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("sync --allow-empty {file} {new}", 2, "SRC is a file: cp copies one key"),
+        ("verify {file} {new}", 2, "SRC is a file: cp copies one key"),
+        ("plan {file} {new} {new}", 2, "SRC is a file: cp copies one key"),
+        ("check {file}", 2, "URL is a file, not a folder: {file!r}"),
+        ("cp {data} {file}", 2, "DST is a file, not a folder: {file!r}"),
+        ("sync {data} {file}", 2, "DST is a file, not a folder: {file!r}"),
+        ("sync {data} {file}/x/y", 2, "DST is below a file: {file!r}"),
+        ("verify {data} {file}", 2, "DST is a file, not a folder: {file!r}"),
+        ("cp {none} {new}", 3, "no key at '{none}' or under it: no such folder"),
+        ("verify {none} {new}", 3, "no key at '{none}' or under it: no such folder"),
+        ("cleanup {none}", 3, "no key at '{none}' or under it: no such folder"),
+    ],
+)
+def test_files_and_missing_folders(
+    line: str, code: int, message: str, data: Path, tmp_path: Path
+) -> None:
+    places = {name: str(tmp_path / name) for name in ("new", "none")}
+    places |= {"data": str(data), "file": str(data / "zarr.json")}
+    ended = run(*line.format(**places).split())
+    expected = f"fsspec-store: {message.format(**places)}\n"
+    assert (ended.code, ended.out, ended.err) == (code, "", expected)
+    assert list(tmp_path.iterdir()) == [data]
+
+
+def test_a_key_in_place_of_a_prefix(data: Path, tmp_path: Path) -> None:
+    key = f"memory://{tmp_path.name}/a"
+    assert run("cp", data / "zarr.json", key).code == 0
+    ended = run("verify", key, data)
+    message = f"fsspec-store: SRC is a key, {key!r}, not a prefix: cp copies one key\n"
+    assert (ended.code, ended.err) == (2, message)
+
+
 def test_a_key_of_a_web_server_that_lists_no_folder(tmp_path: Path, web: Holding) -> None:
     url = f"{web.url}/missing/good"
     assert run("ls", "-l", url).out == "1B\tgood\n"
@@ -152,9 +187,19 @@ def test_ranges_that_are_wrong(data: Path) -> None:
         (["ls", "--jsno", "x"], "did you mean --json? See fsspec-store ls --help"),
         (["sync", "--max-delet", "1", "x"], "did you mean --max-delete? See fsspec-store sync"),
         (["ls", "--xyz", "x"], "--xyz; see fsspec-store ls --help"),
+        (["sync", "--delete", "x", "y"], "--delete is not needed: sync always deletes; --max-del"),
+        (["cp", "--delete", "x", "y"], "use sync; see fsspec-store cp --help"),
+        (["verify", "-R", "x", "y"], "-R is not needed: every key"),
+        (["ls", "-lR", "x"], "-R is -r here; see"),
+        (["ls", "-lh", "x"], "-h is not needed: sizes have units"),
+        (["du", "-sh", "x"], "-s is --depth 0 here"),
+        (["rm", "-rf", "x"], "-f is --yes here"),
+        (["sync", "--compare", "x", "a", "b"], "must be one of 'checksum', 'size', 'bytes', 'm"),
+        (["tree", "--depth", "0", "x"], "'--depth': must be at least 1; see"),
+        (["tree", "--depth", "a", "x"], "must be a whole number; see"),
     ],
 )
-def test_a_mistyped_word_suggests_the_nearest(arguments: list[str], message: str) -> None:
+def test_wrong_usage_says_what_is_right(arguments: list[str], message: str) -> None:
     ended = run(*arguments)
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert message in ended.err

@@ -25,6 +25,7 @@ from servers.roots import new_root
 from cli.conftest import SIZES, Holding
 from cli.running import Ended, Processes, run
 from fsspec_store import Buffer, FsspecStore
+from fsspec_store.cli.commands.rm import DeletionProgress
 from fsspec_store.cli.output import Output
 from fsspec_store.cli.progress import ShownProgress
 from fsspec_store.errors import BackendError, RefusedError
@@ -48,9 +49,14 @@ def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
-def fail_after(result: Result, error: BaseException, output: Output) -> None:
+def fail_after(
+    result: Result,
+    error: BaseException,
+    output: Output,
+    progress: type[ShownProgress] = ShownProgress,
+) -> None:
     """Raise an error in a transfer that has this result so far."""
-    with ShownProgress(output) as shown:
+    with progress(output) as shown:
         shown(result)
         raise error
 
@@ -195,6 +201,14 @@ class TestTotalsSoFar:
         text = "1 copied (1.0MiB), 0 equal, 4.0MiB of 8.0MiB moved"
         assert err.splitlines()[0] == f"fsspec-store: so far: {text}"
         assert json.loads(out)["moving_bytes"] == 3 * MIB
+
+    def test_of_a_deletion(self, capsys: pytest.CaptureFixture[str]) -> None:
+        output = Output(json=True)
+        with pytest.raises(KeyboardInterrupt):
+            fail_after(Result(deleted=2), KeyboardInterrupt(), output, DeletionProgress)
+        assert capsys.readouterr().err == "fsspec-store: so far: deleted 2 keys\n"
+        names = ["ok", "deleted", "failed", "not_tried", "stopped_by", "failures"]
+        assert list(output.so_far) == names
 
     def test_of_nothing_are_not_shown_after_an_error(
         self, capsys: pytest.CaptureFixture[str]

@@ -140,6 +140,21 @@ def test_an_interrupted_check_writes_a_page(
     assert files(tmp_path) == ["report.html"]
 
 
+def test_an_interrupted_copy_writes_its_totals(
+    command: Processes, web: Holding, tmp_path: Path
+) -> None:
+    html = tmp_path / "report.html"
+    started = command.start(
+        *("cp", "--html", html, "--concurrency", "1", f"{web.url}/slow/", tmp_path / "copy")
+    )
+    assert web.is_held.wait(60)
+    started.interrupt()
+    assert started.end().code == 130
+    page = html.read_text()
+    assert "Not complete: interrupted" in page
+    assert "<dt>Copied</dt><dd>1</dd>" in page
+
+
 @pytest.mark.parametrize("name", ["cp", "sync"])
 def test_a_dry_run_has_no_report(name: str, web: Holding, tmp_path: Path) -> None:
     found = run(name, "-n", "--html", tmp_path / "report", web.url, web.url)

@@ -178,12 +178,12 @@ ROWS = {
         {
             0: "--older-than 0 {leftovers}",
             2: "--older-than x {data}",
+            3: "{data}/no",
             4: f"{_S3} s3://denied/x",
             6: f"{_S3} s3://broken/x",
         },
         held=f"{_S3} s3://held/x",
         never={
-            3: "a place needs no keys",
             5: "it stops at the first failure",
             7: "it removes no key",
         },

@@ -10,6 +10,7 @@ import pytest
 
 from fsspec_store.dataset import Report
 from fsspec_store.dataset.findings import Findings
+from fsspec_store.errors import BackendError
 from fsspec_store.reports import check_page, failed_page, transfer_page
 from fsspec_store.transfer import Failure, Operation, Result
 from reports.samples import (
@@ -99,15 +100,23 @@ def test_a_transfer_with_failures() -> None:
     result.add_difference(Operation("copy", "air/c/1", "checksum", None, None))
     text = Balance(transfer_page(result, title="Sync to b", source="a", target="b")).text
     for part in (
-        "Not equal: 1 failed, 1 differ",
+        "Not complete: 1 failed, 1 differ",
         "1.0KiB/s",
         "copy air/c/0 OSError: gone",
-        "2 metadata keys are not copied",
-        "5 keys are not deleted",
+        "2 metadata keys not copied, because keys below failed",
+        "5 keys not deleted, because copies failed",
         "air/c/1 checksum",
     ):
         assert part in text
     assert "Done" in Balance(transfer_page(Result(copied=1))).text
+    result = Result(copied=1, not_tried=4, stopped_by=BackendError("gone"))
+    result.add_failure(Failure("air/c/0", "copy", "OSError: gone"))
+    text = Balance(transfer_page(result)).text
+    assert "Not complete: 1 failed, 4 not tried" in text
+    assert text.index("The transfer stopped: gone") < text.index("Failures")
+    result = Result()
+    result.add_difference(Operation("copy", "air/c/1", "checksum", None, None))
+    assert "Not equal: 1 differ" in Balance(transfer_page(result)).text
 
 
 def test_lists_are_bounded() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["human_size", "printable"]
+__all__ = ["counted", "human_size", "printable"]
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -16,6 +16,11 @@ def human_size(size: float) -> str:
     while size / 1024**power >= 1023.95 and power < len(_UNITS):
         power += 1
     return f"{size / 1024**power:.1f}{_UNITS[power - 1]}"
+
+
+def counted(count: int, noun: str = "key") -> str:
+    """A number of things: ``1 key``, ``2,000 keys``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def printable(text: str) -> str:

@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -21,6 +20,7 @@ from .exit_codes import ExitCode
 from .help import OUTPUT, GroupedCommand, GroupedCommands, exit_codes
 from .output import Output
 from .place import Place, place_at, place_parameters, share_options, shared_parameters
+from .usage import usage_text
 
 __all__ = ["app", "command"]
 
@@ -181,7 +181,6 @@ def _failed(error: BaseException, output: Output) -> int:
     format_message = getattr(error, "format_message", None)
     if format_message is None:
         return output.failed(error)
-    usage: Any = error
     text: str = format_message()
     context = getattr(error, "ctx", None)
     if "\n" in text:
@@ -190,9 +189,7 @@ def _failed(error: BaseException, output: Output) -> int:
     elif context is None:
         output.failed_with(ExitCode.USAGE, text)
     else:
-        if options := getattr(error, "possibilities", None):
-            (nearest,) = get_close_matches(usage.option_name, options, n=1, cutoff=0)
-            text = f"{usage.message.rstrip('.')}; did you mean {nearest}?"
+        text = usage_text(error, context.info_name)
         text = f"{text} See" if text.endswith("?") else f"{text.rstrip('.')}; see"
         output.failed_with(ExitCode.USAGE, f"{text} {context.command_path} --help")
     return ExitCode.USAGE

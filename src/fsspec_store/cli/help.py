@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer.core
 
 from .exit_codes import MEANINGS
+from .usage import HINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,11 @@ _ORDER = ("Arguments", "Options", KEYS, SAFETY, SPEED, OUTPUT, ACCESS)
 
 class GroupedCommand(typer.core.TyperCommand):
     """A command whose help shows its options in their groups."""
+
+    def get_help_option_names(self, ctx: Any) -> list[str]:
+        """Return the options that show the help: ``-h``, unless it has a hint."""
+        hints = HINTS.get(str(self.name), {})
+        return [each for each in super().get_help_option_names(ctx) if each not in hints]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments and options."""

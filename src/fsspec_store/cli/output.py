@@ -21,6 +21,8 @@ from .text import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from ..transfer import Result
+
 __all__ = ["Output", "has_colors", "is_dumb"]
 
 _BOLD_BLUE, _RESET = "\x1b[1;34m", "\x1b[0m"
@@ -58,6 +60,8 @@ class Output:
         The option for each parameter, for messages that name the parameter.
     so_far : mapping
         What the command did before it failed, for the JSON document of the error.
+    result : Result or None
+        The same of a transfer, for its report.
     """
 
     json: bool = False
@@ -67,6 +71,7 @@ class Output:
     command: str = ""
     flags: Mapping[str, str] = field(default_factory=dict)
     so_far: Mapping[str, Any] = field(default_factory=dict)
+    result: Result | None = None
 
     @property
     def is_terminal(self) -> bool:

@@ -115,7 +115,10 @@ class Place:
         above, slash, key = path.rpartition("/")
         needs_root = protocol in BUCKET_PROTOCOLS | WEB_PROTOCOLS
         if not key or (needs_root and not above):
-            raise StoreURLError(f"{self.shown!r} names no key: write its URL to the last name")
+            reason = (
+                "it ends in '/'" if path.endswith("/") else "add '/' and the key after the bucket"
+            )
+            raise StoreURLError(f"{self.shown!r} names no key: {reason}")
         if above.endswith("/"):
             raise StoreURLError(f"{self.shown!r} has an empty name before the last '/'")
         if not scheme:

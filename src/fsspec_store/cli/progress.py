@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .exit_codes import is_interruption
 from .output import has_colors, is_dumb
@@ -101,17 +101,23 @@ class ShownProgress:
 
     def _show_so_far(self, result: Result, is_interrupted: bool) -> None:
         if is_interrupted or result.copied or result.deleted or result.failed:
-            self._output.so_far = {
-                **in_words_of_shell(result, self._output).to_dict(),
-                "ok": False,
-            }
+            self._output.result = result
+            self._output.so_far = {**self.document(result), "ok": False}
             print_failures(result.failed, result.failures, self._output)
-            self._output.note(f"so far: {totals_of(result)}")
+            self._output.note(f"so far: {self.totals(result)}")
         if is_interrupted and result.moving_bytes and self._keeps_uploads:
             self._output.note(
                 "unfinished uploads are kept: run it again to continue them, or "
                 "`fsspec-store cleanup --older-than 0 DST` to remove them"
             )
+
+    def document(self, result: Result) -> dict[str, Any]:
+        """The result so far for JSON."""
+        return in_words_of_shell(result, self._output).to_dict()
+
+    def totals(self, result: Result) -> str:
+        """The numbers so far."""
+        return totals_of(result)
 
     def __call__(self, result: Result) -> None:
         """Take the result so far, which the transfer changes."""

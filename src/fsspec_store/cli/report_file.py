@@ -160,16 +160,17 @@ def transfer_report(
     source, target = output.public(src.shown), output.public(dst.shown)
     title = f"{what} {target}"
     urls = {"Source": source, "Target": target}
-    failed = partial(reports.failed_page, title=title, urls=urls, command=output.command)
+    page = partial(
+        reports.transfer_page, title=title, source=source, target=target, command=output.command
+    )
+
+    def failed(message: str) -> str:
+        if output.result is not None:
+            return page(in_words_of_shell(output.result, output), error=message)
+        return reports.failed_page(message, title=title, urls=urls, command=output.command)
+
     with report_file(html, "--html", output, failed) as file:
         assert file is not None
-        page = partial(
-            reports.transfer_page,
-            title=title,
-            source=source,
-            target=target,
-            command=output.command,
-        )
         yield lambda result: file.write(page(in_words_of_shell(result, output)))
 
 

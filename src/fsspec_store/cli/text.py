@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .._core.text import human_size, printable
+from .._core.text import counted, human_size, printable
 
-__all__ = ["human_size", "printable", "size_text"]
+__all__ = ["counted", "human_size", "printable", "size_text"]
 
 
 def size_text(size: int | None, *, in_bytes: bool) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from .exit_codes import ExitCode, code_of
 from .help import KEYS, SAFETY, SPEED
-from .text import human_size, printable
+from .text import counted, human_size, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,9 +183,10 @@ def report(result: Result, output: Output) -> ExitCode:
     print_failures(result.failed, result.failures, output)
     print_left_out(result, output)
     if result.held_back:
-        output.error(f"{result.held_back:,} metadata keys are not copied: keys below them failed")
+        held_back = counted(result.held_back, "metadata key")
+        output.error(f"{held_back} not copied, because keys below failed")
     if result.deletes_skipped:
-        output.error(f"{result.deletes_skipped:,} keys are not deleted: copies failed")
+        output.error(f"{counted(result.deletes_skipped)} not deleted, because copies failed")
     output.note(f"{totals_of(result)}, in {result.seconds:.1f} s")
     note_extra(result.extra, "`sync` deletes such keys", output)
     return ended(result, output)
@@ -233,7 +234,7 @@ def ended(result: Result, output: Output) -> ExitCode:
     if result.stopped_by is None:
         return ExitCode.DONE if result.ok else ExitCode.SOME_FAILED
     if result.not_tried:
-        output.error(f"{result.not_tried:,} keys are not tried")
+        output.error(f"{counted(result.not_tried)} not tried")
     output.error(f"stopped: {output.message(result.stopped_by)}")
     return code_of(result.stopped_by)
 
@@ -260,7 +261,9 @@ def print_left_out(found: Result | Plan, output: Output) -> None:
     if found.left_out:
         first = found.names_left_out[0]
         output.error(
-            f"{found.left_out:,} names in the source are left out, because they are no keys: "
+            f"{counted(found.left_out, 'name')} in the source "
+            f"{'is' if found.left_out == 1 else 'are'} left out, because "
+            f"{'it is no key' if found.left_out == 1 else 'they are no keys'}: "
             f"{first.name!r} ({first.reason})" + (", ..." if found.left_out > 1 else "")
         )
 
@@ -276,7 +279,7 @@ def plan_totals(planned: Plan) -> str:
 def note_extra(count: int, hint: str, output: Output) -> None:
     """Print how many keys only the target has, if any, and how they are deleted."""
     if count:
-        output.note(f"{count:,} {'key is' if count == 1 else 'keys are'} only in DST: {hint}")
+        output.note(f"{counted(count)} {'is' if count == 1 else 'are'} only in DST: {hint}")
 
 
 def print_failures(count: int, failures: Sequence[Failure], output: Output) -> None:
@@ -284,4 +287,4 @@ def print_failures(count: int, failures: Sequence[Failure], output: Output) -> N
     for failure in failures[:_PRINTED]:
         output.failure(failure.action, failure.key, failure.error)
     if count > _PRINTED:
-        output.error(f"and {count - _PRINTED:,} more keys failed")
+        output.error(f"and {counted(count - _PRINTED, 'more key')} failed")

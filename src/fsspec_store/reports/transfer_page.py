@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._core.text import human_size
+from .._core.text import counted, human_size
 from .page import MAX_LISTED, bulleted, code, escaped, facts, more, page
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def transfer_page(
     source: str = "",
     target: str = "",
     command: str = "",
+    error: str = "",
     date: datetime | None = None,
 ) -> str:
     """The result of a transfer or comparison as one page of HTML, which needs no network.
@@ -36,6 +37,8 @@ def transfer_page(
         URLs of the stores, without secrets.
     command : str, optional
         The command that makes the report again, without secrets.
+    error : str, optional
+        Why the transfer ended early, without secrets; by default ``result.stopped_by``.
     date : datetime, optional
         When the transfer ended; by default now.
 
@@ -73,26 +76,27 @@ def transfer_page(
     differences = (
         f"{code(one.key)} {escaped(one.reason)}" for one in result.differences[:MAX_LISTED]
     )
-    body = [f"<h2>Totals</h2>{facts(totals, 'totals')}"]
+    if not error and result.stopped_by is not None:
+        error = str(result.stopped_by)
+    body = [f"<p>The transfer stopped: {escaped(error)}</p>"] if error else []
+    body.append(f"<h2>Totals</h2>{facts(totals, 'totals')}")
     if result.failed:
         body += ["<h2>Failures</h2>", bulleted(failures)]
         body.append(more(result.failed - MAX_LISTED, "keys failed"))
     if result.held_back:
-        body.append(
-            f"<p>{result.held_back:,} metadata keys are not copied: keys below them failed.</p>"
-        )
+        held_back = counted(result.held_back, "metadata key")
+        body.append(f"<p>{held_back} not copied, because keys below failed.</p>")
     if result.deletes_skipped:
-        body.append(f"<p>{result.deletes_skipped:,} keys are not deleted: copies failed.</p>")
-    if result.stopped_by is not None:
-        body.append(f"<p>The transfer stopped: {escaped(str(result.stopped_by))}</p>")
+        skipped = counted(result.deletes_skipped)
+        body.append(f"<p>{skipped} not deleted, because copies failed.</p>")
     if result.differing:
         body += ["<h2>Differences</h2>", bulleted(differences)]
         body.append(more(result.differing - MAX_LISTED, "keys differ"))
     places = (("Source", source), ("Target", target))
     return page(
         title,
-        ok=result.ok,
-        verdict=_verdict(result),
+        ok=result.ok and not error,
+        verdict=_verdict(result, error),
         about=[(name, code(url)) for name, url in places if url],
         command=command,
         date=date,
@@ -100,9 +104,15 @@ def transfer_page(
     )
 
 
-def _verdict(result: Result) -> str:
-    if result.ok:
+def _verdict(result: Result, error: str) -> str:
+    if result.ok and not error:
         return "Done: every key is as requested"
-    counts = ((result.failed, "failed"), (result.differing, "differ"))
+    counts = (
+        (result.failed, "failed"),
+        (result.differing, "differ"),
+        (result.not_tried, "not tried"),
+        (result.left_out, "left out"),
+    )
     parts = [f"{count:,} {what}" for count, what in counts if count]
-    return f"Not equal: {', '.join(parts) or 'keys are left out'}"
+    is_compared = result.differing and not (result.failed or error)
+    return f"Not {'equal' if is_compared else 'complete'}: {', '.join(parts) or error}"

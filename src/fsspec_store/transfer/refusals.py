@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import RefusedError
 from .key_order import rank
+from .plans import location
 from .selection import Selection
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def check_apart(source: Store, target: Store, options: Options) -> None:
         pattern = f"/{escape(prefix or '')}**"
         if prefix and not {pattern, pattern[1:]}.intersection(excluded):
             raise RefusedError(
-                f"the {which} {inner!r} is a part of {outer!r}; exclude={pattern[1:]!r} leaves "
-                "its keys out"
+                f"the {which} {location(inner)} is a part of {location(outer)}; "
+                f"exclude={pattern[1:]!r} leaves its keys out"
             )
 
 

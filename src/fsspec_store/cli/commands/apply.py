@@ -8,6 +8,7 @@ import typer
 from ..exit_codes import ExitCode
 from ..frame import command
 from ..help import MOVE
+from ..missing import require_folder
 from ..output import Output
 from ..place import Place
 from ..progress import ShownProgress
@@ -56,6 +57,7 @@ def apply(
         dst.open(read_only=False) as target,
         ShownProgress(output, keeps_uploads=target._backend.keeps_uploads) as shown,
     ):
+        require_folder(target, "DST")
         result = blocking.apply(
             planned,
             source,

@@ -84,7 +84,11 @@ def bench(
     """
     import asyncio
 
+    from ...errors import UnsupportedOperationError
+
     with place.open(read_only=not write) as store:
+        if write and not store.supports_writes:
+            raise UnsupportedOperationError(f"{place.shown!r} does not support writes")
         figures = asyncio.run(
             _measure_own(store, count, size) if write else _measure_existing(store, count)
         )

@@ -8,6 +8,7 @@ import typer
 
 from ..frame import command
 from ..help import LOOK
+from ..missing import keys_below_noted
 from ..output import Output
 from ..place import Place
 
@@ -51,7 +52,7 @@ def cat(
             raise typer.BadParameter("is given with --suffix", param_hint="--range")
         start, length = _bounds(byte_range)
     above, key = place.split()
-    with above.open() as store:
+    with above.open() as store, keys_below_noted(store, key):
         if suffix is not None and suffix > _MOST_AT_ONCE:
             entry = store.sync.get_entry(key)
             _stream(store, key, max(entry.size - suffix, 0), None, entry.version)

@@ -7,9 +7,10 @@ import typer
 
 from ..frame import command
 from ..help import PLACES, SAFETY
+from ..missing import is_missing_folder, no_keys
 from ..output import Output
 from ..place import Place
-from ..text import printable, size_text
+from ..text import counted, printable, size_text
 
 if TYPE_CHECKING:
     from ..._core.leftovers import Leftover
@@ -52,6 +53,8 @@ def cleanup(
 
     seconds = _seconds(older_than)
     with place.open(read_only=dry_run) as store:
+        if is_missing_folder(store):
+            raise no_keys(place)
         found = (
             store.sync.remove_leftovers(older_than=seconds)
             if not dry_run
@@ -64,7 +67,7 @@ def cleanup(
     for leftover in found:
         _print(leftover, output)
     done = "would be removed" if dry_run else "removed"
-    output.note(f"{len(found):,} {'leftover' if len(found) == 1 else 'leftovers'} {done}")
+    output.note(f"{counted(len(found), 'leftover')} {done}")
 
 
 def _seconds(age: str) -> float:

@@ -8,7 +8,7 @@ import typer
 from ..exit_codes import ExitCode
 from ..frame import command
 from ..help import MOVE, SAFETY
-from ..missing import missing_as_empty, no_keys
+from ..missing import missing_as_empty, no_keys, require_folder
 from ..output import Output
 from ..place import KeyAt, Place
 from ..progress import ShownProgress
@@ -93,6 +93,7 @@ def cp(
             return report(copied, output)
         options = transfer_options(compare, include, exclude, concurrency, memory, dask)
         with dst.open(read_only=dry_run) as target:
+            require_folder(target, "DST")
             if dry_run:
                 if atomic:
                     blocking.check_fresh(target)
@@ -129,11 +130,11 @@ def _copy_key(src: Place, dst: Place, output: Output, *, dry_run: bool) -> "Resu
     try:
         above, key = src.split()
     except StoreURLError:
-        raise no_keys(src) from None
+        raise no_keys(src, "SRC") from None
     started_at = time.monotonic()
     with above.open() as source:
         if not source.sync.exists(key):
-            raise no_keys(src)
+            raise no_keys(src, "SRC")
         target_at, name = KeyAt(dst, key) if dst.url.endswith("/") else dst.split()
         with target_at.open(read_only=dry_run) as target:
             if dry_run:

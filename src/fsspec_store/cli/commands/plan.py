@@ -8,7 +8,7 @@ import typer
 from ..exit_codes import ExitCode
 from ..frame import command
 from ..help import MOVE
-from ..missing import require_keys
+from ..missing import require_folder, require_keys
 from ..output import Output
 from ..place import Place
 from ..report_file import ReportFile
@@ -59,7 +59,8 @@ def plan(
         ReportFile(file, "FILE")
     options = transfer_options(compare, include, exclude, concurrency, dask=dask)
     with src.open() as source, dst.open() as target:
-        require_keys(source, src)
+        require_keys(source, src, "SRC")
+        require_folder(target, "DST")
         with blocking.plan(source, target, delete=delete, **options) as planned:
             planned.write(file)
     totals = {

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,11 +11,11 @@ from ..exit_codes import ExitCode
 from ..frame import command
 from ..help import MOVE, SAFETY
 from ..listed import listed_sizes
-from ..missing import missing_as_empty, no_keys
+from ..missing import keys_below_noted, no_keys
 from ..output import Output
 from ..place import KeyAt, Place
 from ..progress import ShownProgress
-from ..text import human_size, printable
+from ..text import counted, human_size, printable
 from ..transferring import (
     ConcurrencyOption,
     ExcludeOption,
@@ -29,6 +29,12 @@ from ..transferring import (
 
 if TYPE_CHECKING:
     from ...transfer import Result, Selection
+
+#: Names of the document of a transfer that are about deletions.
+_IN_DOCUMENT = (
+    *("error", "exit_code", "message", "ok"),
+    *("deleted", "failed", "not_tried", "stopped_by", "failures"),
+)
 
 
 @command(
@@ -72,12 +78,12 @@ def rm(
             raise typer.BadParameter("needs --recursive", param_hint="--include and --exclude")
         _remove_key(place, output, dry_run=dry_run)
         return None
+    at = _folder(place)
     if not (dry_run or yes or (sys.stdin is not None and sys.stdin.isatty())):
         raise RefusedError(f"refused to delete all keys below {place.shown!r} without --yes")
     from ...transfer import Selection, blocking
 
     selection = Selection(include or (), exclude or ())
-    at = _folder(place)
     links = _links(place)
     if links and not selection.is_all:
         raise RefusedError(
@@ -89,11 +95,11 @@ def rm(
         if dry_run:
             return None
         if not yes:
-            _confirm(f"Delete {keys:,} keys, {human_size(size)}, below {place.shown}? [y/N] ")
+            _confirm(f"Delete {counted(keys)}, {human_size(size)}, below {place.shown}? [y/N] ")
             most = keys
     if links:
         _remove_links(links, at, output)
-    with place.open(read_only=False) as store, ShownProgress(output) as shown:
+    with place.open(read_only=False) as store, DeletionProgress(output) as shown:
         result = blocking.remove(
             store,
             max_delete=most,
@@ -128,7 +134,7 @@ def _count(
     if not listed:
         raise no_keys(place)
     if dry_run:
-        output.note(f"{keys:,} keys, {human_size(size)}, would be deleted")
+        output.note(f"{counted(keys)}, {human_size(size)}, would be deleted")
     check_deletes(keys, listed, most)
     return keys, size
 
@@ -152,7 +158,7 @@ def _remove_links(links: list[str], at: KeyAt, output: Output) -> None:
     with at.place.open(read_only=False) as above:
         for link in links:
             above.sync.delete_dir(at.key + link)
-    output.note(f"removed {len(links):,} links to folders, whose files stay")
+    output.note(f"removed {counted(len(links), 'link')} to folders, whose files stay")
 
 
 def _remove_key(place: Place, output: Output, *, dry_run: bool) -> None:
@@ -160,15 +166,12 @@ def _remove_key(place: Place, output: Output, *, dry_run: bool) -> None:
     from ...transfer import Result
 
     above, key = place.split()
-    with above.open(read_only=dry_run) as store:
+    with (
+        above.open(read_only=dry_run) as store,
+        keys_below_noted(store, key, ": -r deletes them"),
+    ):
         if not store.sync.exists(key):
-            is_prefix = False
-            with missing_as_empty():
-                is_prefix = store.supports_listing and not store.sync.is_empty(key)
-            hint = ", but keys below it: -r deletes them" if is_prefix else ""
-            raise KeyNotFoundError(
-                f"no key {key!r} in {above.shown}{hint}", key=key, url=above.shown
-            )
+            raise KeyNotFoundError(f"no key {key!r} in {above.shown}", key=key, url=above.shown)
         if dry_run:
             _print_key(key, output)
             output.note(f"1 key, {human_size(store.sync.getsize(key))}, would be deleted")
@@ -208,12 +211,30 @@ def _print_key(key: str, output: Output) -> None:
         output.line(printable(key))
 
 
+def _totals(result: "Result") -> str:
+    failed = f", {result.failed:,} failed" if result.failed else ""
+    return f"deleted {counted(result.deleted)}{failed}"
+
+
+def _deleted(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in _IN_DOCUMENT if name in document}
+
+
+class DeletionProgress(ShownProgress):
+    """The progress of a deletion, and its totals if it ends early."""
+
+    def document(self, result: "Result") -> dict[str, Any]:
+        """The result so far for JSON."""
+        return _deleted(super().document(result))
+
+    def totals(self, result: "Result") -> str:
+        """The numbers so far."""
+        return _totals(result)
+
+
 def _report(result: "Result", output: Output) -> ExitCode:
     if output.json:
-        names = ("error", "exit_code", "message", "ok", "deleted", "failed", "failures")
-        found = document_of(result, output)
-        output.document({name: found[name] for name in names if name in found})
+        output.document(_deleted(document_of(result, output)))
     print_failures(result.failed, result.failures, output)
-    failed = f", {result.failed:,} failed" if result.failed else ""
-    output.note(f"deleted {result.deleted:,} {'key' if result.deleted == 1 else 'keys'}{failed}")
+    output.note(_totals(result))
     return ended(result, output)

@@ -3,6 +3,7 @@
 from ..frame import command
 from ..help import LOOK
 from ..listed import described
+from ..missing import keys_below_noted
 from ..output import Output
 from ..place import Place
 
@@ -21,7 +22,7 @@ def stat(place: Place, output: Output) -> None:
     checksums: what the service does not state is "-".
     """
     above, key = place.split()
-    with above.open() as store:
+    with above.open() as store, keys_below_noted(store, key):
         entry = store.sync.get_entry(key)
     shown = {"key": key, "url": above.shown, **described(entry)}
     if not output.json:

@@ -7,6 +7,7 @@ import typer
 from ..exit_codes import ExitCode
 from ..frame import command
 from ..help import MOVE, SAFETY
+from ..missing import require_folder
 from ..output import Output
 from ..place import Place
 from ..progress import ShownProgress
@@ -73,6 +74,8 @@ def sync(
         src.open() as source,
         dst.open(read_only=dry_run) as target,
     ):
+        require_folder(source, "SRC")
+        require_folder(target, "DST")
         if dry_run:
             with blocking.plan(source, target, delete=True, **options) as planned:
                 return print_plan(planned, output, max_delete=most)

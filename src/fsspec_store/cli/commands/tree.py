@@ -11,7 +11,7 @@ from ..listed import listed_sizes
 from ..missing import no_keys
 from ..output import Output
 from ..place import Place
-from ..text import human_size, printable
+from ..text import counted, human_size, printable
 from ..totals import Totals
 
 
@@ -56,4 +56,4 @@ def _lines(totals: Totals, output: Output, indent: str) -> Iterator[str]:
 
 
 def _summary(totals: Totals) -> str:
-    return f"{totals.keys:,} {'key' if totals.keys == 1 else 'keys'}, {human_size(totals.bytes)}"
+    return f"{counted(totals.keys)}, {human_size(totals.bytes)}"

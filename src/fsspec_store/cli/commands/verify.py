@@ -7,7 +7,7 @@ import typer
 from ..exit_codes import ExitCode
 from ..frame import command
 from ..help import CHECK
-from ..missing import require_keys
+from ..missing import require_folder, require_keys
 from ..output import Output
 from ..place import Place
 from ..progress import ShownProgress
@@ -64,7 +64,8 @@ def verify(
         src.open() as source,
         dst.open() as target,
     ):
-        require_keys(source, src)
+        require_keys(source, src, "SRC")
+        require_folder(target, "DST")
         with ShownProgress(output, compares=True) as shown:
             options["on_progress"] = shown
             result = blocking.verify(source, target, extra=not ignore_extra, **options)
