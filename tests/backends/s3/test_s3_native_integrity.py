@@ -267,6 +267,7 @@ async def test_an_unexpected_response_means_the_same_by_both_transports(
     if call == "list":
         # Never an empty listing.
         assert found["auto"].pop("200, no sizes") == "['a']"
+        assert found["auto"].pop("200, no length") == "UnreachableError"
         assert set(found["auto"].values()) <= {"BackendError", "AccessDeniedError"}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from ..checksums import ALGORITHMS, Hash, in_base64
+from .responses import UnreadableResponseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +18,7 @@ __all__ = ["CHECKSUM_HEADERS", "ChecksumError", "StatedChecksum", "stated_checks
 _PREFIX = "x-amz-checksum-"
 
 
-class ChecksumError(aiohttp.ClientPayloadError, ConnectionError):
+class ChecksumError(aiohttp.ClientPayloadError, UnreadableResponseError):
     """A body differs from its checksum: it was corrupted in transit or in the storage."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..._http.unexpected_responses import unexpected_response
 from .error_responses import error_of
 from .requests import CopyObject, UploadPartCopy
+from .responses import UnreadableResponseError
 from .signing import quote_key
 from .xml import parse_copy, parse_error
 
@@ -42,5 +43,5 @@ def copy_result(
         return parse_copy(document, _RESULTS[operation])
     except ValueError as error:
         if not parse_error(document):
-            raise ConnectionError(f"{unexpected_response('S3')}: {error}") from None
+            raise UnreadableResponseError(f"{unexpected_response('S3')}: {error}") from None
     raise error_of(response, operation)

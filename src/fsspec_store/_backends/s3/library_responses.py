@@ -21,7 +21,7 @@ from ..listed_details import etag, in_utc
 from ..pages import Details
 from . import requests
 from .checksums import ChecksumError
-from .responses import check_has_length
+from .responses import UnreadableResponseError, check_has_length
 from .unexpected_responses import check_is_value
 from .xml import ListPage, last_name
 
@@ -59,7 +59,7 @@ async def result_of(
             return requests.Part(number, copied["ETag"], copied.get(f"Checksum{upload.algorithm}"))
         case requests.DeleteObjects():
             if not response.keys() & {"Deleted", "Errors"}:
-                raise ConnectionError(unexpected_response("S3"))
+                raise UnreadableResponseError(unexpected_response("S3"))
             return response.get("Errors", [])
         case requests.ListObjectsV2():
             return _page(response, details=request.details)
@@ -167,7 +167,7 @@ def _check_no_body(response: dict[str, Any]) -> None:
     """Raise for a body, which botocore ignores: it is from a server that does not speak S3."""
     length = response["ResponseMetadata"]["HTTPHeaders"].get("content-length", "0")
     if length != "0" and "ETag" not in response:
-        raise ConnectionError(unexpected_response("S3"))
+        raise UnreadableResponseError(unexpected_response("S3"))
 
 
 def _require(response: dict[str, Any], element: str) -> None:
@@ -176,7 +176,7 @@ def _require(response: dict[str, Any], element: str) -> None:
     As after a lost response, it is unknown whether the request had an effect.
     """
     if element not in response:
-        raise ConnectionError(unexpected_response("S3"))
+        raise UnreadableResponseError(unexpected_response("S3"))
 
 
 def _page(response: dict[str, Any], *, details: bool) -> ListPage:

@@ -29,7 +29,12 @@ from .copy_messages import copy_headers, copy_result
 from .endpoints import METHODS, Endpoint, discover_endpoint
 from .error_responses import UnexpectedResponseError, error_of
 from .features import CHECKSUM_MODE, CHECKSUMS, LIST_V2
-from .responses import MAX_DOCUMENT_BYTES, DocumentTooLongError, check_has_length
+from .responses import (
+    MAX_DOCUMENT_BYTES,
+    DocumentTooLongError,
+    UnreadableResponseError,
+    check_has_length,
+)
 from .signing import (
     EMPTY_SHA256,
     UNSIGNED_PAYLOAD,
@@ -252,7 +257,7 @@ class NativeTransport:
         etag = response.headers.get("etag", "")
         if not etag and response.body:
             # Without a fallback: as after a lost response, the object may be written.
-            raise ConnectionError(unexpected_response("S3"))
+            raise UnreadableResponseError(unexpected_response("S3"))
         return etag
 
     async def _copy_object(
@@ -288,7 +293,7 @@ class NativeTransport:
     ) -> None:
         response = await self._send(target, "DeleteObject", "DELETE", request.key)
         if response.body:
-            raise ConnectionError(unexpected_response("S3"))
+            raise UnreadableResponseError(unexpected_response("S3"))
 
     async def _delete_objects(
         self, target: Target, request: requests.DeleteObjects, unsupported: frozenset[str]
@@ -309,7 +314,7 @@ class NativeTransport:
         except ValueError as error:
             if document and not parse_error(document):
                 # s3fs would read any document as one without errors.
-                raise ConnectionError(f"{unexpected_response('S3')}: {error}") from None
+                raise UnreadableResponseError(f"{unexpected_response('S3')}: {error}") from None
             raise UnexpectedResponseError(str(error)) from None
 
     async def _list_objects(

@@ -27,6 +27,7 @@ __all__ = [
     "PRECONDITION_FAILED",
     "DocumentTooLongError",
     "MissingError",
+    "UnreadableResponseError",
     "are_credentials_rejected",
     "check_has_length",
     "error_code",
@@ -129,6 +130,10 @@ MAX_DOCUMENT_BYTES = 8 * 2**20
 
 #: A signature of version 4 (64 hexadecimal digits, unless after "/", as in a key) or version 2.
 _SIGNATURE = re.compile(r"(?<![/0-9a-f])[0-9a-f]{64}(?![0-9a-f])|\bAWS \w+:[\w+/]+=*")
+
+
+class UnreadableResponseError(ConnectionError):
+    """A response with other contents than S3 sends. Like one that breaks off, it is retried."""
 
 
 class MissingError(FileNotFoundError):
@@ -246,7 +251,7 @@ def failure_of(error: Exception) -> Failure:
         return Failure.INVALID_PATH
     if code in _KEY_CONFLICTS:
         return Failure.CONFLICT
-    if code is not None:
+    if code is not None or isinstance(error, UnreadableResponseError):
         return Failure.BACKEND
     if any(isinstance(cause, _CONNECTION_ERRORS) for cause in _causes(error)):
         return Failure.UNREACHABLE
