@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from .._core.redaction import public_text
 from .._runtime.concurrency import for_each, map_unordered, read_ahead
+from .._runtime.io_threads import default_count
 from ..errors import KeyNotFoundError, RefusedError, StoreError
 from .comparing import Comparison
 from .digests import matching
@@ -169,7 +170,8 @@ class Differences:
                     left.append(pair)
             return left
 
-        found = map_unordered(unproven, groups, limit=concurrency)
+        # Python runs one thread at a time: more of them mostly wait for each other.
+        found = map_unordered(unproven, groups, limit=min(concurrency, default_count()))
         async with aclosing(found):
             async for pairs in found:
                 for pair in pairs:
