@@ -20,6 +20,7 @@ from servers.minio import minio_server
 from servers.moto import moto_server
 from servers.nginx import HTTPEndpoint, nginx_server
 from servers.rclone import rclone_server
+from servers.roots import forget_bucket
 from servers.s3_endpoint import S3Endpoint
 from servers.seaweedfs import seaweedfs_server
 from servers.webdav import WebDAVEndpoint, apache_server, rclone_webdav_server, wsgidav_server
@@ -44,7 +45,7 @@ def moto_endpoint(running_moto: S3Endpoint) -> Iterator[S3Endpoint]:
     """Without buckets again at the end of a module: moto keeps all values ever written."""
     yield running_moto
     with urlopen(f"{running_moto.url}/moto-api/reset", data=b""):
-        pass
+        forget_bucket(running_moto)
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,26 @@
 """A place in a bucket for each test: one bucket of a server for all tests, a prefix for each."""
 
 import itertools
-from functools import cache
 from typing import Any
 
 from servers.azurite import AzureEndpoint
 from servers.fake_gcs import GCSEndpoint
 
 _roots = itertools.count()
+_buckets: dict[Any, str] = {}
 
 
-@cache
 def bucket_of(endpoint: Any) -> str:
     """The bucket for all tests of a server."""
-    if isinstance(endpoint, AzureEndpoint):
-        return endpoint.make_container()
-    bucket: str = endpoint.make_bucket()
-    return bucket
+    if endpoint not in _buckets:
+        is_azure = isinstance(endpoint, AzureEndpoint)
+        _buckets[endpoint] = endpoint.make_container() if is_azure else endpoint.make_bucket()
+    return _buckets[endpoint]
+
+
+def forget_bucket(endpoint: Any) -> None:
+    """Create another bucket for the next tests: the server has lost the last one."""
+    _buckets.pop(endpoint, None)
 
 
 def new_root(endpoint: Any) -> str:
