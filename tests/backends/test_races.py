@@ -25,7 +25,7 @@ SERVICES = {
     "fake-gcs": ("gs", "fake_gcs_endpoint", "make_bucket", 1),
     "azurite": ("abfs", "azurite_endpoint", "make_container", 1),
 }
-SLOW = {"moto", "seaweedfs"}
+SLOW = SERVICES.keys() - {"minio"}
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def test_every_round_is_measured(comparisons: list[Comparison]) -> None:
             assert figures.gil_left is not None
 
 
+@pytest.mark.slow
 def test_a_latency_is_a_run_of_its_own(far: list[Comparison], far_settings: Settings) -> None:
     compared = [(one.latency_ms, one.operation) for one in far]
     names = far_settings.operations
@@ -209,6 +210,7 @@ def check_fields(operation: dict[str, Any]) -> None:
         assert "peak_growth_bytes" in figures
 
 
+@pytest.mark.slow
 def test_plots_are_drawn(
     place: Place, far: list[Comparison], far_settings: Settings, tmp_path: Path
 ) -> None:

@@ -203,6 +203,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_program_ends_without_a_word(place: Place, tmp_path: Any) -> None:
     program = tmp_path / f"program_{uuid.uuid4().hex}.py"
     program.write_text(PROGRAM)

@@ -238,7 +238,7 @@ async def test_nothing_at_the_root_of_an_atomic_copy_that_stops(
         assert await contents(store) == {}
 
 
-@pytest.mark.parametrize("fault", [DENIED, Fault.RESET])
+@pytest.mark.parametrize("fault", [pytest.param(DENIED, marks=pytest.mark.slow), Fault.RESET])
 async def test_batches_on_a_cluster_stop(
     fault: Any, cluster: Any, store: FsspecStore, proxy: FaultProxy, tmp_path: Path
 ) -> None:

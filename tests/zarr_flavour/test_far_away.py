@@ -41,7 +41,9 @@ def far_away(minio_endpoint: S3Endpoint) -> Iterator[tuple[str, dict[str, object
         yield url, options
 
 
-@pytest.mark.parametrize(("concurrency", "hints"), [(10, 1), (12, 0)])
+@pytest.mark.parametrize(
+    ("concurrency", "hints"), [(10, 1), pytest.param(12, 0, marks=pytest.mark.slow)]
+)
 def test_one_hint_for_a_process(
     far_away: tuple[str, dict[str, object]], concurrency: int, hints: int
 ) -> None:
