@@ -17,7 +17,6 @@ import zarr
 from cli.running import run
 from servers import S3Endpoint
 from servers.fault_proxy import Answer, FaultProxy
-from servers.roots import new_root
 
 from fsspec_store import FsspecStore
 from fsspec_store.transfer import Result, copy, sync
@@ -27,16 +26,6 @@ from .stores import ARRAY, contents, filled, recording, store_with
 
 DENIED = Answer(403, {}, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
 CHUNK = "air/c/0/1"
-
-
-@pytest.fixture(scope="module")
-def endpoint(minio_endpoint: S3Endpoint) -> S3Endpoint:
-    return minio_endpoint
-
-
-@pytest.fixture
-def url(endpoint: S3Endpoint) -> str:
-    return f"s3://{new_root(endpoint)}"
 
 
 @pytest.fixture

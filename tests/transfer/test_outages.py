@@ -15,7 +15,6 @@ import pytest
 from cli.running import run
 from servers import S3Endpoint
 from servers.fault_proxy import Answer, Fault, FaultProxy, fault_proxy
-from servers.roots import new_root
 
 from fsspec_store import FsspecStore
 from fsspec_store.contract import Reader
@@ -34,16 +33,6 @@ CONCURRENCY = 4
 IN_A_ROW = 10
 #: Requests on their way when the service goes away may still succeed, each between two failures.
 MOST = (IN_A_ROW + 1) * CONCURRENCY
-
-
-@pytest.fixture(scope="module")
-def endpoint(minio_endpoint: S3Endpoint) -> S3Endpoint:
-    return minio_endpoint
-
-
-@pytest.fixture
-def url(endpoint: S3Endpoint) -> str:
-    return f"s3://{new_root(endpoint)}"
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from servers import S3Endpoint
 from servers.fault_proxy import Answer, FaultProxy
-from servers.roots import new_root
 
 from fsspec_store import Buffer, FsspecStore
 from fsspec_store.transfer import Result, sync
@@ -18,15 +17,9 @@ MIB = 2**20
 SIZE = 40 * MIB
 
 
-@pytest.fixture(scope="module")
-def endpoint(minio_endpoint: S3Endpoint) -> S3Endpoint:
-    return minio_endpoint
-
-
 @pytest.fixture
-def target(endpoint: S3Endpoint, proxy: FaultProxy) -> FsspecStore:
-    options = {**endpoint.storage_options(), "endpoint_url": proxy.url}
-    return FsspecStore.from_url(f"s3://{new_root(endpoint)}", options)
+def target(url: str, endpoint: S3Endpoint, proxy: FaultProxy) -> FsspecStore:
+    return FsspecStore.from_url(url, {**endpoint.storage_options(), "endpoint_url": proxy.url})
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ __all__ = [
 ]
 
 #: Failure of a filesystem's constructor to the error and the start of its message.
-_ACCESS_ERRORS: dict[Failure, tuple[type[StoreError], str]] = {
+_OPENING_ERRORS: dict[Failure, tuple[type[StoreError], str]] = {
     Failure.FORBIDDEN: (AccessDeniedError, "access denied: "),
     Failure.UNAUTHENTICATED: (UnauthenticatedError, "access denied: "),
     Failure.UNREACHABLE: (UnreachableError, ""),
@@ -134,7 +134,7 @@ def from_url(
             ) from cause
         if isinstance(error, (FileNotFoundError, PermissionError)) and cause is not None:
             raise
-        kind, words = _ACCESS_ERRORS.get(failure_of(error), (BackendError, ""))
+        kind, words = _OPENING_ERRORS.get(failure_of(error), (BackendError, ""))
         raise kind(
             f"{words}cannot open {where!r}: {type(error).__name__}: {text}", url=where
         ) from cause

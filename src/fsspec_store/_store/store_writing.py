@@ -207,26 +207,13 @@ class WritableStore(ListableStore):
         self._require("writes")
         if size is not None and self._copies_on_service(source, size):
             check_size_listed(source, key, await source.getsize(key), size)
-        if not await self._copy_on_service(source, key, to, version):
-            await self._copy_through_client(source, key, to, version, size, on_written)
-
-    async def _copy_through_client(
-        self,
-        source: ReadableStore,
-        key: str,
-        to: str,
-        version: str | None,
-        size: int | None,
-        on_written: Callable[[int], object] | None,
-    ) -> None:
-        """Read a value in parts and write them; a value of one part is written by `set`.
-
-        An interrupted upload of the key is continued, unless another writer ends it meanwhile.
-        """
+        if await self._copy_on_service(source, key, to, version):
+            return
         copy = partial(self._copy_in_parts, source, key, to, version, size, on_written)
         try:
             await copy(self._continue_writer)
         except UploadLostError:
+            # Another writer has ended the interrupted upload.
             await copy(self._new_writer)
 
     async def _copy_in_parts(
@@ -239,6 +226,7 @@ class WritableStore(ListableStore):
         on_written: Callable[[int], object] | None,
         open_writer: Callable[[str, int], Writer],
     ) -> None:
+        """Read a value in parts and write them; a value of one part is written by `set`."""
         async with aclosing(source.open_reader(key, version=version)) as reader:
             part = await _first_part(source, reader)
             check_size_listed(source, key, reader.size, size)
@@ -250,6 +238,8 @@ class WritableStore(ListableStore):
                 while part is not None:
                     await writer.write(part)
                     written += len(part)
+                    # Not in memory while the next one is awaited.
+                    del part
                     if on_written is not None:
                         on_written(written)
                     part = await reader.next_part()

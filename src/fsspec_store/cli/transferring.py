@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .output import Output
 
 __all__ = [
+    "MEMORY_MIB",
     "CompareMode",
     "CompareOption",
     "ConcurrencyOption",
@@ -43,6 +44,8 @@ __all__ = [
     "transfer_options",
 ]
 
+#: The default of ``--memory``: that of `fsspec_store.transfer`, whose import takes time.
+MEMORY_MIB = 80
 #: Number of failures and differences that are printed; all are in the JSON document.
 _PRINTED = 20
 
@@ -138,7 +141,7 @@ def transfer_options(
     include: list[str] | None,
     exclude: list[str] | None,
     concurrency: int,
-    memory: int = 80,
+    memory: int = MEMORY_MIB,
     dask: str | None = None,
 ) -> Options:
     """What these parameters of a command are for `fsspec_store.transfer`."""

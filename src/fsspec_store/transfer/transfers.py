@@ -64,12 +64,11 @@ async def plan(
     check_apart(source, target, options)
     result = Result()
     made = Plan(location(source), location(target))
-    report = options.get("on_progress")
+    report = partial(_report, result, options.get("on_progress"))
 
     async def add(operation: Operation) -> None:
         made.add(operation)
-        if report is not None:
-            report(result)
+        report()
 
     try:
         async with connect(options.get("client"), source, target) as cluster:

@@ -14,6 +14,7 @@ from ..place import Place
 from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
+    MEMORY_MIB,
     ConcurrencyOption,
     DaskOption,
     FailFastOption,
@@ -40,7 +41,7 @@ def apply(
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 80,
+    memory: MemoryOption = MEMORY_MIB,
     dask: DaskOption = None,
 ) -> ExitCode:
     """Copy and delete what a plan states.

@@ -15,6 +15,7 @@ from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..text import human_size, printable
 from ..transferring import (
+    MEMORY_MIB,
     CompareMode,
     CompareOption,
     ConcurrencyOption,
@@ -66,7 +67,7 @@ def cp(
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 80,
+    memory: MemoryOption = MEMORY_MIB,
     dask: DaskOption = None,
 ) -> ExitCode | None:
     """Copy all keys below SRC to the same names below DST, or one key.

@@ -13,6 +13,7 @@ from ..place import Place
 from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
+    MEMORY_MIB,
     CompareMode,
     CompareOption,
     ConcurrencyOption,
@@ -55,7 +56,7 @@ def sync(
     fail_fast: FailFastOption = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 80,
+    memory: MemoryOption = MEMORY_MIB,
     dask: DaskOption = None,
 ) -> ExitCode:
     """Make the keys below DST equal to those below SRC.

@@ -13,6 +13,7 @@ from ..place import Place
 from ..progress import ShownProgress
 from ..report_file import HtmlOption, transfer_report
 from ..transferring import (
+    MEMORY_MIB,
     CompareMode,
     CompareOption,
     ConcurrencyOption,
@@ -48,7 +49,7 @@ def verify(
     ] = False,
     html: HtmlOption = None,
     concurrency: ConcurrencyOption = 32,
-    memory: MemoryOption = 80,
+    memory: MemoryOption = MEMORY_MIB,
     dask: DaskOption = None,
 ) -> ExitCode:
     """Compare the keys below SRC and DST, and print those that differ. Changes nothing.
