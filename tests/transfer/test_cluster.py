@@ -8,6 +8,9 @@ import pickle
 import random
 import subprocess
 import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ import dask
 import pytest
 from servers import S3Endpoint
 from servers.dask_cluster import KillingStore, allowed_failures
+from servers.fault_proxy import FaultProxy
 from servers.roots import new_root
 
 from fsspec_store import Buffer, FsspecStore
@@ -274,19 +278,38 @@ def test_a_failed_comparison_holds_metadata_back(cluster: Any, tmp_path: Path) -
 
 class TestSecrets:
     def test_are_in_no_text(
-        self, cluster: Any, minio_endpoint: S3Endpoint, target: FsspecStore, tmp_path: Path
+        self,
+        cluster: Any,
+        endpoint: S3Endpoint,
+        proxy: FaultProxy,
+        target: FsspecStore,
+        tmp_path: Path,
     ) -> None:
-        secret = minio_endpoint.storage_options()["secret"]
+        secret = endpoint.storage_options()["secret"]
         blocking.sync(write(tmp_path / "data", values(150)), target)
-        source = FailingStore.from_url(target.url, minio_endpoint.storage_options())
+        options = {**endpoint.storage_options(), "endpoint_url": proxy.url}
+        source = FailingStore.from_url(target.url, options)
         copied = FsspecStore.from_url(str(tmp_path / "copied"))
-        texts: list[str] = []
+        is_running, is_seen = threading.Event(), threading.Event()
 
-        def look(result: Result) -> None:
-            if not texts and result.copied:
-                texts.append(str(cluster.run_on_scheduler(shown_by_scheduler)))
+        def hold(method: str, path: str, headers: Mapping[str, str]) -> None:
+            # No task ends before the scheduler was looked at.
+            if "/a/c/" in path:
+                is_running.set()
+                is_seen.wait(60)
 
-        result = blocking.copy(source, copied, client=cluster, on_progress=look)
+        def look() -> str:
+            try:
+                assert is_running.wait(60)
+                return str(cluster.run_on_scheduler(shown_by_scheduler))
+            finally:
+                is_seen.set()
+
+        proxy.plan = hold
+        with ThreadPoolExecutor() as threads:
+            shown = threads.submit(look)
+            result = blocking.copy(source, copied, client=cluster)
+        texts = [shown.result()]
         assert "unexpected: {" in result.failures[0].error
         assert 0 < result.failed < 150
         texts += [
